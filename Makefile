@@ -1,0 +1,40 @@
+# Everything a newcomer types. Each target does all the set-up it needs, in .venv.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: demo test check network-test bench clean
+
+demo: $(READY)
+	@$(VENV)/bin/foryou demo $(ARGS)
+
+test: $(READY)
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(READY)
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+# A real PLC directory and PDS on loopback, from npm packages (see tests/network/README.md).
+network-test: $(READY)
+	@$(VENV)/bin/python -m pytest tests/network $(ARGS)
+
+# The figures of README and tests/bench/RESULTS.md.
+bench: $(READY)
+	@$(VENV)/bin/python tests/bench/bench_end_to_end.py $(ARGS)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "foryou needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing; on Debian: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) data/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

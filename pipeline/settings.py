@@ -1,0 +1,219 @@
+"""The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
+
+Owns: every setting's name, default, meaning and check. Leaves to others: the ranking's parameters, which
+are the ``[ranking]`` table of foryou.toml and belong to ``ranking``.
+
+Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
+setting that is silently ignored costs somebody an evening.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import SettingError
+from pipeline.identifiers import is_did
+
+PREFIX = "FORYOU_"
+CONFIG_FILE = "foryou.toml"
+
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
+_FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _stream_urls(text: str) -> tuple[str, ...]:
+    urls = tuple(part.strip() for part in text.split(",") if part.strip())
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+            raise ValueError(f"{url!r} is no ws:// or wss:// address")
+    if not urls:
+        raise ValueError("name at least one ws:// or wss:// address")
+    return urls
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is no http:// or https:// address")
+    return text.rstrip("/")
+
+
+def _hostname(text: str) -> str:
+    if not _HOSTNAME.fullmatch(text):
+        raise ValueError("it is no host name, such as feed.example.com")
+    return text
+
+
+def _did(text: str) -> str:
+    if not is_did(text):
+        raise ValueError("it is no DID, such as did:web:feed.example.com or did:plc:…")
+    return text
+
+
+def _feed_rkey(text: str) -> str:
+    if not _FEED_RKEY.fullmatch(text) or text in {".", ".."}:
+        raise ValueError("it is no record key: use at most 15 lower-case letters, digits and '-'")
+    return text
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("it is no HOST:PORT, such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 100_000:
+        raise ValueError("it is no number of minutes above 0")
+    return value
+
+
+def _threads(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 256:
+        raise ValueError("it is no number from 1 to 256")
+    return value
+
+
+def _pages(text: str) -> bool:
+    if text not in {"local", "off"}:
+        raise ValueError("it is neither 'local' (pages answer this machine alone) nor 'off'")
+    return text == "local"
+
+
+def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:
+    return field(metadata={"default": default, "check": check, "help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """An installation's settings, checked. ``load_settings`` makes one."""
+
+    data_dir: Path = _setting("./data", _path, "folder of the stores and the lake")
+    stream_url: tuple[str, ...] = _setting(
+        "wss://jetstream2.us-east.bsky.network/subscribe,wss://jetstream1.us-west.bsky.network/subscribe",
+        _stream_urls,
+        "where events come from: ws(s) addresses, comma-separated, first one first",
+    )
+    hostname: str = _setting("localhost", _hostname, "host name under which the world sees this service")
+    service_did: str = _setting("", _did, "this service's DID (default did:web:HOSTNAME)")
+    publisher_did: str = _setting("", _did, "DID of the account that published the feed (default SERVICE_DID)")
+    feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the feed")
+    listen: tuple[str, int] = _setting("127.0.0.1:8080", _listen, "HOST:PORT the web app listens on")
+    plc_url: str = _setting("https://plc.directory", _http_url, "directory that resolves did:plc")
+    pages: bool = _setting("local", _pages, "pages that show a viewer's feed: local or off")
+    serve_threads: int = _setting("8", _threads, "requests the web app works on at once")
+    batch_threads: int = _setting("2", _threads, "threads of the batch's products")
+    compact_minutes: float = _setting("60", _minutes, "minutes between two compactions")
+    neighbours_minutes: float = _setting("180", _minutes, "minutes between two neighbours jobs")
+    candidates_minutes: float = _setting("5", _minutes, "minutes between two candidates jobs")
+    # The [ranking] table, still unchecked; ``ranking.ranking_from`` makes parameters of it.
+    ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
+
+    @property
+    def feed_uri(self) -> str:
+        """The at-uri of the feed's record."""
+        return f"at://{self.publisher_did}/app.bsky.feed.generator/{self.feed_rkey}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
+        host, port = self.listen
+        values = {name: str(getattr(self, name)) for name in option_names()}
+        values |= {
+            "stream_url": ",".join(self.stream_url),
+            "listen": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "pages": "local" if self.pages else "off",
+        }
+        return {PREFIX + name.upper(): value for name, value in values.items()}
+
+
+def option_names() -> tuple[str, ...]:
+    """Return the names of the settings that a flag or a variable may set."""
+    return tuple(item.name for item in fields(Settings) if "table" not in item.metadata)
+
+
+def option_help(name: str) -> str:
+    """Return what a setting means, with its default."""
+    metadata = {item.name: item.metadata for item in fields(Settings)}[name]
+    default = f" (default {metadata['default']})" if metadata["default"] else ""
+    return str(metadata["help"]) + default
+
+
+def load_settings(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], directory: Path
+) -> Settings:
+    """Return the settings in force.
+
+    ``flags`` maps names to texts, None where the flag was not given; ``directory`` is where foryou.toml is
+    looked for unless FORYOU_CONFIG names a file. Raises SettingError, naming the setting and its origin.
+    """
+    table = _read_file(environment, directory)
+    known = set(option_names())
+    for name in environment:
+        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG" and name[len(PREFIX) :].lower() not in known:
+            raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        if "table" in item.metadata:
+            continue
+        text, origin = _lookup(item.name, flags, environment, table)
+        if text is None:
+            text, origin = item.metadata["default"], "the default"
+        if text == "" and item.name in {"service_did", "publisher_did"}:
+            continue
+        try:
+            values[item.name] = item.metadata["check"](text)
+        except ValueError as error:
+            raise SettingError(f"{origin} = {text!r}: {error}") from error
+    values.setdefault("service_did", "did:web:" + values["hostname"].replace(":", "%3A"))
+    values.setdefault("publisher_did", values["service_did"])
+    return Settings(**values, ranking=table.get("ranking", {}))
+
+
+def _lookup(
+    name: str, flags: Mapping[str, str | None], environment: Mapping[str, str], table: Mapping[str, Any]
+) -> tuple[str | None, str]:
+    variable = PREFIX + name.upper()
+    flag = flags.get(name)
+    if flag is not None:
+        return flag, "--" + name.replace("_", "-")
+    if variable in environment:
+        return environment[variable], variable
+    if name in table:
+        value = table[name]
+        return ",".join(value) if isinstance(value, list) else str(value), f"{name} in {CONFIG_FILE}"
+    return None, ""
+
+
+def _read_file(environment: Mapping[str, str], directory: Path) -> dict[str, Any]:
+    named = environment.get(f"{PREFIX}CONFIG")
+    path = Path(named) if named else directory / CONFIG_FILE
+    if not path.exists():
+        if named:
+            raise SettingError(f"{PREFIX}CONFIG names {named}, which does not exist")
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"{path}: {error}") from error
+    unknown = sorted(set(table) - set(option_names()) - {"ranking"})
+    if unknown:
+        raise SettingError(f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking]")
+    if not isinstance(table.get("ranking", {}), dict):
+        raise SettingError(f"{path}: 'ranking' must be a table, [ranking]")
+    return table
+
+
+def _known_list() -> str:
+    return ", ".join(PREFIX + name.upper() for name in option_names())

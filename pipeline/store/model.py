@@ -1,0 +1,62 @@
+"""The numbers that stand for words in landing.sqlite, and the days its likes are kept by.
+
+Owns: post flags, account statuses, the day of a time. sql/landing/0001_landing.sql refers here.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from enum import IntEnum, IntFlag
+
+DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+# A day is closed, and may move to the lake, once the stream is this far past its end: streams keep order
+# per actor only, and another host's clock may differ by seconds.
+CLOSE_GRACE_US = HOUR_US
+
+
+class PostFlag(IntFlag):
+    """What ranking needs to know of a post beyond its times and languages."""
+
+    REPLY = 1
+    ADULT = 2  # self-labelled porn, sexual, nudity or graphic-media
+    HIDE = 4  # self-labelled !hide
+    IMAGES = 8
+    VIDEO = 16
+    EXTERNAL = 32  # a link card
+    QUOTE = 64
+    SIGNED_IN = 128  # self-labelled !no-unauthenticated: not for anonymous viewers
+
+
+class AccountStatus(IntEnum):
+    """Whether an account's likes and posts count; anything but ACTIVE hides them."""
+
+    ACTIVE = 0
+    DEACTIVATED = 1
+    TAKENDOWN = 2
+    SUSPENDED = 3
+    DELETED = 4
+    INACTIVE = 5  # not active, for a reason the stream does not name
+
+
+def day_of(time_us: int) -> int:
+    """Return the UTC day of a time, in days since 1970."""
+    return time_us // DAY_US
+
+
+def day_name(day: int) -> str:
+    """Return a day as the lake's folders name it, YYYY-MM-DD."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def day_number(name: str) -> int:
+    """Return the day that YYYY-MM-DD names, in days since 1970; ValueError when it names none."""
+    return (date.fromisoformat(name) - date(1970, 1, 1)).days
+
+
+def utc(time_us: int) -> str:
+    """Return a time as text, to the second, for logs and pages."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def first_open_day(watermark_us: int) -> int:
+    """Return the first day that is not closed when the stream has come this far."""
+    return day_of(watermark_us - CLOSE_GRACE_US)

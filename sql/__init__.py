@@ -1,0 +1,30 @@
+"""Every SQL statement of more than one line, one query a file, and the way to load it.
+
+Owns: finding a query by name (``load``), and opening and migrating the project's SQLite files
+(``sql.sqlite``). Leaves to others: what the queries mean; each file's header says that.
+
+Folders are dialect and duty: ``landing/``, ``serving/`` and ``activity/`` are SQLite, the rest is
+DuckDB. This package imports the standard library alone, so that both ``pipeline`` and ``serving``
+may use it.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def load(name: str) -> str:
+    """Return the text of one query, named ``folder/query`` without ``.sql``.
+
+    Raises FileNotFoundError when there is no such query.
+    """
+    return files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def names(folder: str) -> tuple[str, ...]:
+    """Return the names of the queries of one folder, sorted, as ``load`` takes them."""
+    entries = files(__name__).joinpath(folder).iterdir()
+    return tuple(
+        sorted(f"{folder}/{entry.name[:-4]}" for entry in entries if entry.name.endswith(".sql"))
+    )

@@ -1,0 +1,102 @@
+"""Opening the project's SQLite files, and bringing their schema up to date.
+
+Owns: the pragmas every connection needs, and numbered migrations. Leaves to others: what is in the
+files; each has exactly one writer process, and that process alone migrates it.
+
+Invariant: a migration and the row that records it commit together, so a killed process leaves either
+the old schema or the new one.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import sql
+
+
+class SchemaError(Exception):
+    """A store's schema is newer than this program, or is missing."""
+
+
+def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) -> sqlite3.Connection:
+    """Open a store in WAL mode; transactions are begun explicitly (``BEGIN IMMEDIATE``).
+
+    A read-only connection never creates the file: sqlite3.OperationalError when it is absent.
+    ``synchronous=NORMAL`` in WAL mode survives a killed process without loss; a power cut may lose
+    the last commits, which the stream's replay brings back, since the cursor is in the same commit.
+    """
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"file:{_quoted(path)}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=busy_seconds,
+        check_same_thread=False,
+    )
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, folder: str) -> int:
+    """Apply the migrations ``sql/<folder>/NNNN_*.sql`` not yet applied; return the schema's version.
+
+    Raises SchemaError when the store was written by a newer program.
+    """
+    connection.execute("BEGIN IMMEDIATE")  # two workers may start at once: one migrates, one waits
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS _migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+        )
+        version, migrations = current_version(connection), migrations_of(folder)
+        newest = max(migrations, default=0)
+        if version > newest:
+            raise SchemaError(
+                f"the store's schema is version {version}, this program knows {newest}: "
+                "upgrade foryou, or restore the backup made before the upgrade"
+            )
+        for number in sorted(number for number in migrations if number > version):
+            for statement in statements(sql.load(migrations[number])):
+                connection.execute(statement)
+            connection.execute("INSERT INTO _migrations VALUES (?, ?)", (number, migrations[number]))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return newest
+
+
+def statements(script: str) -> Iterator[str]:
+    """Split a script into its statements; the driver's own ``executescript`` would commit first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if "".join(line for line in statement.splitlines() if not line.lstrip().startswith("--")).strip():
+        yield statement
+
+
+def current_version(connection: sqlite3.Connection) -> int:
+    """Return the number of the last migration applied to this store, 0 for none."""
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM _migrations").fetchone()
+    return int(row[0])
+
+
+def migrations_of(folder: str) -> dict[int, str]:
+    """Return the migrations of one store: number to query name."""
+    numbered = {}
+    for name in sql.names(folder):
+        prefix = name.split("/")[1].split("_")[0]
+        if prefix.isdigit():
+            numbered[int(prefix)] = name
+    return numbered
+
+
+def _quoted(path: Path) -> str:
+    # The path is part of a URI: ? and # would end it, % would start an escape.
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
