@@ -8,6 +8,7 @@ clock id (https://atproto.com/specs/tid). Its number fits a signed 64-bit intege
 
 import hashlib
 import re
+from typing import TypeGuard
 
 TID_ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 POST_COLLECTION = "app.bsky.feed.post"
@@ -22,7 +23,7 @@ _TO_PYTHON_DIGITS = str.maketrans(TID_ALPHABET, "0123456789abcdefghijklmnopqrstu
 _POST_URI = re.compile(r"at://(did:[^/]+)/app\.bsky\.feed\.post/([^/]+)", re.ASCII)
 
 
-def is_did(text: object) -> bool:
+def is_did(text: object) -> TypeGuard[str]:
     """Tell whether this is a syntactically valid DID (https://atproto.com/specs/did)."""
     return isinstance(text, str) and len(text) <= DID_MAX_BYTES and _DID.fullmatch(text) is not None
 

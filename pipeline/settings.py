@@ -20,6 +20,7 @@ from pipeline.identifiers import is_did
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
+CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
 _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
@@ -72,10 +73,10 @@ def _listen(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _minutes(text: str) -> float:
+def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value <= 100_000:
-        raise ValueError("it is no number of minutes above 0")
+        raise ValueError("it is no number above 0")
     return value
 
 
@@ -92,7 +93,7 @@ def _pages(text: str) -> bool:
     return text == "local"
 
 
-def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:
+def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:  # a dataclass field, described
     return field(metadata={"default": default, "check": check, "help": text})
 
 
@@ -106,18 +107,23 @@ class Settings:
         _stream_urls,
         "where events come from: ws(s) addresses, comma-separated, first one first",
     )
+    stream_silence_seconds: float = _setting(
+        "60", _positive, "seconds without an event after which to reconnect"
+    )
     hostname: str = _setting("localhost", _hostname, "host name under which the world sees this service")
     service_did: str = _setting("", _did, "this service's DID (default did:web:HOSTNAME)")
-    publisher_did: str = _setting("", _did, "DID of the account that published the feed (default SERVICE_DID)")
+    publisher_did: str = _setting(
+        "", _did, "DID of the account that published the feed (default SERVICE_DID)"
+    )
     feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the feed")
     listen: tuple[str, int] = _setting("127.0.0.1:8080", _listen, "HOST:PORT the web app listens on")
     plc_url: str = _setting("https://plc.directory", _http_url, "directory that resolves did:plc")
     pages: bool = _setting("local", _pages, "pages that show a viewer's feed: local or off")
     serve_threads: int = _setting("8", _threads, "requests the web app works on at once")
     batch_threads: int = _setting("2", _threads, "threads of the batch's products")
-    compact_minutes: float = _setting("60", _minutes, "minutes between two compactions")
-    neighbours_minutes: float = _setting("180", _minutes, "minutes between two neighbours jobs")
-    candidates_minutes: float = _setting("5", _minutes, "minutes between two candidates jobs")
+    compact_minutes: float = _setting("60", _positive, "minutes between two compactions")
+    neighbours_minutes: float = _setting("180", _positive, "minutes between two neighbours jobs")
+    candidates_minutes: float = _setting("5", _positive, "minutes between two candidates jobs")
     # The [ranking] table, still unchecked; ``ranking.ranking_from`` makes parameters of it.
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
 
@@ -161,7 +167,7 @@ def load_settings(
     table = _read_file(environment, directory)
     known = set(option_names())
     for name in environment:
-        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG" and name[len(PREFIX) :].lower() not in known:
+        if name.startswith(PREFIX) and name not in CONFIG_NAMES and name[len(PREFIX) :].lower() not in known:
             raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")
     values: dict[str, Any] = {}
     for item in fields(Settings):
@@ -209,7 +215,9 @@ def _read_file(environment: Mapping[str, str], directory: Path) -> dict[str, Any
         raise SettingError(f"{path}: {error}") from error
     unknown = sorted(set(table) - set(option_names()) - {"ranking"})
     if unknown:
-        raise SettingError(f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking]")
+        raise SettingError(
+            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking]"
+        )
     if not isinstance(table.get("ranking", {}), dict):
         raise SettingError(f"{path}: 'ranking' must be a table, [ranking]")
     return table

@@ -25,6 +25,4 @@ def load(name: str) -> str:
 def names(folder: str) -> tuple[str, ...]:
     """Return the names of the queries of one folder, sorted, as ``load`` takes them."""
     entries = files(__name__).joinpath(folder).iterdir()
-    return tuple(
-        sorted(f"{folder}/{entry.name[:-4]}" for entry in entries if entry.name.endswith(".sql"))
-    )
+    return tuple(sorted(f"{folder}/{entry.name[:-4]}" for entry in entries if entry.name.endswith(".sql")))

@@ -1,5 +1,6 @@
-"""The stores of the pipeline: landing.sqlite and what its numbers mean.
+"""The stores of the pipeline: landing.sqlite, the lake's layout, and what their numbers mean.
 
-``model`` names flags and statuses, ``landing`` opens and writes landing.sqlite, ``locks`` keeps one writer
-a store, ``arrow`` brings SQLite rows to DuckDB. serving.sqlite is written by ``batch.publish``.
+``model`` names flags and statuses, ``events`` is what a stream says, ``landing`` writes landing.sqlite with
+the help of ``actors``, ``lake`` knows where closed days are, ``arrow`` brings SQLite rows to DuckDB, ``locks``
+keeps one writer a store. serving.sqlite is written by ``batch.publish``.
 """

@@ -1,0 +1,160 @@
+"""The command line: every command of ``foryou``, its flags, and how it ends.
+
+Owns: parsing, logging's form, and turning errors into one line. Leaves to others: what the commands do;
+each handler imports its module when it runs, so that ``foryou --help`` is instant.
+
+Exit status: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings, load_settings, option_help, option_names
+
+JOBS = ("compact", "neighbours", "candidates", "all")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(next(iter(arguments), None)).parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    try:
+        if options.with_parent:
+            from pipeline.processes import stop_with_parent
+
+            stop_with_parent()
+        options.run(options)
+    except PipelineError as error:
+        print(f"foryou: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, for instance ``| head``: that is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser(name: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foryou",
+        description="The For You feed for Bluesky that one person runs at home.",
+        epilog="Every setting is a flag, a FORYOU_ variable, or a line of foryou.toml, in this order.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(title: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        child = commands.add_parser(title, help=text, description=text[0].upper() + text[1:] + ".")
+        child.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+        child.set_defaults(run=run)
+        return child
+
+    def with_settings(child: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        group = child.add_argument_group("settings")
+        for option in option_names():
+            flag = "--" + option.replace("_", "-")
+            group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=option_help(option))
+        return child
+
+    with_settings(command("up", _up, "run the whole feed: ingest, schedule and serve under one parent"))
+    with_settings(command("ingest", _ingest, "follow the stream and store likes, posts and deletions"))
+    with_settings(command("schedule", _schedule, "run the batch jobs on their timetable"))
+    with_settings(command("serve", _serve, "answer feed requests"))
+    batch = with_settings(command("batch", _batch, "run a batch job once, now"))
+    batch.add_argument("--job", choices=JOBS, default="all", help="which job (default all, in this order)")
+    status = with_settings(command("status", _status, "say how the installation is doing"))
+    status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    simulate = command("simulate", _simulate, "run a synthetic network that speaks the real wire")
+    if name == "simulate":  # its flags come with its world, which takes a moment to import
+        from pipeline.simulate.command import add_arguments
+
+        add_arguments(simulate)
+    demo = command("demo", _demo, "run the whole feed on a simulated network, in data/demo")
+    demo.add_argument("--once", action="store_true", help="check it end to end, print a summary, stop")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    flags = {name: getattr(options, f"setting_{name}") for name in option_names()}
+    return load_settings(flags, os.environ, Path.cwd())
+
+
+def _up(options: argparse.Namespace) -> None:
+    from pipeline import up
+
+    up.run(_settings(options))
+
+
+def _ingest(options: argparse.Namespace) -> None:
+    from pipeline.ingest import service
+
+    service.run(_settings(options))
+
+
+def _schedule(options: argparse.Namespace) -> None:
+    from pipeline import schedule
+
+    schedule.run(_settings(options))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from serving.config import ServingConfig
+    from serving.errors import ServingError
+    from serving.server import run
+
+    settings = _settings(options)
+    config = ServingConfig(
+        data_dir=settings.data_dir,
+        hostname=settings.hostname,
+        service_did=settings.service_did,
+        publisher_did=settings.publisher_did,
+        feed_rkeys=(settings.feed_rkey,),
+        listen=settings.listen,
+        plc_url=settings.plc_url,
+        pages=settings.pages,
+        threads=settings.serve_threads,
+    )
+    try:
+        run(config)
+    except ServingError as error:
+        raise PipelineError(str(error)) from error
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from pipeline.batch import jobs
+
+    jobs.run(_settings(options), options.job)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from pipeline import status
+
+    status.run(_settings(options), as_json=options.json)
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from pipeline.simulate import command
+
+    command.run(options)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from pipeline import demo
+
+    demo.run(once=options.once)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

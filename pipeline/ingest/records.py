@@ -1,0 +1,97 @@
+"""Reading the records users wrote, where any field may be missing, mistyped or huge.
+
+Owns: what a like names, and what ranking needs of a post. Never raises for any input: a like without a
+usable subject is a reason to drop it, an odd post simply has fewer flags. Lexicons: app.bsky.feed.like,
+app.bsky.feed.post.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipeline.identifiers import parse_post_uri
+from pipeline.store.model import PostFlag
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
+_LANGS_MAX = 3  # as the lexicon has it
+_ADULT_LABELS = frozenset({"porn", "sexual", "nudity", "graphic-media"})
+_EMBEDS = {
+    "app.bsky.embed.images": PostFlag.IMAGES,
+    "app.bsky.embed.gallery": PostFlag.IMAGES,
+    "app.bsky.embed.video": PostFlag.VIDEO,
+    "app.bsky.embed.external": PostFlag.EXTERNAL,
+    "app.bsky.embed.record": PostFlag.QUOTE,
+}
+
+
+def like_subject(record: Any) -> tuple[str, int] | str:
+    """Return (author DID, rkey number) of the liked post, or the reason why the like is dropped."""
+    if not isinstance(record, dict):
+        return "like_without_record"
+    subject = record.get("subject")
+    if not isinstance(subject, dict) or not isinstance(subject.get("uri"), str):
+        return "like_without_subject"
+    return parse_post_uri(subject["uri"]) or "like_of_no_post"
+
+
+def created_us(record: dict[str, Any], seen_us: int) -> int:
+    """Return when a record says it was made, never later than it was seen and never before 1970.
+
+    createdAt is the client's claim: a date in the future would pin a post to the top.
+    """
+    text = record.get("createdAt")
+    if not isinstance(text, str) or len(text) > 64:
+        return seen_us
+    try:
+        claimed = datetime.fromisoformat(text)
+        if claimed.tzinfo is None:
+            claimed = claimed.replace(tzinfo=UTC)
+        return min(max((claimed - _EPOCH) // _MICROSECOND, 0), seen_us)
+    except (ValueError, OverflowError):
+        return seen_us
+
+
+def post_flags(record: dict[str, Any]) -> int:
+    """Return a post's PostFlag bits."""
+    flags = PostFlag(0)
+    if record.get("reply") is not None:
+        flags |= PostFlag.REPLY
+    embed = record.get("embed")
+    if isinstance(embed, dict):
+        kind = embed.get("$type")
+        if kind == "app.bsky.embed.recordWithMedia":
+            flags |= PostFlag.QUOTE
+            media = embed.get("media")
+            kind = media.get("$type") if isinstance(media, dict) else None
+        if isinstance(kind, str):
+            flags |= _EMBEDS.get(kind, PostFlag(0))
+    for label in _self_labels(record):
+        if label in _ADULT_LABELS:
+            flags |= PostFlag.ADULT
+        elif label == "!hide":
+            flags |= PostFlag.HIDE
+        elif label == "!no-unauthenticated":
+            flags |= PostFlag.SIGNED_IN
+    return int(flags)
+
+
+def post_langs(record: dict[str, Any]) -> str:
+    """Return a post's languages as primary subtags, 'en,pt'; '' when it names none."""
+    langs = record.get("langs")
+    if not isinstance(langs, list):
+        return ""
+    primary = [
+        tag.split("-", 1)[0].lower() for tag in langs[:_LANGS_MAX] if isinstance(tag, str) and len(tag) < 64
+    ]
+    return ",".join(dict.fromkeys(tag for tag in primary if _LANGUAGE.fullmatch(tag)))
+
+
+def _self_labels(record: dict[str, Any]) -> list[str]:
+    labels = record.get("labels")
+    values = labels.get("values") if isinstance(labels, dict) else None
+    if not isinstance(values, list):
+        return []
+    named = [value.get("val") for value in values[:10] if isinstance(value, dict)]
+    return [value for value in named if isinstance(value, str)]

@@ -1,0 +1,92 @@
+"""The ingest process: one landing store, one stream, until it is told to stop.
+
+Owns: putting follower and writer together, signals, and where to resume. Leaves to others: everything else.
+"""
+
+import asyncio
+import logging
+import signal
+
+from pipeline.errors import SettingError
+from pipeline.ingest import jetstream
+from pipeline.ingest.follow import Chunk, Follower, host_of
+from pipeline.ingest.writer import Writer
+from pipeline.settings import Settings
+from pipeline.store.events import StreamPosition
+from pipeline.store.landing import Landing
+from pipeline.store.locks import exclusive
+
+log = logging.getLogger("foryou.ingest")
+
+# Replays cost nothing but time, so resuming goes back a little: a live server may reorder events at the
+# seam, and another host's clock differs (PROTOCOL: order is kept per actor only).
+REWIND_SAME_HOST_US = 5_000_000
+REWIND_OTHER_HOST_US = 30_000_000
+
+
+def run(settings: Settings) -> None:
+    """Follow the stream until SIGTERM or SIGINT; everything taken in is committed before it returns."""
+    for url in settings.stream_url:
+        if not url.split("?")[0].rstrip("/").endswith("/subscribe"):
+            raise SettingError(
+                f"FORYOU_STREAM_URL {url}: only the Jetstream v1 wire, …/subscribe, is spoken so far"
+            )
+    with exclusive(settings.data_dir, "ingest"):
+        landing = Landing(settings.data_dir)
+        try:
+            asyncio.run(_follow(settings, landing))
+        finally:
+            landing.close()
+
+
+def resume_url(url: str, position: StreamPosition | None) -> str:
+    """Return where to connect to go on after a position; live from now on when there is none."""
+    if position is None:
+        return jetstream.subscribe_url(url, None)
+    if (position.host, position.wire) == (host_of(url), jetstream.WIRE):
+        return jetstream.subscribe_url(url, position.value - REWIND_SAME_HOST_US)
+    return jetstream.subscribe_url(url, position.event_us - REWIND_OTHER_HOST_US)
+
+
+async def _follow(settings: Settings, landing: Landing) -> None:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end(error: BaseException | None = None) -> None:
+        if not ended.done():
+            ended.set_result(None) if error is None else ended.set_exception(error)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+
+    def fail(error: BaseException) -> None:
+        loop.call_soon_threadsafe(end, error)
+
+    writer = Writer(landing, settings.data_dir, fail)
+
+    async def deliver(chunk: Chunk) -> None:
+        while not writer.offer(chunk):
+            await asyncio.sleep(0.02)
+
+    async def resume(url: str) -> str:
+        # Going on from an older position would only cost time, but in a fresh store there is none at all.
+        while not writer.settled:
+            await asyncio.sleep(0.02)
+        return resume_url(url, writer.position)
+
+    follower = Follower(
+        settings.stream_url,
+        resume,
+        deliver,
+        lambda name: writer.count("connection", name),
+        settings.stream_silence_seconds,
+    )
+    writer.start()
+    task = asyncio.create_task(follower.run())
+    task.add_done_callback(lambda done: end(None if done.cancelled() else done.exception()))
+    try:
+        await ended
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await loop.run_in_executor(None, writer.stop)

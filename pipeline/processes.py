@@ -1,0 +1,167 @@
+"""Child processes under one parent: started, watched, restarted, and stopped together.
+
+Owns: ``Supervisor`` and what a child does to end with its parent. Leaves to others: what the children do.
+
+Invariant: no child outlives its parent. Each child's standard input is a pipe from the parent; when the
+parent is gone, whatever killed it, the pipe ends and the child stops as at SIGTERM.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import PipelineError
+from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
+
+log = logging.getLogger("foryou.up")
+
+STOP_SECONDS = 4.0
+START_SECONDS = (
+    5.0  # a child that fails sooner, at its first start, has a wrong setting: no use restarting it
+)
+BACKOFF_MAX_SECONDS = 30.0
+
+
+def foryou_command(*arguments: str) -> list[str]:
+    """Return the command line that runs this installation's ``foryou`` as a child."""
+    return [sys.executable, "-m", "pipeline.cli", *arguments]
+
+
+def stop_with_parent() -> None:
+    """Send this process SIGTERM when its standard input ends; for a child started by ``Supervisor``."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a child sees the same settings, wherever they came from."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in CONFIG_NAMES or not name.startswith(PREFIX)
+    }
+    return kept | settings.environment()
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    arguments: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    starts: int = 0
+    due_at: float = 0.0
+
+
+class Supervisor:
+    """Runs ``foryou`` commands as children until told to stop; restarts what crashes, with backoff."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._children: list[_Child] = []
+        self._stopping = threading.Event()
+
+    def add(self, name: str, *arguments: str) -> None:
+        """Add a child: ``foryou ARGUMENTS``, started by ``start`` or ``run``."""
+        self._children.append(_Child(name, arguments))
+
+    def request_stop(self) -> None:
+        """Make ``run`` stop the children and return; safe in a signal handler."""
+        self._stopping.set()
+
+    def start(self) -> None:
+        """Start every child that is not running yet."""
+        for child in self._children:
+            if child.process is None:
+                self._start(child)
+
+    def run(self) -> None:
+        """Watch the children until ``request_stop``, then stop them.
+
+        Raises PipelineError when one fails at once at its first start: its own line says why.
+        """
+        self.start()
+        try:
+            while not self._stopping.wait(0.1):
+                for child in self._children:
+                    self._watch(child)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop every child: SIGTERM, and after four seconds SIGKILL."""
+        running = [child for child in self._children if child.process is not None]
+        for child in running:
+            child.process.terminate()  # type: ignore[union-attr]
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in running:
+            process = child.process
+            assert process is not None
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not stop within %.0f s and is killed", child.name, STOP_SECONDS)
+                process.kill()
+                process.wait()
+            _close_pipe(process)
+            child.process = None
+
+    def _watch(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.due_at:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        _close_pipe(child.process)
+        child.process = None
+        lived = now - child.started_at
+        if code == 1 and child.starts == 1 and lived < START_SECONDS:
+            raise PipelineError(f"{child.name} could not start; see its line above")
+        if lived > 60:
+            child.starts = 1
+        pause = min(0.5 * 2 ** (child.starts - 1), BACKOFF_MAX_SECONDS)
+        child.due_at = now + pause
+        ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        log.warning("%s %s after %.0f s; starting it again in %.1f s", child.name, ended, lived, pause)
+
+    def _start(self, child: _Child) -> None:
+        child.process = subprocess.Popen(
+            foryou_command(*child.arguments, "--with-parent"), stdin=subprocess.PIPE, env=self._environment
+        )
+        child.started_at = time.monotonic()
+        child.starts += 1
+
+
+def run_child(arguments: Sequence[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
+    """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status."""
+    process = subprocess.Popen(
+        foryou_command(*arguments, "--with-parent"), stdin=subprocess.PIPE, env=environment
+    )
+    try:
+        while process.poll() is None:
+            if stopping.wait(0.1):
+                # The batch may be killed at any moment: nothing it leaves half done is visible.
+                process.kill()
+                break
+        return process.wait()
+    finally:
+        _close_pipe(process)
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

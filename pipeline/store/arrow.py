@@ -1,0 +1,75 @@
+"""Rows of a SQLite store as Arrow, many queries in one read transaction.
+
+Owns: ``reading`` and ``Reader``. Leaves to others: which rows; DuckDB's own SQLite extension is a download
+at run time, so rows take this way instead.
+
+Invariant: every query of one ``reading`` block sees the same commit of the store, and nothing is written.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from adbc_driver_sqlite import dbapi
+
+from pipeline.errors import StoreError
+
+BATCH_ROWS = 65_536
+
+
+class Reader:
+    """One read transaction on a SQLite store."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._cursors: list[Any] = []
+
+    def stream(self, query: str) -> pa.RecordBatchReader:
+        """Return a query's rows as a stream of batches, to be consumed within the ``reading`` block.
+
+        SQLite has no column types: give the rows theirs by a cast where they arrive.
+        """
+        cursor = self._connection.cursor()
+        self._cursors.append(cursor)
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
+        cursor.execute(query)
+        return cursor.fetch_record_batch()
+
+    def table(self, query: str) -> pa.Table:
+        """Return a query's rows as a table."""
+        return self.stream(query).read_all()
+
+    def number(self, query: str) -> int:
+        """Return the one number a query answers with, 0 when it has no row or NULL."""
+        column = self.table(query).column(0)
+        value = column[0].as_py() if len(column) else None
+        return int(value or 0)
+
+    def close(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    """Open a store for one read transaction; StoreError when it does not exist or can't be read."""
+    if not path.exists():
+        raise StoreError(f"{path} does not exist")
+    quoted = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        connection = dbapi.connect(f"file:{quoted}?mode=ro")
+    except dbapi.Error as error:
+        raise StoreError(f"can't open {path}: {error}") from error
+    try:
+        reader = Reader(connection)
+        try:
+            yield reader
+        finally:
+            reader.close()
+    except dbapi.Error as error:
+        raise StoreError(f"can't read {path}: {error}") from error
+    finally:
+        connection.rollback()
+        connection.close()

@@ -1,0 +1,16 @@
+"""What every test may use: the shared data, where it is present."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def real_bytes() -> Path:
+    """The folder of recorded bytes of the live network; the test is skipped where it is absent."""
+    folder = SHARED / "data" / "real"
+    if not folder.is_dir():
+        pytest.skip(f"recorded bytes of the live network are not at {folder}")
+    return folder

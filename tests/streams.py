@@ -1,0 +1,127 @@
+"""A Jetstream v1 server on loopback that serves given lines, and misbehaves as told.
+
+For what the simulated network does not do: serve recorded bytes, and end each connection in its own way.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+# What happens to a connection once it has been sent its lines; the n-th connection gets the n-th ending, and
+# every later one stays open.
+Ending = str  # 'close:CODE', 'abort', 'silent', 'refuse' (HTTP 502 with an HTML body), 'open'
+
+
+@dataclass
+class LineStream:
+    """Serves ``lines`` (JSON texts or raw bytes) from the cursor asked for, on a free port, in a thread."""
+
+    lines: Sequence[str | bytes]
+    endings: Sequence[Ending] = ()
+    lines_per_connection: int | None = None
+    cursors: list[int | None] = field(default_factory=list)  # as each connection asked
+
+    def __enter__(self) -> Self:
+        started = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
+        self._thread.start()
+        started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/subscribe"
+
+    def append(self, lines: Sequence[str | bytes]) -> None:
+        """Add lines for the connections that are open and those to come."""
+        self.lines = [*self.lines, *lines]
+
+    def _serve(self, started: threading.Event) -> None:
+        async def main() -> None:
+            self._done = asyncio.Event()
+            async with serve(
+                self._stream, "127.0.0.1", 0, process_request=self._answer, compression=None, max_size=None
+            ) as server:
+                self.port = _port(server)
+                started.set()
+                await self._done.wait()
+                for connection in list(server.connections):
+                    connection.transport.abort()
+
+        self._loop.run_until_complete(main())
+        self._loop.close()
+
+    def _ending(self, number: int) -> Ending:
+        return self.endings[number] if number < len(self.endings) else "open"
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        query = parse_qs(urlsplit(request.path).query)
+        self.cursors.append(int(query["cursor"][0]) if "cursor" in query else None)
+        if self._ending(len(self.cursors) - 1) == "refuse":
+            return connection.respond(502, "<html><body>Bad gateway</body></html>")
+        return None
+
+    async def _stream(self, connection: ServerConnection) -> None:
+        number = len(self.cursors) - 1
+        cursor = self.cursors[number]
+        ending = self._ending(number)
+        sent = position = 0
+        try:
+            while not self._done.is_set():
+                while position < len(self.lines):
+                    line = self.lines[position]
+                    position += 1
+                    if cursor is not None and (_time_us(line) or cursor) < cursor:
+                        continue
+                    await connection.send(line)
+                    sent += 1
+                    if ending != "open" and sent == self.lines_per_connection:
+                        break
+                if ending == "silent":
+                    await self._done.wait()
+                elif ending == "abort":
+                    await asyncio.sleep(0.05)  # let what was sent leave the machine first
+                    connection.transport.abort()
+                    return
+                elif ending.startswith("close:"):
+                    await connection.close(int(ending.removeprefix("close:")), "bye")
+                    return
+                await asyncio.sleep(0.01)
+        except ConnectionClosed:
+            return
+
+
+def _time_us(line: str | bytes) -> int | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    time_us = event.get("time_us") if isinstance(event, dict) else None
+    return time_us if isinstance(time_us, int) else None
+
+
+def _port(server: Server) -> int:
+    return int(next(iter(server.sockets)).getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Poll until the condition holds; AssertionError after so many seconds."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

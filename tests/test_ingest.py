@@ -1,0 +1,228 @@
+"""``foryou ingest`` as a process, against a server that is sometimes not nice."""
+
+import json
+import signal
+import sqlite3
+from pathlib import Path
+
+import commands
+import orjson
+import pytest
+from streams import LineStream, wait_until
+
+AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
+START_US = 1_779_719_009_000_000
+
+
+def like_line(number: int) -> str:
+    """The number-th like of a made-up stream, a second apart."""
+    record = {
+        "$type": "app.bsky.feed.like",
+        "createdAt": "2026-05-25T14:23:28.778Z",
+        "subject": {"cid": "bafy", "uri": f"at://{AUTHOR}/app.bsky.feed.post/3mmoojp7etg2g"},
+    }
+    commit = {
+        "rev": "3mmoojp7vgo2g",
+        "operation": "create",
+        "collection": "app.bsky.feed.like",
+        "cid": "bafy",
+    }
+    body = commit | {"rkey": f"like{number}", "record": record}
+    time_us = START_US + number * 1_000_000
+    return json.dumps(
+        {"did": f"did:plc:liker{number % 7}", "time_us": time_us, "kind": "commit", "commit": body}
+    )
+
+
+LIKES = [like_line(number) for number in range(60)]
+
+
+def query(data_dir: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+    file = data_dir / "landing.sqlite"
+    if not file.exists():
+        return []
+    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []  # the process has not made its tables yet
+    finally:
+        connection.close()
+
+
+def count_likes(data_dir: Path) -> int:
+    rows = query(data_dir, "SELECT count(*) FROM likes")
+    return rows[0][0] if rows else 0
+
+
+def counters(data_dir: Path) -> dict[tuple[str, str], int]:
+    return {
+        (kind, name): value for kind, name, value in query(data_dir, "SELECT kind, name, value FROM counters")
+    }
+
+
+def ingest(data_dir: Path, *urls: str, log: Path | None = None, **settings: str):  # type: ignore[no-untyped-def]
+    env = commands.environment(data_dir, stream_url=",".join(urls), **settings)
+    return commands.running("ingest", env=env, log=log)
+
+
+def test_every_like_of_the_recorded_window_lands_and_replays_change_nothing(
+    tmp_path: Path, real_bytes: Path
+) -> None:
+    lines = (real_bytes / "expected_v1.jsonl").read_bytes().splitlines()
+    text = [line.decode() for line in lines]
+    expected = set()
+    for line in lines:
+        event = orjson.loads(line)
+        commit = event.get("commit", {})
+        if commit.get("collection") == "app.bsky.feed.like" and commit["operation"] == "create":
+            uri = commit["record"]["subject"]["uri"]
+            if "/app.bsky.feed.post/" in uri:
+                expected.add((event["did"], uri.split("/")[2], event["time_us"]))
+    rows = (
+        "SELECT l.did, a.did, seen_us FROM likes JOIN actors AS l ON l.actor_id = liker_id "
+        "JOIN actors AS a ON a.actor_id = author_id"
+    )
+    last = orjson.loads(lines[-1])["time_us"]
+    for times in (1, 2, 3):
+        data = ("SELECT * FROM likes", "SELECT * FROM posts", "SELECT * FROM unlikes", "SELECT * FROM actors")
+        before = [query(tmp_path, sql) for sql in data]
+        with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+            if times > 1:  # as if the cursor were lost: the whole window comes again
+                connection.execute("DELETE FROM stream_cursors")
+        with LineStream(text) as stream, ingest(tmp_path, stream.url) as process:
+            wait_until(lambda: query(tmp_path, "SELECT max(value) FROM stream_cursors") == [(last,)])
+            assert commands.stop(process) == 0
+        assert set(query(tmp_path, rows)) == expected
+        assert len(expected) == count_likes(tmp_path) > 100
+        if times > 1:
+            assert [query(tmp_path, sql) for sql in data] == before
+
+
+@pytest.mark.parametrize("ending", ["close:1000", "close:1001", "close:1011", "abort", "silent", "refuse"])
+def test_any_end_of_a_connection_is_counted_and_followed_by_another(tmp_path: Path, ending: str) -> None:
+    reason = {
+        "close:1000": "closed_1000",
+        "close:1001": "closed_1001",
+        "close:1011": "closed_1011",
+        "abort": "closed_1006",
+        "silent": "silence",
+        "refuse": "handshake_refused",
+    }[ending]
+    with (
+        LineStream(LIKES, endings=[ending, ending], lines_per_connection=25) as stream,
+        ingest(tmp_path, stream.url, stream_silence_seconds="1") as process,
+    ):
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES), 30)
+        assert commands.stop(process) == 0
+    assert len(query(tmp_path, "SELECT DISTINCT liker_id, rkey FROM likes")) == len(LIKES)
+    assert counters(tmp_path)["connection", reason] == 2
+    assert len(stream.cursors) == 3
+    if ending != "refuse":
+        assert stream.cursors[0] is None
+        # It resumes from what it stored, a few seconds earlier.
+        assert stream.cursors[1] == START_US + 24 * 1_000_000 - 5_000_000
+
+
+def test_malformed_messages_are_counted_and_stop_nothing(tmp_path: Path) -> None:
+    huge = json.loads(LIKES[1])
+    huge["commit"]["record"]["padding"] = "x" * 1_000_000
+    not_a_post = json.loads(LIKES[2])
+    not_a_post["commit"]["record"]["subject"]["uri"] = f"at://{AUTHOR}/app.bsky.feed.generator/for-you"
+    unlike_first = json.loads(like_line(3))
+    unlike_first["commit"] |= {"operation": "delete", "rkey": "never-liked"}
+    lines: list[str | bytes] = [
+        LIKES[0],
+        '{"did":',
+        b"\x00\xff\xfe",
+        "[]",
+        json.dumps(huge),
+        LIKES[0],
+        json.dumps(not_a_post),
+        json.dumps(unlike_first),
+        LIKES[59],
+    ]
+    with LineStream(lines) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: counters(tmp_path).get(("event", "like")) == 4)
+        assert commands.stop(process) == 0
+    assert count_likes(tmp_path) == 3
+    counted = counters(tmp_path)
+    assert counted["drop", "not_json"] == 2
+    assert counted["drop", "not_an_event"] == 1
+    assert counted["drop", "like_of_no_post"] == 1
+    assert counted["event", "unlike"] == 1
+    assert counted["event", "like_of_unknown_post"] == 4
+
+
+def test_a_host_that_fails_is_followed_by_the_next(tmp_path: Path) -> None:
+    with (
+        LineStream([], endings=["refuse"] * 9) as broken,
+        LineStream(LIKES) as good,
+        ingest(tmp_path, broken.url, good.url) as process,
+    ):
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES))
+        assert commands.stop(process) == 0
+    assert len(broken.cursors) == 3
+
+
+def test_another_host_resumes_by_time_with_a_margin(tmp_path: Path) -> None:
+    with LineStream(LIKES) as one, ingest(tmp_path, one.url) as process:
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES))
+        assert commands.stop(process) == 0
+    with LineStream(LIKES) as other, ingest(tmp_path, other.url) as process:
+        wait_until(lambda: len(other.cursors) == 1)
+        assert commands.stop(process) == 0
+    assert other.cursors == [START_US + 59 * 1_000_000 - 30_000_000]
+    assert count_likes(tmp_path) == len(LIKES)
+
+
+def test_a_second_ingest_on_the_same_store_is_refused(tmp_path: Path) -> None:
+    with LineStream(LIKES) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES))
+        second = commands.run("ingest", env=commands.environment(tmp_path, stream_url=stream.url))
+        assert second.returncode == 1
+        assert second.stderr.splitlines()[-1].startswith("foryou: another ingest (process ")
+        assert str(process.pid) in second.stderr
+        assert commands.stop(process) == 0
+
+
+def test_a_store_that_breaks_stops_the_process_loudly(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with LineStream(LIKES[:5]) as stream, ingest(tmp_path, stream.url, log=log) as process:
+        wait_until(lambda: count_likes(tmp_path) == 5)
+        with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+            connection.execute("DROP TABLE posts")
+        stream.append(LIKES[5:])
+        assert process.wait(20) == 1
+    assert "no such table" in log.read_text()
+    assert query(tmp_path, "SELECT max(value) FROM stream_cursors") == [(START_US + 4_000_000,)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_everything_stored(tmp_path: Path, number: signal.Signals) -> None:
+    with LineStream(LIKES) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES))
+        process.send_signal(number)
+        assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"stream_url": "http://127.0.0.1:1/subscribe"},
+            "FORYOU_STREAM_URL = 'http://127.0.0.1:1/subscribe'",
+        ),
+        ({"stream_url": "ws://127.0.0.1:1/xrpc/com.example.other"}, "wire"),
+        ({"stream_url": "ws://127.0.0.1:1/subscribe", "data_dri": "x"}, "FORYOU_DATA_DRI is no setting"),
+        ({"stream_url": "ws://127.0.0.1:1/subscribe", "data_dir": "/proc/nowhere"}, "can't write in"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, settings: dict[str, str], words: str) -> None:
+    env = commands.environment(tmp_path) | {
+        f"FORYOU_{name.upper()}": value for name, value in settings.items()
+    }
+    result = commands.run("ingest", env=env)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1

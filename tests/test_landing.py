@@ -1,0 +1,240 @@
+"""The landing store against a plain-Python model of which likes exist, and its rules one by one."""
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import StoreError
+from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
+from pipeline.store.lake import day_file
+from pipeline.store.landing import Landing
+from pipeline.store.model import DAY_US, HOUR_US, AccountStatus, day_of
+
+START = 20_000 * DAY_US  # midnight
+LIKERS = [f"did:plc:liker{n}" for n in range(3)]
+AUTHORS = [f"did:plc:author{n}" for n in range(2)]
+Event = Like | Unlike | Post | PostDeletion | AccountChange
+
+
+def batch_of(events: list[Event]) -> EventBatch:
+    batch = EventBatch()
+    lists: dict[type, list] = {  # type: ignore[type-arg]
+        Like: batch.likes,
+        Unlike: batch.unlikes,
+        Post: batch.posts,
+        PostDeletion: batch.post_deletions,
+        AccountChange: batch.accounts,
+    }
+    for event in events:
+        lists[type(event)].append(event)
+        batch.value = batch.event_us = event.seen_us
+        batch.newest_us = max(batch.newest_us, event.seen_us)
+    return batch
+
+
+def stored_likes(data_dir: Path) -> set[tuple[str, int, str, int, int]]:
+    with sqlite3.connect(data_dir / "landing.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT l.did, likes.rkey, a.did, post_rkey, seen_us FROM likes "
+            "JOIN actors AS l ON l.actor_id = liker_id JOIN actors AS a ON a.actor_id = author_id"
+        ).fetchall()
+        connection.rollback()
+    connection.close()
+    return set(rows)
+
+
+def model(events: list[Event]) -> set[tuple[str, int, str, int, int]]:
+    """Which likes exist after these events, in the order of their times: no tables, no SQL."""
+    likes: dict[tuple[str, int], Like] = {}
+    for event in sorted(events, key=lambda event: event.seen_us):
+        if isinstance(event, Like):
+            likes[event.liker, event.rkey] = event
+        elif isinstance(event, Unlike):
+            likes.pop((event.liker, event.rkey), None)
+        elif isinstance(event, AccountChange) and event.status is AccountStatus.DELETED:
+            likes = {key: like for key, like in likes.items() if key[0] != event.did}
+    return {tuple(like) for like in likes.values()}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Event]:
+    """A stream of some hours round midnight: each like record is undone before its key is used again."""
+    events: list[Event] = []
+    alive: set[tuple[str, int]] = set()
+    gone: set[str] = set()
+    now = START + 22 * HOUR_US
+    for _ in range(draw(st.integers(1, 25))):
+        now += draw(st.sampled_from([1, 1_000, 60_000_000, 20 * 60_000_000]))
+        if now >= START + DAY_US + HOUR_US:
+            break
+        liker = draw(st.sampled_from(LIKERS))
+        key = (liker, draw(st.sampled_from([-7, 5, 6, 2**62])))
+        kind = draw(st.sampled_from(["like", "like", "like", "unlike", "account"]))
+        if kind == "unlike" or (kind == "like" and key in alive):
+            events.append(Unlike(*key, now))  # also of likes never seen
+            alive.discard(key)
+        elif kind == "like" and liker not in gone:
+            events.append(Like(*key, draw(st.sampled_from(AUTHORS)), draw(st.integers(0, 2)), now))
+            alive.add(key)
+        elif kind == "account" and draw(st.integers(0, 5)) == 0:
+            events.append(AccountChange(liker, AccountStatus.DELETED, now))
+            alive = {other for other in alive if other[0] != liker}
+            gone.add(liker)
+    return events
+
+
+@settings(max_examples=150, deadline=None)
+@given(history=histories(), seed=st.integers(0, 2**32))
+def test_any_batches_and_replays_give_what_the_model_says(
+    tmp_path_factory: pytest.TempPathFactory, history: list[Event], seed: int
+) -> None:
+    data_dir = tmp_path_factory.mktemp("landing")
+    choose = random.Random(seed)
+    landing = Landing(data_dir)
+    position = 0
+    while position < len(history):
+        if choose.random() < 0.3:  # the process was restarted and resumes from an earlier cursor
+            landing.close()
+            landing = Landing(data_dir)
+            position = choose.randint(0, position)
+        size = choose.randint(1, 8)
+        landing.append(batch_of(history[position : position + size]), "one.example", "jetstream-v1")
+        position = min(position + size, len(history))
+    assert stored_likes(data_dir) == model(history)
+    for _ in range(3):  # any stretch again, in any order, changes nothing
+        first, last = sorted(choose.choices(range(len(history) + 1), k=2))
+        stretch = history[first:last]
+        choose.shuffle(stretch)
+        landing.append(batch_of(stretch), "two.example", "jetstream-v1")
+        assert stored_likes(data_dir) == model(history)
+    landing.close()
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Landing:
+    return Landing(tmp_path)
+
+
+def append(landing: Landing, *events: Event) -> EventBatch:
+    batch = batch_of(list(events))
+    landing.append(batch, "one.example", "jetstream-v1")
+    return batch
+
+
+def test_an_update_moves_a_like_across_days(landing: Landing, tmp_path: Path) -> None:
+    append(landing, Like(LIKERS[0], 5, AUTHORS[0], 1, START + 1))
+    moved = Like(LIKERS[0], 5, AUTHORS[1], 2, START + DAY_US + 10)
+    append(landing, Unlike(LIKERS[0], 5, moved.seen_us - 1), moved)
+    assert stored_likes(tmp_path) == {tuple(moved)}
+
+
+def test_a_closed_day_takes_no_more_likes(landing: Landing, tmp_path: Path) -> None:
+    first = Like(LIKERS[0], 1, AUTHORS[0], 1, START + 5)
+    late = Like(LIKERS[0], 2, AUTHORS[0], 2, START + DAY_US - 1)
+    append(landing, first, Like(LIKERS[1], 1, AUTHORS[0], 1, START + DAY_US + HOUR_US - 1))
+    append(landing, late)  # the day is over, its grace is not
+    append(landing, Like(LIKERS[1], 2, AUTHORS[0], 1, START + DAY_US + HOUR_US))
+    batch = append(landing, Like(LIKERS[0], 3, AUTHORS[0], 3, START + DAY_US - 1))
+    assert batch.counts["drop", "like_of_closed_day"] == 1
+    assert {like for like in stored_likes(tmp_path) if like[4] < START + DAY_US} == {
+        tuple(first),
+        tuple(late),
+    }
+
+
+def test_an_unlike_of_a_closed_day_is_kept(landing: Landing, tmp_path: Path) -> None:
+    append(landing, Unlike(LIKERS[0], 9, START + 100))
+    append(landing, Unlike(LIKERS[0], 9, START + 50))
+    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+        assert connection.execute("SELECT rkey, seen_us FROM unlikes").fetchall() == [(9, START + 100)]
+
+
+def test_posts_keep_their_last_state(landing: Landing, tmp_path: Path) -> None:
+    made = Post(AUTHORS[0], 7, START, START + 10, 1, "en")
+    append(landing, PostDeletion(AUTHORS[0], 8, START + 20), made)
+    append(landing, PostDeletion(AUTHORS[0], 7, START + 30))
+    append(landing, made, Post(AUTHORS[0], 8, START, START + 10, 0, ""))
+    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT rkey, seen_us, deleted_us, langs FROM posts ORDER BY rkey"
+        ).fetchall()
+    assert rows == [(7, START + 10, START + 30, "en"), (8, START + 10, START + 20, "")]
+
+
+def test_likes_of_posts_never_seen_are_kept_and_counted(landing: Landing, tmp_path: Path) -> None:
+    append(landing, Post(AUTHORS[0], 7, START, START, 0, "en"))
+    batch = append(
+        landing, Like(LIKERS[0], 1, AUTHORS[0], 7, START + 1), Like(LIKERS[0], 2, AUTHORS[0], 8, START + 2)
+    )
+    assert batch.counts["event", "like_of_unknown_post"] == 1
+    assert len(stored_likes(tmp_path)) == 2
+
+
+def test_the_latest_account_status_stands(landing: Landing, tmp_path: Path) -> None:
+    append(landing, AccountChange(LIKERS[0], AccountStatus.TAKENDOWN, START + 9))
+    append(landing, AccountChange(LIKERS[0], AccountStatus.ACTIVE, START + 5))
+    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+        assert connection.execute("SELECT status FROM actors").fetchall() == [(AccountStatus.TAKENDOWN,)]
+
+
+def test_cursor_and_events_are_one_transaction(landing: Landing, tmp_path: Path) -> None:
+    append(landing, Like(LIKERS[0], 1, AUTHORS[0], 1, START + 5))
+    bad = batch_of([Like(LIKERS[1], 2, AUTHORS[0], 1, START + 6)])
+    bad.posts.append(Post(AUTHORS[0], 2**70, 0, 0, 0, ""))  # no 64-bit number: the statement fails
+    with pytest.raises(OverflowError):
+        landing.append(bad, "one.example", "jetstream-v1")
+    position = landing.position()
+    assert position is not None
+    assert position.value == START + 5
+    assert len(stored_likes(tmp_path)) == 1
+    append(landing, Like(LIKERS[1], 2, AUTHORS[0], 1, START + 6))
+    assert len(stored_likes(tmp_path)) == 2
+
+
+def test_a_day_in_the_lake_is_purged_a_little_at_a_time(landing: Landing, tmp_path: Path) -> None:
+    append(landing, *[Like(f"did:plc:l{n}", n, AUTHORS[0], n, START + n) for n in range(100)])
+    append(landing, Like(LIKERS[0], 1, AUTHORS[0], 1, START + DAY_US))
+    day = day_of(START)
+    assert landing.days == {day, day + 1}
+    gone = [landing.purge(day, 30)]
+    while gone[-1]:
+        gone.append(landing.purge(day, 30))
+    assert gone == [30, 30, 30, 10, 0]
+    assert landing.days == {day + 1}
+    assert len(stored_likes(tmp_path)) == 1
+
+
+def test_counters_add_up(landing: Landing, tmp_path: Path) -> None:
+    for _ in range(2):
+        batch = EventBatch()
+        batch.drop("not_json")
+        landing.append(batch, "one.example", "jetstream-v1")
+    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+        assert connection.execute("SELECT * FROM counters").fetchall() == [("drop", "not_json", 2)]
+    assert landing.position() is None
+
+
+def test_a_store_of_a_newer_program_is_refused(landing: Landing, tmp_path: Path) -> None:
+    landing.close()
+    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+        connection.execute("INSERT INTO _migrations VALUES (999, 'from the future')")
+    with pytest.raises(StoreError, match="version 999"):
+        Landing(tmp_path)
+
+
+def test_the_lake_is_where_compaction_puts_it(tmp_path: Path) -> None:
+    from pipeline.store.lake import closed_days
+
+    file = day_file(tmp_path, day_of(START))
+    assert file == tmp_path / "lake/likes/day=2024-10-04/likes.parquet"
+    assert closed_days(tmp_path) == set()
+    file.parent.mkdir(parents=True)
+    (file.parent.parent / "day=tomorrow").mkdir()
+    (file.parent.parent / "day=tomorrow" / "likes.parquet").touch()
+    assert closed_days(tmp_path) == set()
+    file.touch()
+    assert closed_days(tmp_path) == {day_of(START)}
