@@ -110,6 +110,9 @@ class Settings:
     stream_silence_seconds: float = _setting(
         "60", _positive, "seconds without an event after which to reconnect"
     )
+    stream_start_hours: float = _setting(
+        "72", _positive, "hours back at which an empty store begins; a server gives what it keeps of them"
+    )
     hostname: str = _setting("localhost", _hostname, "host name under which the world sees this service")
     service_did: str = _setting("", _did, "this service's DID (default did:web:HOSTNAME)")
     publisher_did: str = _setting(

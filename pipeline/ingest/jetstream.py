@@ -33,15 +33,14 @@ _STATUSES = {
 }
 
 
-def subscribe_url(url: str, cursor: int | None) -> str:
+def subscribe_url(url: str, cursor: int) -> str:
     """Return the address to connect to: our collections, and the cursor in microseconds to resume from."""
     parts = urlsplit(url)
     query = [
         (key, value) for key, value in parse_qsl(parts.query) if key not in {"wantedCollections", "cursor"}
     ]
     query += [("wantedCollections", LIKE), ("wantedCollections", POST)]
-    if cursor is not None:
-        query.append(("cursor", str(cursor)))
+    query.append(("cursor", str(cursor)))
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 

@@ -6,6 +6,7 @@ Owns: putting follower and writer together, signals, and where to resume. Leaves
 import asyncio
 import logging
 import signal
+import time
 
 from pipeline.errors import SettingError
 from pipeline.ingest import jetstream
@@ -39,10 +40,10 @@ def run(settings: Settings) -> None:
             landing.close()
 
 
-def resume_url(url: str, position: StreamPosition | None) -> str:
-    """Return where to connect to go on after a position; live from now on when there is none."""
+def resume_url(url: str, position: StreamPosition | None, start_us: int) -> str:
+    """Return where to connect to go on after a position, or from ``start_us`` on in an empty store."""
     if position is None:
-        return jetstream.subscribe_url(url, None)
+        return jetstream.subscribe_url(url, max(start_us, 1))
     if (position.host, position.wire) == (host_of(url), jetstream.WIRE):
         return jetstream.subscribe_url(url, position.value - REWIND_SAME_HOST_US)
     return jetstream.subscribe_url(url, position.event_us - REWIND_OTHER_HOST_US)
@@ -50,6 +51,7 @@ def resume_url(url: str, position: StreamPosition | None) -> str:
 
 async def _follow(settings: Settings, landing: Landing) -> None:
     loop = asyncio.get_running_loop()
+    start_us = int((time.time() - settings.stream_start_hours * 3600) * 1e6)
     ended: asyncio.Future[None] = loop.create_future()
 
     def end(error: BaseException | None = None) -> None:
@@ -72,7 +74,7 @@ async def _follow(settings: Settings, landing: Landing) -> None:
         # Going on from an older position would only cost time, but in a fresh store there is none at all.
         while not writer.settled:
             await asyncio.sleep(0.02)
-        return resume_url(url, writer.position)
+        return resume_url(url, writer.position, start_us)
 
     follower = Follower(
         settings.stream_url,

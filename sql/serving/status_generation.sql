@@ -1,0 +1,9 @@
+-- Question: which generation is served, how old is it, and how many viewers have a list?
+-- Reads: generations, viewers. Grain: one row, or none before the first. Parameters: :now_us.
+SELECT
+  generation, snapshot_us, published_us, lists, items,
+  (:now_us - published_us) / 1e6 AS age_seconds,
+  (SELECT count(*) FROM viewers) AS viewers
+FROM generations
+ORDER BY generation DESC
+LIMIT 1
