@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for chatty in ("apscheduler", "websockets", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if options.with_parent:
             from pipeline.processes import stop_with_parent

@@ -14,7 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
@@ -65,10 +67,14 @@ class _Child:
 
 
 class Supervisor:
-    """Runs ``foryou`` commands as children until told to stop; restarts what crashes, with backoff."""
+    """Runs ``foryou`` commands as children until told to stop; restarts what crashes, with backoff.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    What the children log goes to ``log_file``, or to this process's standard error.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log_file: Path | None = None) -> None:
         self._environment = environment
+        self._log_file = log_file
         self._children: list[_Child] = []
         self._stopping = threading.Event()
 
@@ -139,9 +145,14 @@ class Supervisor:
         log.warning("%s %s after %.0f s; starting it again in %.1f s", child.name, ended, lived, pause)
 
     def _start(self, child: _Child) -> None:
-        child.process = subprocess.Popen(
-            foryou_command(*child.arguments, "--with-parent"), stdin=subprocess.PIPE, env=self._environment
-        )
+        with ExitStack() as stack:
+            stderr = None if self._log_file is None else stack.enter_context(self._log_file.open("ab"))
+            child.process = subprocess.Popen(
+                foryou_command(*child.arguments, "--with-parent"),
+                stdin=subprocess.PIPE,
+                stderr=stderr,
+                env=self._environment,
+            )
         child.started_at = time.monotonic()
         child.starts += 1
 

@@ -59,7 +59,7 @@ def act_out(control: Any) -> Scene:
     new_cats = [posts(author, [f"a new cat by {n}"])[0] for n, author in enumerate(cat_people[:4])]
     new_boats = [posts(author, [f"a new boat by {n}"])[0] for n, author in enumerate(boat_people[:3])]
     for number, post in enumerate(new_cats):
-        like([did for did in cat_people[: 6 - number] if did not in post["uri"]], [post])
+        like([did for did in cat_people[: 7 - 2 * number] if did not in post["uri"]], [post])
     for post in new_boats:
         like(boat_people, [post])
     reply = posts(cat_people[0], ["a reply about cats"], reply={"root": old_cats[0], "parent": old_cats[0]})[

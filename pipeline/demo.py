@@ -1,0 +1,217 @@
+"""The whole feed on a simulated network, on this machine alone: ``make demo``.
+
+Owns: choosing addresses, starting simulator and feed together, and telling where to look. Leaves to others:
+the checks of ``--once`` (``demo_checks``). The parts run as they do in earnest: ``foryou simulate`` stands for
+Bluesky's servers, ``foryou up`` is the feed.
+"""
+
+import logging
+import shutil
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from pipeline import demo_checks
+from pipeline.errors import PipelineError
+from pipeline.processes import Supervisor, child_environment
+from pipeline.settings import load_settings
+
+log = logging.getLogger("foryou.demo")
+
+DATA_DIR = Path("data/demo")
+USERS, DAYS, SEED = 2_000, 7, 1
+SERVE_PORT, SIMULATE_PORT = 8080, 6008
+READY_SECONDS = 180.0
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where the demo's parts are, and clients for them."""
+
+    data_dir: Path
+    address: str  # of the web app, http://127.0.0.1:PORT
+    network: str  # of the simulated network
+    service_did: str
+
+    @property
+    def feed_uri(self) -> str:
+        """The feed's at-uri; in the demo the service is its own publisher."""
+        return f"at://{self.service_did}/app.bsky.feed.generator/for-you"
+
+    def simulator(self, name: str, **query: Any) -> Any:
+        """Ask the simulated network: 'status', 'viewers', 'token'."""
+        answer = httpx.get(f"{self.network}/simulator/{name}", params=query, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def token(self, viewer: str, method: str = SKELETON) -> str:
+        """Return a token as the viewer's PDS would mint it for us, valid for an hour."""
+        answer = self.simulator("token", did=viewer, aud=self.service_did, lxm=method, seconds=3600)
+        return str(answer["token"])
+
+
+def run(*, once: bool) -> None:
+    """Run the demo until interrupted, or check it and stop.
+
+    Raises PipelineError when a part does not come up or a check fails.
+    """
+    began = time.monotonic()
+    interrupted = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: interrupted.set())
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+    DATA_DIR.mkdir(parents=True)
+    serve_port, simulate_port = _free_port(SERVE_PORT), _free_port(SIMULATE_PORT)
+    demo = Demo(
+        DATA_DIR,
+        f"http://127.0.0.1:{serve_port}",
+        f"http://127.0.0.1:{simulate_port}",
+        f"did:web:localhost%3A{serve_port}",
+    )
+    settings = load_settings(
+        {
+            "data_dir": str(DATA_DIR),
+            "stream_url": f"ws://127.0.0.1:{simulate_port}/subscribe",
+            "stream_start_hours": str(24 * 365),
+            "hostname": f"localhost:{serve_port}",
+            "listen": f"127.0.0.1:{serve_port}",
+            "plc_url": demo.network,
+            "candidates_minutes": "0.2",
+            "compact_minutes": "5",
+        },
+        {},
+        DATA_DIR,
+    )
+    supervisor = Supervisor(child_environment(settings), DATA_DIR / "log")
+    listen = f"127.0.0.1:{simulate_port}"
+    scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED))
+    supervisor.add("simulate", "simulate", "--listen", listen, *scale)
+    supervisor.add("up", "up")
+    watcher = _Watcher(supervisor)
+    watcher.start()
+    try:
+        print(f"Simulating {USERS:,} people for {DAYS} days; the parts log to {DATA_DIR / 'log'}", flush=True)
+        viewer = _wait_for_lists(demo, watcher, interrupted)
+        if interrupted.is_set():
+            return
+        print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n", flush=True)
+        _tell(demo, viewer)
+        if once:
+            for line in demo_checks.check(demo, viewer):
+                print("  ok  " + line, flush=True)
+        else:
+            print("Ctrl-C stops everything.", flush=True)
+            while not interrupted.wait(0.2):
+                watcher.raise_failure()
+    finally:
+        stopping = time.monotonic()
+        watcher.stop()
+        print(f"Everything stopped within {time.monotonic() - stopping:.1f} s.", flush=True)
+
+
+def _tell(demo: Demo, viewer: str) -> None:
+    print(f"  Pick a viewer and see their feed:   {demo.address}/")
+    print(f"  One of them:                        {demo.address}/viewer/{quote(viewer, safe=':')}")
+    print("  The same, as the app asks for it:\n")
+    print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")
+    print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n", flush=True)
+
+
+def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Event) -> str:
+    """Wait until the history is stored and its lists are served; return a viewer to show."""
+
+    def wait(what: str, ready: Callable[[], bool]) -> None:
+        print(f"  {what} ...", end="", flush=True)
+        began = time.monotonic()
+        while not _tried(ready):
+            watcher.raise_failure()
+            if interrupted.wait(0.2):
+                return
+            if time.monotonic() - began > READY_SECONDS:
+                raise PipelineError(
+                    f"{what} took more than {READY_SECONDS:.0f} s; see {demo.data_dir / 'log'}"
+                )
+        print(f" {time.monotonic() - began:.1f} s", flush=True)
+
+    head: list[int] = []
+
+    def history_is_there() -> bool:
+        head.append(int(demo.simulator("status")["head_us"]))
+        return True
+
+    wait("the network comes up", history_is_there)
+    wait(
+        "ingest stores its history",
+        lambda: _number(demo, "landing", "SELECT seen_us FROM watermark") >= head[0],
+    )
+    query = "SELECT coalesce(max(snapshot_us), 0) FROM generations WHERE lists > 0"
+    wait("the batch makes everybody's list", lambda: _number(demo, "serving", query) >= head[0])
+    wait("the web app answers", lambda: httpx.get(f"{demo.address}/health").status_code == 200)
+    if interrupted.is_set():
+        return ""
+    return str(demo.simulator("viewers", n=1)[0]["did"])
+
+
+def _tried(ready: Callable[[], bool]) -> bool:
+    try:
+        return ready()
+    except (httpx.TransportError, sqlite3.OperationalError):
+        return False  # not up yet, or its tables are not made yet
+
+
+def _number(demo: Demo, store: str, query: str) -> int:
+    connection = sqlite3.connect(f"file:{demo.data_dir / store}.sqlite?mode=ro", uri=True)
+    try:
+        row = connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+    finally:
+        connection.close()
+
+
+def _free_port(preferred: int) -> int:
+    """Return a port of loopback that is free now: the preferred one, or any."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise PipelineError("no port is free on 127.0.0.1")
+
+
+class _Watcher:
+    """Runs a supervisor in a thread, so that this one can talk."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._thread = threading.Thread(target=self._run, name="supervisor")
+        self._failure: PipelineError | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._supervisor.request_stop()
+        self._thread.join()
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise PipelineError(f"{self._failure} (in {DATA_DIR / 'log'})")
+
+    def _run(self) -> None:
+        try:
+            self._supervisor.run()
+        except PipelineError as error:
+            self._failure = error
