@@ -75,8 +75,8 @@ def _listen(text: str) -> tuple[str, int]:
 
 def _positive(text: str) -> float:
     value = float(text)
-    if not 0 < value <= 100_000:
-        raise ValueError("it is no number above 0")
+    if not 0 < value < 1e9:
+        raise ValueError("it is no number above 0 and below a billion")
     return value
 
 

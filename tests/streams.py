@@ -5,7 +5,9 @@ For what the simulated network does not do: serve recorded bytes, and end each c
 
 import asyncio
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -119,9 +121,14 @@ def _port(server: Server) -> int:
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Poll until the condition holds; AssertionError after so many seconds."""
-    import time
-
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

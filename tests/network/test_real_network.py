@@ -25,6 +25,9 @@ SKELETON = "app.bsky.feed.getFeedSkeleton"
 INTERACTIONS = "app.bsky.feed.sendInteractions"
 
 
+ADULT = {"$type": "com.atproto.label.defs#selfLabels", "values": [{"val": "porn"}]}
+
+
 @dataclass
 class Scene:
     """The accounts and posts of the test; likes that were undone or hidden are in neither list."""
@@ -65,7 +68,7 @@ def act_out(control: Any) -> Scene:
     reply = posts(cat_people[0], ["a reply about cats"], reply={"root": old_cats[0], "parent": old_cats[0]})[
         0
     ]
-    adult = posts(cat_people[1], ["not for everybody"], labels=["porn"])[0]
+    adult = posts(cat_people[1], ["not for everybody"], labels=ADULT)[0]
     gone = posts(cat_people[2], ["a cat to be deleted"])[0]
     unliked = posts(cat_people[3], ["a cat nobody likes any more"])[0]
     left = posts(leaver, ["a cat of somebody who leaves"])[0]

@@ -1,0 +1,193 @@
+"""kill -9 of ingest, batch and serve, twenty times each, all at once, at random moments.
+
+Afterwards the store holds exactly the likes of the simulator's own record, and every list that was paged
+through meanwhile was one whole generation's.
+"""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import commands
+import httpx
+import pytest
+from streams import free_port, wait_until
+
+from pipeline.contents import like_record, like_records
+from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.record import record
+from pipeline.simulate.world import World, WorldParameters
+from pipeline.store.lake import closed_days
+from serving.lists import items, length
+
+KILLS = 20
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+
+
+@dataclass
+class Feed:
+    """An installation that is being killed all the time, on a network that runs two hours a second."""
+
+    data_dir: Path
+    network: SimulatedNetwork
+    env: dict[str, str]
+    address: str
+    service_did: str
+    choose: random.Random
+    done: threading.Event = field(default_factory=threading.Event)
+    problems: list[str] = field(default_factory=list)
+    killed: dict[str, int] = field(default_factory=dict)
+    sessions: int = 0
+
+    @property
+    def feed_uri(self) -> str:
+        return f"at://{self.service_did}/app.bsky.feed.generator/for-you"
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Any:
+    parameters = WorldParameters(users=600, days=3, seed=7, end_us=1_790_000_000_000_000)
+    port = free_port()
+    service_did = f"did:web:localhost%3A{port}"
+    faults = "close1000:7000,abort:11000,rubbish:500,halfframe:900"
+    with SimulatedNetwork(parameters, faults=faults, speed=7200) as network:
+        env = commands.environment(
+            tmp_path,
+            stream_url=network.stream_url,
+            stream_start_hours="1000000",
+            hostname=f"localhost:{port}",
+            listen=f"127.0.0.1:{port}",
+            plc_url=network.plc_url,
+        )
+        yield Feed(tmp_path, network, env, f"http://127.0.0.1:{port}", service_did, random.Random(7))
+
+
+def kill_again_and_again(feed: Feed, part: str, longest: float) -> None:
+    """Start a part and kill it at a random moment, twenty times; then let it run until the test is done."""
+    for number in range(KILLS):
+        with commands.running(part, env=feed.env, log=feed.data_dir / part) as process:
+            time.sleep(feed.choose.uniform(0.1, longest))
+            process.kill()
+            process.wait()
+            feed.killed[part] = number + 1
+    with commands.running(part, env=feed.env, log=feed.data_dir / part):
+        feed.done.wait()
+
+
+def kill_batches(feed: Feed) -> None:
+    """Kill twenty batch runs at random moments; every fifth run is let through."""
+    for number in range(KILLS + KILLS // 4):
+        with commands.running("batch", env=feed.env, log=feed.data_dir / "batch") as process:
+            if number % 5 == 4:
+                if process.wait(120) != 0:
+                    feed.problems.append(f"a batch that was left alone ended with {process.returncode}")
+                continue
+            time.sleep(feed.choose.uniform(0.5, 3.5))
+            process.kill()
+            feed.killed["batch"] = feed.killed.get("batch", 0) + 1
+
+
+def page_through(feed: Feed) -> None:
+    """Page through one list after another, as often as it takes for an answer, and hold each to the store."""
+    with httpx.Client(base_url=feed.address, timeout=5) as client:
+        while not feed.done.is_set():
+            viewer = feed.choose.choice(VIEWERS(feed))
+            session = one_session(feed, client, viewer)
+            if session is None:
+                return
+            generation, posts = session
+            if generation is not None and posts not in stored_lists(feed.data_dir, viewer, generation):
+                feed.problems.append(
+                    f"{viewer} saw {len(posts)} posts that are no whole list of {generation}"
+                )
+            feed.sessions += generation is not None
+
+
+def VIEWERS(feed: Feed) -> list[str]:
+    return feed.network.world.people.dids[:200]
+
+
+def one_session(feed: Feed, client: httpx.Client, viewer: str) -> tuple[int | None, list[str]] | None:
+    """Return the generation and the posts of a whole list, None when the test is over."""
+    posts: list[str] = []
+    generations = set()
+    query: dict[str, Any] = {"feed": feed.feed_uri, "limit": feed.choose.choice([10, 30, 100])}
+    while True:
+        headers = {"Authorization": f"Bearer {feed.network.token(viewer, feed.service_did, SKELETON)}"}
+        try:
+            answer = client.get(f"/xrpc/{SKELETON}", params=query, headers=headers)
+        except httpx.TransportError:  # killed just now, or not up again yet
+            if feed.done.wait(0.05):
+                return None
+            continue
+        if answer.status_code != 200:
+            feed.problems.append(f"{answer.status_code}: {answer.text}")
+            return None, []
+        page = answer.json()
+        posts += [item["post"] for item in page["feed"]]
+        generations |= {int(item["feedContext"].split(".")[1]) for item in page["feed"]}
+        if "cursor" not in page:
+            break
+        query["cursor"] = page["cursor"]
+    if len(generations) > 1:
+        feed.problems.append(f"one session was served from generations {sorted(generations)}")
+    if len(posts) != len(set(posts)):
+        feed.problems.append(f"{viewer} saw a post twice")
+    return next(iter(generations), None), posts
+
+
+def stored_lists(data_dir: Path, viewer: str, generation: int) -> list[list[str]]:
+    """Return the lists a viewer may be shown in a generation: their own, or any fallback list."""
+    connection = sqlite3.connect(f"file:{data_dir}/serving.sqlite?mode=ro", uri=True)
+    own = (
+        "SELECT items FROM lists JOIN viewers USING (viewer_id) WHERE did = ? AND generation <= ? "
+        "ORDER BY generation DESC LIMIT 1"
+    )
+    rows = connection.execute(own, (viewer, generation)).fetchall()
+    rows += connection.execute("SELECT items FROM fallbacks WHERE generation <= ?", (generation,)).fetchall()
+    uris = dict(connection.execute("SELECT post_id, uri FROM posts").fetchall())
+    connection.close()
+    return [[uris[item.post_id] for item in items(blob, 0, length(blob))] for (blob,) in rows]
+
+
+def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
+    """Return how many likes are held, how many of the record are missing, how many are too many."""
+    held, until_us = like_records(data_dir)
+    kept = record(world, until_us)
+    gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
+    wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
+    wanted.discard(None)
+    return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
+
+
+def test_nothing_is_lost_or_doubled_and_lists_stay_whole(feed: Feed) -> None:
+    pieces: list[Callable[[], None]] = [
+        lambda: kill_again_and_again(feed, "ingest", 1.5),
+        lambda: kill_again_and_again(feed, "serve", 3.0),
+        lambda: page_through(feed),
+    ]
+    threads = [threading.Thread(target=piece) for piece in pieces]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: (feed.data_dir / "landing.sqlite").exists())
+        kill_batches(feed)
+        wait_until(lambda: feed.killed.get("ingest") == feed.killed.get("serve") == KILLS, 120)
+        wait_until(lambda: feed.sessions >= 20 or bool(feed.problems), 60)
+    finally:
+        feed.done.set()
+        for thread in threads:
+            thread.join()
+    assert feed.problems == []
+    assert feed.killed == {"ingest": KILLS, "serve": KILLS, "batch": KILLS}
+    assert closed_days(feed.data_dir)  # compaction took part
+    held, missing, extra = differences(feed.data_dir, feed.network.world)
+    assert held > 5_000
+    assert (missing, extra) == (0, 0)
+    assert commands.run("batch", env=feed.env).returncode == 0
+    assert differences(feed.data_dir, feed.network.world) == (held, 0, 0)

@@ -1,0 +1,154 @@
+"""``foryou up`` and ``foryou schedule``: parts under one parent, jobs on their timetable."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import commands
+import httpx
+import pytest
+from streams import free_port, wait_until
+
+from pipeline.batch.publish import newest_generation
+from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.world import WorldParameters
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[SimulatedNetwork]:
+    parameters = WorldParameters(users=150, days=2, seed=3, end_us=1_790_000_000_000_000)
+    with SimulatedNetwork(parameters, speed=60) as running:
+        yield running
+
+
+def settings_for(tmp_path: Path, network: SimulatedNetwork) -> tuple[dict[str, str], str]:
+    port = free_port()
+    env = commands.environment(
+        tmp_path / "data",
+        stream_url=network.stream_url,
+        stream_start_hours="1000000",
+        hostname=f"localhost:{port}",
+        listen=f"127.0.0.1:{port}",
+        plc_url=network.plc_url,
+        candidates_minutes="0.05",
+        neighbours_minutes="0.05",
+        compact_minutes="0.05",
+    )
+    return env, f"http://127.0.0.1:{port}"
+
+
+def children(process: subprocess.Popen[bytes]) -> dict[str, int]:
+    """Return the parts that run under ``up``: name to process id."""
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    found = {}
+    for line in listing.splitlines():
+        pid, parent, arguments = line.split(None, 2)
+        named = re.search(r"pipeline\.cli (\w+) --with-parent", arguments)
+        if int(parent) == process.pid and named:
+            found[named[1]] = int(pid)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_up_serves_restarts_what_crashes_and_stops_within_five_seconds(
+    tmp_path: Path, network: SimulatedNetwork
+) -> None:
+    env, address = settings_for(tmp_path, network)
+    log = tmp_path / "log"
+    with commands.running("up", env=env, log=log) as process:
+        wait_until(lambda: newest_generation(tmp_path / "data") > 0, 60)
+        wait_until(lambda: answers(address))
+        parts = children(process)
+        assert set(parts) == {"ingest", "schedule", "serve"}
+        for name, pid in parts.items():
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda name=name, pid=pid: children(process).get(name, pid) != pid)
+        wait_until(lambda: answers(address))
+        parts = children(process)
+        before = newest_generation(tmp_path / "data")
+        wait_until(lambda: newest_generation(tmp_path / "data") > before, 60)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 5
+    assert not any(alive(pid) for pid in parts.values())
+    text = log.read_text()
+    for name in parts:
+        assert re.search(rf"{name} was ended by SIGKILL after \d+ s; starting it again in", text)
+
+
+def test_no_part_outlives_a_killed_parent(tmp_path: Path, network: SimulatedNetwork) -> None:
+    env, address = settings_for(tmp_path, network)
+    with commands.running("up", env=env, log=tmp_path / "log") as process:
+        wait_until(lambda: answers(address) or newest_generation(tmp_path / "data") > 0, 60)
+        parts = children(process)
+        process.kill()
+        process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in parts.values()))
+
+
+def test_up_gives_up_when_a_part_cannot_start(tmp_path: Path, network: SimulatedNetwork) -> None:
+    env, address = settings_for(tmp_path, network)
+    host, port = address.removeprefix("http://").split(":")
+    with commands.running("serve", env=env, log=tmp_path / "first"):
+        wait_until(lambda: "listens" in (tmp_path / "first").read_text())
+        result = commands.run("up", env=env, seconds=30)
+    assert result.returncode == 1
+    assert f"{host}:{port}" in result.stderr
+    assert "foryou: serve could not start; see its line above" in result.stderr
+
+
+def test_the_timetable_survives_a_failing_run_and_says_when_the_next_is_due(
+    tmp_path: Path, network: SimulatedNetwork
+) -> None:
+    env, _ = settings_for(tmp_path, network)
+    data_dir = tmp_path / "data"
+    log = tmp_path / "log"
+    with (
+        commands.running("ingest", env=env) as ingest,
+        commands.running("schedule", env=env, log=log) as schedule,
+    ):
+        wait_until(lambda: newest_generation(data_dir) > 0, 60)
+        commands.stop(ingest)
+        landing = (data_dir / "landing.sqlite").rename(data_dir / "aside")
+        (data_dir / "landing.sqlite").write_bytes(b"no database" * 1000)
+        wait_until(
+            lambda: (
+                re.search(r"candidates failed after .* the timetable goes on", log.read_text()) is not None
+            ),
+            30,
+        )
+        landing.replace(data_dir / "landing.sqlite")
+        before = newest_generation(data_dir)
+        wait_until(lambda: newest_generation(data_dir) > before, 30)
+        assert commands.stop(schedule, 5) == 0
+    assert re.search(r"candidates took [\d.]+ s; next due \d\d:\d\d:\d\dZ", log.read_text())
+
+
+def test_a_second_schedule_is_refused(tmp_path: Path, network: SimulatedNetwork) -> None:
+    env, _ = settings_for(tmp_path, network)
+    with commands.running("schedule", env=env):
+        wait_until(lambda: (tmp_path / "data" / ".schedule.lock").exists())
+        second = commands.run("schedule", env=env)
+    assert second.returncode == 1
+    assert "another schedule (process " in second.stderr
