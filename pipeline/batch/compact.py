@@ -1,0 +1,68 @@
+"""The job "compact": closed days move from landing.sqlite to the lake, and old days leave it.
+
+Owns: which days move, what a day holds, retention. Leaves to others: the files (``lake``); deleting the rows
+of days that have a file is ingest's, since landing.sqlite has one writer.
+
+Invariant: between two steps everything a reader may see is whole. Ingest takes no like of a closed day, by
+the watermark read here in the same transaction as the rows, so a day's file is final.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+import sql
+from pipeline.batch import lake
+from pipeline.batch.definition import count
+from pipeline.batch.snapshot import open_duckdb
+from pipeline.ranking import Ranking
+from pipeline.store.arrow import reading
+from pipeline.store.lake import closed_days, day_file
+from pipeline.store.model import day_name, day_of, first_open_day
+
+Step = tuple[str, int]
+
+
+def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
+    """Write every closed day that has rows and no file, then remove the days past retention.
+
+    Yields (step, rows) after each step that changes what is on the disk.
+    """
+    lake.clear_temporary(data_dir)
+    yield "clear", 0
+    connection = open_duckdb(data_dir, ranking, threads)
+    landing = data_dir / "landing.sqlite"
+    with reading(landing) as reader:
+        watermark_us = reader.number("SELECT seen_us FROM watermark")
+        landed = set(reader.table(sql.load("landing/days")).column(0).to_pylist())
+    present = closed_days(data_dir)
+    for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
+        rows = _read_day(landing, day, connection)
+        stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+        temporary = lake.write_temporary(
+            data_dir, f"likes-{day_name(day)}.parquet", partial(lake.write_likes, rows=stored)
+        )
+        del stored
+        connection.execute("DROP TABLE day")
+        yield f"write {day_name(day)}", rows
+        lake.commit(temporary, day_file(data_dir, day))
+        yield f"commit {day_name(day)}", rows
+    oldest = day_of(watermark_us) - ranking.seed_window_days
+    for day in sorted(closed_days(data_dir)):
+        # While landing still has rows, the file is what keeps them from being counted and written again.
+        if day < oldest and day not in landed:
+            lake.remove_day(data_dir, day)
+            yield f"remove {day_name(day)}", 0
+
+
+def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> int:
+    with reading(landing) as reader:
+        likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
+        connection.register("arrived", reader.stream(likes))
+        connection.register("gone", reader.table("SELECT liker_id, rkey, seen_us FROM unlikes"))
+        connection.execute(sql.load("batch/lake_day"))
+        connection.unregister("arrived")
+        connection.unregister("gone")
+    return count(connection, "day")

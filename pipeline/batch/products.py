@@ -1,0 +1,148 @@
+"""The two products of the ranking, block by block of viewers: neighbours = A · B, candidates = N · F.
+
+Owns: turning relations into matrices and the kernel's rows back into relations. Leaves to others: the
+arithmetic (``kernel``), what the relations mean (``sql/batch``), the rules after ranking (``arrange``).
+
+Invariant: only B, F and one block of viewers are in memory at once. Co-likers are numbered by actor_id and
+posts by (rkey descending, author_id), so the kernel's "smaller column wins" is the documented tie order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
+from pipeline.ranking import Ranking
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The product's rows for some viewers, ascending."""
+
+    viewers: Ids
+    top: Top
+    excluded: Sparse
+
+
+def columns(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[NDArray[Any]]:
+    """Return a query's columns as numpy arrays, in the order of its SELECT."""
+    return list(connection.execute(query, list(values)).fetchnumpy().values())
+
+
+def neighbour_blocks(
+    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
+) -> Iterator[tuple[Ids, Ids, Top]]:
+    """Yield (viewer ids, actor ids by column, best co-likers) a block of viewers."""
+    actor_ids, scale = columns(connection, "SELECT liker_id, scale FROM co_likers ORDER BY liker_no")
+    actor_ids = np.asarray(actor_ids, np.int64)
+    seeds = int(columns(connection, "SELECT count(*) FROM seed_posts")[0][0])
+    likers = columns(
+        connection,
+        "SELECT c.liker_no FROM seed_likers AS s JOIN co_likers AS c ON c.liker_id = s.liker_id "
+        "ORDER BY s.seed_no",
+    )[0]
+    b = Sparse(
+        _starts(connection, "seed_likers", "seed_no", seeds), np.asarray(likers, np.int32), np.empty(0)
+    )
+    del likers
+    viewers = np.asarray(
+        columns(connection, "SELECT DISTINCT viewer_id FROM seed_entries ORDER BY 1")[0], np.int64
+    )
+    for first in range(0, len(viewers), ranking.block_viewers):
+        block = viewers[first : first + ranking.block_viewers]
+        ids, seed, value = columns(
+            connection,
+            "SELECT viewer_id, seed_no, value FROM seed_entries WHERE viewer_id BETWEEN ? AND ? "
+            "ORDER BY viewer_id, seed_no",
+            int(block[0]),
+            int(block[-1]),
+        )
+        a = sparse(np.searchsorted(block, ids), seed, value, len(block))
+        # A viewer is no neighbour of itself.
+        place = np.minimum(np.searchsorted(actor_ids, block), len(actor_ids) - 1)
+        itself = np.flatnonzero(actor_ids[place] == block)
+        top = top_rows(
+            a,
+            b,
+            scale=scale,
+            power=1.0,
+            excluded=sparse(itself, place[itself], None, len(block)),
+            keep=ranking.max_neighbours,
+            threads=threads,
+        )
+        yield block, actor_ids, top
+
+
+def candidate_blocks(
+    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
+) -> Iterator[Block]:
+    """Yield each block of viewers with the ranked posts of those who have any; columns are post numbers."""
+    scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE fresh_likers AS SELECT liker_id, "
+        "(row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS liker_no "
+        "FROM (SELECT DISTINCT liker_id FROM fresh_likes)"
+    )
+    likers = int(columns(connection, "SELECT count(*) FROM fresh_likers")[0][0])
+    posts, values = columns(
+        connection,
+        "SELECT post_no, value FROM fresh_likes ORDER BY liker_id, post_no",
+    )
+    starts = _starts(connection, "fresh_likes JOIN fresh_likers USING (liker_id)", "liker_no", likers)
+    f = Sparse(starts, np.asarray(posts, np.int32), np.asarray(values, np.float64))
+    del posts, values
+    viewers = np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
+    for first in range(0, len(viewers), ranking.block_viewers):
+        block = viewers[first : first + ranking.block_viewers]
+        span = int(block[0]), int(block[-1])
+        ids, neighbour, weight = columns(
+            connection,
+            "SELECT n.viewer_id, l.liker_no, n.weight::DOUBLE AS weight FROM neighbours AS n "
+            "JOIN fresh_likers AS l ON l.liker_id = n.neighbour_id "
+            "SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id "
+            "WHERE n.viewer_id BETWEEN ? AND ? ORDER BY n.viewer_id, n.rank",
+            *span,
+        )
+        excluded = entries(connection, "SELECT viewer_id, post_no FROM exclusions", block)
+        top = top_rows(
+            sparse(np.searchsorted(block, ids), neighbour, weight, len(block)),
+            f,
+            scale=scale,
+            power=ranking.score_exponent,
+            excluded=excluded,
+            keep=ranking.list_length,
+            groups=np.asarray(authors, np.int32),
+            per_group=ranking.max_per_author,
+            threads=threads,
+        )
+        yield Block(block, top, excluded)
+
+
+def _starts(connection: duckdb.DuckDBPyConnection, relation: str, number: str, count: int) -> Ids:
+    # Where each row of a matrix begins among entries sorted by the row's number.
+    numbers, sizes = columns(
+        connection, f"SELECT {number}, count(*) AS size FROM {relation} GROUP BY {number}"
+    )
+    starts = np.zeros(count + 1, np.int64)
+    starts[numbers.astype(np.int64) + 1] = sizes
+    return np.cumsum(starts)
+
+
+def entries(connection: duckdb.DuckDBPyConnection, query: str, block: Ids) -> Sparse:
+    """Return a relation (viewer_id, post_no) as a matrix with a row a viewer of the block."""
+    joiner = "AND" if " WHERE " in query else "WHERE"
+    ids, posts = columns(
+        connection,
+        f"{query} {joiner} viewer_id BETWEEN ? AND ? ORDER BY viewer_id, post_no",
+        int(block[0]),
+        int(block[-1]),
+    )
+    row = np.searchsorted(block, ids)
+    known = block[np.minimum(row, len(block) - 1)] == ids
+    return sparse(row[known], posts[known], None, len(block))

@@ -1,0 +1,241 @@
+"""Making checked lists visible in serving.sqlite, as one generation.
+
+Owns: writing lists, fallback lists, viewers and posts, and the generation's row. Leaves to others: the checks
+(before), removing what no reader needs (``prune``).
+
+Invariant: readers take the newest list with generation <= the newest row of ``generations``; that row is
+inserted last, in one transaction, so they see all of a generation or nothing of it. Rows of a generation
+without a row in ``generations`` belong to a dead run, and the next run removes them first.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+import sql
+from pipeline.batch.definition import count
+from pipeline.batch.packing import ITEM_BYTES, pack, same_posts
+from pipeline.batch.products import columns
+from pipeline.batch.prune import prune
+from pipeline.errors import StoreError
+from pipeline.ranking import Ranking
+from sql.sqlite import connect
+
+Step = tuple[str, int]
+
+CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
+CHUNK_ROWS = 20_000
+
+
+def newest_generation(data_dir: Path) -> int:
+    """Return the number of the newest published generation, 0 while there is none."""
+    try:
+        serving = connect(data_dir / "serving.sqlite", read_only=True)
+    except sqlite3.OperationalError:
+        return 0
+    try:
+        return _newest(serving)
+    except sqlite3.OperationalError:
+        return 0  # made by another process and not migrated yet
+    finally:
+        serving.close()
+
+
+def _newest(serving: sqlite3.Connection) -> int:
+    return int(serving.execute("SELECT coalesce(max(generation), 0) FROM generations").fetchone()[0])
+
+
+@contextmanager
+def transaction(serving: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done within, or nothing of it."""
+    serving.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        serving.execute("ROLLBACK")
+        raise
+    serving.execute("COMMIT")
+
+
+def publish(
+    serving: sqlite3.Connection,
+    staged: duckdb.DuckDBPyConnection,
+    lists_path: Path,
+    feed_rkey: str,
+    snapshot_us: int,
+    ranking: Ranking,
+    clock: Callable[[], float],
+) -> Iterator[Step]:
+    """Write the staged lists, make them visible, and remove what they supersede.
+
+    ``staged`` holds fallbacks, candidate_posts, list_viewers and actors; ``lists_path`` the lists, a row
+    group a block of viewers. Yields after each transaction.
+    """
+    newest = _newest(serving)
+    generation = newest + 1
+    yield "orphans", remove_orphans(serving, newest)
+    feed_id = _feed(serving, feed_rkey)
+    yield "feed", 1
+    staged.execute("CREATE OR REPLACE TEMP TABLE listed_viewers AS SELECT DISTINCT viewer_id FROM lists")
+    for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
+        yield "viewers", rows
+    for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
+        yield "posts", rows
+    post_ids = _post_ids(serving, staged, generation)
+    lists = items = 0
+    for viewers, packed in staged_chunks(lists_path, post_ids):
+        written = _write_lists(serving, feed_id, generation, viewers, packed)
+        lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
+        yield "lists", len(written)
+    yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
+    now_us = int(clock() * 1e6)
+    with transaction(serving):
+        serving.execute(
+            "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (generation, snapshot_us, now_us, lists, items),
+        )
+    yield "generation", 1
+    renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
+    yield from prune(serving, feed_id, renewed, ranking, now_us)
+
+
+def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
+    """Remove what a run that died before its generation row wrote; return the lists removed."""
+    with transaction(serving):
+        removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
+        serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
+        serving.execute("UPDATE posts SET last_generation = ? WHERE last_generation > ?", (newest, newest))
+    return removed
+
+
+def staged_chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+    """Yield (viewers, their lists' bytes) of the staged file, a bounded number at a time."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            viewer, post, score, co_likers, source = (
+                table.column(name).to_numpy()
+                for name in ("viewer_id", "post_no", "score", "co_likers", "source")
+            )
+            starts = np.concatenate(([0], np.flatnonzero(np.diff(viewer)) + 1, [len(viewer)]))
+            for first in range(0, len(starts) - 1, CHUNK_LISTS):
+                edges = starts[first : first + CHUNK_LISTS + 1]
+                part = slice(edges[0], edges[-1])
+                packed = pack(
+                    edges - edges[0], post_ids[post[part]], score[part], co_likers[part], source[part]
+                )
+                yield viewer[edges[:-1]].astype(np.int64), packed
+
+
+def _feed(serving: sqlite3.Connection, feed_rkey: str) -> int:
+    with transaction(serving):
+        serving.execute("INSERT INTO feeds (rkey) VALUES (?) ON CONFLICT (rkey) DO NOTHING", (feed_rkey,))
+    row = serving.execute("SELECT feed_id FROM feeds WHERE rkey = ?", (feed_rkey,)).fetchone()
+    return int(row[0])
+
+
+_VIEWERS = (
+    "SELECT v.viewer_id, a.did FROM listed_viewers AS v JOIN actors AS a ON a.actor_id = v.viewer_id "
+    "ORDER BY v.viewer_id"
+)
+_POSTS = (
+    "SELECT p.author_id, p.rkey, post_uri(a.did, p.rkey) AS uri, p.created_us, p.likers "
+    "FROM candidate_posts AS p JOIN actors AS a ON a.actor_id = p.author_id "
+    "WHERE p.post_no IN (SELECT post_no FROM lists UNION SELECT post_no FROM fallbacks) ORDER BY p.post_no"
+)
+
+
+def _upsert(
+    serving: sqlite3.Connection,
+    staged: duckdb.DuckDBPyConnection,
+    name: str,
+    query: str,
+    constants: dict[str, Any],
+) -> Iterator[int]:
+    statement = sql.load(f"serving/{name}")
+    found = staged.execute(query)
+    heads = [column[0] for column in found.description or []]
+    while rows := found.fetchmany(CHUNK_ROWS):
+        with transaction(serving):
+            serving.executemany(statement, [dict(zip(heads, row, strict=True)) | constants for row in rows])
+        yield len(rows)
+
+
+def _post_ids(
+    serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, generation: int
+) -> NDArray[np.int64]:
+    """Return the post_id of each post_no; 0 where no list names the post."""
+    found = serving.execute(
+        "SELECT post_id, author_id, rkey FROM posts WHERE last_generation = ?", (generation,)
+    ).fetchall()
+    table = np.array(found, np.int64).reshape(-1, 3)
+    staged.register("numbered", pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"]))
+    numbers, post_ids = columns(
+        staged,
+        "SELECT p.post_no, n.post_id FROM candidate_posts AS p "
+        "JOIN numbered AS n ON n.author_id = p.author_id AND n.rkey = p.rkey",
+    )
+    staged.unregister("numbered")
+    ids = np.zeros(count(staged, "candidate_posts"), np.int64)
+    ids[numbers] = post_ids
+    if len(ids) and ids.max() > 0xFFFFFFFF:
+        raise StoreError("serving.sqlite has run out of 32-bit post numbers: delete it, it is rebuilt")
+    return ids
+
+
+def _write_lists(
+    serving: sqlite3.Connection,
+    feed_id: int,
+    generation: int,
+    viewers: NDArray[np.int64],
+    packed: list[bytes],
+) -> list[bytes]:
+    span = {"feed_id": feed_id, "first_viewer": int(viewers[0]), "last_viewer": int(viewers[-1])}
+    with transaction(serving):
+        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), span))
+        changed = [
+            (feed_id, viewer, generation, items)
+            for viewer, items in zip(viewers.tolist(), packed, strict=True)
+            if viewer not in current or not same_posts(items, current[viewer])
+        ]
+        _insert(serving, "lists", "viewer_id", changed)
+    return [row[3] for row in changed]
+
+
+def _write_fallbacks(
+    serving: sqlite3.Connection,
+    staged: duckdb.DuckDBPyConnection,
+    feed_id: int,
+    generation: int,
+    post_ids: NDArray[np.int64],
+) -> int:
+    language, posts, scores = columns(
+        staged, "SELECT language, post_no, score FROM fallbacks ORDER BY language, position"
+    )
+    names, starts = np.unique(language.astype(str), return_index=True)
+    edges = np.append(starts, len(posts)).astype(np.int64)
+    packed = pack(
+        edges,
+        post_ids[posts.astype(np.int64)],
+        scores,
+        np.zeros(len(posts), np.int32),
+        np.full(len(posts), 2, np.uint8),
+    )
+    with transaction(serving):
+        rows = [(feed_id, str(name), generation, items) for name, items in zip(names, packed, strict=True)]
+        _insert(serving, "fallbacks", "language", rows)
+    return len(rows)
+
+
+def _insert(serving: sqlite3.Connection, table: str, key: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    statement = f"INSERT INTO {table} (feed_id, {key}, generation, items) VALUES (?, ?, ?, ?)"
+    serving.executemany(statement, rows)

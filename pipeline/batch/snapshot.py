@@ -1,0 +1,158 @@
+"""The frozen input of a run: one consistent look at the stores, as relations of an in-memory DuckDB.
+
+Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to others: what is made of them.
+
+Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day
+has a file there and from landing otherwise, so from one of them; the batch, which alone writes the lake,
+holds its lock meanwhile.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+import sql
+from pipeline.batch import definition
+from pipeline.errors import StoreError
+from pipeline.ranking import Ranking
+from pipeline.store.arrow import Reader, reading
+from pipeline.store.lake import closed_days, day_file
+from pipeline.store.model import HOUR_US, day_of
+from sql.sqlite import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A DuckDB that holds the inputs, and the stream time up to which it knows the likes."""
+
+    connection: duckdb.DuckDBPyConnection
+    snapshot_us: int
+
+    def drop_records(self) -> None:
+        """Free the raw like records once ``likes`` is made of them."""
+        self.connection.execute("DROP VIEW like_records")
+        self.connection.execute("DROP TABLE landed_likes")
+
+
+def temporary_dir(data_dir: Path) -> Path:
+    """Return the folder for what a run spills and stages; it is emptied when a run starts."""
+    return data_dir / "tmp"
+
+
+def open_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB that spills to the data directory and downloads nothing."""
+    folder = temporary_dir(data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "threads": threads,
+            "memory_limit": f"{int(ranking.memory_limit_gb * 1024)}MiB",
+            "temp_directory": str(folder / "duckdb"),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+
+
+def has_likes(data_dir: Path) -> bool:
+    """Tell whether any like has been stored."""
+    landing = data_dir / "landing.sqlite"
+    if not landing.exists():
+        return False
+    if not _has_tables(landing, "likes"):
+        return False  # ingest has just made the file
+    with reading(landing) as reader:
+        stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
+    return stored > 0 or bool(closed_days(data_dir))
+
+
+@contextmanager
+def open_snapshot(
+    data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float
+) -> Iterator[Snapshot]:
+    """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite."""
+    connection = open_duckdb(data_dir, ranking, threads)
+    try:
+        with reading(data_dir / "landing.sqlite") as reader:
+            snapshot_us = reader.number("SELECT seen_us FROM watermark")
+            connection.execute(sql.load("batch/inputs"))
+            first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
+            _read_likes(connection, reader, data_dir, first_day)
+            created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
+            _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes")
+            _copy(
+                connection,
+                reader,
+                "posts",
+                "SELECT author_id, rkey, created_us, seen_us, deleted_us, flags, langs FROM posts "
+                f"WHERE created_us > {created_us} OR seen_us <= deleted_us",
+            )
+            _copy(connection, reader, "actors", "SELECT actor_id, did, status FROM actors")
+        _read_activity(connection, data_dir, ranking, snapshot_us)
+        definition.prepare(connection, ranking, snapshot_us)
+        definition.set_variables(connection, {"window_hours": window_hours})
+        yield Snapshot(connection, snapshot_us)
+    finally:
+        connection.close()
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, reader: Reader, relation: str, query: str) -> None:
+    connection.register("arriving", reader.stream(query))
+    connection.execute(f"INSERT INTO {relation} SELECT * FROM arriving")
+    connection.unregister("arriving")
+
+
+def _read_likes(
+    connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
+) -> None:
+    present = sorted(closed_days(data_dir))
+    connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
+    absent = ",".join(str(day) for day in present)
+    _copy(
+        connection,
+        reader,
+        "landed_likes",
+        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes "
+        f"WHERE day >= {first_day} AND day NOT IN ({absent})",
+    )
+    view = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM landed_likes"
+    paths = [str(day_file(data_dir, day)) for day in present if day >= first_day]
+    if paths:
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        view += f" UNION ALL SELECT * FROM lake_likes([{listed}])"
+        connection.execute(sql.load("batch/lake_macros"))
+    connection.execute(f"CREATE VIEW like_records AS {view}")
+
+
+def _read_activity(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, ranking: Ranking, snapshot_us: int
+) -> None:
+    path = data_dir / "activity.sqlite"
+    if not path.exists() or not _has_tables(path, "visits", "interactions"):
+        return
+    since_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
+    with reading(path) as reader:
+        _copy(connection, reader, "visits", "SELECT viewer_did, languages, last_us FROM visits")
+        _copy(
+            connection,
+            reader,
+            "interactions",
+            f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us}",
+        )
+
+
+def _has_tables(path: Path, *names: str) -> bool:
+    # The store's writer may be between making the file and migrating it.
+    store = connect(path, read_only=True)
+    try:
+        found = {row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise StoreError(f"can't read {path}: {error}") from error
+    finally:
+        store.close()
+    return found.issuperset(names)

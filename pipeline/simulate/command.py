@@ -1,0 +1,155 @@
+"""``foryou simulate``: the simulated network as a command.
+
+Owns: its flags, its one line of greeting, ending on a signal. Leaves to others: everything else.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from pipeline.errors import SettingError
+from pipeline.simulate.faults import Fault, parse_faults
+from pipeline.simulate.parameters import CLUSTERING, WorldParameters, now_us
+from pipeline.simulate.server import SimulatorServer
+from pipeline.simulate.world import World
+
+DEFAULT_LISTEN = "127.0.0.1:6008"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``simulate``."""
+    add = parser.add_argument
+    add(
+        "--listen",
+        default=DEFAULT_LISTEN,
+        metavar="HOST:PORT",
+        help="address (port 0: any; default %(default)s)",
+    )
+    add("--users", default="2000", metavar="N", help="people active in a week (default %(default)s)")
+    add("--days", default="7", metavar="D", help="days of history before the live tail (default %(default)s)")
+    add(
+        "--seed", default="1", metavar="N", help="what the whole world is a function of (default %(default)s)"
+    )
+    add(
+        "--speed",
+        default="1",
+        metavar="X",
+        help="live seconds per second; 0 stops the clock (default %(default)s)",
+    )
+    add("--end", default=None, metavar="TIME", help="ISO time at which history ends (default now)")
+    add(
+        "--clustering",
+        default="middle",
+        metavar="HOW",
+        help=f"taste: {', '.join(CLUSTERING)} (default %(default)s)",
+    )
+    add("--communities", default="24", metavar="N", help="communities of taste (default %(default)s)")
+    add(
+        "--rubbish", default="0.001", metavar="SHARE", help="share of malformed records (default %(default)s)"
+    )
+    add(
+        "--faults",
+        default="",
+        metavar="KIND:N,…",
+        help=f"misbehave after every N messages; kinds: {', '.join(Fault)}",
+    )
+    add(
+        "--write", default=None, metavar="FILE", help="write the history as JSON lines ('-': stdout) and exit"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the history, or serve until SIGTERM or SIGINT; SettingError when a flag is no good."""
+    parameters = WorldParameters(
+        users=int(_number(arguments, "users", int)),
+        days=_number(arguments, "days", float),
+        seed=int(_number(arguments, "seed", int)),
+        end_us=now_us() if arguments.end is None else _time_us(arguments.end),
+        clustering=arguments.clustering,
+        communities=int(_number(arguments, "communities", int)),
+        rubbish=_number(arguments, "rubbish", float),
+    )
+    host, port = _listen(arguments.listen)
+    speed = _number(arguments, "speed", float)
+    if not 0 <= speed <= 1_000_000:
+        raise SettingError(f"--speed = {arguments.speed}: it is not between 0 and 1000000")
+    faults = parse_faults(arguments.faults)
+    if arguments.write is not None:
+        _write(World(parameters), arguments.write)
+        return
+    asyncio.run(_serve(SimulatorServer(World(parameters), speed, faults), host, port))
+
+
+def _number(arguments: argparse.Namespace, name: str, kind: type[int] | type[float]) -> "int | float":
+    text = getattr(arguments, name)
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise SettingError(
+            f"--{name} = {text!r}: it is no {'whole ' if kind is int else ''}number"
+        ) from error
+
+
+def _time_us(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingError(f"--end = {text!r}: it is no ISO time, such as 2026-07-04T12:00:00Z") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65_535:
+        raise SettingError(f"--listen = {text!r}: it is no HOST:PORT, such as {DEFAULT_LISTEN}")
+    return host.strip("[]"), int(port)
+
+
+def _write(world: World, name: str) -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            target: BinaryIO = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
+        except OSError as error:
+            raise SettingError(f"--write = {name!r}: {error.strerror}") from error
+        try:
+            target.writelines(line + b"\n" for line in world.lines())
+            target.flush()
+        except BrokenPipeError:  # the reader has had enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _serve(server: SimulatorServer, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(server.start(host, port))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # still making history
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    try:
+        listening = starting.result()
+    except OSError as error:
+        raise SettingError(f"--listen = {host}:{port}: {error.strerror or error}") from error
+    address = next(iter(listening.sockets)).getsockname()
+    shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+    parameters = server.world.parameters
+    print(
+        f"simulate: listening on ws://{shown}/subscribe (DID documents at http://{shown}); "
+        f"{parameters.users} users, {parameters.days:g} days, seed {parameters.seed}, "
+        f"{server.world.event_count} events, speed {server.clock.speed:g}",
+        file=sys.stderr,
+        flush=True,
+    )
+    await stopping
+    listening.close()
+    await listening.wait_closed()

@@ -1,0 +1,59 @@
+"""The web app, put together.
+
+Owns: which part answers which address, and what they share. Leaves to others: every answer, and the socket
+(``server``). Nothing is opened or started until a request needs it.
+"""
+
+import time
+from collections.abc import Callable
+
+import falcon
+
+from serving import interactions, skeleton, xrpc
+from serving.activity import ActivityWriter
+from serving.auth import Authenticator
+from serving.config import ServingConfig
+from serving.cursors import CursorCodec, installation_key
+from serving.health import Health
+from serving.interactions import Interactions
+from serving.resolver import KeyResolver, default_resolver
+from serving.service import DidDocument, FeedGenerator, Robots
+from serving.skeleton import FeedSkeleton
+from serving.store import Store
+from serving.viewer_pages import add_pages
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+
+def create_app(
+    config: ServingConfig,
+    *,
+    now: Callable[[], float] = time.time,
+    resolver: KeyResolver | None = None,
+    activity: ActivityWriter | None = None,
+) -> App:
+    """Return the app of an installation.
+
+    ``now`` gives seconds since 1970, ``resolver`` the signers' keys; whoever passes ``activity`` closes it.
+    """
+    if activity is None:
+        activity = ActivityWriter(config.activity_path, now=now)
+    authenticator = Authenticator(config, resolver or default_resolver(config, now), now)
+    store = Store(config.serving_path)
+    cursors = CursorCodec(installation_key(config.cursor_key_path))
+    taken = Interactions(config, authenticator, activity, now)
+
+    app: App = falcon.App()
+    app.req_options.strip_url_path_trailing_slash = False
+    xrpc.add_error_forms(app)
+    app.add_route(
+        f"/xrpc/{skeleton.METHOD}", FeedSkeleton(config, authenticator, store, cursors, activity, now)
+    )
+    app.add_route(f"/xrpc/{interactions.METHOD}", taken)
+    app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
+    app.add_route("/.well-known/did.json", DidDocument(config))
+    app.add_route("/health", Health(store, activity, taken, now))
+    app.add_route("/robots.txt", Robots())
+    if config.pages:
+        add_pages(app, config, store, now)
+    return app

@@ -1,0 +1,78 @@
+"""The web app's configuration, as one immutable value.
+
+Owns: the settings the web app needs, and the names derived from them. Leaves to others: where the settings
+come from (the command line makes one from its own; tests make one by hand). Nothing is read or started here.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+FEED_COLLECTION = "app.bsky.feed.generator"
+SERVICE_FRAGMENT = "#bsky_fg"
+
+
+@dataclass(frozen=True, slots=True)
+class ServingConfig:
+    """What the web app is told at its start.
+
+    ``threads`` is how many requests are worked on at once, those waiting for a DID document not counted.
+    ``pages`` allows the HTML pages, which answer requests made on this machine alone.
+    """
+
+    data_dir: Path
+    hostname: str
+    service_did: str
+    publisher_did: str
+    feed_rkeys: tuple[str, ...]
+    listen: tuple[str, int]
+    plc_url: str
+    pages: bool
+    threads: int
+
+    def feed_uri(self, rkey: str) -> str:
+        """Return the at-uri of one of this installation's feeds."""
+        return f"at://{self.publisher_did}/{FEED_COLLECTION}/{rkey}"
+
+    @property
+    def serving_path(self) -> Path:
+        """Where the lists are read from; the batch writes it."""
+        return self.data_dir / "serving.sqlite"
+
+    @property
+    def activity_path(self) -> Path:
+        """Where visits and interactions are written to."""
+        return self.data_dir / "activity.sqlite"
+
+    @property
+    def cursor_key_path(self) -> Path:
+        """Where the key lies that makes page cursors unforgeable."""
+        return self.data_dir / "cursor.key"
+
+    @property
+    def keys_path(self) -> Path:
+        """Where viewers' signing keys are kept over a restart; a cache."""
+        return self.data_dir / "keys.sqlite"
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """The two forms in which a token may name this service, and no other."""
+        return frozenset({self.service_did, self.service_did + SERVICE_FRAGMENT})
+
+    @property
+    def on_loopback_network(self) -> bool:
+        """Whether the directory is on this machine: then did:web:localhost%3APORT exists."""
+        return is_loopback(urlsplit(self.plc_url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or an address (IPv6 without brackets) is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,0 +1,121 @@
+"""Page cursors: the token a client hands back to get the next page.
+
+Owns: its encoding, and the secret that makes it unforgeable. Leaves to others: what it points
+at (``paging``).
+
+A cursor names a feed, a list (a viewer's own, or the fallback of a language), the generation of that list and
+a place in it, so pages come from one list to the end, whatever is published meanwhile. It holds no viewer:
+a place in a list is no secret, and whose list is read is said by the token of each request. It carries ten
+bytes of keyed hash, so anything but what this installation made is told apart from a defect of ours.
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+KEY_BYTES = 32
+_VERSION = 1
+_LAYOUT = struct.Struct(">BB4sQI2s")
+_MAC_BYTES = 10  # with the body 30 bytes, which fill 40 characters exactly: one text for one cursor
+_TEXT = re.compile(r"[A-Za-z0-9_-]{40}", re.ASCII)
+PLACE_MAX = 2**32 - 1
+GENERATION_MAX = 2**63 - 1
+
+
+class CursorError(ValueError):
+    """A text is no cursor that this installation made for this feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next page starts: ``place`` counts from 0; ``language`` is "" or two letters."""
+
+    feed: str
+    fallback: bool
+    language: str
+    generation: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class CursorCodec:
+    """Encodes and decodes cursors with an installation's key."""
+
+    key: bytes
+
+    def encode(self, cursor: Cursor) -> str:
+        """Return the text of a cursor, 40 characters."""
+        body = _LAYOUT.pack(
+            _VERSION,
+            int(cursor.fallback),
+            _feed_mark(cursor.feed),
+            cursor.generation,
+            cursor.place,
+            cursor.language.encode("ascii"),
+        )
+        return base64.urlsafe_b64encode(body + self._mac(body)).decode("ascii")
+
+    def decode(self, text: str, feed: str) -> Cursor:
+        """Return the cursor of a text; raise CursorError when it is not ours or not of this feed."""
+        if _TEXT.fullmatch(text) is None:
+            raise CursorError("no cursor of this service")
+        raw = base64.urlsafe_b64decode(text)
+        body, mac = raw[: _LAYOUT.size], raw[_LAYOUT.size :]
+        if not hmac.compare_digest(mac, self._mac(body)):
+            raise CursorError("no cursor of this service")
+        version, fallback, mark, generation, place, language = _LAYOUT.unpack(body)
+        if version != _VERSION or mark != _feed_mark(feed):
+            raise CursorError("a cursor of another feed or version")
+        return Cursor(feed, bool(fallback), language.rstrip(b"\0").decode("ascii"), generation, place)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hashlib.blake2b(body, key=self.key, digest_size=_MAC_BYTES).digest()
+
+
+def installation_key(path: Path) -> bytes:
+    """Return the key kept in a file, made at the first call; only its owner may read it.
+
+    When the file can't be kept, a key of this process alone: cursors then end with it.
+    """
+    damaged = False
+    try:
+        key = path.read_bytes()
+    except OSError:
+        pass
+    else:
+        if len(key) == KEY_BYTES:
+            return key
+        damaged = True
+    key = secrets.token_bytes(KEY_BYTES)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        if damaged:
+            os.replace(draft, path)
+            return key
+        try:
+            os.link(draft, path)  # unlike a rename, fails when another process was first: its key counts
+        except FileExistsError:
+            key = path.read_bytes()
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s can't be written (%s): page cursors will end with this process", path, error)
+    return key
+
+
+def _feed_mark(feed: str) -> bytes:
+    return hashlib.blake2b(feed.encode("utf-8"), digest_size=4).digest()

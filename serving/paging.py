@@ -1,0 +1,134 @@
+"""Which list a viewer gets, and which part of it is the next page.
+
+Owns: the choice of list and generation, filling a page, and where the next one starts. Leaves to others:
+storage (``store``), the blob (``lists``) and the cursor's text (``cursors``).
+
+Invariants: the pages that follow one another through cursors come from one stored list, so joined together
+they are that list without the posts that are gone; a page is full while anything is left; the page that
+reaches the end has no cursor. When the list a cursor points at has been pruned, the same place of the
+current one goes on.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from serving import lists
+from serving.cursors import Cursor
+from serving.lists import Item
+from serving.store import Snapshot, StoredList
+
+# One malformed address makes the AppView throw the whole page away.
+_POST_URI = re.compile(
+    r"at://did:[a-z]+:[A-Za-z0-9._:%-]{1,256}/app\.bsky\.feed\.post/[A-Za-z0-9._:~-]{1,512}", re.ASCII
+)
+
+
+class Entry(NamedTuple):
+    """A post of a page: its place in the list, counted from 0, its item and its at-uri."""
+
+    place: int
+    item: Item
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The list a request reads; ``fallback`` and ``language`` say which kind it is."""
+
+    stored: StoredList
+    fallback: bool
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a request gets; ``chosen`` is None when there is no list at all."""
+
+    entries: list[Entry]
+    chosen: Chosen | None
+    next_cursor: Cursor | None
+    start: int
+
+
+EMPTY = Page([], None, None, 0)
+
+
+def page_of(
+    snapshot: Snapshot,
+    feed: str,
+    viewer: str | None,
+    languages: Sequence[str],
+    limit: int,
+    cursor: Cursor | None,
+) -> Page:
+    """Return a page of at most ``limit`` posts; raise lists.ListError when the store is damaged."""
+    current = snapshot.current()
+    if current is None:
+        return EMPTY
+    chosen = _chosen(snapshot, feed, viewer, languages, current.number, cursor)
+    if chosen is None:
+        return EMPTY
+    start = cursor.place if cursor else 0
+    # One more than asked for, to know whether anything is left.
+    entries = _entries(snapshot, chosen.stored.blob, start, limit + 1)
+    following = None
+    if len(entries) > limit:
+        following = Cursor(
+            feed, chosen.fallback, chosen.language, chosen.stored.generation, entries[limit].place
+        )
+    return Page(entries[:limit], chosen, following, start)
+
+
+def _chosen(
+    snapshot: Snapshot,
+    feed: str,
+    viewer: str | None,
+    languages: Sequence[str],
+    current: int,
+    cursor: Cursor | None,
+) -> Chosen | None:
+    if cursor is not None:
+        chosen = _continued(snapshot, feed, viewer, cursor)
+        if chosen is not None:
+            return chosen
+    if viewer is not None and not (cursor is not None and cursor.fallback):
+        stored = snapshot.list_of(feed, viewer, current)
+        # An empty list is of no use to anybody; its viewer gets what is popular.
+        if stored is not None and stored.blob:
+            return Chosen(stored, False, "")
+    if cursor is not None and cursor.fallback:
+        languages = [cursor.language] if cursor.language else []
+    for language in (*languages, ""):
+        stored = snapshot.fallback_of(feed, language, current)
+        if stored is not None and (stored.blob or language == ""):
+            return Chosen(stored, True, language)
+    return None
+
+
+def _continued(snapshot: Snapshot, feed: str, viewer: str | None, cursor: Cursor) -> Chosen | None:
+    """Return the very list the cursor points at, None when it is gone."""
+    if cursor.fallback:
+        stored = snapshot.fallback_of(feed, cursor.language, cursor.generation)
+    elif viewer is not None:
+        stored = snapshot.list_of(feed, viewer, cursor.generation)
+    else:
+        stored = None
+    if stored is None or stored.generation != cursor.generation:
+        return None
+    return Chosen(stored, cursor.fallback, cursor.language)
+
+
+def _entries(snapshot: Snapshot, blob: bytes, start: int, wanted: int) -> list[Entry]:
+    entries: list[Entry] = []
+    count = lists.length(blob)
+    while len(entries) < wanted and start < count:
+        items = lists.items(blob, start, start + wanted - len(entries))
+        uris = snapshot.uris_of([item.post_id for item in items])
+        for place, item in enumerate(items, start):
+            uri = uris.get(item.post_id)
+            if uri is not None and _POST_URI.fullmatch(uri):
+                entries.append(Entry(place, item, uri))
+        start += len(items)
+    return entries

@@ -1,0 +1,35 @@
+-- Question: which posts may be in a list, and how do age and popularity scale their score?
+-- Reads: likes, posts
+-- Writes: candidate_posts
+-- Grain: one row a live, known, top-level post without adult or !hide label that was liked lately
+-- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent
+-- Units: likers are distinct likers in the window; scale = 0.5 ^ (age / half-life) / likers ^ exponent;
+--   post_no counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
+
+CREATE OR REPLACE TABLE candidate_posts AS
+WITH fresh AS (
+  SELECT DISTINCT author_id, post_rkey
+  FROM likes
+  WHERE hours_before(seen_us) < getvariable('candidate_window_hours')
+), allowed AS (
+  SELECT p.author_id, p.rkey, p.created_us, p.langs
+  FROM posts AS p
+  SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
+  WHERE p.seen_us > p.deleted_us
+    AND p.flags & 7 = 0   -- REPLY, ADULT, HIDE: pipeline/store/model.py
+    AND hours_before(p.created_us) < getvariable('post_max_age_hours')
+), counted AS (
+  SELECT l.author_id, l.post_rkey, count(*) AS likers
+  FROM likes AS l
+  SEMI JOIN allowed AS a ON a.author_id = l.author_id AND a.rkey = l.post_rkey
+  GROUP BY l.author_id, l.post_rkey
+)
+SELECT
+  (row_number() OVER (ORDER BY a.rkey DESC, a.author_id) - 1)::INTEGER AS post_no,
+  (dense_rank() OVER (ORDER BY a.author_id) - 1)::INTEGER AS author_no,
+  a.author_id, a.rkey, a.created_us, a.langs, c.likers,
+  pow(0.5::DOUBLE, greatest(hours_before(a.created_us), 0) / getvariable('half_life_hours'))
+    * pow(c.likers::DOUBLE, -getvariable('popularity_exponent')) AS scale
+FROM allowed AS a
+JOIN counted AS c ON c.author_id = a.author_id AND c.post_rkey = a.rkey
+ORDER BY post_no;

@@ -1,0 +1,17 @@
+-- Question: what does a run start from?
+-- Reads: nothing
+-- Writes: like_records, unlikes, posts, actors, visits, interactions
+-- Grain: as in landing.sqlite and activity.sqlite, whose rows the snapshot copies here
+-- Parameters: none
+-- Units: _us are microseconds since 1970 (UTC)
+
+-- Likes of open days and of the lake; in a run a view over both takes this table's place.
+CREATE OR REPLACE TABLE like_records (
+  liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
+CREATE OR REPLACE TABLE unlikes (liker_id INTEGER, rkey BIGINT, seen_us BIGINT);
+CREATE OR REPLACE TABLE posts (
+  author_id INTEGER, rkey BIGINT, created_us BIGINT, seen_us BIGINT, deleted_us BIGINT, flags INTEGER,
+  langs VARCHAR);
+CREATE OR REPLACE TABLE actors (actor_id INTEGER, did VARCHAR, status INTEGER);
+CREATE OR REPLACE TABLE visits (viewer_did VARCHAR, languages VARCHAR, last_us BIGINT);
+CREATE OR REPLACE TABLE interactions (viewer_did VARCHAR, post_uri VARCHAR, event VARCHAR);

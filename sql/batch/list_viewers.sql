@@ -1,0 +1,30 @@
+-- Question: who gets a list, and in which language is it filled up?
+-- Reads: neighbours, actors, visits, fresh_likes, candidate_posts
+-- Writes: list_viewers
+-- Grain: one row an active actor with neighbours
+-- Parameters: none
+-- Units: language is a primary subtag: the last visit's first, else the commonest of the viewer's fresh
+--   likes, else ''
+
+CREATE OR REPLACE TABLE list_viewers AS
+WITH asked AS (
+  SELECT viewer_did, arg_max(languages, last_us) AS languages FROM visits GROUP BY viewer_did
+), counted AS (
+  SELECT f.liker_id, unnest(string_split(p.langs, ',')) AS language, count(*) AS likes
+  FROM fresh_likes AS f
+  JOIN candidate_posts AS p ON p.post_no = f.post_no
+  WHERE p.langs <> ''
+  GROUP BY f.liker_id, language
+), liked AS (
+  SELECT liker_id, language
+  FROM counted
+  QUALIFY row_number() OVER (PARTITION BY liker_id ORDER BY likes DESC, language) = 1
+)
+SELECT
+  n.viewer_id, a.did,
+  coalesce(nullif(string_split(v.languages, ',')[1], ''), l.language, '') AS language
+FROM (SELECT DISTINCT viewer_id FROM neighbours WHERE rank = 1) AS n
+JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
+LEFT JOIN asked AS v ON v.viewer_did = a.did
+LEFT JOIN liked AS l ON l.liker_id = n.viewer_id
+ORDER BY n.viewer_id;

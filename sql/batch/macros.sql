@@ -1,0 +1,47 @@
+-- Question: how do record keys read as numbers and texts, and which likers are a popular post's sample?
+-- Reads: nothing
+-- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number)
+-- Grain: one macro a formula; pipeline/identifiers.py has the same for TIDs
+-- Parameters: snapshot_us
+-- Units: tid numbers are microseconds * 1024 + clock id
+
+-- Hours from a time to the snapshot.
+CREATE OR REPLACE MACRO hours_before(time_us) AS
+  (getvariable('snapshot_us') - time_us) / 3600000000.0::DOUBLE;
+
+-- A TID's number; NULL when the text is no TID.
+CREATE OR REPLACE MACRO tid_number(tid) AS CASE
+  WHEN regexp_full_match(tid, '[2-7a-j][2-7a-z]{12}') THEN
+    (instr('234567abcdefghijklmnopqrstuvwxyz', tid[1]) - 1) * 1152921504606846976
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[2]) - 1) * 36028797018963968
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[3]) - 1) * 1125899906842624
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[4]) - 1) * 35184372088832
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[5]) - 1) * 1099511627776
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[6]) - 1) * 34359738368
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[7]) - 1) * 1073741824
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[8]) - 1) * 33554432
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[9]) - 1) * 1048576
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[10]) - 1) * 32768
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[11]) - 1) * 1024
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[12]) - 1) * 32
+    + (instr('234567abcdefghijklmnopqrstuvwxyz', tid[13]) - 1)
+  END;
+
+CREATE OR REPLACE MACRO tid_digit(number, shift) AS
+  substr('234567abcdefghijklmnopqrstuvwxyz', ((number >> shift) & 31) + 1, 1);
+
+-- The TID of a number of 0 or more.
+CREATE OR REPLACE MACRO tid_text(number) AS
+  tid_digit(number, 60) || tid_digit(number, 55) || tid_digit(number, 50) || tid_digit(number, 45)
+  || tid_digit(number, 40) || tid_digit(number, 35) || tid_digit(number, 30) || tid_digit(number, 25)
+  || tid_digit(number, 20) || tid_digit(number, 15) || tid_digit(number, 10) || tid_digit(number, 5)
+  || tid_digit(number, 0);
+
+CREATE OR REPLACE MACRO post_uri(author_did, rkey) AS
+  'at://' || author_did || '/app.bsky.feed.post/' || tid_text(rkey);
+
+-- A number of 0 .. 2^32 - 1 that looks random and depends on the like alone, so that every run and every
+-- engine samples the same likers. The factors keep each product below 2^63.
+CREATE OR REPLACE MACRO sample_mix(x) AS xor(x, x >> 15) * 1540483477 % 4294967296;
+CREATE OR REPLACE MACRO sample_number(liker_id, post_rkey) AS
+  sample_mix((liker_id::BIGINT * 2654435761 + post_rkey % 2147483647) % 4294967296);

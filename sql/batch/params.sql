@@ -1,0 +1,36 @@
+-- Question: which parameters does the ranking have, and what are their defaults?
+-- Reads: nothing
+-- Writes: nothing (DuckDB variables)
+-- Grain: one variable a parameter
+-- Parameters: none
+-- Units: in the names; meanings and sources in pipeline/ranking.py
+
+-- Set by each run: the stream time of the snapshot, and how far back its likes go.
+SET VARIABLE snapshot_us = 0::BIGINT;
+SET VARIABLE window_hours = 2160.0::DOUBLE;
+
+-- Neighbours.
+SET VARIABLE max_seeds = 500;
+SET VARIABLE seed_weight_newest = 0.1::DOUBLE;
+SET VARIABLE seed_weight_oldest = 1.0::DOUBLE;
+SET VARIABLE likers_exponent = 0.5::DOUBLE;
+SET VARIABLE degree_exponent = 0.5::DOUBLE;
+SET VARIABLE degree_smoothing = 10.0::DOUBLE;
+SET VARIABLE max_neighbours = 300;
+SET VARIABLE max_seed_likers = 300;
+SET VARIABLE viewer_active_days = 8.0::DOUBLE;
+
+-- Candidates.
+SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
+SET VARIABLE post_max_age_hours = 96.0::DOUBLE;
+SET VARIABLE like_half_life_hours = 6.0::DOUBLE;
+SET VARIABLE score_exponent = 0.5::DOUBLE;
+SET VARIABLE half_life_hours = 6.0::DOUBLE;
+SET VARIABLE popularity_exponent = 0.25::DOUBLE;
+
+-- Lists.
+SET VARIABLE list_length = 300;
+SET VARIABLE max_per_author = 3;
+SET VARIABLE author_spacing = 3;
+SET VARIABLE fallback_min_posts = 20;
+SET VARIABLE fallback_smoothing = 10.0::DOUBLE;

@@ -1,0 +1,56 @@
+-- Question: what is popular now, in all and in each language, without letting one crowd take the list?
+-- Reads: fresh_likes, candidate_posts
+-- Writes: popular
+-- Grain: one row a (language, post), at most max_per_author an author and list_length a language; '' is all
+-- Parameters: fallback_min_posts, fallback_smoothing, max_per_author, list_length
+-- Units: position counts from 1. A like is worth its value / sqrt(the liker's fresh likes + smoothing), so
+--   bulk likers count less. Likers are taken as one crowd when the author they like most is the same; a
+--   crowd worth m counts 2 * (sqrt(1 + m) - 1): in full while small, as a square root once large. A post's
+--   score is the sum over crowds, so many likers of one circle, or accounts made to like one author, weigh
+--   less than as many who agree on nothing else.
+
+CREATE OR REPLACE TABLE popular AS
+WITH liked_authors AS (
+  SELECT f.liker_id, p.author_no, count(*) AS likes
+  FROM fresh_likes AS f
+  JOIN candidate_posts AS p ON p.post_no = f.post_no
+  GROUP BY f.liker_id, p.author_no
+), likers AS (
+  SELECT
+    liker_id,
+    arg_max(author_no, likes * 4294967296 - author_no) AS crowd,
+    1 / sqrt(sum(likes) + getvariable('fallback_smoothing')) AS worth
+  FROM liked_authors
+  GROUP BY liker_id
+), crowds AS (
+  SELECT f.post_no, l.crowd, sum(f.value * l.worth) AS mass
+  FROM fresh_likes AS f
+  JOIN likers AS l ON l.liker_id = f.liker_id
+  GROUP BY f.post_no, l.crowd
+), scored AS (
+  SELECT post_no, sum(2 * (sqrt(1 + mass) - 1))::FLOAT AS score FROM crowds GROUP BY post_no
+), languages AS (
+  SELECT post_no, '' AS language FROM candidate_posts
+  UNION
+  SELECT post_no, unnest(string_split(langs, ',')) FROM candidate_posts WHERE langs <> ''
+), large AS (
+  SELECT language
+  FROM languages
+  GROUP BY language
+  HAVING language = '' OR count(*) >= getvariable('fallback_min_posts')
+), capped AS (
+  SELECT g.language, s.post_no, s.score
+  FROM scored AS s
+  JOIN languages AS g ON g.post_no = s.post_no
+  SEMI JOIN large AS b ON b.language = g.language
+  JOIN candidate_posts AS p ON p.post_no = s.post_no
+  QUALIFY row_number() OVER (
+    PARTITION BY g.language, p.author_no ORDER BY s.score DESC, s.post_no) <= getvariable('max_per_author')
+)
+SELECT
+  language,
+  row_number() OVER (PARTITION BY language ORDER BY score DESC, post_no)::INTEGER AS position,
+  post_no, score
+FROM capped
+QUALIFY position <= getvariable('list_length')
+ORDER BY language, position;

@@ -1,0 +1,24 @@
+-- Question: what is each viewer's ranked list, before the rules of arrangement?
+-- Reads: candidates, candidate_posts
+-- Writes: ranked
+-- Grain: one row a (viewer, post), at most max_per_author an author and list_length a viewer
+-- Parameters: max_per_author, list_length
+-- Units: position counts from 1; a tie goes to the newer rkey, then to the smaller author_id, which is the
+--   smaller post_no
+
+CREATE OR REPLACE TABLE ranked AS
+WITH capped AS (
+  SELECT c.viewer_id, c.post_no, c.score, c.co_likers
+  FROM candidates AS c
+  JOIN candidate_posts AS p ON p.post_no = c.post_no
+  WHERE c.score > 0
+  QUALIFY row_number() OVER (
+    PARTITION BY c.viewer_id, p.author_id ORDER BY c.score DESC, c.post_no) <= getvariable('max_per_author')
+)
+SELECT
+  viewer_id,
+  row_number() OVER (PARTITION BY viewer_id ORDER BY score DESC, post_no)::INTEGER AS position,
+  post_no, score, co_likers
+FROM capped
+QUALIFY position <= getvariable('list_length')
+ORDER BY viewer_id, position;

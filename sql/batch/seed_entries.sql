@@ -1,0 +1,12 @@
+-- Question: what is matrix A: which viewer has which seed, and with what value?
+-- Reads: seeds, seed_posts
+-- Writes: seed_entries
+-- Grain: one row a (viewer, seed post with co-likers)
+-- Parameters: none
+-- Units: value = the seed's weight * the post's scale
+
+CREATE OR REPLACE TABLE seed_entries AS
+SELECT s.viewer_id, p.seed_no, s.weight * p.scale AS value
+FROM seeds AS s
+JOIN seed_posts AS p ON p.author_id = s.author_id AND p.post_rkey = s.post_rkey
+ORDER BY s.viewer_id;

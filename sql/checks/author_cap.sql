@@ -1,0 +1,18 @@
+-- Question: which lists have more than max_per_author posts of one author?
+-- Reads: lists, fallbacks, candidate_posts
+-- Writes: nothing; returns the offending rows
+-- Grain: one row a (list, author)
+-- Parameters: max_per_author
+-- Units: a list is a viewer_id or a language
+
+SELECT s.viewer_id::VARCHAR AS list, p.author_no, count(*) AS posts
+FROM lists AS s
+JOIN candidate_posts AS p ON p.post_no = s.post_no
+GROUP BY s.viewer_id, p.author_no
+HAVING count(*) > getvariable('max_per_author')
+UNION ALL
+SELECT s.language, p.author_no, count(*)
+FROM fallbacks AS s
+JOIN candidate_posts AS p ON p.post_no = s.post_no
+GROUP BY s.language, p.author_no
+HAVING count(*) > getvariable('max_per_author');

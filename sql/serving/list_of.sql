@@ -1,0 +1,12 @@
+-- Question: what is a viewer's candidate list as of a generation?
+-- Reads: feeds, viewers, lists. Grain: one row or none.
+-- Parameters: :feed record key of the feed, :viewer DID, :generation newest generation to consider.
+SELECT lists.generation, lists.items
+FROM feeds
+JOIN viewers ON viewers.did = :viewer
+JOIN lists ON lists.feed_id = feeds.feed_id
+  AND lists.viewer_id = viewers.viewer_id
+  AND lists.generation <= :generation
+WHERE feeds.rkey = :feed
+ORDER BY lists.generation DESC
+LIMIT 1;

@@ -1,0 +1,17 @@
+-- Question: which of these viewers' lists does no kept generation use, since a newer one took their place?
+-- Reads: lists, feeds
+-- Writes: lists
+-- Grain: one list
+-- Parameters: :first_viewer, :last_viewer, :oldest_kept
+-- Units: none
+
+DELETE FROM lists
+WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
+  AND viewer_id BETWEEN :first_viewer AND :last_viewer
+  AND generation < :oldest_kept
+  AND EXISTS (
+    SELECT 1 FROM lists AS newer
+    WHERE newer.feed_id = lists.feed_id
+      AND newer.viewer_id = lists.viewer_id
+      AND newer.generation > lists.generation
+      AND newer.generation <= :oldest_kept);

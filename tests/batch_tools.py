@@ -1,0 +1,114 @@
+"""What the batch's tests share: a World in DuckDB, the two paths, and the oracle's answers beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import oracle
+import pyarrow as pa
+from worlds import World
+
+import sql
+from pipeline.batch import definition
+from pipeline.batch.products import candidate_blocks, neighbour_blocks
+from pipeline.ranking import Ranking
+from pipeline.settings import Settings, load_settings
+
+INPUTS = ("like_records", "unlikes", "posts", "actors", "visits", "interactions")
+
+
+def settings_for(data_dir: Path, ranking: dict[str, Any] | None = None) -> Settings:
+    """Return settings for a data directory, with a [ranking] table."""
+    settings = load_settings({"data_dir": str(data_dir)}, {}, data_dir)
+    settings.ranking.update(ranking or {})  # type: ignore[attr-defined]
+    return settings
+
+
+def duck(world: World, ranking: Ranking) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB that holds a world's inputs."""
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute(sql.load("batch/inputs"))
+    for name, rows in world.rows().items():
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
+    definition.prepare(connection, ranking, world.now_us)
+    return connection
+
+
+def read_neighbours(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[int, float]]]:
+    """Return the relation ``neighbours`` as the oracle writes it."""
+    result: dict[int, list[tuple[int, float]]] = {}
+    query = "SELECT viewer_id, neighbour_id, weight FROM neighbours ORDER BY viewer_id, rank"
+    for viewer, neighbour, weight in connection.execute(query).fetchall():
+        result.setdefault(viewer, []).append((neighbour, weight))
+    return result
+
+
+def read_ranked(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[tuple[int, int], float, int]]]:
+    """Return the relation ``ranked`` as the oracle writes it."""
+    result: dict[int, list[tuple[tuple[int, int], float, int]]] = {}
+    query = (
+        "SELECT viewer_id, author_id, rkey, score, co_likers FROM ranked JOIN candidate_posts USING (post_no) "
+        "ORDER BY viewer_id, position"
+    )
+    for viewer, author, rkey, score, co_likers in connection.execute(query).fetchall():
+        result.setdefault(viewer, []).append(((author, rkey), score, co_likers))
+    return result
+
+
+def by_kernel(connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int = 2) -> tuple[Any, Any]:
+    """Return (neighbours, ranked) of the sparse path, from the shared relations."""
+    definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    for name in definition.BEFORE_NEIGHBOURS:
+        definition.run_file(connection, name)
+    rows: list[tuple[int, int, float, int]] = []
+    for viewers, actor_ids, top in neighbour_blocks(connection, ranking, threads):
+        for row, viewer in enumerate(viewers.tolist()):
+            for rank in range(top.filled[row]):
+                actor = int(actor_ids[top.columns[row, rank]])
+                rows.append((viewer, actor, float(top.scores[row, rank]), rank + 1))
+    put_neighbours(connection, rows)
+    near = read_neighbours(connection)
+    definition.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
+    for name in definition.BEFORE_CANDIDATES:
+        definition.run_file(connection, name)
+    posts = connection.execute("SELECT author_id, rkey FROM candidate_posts ORDER BY post_no").fetchall()
+    ranked: dict[int, Any] = {}
+    for block in candidate_blocks(connection, ranking, threads):
+        for row, viewer in enumerate(block.viewers.tolist()):
+            items = [
+                (
+                    posts[block.top.columns[row, i]],
+                    float(block.top.scores[row, i]),
+                    int(block.top.counts[row, i]),
+                )
+                for i in range(block.top.filled[row])
+            ]
+            if items:
+                ranked[viewer] = items
+    return near, ranked
+
+
+def put_neighbours(connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, int, float, int]]) -> None:
+    """Make the relation ``neighbours`` of these rows."""
+    table = pa.table(
+        {
+            "viewer_id": pa.array([row[0] for row in rows], pa.int32()),
+            "neighbour_id": pa.array([row[1] for row in rows], pa.int32()),
+            "weight": pa.array(np.array([row[2] for row in rows], np.float32)),
+            "rank": pa.array([row[3] for row in rows], pa.int32()),
+        }
+    )
+    connection.register("given", table)
+    connection.execute("CREATE OR REPLACE TABLE neighbours AS SELECT * FROM given")
+    connection.unregister("given")
+
+
+def by_oracle(world: World, ranking: Ranking) -> tuple[Any, Any]:
+    """Return (neighbours, ranked) of the plain-Python ranker."""
+    rows: dict[str, Any] = dict(world.rows())
+    rows["uris"] = [{world.posts[name]: world.uri(name) for name in world.posts}]
+    near = oracle.neighbours(rows, world.now_us, ranking)
+    return near, oracle.ranked(rows, world.now_us, ranking, near)

@@ -1,0 +1,158 @@
+"""The ranking in slow, plain Python, from the rows of a World: what SQL and kernel must agree with.
+
+Written from DESIGN.md and the parameters' descriptions, without the SQL.
+"""
+
+import struct
+from collections import defaultdict
+from typing import Any
+
+from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US, PostFlag
+
+Post = tuple[int, int]  # author_id, rkey
+Likes = dict[tuple[int, Post], int]  # (liker, post): seen_us
+
+
+def float32(value: float) -> float:
+    """Round to single precision."""
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def live_likes(rows: dict[str, list[Any]], now_us: int, window_hours: float) -> Likes:
+    """Return who likes what, with the earliest time of a live record."""
+    inactive = {actor for actor, _, status in rows["actors"] if status}
+    dead_posts = {(post[0], post[1]) for post in rows["posts"] if post[3] <= post[4]}
+    undone = {(liker, rkey): seen_us for liker, rkey, seen_us in rows["unlikes"]}
+    likes: Likes = {}
+    for liker, rkey, author, post_rkey, seen_us in rows["like_records"]:
+        post = (author, post_rkey)
+        if not now_us - window_hours * HOUR_US < seen_us <= now_us or liker == author:
+            continue
+        if liker in inactive or author in inactive or post in dead_posts:
+            continue
+        if undone.get((liker, rkey), -1) >= seen_us:
+            continue
+        likes[liker, post] = min(seen_us, likes.get((liker, post), seen_us))
+    return likes
+
+
+def sampled(liker: int, post_rkey: int) -> int:
+    """Return the number below 2^32 that decides whether a liker is in a popular post's sample."""
+    x = (liker * 2654435761 + post_rkey % 2147483647) % 2**32
+    return (x ^ x >> 15) * 1540483477 % 2**32
+
+
+def neighbours(
+    rows: dict[str, list[Any]], now_us: int, ranking: Ranking
+) -> dict[int, list[tuple[int, float]]]:
+    """Return each viewer's (neighbour, weight), best first."""
+    likes = live_likes(rows, now_us, ranking.seed_window_days * 24)
+    likers, liked = defaultdict(set), defaultdict(list)
+    for (liker, post), seen_us in likes.items():
+        likers[post].add(liker)
+        liked[liker].append((seen_us, post))
+    active_us = now_us - ranking.viewer_active_days * 24 * HOUR_US
+    active = {liker for (liker, _), seen_us in likes.items() if seen_us > active_us}
+    visitors = {visit[0] for visit in rows["visits"]}
+    active |= {actor for actor, did, status in rows["actors"] if did in visitors and not status}
+    result = {}
+    for viewer in sorted(active):
+        seeds = sorted(liked[viewer], key=lambda like: (-like[0], -like[1][1], like[1][0]))
+        seeds = seeds[: ranking.max_seeds]
+        sums: dict[int, float] = defaultdict(float)
+        for place, (_, post) in enumerate(seeds):
+            step = place / (len(seeds) - 1) if len(seeds) > 1 else 1.0
+            weight = (
+                ranking.seed_weight_newest + (ranking.seed_weight_oldest - ranking.seed_weight_newest) * step
+            )
+            size = len(likers[post])
+            for other in likers[post]:
+                kept = size <= ranking.max_seed_likers
+                kept = kept or sampled(other, post[1]) * size < ranking.max_seed_likers * 2**32
+                if other != viewer and kept:
+                    sums[other] += weight * size**-ranking.likers_exponent
+        weighted = [
+            (
+                other,
+                float32(total * (len(liked[other]) + ranking.degree_smoothing) ** -ranking.degree_exponent),
+            )
+            for other, total in sums.items()
+        ]
+        weighted = sorted((pair for pair in weighted if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
+        if weighted:
+            result[viewer] = weighted[: ranking.max_neighbours]
+    return result
+
+
+def ranked(
+    rows: dict[str, list[Any]],
+    now_us: int,
+    ranking: Ranking,
+    graph: dict[int, list[tuple[int, float]]],
+) -> dict[int, list[tuple[Post, float, int]]]:
+    """Return each viewer's (post, score, co-likers), best first."""
+    likes = live_likes(rows, now_us, ranking.post_max_age_hours)
+    dids = {did: (actor, status) for actor, did, status in rows["actors"]}
+    bad = PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE
+    allowed = {
+        (author, rkey): created_us
+        for author, rkey, created_us, seen_us, deleted_us, flags, _ in rows["posts"]
+        if seen_us > deleted_us
+        and not flags & bad
+        and now_us - created_us < ranking.post_max_age_hours * HOUR_US
+    }
+    likers, fresh = defaultdict(set), defaultdict(dict)
+    for (liker, post), seen_us in likes.items():
+        likers[post].add(liker)
+        if post in allowed and now_us - seen_us < ranking.candidate_window_hours * HOUR_US:
+            fresh[liker][post] = 0.5 ** ((now_us - seen_us) / HOUR_US / ranking.like_half_life_hours)
+    refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
+    names = {actor: did for did, (actor, _) in dids.items()}
+    uris = rows["uris"][0] if "uris" in rows else {}
+    result = {}
+    for viewer, near in graph.items():
+        if dids[names[viewer]][1]:
+            continue
+        sums, counts = defaultdict(float), defaultdict(int)
+        for other, weight in near:
+            for post, value in fresh[other].items():
+                sums[post] += weight * value
+                counts[post] += 1
+        scored = []
+        for post, similarity in sums.items():
+            hidden = (names[viewer], uris.get(post)) in refused
+            if viewer in likers[post] or post[0] == viewer or hidden:
+                continue
+            age_hours = max(now_us - allowed[post], 0) / HOUR_US
+            score = similarity**ranking.score_exponent * 0.5 ** (age_hours / ranking.half_life_hours)
+            score *= len(likers[post]) ** -ranking.popularity_exponent
+            scored.append((post, float32(score), counts[post]))
+        scored.sort(key=lambda item: (-item[1], -item[0][1], item[0][0]))
+        taken: list[tuple[Post, float, int]] = []
+        by_author: dict[int, int] = defaultdict(int)
+        for item in scored:
+            if (
+                by_author[item[0][0]] < ranking.max_per_author
+                and len(taken) < ranking.list_length
+                and item[1] > 0
+            ):
+                by_author[item[0][0]] += 1
+                taken.append(item)
+        if taken:
+            result[viewer] = taken
+    return result
+
+
+def arranged(items: list[Any], author_of: dict[Any, int], seen: set[Any], spacing: int) -> list[Any]:
+    """Return posts with seen ones last and ``spacing`` places between two of an author."""
+    left = [post for post in items if post not in seen] + [post for post in items if post in seen]
+    placed: list[Any] = []
+    while left:
+        recent = {author_of[post] for post in placed[-spacing:]} if spacing else set()
+        fitting = [post for post in left if author_of[post] not in recent]
+        if not fitting:
+            break
+        placed.append(fitting[0])
+        left.remove(fitting[0])
+    return placed

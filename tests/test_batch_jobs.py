@@ -1,0 +1,150 @@
+"""The jobs from the outside: what they say, record and refuse, and kill -9 at any moment."""
+
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from batch_tools import settings_for
+from worlds import World
+
+from pipeline.batch import jobs
+from pipeline.batch.publish import newest_generation
+from pipeline.errors import BatchError, SettingError, StoreError
+from pipeline.store.lake import closed_days
+from pipeline.store.locks import exclusive
+from sql.sqlite import connect
+
+
+def world() -> World:
+    made = World().post("q1", by="dan").post("q2", by="eve", langs="pt")
+    for name in ("ann", "bob", "cat"):
+        made.like(name, "p1", hours_ago=40).like(name, "p2", hours_ago=30)
+    return made.like("bob", "q1", hours_ago=0.5).like("cat", "q2", hours_ago=0.5)
+
+
+def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = settings_for(world().write(tmp_path))
+    assert newest_generation(tmp_path) == 0
+    with caplog.at_level(logging.INFO, "foryou.batch"):
+        jobs.run(settings, "all")
+    assert newest_generation(tmp_path) == 1
+    assert closed_days(tmp_path)
+    table = pq.read_table(tmp_path / "lake" / "neighbours.parquet")
+    assert table.column_names == ["viewer_id", "neighbour_id", "weight", "rank"]
+    assert len(table) == 6
+    serving = sqlite3.connect(tmp_path / "serving.sqlite")
+    runs = serving.execute("SELECT DISTINCT run_id, job, outcome FROM runs ORDER BY job").fetchall()
+    assert runs == [(1, job, "done") for job in sorted(jobs.JOBS)]
+    assert serving.execute("SELECT rows FROM runs WHERE step = 'lists'").fetchone() == (3,)
+    assert serving.execute("SELECT min(peak_mb) > 10 FROM runs").fetchone() == (1,)
+    serving.close()
+    assert "neighbours: product: 6 rows, " in caplog.text
+    assert not (tmp_path / "tmp").exists()
+
+
+def test_the_second_run_takes_its_likes_from_the_lake(tmp_path: Path):
+    settings = settings_for(world().write(tmp_path))
+    jobs.run(settings, "all")
+    landing = sqlite3.connect(tmp_path / "landing.sqlite")
+    days = ",".join(map(str, closed_days(tmp_path)))
+    with landing:
+        landing.execute(f"DELETE FROM likes WHERE day IN ({days})")
+    landing.close()
+    jobs.run(settings, "all")
+    serving = sqlite3.connect(tmp_path / "serving.sqlite")
+    assert serving.execute("SELECT lists FROM generations").fetchall() == [(3,), (0,)]
+    serving.close()
+
+
+@pytest.mark.parametrize("job", jobs.JOBS)
+def test_no_likes_is_said_plainly(tmp_path: Path, job: str):
+    with pytest.raises(BatchError, match=r"no likes yet in .*: run 'foryou ingest' first"):
+        jobs.run(settings_for(tmp_path), job)
+    connect(tmp_path / "landing.sqlite").close()
+    with pytest.raises(BatchError, match="no likes yet"):
+        jobs.run(settings_for(tmp_path), job)
+    World().write(tmp_path)
+    with pytest.raises(BatchError, match="no likes yet"):
+        jobs.run(settings_for(tmp_path), job)
+
+
+def test_no_likes_is_no_failure_of_all(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "foryou.batch"):
+        jobs.run(settings_for(tmp_path), "all")
+    assert "no likes yet" in caplog.text
+    assert newest_generation(tmp_path) == 0
+
+
+def test_candidates_without_neighbours_publish_what_is_popular(tmp_path: Path):
+    jobs.run(settings_for(world().write(tmp_path)), "candidates")
+    serving = sqlite3.connect(tmp_path / "serving.sqlite")
+    assert serving.execute("SELECT lists FROM generations").fetchall() == [(0,)]
+    assert serving.execute("SELECT language, length(items) FROM fallbacks").fetchall() == [("", 22)]
+    serving.close()
+
+
+def test_one_batch_at_a_time(tmp_path: Path):
+    settings = settings_for(world().write(tmp_path))
+    with exclusive(tmp_path, "batch"), pytest.raises(StoreError, match="another batch"):
+        jobs.run(settings, "all")
+
+
+def test_what_is_refused(tmp_path: Path):
+    with pytest.raises(BatchError, match="'publish' is no job"):
+        jobs.run(settings_for(tmp_path), "publish")
+    with pytest.raises(SettingError, match="max_seed is no parameter"):
+        jobs.run(settings_for(tmp_path, {"max_seed": 1}), "all")
+
+
+def test_a_failure_is_one_line_and_is_recorded(tmp_path: Path):
+    settings = settings_for(world().write(tmp_path))
+    jobs.run(settings, "all")
+    next((tmp_path / "lake" / "likes").glob("*/likes.parquet")).write_bytes(b"no parquet")
+    with pytest.raises(BatchError, match=r"^neighbours, at the start: ") as caught:
+        jobs.run(settings, "neighbours")
+    assert "\n" not in str(caught.value)
+    serving = sqlite3.connect(tmp_path / "serving.sqlite")
+    rows = serving.execute("SELECT step, outcome FROM runs WHERE outcome <> 'done'").fetchall()
+    serving.close()
+    assert len(rows) == 1
+    assert rows[0][1] in str(caught.value)
+
+
+def run_in_child(data_dir: Path) -> None:
+    """Run everything, in a process to be killed."""
+    jobs.run(settings_for(data_dir), "all")
+
+
+def test_killed_at_any_moment(tmp_path: Path):
+    """kill -9 at random moments; then one undisturbed run, whose result is that of a fresh store."""
+    fresh, data = tmp_path / "fresh", tmp_path / "data"
+    jobs.run(settings_for(world().write(fresh)), "all")
+    world().write(data)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.batch.jobs", "batch_tools"])
+    moments = random.Random(7)
+    for _ in range(5):
+        child = context.Process(target=run_in_child, args=(data,))
+        child.start()
+        time.sleep(moments.uniform(0.05, 0.6))
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+    jobs.run(settings_for(data), "all")
+    query = "SELECT viewer_id, items FROM lists ORDER BY viewer_id"
+    found = []
+    for folder in (fresh, data):
+        serving = sqlite3.connect(folder / "serving.sqlite")
+        found.append([(viewer, len(items)) for viewer, items in serving.execute(query)])
+        serving.close()
+        assert (folder / "lake" / "neighbours.parquet").exists()
+    assert found[0] == found[1]
+    assert closed_days(fresh) == closed_days(data)
+    assert not list((data / "lake" / ".tmp").glob("*"))

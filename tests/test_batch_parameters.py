@@ -1,0 +1,36 @@
+"""The [ranking] table: what is taken and what is refused, in one clear line."""
+
+import pytest
+
+from pipeline.errors import SettingError
+from pipeline.ranking import Ranking, ranking_from
+
+
+def test_nothing_set_gives_the_defaults():
+    assert ranking_from({}) == Ranking()
+
+
+def test_values_are_taken():
+    ranking = ranking_from({"max_seeds": 40, "half_life_hours": 3})
+    assert (ranking.max_seeds, ranking.half_life_hours) == (40, 3.0)
+    assert isinstance(ranking.half_life_hours, float)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ({"max_seed": 40}, "max_seed is no parameter"),
+        ({"max_seeds": 1.5}, "must be a whole number"),
+        ({"max_seeds": True}, "must be a whole number"),
+        ({"max_seeds": "40"}, "must be a whole number"),
+        ({"half_life_hours": "6"}, "must be a number"),
+        ({"half_life_hours": 0}, "must be from 0.01"),
+        ({"half_life_hours": float("nan")}, "must be from"),
+        ({"score_exponent": -1.0}, "must be from"),
+        ({"candidate_window_hours": 100.0}, "must not exceed post_max_age_hours"),
+    ],
+)
+def test_what_is_refused(table: dict[str, object], text: str):
+    with pytest.raises(SettingError, match=text) as caught:
+        ranking_from(table)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,237 @@
+"""The ranking: worked by hand, and SQL = kernel = plain Python over random worlds."""
+
+import os
+from dataclasses import replace
+from math import sqrt
+
+import pytest
+from batch_tools import by_kernel, by_oracle, duck, read_neighbours, read_ranked
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from worlds import World
+
+from pipeline.batch import definition
+from pipeline.ranking import Ranking
+
+EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
+RANKING = Ranking()
+
+
+def solve(world: World, ranking: Ranking = RANKING):
+    """Return (neighbours, ranked) by names, from the SQL definition."""
+    connection = duck(world, ranking)
+    definition.run_neighbours(connection, ranking)
+    definition.run_candidates(connection, ranking)
+    actors = {number: name for name, number in world.actors.items()}
+    posts = {key: name for name, key in world.posts.items()}
+    near = {
+        actors[viewer]: [(actors[other], weight) for other, weight in pairs]
+        for viewer, pairs in read_neighbours(connection).items()
+    }
+    lists = {
+        actors[viewer]: [(posts[post], score, co_likers) for post, score, co_likers in items]
+        for viewer, items in read_ranked(connection).items()
+    }
+    connection.close()
+    return near, lists
+
+
+def test_two_seeds_worked_by_hand():
+    """ann liked p1 (newest, weight 0.1) and p2 (oldest, 1.0); bob shares both, cat shares p2 alone.
+
+    likers: p1 2 (ann, bob), p2 3. bob has 3 likes (p1, p2, q1), cat 2 (p2, q2).
+    bob: (0.1 / sqrt 2 + 1.0 / sqrt 3) / sqrt(3 + 10) = 0.179739; cat: (1.0 / sqrt 3) / sqrt(2 + 10) = 1/6.
+    q1 is 12 h old, liked 6 h ago: value 1/2; q2 is 6 h old, liked just now: value 1. One liker each.
+    q1: sqrt(0.179739 / 2) * 2^-2 = 0.074946; q2: sqrt(1/6) * 2^-1 = 0.204124.
+    """
+    world = World().post("q1", by="dan", hours_ago=12).post("q2", by="eve", hours_ago=6)
+    world.like("ann", "p1", hours_ago=50).like("ann", "p2", hours_ago=60)
+    world.like("bob", "p1", hours_ago=55).like("bob", "p2", hours_ago=55).like("bob", "q1", hours_ago=6)
+    world.like("cat", "p2", hours_ago=55).like("cat", "q2", hours_ago=0)
+    near, lists = solve(world)
+    bob = (0.1 / sqrt(2) + 1 / sqrt(3)) / sqrt(13)
+    assert near["ann"] == [("bob", pytest.approx(bob)), ("cat", pytest.approx(1 / 6))]
+    assert lists["ann"] == [
+        ("q2", pytest.approx(0.204124, rel=1e-5), 1),
+        ("q1", pytest.approx(sqrt(bob / 2) / 4), 1),
+    ]
+    assert "dan" not in near
+
+
+def test_popularity_divides_and_co_likers_add_up():
+    """bob and cat both liked q1, and so did six strangers: likers 8, 8^-0.25 = 0.594604.
+
+    All three share p1 only, each the single seed's 1.0 of two or more likes. bob and cat have 2 likes:
+    weight (1 / sqrt 3) / sqrt 12 = 1/6 each; q1 just liked and just posted: sqrt(1/3) * 0.594604 = 0.343295.
+    """
+    world = World().post("q1", by="dan", hours_ago=0)
+    for name in ("ann", "bob", "cat"):
+        world.like(name, "p1", hours_ago=50)
+    for name in ("bob", "cat", "s1", "s2", "s3", "s4", "s5", "s6"):
+        world.like(name, "q1", hours_ago=0)
+    _, lists = solve(world)
+    assert lists["ann"] == [("q1", pytest.approx(0.343295, rel=1e-5), 2)]
+
+
+def test_what_is_no_candidate():
+    """Replies, adult, hidden, deleted, unknown, old, inactive, own, liked and refused posts stay out."""
+    world = World()
+    for name in ("ann", "bob"):
+        world.like(name, "p1", hours_ago=50)
+    world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
+    world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted_hours_ago=0.5)
+    world.post("old", by="dan", hours_ago=97).post("gone", by="eve").actor("eve", status=3)
+    world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
+        "images", by="fay", flags=8
+    )
+    for post in ("good", "reply", "adult", "hidden", "deleted", "old", "gone", "own", "liked", "refused"):
+        world.like("bob", post, hours_ago=0.2)
+    world.like("bob", "unknown").like("bob", "images").like("ann", "liked", hours_ago=0.1)
+    world.post("stale", by="fay", hours_ago=60).like("bob", "stale", hours_ago=49)
+    world.interaction("ann", "refused", "requestLess").interaction("ann", "good", "requestMore")
+    _, lists = solve(world)
+    assert [item[0] for item in lists["ann"]] == ["good", "images"]
+
+
+def test_dead_likes_are_no_seeds():
+    """An unlike, a suspended liker, a deleted post and one's own post make nobody a neighbour."""
+    world = World().post("mine", by="ann").post("dead", by="dan", hours_ago=9, deleted_hours_ago=1)
+    world.like("ann", "p1").like("bob", "p1").unlike("bob", "p1")
+    world.like("ann", "p2").like("cat", "p2").actor("cat", status=1)
+    world.like("ann", "dead").like("eve", "dead").like("ann", "mine").like("eve", "mine")
+    world.like("ann", "p3").like("fay", "p3").unlike("fay", "p3", hours_ago=5)  # older than the like
+    near, _ = solve(world)
+    assert [name for name, _ in near["ann"]] == ["fay"]
+
+
+def test_who_is_a_viewer():
+    """A like within eight days or a visit makes a viewer; a visitor's account must be active."""
+    world = World()
+    for name in ("ann", "bob", "cat"):
+        world.like(name, "p1", hours_ago=24 * 20)
+    world.like("ann", "p2", hours_ago=24 * 7).visit("bob")
+    near, _ = solve(world)
+    assert sorted(near) == ["ann", "bob"]
+
+
+def test_one_like_under_two_records_counts_once():
+    """The earliest live record is the like: three records of bob's one like change nothing but its time."""
+    once, thrice = World(), World()
+    for world in (once, thrice):
+        world.post("q1", by="dan").like("ann", "p1", hours_ago=9).like("bob", "p1", hours_ago=9)
+        world.like("bob", "q1", hours_ago=0.5)
+    thrice.like("bob", "q1", hours_ago=0.3).like("bob", "q1", hours_ago=0.1).like("ann", "p1", hours_ago=8)
+    assert solve(once) == solve(thrice)
+
+
+def test_ties_go_to_the_newer_post_and_the_smaller_actor():
+    """Two neighbours alike in all, two posts alike in all but the rkey."""
+    world = World().post("q1", by="dan").post("q2", by="dan").actor("zoe").actor("bob")
+    for name in ("ann", "bob", "zoe"):
+        world.like(name, "p1", hours_ago=9)
+    for name in ("bob", "zoe"):
+        world.like(name, "q1", hours_ago=0.5).like(name, "q2", hours_ago=0.5)
+    near, lists = solve(world)
+    assert [name for name, _ in near["ann"]] == ["zoe", "bob"]
+    assert [item[0] for item in lists["ann"]] == ["q2", "q1"]
+
+
+def test_popular_is_not_taken_by_one_crowd():
+    """Twenty likers of one author's posts alone weigh less than twenty who like different authors most."""
+    world = World().post("ring", by="chief").post("ring2", by="chief").post("organic", by="dan")
+    for i in range(20):
+        world.post(f"home{i}", by=f"author{i}").post(f"home{i}b", by=f"author{i}")
+        world.like(f"bot{i}", "ring", hours_ago=0.5).like(f"bot{i}", "ring2", hours_ago=0.5)
+        world.like(f"bot{i}", "home0", hours_ago=0.9)
+        world.like(f"user{i}", f"home{i}", hours_ago=0.9).like(f"user{i}", f"home{i}b", hours_ago=0.9)
+        world.like(f"user{i}", "organic", hours_ago=0.5)
+    ranking = replace(RANKING, fallback_min_posts=3)
+    connection = duck(world, ranking)
+    definition.run_neighbours(connection, ranking)
+    definition.run_candidates(connection, ranking)
+    names = {key: name for name, key in world.posts.items()}
+    found = connection.execute(
+        "SELECT language, author_id, rkey FROM popular JOIN candidate_posts USING (post_no) ORDER BY 1, position"
+    ).fetchall()
+    overall = [names[row[1:]] for row in found if row[0] == ""]
+    assert overall[0] == "organic"
+    assert overall == [names[row[1:]] for row in found if row[0] == "en"]
+    connection.close()
+
+
+HOURS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 47.5, 48.0, 95.0, 200.0, 24.0 * 91])
+ACTORS = st.sampled_from("abcdefg")
+POSTS = st.sampled_from([f"p{i}" for i in range(8)])
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A world of up to seven actors and eight posts, where ties and deletions are common."""
+    world = World()
+    for name, status in zip(
+        "abcdefg", draw(st.lists(st.sampled_from([0, 0, 0, 0, 0, 2]), max_size=7)), strict=False
+    ):
+        world.actor(name, status)
+    for i, (author, hours, flags, deleted) in enumerate(
+        draw(st.lists(st.tuples(ACTORS, HOURS, st.sampled_from([0, 0, 0, 1, 8]), st.booleans()), max_size=8))
+    ):
+        world.post(
+            f"p{i}",
+            by=author,
+            hours_ago=hours,
+            flags=flags,
+            deleted_hours_ago=0.0 if deleted and i % 3 == 0 else None,
+        )
+    for liker, post, hours in draw(st.lists(st.tuples(ACTORS, POSTS, HOURS), min_size=3, max_size=45)):
+        world.like(liker, post, hours_ago=hours)
+    liked = sorted(world._rkeys)
+    if liked:
+        for liker, post in draw(st.lists(st.sampled_from(liked), max_size=3)):
+            world.unlike(liker, post, hours_ago=draw(HOURS))
+        for viewer, (_, post) in draw(st.lists(st.tuples(ACTORS, st.sampled_from(liked)), max_size=2)):
+            world.interaction(viewer, post, "requestLess")
+    return world
+
+
+@st.composite
+def rankings(draw: st.DrawFn) -> Ranking:
+    """Parameters small enough that every cap bites."""
+    return replace(
+        RANKING,
+        max_seeds=draw(st.sampled_from([2, 4, 500])),
+        max_seed_likers=draw(st.sampled_from([2, 3, 300])),
+        max_neighbours=draw(st.sampled_from([1, 3, 300])),
+        score_exponent=draw(st.sampled_from([0.5, 1.0, 0.7])),
+        list_length=draw(st.sampled_from([1, 4, 300])),
+        max_per_author=draw(st.sampled_from([1, 2, 3])),
+        block_viewers=draw(st.sampled_from([1, 3, 100])),
+    )
+
+
+def close(one, other) -> bool:
+    """Tell whether two answers name the same in the same order, with figures alike to 1e-5."""
+    if one.keys() != other.keys():
+        return False
+    for key in one:
+        if [(row[0], row[2:]) for row in one[key]] != [(row[0], row[2:]) for row in other[key]]:
+            return False
+        if [row[1] for row in one[key]] != pytest.approx([row[1] for row in other[key]], rel=1e-5):
+            return False
+    return True
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), rankings())
+def test_sql_equals_kernel_equals_plain_python(world: World, ranking: Ranking):
+    """Same neighbours, same posts, same order; figures to 1e-5."""
+    expected_near, expected_lists = by_oracle(world, ranking)
+    connection = duck(world, ranking)
+    definition.run_neighbours(connection, ranking)
+    definition.run_candidates(connection, ranking)
+    near, lists = read_neighbours(connection), read_ranked(connection)
+    assert close(near, expected_near)
+    assert close(lists, expected_lists)
+    near, lists = by_kernel(connection, ranking)
+    connection.close()
+    assert close(near, expected_near)
+    assert close(lists, expected_lists)

@@ -1,0 +1,193 @@
+"""sql/batch and sql/checks: headers are true, parameters are declared, each check finds its fault."""
+
+import random
+import re
+from dataclasses import asdict
+
+import duckdb
+import pytest
+from batch_tools import INPUTS, duck
+from worlds import World
+
+import sql
+from pipeline import identifiers
+from pipeline.batch import definition
+from pipeline.batch.checks import check
+from pipeline.errors import BatchError
+from pipeline.ranking import Ranking
+from pipeline.store.model import PostFlag
+
+RANKING = Ranking()
+STEPS = definition.BEFORE_NEIGHBOURS + definition.NEIGHBOURS
+STEPS += definition.BEFORE_CANDIDATES[1:] + definition.CANDIDATES
+HEADS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
+RUN_VARIABLES = {"snapshot_us", "window_hours"}
+
+
+def header(name: str) -> dict[str, str]:
+    """Return the header of a file: what stands after each head, continuation lines joined."""
+    found: dict[str, str] = {}
+    head = ""
+    for line in sql.load(name).splitlines():
+        if not line.startswith("--"):
+            break
+        match = re.match(r"-- (\w+): (.*)", line)
+        if match and match[1] in HEADS:
+            head = match[1]
+            found[head] = match[2]
+        else:
+            found[head] += " " + line.removeprefix("--").strip()
+    return found
+
+
+def listed(text: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"\(.*?\)|;.*", "", text))) - {"none", "nothing"}
+
+
+ALL = sql.names("batch") + sql.names("checks")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_headers_are_complete(name: str):
+    assert tuple(header(name)) == HEADS
+    assert header(name)["Question"].split("(")[0].rstrip().endswith("?")
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("macros")])
+def test_the_header_names_the_parameters(name: str):
+    used = set(re.findall(r"getvariable\('(\w+)'\)", sql.load(name)))
+    if "hours_before(" in sql.load(name):
+        used.add("snapshot_us")
+    assert listed(header(name)["Parameters"]) == used
+
+
+def test_every_parameter_is_declared_and_used():
+    used = {v for name in ALL for v in re.findall(r"getvariable\('(\w+)'\)", sql.load(name))}
+    assert used == definition.declared()
+
+
+def test_defaults_equal_those_of_ranking():
+    connection = duckdb.connect()
+    connection.execute(sql.load("batch/params"))
+    values = dict(connection.execute("SELECT name, value FROM duckdb_variables()").fetchall())
+    assert set(values) == definition.declared()
+    for name in definition.declared() - RUN_VARIABLES:
+        assert float(values[name]) == asdict(RANKING)[name], name
+    assert float(values["window_hours"]) == RANKING.seed_window_days * 24
+    connection.close()
+
+
+def test_undeclared_variables_are_refused():
+    connection = duckdb.connect()
+    with pytest.raises(ValueError, match="max_seed is not declared"):
+        definition.set_variables(connection, {"max_seed": 1})
+    connection.close()
+
+
+def test_the_flags_that_bar_a_post():
+    assert int(PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE) == 7
+
+
+def small_world() -> World:
+    world = World().post("q1", by="dan").post("q2", by="eve", langs="en,pt").post("own", by="ann")
+    for name in ("ann", "bob", "cat"):
+        world.like(name, "p1", hours_ago=9).visit(name)
+    world.like("bob", "q1").like("cat", "q2").like("ann", "q1", hours_ago=2).like("cat", "own").unlike(
+        "bob", "p1"
+    )
+    return world.interaction("ann", "q2", "interactionSeen")
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+
+
+def test_each_step_reads_and_writes_what_its_header_says():
+    """Run in a database that holds only its declared reads, each file makes exactly its writes."""
+    whole = duck(small_world(), RANKING)
+    for step in STEPS:
+        reads, writes = (listed(header(f"batch/{step}")[head]) for head in ("Reads", "Writes"))
+        alone = duckdb.connect(config={"threads": 1})
+        definition.prepare(alone, RANKING, small_world().now_us)
+        for read in reads:
+            alone.register("given", whole.table(read).to_arrow_table())
+            alone.execute(f"CREATE TABLE {read} AS SELECT * FROM given")
+            alone.unregister("given")
+        alone.execute(sql.load(f"batch/{step}"))
+        assert tables(alone) - reads == writes == {step}
+        alone.close()
+        definition.run_file(whole, step)
+    assert tables(whole) == {*INPUTS, *STEPS}
+    whole.close()
+
+
+def test_tids_read_as_in_python():
+    chance = random.Random(1)
+    numbers = [0, 1, 1023, 1024, 2**62, 2**63 - 1, *(chance.randrange(2**63) for _ in range(500))]
+    texts = [identifiers.tid_from_int(number) for number in numbers]
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute(sql.load("batch/macros"))
+    rows = connection.execute(
+        "SELECT tid_number(t), tid_text(n), post_uri('did:plc:x', n) "
+        "FROM (SELECT unnest(?::VARCHAR[]) AS t, unnest(?::BIGINT[]) AS n)",
+        [texts, numbers],
+    ).fetchall()
+    uris = [identifiers.post_uri("did:plc:x", number) for number in numbers]
+    assert rows == list(zip(numbers, texts, uris, strict=True))
+    for text in ("", "no tid", "k222222222222", "2222222222221", "22222222222222"):
+        assert connection.execute("SELECT tid_number(?)", [text]).fetchall() == [(None,)]
+    connection.close()
+
+
+FAULTS = {
+    "duplicate_posts": "INSERT INTO lists SELECT viewer_id, 2, post_no, score, co_likers, source FROM lists LIMIT 1",
+    "own_posts": "UPDATE lists SET viewer_id = (SELECT author_id FROM candidate_posts p WHERE p.post_no = "
+    "lists.post_no)",
+    "liked_posts": "INSERT INTO likes SELECT viewer_id, author_id, rkey, 0 FROM lists JOIN candidate_posts "
+    "USING (post_no)",
+    "refused_posts": "INSERT INTO feedback SELECT viewer_id, post_no, 'requestLess' FROM lists",
+    "unfit_posts": "UPDATE posts SET flags = 1",
+    "positions": "UPDATE lists SET position = position + 1",
+    "author_cap": "INSERT INTO lists SELECT viewer_id, position + 4 * i, post_no + 1000 * i, score, co_likers, source "
+    "FROM lists, range(1, 9) AS r (i); INSERT INTO candidate_posts BY NAME SELECT p.* REPLACE (post_no + 1000 * i AS "
+    "post_no) FROM candidate_posts AS p, range(1, 9) AS r (i)",
+    "author_spacing": "INSERT INTO lists SELECT viewer_id, position + 1, post_no + 1000, score, co_likers, source "
+    "FROM lists; INSERT INTO candidate_posts BY NAME SELECT * REPLACE (post_no + 1000 AS post_no) "
+    "FROM candidate_posts",
+    "entries": "UPDATE lists SET score = 'nan'",
+    "empty_lists": "UPDATE lists SET source = 2",
+    "unknown_viewers": "UPDATE actors SET status = 1",
+    "fallback_duplicates": "INSERT INTO fallbacks SELECT * FROM fallbacks",
+}
+
+
+@pytest.fixture
+def staged():
+    """A finished run with one list and one fallback list, which passes every check."""
+    connection = duck(small_world(), RANKING)
+    definition.run_neighbours(connection, RANKING)
+    definition.run_candidates(connection, RANKING)
+    connection.execute(
+        "CREATE TABLE lists AS SELECT viewer_id, position, post_no, score, co_likers::INTEGER AS co_likers, "
+        "1::UTINYINT AS source FROM ranked WHERE viewer_id = (SELECT min(viewer_id) FROM ranked) AND position = 1"
+    )
+    connection.execute(
+        "CREATE TABLE fallbacks AS SELECT language, position, post_no, score FROM popular WHERE position = 1"
+    )
+    yield connection
+    connection.close()
+
+
+def test_good_lists_pass(staged: duckdb.DuckDBPyConnection):
+    assert staged.execute("SELECT count(*) FROM lists").fetchall() == [(1,)]
+    assert check(staged) == len(FAULTS)
+
+
+@pytest.mark.parametrize("name", [name.split("/")[1] for name in sql.names("checks")])
+def test_each_check_finds_its_fault(staged: duckdb.DuckDBPyConnection, name: str):
+    staged.execute(FAULTS[name])
+    assert staged.execute(sql.load(f"checks/{name}")).fetchall()
+    with pytest.raises(
+        BatchError, match=r"^check \w+ found \d+ rows, nothing was published; for example \w+ "
+    ):
+        check(staged)

@@ -1,0 +1,150 @@
+"""Small like graphs that a person can solve by hand, written into real stores.
+
+    World().post("p1", by="bob", hours_ago=5).like("ann", "p1", hours_ago=3).write(data_dir)
+
+Names stand for actors and posts; they are numbered in order of first use. Times are hours before the end of
+the stream (the watermark).
+"""
+
+from pathlib import Path
+
+from pipeline.identifiers import post_uri, tid_at
+from pipeline.store.model import HOUR_US, day_of
+from sql.sqlite import connect, migrate
+
+NOW_US = 1_780_000_000_000_000 // HOUR_US * HOUR_US + HOUR_US // 2  # May 2026, 20:30 UTC
+
+
+class World:
+    """A builder of landing.sqlite and activity.sqlite; every method returns the world."""
+
+    def __init__(self, now_us: int = NOW_US) -> None:
+        self.now_us = now_us
+        self.actors: dict[str, int] = {}
+        self.status: dict[str, int] = {}
+        self.posts: dict[str, tuple[int, int]] = {}  # name: (author_id, rkey)
+        self.known: dict[str, tuple[int, int, int, int, str]] = {}  # created, seen, deleted, flags, langs
+        self.likes: dict[tuple[int, int], tuple[int, int, int]] = {}  # (liker, rkey): author, post_rkey, seen
+        self.unlikes: dict[tuple[int, int], int] = {}
+        self.visits: list[tuple[str, str, str, int, int, int]] = []
+        self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
+        self._rkeys: dict[tuple[str, str], int] = {}
+
+    def time(self, hours_ago: float) -> int:
+        """Return a time in microseconds."""
+        return self.now_us - int(hours_ago * HOUR_US)
+
+    def actor(self, name: str, status: int = 0) -> "World":
+        """Name an actor, or give one an account status."""
+        self.id(name)
+        self.status[name] = status
+        return self
+
+    def id(self, name: str) -> int:
+        """Return an actor's number."""
+        return self.actors.setdefault(name, len(self.actors) + 1)
+
+    def did(self, name: str) -> str:
+        """Return an actor's DID."""
+        return f"did:plc:{name}"
+
+    def uri(self, post: str) -> str:
+        """Return a post's at-uri."""
+        author_id, rkey = self.posts[post]
+        names = {number: name for name, number in self.actors.items()}
+        return post_uri(self.did(names[author_id]), rkey)
+
+    def post(
+        self,
+        name: str,
+        *,
+        by: str,
+        hours_ago: float = 1.0,
+        flags: int = 0,
+        langs: str = "en",
+        deleted_hours_ago: float | None = None,
+    ) -> "World":
+        """Tell of a post, so that it may be a candidate."""
+        created_us = self.time(hours_ago)
+        self._place(name, by, created_us)
+        deleted_us = 0 if deleted_hours_ago is None else self.time(deleted_hours_ago)
+        self.known[name] = (created_us, created_us, deleted_us, flags, langs)
+        return self
+
+    def like(self, liker: str, post: str, *, hours_ago: float = 1.0, rkey: int | None = None) -> "World":
+        """Let an actor like a post; a post not told of is by '<post>-author' and never a candidate."""
+        if post not in self.posts:
+            self._place(post, f"{post}-author", self.time(hours_ago + 1))
+        seen_us = self.time(hours_ago)
+        rkey = tid_at(seen_us, len(self.likes) % 1024) if rkey is None else rkey
+        author_id, post_rkey = self.posts[post]
+        self.likes[self.id(liker), rkey] = (author_id, post_rkey, seen_us)
+        self._rkeys[liker, post] = rkey
+        return self
+
+    def unlike(self, liker: str, post: str, *, hours_ago: float = 0.0) -> "World":
+        """Take an actor's last like of a post back."""
+        self.unlikes[self.id(liker), self._rkeys[liker, post]] = self.time(hours_ago)
+        return self
+
+    def visit(self, viewer: str, languages: str = "en", *, hours_ago: float = 0.0) -> "World":
+        """Let a viewer open the feed."""
+        seen_us = self.time(hours_ago)
+        self.visits.append((self.did(viewer), "for-you", languages, 1, seen_us, seen_us))
+        return self
+
+    def interaction(self, viewer: str, post: str, event: str, *, hours_ago: float = 0.0) -> "World":
+        """Let a viewer answer a post, for instance with 'requestLess'."""
+        row = (self.did(viewer), self.uri(post), event, "for-you", "", "", self.time(hours_ago))
+        self.interactions.append(row)
+        return self
+
+    def write(self, data_dir: Path) -> Path:
+        """Write landing.sqlite, and activity.sqlite if anybody did anything; return the folder."""
+        data_dir.mkdir(parents=True, exist_ok=True)
+        landing = connect(data_dir / "landing.sqlite")
+        migrate(landing, "landing")
+        landing.execute("BEGIN IMMEDIATE")
+        for table in ("actors", "posts", "likes", "unlikes", "watermark"):
+            landing.execute(f"DELETE FROM {table}")
+        rows = self.rows()
+        landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0)", rows["actors"])
+        landing.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)", rows["posts"])
+        landing.executemany(
+            "INSERT INTO likes (liker_id, rkey, author_id, post_rkey, seen_us, day) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [(*row, day_of(int(row[4]))) for row in rows["like_records"]],
+        )
+        landing.executemany("INSERT INTO unlikes VALUES (?, ?, ?)", rows["unlikes"])
+        landing.execute("INSERT INTO watermark VALUES (1, ?)", (self.now_us,))
+        landing.execute("COMMIT")
+        landing.close()
+        if self.visits or self.interactions:
+            activity = connect(data_dir / "activity.sqlite")
+            migrate(activity, "activity")
+            activity.executemany("INSERT OR REPLACE INTO visits VALUES (?, ?, ?, ?, ?, ?)", self.visits)
+            activity.executemany(
+                "INSERT OR REPLACE INTO interactions VALUES (?, ?, ?, ?, ?, ?, ?)", self.interactions
+            )
+            activity.close()
+        return data_dir
+
+    def rows(self) -> dict[str, list[tuple[int | str, ...]]]:
+        """Return the world as rows of the relations in sql/batch/inputs.sql."""
+        return {
+            "actors": [
+                (number, self.did(name), self.status.get(name, 0)) for name, number in self.actors.items()
+            ],
+            "posts": [(*self.posts[name], *known) for name, known in self.known.items()],
+            "like_records": [
+                (liker, rkey, author, post_rkey, seen_us)
+                for (liker, rkey), (author, post_rkey, seen_us) in self.likes.items()
+            ],
+            "unlikes": [(*key, seen_us) for key, seen_us in self.unlikes.items()],
+            "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
+            "interactions": [(row[0], row[1], row[2]) for row in self.interactions],
+        }
+
+    def _place(self, name: str, author: str, created_us: int) -> None:
+        if name not in self.posts:
+            self.posts[name] = (self.id(author), tid_at(created_us, len(self.posts) % 1024))
