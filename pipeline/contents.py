@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from pipeline.batch.lake import restored
+import sql
 from pipeline.identifiers import parse_post_uri, rkey_to_int
 from pipeline.store.lake import closed_days, day_file
 from pipeline.store.model import AccountStatus
@@ -56,11 +56,13 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
         until_us = _complete_until(landing)
     finally:
         landing.close()
-    for day in sorted(closed):
-        source = f"read_parquet('{day_file(data_dir, day)}', hive_partitioning = false)"
-        likes += (
-            duckdb.sql(restored(source)).select("liker_id, rkey, author_id, post_rkey, seen_us").fetchall()
-        )
+    if closed:
+        connection = duckdb.connect()
+        connection.execute(sql.load("batch/lake_macros"))
+        files = [str(day_file(data_dir, day)) for day in sorted(closed)]
+        query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
+        likes += connection.execute(query, {"files": files}).fetchall()
+        connection.close()
     records = [
         LikeRecord(dids[liker], rkey, dids[author], post_rkey)
         for liker, rkey, author, post_rkey, seen_us in likes
