@@ -12,7 +12,6 @@ from typing import Any, Self
 import libipld
 import orjson
 from streams import LineStream
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 
@@ -22,7 +21,8 @@ class Bridge:
     def __init__(self, firehose: str) -> None:
         self.stream = LineStream([])
         self.seq = 0  # of the last frame passed on
-        self._connection = connect(f"{firehose}?cursor=0", max_size=None, compression=None)
+        self._address = f"{firehose}?cursor=0"
+        self._done = False
         self.last_us = 0  # time of the last event
         self._thread = threading.Thread(target=self._follow, name="bridge")
 
@@ -32,23 +32,23 @@ class Bridge:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._connection.close()
+        self._done = True
         self._thread.join(10)
         self.stream.__exit__(*error)
 
     def _follow(self) -> None:
-        try:
-            for frame in self._connection:
+        with connect(self._address, max_size=None, compression=None) as connection:
+            while not self._done:
+                try:
+                    frame = connection.recv(timeout=0.1)
+                except TimeoutError:
+                    continue
                 assert isinstance(frame, bytes)
                 header, body = _objects(frame)
                 if header.get("op") != 1:
                     raise RuntimeError(f"the firehose ended with {body}")
-                self.stream.append(
-                    [orjson.dumps(event).decode() for event in self._events(header["t"], body)]
-                )
+                self.stream.append([orjson.dumps(event).decode() for event in self._events(header["t"], body)])
                 self.seq = body["seq"]
-        except ConnectionClosed:
-            return
 
     def _events(self, kind: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if kind == "#commit":
