@@ -158,10 +158,12 @@ class Supervisor:
 
 
 def run_child(arguments: Sequence[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
-    """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status."""
-    process = subprocess.Popen(
-        foryou_command(*arguments, "--with-parent"), stdin=subprocess.PIPE, env=environment
-    )
+    """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status.
+
+    It runs at a lower priority: a batch takes what ingest and serve leave of the processors.
+    """
+    command = ["nice", "-n", "10", *foryou_command(*arguments, "--with-parent")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         while process.poll() is None:
             if stopping.wait(0.1):

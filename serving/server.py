@@ -9,6 +9,7 @@ slow hosts can't hold all of them.
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -98,6 +99,7 @@ class WebServer:
 
 def run(config: ServingConfig) -> None:
     """Serve until SIGTERM or SIGINT; raise ServingError when the address can't be listened on."""
+    _stay_on_one_core()
     server = WebServer(config)
     host, port = server.address
     shown = f"[{host}]" if ":" in host else host
@@ -114,6 +116,17 @@ def run(config: ServingConfig) -> None:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _stay_on_one_core() -> None:
+    """Keep this process's threads on one processor, where the system lets us choose.
+
+    One interpreter lock serves them all, so they can't use two; handing the lock from core to core, several
+    times a request, took up to four times the CPU of the request itself (tests/bench/RESULTS.md).
+    """
+    if hasattr(os, "sched_setaffinity"):
+        # The last one: interrupts are mostly answered on the first.
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:
