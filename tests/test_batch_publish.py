@@ -239,6 +239,24 @@ def test_generations_are_kept_for_half_an_hour_and_at_least_two(tmp_path: Path):
     serving.close()
 
 
+def test_the_oldest_kept_generation_keeps_a_list_from_before_it(tmp_path: Path):
+    """Written in 1, unchanged in 2, new in 3: with 2 and 3 kept, a reader of 2 still needs the list of 1."""
+    short = replace(RANKING, keep_minutes=0.0)
+    for number, liked in enumerate((2, 2, 4), start=1):
+        make(tmp_path, world(liked), START + number, short)
+    serving = connect(tmp_path / "serving.sqlite", read_only=True)
+    assert serving.execute("SELECT DISTINCT generation FROM lists ORDER BY 1").fetchall() == [(1,), (3,)]
+    assert serving.execute("SELECT generation FROM generations").fetchall() == [(1,), (2,), (3,)]
+    serving.close()
+    made = world(4)
+    ann = str(made.id("ann"))
+    assert visible(tmp_path, 2)[ann] == [made.uri("q0"), made.uri("q1")]
+    make(tmp_path, world(5), START + 4, short)
+    serving = connect(tmp_path / "serving.sqlite", read_only=True)
+    assert serving.execute("SELECT generation FROM generations").fetchall() == [(3,), (4,)]
+    serving.close()
+
+
 def test_posts_leave_with_the_last_list_that_names_them(tmp_path: Path):
     short = replace(RANKING, keep_minutes=0.0)
     for number in range(4):

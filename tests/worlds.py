@@ -28,7 +28,7 @@ class World:
         self.unlikes: dict[tuple[int, int], int] = {}
         self.visits: list[tuple[str, str, str, int, int, int]] = []
         self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
-        self._rkeys: dict[tuple[str, str], int] = {}
+        self.like_rkeys: dict[tuple[str, str], int] = {}
 
     def time(self, hours_ago: float) -> int:
         """Return a time in microseconds."""
@@ -79,12 +79,12 @@ class World:
         rkey = tid_at(seen_us, len(self.likes) % 1024) if rkey is None else rkey
         author_id, post_rkey = self.posts[post]
         self.likes[self.id(liker), rkey] = (author_id, post_rkey, seen_us)
-        self._rkeys[liker, post] = rkey
+        self.like_rkeys[liker, post] = rkey
         return self
 
     def unlike(self, liker: str, post: str, *, hours_ago: float = 0.0) -> "World":
         """Take an actor's last like of a post back."""
-        self.unlikes[self.id(liker), self._rkeys[liker, post]] = self.time(hours_ago)
+        self.unlikes[self.id(liker), self.like_rkeys[liker, post]] = self.time(hours_ago)
         return self
 
     def visit(self, viewer: str, languages: str = "en", *, hours_ago: float = 0.0) -> "World":

@@ -12,6 +12,9 @@ in the order ties should have. Different orders of summation thus agree on the l
 about 10^8. Columns a row excludes are passed over; at most ``per_group`` columns of one group are kept, the
 best ones. Counts of summands come out beside the scores.
 
+A column's sum and count lie side by side, for the accumulator is too large for the caches and every access
+to a new column waits for memory; an excluded column's count is negative while its row is selected from.
+
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """
 
@@ -94,28 +97,25 @@ def top_rows(
     if groups is None:
         groups, per_group = np.zeros(0, np.int32), 0
     group_count = int(groups.max()) + 1 if len(groups) else 0
-    # The score's order without the power, to pass over most columns; none where it underflows.
-    bound = np.power(scale, 1.0 / power)
-    bound[bound < 1e-290] = np.inf
     spaces: SimpleQueue[list[Any]] = SimpleQueue()
     for _ in range(threads):
         spaces.put(
             [
-                np.zeros(column_count, np.float64),
-                np.zeros(column_count, np.int32),
-                np.zeros(column_count, np.uint8),
+                np.zeros((column_count, 2), np.float64),
                 np.empty(column_count, np.int32),
+                np.empty(column_count + 1, np.float32),
+                np.empty(column_count, np.uint64),
                 np.zeros(group_count, np.int32),
             ]
         )
 
     def work(first: int, last: int) -> None:
-        space = spaces.get()
+        cells, touched, scores, keys, used = space = spaces.get()
         _top_rows(
             first, last,
             a.starts, a.columns, a.values, b.starts, b.columns, b.values,
-            scale, bound, power, excluded.starts, excluded.columns, keep, groups, per_group,
-            space[0], space[1], space[2], space[3], space[4],
+            scale, power, excluded.starts, excluded.columns, keep, groups, per_group,
+            cells, touched, scores, scores.view(np.uint32), keys, used,
             top.columns, top.scores, top.counts, top.filled,
         )  # fmt: skip
         spaces.put(space)
@@ -138,93 +138,71 @@ def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
 
 
 @compiled
-def _worse(score_x: float, column_x: int, score_y: float, column_y: int) -> bool:
-    return score_x < score_y or (score_x == score_y and column_x > column_y)
-
-
-@compiled
-def _sift_down(scores: Any, columns: Any, size: int, score: float, column: int) -> None:
-    # Put an entry at the root of a heap whose root is the worst entry.
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and _worse(scores[child + 1], columns[child + 1], scores[child], columns[child]):
-            child += 1
-        if not _worse(scores[child], columns[child], score, column):
-            break
-        scores[i], columns[i] = scores[child], columns[child]
-        i = child
-    scores[i], columns[i] = score, column
-
-
-@compiled
-def _sift_up(scores: Any, columns: Any, i: int, score: float, column: int) -> None:
-    while i > 0:
-        parent = (i - 1) >> 1
-        if not _worse(score, column, scores[parent], columns[parent]):
-            break
-        scores[i], columns[i] = scores[parent], columns[parent]
-        i = parent
-    scores[i], columns[i] = score, column
-
-
-@compiled
 def _select(
-    touched: Any, count: int, sums: Any, marks: Any, scale: Any, bound: Any, power: float,
-    limit: int, heap_scores: Any, heap_columns: Any,
+    touched: Any, count: int, cells: Any, scale: Any, power: float, scores: Any, bits: Any, keys: Any
 ) -> int:  # fmt: skip
-    """Fill the heap with the best ``limit`` columns, sorted best first; return how many there are."""
+    """Write a key for every column that may be kept, larger is better; return how many there are.
+
+    A key is the score's bits (positive floats sort as their bits do), then the column, turned round.
+    """
     size = 0
-    threshold = 0.0
     for t in range(count):
         column = touched[t]
-        if marks[column] != 0:
+        if cells[column, 1] < 0.0:
             continue
-        total = sums[column]
-        if size == limit and total * bound[column] < threshold:
-            continue
+        total = cells[column, 0]
         if power == 1.0:
             raised = total
         elif power == 0.5:
             raised = np.sqrt(total)
         else:
             raised = total**power
-        score: Any = np.float32(raised * scale[column])
-        if not score > 0.0:
+        scores[size] = raised * scale[column]
+        if not scores[size] > 0.0:
             continue
-        if size < limit:
-            _sift_up(heap_scores, heap_columns, size, score, column)
-            size += 1
-        elif _worse(heap_scores[0], heap_columns[0], score, column):
-            _sift_down(heap_scores, heap_columns, size, score, column)
-        else:
-            continue
-        if size == limit:
-            # A little below what a float32 rounding could lift over the worst entry.
-            threshold = np.float64(heap_scores[0]) ** (1.0 / power) * (1.0 - 1e-5)
-    remaining = size
-    while remaining > 1:
-        remaining -= 1
-        score, column = heap_scores[remaining], heap_columns[remaining]
-        heap_scores[remaining], heap_columns[remaining] = heap_scores[0], heap_columns[0]
-        _sift_down(heap_scores, heap_columns, remaining, score, column)
+        keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - column)
+        size += 1
     return size
+
+
+@compiled
+def _best_first(keys: Any, size: int, limit: int) -> None:
+    """Bring the ``limit`` largest of ``size`` distinct keys to the front, in order (Hoare's selection)."""
+    low, high = 0, size - 1
+    while low < high and limit < size:
+        x, y, z = keys[low], keys[(low + high) >> 1], keys[high]
+        pivot = max(min(x, y), min(max(x, y), z))
+        i, j = low, high
+        while i <= j:
+            while keys[i] > pivot:
+                i += 1
+            while keys[j] < pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                i += 1
+                j -= 1
+        if limit - 1 <= j:
+            high = j
+        elif limit - 1 >= i:
+            low = i
+        else:
+            break
+    kept = keys[: min(limit, size)]
+    kept.sort()
+    kept[:] = kept[::-1].copy()
 
 
 @compiled
 def _top_rows(
     first: int, last: int,
     a_starts: Any, a_columns: Any, a_values: Any, b_starts: Any, b_columns: Any, b_values: Any,
-    scale: Any, bound: Any, power: float, x_starts: Any, x_columns: Any,
+    scale: Any, power: float, x_starts: Any, x_columns: Any,
     keep: int, groups: Any, per_group: int,
-    sums: Any, counts: Any, marks: Any, touched: Any, used: Any,
+    cells: Any, touched: Any, scores: Any, bits: Any, keys: Any, used: Any,
     top_columns: Any, top_scores: Any, top_counts: Any, top_filled: Any,
 ) -> None:  # fmt: skip
     room = keep if per_group == 0 else 2 * keep
-    heap_scores = np.empty(room, np.float32)
-    heap_columns = np.empty(room, np.int32)
     for row in range(first, last):
         count = 0
         for x in range(a_starts[row], a_starts[row + 1]):
@@ -233,51 +211,47 @@ def _top_rows(
             if b_values.size == 0:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
                     column = b_columns[y]
-                    if counts[column] == 0:
+                    if cells[column, 1] == 0.0:
                         touched[count] = column
                         count += 1
-                    counts[column] += 1
-                    sums[column] += value
+                    cells[column, 1] += 1.0
+                    cells[column, 0] += value
             else:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
                     column = b_columns[y]
-                    if counts[column] == 0:
+                    if cells[column, 1] == 0.0:
                         touched[count] = column
                         count += 1
-                    counts[column] += 1
-                    sums[column] += value * b_values[y]
+                    cells[column, 1] += 1.0
+                    cells[column, 0] += value * b_values[y]
         for x in range(x_starts[row], x_starts[row + 1]):
-            marks[x_columns[x]] = 1
+            cells[x_columns[x], 1] *= -1.0
+        size = _select(touched, count, cells, scale, power, scores, bits, keys)
         limit = room
         while True:
-            size = _select(
-                touched, count, sums, marks, scale, bound, power, limit, heap_scores, heap_columns
-            )  # fmt: skip
+            _best_first(keys, size, limit)
             filled = 0
             looked = 0
-            while looked < size and filled < keep:
-                column = heap_columns[looked]
+            while looked < min(limit, size) and filled < keep:
+                column = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
                 looked += 1
                 if per_group > 0:
                     if used[groups[column]] == per_group:
                         continue
                     used[groups[column]] += 1
+                bits[0] = keys[looked - 1] >> np.uint64(32)
                 top_columns[row, filled] = column
-                top_scores[row, filled] = heap_scores[looked - 1]
-                top_counts[row, filled] = counts[column]
+                top_scores[row, filled] = scores[0]
+                top_counts[row, filled] = np.int32(cells[column, 1])
                 filled += 1
-            if per_group > 0:
-                for t in range(looked):
-                    used[groups[heap_columns[t]]] = 0
-            if filled == keep or size < limit:
+            for place in range(filled):
+                if per_group > 0:
+                    used[groups[top_columns[row, place]]] = 0
+            if filled == keep or size <= limit:
                 break
             limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
-            heap_scores = np.empty(limit, np.float32)
-            heap_columns = np.empty(limit, np.int32)
         top_filled[row] = filled
         room = limit
-        for x in range(x_starts[row], x_starts[row + 1]):
-            marks[x_columns[x]] = 0
         for t in range(count):
-            sums[touched[t]] = 0.0
-            counts[touched[t]] = 0
+            cells[touched[t], 0] = 0.0
+            cells[touched[t], 1] = 0.0
