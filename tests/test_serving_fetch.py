@@ -157,12 +157,18 @@ def _long_header(write: Callable[[bytes], None]) -> bool:
     return True
 
 
+def _many_headers(write: Callable[[bytes], None]) -> bool:
+    write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X: " + b"x" * 50_000 + b"\r\n" for _ in range(20)))
+    write(b"Content-Length: 2\r\n\r\n{}")
+    return True
+
+
 def _not_http(write: Callable[[bytes], None]) -> bool:
     write(b"SSH-2.0-OpenSSH\r\n")
     return True
 
 
-@pytest.mark.parametrize("behaviour", [_endless, _endless_chunks, _long_header, _not_http])
+@pytest.mark.parametrize("behaviour", [_endless, _endless_chunks, _long_header, _many_headers, _not_http])
 def test_an_answer_without_bounds_is_refused(behaviour: Callable[..., bool]) -> None:
     with directory() as host:
         host.before = behaviour

@@ -91,6 +91,11 @@ def test_a_tombstone_ends_a_key_at_the_next_refresh(plc: Directory) -> None:
     for _ in range(2):
         with pytest.raises(DidUnknownError):
             resolver.signing_key(account.did)
+    assert len(plc.requests) == 2
+    plc.answers[f"/{account.did}"] = (503, b"")  # the old key must not come back while the directory is down
+    clock.at += 61
+    with pytest.raises(DidUnreachableError):
+        resolver.signing_key(account.did)
 
 
 def test_an_unknown_did_is_remembered_for_a_minute(plc: Directory) -> None:

@@ -136,6 +136,15 @@ def test_a_pruned_generation_goes_on_in_the_current_one(world: World) -> None:
     assert [item["post"] for item in page.json["feed"]] == uris(range(70, 60, -1))
 
 
+def test_an_older_list_never_stands_in_for_a_pruned_one(world: World) -> None:
+    world.store.publish(8, {world.alice.did: blob(range(120, 0, -1))})
+    cursor = world.get(world.alice, limit=50).json["cursor"]
+    world.store.publish(9, {world.alice.did: blob(range(201, 261))})
+    world.store.connection.execute("DELETE FROM lists WHERE generation = 8")
+    page = world.get(world.alice, limit=10, cursor=cursor).json
+    assert [item["post"] for item in page["feed"]] == uris(range(251, 261))
+
+
 def test_a_generation_without_a_new_list_keeps_the_old_one(world: World) -> None:
     world.store.publish(8, {plc_did(77): blob([1])})
     assert world.walk(world.alice, 50) == uris(range(1, 121))
@@ -208,6 +217,19 @@ def test_a_store_that_is_replaced_is_picked_up(world: World) -> None:
     world.store = ServingStore(world.folder / "serving.sqlite")
     world.store.posts([9])
     world.store.publish(1, {}, {"": blob([9])})
+    assert world.get(None, limit=5).json["feed"][0]["post"] == post_uri(9)
+
+
+def test_a_store_that_another_is_renamed_over_is_picked_up(world: World) -> None:
+    assert world.get(None, limit=5).json["feed"][0]["post"] == post_uri(200)
+    world.store.close()
+    other = ServingStore(world.folder / "other.sqlite")
+    other.posts([9])
+    other.publish(1, {}, {"": blob([9])})
+    other.close()
+    for path in world.folder.glob("serving.sqlite-*"):
+        path.unlink()  # the log of the old file; with it, SQLite would read the old pages
+    (world.folder / "other.sqlite").replace(world.folder / "serving.sqlite")
     assert world.get(None, limit=5).json["feed"][0]["post"] == post_uri(9)
 
 

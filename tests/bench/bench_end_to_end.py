@@ -28,13 +28,13 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bench_serving import cpu_seconds, load, memory_mb
-
 import commands
+from bench_serving import cpu_seconds, load, memory_mb
+from streams import free_port, wait_until
+
 from pipeline.simulate.accounts import account_of, mint_token
 from pipeline.simulate.world import World, WorldParameters
 from pipeline.status import gather
-from streams import free_port, wait_until
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 END = "2026-11-01T00:00:00Z"
@@ -85,7 +85,9 @@ def batch(env: dict[str, str], data_dir: Path) -> dict[str, Any]:
         assert result.returncode == 0, result.stderr
         figures[f"{job}_seconds"] = round(time.perf_counter() - began, 2)
     connection = sqlite3.connect(data_dir / "serving.sqlite")
-    steps = connection.execute("SELECT job, step, seconds, rows, peak_mb FROM runs ORDER BY started_us").fetchall()
+    steps = connection.execute(
+        "SELECT job, step, seconds, rows, peak_mb FROM runs ORDER BY started_us"
+    ).fetchall()
     lists, items = connection.execute("SELECT lists, items FROM generations").fetchone()
     connection.close()
     lake = sum(path.stat().st_size for path in (data_dir / "lake" / "likes").rglob("*.parquet"))
@@ -154,7 +156,9 @@ def serve(
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)

@@ -46,7 +46,9 @@ def ours(a: sp.csr_matrix, b: sp.csr_matrix, keep: int) -> Top:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--viewers", type=int, default=5_000)
     parser.add_argument("--likers", type=int, default=1_000_000)
     parser.add_argument("--posts", type=int, default=400_000)

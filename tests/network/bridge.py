@@ -47,7 +47,9 @@ class Bridge:
                 header, body = _objects(frame)
                 if header.get("op") != 1:
                     raise RuntimeError(f"the firehose ended with {body}")
-                self.stream.append([orjson.dumps(event).decode() for event in self._events(header["t"], body)])
+                self.stream.append(
+                    [orjson.dumps(event).decode() for event in self._events(header["t"], body)]
+                )
                 self.seq = body["seq"]
 
     def _events(self, kind: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
