@@ -96,7 +96,6 @@ def run(*, once: bool) -> None:
     listen = f"127.0.0.1:{simulate_port}"
     scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED))
     supervisor.add("simulate", "simulate", "--listen", listen, *scale)
-    supervisor.add("up", "up")
     watcher = _Watcher(supervisor)
     watcher.start()
     try:
@@ -150,6 +149,7 @@ def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Even
         return True
 
     wait("the network comes up", history_is_there)
+    watcher.add("up")
     wait(
         "ingest stores its history",
         lambda: _number(demo, "landing", "SELECT seen_us FROM watermark") >= head[0],
@@ -201,6 +201,9 @@ class _Watcher:
 
     def start(self) -> None:
         self._thread.start()
+
+    def add(self, part: str) -> None:
+        self._supervisor.add(part, part)
 
     def stop(self) -> None:
         self._supervisor.request_stop()

@@ -17,9 +17,9 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from pipeline.batch.publish import newest_generation
 from pipeline.processes import child_environment, run_child
 from pipeline.settings import Settings
+from pipeline.store.generations import newest_generation
 from pipeline.store.locks import exclusive
 
 log = logging.getLogger("foryou.schedule")

@@ -15,8 +15,8 @@ from batch_tools import settings_for
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.batch.publish import newest_generation
 from pipeline.errors import BatchError, SettingError, StoreError
+from pipeline.store.generations import newest_generation
 from pipeline.store.lake import closed_days
 from pipeline.store.locks import exclusive
 from sql.sqlite import connect

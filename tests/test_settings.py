@@ -83,7 +83,7 @@ def test_a_wrong_setting_names_itself_and_the_mend(tmp_path: Path, env: dict[str
 
 
 def test_a_wrong_flag_is_named_as_one(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="^--serve-threads = 'x'"):
+    with pytest.raises(SettingError, match=r"^--serve-threads = 'x'"):
         load(tmp_path, {"serve_threads": "x"})
 
 

@@ -27,30 +27,12 @@ from pipeline.batch.products import columns
 from pipeline.batch.prune import prune
 from pipeline.errors import StoreError
 from pipeline.ranking import Ranking
-from sql.sqlite import connect
+from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
 CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
 CHUNK_ROWS = 20_000
-
-
-def newest_generation(data_dir: Path) -> int:
-    """Return the number of the newest published generation, 0 while there is none."""
-    try:
-        serving = connect(data_dir / "serving.sqlite", read_only=True)
-    except sqlite3.OperationalError:
-        return 0
-    try:
-        return _newest(serving)
-    except sqlite3.OperationalError:
-        return 0  # made by another process and not migrated yet
-    finally:
-        serving.close()
-
-
-def _newest(serving: sqlite3.Connection) -> int:
-    return int(serving.execute("SELECT coalesce(max(generation), 0) FROM generations").fetchone()[0])
 
 
 @contextmanager
@@ -79,9 +61,9 @@ def publish(
     ``staged`` holds fallbacks, candidate_posts, list_viewers and actors; ``lists_path`` the lists, a row
     group a block of viewers. Yields after each transaction.
     """
-    newest = _newest(serving)
-    generation = newest + 1
-    yield "orphans", remove_orphans(serving, newest)
+    last = newest(serving)
+    generation = last + 1
+    yield "orphans", remove_orphans(serving, last)
     feed_id = _feed(serving, feed_rkey)
     yield "feed", 1
     staged.execute("CREATE OR REPLACE TEMP TABLE listed_viewers AS SELECT DISTINCT viewer_id FROM lists")
