@@ -15,12 +15,14 @@ POST_COLLECTION = "app.bsky.feed.post"
 DID_MAX_BYTES = 2048
 RKEY_MAX_BYTES = 512
 
-_TID = re.compile(r"[2-7a-j][2-7a-z]{12}", re.ASCII)
-_DID = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]", re.ASCII)
+_TID_PATTERN = r"[2-7a-j][2-7a-z]{12}"
+_DID_PATTERN = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
+_TID = re.compile(_TID_PATTERN, re.ASCII)
+_DID = re.compile(_DID_PATTERN, re.ASCII)
 _RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}", re.ASCII)
 # Python reads base 32 with its own digits; translating first lets int() do the work in C.
 _TO_PYTHON_DIGITS = str.maketrans(TID_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-_POST_URI = re.compile(r"at://(did:[^/]+)/app\.bsky\.feed\.post/([^/]+)", re.ASCII)
+_POST_URI = re.compile(rf"at://({_DID_PATTERN})/app\.bsky\.feed\.post/({_TID_PATTERN})", re.ASCII)
 
 
 def is_did(text: object) -> TypeGuard[str]:
@@ -71,10 +73,9 @@ def parse_post_uri(uri: object) -> tuple[str, int] | None:
     if not isinstance(uri, str):
         return None
     match = _POST_URI.fullmatch(uri)
-    if match is None:
+    if match is None or len(match[1]) > DID_MAX_BYTES:
         return None
-    rkey = tid_to_int(match[2])
-    return None if rkey is None or not is_did(match[1]) else (match[1], rkey)
+    return match[1], int(match[2].translate(_TO_PYTHON_DIGITS), 32)
 
 
 def post_uri(author_did: str, rkey: int) -> str:

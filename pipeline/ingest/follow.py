@@ -106,33 +106,63 @@ class Follower:
             return "connect_failed"
 
     async def _read(self, connection: ClientConnection, host: str) -> str:
-        messages: list[str | bytes] = []
-        size = 0
-        flush_at = 0.0
+        """Read to the end of the connection; return why it ended."""
+        inbox = _Inbox(host, self._deliver)
+        clock = asyncio.create_task(self._keep_time(connection, inbox))
         try:
             while True:
-                # A timer a message would cost more than reading it: only an empty socket waits with one.
-                timeout = self._silence_seconds if not messages else CHUNK_SECONDS
-                try:
-                    async with asyncio.timeout(timeout):
-                        message = await connection.recv(decode=False)
-                except TimeoutError:
-                    if not messages:
-                        return "silence"
-                else:
-                    if not messages:
-                        flush_at = time.monotonic() + CHUNK_SECONDS
-                    messages.append(message)
-                    size += len(message)
-                    self._failures = 0
-                    if size < CHUNK_BYTES and time.monotonic() < flush_at:
-                        continue
-                await self._deliver(Chunk(host, messages))
-                messages, size = [], 0
+                await inbox.add(await connection.recv(decode=False))
         except ConnectionClosed as error:
+            return "silence" if inbox.silent else f"closed_{_close_code(error)}"
+        finally:
+            clock.cancel()
+            await asyncio.gather(clock, return_exceptions=True)
+            await inbox.hand_over()
+
+    async def _keep_time(self, connection: ClientConnection, inbox: "_Inbox") -> None:
+        """Hand over what came lately, and end a connection that says nothing.
+
+        A task of its own, since a timer a message would cost more than reading it.
+        """
+        received, heard_at = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(CHUNK_SECONDS)
+            await inbox.hand_over()
+            if inbox.received != received:
+                received, heard_at = inbox.received, time.monotonic()
+                self._failures = 0
+            elif time.monotonic() - heard_at > self._silence_seconds:
+                inbox.silent = True
+                connection.transport.abort()
+                return
+
+
+class _Inbox:
+    """Messages of one connection on their way to the writer, in order, a chunk at a time."""
+
+    def __init__(self, host: str, deliver: Callable[[Chunk], Awaitable[None]]) -> None:
+        self._host = host
+        self._deliver = deliver
+        self._messages: list[str | bytes] = []
+        self._size = 0
+        self._handing_over = asyncio.Lock()
+        self.received = 0  # messages, in all
+        self.silent = False  # the connection was ended for saying nothing
+
+    async def add(self, message: str | bytes) -> None:
+        """Take a message; wait for the writer when a chunk is full and it has no room."""
+        self._messages.append(message)
+        self._size += len(message)
+        self.received += 1
+        if self._size >= CHUNK_BYTES:
+            await self.hand_over()
+
+    async def hand_over(self) -> None:
+        """Pass on what there is."""
+        async with self._handing_over:  # one at a time, or a later chunk could overtake a waiting one
+            messages, self._messages, self._size = self._messages, [], 0
             if messages:
-                await self._deliver(Chunk(host, messages))
-            return f"closed_{_close_code(error)}"
+                await self._deliver(Chunk(self._host, messages))
 
 
 def _close_code(error: ConnectionClosed) -> int:

@@ -67,7 +67,7 @@ async def _follow(settings: Settings, landing: Landing) -> None:
     writer = Writer(landing, settings.data_dir, fail)
 
     async def deliver(chunk: Chunk) -> None:
-        while not writer.offer(chunk):
+        while writer.alive and not writer.offer(chunk):
             await asyncio.sleep(0.02)
 
     async def resume(url: str) -> str:

@@ -61,6 +61,11 @@ class Writer:
         return True
 
     @property
+    def alive(self) -> bool:
+        """Whether the thread still takes chunks; it ends when the store breaks."""
+        return self._thread.is_alive()
+
+    @property
     def settled(self) -> bool:
         """Whether everything taken is stored, and ``position`` is where the stream stands."""
         return self._stored == self._offered
