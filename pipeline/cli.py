@@ -152,9 +152,9 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from pipeline import demo
+    from pipeline.demo import command
 
-    demo.run(once=options.once)
+    command.run(once=options.once)
 
 
 if __name__ == "__main__":

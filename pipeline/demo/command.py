@@ -1,7 +1,7 @@
 """The whole feed on a simulated network, on this machine alone: ``make demo``.
 
 Owns: choosing addresses, starting simulator and feed together, and telling where to look. Leaves to others:
-the checks of ``--once`` (``demo_checks``). The parts run as they do in earnest: ``foryou simulate`` stands for
+the checks of ``--once`` (``checks``). The parts run as they do in earnest: ``foryou simulate`` stands for
 Bluesky's servers, ``foryou up`` is the feed.
 """
 
@@ -13,14 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from pipeline import demo_checks
+from pipeline.demo import checks
+from pipeline.demo.parts import SKELETON, Demo
 from pipeline.errors import PipelineError
 from pipeline.processes import Supervisor, child_environment
 from pipeline.settings import load_settings
@@ -31,33 +30,6 @@ DATA_DIR = Path("data/demo")
 USERS, DAYS, SEED = 2_000, 7, 1
 SERVE_PORT, SIMULATE_PORT = 8080, 6008
 READY_SECONDS = 180.0
-SKELETON = "app.bsky.feed.getFeedSkeleton"
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """Where the demo's parts are, and clients for them."""
-
-    data_dir: Path
-    address: str  # of the web app, http://127.0.0.1:PORT
-    network: str  # of the simulated network
-    service_did: str
-
-    @property
-    def feed_uri(self) -> str:
-        """The feed's at-uri; in the demo the service is its own publisher."""
-        return f"at://{self.service_did}/app.bsky.feed.generator/for-you"
-
-    def simulator(self, name: str, **query: Any) -> Any:
-        """Ask the simulated network: 'status', 'viewers', 'token'."""
-        answer = httpx.get(f"{self.network}/simulator/{name}", params=query, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
-
-    def token(self, viewer: str, method: str = SKELETON) -> str:
-        """Return a token as the viewer's PDS would mint it for us, valid for an hour."""
-        answer = self.simulator("token", did=viewer, aud=self.service_did, lxm=method, seconds=3600)
-        return str(answer["token"])
 
 
 def run(*, once: bool) -> None:
@@ -106,7 +78,7 @@ def run(*, once: bool) -> None:
         print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n", flush=True)
         _tell(demo, viewer)
         if once:
-            for line in demo_checks.check(demo, viewer):
+            for line in checks.check(demo, viewer):
                 print("  ok  " + line, flush=True)
         else:
             print("Ctrl-C stops everything.", flush=True)

@@ -6,24 +6,22 @@ raises PipelineError.
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import orjson
 
 from pipeline.contents import like_record, like_records
+from pipeline.demo.parts import Demo
 from pipeline.errors import PipelineError
 from sql.sqlite import connect
-
-if TYPE_CHECKING:
-    from pipeline.demo import Demo
 
 SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
 INTERACTIONS = "app.bsky.feed.sendInteractions"
 PAGE = 30  # what the app asks for
 
 
-def check(demo: "Demo", viewer: str) -> Iterator[str]:
+def check(demo: Demo, viewer: str) -> Iterator[str]:
     """Yield a line for every check that holds. Raises PipelineError for the first that does not."""
     with httpx.Client(base_url=demo.address, timeout=10) as client:
         yield _identity(demo, client)
@@ -39,7 +37,7 @@ def _hold(holds: bool, what: str) -> None:
         raise PipelineError(f"the demo failed a check: {what}")
 
 
-def _identity(demo: "Demo", client: httpx.Client) -> str:
+def _identity(demo: Demo, client: httpx.Client) -> str:
     document = client.get("/.well-known/did.json").json()
     services = {service["type"] for service in document["service"]}
     _hold(document["id"] == demo.service_did and "BskyFeedGenerator" in services, f"did.json says {document}")
@@ -48,7 +46,7 @@ def _identity(demo: "Demo", client: httpx.Client) -> str:
     return f"did.json and describeFeedGenerator name {demo.feed_uri}"
 
 
-def _list_of(demo: "Demo", client: httpx.Client, viewer: str) -> str:
+def _list_of(demo: Demo, client: httpx.Client, viewer: str) -> str:
     headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
     posts = _pages(demo, client, headers)
     _hold(len(posts) == len(set(posts)), f"a post comes twice in the list of {viewer}")
@@ -62,7 +60,7 @@ def _list_of(demo: "Demo", client: httpx.Client, viewer: str) -> str:
     )
 
 
-def _pages(demo: "Demo", client: httpx.Client, headers: dict[str, str]) -> list[str]:
+def _pages(demo: Demo, client: httpx.Client, headers: dict[str, str]) -> list[str]:
     posts: list[str] = []
     cursor: str | None = None
     while True:
@@ -79,7 +77,7 @@ def _pages(demo: "Demo", client: httpx.Client, headers: dict[str, str]) -> list[
         _hold(len(page["feed"]) == PAGE and len(posts) <= 1000, "a page that is not the last is not full")
 
 
-def _refusals(demo: "Demo", client: httpx.Client, viewer: str) -> Iterator[str]:
+def _refusals(demo: Demo, client: httpx.Client, viewer: str) -> Iterator[str]:
     good = {"feed": demo.feed_uri}
     wrong_method = {"Authorization": f"Bearer {demo.token(viewer, INTERACTIONS)}"}
     for what, query, headers, status, error in (
@@ -97,7 +95,7 @@ def _refusals(demo: "Demo", client: httpx.Client, viewer: str) -> Iterator[str]:
         yield f"{what} is refused with {status} {named}"
 
 
-def _interaction(demo: "Demo", client: httpx.Client, viewer: str) -> str:
+def _interaction(demo: Demo, client: httpx.Client, viewer: str) -> str:
     headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
     post = client.get(SKELETON, params={"feed": demo.feed_uri, "limit": 2}, headers=headers).json()["feed"][0]
     body = {
@@ -114,7 +112,7 @@ def _interaction(demo: "Demo", client: httpx.Client, viewer: str) -> str:
     return "'show less' is stored in activity.sqlite"
 
 
-def _is_stored(demo: "Demo", viewer: str, post: str) -> bool:
+def _is_stored(demo: Demo, viewer: str, post: str) -> bool:
     path = demo.data_dir / "activity.sqlite"
     if not path.exists():
         return False
@@ -135,7 +133,7 @@ def _page(client: httpx.Client, viewer: str) -> str:
     return f"the pages show the viewer and their feed ({len(answers[1].content) / 1000:.0f} kB)"
 
 
-def _store(demo: "Demo") -> str:
+def _store(demo: Demo) -> str:
     stored, until_us = like_records(demo.data_dir)
     recorded = set()
     with httpx.stream(

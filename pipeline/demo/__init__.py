@@ -1,0 +1,4 @@
+"""``foryou demo``: the whole feed on a simulated network, on this machine alone.
+
+``command`` starts it and tells where to look, ``parts`` knows where everything is, ``checks`` is ``--once``.
+"""
