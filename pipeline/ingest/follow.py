@@ -14,10 +14,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from pipeline.ingest.wires import host_of
 
 log = logging.getLogger("foryou.ingest")
 
@@ -31,15 +32,10 @@ HEALTHY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive messages of one connection."""
+    """Consecutive messages of one connection to an address."""
 
-    host: str
+    url: str
     messages: list[str | bytes]
-
-
-def host_of(url: str) -> str:
-    """Return the host and port that a stream's cursors belong to."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 class Follower:
@@ -93,7 +89,7 @@ class Follower:
                 user_agent_header="foryou",
             ) as connection:
                 log.info("connected to %s", host_of(url))
-                return await self._read(connection, host_of(url))
+                return await self._read(connection, url)
         except ConnectionClosed as error:
             return f"closed_{_close_code(error)}"
         except (InvalidHandshake, InvalidURI) as error:
@@ -105,9 +101,9 @@ class Follower:
             log.warning("%s: %s", host_of(url), error.strerror or error)
             return "connect_failed"
 
-    async def _read(self, connection: ClientConnection, host: str) -> str:
+    async def _read(self, connection: ClientConnection, url: str) -> str:
         """Read to the end of the connection; return why it ended."""
-        inbox = _Inbox(host, self._deliver)
+        inbox = _Inbox(url, self._deliver)
         clock = asyncio.create_task(self._keep_time(connection, inbox))
         try:
             while True:
@@ -140,8 +136,8 @@ class Follower:
 class _Inbox:
     """Messages of one connection on their way to the writer, in order, a chunk at a time."""
 
-    def __init__(self, host: str, deliver: Callable[[Chunk], Awaitable[None]]) -> None:
-        self._host = host
+    def __init__(self, url: str, deliver: Callable[[Chunk], Awaitable[None]]) -> None:
+        self._url = url
         self._deliver = deliver
         self._messages: list[str | bytes] = []
         self._size = 0
@@ -162,7 +158,7 @@ class _Inbox:
         async with self._handing_over:  # one at a time, or a later chunk could overtake a waiting one
             messages, self._messages, self._size = self._messages, [], 0
             if messages:
-                await self._deliver(Chunk(self._host, messages))
+                await self._deliver(Chunk(self._url, messages))
 
 
 def _close_code(error: ConnectionClosed) -> int:

@@ -8,45 +8,26 @@ import logging
 import signal
 import time
 
-from pipeline.errors import SettingError
-from pipeline.ingest import jetstream
-from pipeline.ingest.follow import Chunk, Follower, host_of
+from pipeline.ingest.follow import Chunk, Follower
+from pipeline.ingest.wires import resume_url, wire_of
 from pipeline.ingest.writer import Writer
 from pipeline.settings import Settings
-from pipeline.store.events import StreamPosition
 from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
 
 log = logging.getLogger("foryou.ingest")
 
-# Replays cost nothing but time, so resuming goes back a little: a live server may reorder events at the
-# seam, and another host's clock differs (PROTOCOL: order is kept per actor only).
-REWIND_SAME_HOST_US = 5_000_000
-REWIND_OTHER_HOST_US = 30_000_000
-
 
 def run(settings: Settings) -> None:
     """Follow the stream until SIGTERM or SIGINT; everything taken in is committed before it returns."""
     for url in settings.stream_url:
-        if not url.split("?")[0].rstrip("/").endswith("/subscribe"):
-            raise SettingError(
-                f"FORYOU_STREAM_URL {url}: only the Jetstream v1 wire, …/subscribe, is spoken so far"
-            )
+        wire_of(url)  # a wrong one is told before anything is opened
     with exclusive(settings.data_dir, "ingest"):
         landing = Landing(settings.data_dir)
         try:
             asyncio.run(_follow(settings, landing))
         finally:
             landing.close()
-
-
-def resume_url(url: str, position: StreamPosition | None, start_us: int) -> str:
-    """Return where to connect to go on after a position, or from ``start_us`` on in an empty store."""
-    if position is None:
-        return jetstream.subscribe_url(url, max(start_us, 1))
-    if (position.host, position.wire) == (host_of(url), jetstream.WIRE):
-        return jetstream.subscribe_url(url, position.value - REWIND_SAME_HOST_US)
-    return jetstream.subscribe_url(url, position.event_us - REWIND_OTHER_HOST_US)
 
 
 async def _follow(settings: Settings, landing: Landing) -> None:

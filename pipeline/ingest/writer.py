@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.ingest import jetstream
 from pipeline.ingest.follow import Chunk
+from pipeline.ingest.wires import host_of, wire_of
 from pipeline.store.events import EventBatch, StreamPosition
 from pipeline.store.lake import closed_days
 from pipeline.store.landing import Landing
@@ -100,22 +100,26 @@ class Writer:
             counts, self._counts = self._counts, Counter()
         start = 0
         while start < len(chunks):
-            # One batch has one host: its position is that host's.
-            host = chunks[start].host
-            batch = EventBatch()
-            while start < len(chunks) and chunks[start].host == host:
+            # One batch has one address: its position is that host's, on that wire.
+            url, batch = chunks[start].url, EventBatch()
+            wire = wire_of(url)
+            while start < len(chunks) and chunks[start].url == url:
                 for message in chunks[start].messages:
-                    jetstream.decode(message, batch)
+                    wire.decode(message, batch)
                 start += 1
             batch.counts += counts
             counts = Counter()
             self._events += sum(n for (kind, _), n in batch.counts.items() if kind == "event")
-            self._landing.append(batch, host, jetstream.WIRE)
+            self._landing.append(batch, host_of(url), wire.name)
             if batch.value:
-                self.position = StreamPosition(host, jetstream.WIRE, batch.value, batch.event_us)
+                self.position = StreamPosition(host_of(url), wire.name, batch.value, batch.event_us)
+            if batch.cursor_is_void:
+                self.position = None
+        if counts:
+            self._landing.append(EventBatch(counts=counts), "", "")
         self._stored += len(chunks)
         if counts:
-            self._landing.append(EventBatch(counts=counts), "", jetstream.WIRE)
+            self._landing.append(EventBatch(counts=counts), "", "")
         return more
 
     def _take(self) -> tuple[list[Chunk], bool]:

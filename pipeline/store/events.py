@@ -79,6 +79,7 @@ class EventBatch:
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message
     newest_us: int = 0  # newest stream time of all
+    cursor_is_void: bool = False  # the host does not know the cursor it was asked with: begin anew
 
     def event(self, name: str) -> None:
         """Count an event that was kept."""

@@ -14,7 +14,6 @@ from typing import Any
 import commands
 import httpx
 import pytest
-from network.bridge import Bridge
 from network.conftest import Network
 from streams import wait_until
 
@@ -99,14 +98,11 @@ def feed(network: Network, scene: Scene, tmp_path_factory: pytest.TempPathFactor
         "listen": f"127.0.0.1:{PORT}",
         "plc_url": network.plc,
     }
-    with Bridge(network.firehose) as bridge:
-        env = commands.environment(data_dir, stream_url=bridge.stream.url, **settings)
-        with commands.running("ingest", env=env) as ingest:
-            head = network.control("sequencer")["curr"]
-            wait_until(lambda: bridge.seq >= head)
-            last = bridge.last_us
-            wait_until(lambda: _stored_until(data_dir) >= last)
-            assert commands.stop(ingest) == 0
+    env = commands.environment(data_dir, stream_url=network.firehose, **settings)
+    with commands.running("ingest", env=env) as ingest:
+        head = network.control("sequencer")["curr"]
+        wait_until(lambda: _stored_until(data_dir) >= head)
+        assert commands.stop(ingest) == 0
     batch = commands.run("batch", env=env, seconds=120)
     assert batch.returncode == 0, batch.stderr
     with commands.running("serve", env=env), httpx.Client(base_url=f"http://127.0.0.1:{PORT}") as client:
@@ -119,7 +115,7 @@ def _stored_until(data_dir: Path) -> int:
         return 0
     connection = sqlite3.connect(data_dir / "landing.sqlite")
     try:
-        return int(connection.execute("SELECT seen_us FROM watermark").fetchone()[0])
+        return int(connection.execute("SELECT coalesce(max(value), 0) FROM stream_cursors").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
     finally:

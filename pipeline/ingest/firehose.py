@@ -1,0 +1,123 @@
+"""The firehose of a relay or a PDS (``com.atproto.sync.subscribeRepos``): its frames into events.
+
+Owns: everything that is particular to this wire. Leaves to others: the connection (``follow``), what operations
+say (``operations``). ``decode`` never raises: whatever is malformed is counted by reason, and a frame with a
+usable seq still moves the cursor.
+
+Wire: https://atproto.com/specs/event-stream and /specs/sync. A frame is two DAG-CBOR objects, header and body;
+records lie in the body's CAR blocks. seq is the cursor, each host counts its own. Frames are not verified, as
+is usual for feeds: the relay, or the operator's own PDS, is trusted.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import libipld
+
+from pipeline.identifiers import is_did
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
+from pipeline.store.events import EventBatch
+
+WIRE = "firehose"
+PATH = "com.atproto.sync.subscribeRepos"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SEQ_MAX = 2**63 - 1
+
+
+def subscribe_url(url: str, cursor: int) -> str:
+    """Return the address to connect to: events after the seq ``cursor``; 0 is the oldest the host keeps."""
+    parts = urlsplit(url)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key != "cursor"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("cursor", str(cursor))])))
+
+
+def decode(message: str | bytes, batch: EventBatch) -> None:
+    """Add what one frame says to the batch."""
+    try:
+        header, body = libipld.decode_dag_cbor_multi(message if type(message) is bytes else b"")
+    except ValueError:  # also when there are more or fewer than two objects
+        batch.drop("not_a_frame")
+        return
+    if type(header) is not dict or type(body) is not dict:
+        batch.drop("not_a_frame")
+        return
+    if header.get("op") == -1:
+        _decode_error(body, batch)
+        return
+    kind = header.get("t")
+    if kind == "#info":
+        batch.event("info")  # OutdatedCursor: the host goes on from the oldest it keeps
+        return
+    seq, seen_us = body.get("seq"), _time_us(body.get("time"))
+    if type(seq) is not int or not 0 < seq <= _SEQ_MAX or seen_us is None:
+        batch.drop("bad_time")
+        return
+    batch.value, batch.event_us = seq, seen_us
+    batch.newest_us = max(batch.newest_us, seen_us)
+    did = body.get("repo") if kind == "#commit" else body.get("did")
+    if not is_did(did):
+        batch.drop("bad_did")
+    elif kind == "#commit":
+        _decode_commit(did, seen_us, body, batch)
+    elif kind == "#account":
+        add_account(did, seen_us, body.get("active"), body.get("status"), batch)
+    elif kind == "#identity":
+        batch.event("identity")
+    else:
+        batch.drop("sync_not_followed" if kind == "#sync" else "unknown_kind")
+
+
+def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBatch) -> None:
+    ops = body.get("ops")
+    if type(ops) is not list:
+        batch.drop("commit_without_body")
+        return
+    blocks: dict[bytes, Any] | None = None
+    for op in ops:
+        path = op.get("path") if type(op) is dict else None
+        if type(path) is not str:
+            batch.drop("commit_without_body")
+            continue
+        collection, _, rkey = path.partition("/")
+        cid, record = op.get("cid"), None
+        if type(cid) is bytes and collection in (LIKE, POST):
+            if blocks is None:  # most commits are of other collections: their blocks are not looked at
+                blocks = _blocks(body.get("blocks"), batch)
+            record = blocks.get(cid)
+        add_operation(did, seen_us, collection, rkey, op.get("action"), record, batch)
+
+
+def _blocks(data: Any, batch: EventBatch) -> dict[bytes, Any]:
+    try:
+        blocks: dict[bytes, Any] = libipld.decode_car(data)[1]
+    except (ValueError, TypeError):
+        batch.drop("bad_blocks")
+        return {}
+    return blocks
+
+
+def _decode_error(body: dict[str, Any], batch: EventBatch) -> None:
+    # The host closes after it. FutureCursor: its seq went back (a new host at an old address); asking with
+    # the same cursor again would go on for ever.
+    name = body.get("error")
+    known = name if name in {"FutureCursor", "ConsumerTooSlow"} else "other"
+    batch.counts["connection", f"error_{known}"] += 1
+    if name == "FutureCursor":
+        batch.cursor_is_void = True
+
+
+def _time_us(text: Any) -> int | None:
+    """Return the time of a frame, as its host wrote it; None when it is no time."""
+    if type(text) is not str or len(text) > 64:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None or not moment > _EARLIEST:
+        return None
+    return (moment - _EPOCH) // _MICROSECOND
