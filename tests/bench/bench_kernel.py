@@ -1,5 +1,6 @@
 """How fast is our sparse kernel beside sparse_dot_topn, on the neighbours product of a heavy-tailed graph?
 
+    pip install -c constraints.txt '.[bench]'
     python tests/bench/bench_kernel.py [--viewers 5000] [--likers 1000000] [--posts 400000] [--seed 0]
 
 Both multiply the same matrices (viewers x seed posts, seed posts x likers, at most 100 likers a post) on two
