@@ -13,7 +13,6 @@ from typing import TypeGuard
 TID_ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 POST_COLLECTION = "app.bsky.feed.post"
 DID_MAX_BYTES = 2048
-RKEY_MAX_BYTES = 512
 
 _TID_PATTERN = r"[2-7a-j][2-7a-z]{12}"
 _DID_PATTERN = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"

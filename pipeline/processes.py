@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.backoff import pause_seconds
 from pipeline.errors import PipelineError
 from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
 
@@ -139,7 +140,7 @@ class Supervisor:
             raise PipelineError(f"{child.name} could not start; see its line above")
         if lived > 60:
             child.starts = 1
-        pause = min(0.5 * 2 ** (child.starts - 1), BACKOFF_MAX_SECONDS)
+        pause = pause_seconds(child.starts - 1, 0.5, BACKOFF_MAX_SECONDS)
         child.due_at = now + pause
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         log.warning("%s %s after %.0f s; starting it again in %.1f s", child.name, ended, lived, pause)

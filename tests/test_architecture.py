@@ -43,7 +43,7 @@ def test_imports_follow_the_design(path: Path) -> None:
         assert "serving" not in packages
 
 
-COMMON = {"pipeline.errors", "pipeline.identifiers"}
+COMMON = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers"}
 # Each row: what a folder may know of pipeline. Data flows one way: stream → store → batch → lists.
 ALLOWED = {
     "pipeline.store": {"pipeline.store"} | COMMON,

@@ -125,6 +125,13 @@ def test_any_end_of_a_connection_is_counted_and_followed_by_another(tmp_path: Pa
         assert stream.cursors[1] == START_US + 24 * 1_000_000 - 5_000_000
 
 
+def test_a_connection_that_never_comes_about_is_counted_once(tmp_path: Path) -> None:
+    with LineStream([], endings=["refuse"] * 99) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: len(stream.cursors) == 4)
+        assert commands.stop(process) == 0
+    assert counters(tmp_path) == {("connection", "handshake_refused"): len(stream.cursors)}
+
+
 def test_malformed_messages_are_counted_and_stop_nothing(tmp_path: Path) -> None:
     huge = json.loads(LIKES[1])
     huge["commit"]["record"]["padding"] = "x" * 1_000_000

@@ -9,7 +9,7 @@ records lie in the body's CAR blocks. seq is the cursor, each host counts its ow
 is usual for feeds: the relay, or the operator's own PDS, is trusted.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -18,13 +18,12 @@ import libipld
 from pipeline.identifiers import is_did
 from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
 from pipeline.store.events import EventBatch
+from pipeline.store.model import time_us_of
 
 WIRE = "firehose"
 PATH = "com.atproto.sync.subscribeRepos"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _SEQ_MAX = 2**63 - 1
 
 
@@ -120,4 +119,4 @@ def _time_us(text: Any) -> int | None:
         return None
     if moment.tzinfo is None or not moment > _EARLIEST:
         return None
-    return (moment - _EPOCH) // _MICROSECOND
+    return time_us_of(moment)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from pipeline.backoff import pause_seconds
 from pipeline.ingest.wires import host_of
 
 log = logging.getLogger("foryou.ingest")
@@ -70,7 +71,7 @@ class Follower:
             if time.monotonic() - began > HEALTHY_SECONDS:
                 self._failures = 0
             # A server that restarts is back within a second; one that is down is not helped by haste.
-            pause = min(0.25 * 2**self._failures, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
+            pause = pause_seconds(self._failures, 0.25, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
             self._failures += 1
             log.warning("%s: %s; connecting again in %.1f s", host_of(url), reason, pause)
             await asyncio.sleep(pause)

@@ -6,14 +6,12 @@ app.bsky.feed.post.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.identifiers import parse_post_uri
-from pipeline.store.model import PostFlag
+from pipeline.store.model import PostFlag, time_us_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
 _LANGS_MAX = 3  # as the lexicon has it
 _ADULT_LABELS = frozenset({"porn", "sexual", "nudity", "graphic-media"})
@@ -48,7 +46,7 @@ def created_us(record: dict[str, Any], seen_us: int) -> int:
         claimed = datetime.fromisoformat(text)
         if claimed.tzinfo is None:
             claimed = claimed.replace(tzinfo=UTC)
-        return min(max((claimed - _EPOCH) // _MICROSECOND, 0), seen_us)
+        return min(max(time_us_of(claimed), 0), seen_us)
     except (ValueError, OverflowError):
         return seen_us
 

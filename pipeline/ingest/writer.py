@@ -118,8 +118,6 @@ class Writer:
         if counts:
             self._landing.append(EventBatch(counts=counts), "", "")
         self._stored += len(chunks)
-        if counts:
-            self._landing.append(EventBatch(counts=counts), "", "")
         return more
 
     def _take(self) -> tuple[list[Chunk], bool]:

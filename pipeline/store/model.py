@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum, IntFlag
 
 DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 HOUR_US = 3_600_000_000
 # A day is closed, and may move to the lake, once the stream is this far past its end: streams keep order
 # per actor only, and another host's clock may differ by seconds.
@@ -55,6 +57,11 @@ def day_number(name: str) -> int:
 def utc(time_us: int) -> str:
     """Return a time as text, to the second, for logs and pages."""
     return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def time_us_of(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since 1970, exactly (a float's seconds are not)."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def first_open_day(watermark_us: int) -> int:
