@@ -44,7 +44,7 @@ def settings_for(tmp_path: Path, network: SimulatedNetwork) -> tuple[dict[str, s
 def children(process: subprocess.Popen[bytes]) -> dict[str, int]:
     """Return the parts that run under ``up``: name to process id."""
     listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
     found = {}
     for line in listing.splitlines():
@@ -102,6 +102,7 @@ def test_no_part_outlives_a_killed_parent(tmp_path: Path, network: SimulatedNetw
     with commands.running("up", env=env, log=tmp_path / "log") as process:
         wait_until(lambda: answers(address) or newest_generation(tmp_path / "data") > 0, 60)
         parts = children(process)
+        assert set(parts) == {"ingest", "schedule", "serve"}
         process.kill()
         process.wait()
     wait_until(lambda: not any(alive(pid) for pid in parts.values()))
