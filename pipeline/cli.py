@@ -75,6 +75,13 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     with_settings(command("serve", _serve, "answer feed requests"))
     batch = with_settings(command("batch", _batch, "run a batch job once, now"))
     batch.add_argument("--job", choices=JOBS, default="all", help="which job (default all, in this order)")
+    backfill = with_settings(
+        command("backfill", _backfill, "fetch likes that the stream does not bring any more")
+    )
+    if name == "backfill":
+        from pipeline.backfill.command import add_arguments as add_backfill_arguments
+
+        add_backfill_arguments(backfill)
     status = with_settings(command("status", _status, "say how the installation is doing"))
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     simulate = command("simulate", _simulate, "run a synthetic network that speaks the real wire")
@@ -137,6 +144,14 @@ def _batch(options: argparse.Namespace) -> None:
     from pipeline.batch import jobs
 
     jobs.run(_settings(options), options.job)
+
+
+def _backfill(options: argparse.Namespace) -> None:
+    from pipeline.backfill import command
+    from serving.endpoints import RepositoryReader
+
+    settings = _settings(options)
+    command.run(settings, options, RepositoryReader(settings.plc_url), os.environ)
 
 
 def _status(options: argparse.Namespace) -> None:

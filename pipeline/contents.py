@@ -12,8 +12,7 @@ import duckdb
 
 import sql
 from pipeline.identifiers import parse_post_uri, rkey_to_int
-from pipeline.store.lake import closed_days, day_file
-from pipeline.store.model import AccountStatus
+from pipeline.store.lake import closed_days, day_file, unlikes_files
 from sql.sqlite import connect
 
 
@@ -46,27 +45,23 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
             "SELECT day, liker_id, rkey, author_id, post_rkey, seen_us FROM likes"
         ).fetchall()
         likes = [row[1:] for row in rows if row[0] not in closed]
-        unlikes = {(liker, rkey): us for liker, rkey, us in landing.execute("SELECT * FROM unlikes")}
+        unlikes = {
+            (liker, rkey): us
+            for liker, rkey, us in landing.execute(
+                "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1"
+            )
+        }
         dids = dict(landing.execute("SELECT actor_id, did FROM actors").fetchall())
-        deleted = dict(
-            landing.execute(
-                "SELECT actor_id, status_us FROM actors WHERE status = ?", (int(AccountStatus.DELETED),)
-            ).fetchall()
-        )
+        deleted = dict(landing.execute("SELECT actor_id, deleted_us FROM actors").fetchall())
         until_us = _complete_until(landing)
     finally:
         landing.close()
     if closed:
-        connection = duckdb.connect()
-        connection.execute(sql.load("batch/lake_macros"))
-        files = [str(day_file(data_dir, day)) for day in sorted(closed)]
-        query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
-        likes += connection.execute(query, {"files": files}).fetchall()
-        connection.close()
+        likes += _closed_likes(data_dir, closed, unlikes)
     records = [
         LikeRecord(dids[liker], rkey, dids[author], post_rkey)
         for liker, rkey, author, post_rkey, seen_us in likes
-        if seen_us > unlikes.get((liker, rkey), -1) and seen_us > deleted.get(liker, -1)
+        if seen_us > deleted[liker]
     ]
     return records, until_us
 
@@ -74,3 +69,22 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
 def _complete_until(landing: sqlite3.Connection) -> int:
     row = landing.execute("SELECT event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1").fetchone()
     return int(row[0]) if row else 0
+
+
+def _closed_likes(
+    data_dir: Path, closed: set[int], unlikes: dict[tuple[int, int], int]
+) -> list[tuple[int, int, int, int, int]]:
+    """Return the likes of the lake that no tombstone undoes, of the lake or of landing."""
+    connection = duckdb.connect()
+    connection.execute(sql.load("batch/lake_macros"))
+    gone = dict(unlikes)
+    files = [str(file) for file in unlikes_files(data_dir)]
+    if files:
+        query = "SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
+        for liker, rkey, seen_us in connection.execute(query, {"files": files}).fetchall():
+            gone[liker, rkey] = max(seen_us, gone.get((liker, rkey), 0))
+    query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
+    rows = connection.execute(query, {"files": [str(day_file(data_dir, day)) for day in sorted(closed)]})
+    likes = [row for row in rows.fetchall() if row[4] > gone.get((row[0], row[1]), -1)]
+    connection.close()
+    return likes

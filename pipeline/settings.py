@@ -21,6 +21,7 @@ from pipeline.identifiers import is_did
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
+ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
 _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
@@ -73,6 +74,17 @@ def _listen(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _listen_or_off(text: str) -> tuple[str, int] | None:
+    return _listen(text) if text else None
+
+
+def _address(host_and_port: tuple[str, int] | None) -> str:
+    if host_and_port is None:
+        return ""
+    host, port = host_and_port
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e9:
@@ -113,6 +125,9 @@ class Settings:
     stream_start_hours: float = _setting(
         "72", _positive, "hours back at which an empty store begins; a server gives what it keeps of them"
     )
+    metrics_listen: tuple[str, int] | None = _setting(
+        "", _listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
+    )
     hostname: str = _setting("localhost", _hostname, "host name under which the world sees this service")
     service_did: str = _setting("", _did, "this service's DID (default did:web:HOSTNAME)")
     publisher_did: str = _setting(
@@ -121,6 +136,9 @@ class Settings:
     feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the feed")
     listen: tuple[str, int] = _setting("127.0.0.1:8080", _listen, "HOST:PORT the web app listens on")
     plc_url: str = _setting("https://plc.directory", _http_url, "directory that resolves did:plc")
+    archive_url: str = _setting(
+        "https://jetstream.us-east.bsky.network", _http_url, "archive that foryou backfill reads"
+    )
     pages: bool = _setting("local", _pages, "pages that show a viewer's feed: local or off")
     serve_threads: int = _setting("8", _threads, "requests the web app works on at once")
     batch_threads: int = _setting("2", _threads, "threads of the batch's products")
@@ -137,11 +155,11 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
-        host, port = self.listen
         values = {name: str(getattr(self, name)) for name in option_names()}
         values |= {
             "stream_url": ",".join(self.stream_url),
-            "listen": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "listen": _address(self.listen),
+            "metrics_listen": _address(self.metrics_listen),
             "pages": "local" if self.pages else "off",
         }
         return {PREFIX + name.upper(): value for name, value in values.items()}
@@ -170,7 +188,9 @@ def load_settings(
     table = _read_file(environment, directory)
     known = set(option_names())
     for name in environment:
-        if name.startswith(PREFIX) and name not in CONFIG_NAMES and name[len(PREFIX) :].lower() not in known:
+        if not name.startswith(PREFIX) or name in CONFIG_NAMES or name == ARCHIVE_KEY:
+            continue
+        if name[len(PREFIX) :].lower() not in known:
             raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")
     values: dict[str, Any] = {}
     for item in fields(Settings):

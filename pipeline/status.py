@@ -15,7 +15,7 @@ from typing import Any
 import sql
 from pipeline.settings import Settings
 from pipeline.store.lake import closed_days, day_file
-from pipeline.store.model import day_name, utc
+from pipeline.store.model import day_name, day_of, utc
 from sql.sqlite import connect
 
 
@@ -31,6 +31,11 @@ def gather(data_dir: Path) -> dict[str, Any]:
     return {
         "data_dir": str(data_dir),
         "stream": _one(data_dir, "landing", "landing/status_stream", {"now_us": time.time_ns() // 1000}),
+        "gaps": [
+            {**row, "partial_days": _days_between(row["from_us"], row["to_us"])}
+            for row in _rows(data_dir, "landing", "landing/status_gaps")
+        ],
+        "gauges": {row["name"]: row["value"] for row in _rows(data_dir, "landing", "landing/status_gauges")},
         "counters": _counters(data_dir),
         "landing": {
             "bytes": _size(data_dir / "landing.sqlite"),
@@ -65,6 +70,12 @@ def as_text(status: Mapping[str, Any]) -> str:
             f"stream     {stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, "
             f"{stream['lag_seconds']:.0f} s behind"
         )
+    for gap in status["gaps"]:
+        minutes = (gap["to_us"] - gap["from_us"]) / 60e6
+        lines.append(
+            f"gap        {utc(gap['from_us'])} to {utc(gap['to_us'])} ({minutes:.0f} min): "
+            f"partial: {', '.join(gap['partial_days'])}"
+        )
     for kind, counted in status["counters"].items():
         named = ", ".join(f"{name} {value:,}" for name, value in counted.items())
         lines.append(f"{kind + 's':<10} {named}")
@@ -86,6 +97,10 @@ def as_text(status: Mapping[str, Any]) -> str:
             f"{run_['peak_mb']:6.0f} MB  {run_['outcome']}"
         )
     return "\n".join(lines)
+
+
+def _days_between(from_us: int, to_us: int) -> list[str]:
+    return [day_name(day) for day in range(day_of(from_us), day_of(to_us) + 1)]
 
 
 def _counters(data_dir: Path) -> dict[str, dict[str, int]]:

@@ -21,17 +21,17 @@ def float32(value: float) -> float:
 
 def live_likes(rows: dict[str, list[Any]], now_us: int, window_hours: float) -> Likes:
     """Return who likes what, with the earliest time of a live record."""
-    inactive = {actor for actor, _, status in rows["actors"] if status}
-    dead_posts = {(post[0], post[1]) for post in rows["posts"] if post[3] <= post[4]}
-    undone = {(liker, rkey): seen_us for liker, rkey, seen_us in rows["unlikes"]}
+    inactive = {actor for actor, _, status, _ in rows["actors"] if status}
+    departed = {actor: deleted_us for actor, _, _, deleted_us in rows["actors"]}
+    dead_posts = {(post[0], post[1]) for post in rows["posts"] if post[4]}
     likes: Likes = {}
-    for liker, rkey, author, post_rkey, seen_us in rows["like_records"]:
+    for liker, _, author, post_rkey, seen_us in rows["like_records"]:
         post = (author, post_rkey)
         if not now_us - window_hours * HOUR_US < seen_us <= now_us or liker == author:
             continue
         if liker in inactive or author in inactive or post in dead_posts:
             continue
-        if undone.get((liker, rkey), -1) >= seen_us:
+        if departed[liker] >= seen_us or departed[author] >= post_rkey >> 10:
             continue
         likes[liker, post] = min(seen_us, likes.get((liker, post), seen_us))
     return likes
@@ -55,7 +55,7 @@ def neighbours(
     active_us = now_us - ranking.viewer_active_days * 24 * HOUR_US
     active = {liker for (liker, _), seen_us in likes.items() if seen_us > active_us}
     visitors = {visit[0] for visit in rows["visits"]}
-    active |= {actor for actor, did, status in rows["actors"] if did in visitors and not status}
+    active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
     result = {}
     for viewer in sorted(active):
         seeds = sorted(liked[viewer], key=lambda like: (-like[0], -like[1][1], like[1][0]))
@@ -93,14 +93,12 @@ def ranked(
 ) -> dict[int, list[tuple[Post, float, int]]]:
     """Return each viewer's (post, score, co-likers), best first."""
     likes = live_likes(rows, now_us, ranking.post_max_age_hours)
-    dids = {did: (actor, status) for actor, did, status in rows["actors"]}
+    dids = {did: (actor, status) for actor, did, status, _ in rows["actors"]}
     bad = PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE
     allowed = {
         (author, rkey): created_us
-        for author, rkey, created_us, seen_us, deleted_us, flags, _ in rows["posts"]
-        if seen_us > deleted_us
-        and not flags & bad
-        and now_us - created_us < ranking.post_max_age_hours * HOUR_US
+        for author, rkey, created_us, _, deleted, flags, _ in rows["posts"]
+        if not deleted and not flags & bad and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }
     likers, fresh = defaultdict(set), defaultdict(dict)
     for (liker, post), seen_us in likes.items():

@@ -47,8 +47,14 @@ COMMON = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers"}
 # Each row: what a folder may know of pipeline. Data flows one way: stream → store → batch → lists.
 ALLOWED = {
     "pipeline.store": {"pipeline.store"} | COMMON,
-    "pipeline.ingest": {"pipeline.ingest", "pipeline.store", "pipeline.settings"} | COMMON,
+    "pipeline.ingest": {
+        "pipeline.ingest", "pipeline.store", "pipeline.settings", "pipeline.ranking",
+    } | COMMON,
     "pipeline.batch": {"pipeline.batch", "pipeline.store", "pipeline.settings", "pipeline.ranking"} | COMMON,
+    "pipeline.backfill": {
+        "pipeline.backfill", "pipeline.store", "pipeline.ingest", "pipeline.batch.lake", "pipeline.settings",
+        "pipeline.ranking",
+    } | COMMON,
     "pipeline.simulate": {"pipeline.simulate", "pipeline.store.model"} | COMMON,
 }  # fmt: skip
 

@@ -79,7 +79,7 @@ def test_what_is_no_candidate():
     for name in ("ann", "bob"):
         world.like(name, "p1", hours_ago=50)
     world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
-    world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted_hours_ago=0.5)
+    world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted=True)
     world.post("old", by="dan", hours_ago=97).post("gone", by="eve").actor("eve", status=3)
     world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
         "images", by="fay", flags=8
@@ -95,7 +95,7 @@ def test_what_is_no_candidate():
 
 def test_dead_likes_are_no_seeds():
     """An unlike, a suspended liker, a deleted post and one's own post make nobody a neighbour."""
-    world = World().post("mine", by="ann").post("dead", by="dan", hours_ago=9, deleted_hours_ago=1)
+    world = World().post("mine", by="ann").post("dead", by="dan", hours_ago=9, deleted=True)
     world.like("ann", "p1").like("bob", "p1").unlike("bob", "p1")
     world.like("ann", "p2").like("cat", "p2").actor("cat", status=1)
     world.like("ann", "dead").like("eve", "dead").like("ann", "mine").like("eve", "mine")
@@ -181,9 +181,7 @@ def worlds(draw: st.DrawFn) -> World:
     if draw(st.integers(0, 3)) == 0:
         world.actor(draw(ACTORS), status=2)
     for i, (author, hours, flags, deleted) in enumerate(draw(st.lists(KINDS, min_size=6, max_size=11))):
-        world.post(
-            f"q{i}", by=author, hours_ago=hours, flags=flags, deleted_hours_ago=None if deleted else 0.0
-        )
+        world.post(f"q{i}", by=author, hours_ago=hours, flags=flags, deleted=not deleted)
     for liker, post, hours in draw(st.lists(st.tuples(ACTORS, TASTES, HOURS), min_size=4, max_size=20)):
         world.like(liker, post, hours_ago=hours)
     for liker, post, hours in draw(st.lists(st.tuples(ACTORS, POSTS, FRESH_HOURS), min_size=10, max_size=40)):

@@ -1,5 +1,6 @@
 """The firehose wire: the recorded frames say what the recorded Jetstream lines of the same window say."""
 
+import asyncio
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingError
-from pipeline.ingest import firehose, jetstream
-from pipeline.ingest.wires import FIREHOSE, JETSTREAM, resume_url, wire_of
+from pipeline.ingest import firehose, jetstream, jetstream_v2
+from pipeline.ingest.wires import subscription, wire_of
 from pipeline.store.events import EventBatch, StreamPosition
 
 DID = "did:plc:mcc5yghbk7tixqryac2yxku7"
@@ -53,8 +54,8 @@ def test_the_recorded_frames_say_what_the_recorded_lines_say(frames: list[bytes]
 
     def without_times(batch: EventBatch) -> dict[str, list[Any]]:
         return {
-            "likes": sorted(like[:4] for like in batch.likes),
-            "unlikes": sorted(unlike[:2] for unlike in batch.unlikes),
+            "likes": sorted((*like[:4], like.rev) for like in batch.likes),
+            "unlikes": sorted((*unlike[:2], unlike.rev) for unlike in batch.unlikes),
             "posts": sorted((post.author, post.rkey, post.flags, post.langs) for post in batch.posts),
             "deletions": sorted(deletion[:2] for deletion in batch.post_deletions),
             "accounts": sorted(change[:2] for change in batch.accounts),
@@ -127,24 +128,23 @@ def test_cut_and_changed_frames_never_raise(frames: list[bytes]) -> None:
 
 
 def test_the_wire_is_told_by_the_path() -> None:
-    assert wire_of("ws://localhost:6008/subscribe") is JETSTREAM
-    assert wire_of(RELAY) is FIREHOSE
+    assert wire_of("ws://localhost:6008/subscribe") == "jetstream-v1"
+    assert wire_of(f"ws://localhost:6008/xrpc/{jetstream_v2.PATH}") == "jetstream-v2"
+    assert wire_of(RELAY) == "firehose"
     with pytest.raises(SettingError, match="its path names no wire"):
         wire_of("wss://bsky.network/")
 
 
-def query_of(url: str) -> str:
-    return urlsplit(url).query.rpartition("cursor=")[2]
+def cursor_of(url: str, position: StreamPosition | None, start_us: int) -> int:
+    address = asyncio.run(subscription(url, position, start_us)).address
+    return int(urlsplit(address).query.rpartition("cursor=")[2])
 
 
 def test_where_to_resume() -> None:
     there = StreamPosition("bsky.network", "firehose", 500, TIME_US)
-    assert query_of(resume_url(RELAY, None, 5)) == "0"
-    assert query_of(resume_url(RELAY, there, 5)) == "500"
-    other = RELAY.replace("bsky.network", "relay.example")
-    assert query_of(resume_url(other, there, 5)) == "0"  # a seq means nothing to another host
+    assert cursor_of(RELAY, there, 5) == 500
     jet = "wss://jet.example/subscribe"
-    assert query_of(resume_url(jet, there, 5)) == str(TIME_US - 30_000_000)
-    assert query_of(resume_url(jet, None, 5)) == "5"
+    assert cursor_of(jet, there, 5) == TIME_US - 30_000_000
+    assert cursor_of(jet, None, 5) == 5
     same = StreamPosition("jet.example", "jetstream-v1", TIME_US, TIME_US)
-    assert query_of(resume_url(jet, same, 5)) == str(TIME_US - 5_000_000)
+    assert cursor_of(jet, same, 5) == TIME_US - 5_000_000

@@ -234,3 +234,61 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, settings: dict[str, s
     assert result.returncode == 1
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def gap_lines(count: int, start_us: int) -> list[str]:
+    """A likes' stream of 20 a second."""
+    lines = []
+    for number in range(count):
+        event = json.loads(like_line(number)) | {"time_us": start_us + number * 50_000}
+        event["commit"]["rkey"] = f"gap{start_us}x{number}"
+        lines.append(json.dumps(event))
+    return lines
+
+
+def test_a_gap_is_told_apart_from_a_quiet_hour(tmp_path: Path) -> None:
+    """The host has nothing of two hours in which thousands of events must have come; the day is partial."""
+    before, after = START_US, START_US + 2 * 3600 * 1_000_000
+    log = tmp_path / "log"
+    with LineStream(gap_lines(100, before)) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: count_likes(tmp_path) == 100)
+        assert commands.stop(process) == 0
+    with LineStream(gap_lines(100, after)) as stream, ingest(tmp_path, stream.url, log=log) as process:
+        wait_until(lambda: count_likes(tmp_path) == 200)
+        assert commands.stop(process) == 0
+    assert query(tmp_path, "SELECT from_us, to_us FROM gaps") == [(before + 99 * 50_000, after)]
+    assert "a gap, these days are partial" in log.read_text()
+    shown = commands.run("status", env=commands.environment(tmp_path))
+    assert (
+        "gap        2026-05-25 14:23:33Z to 2026-05-25 16:23:29Z (120 min): partial: 2026-05-25"
+        in shown.stdout
+    )
+    # As slow as one event an hour, two hours without one are nothing.
+    slow = tmp_path / "slow"
+    lines = [json.loads(like_line(number)) for number in range(6)]
+    for number, line in enumerate(lines):
+        line["time_us"] = START_US + number * 3600 * 1_000_000
+    texts = [json.dumps(line) for line in lines]
+    for part in (texts[:3], texts[4:]):
+        last = json.loads(part[-1])["time_us"]
+        with LineStream(part) as stream, ingest(slow, stream.url) as process:
+            wait_until(lambda last=last: query(slow, "SELECT max(event_us) FROM stream_cursors") == [(last,)])
+            assert commands.stop(process) == 0
+    assert query(slow, "SELECT * FROM gaps") == []
+
+
+def test_the_next_host_goes_on_by_time(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        LineStream(
+            LIKES[:30], endings=["close:1001", "refuse", "refuse", "refuse"], lines_per_connection=30
+        ) as first,
+        LineStream(LIKES) as second,
+        ingest(tmp_path, first.url, second.url, log=log) as process,
+    ):
+        wait_until(lambda: count_likes(tmp_path) == len(LIKES), 30)
+        assert commands.stop(process) == 0
+    assert second.cursors == [START_US + 29 * 1_000_000 - 30_000_000]
+    assert counters(tmp_path)["connection", "failover"] == 1
+    assert "failed 3 times; trying" in log.read_text()
+    assert query(tmp_path, "SELECT * FROM gaps") == []

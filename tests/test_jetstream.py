@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.identifiers import rkey_to_int, tid_to_int
-from pipeline.ingest.jetstream import decode, subscribe_url
+from pipeline.ingest.jetstream import decode, decode_with_care, subscribe_url
 from pipeline.store.events import EventBatch
 from pipeline.store.model import AccountStatus, PostFlag
 
@@ -19,6 +19,7 @@ DID = "did:plc:mcc5yghbk7tixqryac2yxku7"
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
 TID = "3mmoojp7etg2g"
 NOW = 1_779_719_009_132_431
+REV = tid_to_int(TID)
 
 
 def commit(
@@ -51,15 +52,15 @@ def decoded(event: Any) -> EventBatch:
 
 def test_a_like() -> None:
     batch = decoded(like())
-    assert batch.likes == [(DID, tid_to_int(TID), AUTHOR, tid_to_int(TID), NOW)]
+    assert batch.likes == [(DID, tid_to_int(TID), AUTHOR, tid_to_int(TID), NOW, REV)]
     assert batch.counts == {("event", "like"): 1}
     assert (batch.value, batch.event_us, batch.newest_us) == (NOW, NOW, NOW)
 
 
 def test_an_unlike_and_an_update() -> None:
-    assert decoded(commit(operation="delete")).unlikes == [(DID, tid_to_int(TID), NOW)]
+    assert decoded(commit(operation="delete")).unlikes == [(DID, tid_to_int(TID), NOW, REV)]
     batch = decoded(like(operation="update"))
-    assert batch.unlikes == [(DID, tid_to_int(TID), NOW - 1)]
+    assert batch.unlikes == [(DID, tid_to_int(TID), NOW - 1, REV - 1)]
     assert len(batch.likes) == 1
 
 
@@ -148,7 +149,7 @@ def account(body: Any) -> dict[str, Any]:
     ],
 )
 def test_account_status(body: Any, status: AccountStatus) -> None:
-    assert decoded(account(body)).accounts == [(DID, status, NOW)]
+    assert decoded(account(body)).accounts == [(DID, status, NOW, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +231,33 @@ def test_decoding_bytes_never_raises(message: bytes) -> None:
     batch = EventBatch()
     decode(message, batch)
     assert batch.counts.total() == 1
+
+
+@given(st.data())
+def test_the_quick_way_says_what_the_careful_one_says(data: st.DataObject) -> None:
+    event: Any = json.loads(json.dumps(data.draw(st.sampled_from([like(), commit(operation="delete")]))))
+    target = event
+    while isinstance(target, dict) and target:
+        key = data.draw(st.sampled_from(sorted(target)))
+        if isinstance(target[key], dict) and data.draw(st.integers(0, 3)):
+            target = target[key]
+            continue
+        target[key] = data.draw(json_values | st.sampled_from(["update", TID, f"at://{AUTHOR}/x/y", 1.0]))
+        break
+    message = orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS) if _small(event) else json.dumps(event)
+    quick, careful = EventBatch(), EventBatch()
+    decode(message, quick)
+    decode_with_care(message, careful)
+    assert quick == careful
+
+
+def _small(value: Any) -> bool:
+    """Whether a value's numbers fit what orjson writes."""
+    if isinstance(value, dict):
+        return all(_small(inner) for inner in value.values())
+    if isinstance(value, list):
+        return all(_small(inner) for inner in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def test_the_address() -> None:

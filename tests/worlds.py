@@ -22,8 +22,9 @@ class World:
         self.now_us = now_us
         self.actors: dict[str, int] = {}
         self.status: dict[str, int] = {}
+        self.departed: dict[str, int] = {}  # when the account was deleted
         self.posts: dict[str, tuple[int, int]] = {}  # name: (author_id, rkey)
-        self.known: dict[str, tuple[int, int, int, int, str]] = {}  # created, seen, deleted, flags, langs
+        self.known: dict[str, tuple[int, int, bool, int, str]] = {}  # created, seen, deleted, flags, langs
         self.likes: dict[tuple[int, int], tuple[int, int, int]] = {}  # (liker, rkey): author, post_rkey, seen
         self.unlikes: dict[tuple[int, int], int] = {}
         self.visits: list[tuple[str, str, str, int, int, int]] = []
@@ -38,6 +39,13 @@ class World:
         """Name an actor, or give one an account status."""
         self.id(name)
         self.status[name] = status
+        return self
+
+    def depart(self, name: str, *, hours_ago: float) -> "World":
+        """Delete an account; ``actor`` says whether it is back."""
+        self.id(name)
+        self.status.setdefault(name, 4)
+        self.departed[name] = self.time(hours_ago)
         return self
 
     def id(self, name: str) -> int:
@@ -62,13 +70,12 @@ class World:
         hours_ago: float = 1.0,
         flags: int = 0,
         langs: str = "en",
-        deleted_hours_ago: float | None = None,
+        deleted: bool = False,
     ) -> "World":
         """Tell of a post, so that it may be a candidate."""
         created_us = self.time(hours_ago)
         self._place(name, by, created_us)
-        deleted_us = 0 if deleted_hours_ago is None else self.time(deleted_hours_ago)
-        self.known[name] = (created_us, created_us, deleted_us, flags, langs)
+        self.known[name] = (created_us, created_us, deleted, flags, langs)
         return self
 
     def like(self, liker: str, post: str, *, hours_ago: float = 1.0, rkey: int | None = None) -> "World":
@@ -105,17 +112,25 @@ class World:
         landing = connect(data_dir / "landing.sqlite")
         migrate(landing, "landing")
         landing.execute("BEGIN IMMEDIATE")
-        for table in ("actors", "posts", "likes", "unlikes", "watermark"):
+        for table in ("actors", "posts", "likes", "like_days", "unlikes", "watermark"):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
-        landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0)", rows["actors"])
-        landing.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)", rows["posts"])
+        landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0, ?)", rows["actors"])
         landing.executemany(
-            "INSERT INTO likes (liker_id, rkey, author_id, post_rkey, seen_us, day) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            [(*row, day_of(int(row[4]))) for row in rows["like_records"]],
+            "INSERT INTO posts (author_id, rkey, created_us, seen_us, rev, deleted_rev, flags, langs) "
+            "VALUES (?, ?, ?, ?, 1, ?, ?, ?)",
+            rows["posts"],
         )
-        landing.executemany("INSERT INTO unlikes VALUES (?, ?, ?)", rows["unlikes"])
+        landing.executemany(
+            "INSERT INTO likes (liker_id, rkey, author_id, post_rkey, seen_us, day, rev) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*row, day_of(int(row[4])), tid_at(int(row[4]))) for row in rows["like_records"]],
+        )
+        landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")
+        landing.executemany(
+            "INSERT INTO unlikes (liker_id, rkey, seen_us, day, rev) VALUES (?, ?, ?, ?, ?)",
+            [(*row, day_of(int(row[2])), tid_at(int(row[2]))) for row in rows["unlikes"]],
+        )
         landing.execute("INSERT INTO watermark VALUES (1, ?)", (self.now_us,))
         landing.execute("COMMIT")
         landing.close()
@@ -133,12 +148,14 @@ class World:
         """Return the world as rows of the relations in sql/batch/inputs.sql."""
         return {
             "actors": [
-                (number, self.did(name), self.status.get(name, 0)) for name, number in self.actors.items()
+                (number, self.did(name), self.status.get(name, 0), self.departed.get(name, 0))
+                for name, number in self.actors.items()
             ],
             "posts": [(*self.posts[name], *known) for name, known in self.known.items()],
             "like_records": [
                 (liker, rkey, author, post_rkey, seen_us)
                 for (liker, rkey), (author, post_rkey, seen_us) in self.likes.items()
+                if seen_us > self.unlikes.get((liker, rkey), -1)
             ],
             "unlikes": [(*key, seen_us) for key, seen_us in self.unlikes.items()],
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],

@@ -1,10 +1,12 @@
 """The job "compact": closed days move from landing.sqlite to the lake, and old days leave it.
 
-Owns: which days move, what a day holds, retention. Leaves to others: the files (``lake``); deleting the rows
-of days that have a file is ingest's, since landing.sqlite has one writer.
+Owns: which days move, what a day holds, retention. Leaves to others: the files (``lake``), taking the dead out of
+days that are there (``fold``); deleting the rows of days that have a file is ingest's, since landing.sqlite has one
+writer.
 
-Invariant: between two steps everything a reader may see is whole. Ingest takes no like of a closed day, by
-the watermark read here in the same transaction as the rows, so a day's file is final.
+Invariant: between two steps everything a reader may see is whole. Ingest takes no like and no tombstone of a
+closed day, by the watermark read here in the same transaction as the rows, so what a day's files are made of is
+final. The day's tombstones are in the lake before its likes, whose rename is the commit.
 """
 
 from collections.abc import Iterator
@@ -12,10 +14,12 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 import sql
 from pipeline.batch import lake
 from pipeline.batch.definition import count
+from pipeline.batch.fold import fold, read_departed
 from pipeline.batch.snapshot import open_duckdb
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
@@ -39,7 +43,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
         landed = set(reader.table(sql.load("landing/days")).column(0).to_pylist())
     present = closed_days(data_dir)
     for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
-        rows = _read_day(landing, day, connection)
+        rows, unlikes = _read_day(landing, day, connection)
         stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
         temporary = lake.write_temporary(
             data_dir, f"likes-{day_name(day)}.parquet", partial(lake.write_likes, rows=stored)
@@ -47,6 +51,8 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
         del stored
         connection.execute("DROP TABLE day")
         yield f"write {day_name(day)}", rows
+        if len(unlikes):
+            lake.replace_unlikes(data_dir, day, unlikes)
         lake.commit(temporary, day_file(data_dir, day))
         yield f"commit {day_name(day)}", rows
     oldest = day_of(watermark_us) - ranking.seed_window_days
@@ -55,14 +61,16 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
         if day < oldest and day not in landed:
             lake.remove_day(data_dir, day)
             yield f"remove {day_name(day)}", 0
+    yield from fold(data_dir, connection)
 
 
-def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> int:
+def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> tuple[int, pa.Table]:
+    """Make the relation ``day``; return how many likes it holds, and the day's tombstones."""
     with reading(landing) as reader:
+        read_departed(connection, reader)
         likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
         connection.register("arrived", reader.stream(likes))
-        connection.register("gone", reader.table("SELECT liker_id, rkey, seen_us FROM unlikes"))
         connection.execute(sql.load("batch/lake_day"))
         connection.unregister("arrived")
-        connection.unregister("gone")
-    return count(connection, "day")
+        unlikes = reader.table(f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND met <> 1")
+    return count(connection, "day"), unlikes

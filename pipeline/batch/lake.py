@@ -14,15 +14,18 @@ five columns back. Nothing is lost, also for rkeys that are no TIDs.
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.lake import day_file
+from pipeline.store.lake import day_file, unlikes_file
+from pipeline.store.model import day_name
 
 ROW_GROUP_ROWS = 1_000_000
+UNLIKES = pa.schema([("liker_id", pa.int32()), ("rkey", pa.int64()), ("seen_us", pa.int64())])
 
 
 def temporary_dir(data_dir: Path) -> Path:
@@ -55,6 +58,19 @@ def write_likes(path: Path, rows: pa.Table) -> None:
     )
 
 
+def replace_likes(data_dir: Path, day: int, rows: pa.Table) -> None:
+    """Put a day's stored rows in the place of those that are there, with one rename."""
+    name = f"likes-{day_name(day)}.parquet"
+    commit(write_temporary(data_dir, name, partial(write_likes, rows=rows)), day_file(data_dir, day))
+
+
+def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
+    """Put a day's tombstones (liker_id, rkey, seen_us) in the lake, with one rename."""
+    stored = rows.select(UNLIKES.names).cast(UNLIKES)
+    write = partial(pq.write_table, stored, compression="zstd")
+    commit(write_temporary(data_dir, f"unlikes-{day_name(day)}.parquet", write), unlikes_file(data_dir, day))
+
+
 def clear_temporary(data_dir: Path) -> None:
     """Remove what a dead run left behind."""
     shutil.rmtree(temporary_dir(data_dir), ignore_errors=True)
@@ -80,11 +96,12 @@ def commit(temporary: Path, final: Path) -> None:
 
 
 def remove_day(data_dir: Path, day: int) -> None:
-    """Take a day out of the lake."""
-    path = day_file(data_dir, day)
-    path.unlink()
-    sync(path.parent)
-    shutil.rmtree(path.parent, ignore_errors=True)
+    """Take a day out of the lake, and its tombstones, which undo nothing younger."""
+    for path in (day_file(data_dir, day), unlikes_file(data_dir, day)):
+        if path.exists():
+            path.unlink()
+            sync(path.parent)
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

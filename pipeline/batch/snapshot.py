@@ -4,7 +4,7 @@ Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to
 
 Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day
 has a file there and from landing otherwise, so from one of them; the batch, which alone writes the lake,
-holds its lock meanwhile.
+holds its lock meanwhile. What was undone is deleted in landing; in the lake tombstones undo it here.
 """
 
 import sqlite3
@@ -18,10 +18,11 @@ import duckdb
 import sql
 from pipeline.batch import definition
 from pipeline.errors import StoreError
+from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
-from pipeline.store.lake import closed_days, day_file
-from pipeline.store.model import HOUR_US, day_of
+from pipeline.store.lake import closed_days, day_file, day_of_file, unlikes_files
+from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql.sqlite import connect
 
 
@@ -36,6 +37,7 @@ class Snapshot:
         """Free the raw like records once ``likes`` is made of them."""
         self.connection.execute("DROP VIEW like_records")
         self.connection.execute("DROP TABLE landed_likes")
+        self.connection.execute("DELETE FROM unlikes")
 
 
 def temporary_dir(data_dir: Path) -> Path:
@@ -84,15 +86,14 @@ def open_snapshot(
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
             _read_likes(connection, reader, data_dir, first_day)
             created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
-            _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes")
             _copy(
                 connection,
                 reader,
                 "posts",
-                "SELECT author_id, rkey, created_us, seen_us, deleted_us, flags, langs FROM posts "
-                f"WHERE created_us > {created_us} OR seen_us <= deleted_us",
+                "SELECT author_id, rkey, created_us, seen_us, rev <= deleted_rev, flags, langs FROM posts "
+                f"WHERE created_us > {created_us} OR rev <= deleted_rev",
             )
-            _copy(connection, reader, "actors", "SELECT actor_id, did, status FROM actors")
+            _copy(connection, reader, "actors", "SELECT actor_id, did, status, deleted_us FROM actors")
         _read_activity(connection, data_dir, ranking, snapshot_us)
         definition.prepare(connection, ranking, snapshot_us)
         definition.set_variables(connection, {"window_hours": window_hours})
@@ -120,13 +121,26 @@ def _read_likes(
         "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes "
         f"WHERE day >= {first_day} AND day NOT IN ({absent})",
     )
-    view = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM landed_likes"
+    _copy(
+        connection,
+        reader,
+        "landed_likes",
+        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM history_likes "
+        f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
+    )
     paths = [str(day_file(data_dir, day)) for day in present if day >= first_day]
-    if paths:
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        view += f" UNION ALL SELECT * FROM lake_likes([{listed}])"
-        connection.execute(sql.load("batch/lake_macros"))
-    connection.execute(f"CREATE VIEW like_records AS {view}")
+    if not paths:
+        connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
+        return
+    connection.execute(sql.load("batch/lake_macros"))
+    _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+    # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
+    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= first_day]
+    if files:
+        query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
+        connection.execute(query, {"files": files})
+    connection.execute("SET VARIABLE lake_files = ?", [paths])
+    connection.execute(sql.load("lake/live_records"))
 
 
 def _read_activity(

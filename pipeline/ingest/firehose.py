@@ -9,7 +9,6 @@ records lie in the body's CAR blocks. seq is the cursor, each host counts its ow
 is usual for feeds: the relay, or the operator's own PDS, is trusted.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -17,13 +16,12 @@ import libipld
 
 from pipeline.identifiers import is_did
 from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
+from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
-from pipeline.store.model import time_us_of
 
 WIRE = "firehose"
 PATH = "com.atproto.sync.subscribeRepos"
 
-_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _SEQ_MAX = 2**63 - 1
 
 
@@ -51,19 +49,18 @@ def decode(message: str | bytes, batch: EventBatch) -> None:
     if kind == "#info":
         batch.event("info")  # OutdatedCursor: the host goes on from the oldest it keeps
         return
-    seq, seen_us = body.get("seq"), _time_us(body.get("time"))
+    seq, seen_us = body.get("seq"), time_us_of_text(body.get("time"))
     if type(seq) is not int or not 0 < seq <= _SEQ_MAX or seen_us is None:
         batch.drop("bad_time")
         return
-    batch.value, batch.event_us = seq, seen_us
-    batch.newest_us = max(batch.newest_us, seen_us)
+    batch.reach(seq, seen_us)
     did = body.get("repo") if kind == "#commit" else body.get("did")
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "#commit":
         _decode_commit(did, seen_us, body, batch)
     elif kind == "#account":
-        add_account(did, seen_us, body.get("active"), body.get("status"), batch)
+        add_account(did, seen_us, seen_us, body.get("active"), body.get("status"), batch)
     elif kind == "#identity":
         batch.event("identity")
     else:
@@ -87,7 +84,7 @@ def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBat
             if blocks is None:  # most commits are of other collections: their blocks are not looked at
                 blocks = _blocks(body.get("blocks"), batch)
             record = blocks.get(cid)
-        add_operation(did, seen_us, collection, rkey, op.get("action"), record, batch)
+        add_operation(did, seen_us, body.get("rev"), collection, rkey, op.get("action"), record, batch)
 
 
 def _blocks(data: Any, batch: EventBatch) -> dict[bytes, Any]:
@@ -107,16 +104,3 @@ def _decode_error(body: dict[str, Any], batch: EventBatch) -> None:
     batch.counts["connection", f"error_{known}"] += 1
     if name == "FutureCursor":
         batch.cursor_is_void = True
-
-
-def _time_us(text: Any) -> int | None:
-    """Return the time of a frame, as its host wrote it; None when it is no time."""
-    if type(text) is not str or len(text) > 64:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None or not moment > _EARLIEST:
-        return None
-    return time_us_of(moment)

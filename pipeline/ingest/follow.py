@@ -1,8 +1,9 @@
 """Keeping a connection to the stream: connect, read, notice silence, come back after any end.
 
-Owns: the socket, backoff, the choice among several addresses. Leaves to others: what the messages mean.
-Messages are handed over as bounded chunks; when the writer is slow the hand-over waits, reading pauses, and
-the server feels it through TCP, while this thread goes on answering pings.
+Owns: the socket, backoff, the choice among several addresses. Leaves to others: cutting bytes into messages
+(``frames``), what they mean (the writer's thread). Messages are handed over as bounded chunks; when the writer is
+slow, reading pauses once its queue is full, and the server feels it through TCP, while this thread goes on
+telling the server that it lives.
 
 Why our own loop and not a client library's: a clean close by a restarting server ends those silently, and
 their cursor moves before the event is stored.
@@ -14,153 +15,199 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from pipeline.backoff import pause_seconds
-from pipeline.ingest.wires import host_of
+from pipeline.ingest.frames import MessageConnection
+from pipeline.ingest.wires import Subscription, host_of
 
 log = logging.getLogger("foryou.ingest")
 
 CHUNK_BYTES = 1 << 20
 CHUNK_SECONDS = 0.2
-MESSAGE_BYTES_MAX = 32 << 20  # a record of 1 MB grows when written as JSON; a larger frame is a broken server
+PAUSED_SECONDS = 0.02
+SIGN_OF_LIFE_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 60.0
 TRIES_PER_HOST = 3
+# A connection that lasted so long, or brought so much, was no failure.
 HEALTHY_SECONDS = 30.0
+HEALTHY_MESSAGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive messages of one connection to an address."""
+    """Consecutive messages of one connection, and their bytes in all."""
 
-    url: str
-    messages: list[str | bytes]
+    subscription: Subscription
+    messages: list[bytes]
+    size: int
 
 
 class Follower:
     """Follows the first of several stream addresses that works, for as long as its task runs.
 
-    ``resume(url)`` returns the address with its cursor, once all that was delivered is stored;
-    ``deliver(chunk)`` may wait as long as it likes; ``count(name)`` counts an end of a connection by its reason.
+    ``resume(url)`` returns how to go on there, once all that was delivered is stored; ``offer(chunk)`` takes a
+    chunk or says that there is no room; ``refused()`` hears that a host no longer knows our cursor;
+    ``count(name)`` counts what happens to the connection.
     """
 
     def __init__(
         self,
         urls: tuple[str, ...],
-        resume: Callable[[str], Awaitable[str]],
-        deliver: Callable[[Chunk], Awaitable[None]],
+        resume: Callable[[str], Awaitable[Subscription]],
+        offer: Callable[[Chunk], bool],
+        refused: Callable[[], None],
         count: Callable[[str], None],
         silence_seconds: float = 60.0,
     ) -> None:
         self._urls = urls
         self._resume = resume
-        self._deliver = deliver
+        self._offer = offer
+        self._refused = refused
         self._count = count
         self._silence_seconds = silence_seconds
-        self._failures = 0
+        self._place = 0  # of the address in use; the one that works is kept, since each change is a seam
+        self._failures = 0  # in a row
+        self._received = 0  # messages, in all
 
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            url = self._urls[self._failures // TRIES_PER_HOST % len(self._urls)]
-            began = time.monotonic()
+            url = self._urls[self._place]
+            began, received = time.monotonic(), self._received
             reason = await self._follow_once(url)
             self._count(reason)
-            if time.monotonic() - began > HEALTHY_SECONDS:
-                self._failures = 0
+            if time.monotonic() - began > HEALTHY_SECONDS or self._received - received > HEALTHY_MESSAGES:
+                self._failures = 0  # it worked
             # A server that restarts is back within a second; one that is down is not helped by haste.
             pause = pause_seconds(self._failures, 0.25, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
             self._failures += 1
             log.warning("%s: %s; connecting again in %.1f s", host_of(url), reason, pause)
+            if self._failures % TRIES_PER_HOST == 0 and len(self._urls) > 1:
+                self._place = (self._place + 1) % len(self._urls)
+                self._count("failover")
+                log.warning(
+                    "%s failed %d times; trying %s",
+                    host_of(url),
+                    TRIES_PER_HOST,
+                    host_of(self._urls[self._place]),
+                )
             await asyncio.sleep(pause)
 
     async def _follow_once(self, url: str) -> str:
         """Follow one connection to its end; return why it ended, as a counter's name."""
+        subscription = await self._resume(url)
+        inbox = _Inbox(subscription, self._offer)
         try:
             async with connect(
-                await self._resume(url),
-                max_size=MESSAGE_BYTES_MAX,
+                subscription.address,
+                create_connection=partial(  # type: ignore[arg-type]
+                    MessageConnection, receive=inbox.add, skipped=self._count
+                ),
                 compression=None,
                 open_timeout=10,
                 close_timeout=2,
                 ping_interval=20,
-                ping_timeout=60,
+                ping_timeout=None,  # silence is noticed by the messages that do not come
                 user_agent_header="foryou",
             ) as connection:
                 log.info("connected to %s", host_of(url))
-                return await self._read(connection, url)
-        except ConnectionClosed as error:
-            return f"closed_{_close_code(error)}"
+                assert isinstance(connection, MessageConnection)
+                return await self._read(connection, inbox)
+        except InvalidStatus as error:
+            body = (error.response.body or b"")[:200].decode(errors="replace")
+            if error.response.status_code == 400 and "CursorTooOld" in body:
+                self._refused()
+                return "cursor_too_old"
+            log.warning("%s refused the connection: HTTP %d", host_of(url), error.response.status_code)
+            return "handshake_refused"
         except (InvalidHandshake, InvalidURI) as error:
             log.warning("%s refused the connection: %s", host_of(url), error)
             return "handshake_refused"
+        except ConnectionClosed as error:
+            return f"closed_{1006 if error.rcvd is None else error.rcvd.code}"
         except TimeoutError:
             return "connect_timeout"
         except OSError as error:
             log.warning("%s: %s", host_of(url), error.strerror or error)
             return "connect_failed"
 
-    async def _read(self, connection: ClientConnection, url: str) -> str:
-        """Read to the end of the connection; return why it ended."""
-        inbox = _Inbox(url, self._deliver)
-        clock = asyncio.create_task(self._keep_time(connection, inbox))
+    async def _read(self, connection: MessageConnection, inbox: "_Inbox") -> str:
+        """Hand over what comes until the connection ends; return why it ended."""
+        inbox.transport = connection.transport
+        closed = asyncio.create_task(connection.wait_closed())
         try:
-            while True:
-                await inbox.add(await connection.recv(decode=False))
-        except ConnectionClosed as error:
-            return "silence" if inbox.silent else f"closed_{_close_code(error)}"
+            reason = await self._keep_time(connection, inbox, closed)
         finally:
-            clock.cancel()
-            await asyncio.gather(clock, return_exceptions=True)
-            await inbox.hand_over()
+            closed.cancel()
+            self._received += inbox.received
+        while not inbox.hand_over():  # what came before the end was good
+            await asyncio.sleep(PAUSED_SECONDS)
+        return reason or f"closed_{connection.close_code or 1006}"
 
-    async def _keep_time(self, connection: ClientConnection, inbox: "_Inbox") -> None:
-        """Hand over what came lately, and end a connection that says nothing.
+    async def _keep_time(
+        self, connection: MessageConnection, inbox: "_Inbox", closed: "asyncio.Task[None]"
+    ) -> str:
+        """Hand over what came lately; end a connection that says nothing, or goes on from elsewhere.
 
-        A task of its own, since a timer a message would cost more than reading it.
+        A loop of its own, since a timer a message would cost more than reading it. Returns the reason for
+        ending the connection here, '' when the server ended it.
         """
         received, heard_at = 0, time.monotonic()
-        while True:
-            await asyncio.sleep(CHUNK_SECONDS)
-            await inbox.hand_over()
-            if inbox.received != received:
-                received, heard_at = inbox.received, time.monotonic()
-                self._failures = 0
-            elif time.monotonic() - heard_at > self._silence_seconds:
-                inbox.silent = True
+        alive_at = heard_at
+        while not closed.done():
+            await asyncio.wait([closed], timeout=PAUSED_SECONDS if inbox.full else CHUNK_SECONDS)
+            inbox.hand_over()
+            now = time.monotonic()
+            if inbox.subscription.void:
                 connection.transport.abort()
-                return
+                return "cursor_unknown"
+            if inbox.received != received or inbox.full:
+                received, heard_at = inbox.received, now
+            elif now - heard_at > self._silence_seconds:
+                connection.transport.abort()
+                return "silence"
+            if inbox.full and now - alive_at > SIGN_OF_LIFE_SECONDS:
+                # Nothing is read now, pings neither, so they go unanswered: a pong of our own accord tells
+                # the server the same (RFC 6455, section 5.5.3).
+                alive_at = now
+                await connection.pong()
+        return ""
 
 
 class _Inbox:
     """Messages of one connection on their way to the writer, in order, a chunk at a time."""
 
-    def __init__(self, url: str, deliver: Callable[[Chunk], Awaitable[None]]) -> None:
-        self._url = url
-        self._deliver = deliver
-        self._messages: list[str | bytes] = []
-        self._size = 0
-        self._handing_over = asyncio.Lock()
+    def __init__(self, subscription: Subscription, offer: Callable[[Chunk], bool]) -> None:
+        self.subscription = subscription
+        self.transport: asyncio.Transport | None = None
         self.received = 0  # messages, in all
-        self.silent = False  # the connection was ended for saying nothing
+        self.full = False  # a chunk found no room: reading pauses
+        self._offer = offer
+        self._messages: list[bytes] = []
+        self._size = 0
 
-    async def add(self, message: str | bytes) -> None:
-        """Take a message; wait for the writer when a chunk is full and it has no room."""
-        self._messages.append(message)
-        self._size += len(message)
-        self.received += 1
+    def add(self, messages: list[bytes], size: int) -> None:
+        """Take messages; pause reading when a chunk is full and the writer has no room."""
+        self._messages += messages
+        self._size += size
+        self.received += len(messages)
         if self._size >= CHUNK_BYTES:
-            await self.hand_over()
+            self.hand_over()
 
-    async def hand_over(self) -> None:
-        """Pass on what there is."""
-        async with self._handing_over:  # one at a time, or a later chunk could overtake a waiting one
-            messages, self._messages, self._size = self._messages, [], 0
-            if messages:
-                await self._deliver(Chunk(self._url, messages))
-
-
-def _close_code(error: ConnectionClosed) -> int:
-    return 1006 if error.rcvd is None else error.rcvd.code
+    def hand_over(self) -> bool:
+        """Pass on what there is; False when there is no room for it now."""
+        if self._messages:
+            if not self._offer(Chunk(self.subscription, self._messages, self._size)):
+                if not self.full and self.transport is not None:
+                    self.transport.pause_reading()
+                    self.full = True
+                return False
+            self._messages, self._size = [], 0
+        if self.full and self.transport is not None:
+            self.full = False
+            self.transport.resume_reading()
+        return True

@@ -1,15 +1,16 @@
 """What an event says, whichever wire it came by: an operation on a record, or an account's status.
 
 Owns: which collections are wanted, and the reasons for which an operation is dropped. Leaves to others: the
-bytes (``jetstream``, ``firehose``), the records' fields (``records``). Never raises for any input.
+bytes (``jetstream``, ``jetstream_v2``, ``firehose``), the records' fields (``records``). Never raises for any
+input.
 """
 
 from typing import Any
 
-from pipeline.identifiers import rkey_to_int
+from pipeline.identifiers import rkey_to_int, tid_at, tid_to_int
 from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs
 from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
-from pipeline.store.model import AccountStatus
+from pipeline.store.model import DAY_US, AccountStatus
 
 LIKE = "app.bsky.feed.like"
 POST = "app.bsky.feed.post"
@@ -23,27 +24,62 @@ _STATUSES = {
 
 
 def add_operation(
-    did: str, seen_us: int, collection: Any, rkey_text: Any, operation: Any, record: Any, batch: EventBatch
+    did: str,
+    seen_us: int,
+    rev: Any,
+    collection: Any,
+    rkey_text: Any,
+    operation: Any,
+    record: Any,
+    batch: EventBatch,
 ) -> None:
-    """Add what an operation on a record says to the batch."""
-    if collection not in (LIKE, POST):
+    """Add what an operation on a record says to the batch; ``record`` is a dict, or None where there is none."""
+    if collection == LIKE:
+        add_like(did, seen_us, rev, rkey_text, operation, like_subject(record), batch)
+    elif collection == POST:
+        _add_post(did, seen_us, rev, rkey_text, operation, record, batch)
+    else:
         batch.drop("other_collection")
-        return
+
+
+def add_like(
+    did: str,
+    seen_us: int,
+    rev: Any,
+    rkey_text: Any,
+    operation: Any,
+    subject: tuple[str, int] | str,
+    batch: EventBatch,
+) -> None:
+    """Add an operation on a like; ``subject`` is (author DID, rkey number), or why there is none."""
     rkey = rkey_to_int(rkey_text)
     if rkey is None:
         batch.drop("bad_rkey")
-    elif operation not in ("create", "update", "delete"):
+        return
+    rev_number = _rev_number(rev, seen_us)
+    if operation == "delete":
+        batch.unlikes.append(Unlike(did, rkey, seen_us, rev_number))
+        batch.event("unlike")
+        return
+    if operation not in ("create", "update"):
         batch.drop("unknown_operation")
-    elif collection == LIKE:
-        _add_like(did, rkey, seen_us, operation, record, batch)
-    elif rkey < 0:
-        batch.drop("post_rkey_no_tid")
-    else:
-        _add_post(did, rkey, seen_us, operation, record, batch)
+        return
+    if operation == "update" or (rkey >> 10) // DAY_US != seen_us // DAY_US:
+        # What stood under this key is gone, on whatever day it was: after an update, and also when the key does
+        # not tell the day it was made on, since its deletion may have been missed.
+        batch.unlikes.append(Unlike(did, rkey, seen_us - 1, rev_number - 1))
+    if isinstance(subject, str):
+        batch.drop(subject)
+        return
+    batch.likes.append(Like(did, rkey, *subject, seen_us, rev_number))
+    batch.event("like")
 
 
-def add_account(did: str, seen_us: int, active: Any, word: Any, batch: EventBatch) -> None:
-    """Add an account's status to the batch: ``active`` decides, ``word`` explains."""
+def add_account(did: str, seen_us: int, said_us: int, active: Any, word: Any, batch: EventBatch) -> None:
+    """Add an account's status to the batch: ``active`` decides, ``word`` explains.
+
+    said_us is the time in the event, at which every host of a relay shows it; seen_us is this host's.
+    """
     if type(active) is not bool:
         batch.drop("account_without_active")
         return
@@ -52,34 +88,32 @@ def add_account(did: str, seen_us: int, active: Any, word: Any, batch: EventBatc
         status = AccountStatus.ACTIVE
     elif isinstance(word, str):
         status = _STATUSES.get(word, AccountStatus.INACTIVE)
-    batch.accounts.append(AccountChange(did, status, seen_us))
+    batch.accounts.append(AccountChange(did, status, seen_us, min(said_us, seen_us)))
     batch.event("account")
 
 
-def _add_like(did: str, rkey: int, seen_us: int, operation: str, record: Any, batch: EventBatch) -> None:
-    if operation == "delete":
-        batch.unlikes.append(Unlike(did, rkey, seen_us))
-        batch.event("unlike")
-        return
-    if operation == "update":
-        # The record now says something else: what stood there before is gone, on whatever day it was.
-        batch.unlikes.append(Unlike(did, rkey, seen_us - 1))
-    subject = like_subject(record)
-    if isinstance(subject, str):
-        batch.drop(subject)
-        return
-    batch.likes.append(Like(did, rkey, subject[0], subject[1], seen_us))
-    batch.event("like")
-
-
-def _add_post(did: str, rkey: int, seen_us: int, operation: str, record: Any, batch: EventBatch) -> None:
-    if operation == "delete":
-        batch.post_deletions.append(PostDeletion(did, rkey, seen_us))
+def _add_post(
+    did: str, seen_us: int, rev: Any, rkey_text: Any, operation: Any, record: Any, batch: EventBatch
+) -> None:
+    rkey = rkey_to_int(rkey_text)
+    if rkey is None:
+        batch.drop("bad_rkey")
+    elif operation not in ("create", "update", "delete"):
+        batch.drop("unknown_operation")
+    elif rkey < 0:
+        batch.drop("post_rkey_no_tid")
+    elif operation == "delete":
+        batch.post_deletions.append(PostDeletion(did, rkey, seen_us, _rev_number(rev, seen_us)))
         batch.event("post_deletion")
-        return
-    if not isinstance(record, dict):
+    elif not isinstance(record, dict):
         batch.drop("post_without_record")
-        return
-    made_us = created_us(record, seen_us)
-    batch.posts.append(Post(did, rkey, made_us, seen_us, post_flags(record), post_langs(record)))
-    batch.event("post")
+    else:
+        made_us, flags, langs = created_us(record, seen_us), post_flags(record), post_langs(record)
+        batch.posts.append(Post(did, rkey, made_us, seen_us, flags, langs, _rev_number(rev, seen_us)))
+        batch.event("post")
+
+
+def _rev_number(rev: Any, seen_us: int) -> int:
+    """Return a revision's number; where a host sends none, its time stands in."""
+    number = tid_to_int(rev) if type(rev) is str else None
+    return tid_at(seen_us) if number is None else number

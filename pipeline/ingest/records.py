@@ -13,6 +13,7 @@ from pipeline.identifiers import parse_post_uri
 from pipeline.store.model import PostFlag, time_us_of
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _LANGS_MAX = 3  # as the lexicon has it
 _ADULT_LABELS = frozenset({"porn", "sexual", "nudity", "graphic-media"})
 _EMBEDS = {
@@ -32,6 +33,19 @@ def like_subject(record: Any) -> tuple[str, int] | str:
     if not isinstance(subject, dict) or not isinstance(subject.get("uri"), str):
         return "like_without_subject"
     return parse_post_uri(subject["uri"]) or "like_of_no_post"
+
+
+def time_us_of_text(text: Any) -> int | None:
+    """Return the time an RFC 3339 text with a zone names, None when it is no such text or before 2020."""
+    if type(text) is not str or len(text) > 64:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None or not moment > _EARLIEST:
+        return None
+    return time_us_of(moment)
 
 
 def created_us(record: dict[str, Any], seen_us: int) -> int:

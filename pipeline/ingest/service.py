@@ -4,33 +4,52 @@ Owns: putting follower and writer together, signals, and where to resume. Leaves
 """
 
 import asyncio
+import gc
 import logging
 import signal
+import sqlite3
 import time
 
-from pipeline.ingest.follow import Chunk, Follower
-from pipeline.ingest.wires import resume_url, wire_of
+from pipeline.errors import StoreError
+from pipeline.ingest.follow import Follower
+from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.wires import Subscription, subscription, wire_of
 from pipeline.ingest.writer import Writer
+from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
-from pipeline.store.landing import Landing
+from pipeline.store.landing import FILE_NAME, Landing
 from pipeline.store.locks import exclusive
+from pipeline.store.retention import Retention
 
 log = logging.getLogger("foryou.ingest")
+
+# A batch is some 100,000 objects that live for a second and refer to nothing, beside a cache of millions of
+# DIDs: at the interpreter's own pace the search for cycles would walk over them again and again.
+GC_THRESHOLDS = (200_000, 50, 1_000)
 
 
 def run(settings: Settings) -> None:
     """Follow the stream until SIGTERM or SIGINT; everything taken in is committed before it returns."""
     for url in settings.stream_url:
         wire_of(url)  # a wrong one is told before anything is opened
+    gc.set_threshold(*GC_THRESHOLDS)
+    metrics = Metrics()
+    if settings.metrics_listen is not None:
+        metrics.serve(settings.metrics_listen)
     with exclusive(settings.data_dir, "ingest"):
         landing = Landing(settings.data_dir)
         try:
-            asyncio.run(_follow(settings, landing))
+            asyncio.run(_follow(settings, landing, metrics))
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"can't write {settings.data_dir / FILE_NAME}: {error}; nothing is lost, the stream is read "
+                "again from the last commit at the next start"
+            ) from error
         finally:
             landing.close()
 
 
-async def _follow(settings: Settings, landing: Landing) -> None:
+async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> None:
     loop = asyncio.get_running_loop()
     start_us = int((time.time() - settings.stream_start_hours * 3600) * 1e6)
     ended: asyncio.Future[None] = loop.create_future()
@@ -45,22 +64,20 @@ async def _follow(settings: Settings, landing: Landing) -> None:
     def fail(error: BaseException) -> None:
         loop.call_soon_threadsafe(end, error)
 
-    writer = Writer(landing, settings.data_dir, fail)
+    history_days = ranking_from(settings.ranking).seed_window_days
+    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
 
-    async def deliver(chunk: Chunk) -> None:
-        while writer.alive and not writer.offer(chunk):
-            await asyncio.sleep(0.02)
-
-    async def resume(url: str) -> str:
+    async def resume(url: str) -> Subscription:
         # Going on from an older position would only cost time, but in a fresh store there is none at all.
         while not writer.settled:
             await asyncio.sleep(0.02)
-        return resume_url(url, writer.position, start_us)
+        return await subscription(url, writer.position, start_us)
 
     follower = Follower(
         settings.stream_url,
         resume,
-        deliver,
+        writer.offer,
+        writer.forget_cursor,
         lambda name: writer.count("connection", name),
         settings.stream_silence_seconds,
     )

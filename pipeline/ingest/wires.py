@@ -1,46 +1,63 @@
-"""The wires ingest speaks, told by the path of the stream's address.
+"""The wires ingest speaks, told by the path of the stream's address, and where to go on.
 
-Owns: ``wire_of``, and where to resume on each wire. Leaves to others: the wires themselves.
+Owns: ``wire_of``, ``subscription``: the address to connect to and how to read what comes. Leaves to others: the
+wires themselves, the connection (``follow``).
+
+Each wire's cursor counts in its own space, most of them per host. A position of this host and wire goes on
+where it stopped; a position of another goes on by time, a little earlier, since clocks differ.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx
+
 from pipeline.errors import SettingError
-from pipeline.ingest import firehose, jetstream
+from pipeline.ingest import firehose, jetstream, jetstream_v2
+from pipeline.ingest.seek import seq_at
 from pipeline.store.events import EventBatch, StreamPosition
+
+log = logging.getLogger("foryou.ingest")
 
 # Replays cost nothing but time, so resuming by time goes back a little: a live server may reorder events at the
 # seam, and another host's clock differs (order is kept per actor only).
 REWIND_SAME_HOST_US = 5_000_000
 REWIND_OTHER_HOST_US = 30_000_000
+DICTIONARY_SECONDS = 10.0
+DICTIONARY_BYTES_MAX = 4 << 20
+
+WireName = Literal["jetstream-v1", "jetstream-v2", "firehose"]
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """One protocol: its name in the store, its messages, and how its cursor counts."""
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One connection to a stream: where it goes, how to read it, and what it went on from."""
 
-    name: str
-    by_time: bool  # the cursor is a time in us, so it carries over to another host; else a host's own seq
-    subscribe_url: Callable[[str, int], str]
+    url: str  # as configured
+    address: str  # with the cursor
+    host: str
+    wire: WireName
     decode: Callable[[str | bytes, EventBatch], None]
+    resumed_from: StreamPosition | None
+    void: bool = False  # the host did not know the cursor: what it sends is not the continuation
 
 
-JETSTREAM = Wire(jetstream.WIRE, True, jetstream.subscribe_url, jetstream.decode)
-FIREHOSE = Wire(firehose.WIRE, False, firehose.subscribe_url, firehose.decode)
-
-
-def wire_of(url: str) -> Wire:
+def wire_of(url: str) -> WireName:
     """Return the wire of an address; SettingError when its path names none."""
     last = urlsplit(url).path.rstrip("/").rpartition("/")[2]
     if last == "subscribe":
-        return JETSTREAM
+        return "jetstream-v1"
+    if last == jetstream_v2.PATH:
+        return "jetstream-v2"
     if last == firehose.PATH:
-        return FIREHOSE
+        return "firehose"
     raise SettingError(
-        f"FORYOU_STREAM_URL {url}: its path names no wire; "
-        f"known: /subscribe (Jetstream v1), /xrpc/{firehose.PATH} (relay or PDS)"
+        f"FORYOU_STREAM_URL {url}: its path names no wire; known: /subscribe (Jetstream v1), "
+        f"/xrpc/{jetstream_v2.PATH} (Jetstream v2), /xrpc/{firehose.PATH} (relay or PDS)"
     )
 
 
@@ -49,16 +66,48 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def resume_url(url: str, position: StreamPosition | None, start_us: int) -> str:
-    """Return where to connect to go on after a position, or from ``start_us`` on in an empty store.
-
-    A seq means nothing to another host: there the firehose is read from the oldest event it keeps.
-    """
-    wire = wire_of(url)
-    same = position is not None and (position.host, position.wire) == (host_of(url), wire.name)
-    if not wire.by_time:
-        return wire.subscribe_url(url, position.value if same and position is not None else 0)
+async def subscription(url: str, position: StreamPosition | None, start_us: int) -> Subscription:
+    """Return how to go on after a position, or to begin at ``start_us`` in an empty store."""
+    wire, host = wire_of(url), host_of(url)
+    same = position is not None and (position.host, position.wire) == (host, wire)
     if position is None:
-        return wire.subscribe_url(url, max(start_us, 1))
-    cursor = position.value - REWIND_SAME_HOST_US if same else position.event_us - REWIND_OTHER_HOST_US
-    return wire.subscribe_url(url, max(cursor, 1))
+        by_time = start_us
+    else:
+        by_time = position.event_us - (REWIND_SAME_HOST_US if same else REWIND_OTHER_HOST_US)
+    by_time = max(by_time, 1)
+    if wire == "jetstream-v1":
+        return Subscription(
+            url, jetstream.subscribe_url(url, by_time), host, wire, jetstream.decode, position
+        )
+    if wire == "jetstream-v2":
+        cursor = position.value if same and position is not None else by_time
+        dictionary = await _dictionary(url)
+        number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
+        address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
+        decoder = jetstream_v2.Decoder(dictionary if number is not None else None)
+        return Subscription(url, address, host, wire, decoder, position)
+    seq = position.value if same and position is not None else await seq_at(url, by_time)
+    return Subscription(url, firehose.subscribe_url(url, seq), host, wire, firehose.decode, position)
+
+
+async def _dictionary(url: str) -> bytes | None:
+    """Return the host's zstd dictionary; None, which costs bandwidth alone, when it can't be had."""
+    try:
+        async with (
+            asyncio.timeout(DICTIONARY_SECONDS),
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream("GET", jetstream_v2.dictionary_url(url)) as response,
+        ):
+            response.raise_for_status()
+            blob = b""
+            async for part in response.aiter_bytes():
+                blob += part
+                if len(blob) > DICTIONARY_BYTES_MAX:
+                    break
+    except (TimeoutError, httpx.HTTPError) as error:
+        log.warning("%s gives no zstd dictionary (%s); reading without", host_of(url), error or "too slow")
+        return None
+    if jetstream_v2.dictionary_id(blob) is None or len(blob) > DICTIONARY_BYTES_MAX:
+        log.warning("%s gives something else than a zstd dictionary; reading without", host_of(url))
+        return None
+    return blob

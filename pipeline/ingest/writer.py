@@ -1,6 +1,8 @@
 """The thread that decodes and commits: chunks of messages in, transactions out.
 
-Owns: the queue between reading and writing, the size of a batch, the purge of days that are in the lake.
+Owns: the queue between reading and writing, the size of a batch, noticing gaps. Leaves to others: what a commit
+does (``store.landing``), what is removed between two of them (``store.retention``).
+
 Invariant: a message is acknowledged by nothing but the commit of its batch with the stream cursor after it.
 """
 
@@ -10,39 +12,49 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 from pipeline.ingest.follow import Chunk
-from pipeline.ingest.wires import host_of, wire_of
-from pipeline.store.events import EventBatch, StreamPosition
-from pipeline.store.lake import closed_days
+from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.wires import Subscription
+from pipeline.store.events import EventBatch, Gap, StreamPosition
 from pipeline.store.landing import Landing
+from pipeline.store.model import utc
+from pipeline.store.retention import Retention
 
 log = logging.getLogger("foryou.ingest")
 
-QUEUE_CHUNKS = 16  # of about a megabyte each
+QUEUE_CHUNKS = 64  # of about a megabyte each: a minute of a busy stream, should the disk hang
 BATCH_MESSAGES = 20_000  # a commit costs the same for one event and for thousands
 BATCH_SECONDS = 1.0
-PURGE_ROWS = 20_000
-PURGE_LOOK_SECONDS = 10.0
 REPORT_SECONDS = 60.0
+# The first event after a reconnect is this much later than the last one stored, and at the stream's pace so many
+# events would have come meanwhile: they are missing, it was no quiet hour.
+GAP_SECONDS = 60.0
+GAP_EVENTS = 50.0
 
 
 class Writer:
     """Decodes and stores what ``offer`` is given, in its own thread, in the order given."""
 
-    def __init__(self, landing: Landing, data_dir: Path, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        landing: Landing,
+        retention: Retention,
+        metrics: Metrics,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
         self._landing = landing
-        self._data_dir = data_dir
+        self._retention = retention
+        self._metrics = metrics
         self._on_failure = on_failure
         self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counts_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer")
-        self._purge_days: set[int] = set()
-        self._look_at = 0.0
+        self._begun: Subscription | None = None
         self._report_at = time.monotonic() + REPORT_SECONDS
-        self._events = 0
+        self._messages = 0
         self._offered = self._stored = 0  # chunks
         # Where the stream stands in the store: read by the follower's thread, set after each commit.
         self.position: StreamPosition | None = landing.position()
@@ -53,6 +65,8 @@ class Writer:
 
     def offer(self, chunk: Chunk) -> bool:
         """Take a chunk if there is room; False when the queue is full, to be offered again."""
+        if not self._thread.is_alive():
+            return True  # the store broke, and the process is about to end: nothing is acknowledged
         try:
             self._queue.put_nowait(chunk)
         except queue.Full:
@@ -61,14 +75,14 @@ class Writer:
         return True
 
     @property
-    def alive(self) -> bool:
-        """Whether the thread still takes chunks; it ends when the store breaks."""
-        return self._thread.is_alive()
-
-    @property
     def settled(self) -> bool:
         """Whether everything taken is stored, and ``position`` is where the stream stands."""
         return self._stored == self._offered
+
+    def forget_cursor(self) -> None:
+        """Go on by time at the next connection: the host no longer knows our cursor."""
+        if self.position is not None:
+            self.position = replace(self.position, host="", value=0)
 
     def count(self, kind: str, name: str) -> None:
         """Count something that happened to the connection, in the next commit."""
@@ -88,7 +102,7 @@ class Writer:
     def _run(self) -> None:
         try:
             while self._write_next():
-                self._purge()
+                self._retention.step()
                 self._report()
         except BaseException as error:
             self._on_failure(error)
@@ -100,25 +114,64 @@ class Writer:
             counts, self._counts = self._counts, Counter()
         start = 0
         while start < len(chunks):
-            # One batch has one address: its position is that host's, on that wire.
-            url, batch = chunks[start].url, EventBatch()
-            wire = wire_of(url)
-            while start < len(chunks) and chunks[start].url == url:
-                for message in chunks[start].messages:
-                    wire.decode(message, batch)
+            # One batch is of one connection: its position is that host's, on that wire.
+            subscription, first = chunks[start].subscription, start
+            while start < len(chunks) and chunks[start].subscription is subscription:
                 start += 1
-            batch.counts += counts
+            self._write(subscription, chunks[first:start], counts)
             counts = Counter()
-            self._events += sum(n for (kind, _), n in batch.counts.items() if kind == "event")
-            self._landing.append(batch, host_of(url), wire.name)
-            if batch.value:
-                self.position = StreamPosition(host_of(url), wire.name, batch.value, batch.event_us)
-            if batch.cursor_is_void:
-                self.position = None
         if counts:
-            self._landing.append(EventBatch(counts=counts), "", "")
+            self._commit(EventBatch(counts=counts), "", "", 0)
         self._stored += len(chunks)
         return more
+
+    def _write(
+        self, subscription: Subscription, chunks: list[Chunk], counts: Counter[tuple[str, str]]
+    ) -> None:
+        batch = EventBatch(counts=counts)
+        decode = subscription.decode
+        for chunk in chunks:
+            if subscription.void:
+                break
+            for message in chunk.messages:
+                decode(message, batch)
+            batch.messages += len(chunk.messages)
+            if batch.cursor_is_void:
+                # Nothing of this connection is the continuation of what is stored.
+                subscription.void = True
+                batch = EventBatch(
+                    counts=Counter({key: n for key, n in batch.counts.items() if key[0] == "connection"})
+                )
+                self.forget_cursor()
+        if subscription is not self._begun and batch.first_us:
+            self._begun = subscription
+            batch.gap = self._gap_before(subscription, batch.first_us)
+        self._commit(batch, subscription.host, subscription.wire, sum(chunk.size for chunk in chunks))
+        if batch.value:
+            self.position = self._landing.position()
+
+    def _commit(self, batch: EventBatch, host: str, wire: str, size: int) -> None:
+        began = time.monotonic()
+        self._landing.append(batch, host, wire)
+        self._messages += batch.messages
+        seconds = time.monotonic() - began
+        self._metrics.committed(batch, size, seconds, self._lag_seconds(), self._queue.qsize())
+
+    def _gap_before(self, subscription: Subscription, first_us: int) -> Gap | None:
+        before = subscription.resumed_from
+        if before is None:
+            return None
+        seconds = (first_us - before.event_us) / 1e6
+        if seconds <= GAP_SECONDS or seconds * before.events_per_second <= GAP_EVENTS:
+            return None
+        log.warning(
+            "%s has nothing from %s to %s (%.0f s): a gap, these days are partial",
+            subscription.host,
+            utc(before.event_us),
+            utc(first_us),
+            seconds,
+        )
+        return Gap(before.event_us, first_us)
 
     def _take(self) -> tuple[list[Chunk], bool]:
         """Wait for chunks; return those at hand up to a batch, and whether more may come."""
@@ -136,20 +189,19 @@ class Writer:
             messages += len(chunk.messages)
         return chunks, True
 
-    def _purge(self) -> None:
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + PURGE_LOOK_SECONDS
-            self._purge_days = self._landing.days & closed_days(self._data_dir)
-        for day in sorted(self._purge_days):
-            # A little each time round, so that the stream never waits for it.
-            if self._landing.purge(day, PURGE_ROWS) == 0:
-                self._purge_days.discard(day)
-            return
+    def _lag_seconds(self) -> float:
+        return time.time() - self._landing.watermark_us / 1e6
 
     def _report(self) -> None:
+        gauges = self._metrics.gauges(self._lag_seconds(), self._queue.qsize())
+        if gauges is not None:
+            self._landing.set_gauges(gauges)
         if time.monotonic() >= self._report_at:
-            lag = time.time() - self._landing.watermark_us / 1e6
-            rate = self._events / REPORT_SECONDS
-            log.info("%.0f events/s, %.1f s behind, %d chunks waiting", rate, lag, self._queue.qsize())
-            self._report_at, self._events = time.monotonic() + REPORT_SECONDS, 0
+            rate = self._messages / REPORT_SECONDS
+            log.info(
+                "%.0f events/s, %.1f s behind, %d chunks waiting",
+                rate,
+                self._lag_seconds(),
+                self._queue.qsize(),
+            )
+            self._report_at, self._messages = time.monotonic() + REPORT_SECONDS, 0

@@ -1,6 +1,7 @@
 """The stores of the pipeline: landing.sqlite, the lake's layout, and what their numbers mean.
 
 ``model`` names flags and statuses, ``events`` is what a stream says, ``landing`` writes landing.sqlite with
-the help of ``actors``, ``lake`` knows where closed days are, ``arrow`` brings SQLite rows to DuckDB, ``locks``
-keeps one writer a store. serving.sqlite is written by ``batch.publish``.
+the help of ``actors``, ``retention`` removes from it what is no longer needed, ``history`` is backfill's part of it,
+``lake`` knows where closed days are, ``arrow`` brings SQLite rows to DuckDB, ``locks`` keeps one writer a store.
+serving.sqlite is written by ``batch.publish``.
 """

@@ -1,6 +1,7 @@
 """DIDs once, as numbers: the ``actors`` table and a bounded cache in front of it.
 
-Owns: giving out actor ids. Only ingest gives out new ones, inside its transaction; an id is never reused.
+Owns: giving out actor ids, inside the caller's transaction; an id is never reused. Ingest and backfill may both
+give them out: an id that another process gave stays what it is.
 """
 
 import sqlite3
@@ -10,7 +11,7 @@ CACHE_MAX = 4_000_000  # DIDs kept in memory: about 150 bytes each
 
 
 class ActorIds:
-    """The ids of DIDs in a landing store that this process alone writes.
+    """The ids of DIDs in a landing store.
 
     ``intern`` runs inside the caller's transaction. When that is rolled back, call ``forget``: ids given out
     in it were never stored.
@@ -31,7 +32,9 @@ class ActorIds:
             self._load(unknown)
             new = sorted(did for did in unknown if did not in ids)
             if new:
-                self._connection.executemany("INSERT INTO actors (did) VALUES (?)", ((did,) for did in new))
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO actors (did) VALUES (?)", ((did,) for did in new)
+                )
                 self._load(new)
         return ids
 

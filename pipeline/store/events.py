@@ -1,6 +1,6 @@
 """One batch of decoded events: what every wire decodes to and what the landing store appends.
 
-Owns: the shape of an event, and counting. Leaves to others: the bytes (``ingest.jetstream``) and the rows
+Owns: the shape of an event, and counting. Leaves to others: the bytes (``ingest``) and the rows
 (``landing``). Plain tuples in lists, since a busy day is 50 million of them.
 """
 
@@ -12,21 +12,27 @@ from pipeline.store.model import AccountStatus
 
 
 class Like(NamedTuple):
-    """A like record was created; rkeys as ``identifiers.rkey_to_int`` numbers them."""
+    """A like record was created; rkeys as ``identifiers.rkey_to_int`` numbers them.
+
+    rev is the number of the repository's revision. It grows with every commit, and every host tells the same
+    one: it decides which of two words about a record is later. seen_us is one host's clock.
+    """
 
     liker: str
     rkey: int
     author: str
     post_rkey: int
     seen_us: int
+    rev: int
 
 
 class Unlike(NamedTuple):
-    """A like record is gone, and whatever of it was seen at or before this time."""
+    """A like record is gone, as far as its rev is not greater than this one."""
 
     liker: str
     rkey: int
     seen_us: int
+    rev: int
 
 
 class Post(NamedTuple):
@@ -38,32 +44,50 @@ class Post(NamedTuple):
     seen_us: int
     flags: int
     langs: str
+    rev: int
 
 
 class PostDeletion(NamedTuple):
-    """A post record is gone."""
+    """A post record is gone, as far as its rev is not greater than this one."""
 
     author: str
     rkey: int
     seen_us: int
+    rev: int
 
 
 class AccountChange(NamedTuple):
-    """An account's status, as its host told it."""
+    """An account's status, as its host told it.
+
+    said_us is the time in the event itself, the same through every stream: it orders the words about an
+    account. seen_us is the stream's: what the account did up to then is gone when the status is DELETED.
+    """
 
     did: str
     status: AccountStatus
     seen_us: int
+    said_us: int
+
+
+class Gap(NamedTuple):
+    """A stretch of the stream that the host could not give any more, in stream time."""
+
+    from_us: int
+    to_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """Where a stream stands: value in the wire's own space, event_us the time of the event there."""
+    """Where a stream stands: value in the wire's own space, event_us the time of the event there.
+
+    events_per_second is the pace of the last ten minutes or so, in stream time; 0 when not known yet.
+    """
 
     host: str
     wire: str
     value: int
     event_us: int
+    events_per_second: float = 0.0
 
 
 @dataclass(slots=True)
@@ -78,8 +102,19 @@ class EventBatch:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message
+    first_us: int = 0  # stream time of the first message that had one
     newest_us: int = 0  # newest stream time of all
+    messages: int = 0  # messages decoded, whatever they said
+    gap: Gap | None = None  # what was missed before the first message
     cursor_is_void: bool = False  # the host does not know the cursor it was asked with: begin anew
+
+    def reach(self, value: int, time_us: int) -> None:
+        """Note the cursor after a message and its stream time."""
+        self.value, self.event_us = value, time_us
+        if time_us > self.newest_us:
+            self.newest_us = time_us
+        if not self.first_us:
+            self.first_us = time_us
 
     def event(self, name: str) -> None:
         """Count an event that was kept."""

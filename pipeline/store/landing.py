@@ -1,27 +1,35 @@
 """landing.sqlite: what the stream has told, for the days that are not in the lake yet.
 
 Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding
-(``ingest``), reading it for the batch (``batch.snapshot``), the lake's files (``batch.compact``).
+(``ingest``), what is removed later (``retention``), reading it for the batch (``batch.snapshot``), the lake's
+files (``batch.compact``).
 
 Invariants:
-- Appending any stretch of the stream again, in any order, changes nothing: the later time wins for every
-  like, unlike, post, deletion and account status.
-- A day that the watermark has passed by CLOSE_GRACE_US takes no more likes, so what compaction reads of it
-  is final. A day's likes are read from the lake once its file exists; then they are deleted here.
+- Appending any stretch of the stream again, from any host, in any order, changes nothing: for every like,
+  unlike, post and deletion the greater rev wins, for an account's status the later word.
+- A day that the watermark has passed by CLOSE_GRACE_US takes no more likes and no more tombstones, so what
+  compaction reads of it is final. A day's likes are read from the lake once its file exists; then they are
+  deleted here.
 """
 
 import sqlite3
 import time
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import sql
 from pipeline.errors import StoreError
 from pipeline.store.actors import ActorIds
-from pipeline.store.events import AccountChange, EventBatch, StreamPosition, Unlike
-from pipeline.store.model import AccountStatus, day_of, first_open_day
+from pipeline.store.events import AccountChange, EventBatch, StreamPosition
+from pipeline.store.model import CLOCK_SKEW_US, AccountStatus, day_of, first_open_day
 from sql.sqlite import SchemaError, connect, migrate
 
 FILE_NAME = "landing.sqlite"
+PACE_SECONDS = 600.0  # of stream time: how long the stream's pace is remembered
+
+_STAGED = ("staged_likes", "staged_unlikes", "staged_posts", "staged_deletions")
 
 
 class Landing:
@@ -30,18 +38,18 @@ class Landing:
     def __init__(self, data_dir: Path) -> None:
         path = data_dir / FILE_NAME
         try:
-            self._connection = connect(path)
-            migrate(self._connection, "landing")
-            self._connection.executescript(sql.load("landing/stage"))
+            self.connection = connect(path)
+            migrate(self.connection, "landing")
+            self.connection.executescript(sql.load("landing/stage"))
+            self._actors = ActorIds(self.connection)
+            self._days = {row[0] for row in self.connection.execute(sql.load("landing/days"))}
+            self._deleted_us: dict[int, int] = dict(
+                self.connection.execute("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
+            )
+            self._watermark_us = int(self.connection.execute("SELECT seen_us FROM watermark").fetchone()[0])
+            self._position = self._read_position()
         except (sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
-        self._actors = ActorIds(self._connection)
-        self._days = {row[0] for row in self._connection.execute(sql.load("landing/days"))}
-        self._deleted = dict(
-            self._connection.execute(
-                "SELECT actor_id, status_us FROM actors WHERE status = ?", (AccountStatus.DELETED,)
-            )
-        )
 
     @property
     def days(self) -> set[int]:
@@ -51,133 +59,170 @@ class Landing:
     @property
     def watermark_us(self) -> int:
         """The newest stream time stored, 0 in an empty store."""
-        row = self._connection.execute("SELECT seen_us FROM watermark").fetchone()
-        return int(row[0])
+        return self._watermark_us
 
     def position(self) -> StreamPosition | None:
         """Return where the stream stood at the last commit, on whichever host that was."""
-        row = self._connection.execute(
-            "SELECT host, wire, value, event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else StreamPosition(*row)
+        return self._position
 
-    def append(self, batch: EventBatch, host: str, wire: str) -> None:
+    def append(
+        self, batch: EventBatch, host: str, wire: str, *, late: Literal["drop", "history"] = "drop"
+    ) -> None:
         """Store a batch and the stream cursor after it in one transaction.
 
-        Counts what of it comes too late or is of unknown posts in ``batch.counts``. Raises sqlite3.Error
-        with nothing of the batch stored (a full disk, for instance).
+        Likes of closed days are dropped, or kept as history. What of the batch comes too late or is of unknown
+        posts is counted in ``batch.counts``. Raises sqlite3.Error with nothing of the batch stored (a full
+        disk, for instance).
         """
-        self._connection.execute("BEGIN IMMEDIATE")
+        position, watermark_us = self._position, max(self._watermark_us, batch.newest_us)
+        if batch.value:
+            position = self._position_after(batch, host, wire)
+        self.connection.execute("BEGIN IMMEDIATE")
         try:
             ids = self._actors.intern(_dids_of(batch))
-            self._stage(batch, ids)
+            self._stage(batch, ids, late)
             self._merge(batch, ids)
-            self._set_position(batch, host, wire)
-            self._count(batch)
-            self._connection.execute("COMMIT")
+            if position is not None and position is not self._position:
+                self._store_position(position)
+            if batch.gap is not None:
+                self._store_gap(batch, host, wire)
+            self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+            self.connection.executemany(
+                sql.load("landing/add_counter"),
+                [(kind, name, count) for (kind, name), count in batch.counts.items()],
+            )
+            self.connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            self._actors.forget()
+            self._roll_back()
             raise
+        self._position, self._watermark_us = position, watermark_us
 
-    def purge(self, day: int, rows: int) -> int:
-        """Delete about ``rows`` likes of a day that is in the lake; return how many went, 0 once none is left."""
-        deleted = self._connection.execute(sql.load("landing/purge_day"), {"day": day, "rows": rows}).rowcount
-        if deleted == 0:
-            self._days.discard(day)
-        return deleted
+    def set_gauges(self, values: dict[str, float]) -> None:
+        """Store how ingest is doing, for whoever asks for its status."""
+        now_us = time.time_ns() // 1000
+        self.connection.execute("BEGIN IMMEDIATE")
+        rows = [(name, value, now_us) for name, value in values.items()]
+        self.connection.executemany(sql.load("landing/set_gauge"), rows)
+        self.connection.execute("COMMIT")
+
+    def forget_day(self, day: int) -> None:
+        """Take a day without likes off the list of days."""
+        self._days.discard(day)
 
     def close(self) -> None:
         """Close the store; everything appended is already committed."""
-        self._connection.close()
+        self.connection.close()
 
-    def _stage(self, batch: EventBatch, ids: dict[str, int]) -> None:
-        first_day = first_open_day(self.watermark_us)
-        likes = []
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self._actors.forget()
+        self._days = {row[0] for row in self.connection.execute(sql.load("landing/days"))}
+
+    def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> None:
+        first_day = first_open_day(self._watermark_us)
+        deleted_us = self._deleted_us
+        likes, history = [], []
         for like in batch.likes:
-            liker = ids[like.liker]
-            if day_of(like.seen_us) < first_day:
-                batch.drop("like_of_closed_day")
-            elif like.seen_us <= self._deleted.get(liker, 0):
+            liker, day = ids[like.liker], day_of(like.seen_us)
+            if like.seen_us <= deleted_us.get(liker, 0):
                 batch.drop("like_of_deleted_account")
+            elif day >= first_day:
+                likes.append(
+                    (day, liker, like.rkey, ids[like.author], like.post_rkey, like.seen_us, like.rev)
+                )
+            elif late == "history" and like.rkey >= 0:
+                history.append((like.rkey, liker, ids[like.author], like.post_rkey, like.seen_us))
             else:
-                likes.append((liker, like.rkey, ids[like.author], like.post_rkey, like.seen_us))
-        self._days.update({day_of(like[4]) for like in likes})
-        execute_many = self._connection.executemany
-        execute_many("INSERT INTO staged_likes VALUES (?, ?, ?, ?, ?)", likes)
+                batch.drop("like_of_closed_day")
+        execute_many = self.connection.executemany
+        execute_many("INSERT INTO staged_likes VALUES (?, ?, ?, ?, ?, ?, ?)", likes)
+        execute_many(sql.load("landing/history_add"), history)
         execute_many(
-            "INSERT INTO staged_unlikes VALUES (?, ?, ?)",
-            [(ids[unlike.liker], unlike.rkey, unlike.seen_us) for unlike in batch.unlikes],
+            "INSERT INTO staged_unlikes VALUES (?, ?, ?, ?)",
+            [(ids[unlike.liker], *unlike[1:]) for unlike in batch.unlikes],
         )
         execute_many(
-            "INSERT INTO staged_posts VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO staged_posts VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(ids[post.author], *post[1:]) for post in batch.posts],
         )
         execute_many(
             "INSERT INTO staged_deletions VALUES (?, ?, ?)",
-            [(ids[deletion.author], deletion.rkey, deletion.seen_us) for deletion in batch.post_deletions],
+            [(ids[deletion.author], deletion.rkey, deletion.rev) for deletion in batch.post_deletions],
         )
+        self._staged_by_day = Counter(like[0] for like in likes)
 
     def _merge(self, batch: EventBatch, ids: dict[str, int]) -> None:
-        execute = self._connection.execute
-        execute(sql.load("landing/merge_unlikes"))
-        execute(sql.load("landing/merge_likes"))
+        execute = self.connection.execute
+        for day, staged in self._staged_by_day.items():
+            added = execute(sql.load("landing/merge_likes"), {"day": day}).rowcount
+            if added < staged:
+                execute(sql.load("landing/replace_likes"), {"day": day})
+            self._count_day(day, added)
+        if batch.unlikes:
+            self._undo_likes()
         execute(sql.load("landing/merge_posts"))
         execute(sql.load("landing/merge_deletions"))
-        for unlike in batch.unlikes:
-            self._remove_like(ids[unlike.liker], unlike)
         for change in batch.accounts:
             self._set_status(ids[change.did], change)
         unknown = execute(sql.load("landing/count_unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
-        for table in ("staged_likes", "staged_unlikes", "staged_posts", "staged_deletions"):
+        for table in _STAGED:
             execute(f"DELETE FROM {table}")
 
-    def _remove_like(self, liker: int, unlike: Unlike) -> None:
-        # A like record may be of any day still held here; two or three of them, as a rule.
-        self._connection.executemany(
-            "DELETE FROM likes WHERE day = ? AND liker_id = ? AND rkey = ? AND seen_us <= ?",
-            [
-                (day, liker, unlike.rkey, unlike.seen_us)
-                for day in self._days
-                if day <= day_of(unlike.seen_us)
-            ],
-        )
+    def _undo_likes(self) -> None:
+        execute = self.connection.execute
+        execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_open_day(self._watermark_us)})
+        for day in list(self._days):
+            undone = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
+            self.connection.executemany(sql.load("landing/mark_met"), undone)
+            self._count_day(day, -len(undone))
+        execute(sql.load("landing/remove_history"))
+
+    def _count_day(self, day: int, change: int) -> None:
+        if change:
+            self.connection.execute(sql.load("landing/count_day"), {"day": day, "change": change})
+            self._days.add(day)
 
     def _set_status(self, actor: int, change: AccountChange) -> None:
-        changed = self._connection.execute(
+        # No deletion of their records follows on the stream. Rows are sorted by time, not by liker: readers
+        # leave out what was seen up to deleted_us, and compaction writes it to no day of the lake.
+        deleted_us = change.seen_us + CLOCK_SKEW_US if change.status is AccountStatus.DELETED else 0
+        self.connection.execute(
             sql.load("landing/set_status"),
-            {"actor": actor, "status": int(change.status), "seen_us": change.seen_us},
-        ).rowcount
-        if changed and change.status is AccountStatus.DELETED:
-            # No deletion of their records follows on the stream, so they are removed here.
-            self._deleted[actor] = change.seen_us
-            self._connection.executemany(
-                "DELETE FROM likes WHERE day = ? AND liker_id = ? AND seen_us <= ?",
-                [(day, actor, change.seen_us) for day in self._days],
-            )
-
-    def _set_position(self, batch: EventBatch, host: str, wire: str) -> None:
-        if batch.value:
-            self._connection.execute(
-                sql.load("landing/set_cursor"),
-                {
-                    "host": host,
-                    "wire": wire,
-                    "value": batch.value,
-                    "event_us": batch.event_us,
-                    "committed_us": time.time_ns() // 1000,
-                },
-            )
-        self._connection.execute("UPDATE watermark SET seen_us = max(seen_us, ?)", (batch.newest_us,))
-
-    def _count(self, batch: EventBatch) -> None:
-        self._connection.executemany(
-            sql.load("landing/add_counter"),
-            [(kind, name, count) for (kind, name), count in batch.counts.items()],
+            {
+                "actor": actor,
+                "status": int(change.status),
+                "said_us": change.said_us,
+                "deleted_us": deleted_us,
+            },
         )
+        if deleted_us:
+            self._deleted_us[actor] = max(deleted_us, self._deleted_us.get(actor, 0))
+
+    def _position_after(self, batch: EventBatch, host: str, wire: str) -> StreamPosition:
+        before = self._position
+        pace = 0.0 if before is None else before.events_per_second
+        span = (batch.event_us - batch.first_us) / 1e6
+        if span > 0:
+            share = min(1.0, span / PACE_SECONDS) if pace else 1.0
+            pace += (batch.messages / span - pace) * share
+        return StreamPosition(host, wire, batch.value, batch.event_us, pace)
+
+    def _read_position(self) -> StreamPosition | None:
+        row = self.connection.execute(sql.load("landing/position")).fetchone()
+        return None if row is None else StreamPosition(*row)
+
+    def _store_position(self, position: StreamPosition) -> None:
+        self.connection.execute(
+            sql.load("landing/set_cursor"), {**asdict(position), "committed_us": time.time_ns() // 1000}
+        )
+
+    def _store_gap(self, batch: EventBatch, host: str, wire: str) -> None:
+        assert batch.gap is not None
+        parameters = {**batch.gap._asdict(), "host": host, "wire": wire, "noted_us": time.time_ns() // 1000}
+        self.connection.execute(sql.load("landing/add_gap"), parameters)
 
 
 def _dids_of(batch: EventBatch) -> set[str]:

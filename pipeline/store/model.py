@@ -13,6 +13,10 @@ HOUR_US = 3_600_000_000
 # A day is closed, and may move to the lake, once the stream is this far past its end: streams keep order
 # per actor only, and another host's clock may differ by seconds.
 CLOSE_GRACE_US = HOUR_US
+# Two hosts see one event at times that differ by less than this.
+CLOCK_SKEW_US = 60_000_000
+# Posts are kept this long: candidates are at most four days old, the rest is for analysts.
+POST_DAYS = 14
 
 
 class PostFlag(IntFlag):

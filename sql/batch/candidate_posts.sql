@@ -15,7 +15,7 @@ WITH fresh AS (
   SELECT p.author_id, p.rkey, p.created_us, p.langs
   FROM posts AS p
   SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
-  WHERE p.seen_us > p.deleted_us
+  WHERE NOT p.deleted
     AND p.flags & 7 = 0   -- REPLY, ADULT, HIDE: pipeline/store/model.py
     AND hours_before(p.created_us) < getvariable('post_max_age_hours')
 ), counted AS (

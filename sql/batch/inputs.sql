@@ -5,13 +5,14 @@
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC)
 
--- Likes of open days and of the lake; in a run a view over both takes this table's place.
+-- Live like records of open days and of the lake; in a run a view over both takes this table's place.
 CREATE OR REPLACE TABLE like_records (
   liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
+-- Tombstones of closed days' likes; what they undo is not in like_records any more.
 CREATE OR REPLACE TABLE unlikes (liker_id INTEGER, rkey BIGINT, seen_us BIGINT);
 CREATE OR REPLACE TABLE posts (
-  author_id INTEGER, rkey BIGINT, created_us BIGINT, seen_us BIGINT, deleted_us BIGINT, flags INTEGER,
+  author_id INTEGER, rkey BIGINT, created_us BIGINT, seen_us BIGINT, deleted BOOLEAN, flags INTEGER,
   langs VARCHAR);
-CREATE OR REPLACE TABLE actors (actor_id INTEGER, did VARCHAR, status INTEGER);
+CREATE OR REPLACE TABLE actors (actor_id INTEGER, did VARCHAR, status INTEGER, deleted_us BIGINT);
 CREATE OR REPLACE TABLE visits (viewer_did VARCHAR, languages VARCHAR, last_us BIGINT);
 CREATE OR REPLACE TABLE interactions (viewer_did VARCHAR, post_uri VARCHAR, event VARCHAR);

@@ -10,10 +10,10 @@ WITH listed AS (
   UNION
   SELECT post_no FROM fallbacks
 )
-SELECT s.post_no, c.author_id, c.rkey, p.flags, p.deleted_us, a.status
+SELECT s.post_no, c.author_id, c.rkey, p.flags, p.deleted, a.status
 FROM listed AS s
 LEFT JOIN candidate_posts AS c ON c.post_no = s.post_no
 LEFT JOIN posts AS p ON p.author_id = c.author_id AND p.rkey = c.rkey
 LEFT JOIN actors AS a ON a.actor_id = c.author_id
 WHERE c.post_no IS NULL OR p.rkey IS NULL OR a.actor_id IS NULL
-  OR p.seen_us <= p.deleted_us OR p.flags & 7 <> 0 OR a.status <> 0;
+  OR p.deleted OR p.flags & 7 <> 0 OR a.status <> 0;

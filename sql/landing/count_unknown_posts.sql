@@ -5,5 +5,5 @@ SELECT count(*)
 FROM staged_likes AS staged
 WHERE NOT EXISTS (
   SELECT 1 FROM posts
-  WHERE posts.author_id = staged.author_id AND posts.rkey = staged.post_rkey AND posts.seen_us > 0
+  WHERE posts.rkey = staged.post_rkey AND posts.author_id = staged.author_id AND posts.rev > 0
 )

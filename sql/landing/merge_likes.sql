@@ -1,15 +1,23 @@
--- Question: which of the batch's likes are new and not undone?
--- Reads: staged_likes, unlikes. Writes: likes. A like undone at or after its time is not brought back by a
--- replay; of two with one key the later stands. Sorted, so that inserts walk the tree once.
--- 86400000000: microseconds in a day.
-INSERT INTO likes (day, liker_id, rkey, author_id, post_rkey, seen_us)
-SELECT seen_us / 86400000000, liker_id, rkey, author_id, post_rkey, seen_us
+-- Question: which of the batch's likes of a day are new and not undone?
+-- Reads: staged_likes, unlikes. Writes: likes. Parameters: :day in days since 1970.
+-- A like undone at its rev or later is not brought back by a replay. Near midnight another host may have seen the
+-- same event on the day beside: it is kept once. Sorted, so that inserts walk the tree once and the latest of two
+-- with one key comes first. 86400000000: microseconds in a day; 60000000: a minute, CLOCK_SKEW_US.
+INSERT INTO likes (day, rkey, liker_id, author_id, post_rkey, seen_us, rev)
+SELECT day, rkey, liker_id, author_id, post_rkey, seen_us, rev
 FROM staged_likes AS staged
-WHERE NOT EXISTS (
-  SELECT 1 FROM unlikes
-  WHERE unlikes.liker_id = staged.liker_id AND unlikes.rkey = staged.rkey AND unlikes.seen_us >= staged.seen_us
-)
-ORDER BY 1, 2, 3
-ON CONFLICT (day, liker_id, rkey) DO UPDATE
-SET author_id = excluded.author_id, post_rkey = excluded.post_rkey, seen_us = excluded.seen_us
-WHERE excluded.seen_us > likes.seen_us
+WHERE day = :day
+  AND NOT EXISTS (
+    SELECT 1 FROM unlikes
+    WHERE unlikes.rkey = staged.rkey AND unlikes.liker_id = staged.liker_id AND unlikes.rev >= staged.rev
+  )
+  AND (
+    seen_us % 86400000000 BETWEEN 60000000 AND 86340000000
+    OR NOT EXISTS (
+      SELECT 1 FROM likes AS held
+      WHERE held.day IN (staged.day - 1, staged.day + 1)
+        AND held.rkey = staged.rkey AND held.liker_id = staged.liker_id AND held.rev = staged.rev
+    )
+  )
+ORDER BY rkey, liker_id, rev DESC
+ON CONFLICT (day, rkey, liker_id) DO NOTHING

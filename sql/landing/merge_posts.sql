@@ -1,10 +1,11 @@
 -- Question: what is the latest known of each post?
--- Reads: staged_posts. Writes: posts. A deletion's time stays: the post lives when seen_us > deleted_us.
-INSERT INTO posts (author_id, rkey, created_us, seen_us, flags, langs)
-SELECT author_id, rkey, created_us, seen_us, flags, langs
+-- Reads: staged_posts. Writes: posts. A deletion's rev stays: the post lives when rev > deleted_rev.
+INSERT INTO posts (rkey, author_id, created_us, seen_us, rev, flags, langs)
+SELECT rkey, author_id, created_us, seen_us, rev, flags, langs
 FROM staged_posts
 WHERE true
 ORDER BY 1, 2
-ON CONFLICT (author_id, rkey) DO UPDATE
-SET created_us = excluded.created_us, seen_us = excluded.seen_us, flags = excluded.flags, langs = excluded.langs
-WHERE excluded.seen_us > posts.seen_us
+ON CONFLICT (rkey, author_id) DO UPDATE
+SET created_us = excluded.created_us, seen_us = excluded.seen_us, rev = excluded.rev,
+    flags = excluded.flags, langs = excluded.langs
+WHERE excluded.rev > posts.rev

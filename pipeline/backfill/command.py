@@ -1,0 +1,97 @@
+"""``foryou backfill``: which history to fetch, and the operator's key.
+
+Owns: the command's flags, and reading the key. Leaves to others: the fetching (``days``, ``viewers``, ``lines``).
+
+The key comes from a file or from FORYOU_ARCHIVE_KEY, never from a flag, which every user of the machine could read;
+it is neither stored, nor logged, nor handed to child processes.
+"""
+
+import argparse
+import logging
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.backfill.errors import BackfillError
+from pipeline.backfill.viewers import Ask
+from pipeline.ranking import ranking_from
+from pipeline.settings import ARCHIVE_KEY, Settings
+
+log = logging.getLogger("foryou.backfill")
+
+KEY_BYTES_MAX = 8192
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give the command its flags."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--days", type=_days, metavar="N", help="history of the last N days, from the archive")
+    what.add_argument("--viewer", metavar="DID", help="one viewer's likes, from their own repository")
+    what.add_argument(
+        "--waiting", action="store_true", help="the same for viewers who came and whose likes the store lacks"
+    )
+    what.add_argument(
+        "--file", metavar="PATH", help="a file of Jetstream lines, plain, .gz or .zst; - is standard input"
+    )
+    archive = parser.add_argument_group("with --days")
+    archive.add_argument(
+        "--archive", dest="setting_archive_url", metavar="URL", help="short for --archive-url, see below"
+    )
+    archive.add_argument("--key-file", metavar="FILE", help=f"file with the archive's key (or {ARCHIVE_KEY})")
+    archive.add_argument("--estimate", action="store_true", help="say how much it is, and fetch nothing")
+
+
+def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: Mapping[str, str]) -> None:
+    """Fetch what the flags name; ``ask`` reads a page of a repository."""
+    ranking = ranking_from(settings.ranking)
+    if options.viewer is not None or options.waiting:
+        from pipeline.backfill import viewers
+
+        if options.waiting:
+            viewers.run_waiting(settings.data_dir, ask, ranking)
+        else:
+            viewers.run_viewer(settings.data_dir, options.viewer, ask, ranking)
+    elif options.file is not None:
+        from pipeline.backfill import lines
+
+        lines.run(settings.data_dir, options.file)
+    else:
+        from pipeline.backfill import days
+
+        wish = days.Wish(
+            days=options.days,
+            url=settings.archive_url,
+            key=read_key(options.key_file, environment),
+            window_days=ranking.seed_window_days,
+            threads=settings.batch_threads,
+            estimate_only=options.estimate,
+        )
+        days.run(settings.data_dir, wish)
+
+
+def read_key(file: str | None, environment: Mapping[str, str]) -> str | None:
+    """Return the archive's key, None when there is none; BackfillError when it can't be one."""
+    if file is None:
+        origin, text = ARCHIVE_KEY, environment.get(ARCHIVE_KEY, "")
+    else:
+        origin = file
+        try:
+            if stat.S_IMODE(Path(file).stat().st_mode) & 0o077:
+                log.warning("%s can be read by others: chmod 600 it", file)
+            text = Path(file).read_bytes()[:KEY_BYTES_MAX].decode("utf-8", "replace")
+        except OSError as error:
+            raise BackfillError(f"can't read the key file {file}: {error.strerror}") from error
+    key = text.strip()
+    if file is not None and not key:
+        raise BackfillError(f"the key file {file} is empty")
+    # Anything else would break out of the request's header.
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BackfillError(f"{origin} holds no key: a key is one word")
+    return key or None
+
+
+def _days(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 100_000:
+        raise ValueError
+    return value

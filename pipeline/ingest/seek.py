@@ -1,0 +1,89 @@
+"""Finding the seq of a firehose at a time, where no cursor of ours counts: another relay, an empty store.
+
+Owns: ``seq_at``. A relay's seq says nothing about another's, but both grow with time, so a few short connections
+that read one frame each find the place, as one finds a page in a book.
+"""
+
+import asyncio
+import logging
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidURI, WebSocketException
+
+from pipeline.ingest import firehose
+from pipeline.store.events import EventBatch
+
+log = logging.getLogger("foryou.ingest")
+
+OLDEST = 0  # the cursor of everything a host keeps
+PROBES_MAX = 24
+PROBE_SECONDS = 5.0
+NEAR_US = 30_000_000
+FRAME_BYTES_MAX = 8 << 20
+
+
+class _Place(NamedTuple):
+    seq: int
+    time_us: int
+
+
+async def seq_at(url: str, time_us: int) -> int:
+    """Return a cursor whose next events are of ``time_us`` or up to half a minute before.
+
+    OLDEST when the time is before everything the host keeps, and when the host can't be asked: reading too
+    much is only slow.
+    """
+    low = await _probe(url, OLDEST)
+    if low is None or low.time_us >= time_us:
+        return OLDEST
+    high = await _probe(url, None)
+    if high is None:  # so quiet that nothing came meanwhile: all it keeps is soon read
+        return OLDEST
+    if high.time_us <= time_us:
+        return low.seq if high.seq <= low.seq else await _narrow(url, low, high, time_us)
+    return await _narrow(url, low, high, time_us)
+
+
+async def _narrow(url: str, low: _Place, high: _Place, time_us: int) -> int:
+    for number in range(PROBES_MAX):
+        if time_us - low.time_us <= NEAR_US or high.seq - low.seq <= 2:
+            break
+        share = (time_us - low.time_us) / max(high.time_us - low.time_us, 1)
+        if number % 3 == 2:  # events come unevenly: halve now and then
+            share = 0.5
+        guess = low.seq + round((high.seq - low.seq) * min(max(share, 0.02), 0.98))
+        place = await _probe(url, min(max(guess, low.seq + 1), high.seq - 1))
+        if place is None:
+            break
+        if place.time_us < time_us and place.seq > low.seq:
+            low = place
+        elif place.seq < high.seq:
+            high = place
+        else:
+            break
+    log.info("%s: going on after seq %d, found by time", urlsplit(url).netloc.rpartition("@")[2], low.seq)
+    return low.seq
+
+
+async def _probe(url: str, cursor: int | None) -> _Place | None:
+    """Return seq and time of the first event after a cursor, or of the next one to come; None if none is told."""
+    parts = urlsplit(url)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key != "cursor"]
+    if cursor is not None:
+        query.append(("cursor", str(cursor)))
+    address = urlunsplit(parts._replace(query=urlencode(query)))
+    try:
+        async with (
+            asyncio.timeout(PROBE_SECONDS),
+            connect(address, compression=None, max_size=FRAME_BYTES_MAX, close_timeout=0.5) as connection,
+        ):
+            async for message in connection:
+                batch = EventBatch()
+                firehose.decode(message, batch)
+                if batch.value:
+                    return _Place(batch.value, batch.event_us)
+    except (TimeoutError, OSError, WebSocketException, InvalidURI) as error:
+        log.debug("%s: %s", address, error)
+    return None
