@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test check network-test bench clean
+.PHONY: demo test check network-test home-test bench clean
 
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
@@ -21,6 +21,10 @@ check: $(READY)
 # A real PLC directory and PDS on loopback, from npm packages (see tests/network/README.md).
 network-test: $(READY)
 	@$(VENV)/bin/python -m pytest tests/network $(ARGS)
+
+# A home and a VPS as network namespaces with real systemd units, Caddy and nginx (see tests/home/README.md).
+home-test: $(READY)
+	@$(VENV)/bin/python -m pytest tests/home $(ARGS)
 
 # The figures of README and tests/bench/RESULTS.md.
 bench: $(READY)

@@ -22,7 +22,11 @@ JOBS = ("compact", "neighbours", "candidates", "all")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(next(iter(arguments), None)).parse_args(arguments)
+    parser = _parser(next(iter(arguments), None))
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not hasattr(options, "query"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest  # a query's own parameters
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -57,7 +61,9 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(title: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        child = commands.add_parser(title, help=text, description=text[0].upper() + text[1:] + ".")
+        child = commands.add_parser(
+            title, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=title != "sql"
+        )
         child.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
         child.set_defaults(run=run)
         return child
@@ -82,8 +88,39 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         from pipeline.backfill.command import add_arguments as add_backfill_arguments
 
         add_backfill_arguments(backfill)
+    queries = with_settings(
+        command("sql", _sql, "ask the stores a question: a query by name, or a .sql file")
+    )
+    if name == "sql":
+        from pipeline.explore.command import add_arguments as add_query_arguments
+
+        add_query_arguments(queries)
+    explain = with_settings(command("explain", _explain, "say why a post is in a viewer's list, or is not"))
+    explain.add_argument("viewer", metavar="VIEWER", help="a DID, or a part of one that no other has")
+    explain.add_argument(
+        "post", nargs="?", metavar="POST", help="at-uri or bsky.app address (none: the list)"
+    )
+    explain.add_argument("--json", action="store_true", help="as JSON, for programs")
+    publish = with_settings(
+        command("publish", _publish, "create, update or delete the feed's record at Bluesky")
+    )
+    if name == "publish":
+        from pipeline.publish.command import add_arguments as add_publish_arguments
+
+        add_publish_arguments(publish)
+    doctor = with_settings(command("doctor", _doctor, "check the whole installation and say what to do"))
+    doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
+    backup = with_settings(command("backup", _backup, "copy what can't be made again, while everything runs"))
+    backup.add_argument(
+        "folder", metavar="DIR", type=Path, help="folder of backups; each becomes a folder in it"
+    )
+    backup.add_argument("--keep", type=_count, metavar="N", help="remove all but the newest N afterwards")
+    backup.add_argument("--lists", action="store_true", help="the lists too, for a move: ready at once")
+    restore = with_settings(command("restore", _restore, "fill an empty data directory from a backup"))
+    restore.add_argument("backup", metavar="DIR", type=Path, help="a backup, or a folder of them: the newest")
     status = with_settings(command("status", _status, "say how the installation is doing"))
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    status.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
     simulate = command("simulate", _simulate, "run a synthetic network that speaks the real wire")
     if name == "simulate":  # its flags come with its world, which takes a moment to import
         from pipeline.simulate.command import add_arguments
@@ -92,6 +129,12 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     demo = command("demo", _demo, "run the whole feed on a simulated network, in data/demo")
     demo.add_argument("--once", action="store_true", help="check it end to end, print a summary, stop")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -118,9 +161,10 @@ def _schedule(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    from pipeline.notify import watch_address
     from serving.config import ServingConfig
     from serving.errors import ServingError
-    from serving.server import run
+    from serving.workers import run
 
     settings = _settings(options)
     config = ServingConfig(
@@ -133,7 +177,9 @@ def _serve(options: argparse.Namespace) -> None:
         plc_url=settings.plc_url,
         pages=settings.pages,
         threads=settings.serve_threads,
+        workers=settings.serve_workers,
     )
+    watch_address(settings.listen)
     try:
         run(config)
     except ServingError as error:
@@ -142,8 +188,11 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     from pipeline.batch import jobs
+    from pipeline.explore import after_batch
 
-    jobs.run(_settings(options), options.job)
+    settings = _settings(options)
+    jobs.run(settings, options.job)
+    after_batch.run(settings)
 
 
 def _backfill(options: argparse.Namespace) -> None:
@@ -154,10 +203,50 @@ def _backfill(options: argparse.Namespace) -> None:
     command.run(settings, options, RepositoryReader(settings.plc_url), os.environ)
 
 
-def _status(options: argparse.Namespace) -> None:
-    from pipeline import status
+def _sql(options: argparse.Namespace) -> None:
+    from pipeline.explore import command, priority
 
-    status.run(_settings(options), as_json=options.json)
+    priority.give_way()
+    command.run(_settings(options), options, options.rest)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from pipeline.explore import priority
+
+    priority.give_way()
+    from pipeline.explore import explain
+
+    explain.run(_settings(options), options.viewer, options.post, as_json=options.json)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from pipeline.publish import command
+
+    command.run(_settings(options), options, os.environ)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from pipeline.doctor import command
+
+    command.run(lambda: _settings(options), os.environ, as_json=options.json)
+
+
+def _backup(options: argparse.Namespace) -> None:
+    from pipeline.backup import take
+
+    take.run(_settings(options), options.folder, keep=options.keep, lists=options.lists)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from pipeline.backup import restore
+
+    restore.run(_settings(options), options.backup)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from pipeline.status import show
+
+    show.run(_settings(options), as_json=options.json, watch=options.watch)
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipeline.backoff import pause_seconds
 from pipeline.errors import PipelineError
+from pipeline.notify import service_manager
 from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
 
 log = logging.getLogger("foryou.up")
@@ -49,6 +50,7 @@ def stop_with_parent() -> None:
 
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which a child sees the same settings, wherever they came from."""
+    service_manager()  # takes out what would let a child speak to systemd in our name
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -99,8 +101,10 @@ class Supervisor:
         Raises PipelineError when one fails at once at its first start: its own line says why.
         """
         self.start()
+        service_manager().ready()
         try:
             while not self._stopping.wait(0.1):
+                service_manager().alive()
                 for child in self._children:
                     self._watch(child)
         finally:
@@ -167,6 +171,7 @@ def run_child(arguments: Sequence[str], environment: Mapping[str, str], stopping
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         while process.poll() is None:
+            service_manager().alive()
             if stopping.wait(0.1):
                 # The batch may be killed at any moment: nothing it leaves half done is visible.
                 process.kill()

@@ -34,6 +34,11 @@ class Ranking:
     # weight. For You: 0.1 to 1.0, against hijacking by the latest likes (a 27-day test: -2 % "show less").
     seed_weight_newest: float = _parameter(0.1, 0.0, 1000.0)
     seed_weight_oldest: float = _parameter(1.0, 0.0, 1000.0)
+    # Weight of a post answered with "show less", against those who liked it, and of one answered with "show more".
+    # Ten such answers take a community's share of a list from 45 % to 5 % with 0.5, to 3 % from 1 on
+    # (tests/test_batch_show_less.py).
+    seed_weight_less: float = _parameter(1.0, 0.0, 1000.0)
+    seed_weight_more: float = _parameter(1.0, 0.0, 1000.0)
     # A shared like counts likers(post)^-likers_exponent. Static split: 0.5 better than 0 and 1.
     likers_exponent: float = _parameter(0.5, 0.0, 4.0)
     # A co-liker's weight is divided by (likes in the window + degree_smoothing)^degree_exponent: those who
@@ -68,6 +73,9 @@ class Ranking:
     # Posts of one author in a list, and places between two of them. For You: 3 and 3.
     max_per_author: int = _parameter(3, 1, 1000)
     author_spacing: int = _parameter(3, 0, 100)
+    # Posts of one author answered with "show less" from which on none of theirs is listed, while the answers are
+    # read. One may be a matter of the post; two are a matter of the author.
+    less_author_posts: int = _parameter(2, 1, 100_000)
     # Posts a language needs to have a fallback list of its own.
     fallback_min_posts: int = _parameter(20, 1, 1_000_000)
     # Added to a liker's likes before the square root in the fallback lists, so that an account with one like

@@ -11,12 +11,14 @@ import logging
 import signal
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from pipeline.notify import service_manager
 from pipeline.processes import child_environment, run_child
 from pipeline.settings import Settings
 from pipeline.store.generations import newest_generation
@@ -25,6 +27,7 @@ from pipeline.store.locks import exclusive
 log = logging.getLogger("foryou.schedule")
 
 FIRST_LISTS_SECONDS = 5.0
+ALIVE_SECONDS = 5.0
 # Neighbours change slowly, but in a young store they change fast and cost little: the job takes at most this
 # share of the time, and comes round at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
@@ -36,6 +39,7 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with exclusive(settings.data_dir, "schedule"):
+        service_manager().ready()
         Timetable(settings, stopping).run()
 
 
@@ -61,8 +65,15 @@ class Timetable:
             self._add("neighbours", self._settings.neighbours_minutes)
             self._add("candidates", self._settings.candidates_minutes)
             self._scheduler.start()
-            self._stopping.wait()
+            while not self._stopping.wait(ALIVE_SECONDS):
+                if self._is_on_time():
+                    service_manager().alive()
             self._scheduler.shutdown(wait=True)
+
+    def _is_on_time(self) -> bool:
+        """Tell whether the scheduler still moves its jobs on: each is due in the future, also while one runs."""
+        late = datetime.now(UTC) - timedelta(minutes=1)
+        return all(job.next_run_time > late for job in self._scheduler.get_jobs())
 
     def _make_first_lists(self) -> None:
         """Run everything, again and again, until there are lists to serve: a fresh store has no likes yet."""

@@ -22,6 +22,7 @@ PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
+APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
 _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
@@ -140,7 +141,8 @@ class Settings:
         "https://jetstream.us-east.bsky.network", _http_url, "archive that foryou backfill reads"
     )
     pages: bool = _setting("local", _pages, "pages that show a viewer's feed: local or off")
-    serve_threads: int = _setting("8", _threads, "requests the web app works on at once")
+    serve_threads: int = _setting("8", _threads, "requests that each process of the web app works on at once")
+    serve_workers: int = _setting("1", _threads, "processes of the web app, each on a core of its own")
     batch_threads: int = _setting("2", _threads, "threads of the batch's products")
     compact_minutes: float = _setting("60", _positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", _positive, "minutes between two neighbours jobs")
@@ -188,7 +190,7 @@ def load_settings(
     table = _read_file(environment, directory)
     known = set(option_names())
     for name in environment:
-        if not name.startswith(PREFIX) or name in CONFIG_NAMES or name == ARCHIVE_KEY:
+        if not name.startswith(PREFIX) or name in CONFIG_NAMES or name in {ARCHIVE_KEY, APP_PASSWORD}:
             continue
         if name[len(PREFIX) :].lower() not in known:
             raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")

@@ -1,13 +1,15 @@
-"""Writing activity.sqlite: visits and interactions, by one thread behind a bounded queue.
+"""Writing activity.sqlite: visits, interactions and impressions, by one thread behind a bounded queue.
 
-Owns: the queue, the batched commits, retention, and counting what was lost. Leaves to others: which requests
-count (``skeleton``, ``interactions``), and reading, which is the batch's.
+Owns: the queue, the batched commits, and counting what was lost. Leaves to others: which requests count
+(``skeleton``, ``interactions``), how long it is kept (``retention``), and reading (``recall``, and the batch).
 
 Invariants: no request waits for the disk. A full queue drops and counts. A batch that can't be written is
 kept and tried again each second, meanwhile the queue fills; the complaint is logged once a minute and shown
-by /health. ``close`` writes what is queued before it returns.
+by /health. ``close`` writes what is queued before it returns. Each worker of the web app writes in transactions
+of its own, short ones, twice a second at most; SQLite's lock lets one in at a time.
 """
 
+import json
 import logging
 import sqlite3
 import threading
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sql
+from serving.retention import Retention
 from serving.throttle import Throttle
 from sql import sqlite
 
@@ -27,12 +30,6 @@ QUEUE_MAX = 20_000
 BATCH_MAX = 5_000
 GATHER_SECONDS = 0.5  # a commit waits this long for company
 RETRY_SECONDS = 1.0
-PRUNE_SECONDS = 600.0
-PRUNE_ROWS = 20_000
-RETENTION_US = 90 * 86_400 * 1_000_000
-KEPT_PER_VIEWER = 10_000
-CHECK_VIEWER_EVERY = 1_000  # written events of one viewer between two looks at how many are kept
-COUNTED_VIEWERS_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +55,30 @@ class Visit:
     at_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShownPage:
+    """A page as it was shown: at-uris and their sources, in order; ``start`` is the first one's position, from 1."""
+
+    viewer_did: str
+    feed_rkey: str
+    generation: int
+    start: int
+    post_uris: Sequence[str]
+    sources: Sequence[int]
+    served_us: int
+
+
+Event = Interaction | Visit | ShownPage
+
+
 class ActivityWriter:
-    """Takes visits and interactions from any thread and writes them; its thread starts with the first one."""
+    """Takes events from any thread and writes them; its thread starts with the first one."""
 
     def __init__(
         self, path: Path, *, now: Callable[[], float] = time.time, queue_max: int = QUEUE_MAX
     ) -> None:
         self._path = path
-        self._now = now
-        self._queue: deque[Interaction | Visit] = deque()
+        self._queue: deque[Event] = deque()
         self._queue_max = queue_max
         self._lock = threading.Lock()
         self._settled_more = threading.Condition(self._lock)
@@ -75,13 +87,12 @@ class ActivityWriter:
         self._wake = threading.Event()
         self._accepted = self._settled = 0
         self._connection: sqlite3.Connection | None = None
-        self._next_prune = 0.0
-        self._written_of: Counter[str] = Counter()
+        self._retention = Retention(path.parent, now)
         self._complaints = Throttle(60.0)
         self.written = self.dropped = self.failures = 0
         self.failure = ""
 
-    def record(self, events: Sequence[Interaction | Visit]) -> int:
+    def record(self, events: Sequence[Event]) -> int:
         """Queue events and return how many found room; the rest are dropped and counted."""
         with self._lock:
             taken = 0 if self._stopping else min(len(events), self._queue_max - len(self._queue))
@@ -122,7 +133,7 @@ class ActivityWriter:
         }
 
     def _run(self) -> None:
-        pending: list[Interaction | Visit] = []
+        pending: list[Event] = []
         while True:
             # Nobody wakes this thread for one event: events gather while it sleeps.
             self._wake.wait(RETRY_SECONDS if pending else GATHER_SECONDS)
@@ -147,7 +158,7 @@ class ActivityWriter:
             log.error("%d events are lost: %s", lost, self.failure)
         self._reset()
 
-    def _write(self, batch: list[Interaction | Visit]) -> bool:
+    def _write(self, batch: list[Event]) -> bool:
         """Commit a batch and whatever retention asks for; False when it is to be tried again."""
         try:
             connection = self._open()
@@ -159,7 +170,9 @@ class ActivityWriter:
                 )
                 visits = _visits(event for event in batch if isinstance(event, Visit))
                 connection.executemany(sql.load("activity/record_visit"), visits)
-                self._prune(connection, interactions)
+                pages = (_page(event) for event in batch if isinstance(event, ShownPage))
+                connection.executemany(sql.load("activity/record_page"), pages)
+                self._retention.prune(connection, [event.viewer_did for event in interactions])
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -196,26 +209,20 @@ class ActivityWriter:
             self._connection.close()
             self._connection = None
 
-    def _prune(self, connection: sqlite3.Connection, interactions: list[Interaction]) -> None:
-        for event in interactions:
-            self._written_of[event.viewer_did] += 1
-        busy = {event.viewer_did for event in interactions}
-        for viewer in busy:
-            if self._written_of[viewer] >= CHECK_VIEWER_EVERY:
-                del self._written_of[viewer]
-                connection.execute(
-                    sql.load("activity/prune_viewer"), {"viewer_did": viewer, "kept": KEPT_PER_VIEWER}
-                )
-        if len(self._written_of) > COUNTED_VIEWERS_MAX:
-            self._written_of.clear()
-        now = self._now()
-        if now >= self._next_prune:
-            before_us = int(now * 1_000_000) - RETENTION_US
-            pruned = connection.execute(
-                sql.load("activity/prune_interactions"), {"before_us": before_us, "rows": PRUNE_ROWS}
-            ).rowcount
-            connection.execute(sql.load("activity/prune_visits"), {"before_us": before_us})
-            self._next_prune = now + (0 if pruned >= PRUNE_ROWS else PRUNE_SECONDS)
+
+def _page(event: ShownPage) -> dict[str, str | int]:
+    posts = [uri.removeprefix("at://").replace("/app.bsky.feed.post/", "/") for uri in event.post_uris]
+    return {
+        "viewer_did": event.viewer_did,
+        "feed_rkey": event.feed_rkey,
+        "generation": event.generation,
+        "start": event.start,
+        "posts": json.dumps(posts, separators=(",", ":")),
+        # Others than one digit can't be told apart in the row, and are nobody's source.
+        "sources": "".join(str(source) if 0 <= source <= 9 else "0" for source in event.sources),
+        "variant": "",
+        "served_us": event.served_us,
+    }
 
 
 def _visits(events: Iterable[Visit]) -> list[dict[str, str | int]]:

@@ -9,16 +9,21 @@ from collections.abc import Callable
 
 import falcon
 
-from serving import interactions, skeleton, xrpc
+from serving import dashboard, interactions, skeleton, xrpc
 from serving.activity import ActivityWriter
 from serving.auth import Authenticator
 from serving.config import ServingConfig
 from serving.cursors import CursorCodec, installation_key
+from serving.dashboard import Dashboard
 from serving.health import Health
 from serving.interactions import Interactions
-from serving.resolver import KeyResolver, default_resolver
+from serving.memory import ViewerMemory
+from serving.peers import Peers
+from serving.recall import Recall
+from serving.resolver import KeyResolver
 from serving.service import DidDocument, FeedGenerator, Robots
 from serving.skeleton import FeedSkeleton
+from serving.sources import default_resolver
 from serving.store import Store
 from serving.viewer_pages import add_pages
 
@@ -31,23 +36,26 @@ def create_app(
     now: Callable[[], float] = time.time,
     resolver: KeyResolver | None = None,
     activity: ActivityWriter | None = None,
+    peers: Peers | None = None,
 ) -> App:
     """Return the app of an installation.
 
-    ``now`` gives seconds since 1970, ``resolver`` the signers' keys; whoever passes ``activity`` closes it.
+    ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers; whoever passes
+    ``activity`` closes it.
     """
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now)
     authenticator = Authenticator(config, resolver or default_resolver(config, now), now)
     store = Store(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
-    taken = Interactions(config, authenticator, activity, now)
+    memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
+    taken = Interactions(config, authenticator, memory, activity, now)
 
     app: App = falcon.App()
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
     app.add_route(
-        f"/xrpc/{skeleton.METHOD}", FeedSkeleton(config, authenticator, store, cursors, activity, now)
+        f"/xrpc/{skeleton.METHOD}", FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
     )
     app.add_route(f"/xrpc/{interactions.METHOD}", taken)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
@@ -56,4 +64,5 @@ def create_app(
     app.add_route("/robots.txt", Robots())
     if config.pages:
         add_pages(app, config, store, now)
+        app.add_route("/dashboard", Dashboard(config.data_dir / dashboard.FILE_NAME, now))
     return app

@@ -15,7 +15,7 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.errors import TokenError, UnavailableError
-from serving.resolver import DidUnknownError, DidUnreachableError, KeyResolver
+from serving.resolver import DidBusyError, DidUnknownError, DidUnreachableError, KeyResolver
 from serving.tokens import LEEWAY_SECONDS, Token, bearer, read_token
 
 REPLAYS_MAX = 100_000
@@ -53,6 +53,8 @@ class Authenticator:
             key = self._resolver.signing_key(token.issuer)
         except DidUnknownError as error:
             raise TokenError("BadJwtIss", f"the signer's DID can't be used: {error}") from error
+        except DidBusyError as error:
+            raise UnavailableError(str(error)) from error
         except DidUnreachableError as error:
             raise UnavailableError(
                 f"the signer's DID document can't be had: {error}", upstream=True

@@ -17,7 +17,8 @@ SERVICE_FRAGMENT = "#bsky_fg"
 class ServingConfig:
     """What the web app is told at its start.
 
-    ``threads`` is how many requests are worked on at once, those waiting for a DID document not counted.
+    ``workers`` is how many processes answer; ``threads`` how many requests each works on at once, those waiting for
+    a DID document not counted.
     ``pages`` allows the HTML pages, which answer requests made on this machine alone.
     """
 
@@ -30,6 +31,7 @@ class ServingConfig:
     plc_url: str
     pages: bool
     threads: int
+    workers: int = 1
 
     def feed_uri(self, rkey: str) -> str:
         """Return the at-uri of one of this installation's feeds."""

@@ -3,10 +3,11 @@
 Owns: its encoding, and the secret that makes it unforgeable. Leaves to others: what it points
 at (``paging``).
 
-A cursor names a feed, a list (a viewer's own, or the fallback of a language), the generation of that list and
-a place in it, so pages come from one list to the end, whatever is published meanwhile. It holds no viewer:
-a place in a list is no secret, and whose list is read is said by the token of each request. It carries ten
-bytes of keyed hash, so anything but what this installation made is told apart from a defect of ours.
+A cursor names a feed, a list (a viewer's own, or the fallback of a language), the generation of that list, the
+order in which its posts are shown, and a place in that order. So pages come from one list in one order to the
+end, whatever is published, seen or restarted meanwhile. It holds no viewer: a place in a list is no secret, and
+whose list is read is said by the token of each request. It carries twelve bytes of keyed hash, so anything but
+what this installation made is told apart from a defect of ours.
 """
 
 import base64
@@ -23,11 +24,14 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 KEY_BYTES = 32
-_VERSION = 1
-_LAYOUT = struct.Struct(">BB4sQI2s")
-_MAC_BYTES = 10  # with the body 30 bytes, which fill 40 characters exactly: one text for one cursor
-_TEXT = re.compile(r"[A-Za-z0-9_-]{40}", re.ASCII)
+_VERSION = 2
+_LAYOUT = struct.Struct(">BB4sQI2sI")
+# Body and hash are 36 bytes, and marks a multiple of three: they fill their characters exactly, so that there is
+# one text for one cursor.
+_MAC_BYTES = 12
+_TEXT = re.compile(r"(?:[A-Za-z0-9_-]{4}){12,1100}", re.ASCII)
 PLACE_MAX = 2**32 - 1
+BEGAN_MAX = 2**32 - 1
 GENERATION_MAX = 2**63 - 1
 
 
@@ -37,13 +41,19 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the next page starts: ``place`` counts from 0; ``language`` is "" or two letters."""
+    """Where the next page starts: ``place`` counts from 0 in the order that ``marks`` give the list.
+
+    ``language`` is "" or two letters; ``marks`` are as in ``order``; ``began`` is when the first page was served, in
+    seconds since 1970.
+    """
 
     feed: str
     fallback: bool
     language: str
     generation: int
     place: int
+    began: int = 0
+    marks: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class CursorCodec:
     key: bytes
 
     def encode(self, cursor: Cursor) -> str:
-        """Return the text of a cursor, 40 characters."""
+        """Return the text of a cursor: 48 characters, and four for every twelve posts up to the last marked one."""
         body = _LAYOUT.pack(
             _VERSION,
             int(cursor.fallback),
@@ -61,7 +71,10 @@ class CursorCodec:
             cursor.generation,
             cursor.place,
             cursor.language.encode("ascii"),
+            cursor.began,
         )
+        marks = cursor.marks.rstrip(b"\0")
+        body += marks + b"\0" * (-len(marks) % 3)
         return base64.urlsafe_b64encode(body + self._mac(body)).decode("ascii")
 
     def decode(self, text: str, feed: str) -> Cursor:
@@ -69,13 +82,15 @@ class CursorCodec:
         if _TEXT.fullmatch(text) is None:
             raise CursorError("no cursor of this service")
         raw = base64.urlsafe_b64decode(text)
-        body, mac = raw[: _LAYOUT.size], raw[_LAYOUT.size :]
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):
             raise CursorError("no cursor of this service")
-        version, fallback, mark, generation, place, language = _LAYOUT.unpack(body)
+        version, fallback, mark, generation, place, language, began = _LAYOUT.unpack_from(body)
         if version != _VERSION or mark != _feed_mark(feed):
             raise CursorError("a cursor of another feed or version")
-        return Cursor(feed, bool(fallback), language.rstrip(b"\0").decode("ascii"), generation, place)
+        marks = body[_LAYOUT.size :].rstrip(b"\0")
+        text = language.rstrip(b"\0").decode("ascii")
+        return Cursor(feed, bool(fallback), text, generation, place, began, marks)
 
     def _mac(self, body: bytes) -> bytes:
         return hashlib.blake2b(body, key=self.key, digest_size=_MAC_BYTES).digest()

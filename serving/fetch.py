@@ -1,7 +1,7 @@
 """One bounded HTTP GET.
 
 Owns: name lookup, the address check, TLS, the total deadline and the size limit. Leaves to others: what is
-asked for (``dids``) and what the answer means (``resolver``).
+asked for (``dids``), what the answer means (``resolver``), and connections between two requests (``kept``).
 
 Invariants: the address that was checked is the one connected to; no redirect is followed; no proxy variable
 is honoured; a host that drips bytes is left when the deadline of the whole exchange passes, not of one read.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from serving.dids import Target
+from serving.kept import KeptConnections
 
 DEADLINE_SECONDS = 3.0
 MAX_BODY_BYTES = 65_536
@@ -57,6 +58,7 @@ class Fetcher:
     lookup: Callable[[str, int], list[str]] = look_up
     tls: ssl.SSLContext | None = None
     deadline_seconds: float = DEADLINE_SECONDS
+    kept: KeptConnections | None = None  # for hosts of the operator's own choice
     _lookups: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_LOOKUPS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +71,15 @@ class Fetcher:
             raise FetchError(f"{type(error).__name__}: {error}") from error
 
     def _get(self, target: Target, deadline: float) -> Answer:
+        if self.kept is not None:
+            host = (target.scheme, target.host, target.port)
+            while (connection := self.kept.take(host)) is not None:
+                try:
+                    return self._exchange(connection, target, deadline)
+                except (TimeoutError, FetchRefusedError):
+                    raise
+                except (OSError, FetchError):
+                    continue  # the other end closed it as we wrote
         addresses = [text for text in self._addresses(target, deadline) if self.allowed(text)]
         if not addresses:
             raise FetchRefusedError("the host has no public address")
@@ -79,8 +90,7 @@ class Fetcher:
             except OSError as error:
                 failure = error
                 continue
-            with connection:
-                return self._exchange(connection, target, deadline)
+            return self._exchange(self._secured(connection, target, deadline), target, deadline)
         raise FetchError(f"no connection: {failure}")
 
     def _addresses(self, target: Target, deadline: float) -> list[str]:
@@ -109,6 +119,16 @@ class Fetcher:
             raise FetchError("the host name is not known")
         return found[0]
 
+    def _secured(self, connection: socket.socket, target: Target, deadline: float) -> socket.socket:
+        if target.scheme != "https":
+            return connection
+        try:
+            connection.settimeout(_left(deadline))
+            return self._tls_context().wrap_socket(connection, server_hostname=target.host)
+        except BaseException:
+            connection.close()
+            raise
+
     def _exchange(self, connection: socket.socket, target: Target, deadline: float) -> Answer:
         default_port = 443 if target.scheme == "https" else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
@@ -116,18 +136,23 @@ class Fetcher:
             host = f"{host}:{target.port}"
         request = (
             f"GET {target.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
-            "User-Agent: foryou\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
+            "User-Agent: foryou\r\nAccept-Encoding: identity\r\n"
+            f"Connection: {'close' if self.kept is None else 'keep-alive'}\r\n\r\n"
         )
+        reusable = False
         try:
-            if target.scheme == "https":
-                connection.settimeout(_left(deadline))
-                connection = self._tls_context().wrap_socket(connection, server_hostname=target.host)
-            with connection:
-                connection.settimeout(_left(deadline))
-                connection.sendall(request.encode("ascii"))
-                return _read_answer(_DeadlineReader(connection, deadline))
+            connection.settimeout(_left(deadline))
+            connection.sendall(request.encode("ascii"))
+            answer, reusable = _read_answer(_DeadlineReader(connection, deadline))
         except (http.client.HTTPException, ValueError) as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
+        else:
+            return answer
+        finally:
+            if reusable and self.kept is not None:
+                self.kept.give((target.scheme, target.host, target.port), connection)
+            else:
+                connection.close()
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:  # making one reads every certificate of the system, so it is made once
@@ -160,18 +185,20 @@ class _DeadlineReader(io.RawIOBase):
         return count
 
 
-def _read_answer(reader: _DeadlineReader) -> Answer:
+def _read_answer(reader: _DeadlineReader) -> tuple[Answer, bool]:
+    """Return the answer, and whether the connection is ready for another request."""
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
-        if response.status != 200:
-            return Answer(response.status, b"")
+        if response.status != 200 and response.will_close:
+            return Answer(response.status, b""), False
         body = response.read(MAX_BODY_BYTES + 1)
+        reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
     if len(body) > MAX_BODY_BYTES:
         raise FetchRefusedError("the answer is too large")
-    return Answer(response.status, body)
+    return Answer(response.status, body if response.status == 200 else b""), reusable
 
 
 def _left(deadline: float) -> float:

@@ -1,7 +1,7 @@
 """POST app.bsky.feed.sendInteractions: what a viewer did with the feed.
 
-Owns: reading and bounding the body, and which events are kept. Leaves to others: who sends (``auth``) and
-writing (``activity``).
+Owns: reading and bounding the body, and which events are kept. Leaves to others: who sends (``auth``), what
+follows for the next page (``memory``) and writing (``activity``).
 
 Any account may send anything, so the token's issuer is the viewer, sizes and rates are bounded, and what
 comes back of our own texts is kept only when it looks like ours. Events not known, or on things that are no
@@ -24,6 +24,8 @@ from serving.activity import ActivityWriter, Interaction
 from serving.auth import Authenticator, ReplayMemory
 from serving.config import ServingConfig
 from serving.errors import InvalidRequestError, TokenError, UnknownFeedError, XrpcError
+from serving.memory import ViewerMemory
+from serving.recall import Answer
 from serving.tokens import Token
 
 METHOD = "app.bsky.feed.sendInteractions"
@@ -62,6 +64,7 @@ class Interactions:
 
     config: ServingConfig
     authenticator: Authenticator
+    memory: ViewerMemory
     activity: ActivityWriter
     now: Callable[[], float]
     replays: ReplayMemory = field(default_factory=ReplayMemory)
@@ -80,7 +83,10 @@ class Interactions:
         if self.replays.is_replay(token, now):
             self._ignore("replay", len(entries))
         else:
-            self.activity.record(self._kept(entries, feed, token, now))
+            kept = self._kept(entries, feed, token, now)
+            answers = [Answer(event.event, event.post_uri, event.received_us) for event in kept]
+            self.memory.answered(token.issuer, self.config.feed_rkeys, answers)
+            self.activity.record(kept)
         xrpc.answer(response, {}, private=True)
 
     def _entries(self, body: bytes) -> tuple[list[Any], str]:

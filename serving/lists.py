@@ -7,11 +7,13 @@ n x uint16 co_likers, n x uint8 source; so a page decodes only its own stretch o
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 ITEM_BYTES = 11
 SOURCE_CO_LIKERS = 1
 SOURCE_POPULAR = 2
+_ID, _SCORE, _CO_LIKERS = struct.Struct("<I"), struct.Struct("<f"), struct.Struct("<H")
 _CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p"}
 
 
@@ -39,6 +41,31 @@ def length(blob: bytes) -> int:
     if rest:
         raise ListError(f"a list of {len(blob)} bytes is no whole number of items")
     return count
+
+
+def post_ids(blob: bytes) -> tuple[int, ...]:
+    """Return the posts of a list, best first."""
+    return struct.unpack_from(f"<{length(blob)}I", blob)
+
+
+def items_at(blob: bytes, places: Sequence[int]) -> list[Item]:
+    """Return the items at some places, counted from 0, in the order given."""
+    if (
+        places
+        and places[-1] - places[0] == len(places) - 1
+        and list(places) == list(range(places[0], places[-1] + 1))
+    ):
+        return items(blob, places[0], places[-1] + 1)
+    count = length(blob)
+    return [
+        Item(
+            _ID.unpack_from(blob, 4 * place)[0],
+            _SCORE.unpack_from(blob, 4 * count + 4 * place)[0],
+            _CO_LIKERS.unpack_from(blob, 8 * count + 2 * place)[0],
+            blob[10 * count + place],
+        )
+        for place in places
+    ]
 
 
 def items(blob: bytes, start: int, stop: int) -> list[Item]:

@@ -1,12 +1,13 @@
 """Which list a viewer gets, and which part of it is the next page.
 
 Owns: the choice of list and generation, filling a page, and where the next one starts. Leaves to others:
-storage (``store``), the blob (``lists``) and the cursor's text (``cursors``).
+storage (``store``), the blob (``lists``), what a viewer has seen (``memory``), the order that makes (``order``)
+and the cursor's text (``cursors``).
 
-Invariants: the pages that follow one another through cursors come from one stored list, so joined together
-they are that list without the posts that are gone; a page is full while anything is left; the page that
-reaches the end has no cursor. When the list a cursor points at has been pruned, the same place of the
-current one goes on.
+Invariants: the pages that follow one another through cursors come from one stored list in one order, so joined
+together they are that list without the posts that are gone or hidden; a page is full while anything is left; the
+page that reaches the end has no cursor. When the list a cursor points at has been pruned, the current one goes on
+without the posts that were shown since the first page; when those are not known, from the same place.
 """
 
 import re
@@ -14,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from serving import lists
-from serving.cursors import Cursor
+from serving import lists, order
+from serving.cursors import BEGAN_MAX, Cursor
 from serving.lists import Item
+from serving.memory import NOTHING, View
 from serving.store import Snapshot, StoredList
 
 # One malformed address makes the AppView throw the whole page away.
@@ -26,7 +28,7 @@ _POST_URI = re.compile(
 
 
 class Entry(NamedTuple):
-    """A post of a page: its place in the list, counted from 0, its item and its at-uri."""
+    """A post of a page: its place in what the viewer is shown, counted from 0, its item and its at-uri."""
 
     place: int
     item: Item
@@ -41,15 +43,21 @@ class Chosen:
     fallback: bool
     language: str
 
+    @property
+    def identity(self) -> tuple[int, bool, str]:
+        """What tells this list from every other of the feed and the viewer."""
+        return self.stored.generation, self.fallback, self.language
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a request gets; ``chosen`` is None when there is no list at all."""
+    """What a request gets; ``chosen`` is None when there is no list at all, ``marks`` give the order shown."""
 
     entries: list[Entry]
     chosen: Chosen | None
     next_cursor: Cursor | None
     start: int
+    marks: bytes = b""
 
 
 EMPTY = Page([], None, None, 0)
@@ -62,23 +70,45 @@ def page_of(
     languages: Sequence[str],
     limit: int,
     cursor: Cursor | None,
+    view: View = NOTHING,
+    *,
+    poll: bool = False,
+    now: float = 0.0,
 ) -> Page:
-    """Return a page of at most ``limit`` posts; raise lists.ListError when the store is damaged."""
+    """Return a page of at most ``limit`` posts; raise lists.ListError when the store is damaged.
+
+    A poll is answered as the viewer's last first page was, while that list is the newest: what it asks is whether
+    there is anything new. ``now`` is in seconds since 1970.
+    """
     current = snapshot.current()
     if current is None:
         return EMPTY
     chosen = _chosen(snapshot, feed, viewer, languages, current.number, cursor)
     if chosen is None:
         return EMPTY
-    start = cursor.place if cursor else 0
+    began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
+    marks, start = _order(chosen, cursor, view, poll)
     # One more than asked for, to know whether anything is left.
-    entries = _entries(snapshot, chosen.stored.blob, start, limit + 1)
+    entries = _entries(snapshot, chosen.stored.blob, marks, start, limit + 1, view)
     following = None
     if len(entries) > limit:
-        following = Cursor(
-            feed, chosen.fallback, chosen.language, chosen.stored.generation, entries[limit].place
-        )
-    return Page(entries[:limit], chosen, following, start)
+        generation, place = chosen.stored.generation, entries[limit].place
+        following = Cursor(feed, chosen.fallback, chosen.language, generation, place, began, marks)
+    return Page(entries[:limit], chosen, following, start, marks)
+
+
+def _order(chosen: Chosen, cursor: Cursor | None, view: View, poll: bool) -> tuple[bytes, int]:
+    """Return the marks of the list and the place to start at."""
+    if cursor is None:
+        session = view.session
+        if poll and session is not None and session[:3] == chosen.identity:
+            return session.marks, 0
+        return view.marks(lists.post_ids(chosen.stored.blob)), 0
+    if (cursor.generation, cursor.fallback, cursor.language) == chosen.identity:
+        return cursor.marks, cursor.place
+    if view.shown_since(cursor.began):
+        return view.marks(lists.post_ids(chosen.stored.blob), since=cursor.began), 0
+    return b"", cursor.place
 
 
 def _chosen(
@@ -120,15 +150,17 @@ def _continued(snapshot: Snapshot, feed: str, viewer: str | None, cursor: Cursor
     return Chosen(stored, cursor.fallback, cursor.language)
 
 
-def _entries(snapshot: Snapshot, blob: bytes, start: int, wanted: int) -> list[Entry]:
+def _entries(
+    snapshot: Snapshot, blob: bytes, marks: bytes, start: int, wanted: int, view: View
+) -> list[Entry]:
     entries: list[Entry] = []
-    count = lists.length(blob)
-    while len(entries) < wanted and start < count:
-        items = lists.items(blob, start, start + wanted - len(entries))
+    places = order.order_of(marks, lists.length(blob))
+    while len(entries) < wanted and start < len(places):
+        items = lists.items_at(blob, places[start : start + wanted - len(entries)])
         uris = snapshot.uris_of([item.post_id for item in items])
         for place, item in enumerate(items, start):
             uri = uris.get(item.post_id)
-            if uri is not None and _POST_URI.fullmatch(uri):
+            if uri is not None and item.post_id not in view.hidden and _POST_URI.fullmatch(uri):
                 entries.append(Entry(place, item, uri))
         start += len(items)
     return entries

@@ -6,24 +6,22 @@ may wait for documents. Leaves to others: the HTTP exchange (``fetch``) and read
 A key is fresh for an hour. Later it is refreshed; while that fails it is still used, up to 24 hours, so a
 directory that is down stops newcomers only. A DID that does not exist is remembered for a minute, in a cache
 of its own, so that invented DIDs can't push real viewers' keys out. Requests that wait for a document hold
-one of a fixed number of slots, a smaller number for did:web, whose hosts anybody may choose; who finds no
-slot is told at once to come again.
+one of a fixed number of slots, a smaller number for did:web, whose hosts anybody may choose, and of those a few
+for one domain; who finds no slot is told at once to come again. Of those who wait, a fixed number fetch at once.
 
 Keys of did:plc are kept on disk too (``key_store``), so a restart asks the directory for newcomers only.
 """
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 
-from serving import addresses
-from serving.config import ServingConfig, is_loopback
-from serving.dids import Target, is_web, plc_target, web_target
+from serving.dids import Target, is_web, web_target
 from serving.fetch import DEADLINE_SECONDS, Fetcher, FetchError, FetchRefusedError
 from serving.key_store import KeyStore
 from serving.keys import KeyDocumentError, SigningKey, signing_key
@@ -34,11 +32,10 @@ ABSENT_SECONDS = 60.0
 RETRY_SECONDS = 30.0  # after a failed refresh, or a host that does not answer
 FORCED_SECONDS = 60.0  # between two forced refreshes of one DID
 FORCED_PER_MINUTE = 60  # forced refreshes of all DIDs together
-PLC_SLOTS = 12
-WEB_SLOTS = 4
-SLOTS = PLC_SLOTS + WEB_SLOTS
-KEYS_MAX = 100_000  # in memory; those pushed out are still on disk
-WEB_KEYS_MAX = 5_000
+TURN_SECONDS = (
+    1.5  # waiting for one's turn to fetch; with the fetch itself it stays below a client's patience
+)
+DOMAIN_SLOTS = 3  # of the slots for did:web, those that wait for one domain
 FAILURES_MAX = 20_000
 
 
@@ -48,6 +45,10 @@ class DidUnknownError(Exception):
 
 class DidUnreachableError(Exception):
     """The document could not be had just now."""
+
+
+class DidBusyError(DidUnreachableError):
+    """There was no room to ask for the document; nothing is known of its source."""
 
 
 class KeyResolver(Protocol):
@@ -62,7 +63,10 @@ class KeyResolver(Protocol):
 
 @dataclass(slots=True)
 class Source:
-    """One kind of DID: where its documents are, how they are fetched, and how many may wait for them."""
+    """One kind of DID: where its documents are, how they are fetched, and how many may wait for them.
+
+    ``slots`` are for requests that wait, ``fetching`` for those of them that fetch.
+    """
 
     target: Callable[[str], Target]
     fetcher: Fetcher
@@ -71,7 +75,9 @@ class Source:
     # The operator's own directory is trusted to say "no such DID"; from a host, rubbish says the same.
     trusted: bool
     kept: KeyStore | None = None
+    fetching: threading.Semaphore | None = None
     keys: "OrderedDict[str, _Known]" = field(default_factory=OrderedDict)
+    waiting: Counter[str] = field(default_factory=Counter)  # those who hold slots, by domain
 
 
 @dataclass(slots=True)
@@ -167,8 +173,12 @@ class Resolver:
 
     def _load(self, did: str, source: Source) -> SigningKey:
         # Those who wait for another's fetch hold a slot too: what is scarce is the waiting thread.
-        if not source.slots.acquire(blocking=False):
-            raise DidUnreachableError("too many requests are waiting for DID documents")
+        domain = "" if source.trusted else ".".join(web_target(did).host.split(".")[-2:])
+        with self._lock:
+            full = not source.trusted and source.waiting[domain] >= DOMAIN_SLOTS
+            if full or not source.slots.acquire(blocking=False):
+                raise DidBusyError("too many requests are waiting for DID documents")
+            source.waiting[domain] += 1
         try:
             with self._lock:
                 flight = self._flights.get(did)
@@ -177,7 +187,7 @@ class Resolver:
                     flight = self._flights[did] = _Flight()
             if leads:
                 try:
-                    flight.result = self._fetch(did, source)
+                    flight.result = self._fetch_in_turn(did, source)
                     self._keep(did, source, flight.result)
                 finally:
                     with self._lock:
@@ -185,12 +195,26 @@ class Resolver:
                         del self._flights[did]
                     flight.done.set()
             else:
-                flight.done.wait(DEADLINE_SECONDS + 1)
+                flight.done.wait(DEADLINE_SECONDS + TURN_SECONDS)
         finally:
             source.slots.release()
+            with self._lock:
+                source.waiting[domain] -= 1
+                if not source.waiting[domain]:
+                    del source.waiting[domain]
         if isinstance(flight.result, SigningKey):
             return flight.result
         raise flight.result or DidUnreachableError("the DID document can't be had")
+
+    def _fetch_in_turn(self, did: str, source: Source) -> SigningKey | DidUnknownError | DidUnreachableError:
+        if source.fetching is None:
+            return self._fetch(did, source)
+        if not source.fetching.acquire(timeout=TURN_SECONDS):
+            return DidBusyError("too many DID documents are being fetched")
+        try:
+            return self._fetch(did, source)
+        finally:
+            source.fetching.release()
 
     def _fetch(self, did: str, source: Source) -> SigningKey | DidUnknownError | DidUnreachableError:
         self.fetches += 1
@@ -236,6 +260,8 @@ class Resolver:
         elif known is not None:
             known.tried = now
             return
+        if isinstance(result, DidBusyError):
+            return  # says nothing of this DID
         error = result or DidUnreachableError("the DID document can't be had")
         seconds = ABSENT_SECONDS if isinstance(error, DidUnknownError) else RETRY_SECONDS
         if not isinstance(error, DidUnknownError) and source.trusted:
@@ -244,27 +270,3 @@ class Resolver:
         self._failures.move_to_end(did)
         if len(self._failures) > FAILURES_MAX:
             self._failures.popitem(last=False)
-
-
-def default_resolver(config: ServingConfig, now: Callable[[], float] = time.time) -> Resolver:
-    """Return the resolver of an installation: its directory, and did:web on the public internet alone.
-
-    On a private network, told by a directory on this machine, did:web:localhost%3APORT is resolved too, and
-    such a name leads to this machine only.
-    """
-    directory = Fetcher(allowed=lambda _address: True)
-    web = Fetcher(allowed=is_loopback if config.on_loopback_network else addresses.is_public)
-    return Resolver(
-        {
-            "plc": Source(
-                lambda did: plc_target(config.plc_url, did),
-                directory,
-                threading.Semaphore(PLC_SLOTS),
-                KEYS_MAX,
-                trusted=True,
-                kept=KeyStore(config.keys_path, STALE_SECONDS),
-            ),
-            "web": Source(web_target, web, threading.Semaphore(WEB_SLOTS), WEB_KEYS_MAX, trusted=False),
-        },
-        now=now,
-    )

@@ -1,10 +1,10 @@
 """GET app.bsky.feed.getFeedSkeleton: a page of posts for a viewer.
 
 Owns: the parameters, the answer, and whether a request counts as a visit. Leaves to others: which posts
-(``paging``) and who asks (``auth``).
+(``paging``), who asks (``auth``), and what is made of the visit (``memory``, ``activity``).
 
-The app asks for the first post of every open feed once a minute: limit=1 without a cursor is such a poll, and
-changes nothing.
+The app asks for the first post of every open feed once a minute, and for eight of feeds that it shows a glimpse of:
+limit=1 or 8 without a cursor is such a poll or preview, and changes nothing.
 """
 
 import logging
@@ -17,12 +17,13 @@ from typing import Any
 import falcon
 
 from serving import languages, xrpc
-from serving.activity import ActivityWriter, Visit
+from serving.activity import ActivityWriter, ShownPage, Visit
 from serving.auth import Authenticator
 from serving.config import ServingConfig
 from serving.cursors import Cursor, CursorCodec, CursorError
 from serving.errors import InvalidRequestError, UnavailableError, UnknownFeedError
 from serving.lists import ListError
+from serving.memory import NOTHING, Session, ViewerMemory
 from serving.paging import EMPTY, Page, page_of
 from serving.store import Store, StoreUnreadableError
 from serving.throttle import Throttle
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 METHOD = "app.bsky.feed.getFeedSkeleton"
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 100
+POLL_LIMIT = 1
+PREVIEW_LIMIT = 8
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _complaints = Throttle(60.0)
@@ -45,6 +48,7 @@ class FeedSkeleton:
     authenticator: Authenticator
     store: Store
     cursors: CursorCodec
+    memory: ViewerMemory
     activity: ActivityWriter
     now: Callable[[], float]
 
@@ -61,9 +65,9 @@ class FeedSkeleton:
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
             response.set_header("Content-Language", page.chosen.language)
-        is_poll = limit == 1 and cursor is None
-        if viewer is not None and not is_poll:
-            self.activity.record([Visit(viewer, feed, ",".join(wanted), int(self.now() * 1_000_000))])
+        glimpse = cursor is None and limit in (POLL_LIMIT, PREVIEW_LIMIT)
+        if viewer is not None and not glimpse:
+            self._remember(viewer, feed, wanted, page, first=cursor is None)
 
     def _page(
         self, feed: str, viewer: str | None, wanted: tuple[str, ...], limit: int, cursor: Cursor | None
@@ -72,13 +76,35 @@ class FeedSkeleton:
             with self.store.read() as snapshot:
                 if snapshot is None:
                     return EMPTY
-                return page_of(snapshot, feed, viewer, wanted, limit, cursor)
+                view = NOTHING if viewer is None else self.memory.view(viewer, feed, snapshot)
+                poll = limit == POLL_LIMIT
+                return page_of(snapshot, feed, viewer, wanted, limit, cursor, view, poll=poll, now=self.now())
         except StoreUnreadableError as error:
             raise UnavailableError("the lists can't be read just now") from error
         except ListError as error:
             if _complaints.allows("list"):
                 log.error("serving.sqlite is damaged: %s", error)  # noqa: TRY400 - the text says it all
             raise UnavailableError("the list can't be read just now") from error
+
+    def _remember(self, viewer: str, feed: str, wanted: tuple[str, ...], page: Page, *, first: bool) -> None:
+        at_us = int(self.now() * 1_000_000)
+        visit = Visit(viewer, feed, ",".join(wanted), at_us)
+        if page.chosen is None or not page.entries:
+            self.activity.record([visit])
+            return
+        generation, fallback, language = page.chosen.identity
+        session = Session(generation, fallback, language, page.marks) if first else None
+        self.memory.showed(viewer, feed, [entry.item.post_id for entry in page.entries], session)
+        shown = ShownPage(
+            viewer,
+            feed,
+            generation,
+            page.entries[0].place + 1,
+            [entry.uri for entry in page.entries],
+            [entry.item.source for entry in page.entries],
+            at_us,
+        )
+        self.activity.record([visit, shown])
 
     def _body(self, page: Page) -> dict[str, Any]:
         if page.chosen is None:

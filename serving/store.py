@@ -1,7 +1,7 @@
 """Reading serving.sqlite.
 
-Owns: one read-only connection for each thread, one consistent snapshot for each request, and what happens
-when the file is not there yet, is replaced, or can't be read. Leaves to others: which list is asked for
+Owns: read-only connections, one consistent snapshot for each request, and what happens when the file is not there
+yet, is replaced, or can't be read. Leaves to others: which list is asked for
 (``paging``), and writing, which is the batch's alone.
 
 A store that is absent or still empty is no error: the feed is empty, and the store is picked up by the first
@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import sql
 from serving.throttle import Throttle
+from serving.tids import tid_number
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,22 @@ class Snapshot:
         rows = self._connection.execute(sql.load("serving/posts_of"), {"posts": json.dumps(post_ids)})
         return {post_id: Post(uri, created_us, likers) for post_id, uri, created_us, likers in rows}
 
+    def posts_named(self, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return (post id, author id) of those at-uris whose posts are stored."""
+        keys = {tid_number(uri.rpartition("/")[2]) for uri in uris}
+        rows = self._connection.execute(
+            sql.load("serving/posts_by_rkey"), {"rkeys": json.dumps([key for key in keys if key is not None])}
+        )
+        wanted = set(uris)
+        return {uri: (post_id, author_id) for post_id, author_id, uri in rows if uri in wanted}
+
+    def posts_by(self, author_ids: Sequence[int]) -> set[int]:
+        """Return the stored posts of some authors."""
+        rows = self._connection.execute(
+            sql.load("serving/posts_by_author"), {"authors": json.dumps(author_ids)}
+        )
+        return {post_id for (post_id,) in rows}
+
     def viewers_like(self, feed: str, search: str, after: str, rows: int) -> list[tuple[str, int]]:
         """Return viewers who have a list, with its number of items, in the order of their DIDs."""
         parameters = {"feed": feed, "search": search, "after": after, "rows": rows}
@@ -107,7 +125,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
+        # The one used last is taken first: there are many threads, but few read at once, and the connections that
+        # are in use keep their pages in memory.
+        self._idle: list[_Open] = []
         self._lock = threading.Lock()
         self._counted: tuple[int, int] = (-1, 0)
 
@@ -117,24 +137,29 @@ class Store:
 
         A sqlite3.Error inside the block is a store that can't be read, too.
         """
+        opened = None
         try:
-            connection = self._connection()
-            if connection is not None:
-                connection.execute("BEGIN")
+            opened = self._take()
+            if opened is not None:
+                opened.connection.execute("BEGIN")
         except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
+            if opened is not None:
+                opened.connection.close()
             raise self._unreadable(error) from error
-        if connection is None:
+        if opened is None:
             yield None
             return
         try:
-            yield Snapshot(connection)
-            connection.execute("COMMIT")
+            yield Snapshot(opened.connection)
+            opened.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._close()
+            opened.connection.close()
             raise self._unreadable(error) from error
         except BaseException:
-            connection.execute("ROLLBACK")
+            opened.connection.execute("ROLLBACK")
+            self._idle.append(opened)
             raise
+        self._idle.append(opened)
 
     def viewers(self, snapshot: Snapshot, generation: int) -> int:
         """Return how many viewers have a list, counted once a generation."""
@@ -143,16 +168,21 @@ class Store:
                 self._counted = (generation, snapshot.count_viewers())
             return self._counted[1]
 
-    def _connection(self) -> sqlite3.Connection | None:
+    def _take(self) -> "_Open | None":
         try:
             status = os.stat(self._path)
         except FileNotFoundError:
             self._close()
             return None
         identity = (status.st_dev, status.st_ino)
-        if getattr(self._local, "identity", None) == identity:
-            return self._local.connection  # type: ignore[no-any-return]
-        self._close()
+        while True:
+            try:
+                opened = self._idle.pop()
+            except IndexError:
+                break
+            if opened.identity == identity:
+                return opened
+            opened.connection.close()  # of a file that another has replaced
         connection = sqlite.connect(self._path, read_only=True, busy_seconds=2.0)
         try:
             version = sqlite.current_version(connection)
@@ -170,17 +200,20 @@ class Store:
             if version:
                 raise sqlite.SchemaError(f"serving.sqlite has schema {version}, this program knows {newest}")
             return None
-        self._local.connection, self._local.identity = connection, identity
-        return connection
+        return _Open(connection, identity)
 
     def _close(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        self._local.connection = self._local.identity = None
-        if connection is not None:
-            connection.close()
+        while self._idle:
+            self._idle.pop().connection.close()
 
     def _unreadable(self, error: Exception) -> StoreUnreadableError:
-        self._close()
         if _complaints.allows("store"):
             log.error("%s can't be read: %s", self._path, error)
         return StoreUnreadableError(str(error))
+
+
+class _Open(NamedTuple):
+    """A connection, and which file it is of."""
+
+    connection: sqlite3.Connection
+    identity: tuple[int, int]

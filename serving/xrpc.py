@@ -14,7 +14,7 @@ from serving.errors import XrpcError
 
 log = logging.getLogger(__name__)
 
-_NAMES = {
+NAMES = {
     400: "InvalidRequest",
     401: "AuthenticationRequired",
     404: "NotFound",
@@ -44,7 +44,7 @@ def add_error_forms(app: falcon.App[falcon.Request, falcon.Response]) -> None:
 
 def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
     status = falcon.code_to_http_status(error.status)
-    name = error.name if isinstance(error, XrpcError) else _NAMES.get(int(status[:3]), "InvalidRequest")
+    name = error.name if isinstance(error, XrpcError) else NAMES.get(int(status[:3]), "InvalidRequest")
     message = error.description or error.title or status[4:]
     answer(response, {"error": name, "message": message}, private=True)
 

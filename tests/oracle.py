@@ -5,6 +5,7 @@ Written from DESIGN.md and the parameters' descriptions, without the SQL.
 
 import struct
 from collections import defaultdict
+from math import floor
 from typing import Any
 
 from pipeline.ranking import Ranking
@@ -43,6 +44,17 @@ def sampled(liker: int, post_rkey: int) -> int:
     return (x ^ x >> 15) * 1540483477 % 2**32
 
 
+def answers(rows: dict[str, list[Any]]) -> dict[int, dict[Post, set[str]]]:
+    """Return what each viewer answered each post with."""
+    posts = {uri: post for post, uri in rows["uris"][0].items()} if "uris" in rows else {}
+    actors = {did: actor for actor, did, _, _ in rows["actors"]}
+    found: dict[int, dict[Post, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for did, uri, event in rows["interactions"]:
+        if did in actors and uri in posts:
+            found[actors[did]][posts[uri]].add(event)
+    return found
+
+
 def neighbours(
     rows: dict[str, list[Any]], now_us: int, ranking: Ranking
 ) -> dict[int, list[tuple[int, float]]]:
@@ -56,22 +68,29 @@ def neighbours(
     active = {liker for (liker, _), seen_us in likes.items() if seen_us > active_us}
     visitors = {visit[0] for visit in rows["visits"]}
     active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
+    told = answers(rows)
     result = {}
     for viewer in sorted(active):
         seeds = sorted(liked[viewer], key=lambda like: (-like[0], -like[1][1], like[1][0]))
         seeds = seeds[: ranking.max_seeds]
-        sums: dict[int, float] = defaultdict(float)
+        weights: dict[Post, float] = {}
         for place, (_, post) in enumerate(seeds):
             step = place / (len(seeds) - 1) if len(seeds) > 1 else 1.0
-            weight = (
+            weights[post] = (
                 ranking.seed_weight_newest + (ranking.seed_weight_oldest - ranking.seed_weight_newest) * step
             )
+        asked = [post for post, events in told[viewer].items() if events & {"requestLess", "requestMore"}]
+        for post in sorted(asked, key=lambda post: (-post[1], post[0]))[: ranking.max_seeds]:
+            less = "requestLess" in told[viewer][post]
+            weights[post] = -ranking.seed_weight_less if less else ranking.seed_weight_more
+        sums: dict[int, float] = defaultdict(float)
+        for post, weight in weights.items():
             size = len(likers[post])
             for other in likers[post]:
                 kept = size <= ranking.max_seed_likers
                 kept = kept or sampled(other, post[1]) * size < ranking.max_seed_likers * 2**32
                 if other != viewer and kept:
-                    sums[other] += weight * size**-ranking.likers_exponent
+                    sums[other] += floor(weight * size**-ranking.likers_exponent * 2**36 + 0.5) / 2**36
         weighted = [
             (
                 other,
@@ -106,6 +125,10 @@ def ranked(
         if post in allowed and now_us - seen_us < ranking.candidate_window_hours * HOUR_US:
             fresh[liker][post] = 0.5 ** ((now_us - seen_us) / HOUR_US / ranking.like_half_life_hours)
     refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
+    by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
+    for viewer, told in answers(rows).items():
+        for post, events in told.items():
+            by_author_refused[viewer, post[0]] += "requestLess" in events
     names = {actor: did for did, (actor, _) in dids.items()}
     uris = rows["uris"][0] if "uris" in rows else {}
     result = {}
@@ -119,7 +142,9 @@ def ranked(
                 counts[post] += 1
         scored = []
         for post, similarity in sums.items():
-            hidden = (names[viewer], uris.get(post)) in refused
+            hidden = (names[viewer], uris.get(post)) in refused or by_author_refused[viewer, post[0]] >= (
+                ranking.less_author_posts
+            )
             if viewer in likers[post] or post[0] == viewer or hidden:
                 continue
             age_hours = max(now_us - allowed[post], 0) / HOUR_US

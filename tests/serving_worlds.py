@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from serving.config import ServingConfig
+from serving.keys import SigningKey, signing_key
+from serving.tids import tid_number
 from sql import sqlite
 
 SERVICE_DID = "did:web:feed.example.com"
@@ -155,6 +157,21 @@ class Account:
         }
 
 
+class OneAccount:
+    """A resolver that knows one account's key and asks nobody."""
+
+    def __init__(self, account: Account) -> None:
+        self._key = signing_key(account.document(), account.did)
+
+    def signing_key(self, did: str) -> SigningKey:
+        """Return the key, whoever is asked for."""
+        return self._key
+
+    def refreshed_key(self, did: str) -> SigningKey | None:
+        """Know no other."""
+        return None
+
+
 def bearer(token: str) -> dict[str, str]:
     """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
@@ -170,6 +187,7 @@ class Directory:
     headers: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
+    connections: int = 0
     # Called before answering with the function that writes raw bytes; it may block, or answer itself (True).
     before: Callable[[Callable[[bytes], None]], bool] | None = None
 
@@ -180,10 +198,17 @@ class Directory:
 
 
 @contextmanager
-def directory(tls: Any = None) -> Iterator[Directory]:
-    """Run a directory on loopback."""
+def directory(tls: Any = None, *, keeps: bool = False) -> Iterator[Directory]:
+    """Run a directory on loopback; ``keeps`` lets clients keep their connections."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keeps else "HTTP/1.0"
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            held.connections += 1
+
         def do_GET(self) -> None:
             held.requests.append(self.path)
             held.hosts.append(self.headers["Host"])
@@ -204,7 +229,7 @@ def directory(tls: Any = None) -> Iterator[Directory]:
                 self.end_headers()
                 self.wfile.write(body)
             except OSError:
-                pass  # the client has gone, as it should when it is made to wait
+                self.close_connection = True  # the client has gone, as it should when it is made to wait
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -265,8 +290,15 @@ def blob(
 def post_uri(post_id: int) -> str:
     """Return the at-uri that ``ServingStore.posts`` gives a post."""
     digits = "234567abcdefghijklmnopqrstuvwxyz"
-    rkey = "".join(digits[(post_id >> shift) & 31] for shift in range(30, -1, -5))
-    return f"at://{plc_did(post_id % 7)}/app.bsky.feed.post/3aaaaa{rkey}"
+    rkey = "".join(digits[(post_id >> shift) & 31] for shift in range(35, -1, -5))
+    return f"at://{plc_did(post_id % 7)}/app.bsky.feed.post/3aaaa{rkey}"
+
+
+def post_rkey(post_id: int) -> int:
+    """Return the number of the record key in ``post_uri``."""
+    number = tid_number(post_uri(post_id).rpartition("/")[2])
+    assert number is not None
+    return number
 
 
 class ServingStore:
@@ -286,7 +318,7 @@ class ServingStore:
         self.connection.executemany(
             "INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (post, post % 7, post, post_uri(post), int(START * 1e6) - 3_600_000_000, 5, 1)
+                (post, post % 7, post_rkey(post), post_uri(post), int(START * 1e6) - 3_600_000_000, 5, 1)
                 for post in post_ids
             ],
         )

@@ -43,7 +43,7 @@ def test_imports_follow_the_design(path: Path) -> None:
         assert "serving" not in packages
 
 
-COMMON = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers"}
+COMMON = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers", "pipeline.notify"}
 # Each row: what a folder may know of pipeline. Data flows one way: stream → store → batch → lists.
 ALLOWED = {
     "pipeline.store": {"pipeline.store"} | COMMON,
@@ -56,6 +56,16 @@ ALLOWED = {
         "pipeline.ranking",
     } | COMMON,
     "pipeline.simulate": {"pipeline.simulate", "pipeline.store.model"} | COMMON,
+    "pipeline.backup": {"pipeline.backup", "pipeline.store", "pipeline.settings"} | COMMON,
+    "pipeline.publish": {"pipeline.publish", "pipeline.outside", "pipeline.settings"} | COMMON,
+    "pipeline.doctor": {
+        "pipeline.doctor", "pipeline.outside", "pipeline.publish.repository", "pipeline.ingest",
+        "pipeline.settings", "pipeline.ranking",
+    } | COMMON,
+    "pipeline.explore": {
+        "pipeline.explore", "pipeline.store", "pipeline.batch", "pipeline.settings", "pipeline.ranking",
+    } | COMMON,
+    "pipeline.status": {"pipeline.status", "pipeline.store", "pipeline.settings", "pipeline.ranking"} | COMMON,
 }  # fmt: skip
 
 

@@ -89,8 +89,60 @@ def test_what_is_no_candidate():
     world.like("bob", "unknown").like("bob", "images").like("ann", "liked", hours_ago=0.1)
     world.post("stale", by="fay", hours_ago=60).like("bob", "stale", hours_ago=49)
     world.interaction("ann", "refused", "requestLess").interaction("ann", "good", "requestMore")
-    _, lists = solve(world)
+    _, lists = solve(world, replace(RANKING, seed_weight_less=0.0))  # else bob, who liked it, would be out too
     assert [item[0] for item in lists["ann"]] == ["good", "images"]
+
+
+def test_show_less_speaks_against_those_who_liked_it():
+    """ann likes p1 and p2 as bob and cat do; of what bob likes too, r1 is answered with "show less".
+
+    Only bob likes r1: -1 / 1. p2 (oldest, 1.0) and p1 (newest, 0.1) have three likers: 1.1 / sqrt 3 = 0.635 in all.
+    """
+    world = World()
+    for name in ("ann", "bob", "cat"):
+        world.like(name, "p1", hours_ago=50).like(name, "p2", hours_ago=60)
+    world.post("r1", by="dan").like("bob", "r1")
+    assert [name for name, _ in solve(world)[0]["ann"]] == ["cat", "bob"]  # bob likes more, so each says less
+    world.interaction("ann", "r1", "requestLess")
+    near, _ = solve(world)
+    assert near["ann"] == [("cat", pytest.approx(1.1 / sqrt(3) / sqrt(12)))]
+    assert [name for name, _ in near["cat"]] == ["ann", "bob"]  # what ann answered is hers alone
+
+
+def test_show_less_and_more_take_the_place_of_a_like():
+    """What speaks for bob and against him cancels to nothing, exactly; "show more" of r2 makes dan a neighbour."""
+    ranking = replace(RANKING, seed_weight_less=0.7, seed_weight_more=0.7)
+    world = World().like("bob", "r1").like("bob", "r2").like("dan", "r2").like("eve", "r1").like("eve", "r3")
+    world.like("ann", "r1").like("dan", "r3").visit("ann")
+    world.interaction("ann", "r1", "requestLess").interaction("ann", "r2", "requestMore")
+    world.interaction("ann", "r1", "requestMore")  # "show less" outdoes it
+    near, _ = solve(world, ranking)
+    # r1: ann, bob, eve: -0.7 / sqrt 3 for bob and eve; r2: bob, dan: 0.7 / sqrt 2 for both.
+    bob = (0.7 / sqrt(2) - 0.7 / sqrt(3)) / sqrt(12)
+    assert near["ann"] == [("dan", pytest.approx(0.7 / sqrt(2) / sqrt(12))), ("bob", pytest.approx(bob))]
+    even = World().like("bob", "r1").like("bob", "r2").like("dan", "r2").like("eve", "r1").visit("ann")
+    even.like("ann", "p9").interaction("ann", "r1", "requestLess").interaction("ann", "r2", "requestMore")
+    near, _ = solve(even, ranking)
+    assert [name for name, _ in near["ann"]] == ["dan"]  # of bob nothing is left
+
+
+def test_an_author_of_several_posts_answered_with_show_less_is_out():
+    """Two of dan's posts answered so: his third is out as well; of eve's one."""
+    world = World()
+    for name in ("ann", "bob", "fay"):
+        for post in ("p1", "p2", "p3"):
+            world.like(name, post, hours_ago=50)
+    for number in (1, 2, 3):
+        world.post(f"dan{number}", by="dan").post(f"eve{number}", by="eve")
+        world.like("bob", f"eve{number}").like("bob", f"dan{number}").like("fay", f"dan{number}")
+        world.like("fay", f"eve{number}")
+    ranking = replace(RANKING, seed_weight_less=0.0)
+    assert {item[0] for item in solve(world, ranking)[1]["ann"]} == {
+        f"{name}{number}" for name in ("dan", "eve") for number in (1, 2, 3)
+    }
+    world.interaction("ann", "dan1", "requestLess").interaction("ann", "dan2", "requestLess")
+    world.interaction("ann", "eve1", "requestLess")
+    assert {item[0] for item in solve(world, ranking)[1]["ann"]} == {"eve2", "eve3"}
 
 
 def test_dead_likes_are_no_seeds():
@@ -189,8 +241,11 @@ def worlds(draw: st.DrawFn) -> World:
     liked = sorted(world.like_rkeys)
     for liker, post in draw(st.lists(st.sampled_from(liked), max_size=3)):
         world.unlike(liker, post, hours_ago=draw(HOURS))
-    for viewer, (_, post) in draw(st.lists(st.tuples(ACTORS, st.sampled_from(liked)), max_size=2)):
-        world.interaction(viewer, post, "requestLess")
+    events = st.sampled_from(["requestLess", "requestLess", "requestMore", "interactionSeen"])
+    for viewer, (_, post), event in draw(
+        st.lists(st.tuples(ACTORS, st.sampled_from(liked), events), max_size=6)
+    ):
+        world.interaction(viewer, post, event)
     return world
 
 
@@ -205,6 +260,8 @@ def rankings(draw: st.DrawFn) -> Ranking:
         score_exponent=draw(st.sampled_from([0.5, 1.0, 0.7])),
         list_length=draw(st.sampled_from([1, 4, 300])),
         max_per_author=draw(st.sampled_from([1, 2, 3])),
+        seed_weight_less=draw(st.sampled_from([0.1, 1.0, 2.0])),
+        less_author_posts=draw(st.sampled_from([1, 2])),
         block_viewers=draw(st.sampled_from([1, 3, 100])),
     )
 

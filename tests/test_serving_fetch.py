@@ -20,6 +20,7 @@ from serving import fetch
 from serving.addresses import is_public
 from serving.dids import Target, is_signer, plc_target, web_target
 from serving.fetch import Fetcher, FetchError, FetchRefusedError
+from serving.kept import KeptConnections
 
 REFUSED_ADDRESSES = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
@@ -123,6 +124,81 @@ def test_a_slow_host_is_left_at_the_deadline_of_the_whole_exchange(behaviour: Ca
         with pytest.raises(FetchError):
             _loopback(0.4).get(Target("http", "slow.example.com", host.port, "/x"))
         assert time.monotonic() - started < 1.0
+
+
+def _keeping(most: int = 2) -> Fetcher:
+    fetcher = _loopback(1.0)
+    fetcher.kept = KeptConnections(most)
+    return fetcher
+
+
+def test_connections_to_the_directory_are_kept() -> None:
+    with directory(keeps=True) as host:
+        host.answers["/x"] = (200, b"{}")
+        fetcher = _keeping()
+        for _ in range(5):
+            assert fetcher.get(Target("http", "a.example.com", host.port, "/x")).body == b"{}"
+            assert fetcher.get(Target("http", "a.example.com", host.port, "/absent")).status == 404
+        assert (len(host.requests), host.connections) == (10, 1)
+        assert host.hosts[0] == f"a.example.com:{host.port}"
+        fetcher.kept.close()  # type: ignore[union-attr]
+        assert fetcher.get(Target("http", "a.example.com", host.port, "/x")).body == b"{}"
+        assert host.connections == 2
+
+
+def test_a_kept_connection_that_the_host_closed_is_replaced() -> None:
+    with directory() as closing:  # it closes after every answer, whatever is asked for
+        closing.answers["/x"] = (200, b"{}")
+        fetcher = _keeping()
+        for _ in range(3):
+            assert fetcher.get(Target("http", "a.example.com", closing.port, "/x")).body == b"{}"
+    with directory(keeps=True) as host:
+        host.answers["/x"] = (200, b"{}")
+        target = Target("http", "a.example.com", host.port, "/x")
+        fetcher.get(target)
+        hung_up = []
+
+        def hang_up(write: Callable[[bytes], None]) -> bool:
+            hung_up.append(write)
+            if len(hung_up) == 1:
+                raise ConnectionResetError  # as a host does that closes just as we write
+            return False
+
+        host.before = hang_up
+        assert fetcher.get(target).body == b"{}"
+        assert len(hung_up) == 2
+
+
+def test_a_kept_connection_has_the_same_deadline() -> None:
+    with directory(keeps=True) as host:
+        host.answers["/x"] = (200, b"{}")
+        fetcher, target = _keeping(), Target("http", "a.example.com", host.port, "/x")
+        fetcher.get(target)
+        host.before = _silence
+        started = time.monotonic()
+        with pytest.raises(FetchError):
+            fetcher.get(target)
+        assert time.monotonic() - started < 2.5
+
+
+def test_an_answer_of_another_time_is_checked_at_every_connection() -> None:
+    """DNS that answers with a public address first and a private one later gains nothing, and the reverse neither."""
+    answers = iter([["203.0.113.7"], ["127.0.0.1"], ["203.0.113.7", "127.0.0.1", "::1", "169.254.169.254"]])
+    connected: list[str] = []
+
+    def lookup(_host: str, _port: int) -> list[str]:
+        found = next(answers)
+        connected.append(found[0])
+        return found
+
+    with directory() as host:
+        host.answers["/x"] = (200, b"secret")
+        fetcher = Fetcher(allowed=is_public, lookup=lookup, deadline_seconds=0.5)
+        for _ in range(3):
+            with pytest.raises(FetchError):
+                fetcher.get(Target("http", "rebound.example.com", host.port, "/x"))
+        assert host.requests == []
+        assert len(connected) == 3
 
 
 def test_a_lookup_that_hangs_is_left_too() -> None:

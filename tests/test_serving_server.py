@@ -31,6 +31,8 @@ from serving_worlds import (
     wait_until,
 )
 
+from serving import channels, sources
+from serving import server as server_module
 from serving.config import ServingConfig
 from serving.errors import ServingError
 from serving.server import WebServer
@@ -150,7 +152,9 @@ def test_rubbish_on_the_wire_is_a_400_and_the_server_lives(tmp_path: Path) -> No
             b"GET / HTTP/1.1\r\nContent-Length: x\r\nConnection: close\r\n\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\r\n",
         ):
-            assert _raw(server, data).startswith((b"HTTP/1.0 4", b"HTTP/1.1 4", b"HTTP/1.0 5", b"HTTP/1.1 5"))
+            answer = _raw(server, data)
+            assert answer.startswith((b"HTTP/1.0 4", b"HTTP/1.1 4", b"HTTP/1.0 5", b"HTTP/1.1 5"))
+            assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"error", "message"}
         long = b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\nConnection: close\r\n\r\n"
         assert _raw(server, long)[9:12] in {b"431", b""}
         assert _get(server, "/robots.txt")[0] == 200
@@ -174,7 +178,9 @@ def test_chunked_and_oversized_bodies_are_bounded(tmp_path: Path) -> None:
         answer = post(b" " * 300_000, "Content-Length: 300000")
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"PayloadTooLarge" in answer
-        assert post(b"", "Content-Length: 3000000").startswith(b"HTTP/1.1 413")
+        answer = post(b"", "Content-Length: 3000000")
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"PayloadTooLarge" in answer
 
 
 def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
@@ -191,7 +197,9 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
             assert _get(server, "/", **{"Host": local, name: value})[0] == 404
 
 
-def test_slow_directories_do_not_hold_every_thread(tmp_path: Path) -> None:
+def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PLC_SLOTS", 12)
+    monkeypatch.setattr(server_module, "SLOTS", 12)
     gate = threading.Event()
     with directory() as plc, _running(config_of(tmp_path, plc.url, threads=2)) as server:
         known = Account(plc_did(1))
@@ -217,7 +225,100 @@ def test_slow_directories_do_not_hold_every_thread(tmp_path: Path) -> None:
         gate.set()
         for thread in threads:
             thread.join(5)
-        assert statuses.count(502) >= 18
+        assert statuses.count(503) >= 18
+
+
+def _ask(server: WebServer, account: Account, answers: list[int]) -> threading.Thread:
+    """Ask for a page in a thread; the status goes into ``answers``."""
+    headers = bearer(account.token(now=time.time()))
+    thread = threading.Thread(target=lambda: answers.append(_get(server, _QUERY, **headers)[0]))
+    thread.start()
+    return thread
+
+
+def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "SLOTS", 0)
+    monkeypatch.setattr(server_module, "WAITING_MAX", 2)
+    gate = threading.Event()
+    accounts = [Account(plc_did(number)) for number in range(8)]
+    with directory() as plc, _running(config_of(tmp_path, plc.url, threads=1)) as server:
+        plc.publish(*accounts)
+        plc.before = lambda _write: not gate.wait(3)
+        answers: list[int] = []
+        threads = [_ask(server, accounts[0], answers)]
+        assert wait_until(lambda: bool(plc.requests))  # the only thread waits for the directory
+        waiting = server._server.task_dispatcher.queue
+        for number in (1, 2):
+            threads.append(_ask(server, accounts[number], answers))
+            assert wait_until(lambda number=number: len(waiting) == number)
+        kept = http.client.HTTPConnection(*server.address, timeout=2)
+        for _ in range(3):  # each at once, and the connection stays
+            kept.request("GET", "/health")
+            refused = kept.getresponse()
+            assert refused.status == 429
+            assert json.loads(refused.read())["error"] == "RateLimitExceeded"
+        assert answers == []
+        gate.set()
+        for thread in threads:
+            thread.join(5)
+        assert answers == [200, 200, 200]
+        kept.request("GET", "/robots.txt")
+        assert kept.getresponse().status == 200
+        kept.close()
+
+
+def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels.Server, "connections_max", 4)
+    gate = threading.Event()
+    accounts = [Account(plc_did(number)) for number in range(4)]
+    with directory() as plc, _running(config_of(tmp_path, plc.url)) as server:
+        plc.publish(*accounts)
+        idle = [socket.create_connection(server.address) for _ in range(4)]
+        assert wait_until(lambda: len(server._server.active_channels) == 4)
+        assert _get(server, "/robots.txt")[0] == 200
+        idle[0].settimeout(2)
+        assert idle[0].recv(10) == b""
+        plc.before = lambda _write: not gate.wait(3)
+        answers: list[int] = []
+        threads = [_ask(server, account, answers) for account in accounts]
+        assert wait_until(lambda: len(plc.requests) == 4)  # all four places are in use
+        status, body, _ = _get(server, "/robots.txt")
+        assert (status, json.loads(body)["error"]) == (429, "RateLimitExceeded")
+        gate.set()
+        for thread in threads:
+            thread.join(5)
+        assert answers == [200] * 4
+        for connection in idle:
+            connection.close()
+
+
+def test_a_storm_of_newcomers_is_answered(tmp_path: Path) -> None:
+    """Three hundred viewers nobody has seen, over forty connections, and a directory that takes 20 ms."""
+    accounts = [Account(plc_did(number)) for number in range(300)]
+    with directory(keeps=True) as plc, _running(config_of(tmp_path, plc.url)) as server:
+        plc.publish(*accounts)
+        plc.before = lambda _write: bool(time.sleep(0.02))
+        answers: list[int] = []
+        todo = [bearer(account.token(now=time.time())) for account in accounts]
+
+        def work() -> None:
+            while todo:
+                try:
+                    headers = todo.pop()
+                except IndexError:
+                    return
+                answers.append(_get(server, _QUERY, **headers)[0])
+
+        threads = [threading.Thread(target=work) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert answers == [200] * 300
+        assert len(plc.requests) == 300
+        assert plc.connections <= sources.PLC_FETCHING
 
 
 _PROGRAM = """
@@ -225,7 +326,7 @@ import sys
 from pathlib import Path
 from serving.config import ServingConfig
 from serving.errors import ServingError
-from serving.server import run
+from serving.workers import run
 try:
     run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
                       ("for-you",), ("127.0.0.1", int(sys.argv[4])), sys.argv[2], True, 4))

@@ -2,7 +2,7 @@
 
 Owns: the order of the job, and the staged lists (tmp/lists.parquet) on which the checks run. Leaves to
 others: ranking (``sql/batch``, ``products``), rules (``arrange``), checks (``checks``), making it visible
-(``publish``).
+(``publish``), what analysts get of it (``export``).
 
 Invariant: nothing is written to serving.sqlite before every check has passed over the finished lists.
 """
@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 from pipeline.batch import definition, lake
 from pipeline.batch.arrange import Lists, Popular, arrange, popular_lists
 from pipeline.batch.checks import check
+from pipeline.batch.export import hand_over, stage_inputs
 from pipeline.batch.products import candidate_blocks, columns, entries
 from pipeline.batch.publish import publish
 from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
 from pipeline.ranking import Ranking
+from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
@@ -34,6 +36,7 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
         ("co_likers", pa.int32()),
         ("source", pa.uint8()),
+        ("generation", pa.int32()),  # that of explore/list_posts.parquet, whose numbers post_no means
     ]
 )
 
@@ -50,15 +53,20 @@ def candidates(
     with open_snapshot(data_dir, ranking, threads, window_hours=ranking.post_max_age_hours) as snapshot:
         connection = snapshot.connection
         yield "snapshot", definition.count(connection, "like_records")
+        inputs = stage_inputs(connection, temporary_dir(data_dir) / "inputs")
+        yield "export inputs", len(inputs)
         attach_neighbours(connection, data_dir)
         for name in definition.BEFORE_CANDIDATES:
             yield name, definition.run_file(connection, name)
             if name == "likes":
                 snapshot.drop_records()
         path = temporary_dir(data_dir) / "lists.parquet"
-        yield "product", stage_lists(snapshot, ranking, threads, path)
+        generation = newest(serving) + 1
+        yield "product", stage_lists(snapshot, ranking, threads, path, generation)
         yield "checks", check(connection)
         yield from publish(serving, connection, path, feed_rkey, snapshot.snapshot_us, ranking, clock)
+        rows = hand_over(connection, data_dir, inputs, path, generation, snapshot.snapshot_us, ranking)
+        yield "export lists", rows
 
 
 def attach_neighbours(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> None:
@@ -74,7 +82,7 @@ def attach_neighbours(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> 
         )
 
 
-def stage_lists(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path) -> int:
+def stage_lists(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path, generation: int) -> int:
     """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them."""
     connection = snapshot.connection
     popular = read_popular(connection)
@@ -99,7 +107,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path) 
                 block.viewers,
             )
             lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads)
-            table = _table(block.viewers, lists)
+            table = _table(block.viewers, lists, generation)
             if len(table):
                 writer.write_table(table, row_group_size=len(table))
             total += len(table)
@@ -120,7 +128,7 @@ def read_popular(connection: duckdb.DuckDBPyConnection) -> Popular:
     return Popular(names, starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
 
 
-def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists) -> pa.Table:
+def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:
     sizes = np.diff(lists.starts)
     position = np.arange(len(lists.posts)) - np.repeat(lists.starts[:-1], sizes) + 1
     return pa.table(
@@ -131,13 +139,14 @@ def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists) ->
             lists.scores,
             lists.co_likers,
             lists.sources,
+            np.full(len(lists.posts), generation, np.int32),
         ],
         schema=SCHEMA,
     )
 
 
 def _make_fallbacks(connection: duckdb.DuckDBPyConnection, popular: Popular, lists: Lists) -> None:
-    staged = _table(np.arange(len(popular.languages)), lists)
+    staged = _table(np.arange(len(popular.languages)), lists, 0)
     names = pa.table({"language_no": range(len(popular.languages)), "language": popular.languages})
     connection.register("staged_fallbacks", staged)
     connection.register("language_names", names)

@@ -20,6 +20,7 @@ import sql
 from pipeline.batch import lake
 from pipeline.batch.definition import count
 from pipeline.batch.fold import fold, read_departed
+from pipeline.batch.impressions import impressions
 from pipeline.batch.snapshot import open_duckdb
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
@@ -62,6 +63,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
             lake.remove_day(data_dir, day)
             yield f"remove {day_name(day)}", 0
     yield from fold(data_dir, connection)
+    yield from impressions(data_dir, connection)
 
 
 def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> tuple[int, pa.Table]:

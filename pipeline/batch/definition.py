@@ -18,13 +18,23 @@ import sql
 from pipeline.ranking import Ranking
 
 # What the sparse path runs before each product; what the SQL path runs instead of it.
-BEFORE_NEIGHBOURS = ("likes", "viewers", "seeds", "seed_posts", "seed_entries", "seed_likers", "co_likers")
+BEFORE_NEIGHBOURS = (
+    "likes",
+    "viewers",
+    "answers",
+    "seeds",
+    "seed_posts",
+    "seed_entries",
+    "seed_likers",
+    "co_likers",
+)
 NEIGHBOURS = ("neighbours",)
 BEFORE_CANDIDATES = (
     "likes",
     "candidate_posts",
     "fresh_likes",
     "list_viewers",
+    "answers",
     "feedback",
     "exclusions",
     "popular",

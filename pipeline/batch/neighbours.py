@@ -71,4 +71,6 @@ def write_product(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path
             if len(table):
                 writer.write_table(table)
             total += len(table)
+        # For foryou explain, which works the weights out again as of this time.
+        writer.add_key_value_metadata({"snapshot_us": str(snapshot.snapshot_us)})
     return total

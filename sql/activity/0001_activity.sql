@@ -25,3 +25,29 @@ CREATE TABLE visits (
   last_us    INTEGER NOT NULL,
   PRIMARY KEY (viewer_did, feed_rkey)
 ) WITHOUT ROWID;
+
+-- What viewers were shown: a row a page, so that a page of thirty costs one insert. Polls and previews are not
+-- counted. A day that lake/impressions has as Parquet is removed here; the rest is bounded by number.
+CREATE TABLE impression_pages (
+  page_id    INTEGER PRIMARY KEY,
+  viewer_did TEXT    NOT NULL,
+  feed_rkey  TEXT    NOT NULL,
+  generation INTEGER NOT NULL,   -- of the list the page came from
+  start      INTEGER NOT NULL,   -- position of its first post in what the viewer sees, from 1
+  posts      TEXT    NOT NULL,   -- JSON array of 'AUTHOR_DID/RKEY', in the order shown
+  sources    TEXT    NOT NULL,   -- a digit a post, as in the lists of serving.sqlite: 1 co-likers, 2 popular
+  variant    TEXT    NOT NULL,   -- of an experiment; '' outside
+  served_us  INTEGER NOT NULL
+);
+CREATE INDEX impression_pages_by_viewer ON impression_pages (viewer_did, served_us);
+CREATE INDEX impression_pages_by_time ON impression_pages (served_us);
+
+-- The same, a row a post: the columns of lake/impressions/day=YYYY-MM-DD/impressions.parquet.
+CREATE VIEW impressions AS
+SELECT
+  viewer_did, feed_rkey, generation,
+  start + post.key AS position,   -- counts from 1
+  'at://' || replace(post.value, '/', '/app.bsky.feed.post/') AS post_uri,
+  CAST(substr(sources, post.key + 1, 1) AS INTEGER) AS source,   -- 1 co-likers, 2 popular
+  served_us, variant
+FROM impression_pages, json_each(posts) AS post;

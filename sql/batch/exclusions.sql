@@ -1,11 +1,19 @@
 -- Question: which candidates must not be in a viewer's list?
--- Reads: list_viewers, likes, candidate_posts, feedback
+-- Reads: list_viewers, likes, candidate_posts, feedback, answers
 -- Writes: exclusions
--- Grain: one row a (viewer, candidate post): liked already, one's own, or answered with "show less"
--- Parameters: none
+-- Grain: one row a (viewer, candidate post): liked already, one's own, answered with "show less", or by an author
+--   of whom several posts were answered so
+-- Parameters: less_author_posts
 -- Units: none
 
 CREATE OR REPLACE TABLE exclusions AS
+WITH unwanted AS (
+  SELECT viewer_id, author_id
+  FROM answers
+  WHERE event = 'requestLess'
+  GROUP BY viewer_id, author_id
+  HAVING count(*) >= getvariable('less_author_posts')
+)
 SELECT l.liker_id AS viewer_id, p.post_no
 FROM likes AS l
 SEMI JOIN list_viewers AS v ON v.viewer_id = l.liker_id
@@ -18,4 +26,9 @@ UNION
 SELECT f.viewer_id, f.post_no
 FROM feedback AS f
 SEMI JOIN list_viewers AS v ON v.viewer_id = f.viewer_id
-WHERE f.event = 'requestLess';
+WHERE f.event = 'requestLess'
+UNION
+SELECT u.viewer_id, p.post_no
+FROM unwanted AS u
+SEMI JOIN list_viewers AS v ON v.viewer_id = u.viewer_id
+JOIN candidate_posts AS p ON p.author_id = u.author_id;

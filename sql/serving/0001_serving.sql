@@ -34,6 +34,8 @@ CREATE TABLE posts (
   last_generation INTEGER NOT NULL,      -- the newest generation that named it
   UNIQUE (author_id, rkey)
 );
+-- What a viewer says of a post names it by its at-uri.
+CREATE INDEX posts_by_rkey ON posts (rkey);
 
 -- One viewer's candidate list, best first. items holds n entries as four arrays one after another,
 -- little-endian: n x uint32 post_id, n x float32 score, n x uint16 co_likers (neighbours who liked it),

@@ -1,0 +1,24 @@
+"""What follows every ``foryou batch``: copies of the small tables, and the dashboard's figures.
+
+Owns: doing both after the batch's lock is free, and that their failure is only a line in the log: lists are
+published by then.
+"""
+
+import logging
+
+import duckdb
+
+from pipeline.errors import PipelineError
+from pipeline.explore import dashboard, export
+from pipeline.settings import Settings
+
+log = logging.getLogger("foryou.explore")
+
+
+def run(settings: Settings) -> None:
+    """Refresh the copies and the dashboard's file."""
+    try:
+        export.export(settings.data_dir)
+        dashboard.refresh(settings)
+    except (PipelineError, OSError, duckdb.Error) as error:
+        log.warning("analysts' copies were not refreshed: %s", error)

@@ -1,0 +1,115 @@
+"""An explanation in words and tables, for a person at a terminal.
+
+Owns: ``as_text``. Leaves to others: the numbers (``explain``) and the reasons (``verdict``).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.store.model import utc
+
+if TYPE_CHECKING:
+    from pipeline.explore.explain import Explanation
+
+SHOWN_POSTS = 30
+SHOWN_NEIGHBOURS = 10
+SHOWN_SEEDS = 5
+
+
+def as_text(explanation: "Explanation") -> str:
+    """Return the explanation of a post when one was asked about, else of the whole list."""
+    lines = [
+        f"viewer      {explanation.viewer}",
+        f"generation  {explanation.generation}, from likes up to {utc(explanation.snapshot_us)}; "
+        f"{len(explanation.listed)} posts in the list, {len(explanation.scored)} had a score",
+        f"neighbours  {explanation.neighbours}, from likes up to {utc(explanation.neighbours_us)}",
+    ]
+    if explanation.post is not None:
+        lines += ["", f"post        {explanation.post}"]
+        lines += [f"            {reason}" for reason in explanation.verdict]
+        lines += _score(explanation)
+        lines += _contributors(explanation)
+    else:
+        lines += _list(explanation)
+    return "\n".join(lines + _neighbours(explanation))
+
+
+def _score(explanation: "Explanation") -> list[str]:
+    if explanation.popular_score is not None:
+        return ["", f"score       {explanation.popular_score:.6g} = how many crowds of likers it has lately"]
+    row = next((row for row in explanation.scored if row["post_uri"] == explanation.post), None)
+    if row is None:
+        return []
+    exponent = explanation.parameters["score_exponent"]
+    similar = f"{row['similarity']:.6g} ^ {exponent:g}"
+    return [
+        "",
+        f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}",
+        f"            similarity {row['similarity']:.6g}: the sum of weight × worth below",
+        f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, half every "
+        f"{explanation.parameters['half_life_hours']:g}",
+        f"            popularity {row['popularity']:.6g}: {row['likers']} likers ^ "
+        f"-{explanation.parameters['popularity_exponent']:g}",
+    ]
+
+
+def _contributors(explanation: "Explanation") -> list[str]:
+    if not explanation.contributors:
+        return []
+    lines = ["", "liked by neighbours           weight   × worth     = part   like's age"]
+    for row in explanation.contributors:
+        lines.append(
+            f"  {row['rank']:>3}  {_short(row['neighbour_did']):<22} {row['weight']:<9.4g} {row['value']:<9.4g} "
+            f"{row['part']:<9.4g} {row['like_age_hours']:.1f} h"
+        )
+    return lines
+
+
+def _list(explanation: "Explanation") -> list[str]:
+    if not explanation.listed:
+        return ["", "no list: the viewer is served what is popular"]
+    terms = {row["post_uri"]: row for row in explanation.scored}
+    lines = ["", "place  by score  score      similarity  age h  likers  neighbours  post"]
+    for item in explanation.listed[:SHOWN_POSTS]:
+        row = terms.get(item["post_uri"])
+        if row is None:
+            cells = f"{item['source']:>8}  {item['score']:<9.4g}  {'':10}  {'':5}  {'':6}  {'':10}"
+        else:
+            cells = (
+                f"{row['rank_before']:>8}  {item['score']:<9.4g}  {row['similarity']:<10.4g}  "
+                f"{row['age_hours']:>5.1f}  {row['likers']:>6}  {row['co_likers']:>10}"
+            )
+        lines.append(f"{item['position']:>5}  {cells}  {item['post_uri']}")
+    if len(explanation.listed) > SHOWN_POSTS:
+        lines.append(f"       … {len(explanation.listed) - SHOWN_POSTS} more; --json has them all")
+    return lines
+
+
+def _neighbours(explanation: "Explanation") -> list[str]:
+    """Say how the weights of the neighbours that matter came about."""
+    wanted = {row["neighbour_did"] for row in explanation.contributors}
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in explanation.shared:
+        if not wanted or row["neighbour_did"] in wanted:
+            grouped.setdefault(row["neighbour_did"], []).append(row)
+    lines = []
+    for did, seeds in list(grouped.items())[:SHOWN_NEIGHBOURS]:
+        first = seeds[0]
+        total = sum(row["value"] for row in seeds) * first["scale"]
+        lines += [
+            "",
+            f"neighbour {first['rank']}  {did}: weight {first['weight']:.4g}, from {len(seeds)} shared seeds, "
+            f"{first['likes']:,} likes in the window (× {first['scale']:.4g})",
+        ]
+        if abs(total - first["weight"]) > 1e-5 * max(abs(total), abs(first["weight"])):
+            lines.append(f"    likes have changed since: today it would be {total:.4g}")
+        lines += [
+            f"    {row['value']:<9.4g} {row['likers']:>6} likers  {row['post_uri']}"
+            for row in seeds[:SHOWN_SEEDS]
+        ]
+        if len(seeds) > SHOWN_SEEDS:
+            lines.append(f"    … {len(seeds) - SHOWN_SEEDS} more seeds")
+    return lines
+
+
+def _short(did: str) -> str:
+    return did if len(did) <= 22 else did[:21] + "…"

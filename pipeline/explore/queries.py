@@ -1,0 +1,123 @@
+"""The query files of ``sql/explore``, and what their headers say of them.
+
+Owns: reading a header, and turning parameters from texts into values. Leaves to others: running them
+(``session``).
+
+A header declares each parameter as ``name = default (meaning)``; a default in quotes is a text, a number with
+a point is a number, one without is a whole number, and none means that the parameter must be given. The
+query itself says ``coalesce(getvariable('name'), default)``, so that it also runs without this program.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import sql
+from pipeline.errors import PipelineError
+
+FOLDER = "explore"
+VIEWS = "explore/views"
+
+Value = int | float | str
+
+_SECTION = re.compile(r"^-- (Question|Reads|Writes|Grain|Parameters|Units): *(.*)$")
+_PARAMETER = re.compile(r"(\w+)(?: = ('[^']*'|-?[\d.]+))? \(([^()]*)\)")
+
+
+class QueryError(PipelineError):
+    """A query or a parameter that is not known, or that can't be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a query; ``default`` None when it must be given."""
+
+    name: str
+    default: Value | None
+    meaning: str
+
+    def value_of(self, text: str) -> Value:
+        """Return the value a text stands for; QueryError when it is of another kind than the default."""
+        if self.default is None or isinstance(self.default, str):
+            return text
+        kind = type(self.default)
+        try:
+            return kind(text)
+        except ValueError as error:
+            expected = "a whole number" if kind is int else "a number"
+            raise QueryError(f"--{self.name} = {text!r}: it must be {expected} ({self.meaning})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query file: its text and what its header declares."""
+
+    name: str
+    text: str
+    sections: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
+
+    @property
+    def question(self) -> str:
+        """The question it answers."""
+        return self.sections.get("Question", "")
+
+    def values(self, given: Mapping[str, str]) -> dict[str, Value]:
+        """Return the values of given parameters; QueryError for an unknown, malformed or missing one."""
+        for name in given:
+            if name not in self.parameters:
+                known = ", ".join(f"--{known}" for known in self.parameters) or "none"
+                raise QueryError(f"--{name} is no parameter of {self.name}; known: {known}")
+        for name, parameter in self.parameters.items():
+            if parameter.default is None and name not in given:
+                raise QueryError(f"{self.name} needs --{name} ({parameter.meaning})")
+        return {name: self.parameters[name].value_of(text) for name, text in given.items()}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the queries, sorted."""
+    return tuple(name.partition("/")[2] for name in sql.names(FOLDER) if name != VIEWS)
+
+
+def find(name: str) -> Query:
+    """Return the query of a name, or of a file ending in .sql; QueryError when there is none."""
+    if name.endswith(".sql"):
+        path = Path(name)
+        try:
+            return parse(path.name, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise QueryError(f"can't read {name}: {error}") from error
+    if name not in names():
+        raise QueryError(
+            f"there is no query {name!r}; 'foryou sql' lists them, or name a file ending in .sql"
+        )
+    return parse(name, sql.load(f"{FOLDER}/{name}"))
+
+
+def parse(name: str, text: str) -> Query:
+    """Return what a query's text says of itself."""
+    sections: dict[str, str] = {}
+    current = ""
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        matched = _SECTION.match(line)
+        if matched:
+            current = matched[1]
+            sections[current] = matched[2]
+        elif current:
+            sections[current] += " " + line.removeprefix("--").strip()
+    parameters = {
+        name: Parameter(name, _default(default), meaning)
+        for name, default, meaning in _PARAMETER.findall(sections.get("Parameters", ""))
+    }
+    return Query(name, text, sections, parameters)
+
+
+def _default(text: str) -> Value | None:
+    if not text:
+        return None
+    if text.startswith("'"):
+        return text[1:-1]
+    return float(text) if "." in text else int(text)

@@ -1,0 +1,136 @@
+"""A DuckDB in memory that has the analysts' views and can change nothing.
+
+Owns: opening it, what a query may be, and running one. Leaves to others: the views (``sql/explore/views.sql``)
+and the copies under them.
+
+All is of one snapshot, likes to lists as the last candidates run left them; small tables are read from the SQLite
+stores when a query names them, so that runs and counters are those of this moment.
+
+Invariant: files outside the data directory can't be read, and no statement that writes a file is run.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+import sql
+from pipeline.explore import export
+from pipeline.explore.queries import VIEWS, Query, QueryError, Value
+from pipeline.store.explore import SNAPSHOT, copy_of, current_snapshot
+
+MEMORY_SHARE = 0.25  # of the machine's memory, before a query spills to a temporary folder
+
+_WORD = re.compile(r"\w+")
+_WRITES = re.compile(r"\b(copy|export|attach|install)\b", re.IGNORECASE)
+_READING = (
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    duckdb.StatementType.SET,
+    duckdb.StatementType.CREATE,
+    duckdb.StatementType.DROP,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query's rows."""
+
+    table: pa.Table
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names."""
+        return list(self.table.column_names)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return all rows."""
+        return list(zip(*(column.to_pylist() for column in self.table.columns), strict=True))
+
+
+@contextmanager
+def open_session(data_dir: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB with the views; QueryError while there is nothing to ask."""
+    snapshot = current_snapshot(data_dir)
+    if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
+        raise QueryError(f"nothing to ask yet in {data_dir}: 'foryou batch' must have made lists once")
+    with tempfile.TemporaryDirectory(prefix="foryou-sql-") as spill:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads,
+                "memory_limit": f"{int(_memory_bytes() * MEMORY_SHARE / 2**20)}MiB",
+                "temp_directory": spill,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        try:
+            connection.execute("SET allowed_directories = ?", [[str(data_dir.absolute())]])
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            connection.execute("SET VARIABLE data_dir = ?", [str(data_dir.absolute())])
+            try:
+                connection.execute(sql.load(VIEWS))
+            except duckdb.IOException as error:
+                raise QueryError(f"a copy is missing: {_first_line(error)}; run 'foryou batch'") from error
+            yield connection
+        finally:
+            connection.close()
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, query: Query, values: Mapping[str, Value]
+) -> Answer:
+    """Run a query with these parameters and return what its last statement says.
+
+    Raises QueryError when it is no SQL, would write, names what is not there, or fails.
+    """
+    read_live(connection, data_dir, query.text)
+    for name, value in values.items():
+        connection.execute(f"SET VARIABLE {name} = ?", [value])
+    answer = None
+    try:
+        for statement in connection.extract_statements(query.text):
+            refuse_writing(statement, query.name)
+            relation = connection.sql(statement.query)
+            answer = None if relation is None else Answer(relation.to_arrow_table())
+    except duckdb.Error as error:
+        raise QueryError(f"{query.name}: {_first_line(error)}") from error
+    if answer is None:
+        raise QueryError(f"{query.name}: its last statement returns no rows")
+    return answer
+
+
+def refuse_writing(statement: duckdb.Statement, name: str) -> None:
+    """Raise QueryError for a statement that may write a file or change the session's limits."""
+    writes = statement.type is duckdb.StatementType.EXPLAIN and _WRITES.search(statement.query)
+    if statement.type not in _READING or writes:
+        kind = statement.type.name.lower()
+        raise QueryError(f"{name}: {kind} is not for 'foryou sql', which only reads; --output writes a file")
+
+
+def read_live(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) -> None:
+    """Replace the copies of small tables that a text names by the stores' own rows."""
+    words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
+    for table in export.relations(words):
+        export.arrive(connection, data_dir, table)
+        query = sql.load(f"export/{table.relation}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{table.relation} AS {query}")
+        connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM live_{table.relation}")
+        connection.unregister("arrived")
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,100 @@
+"""Which rule put a post where it is in a viewer's list, or kept it out, in words.
+
+Owns: walking the rules in the order in which the batch applies them. Leaves to others: the numbers
+(``explain``), the rules themselves (``sql/batch``, ``batch.arrange``).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.explore.explain import Explanation
+
+_STATUSES = ("active", "deactivated", "taken down", "suspended", "deleted", "not active")
+
+
+def verdict(explanation: "Explanation") -> list[str]:
+    """Return what happened to the post, first the outcome, then the reasons."""
+    listed = next((item for item in explanation.listed if item["post_uri"] == explanation.post), None)
+    scored = next((item for item in explanation.scored if item["post_uri"] == explanation.post), None)
+    if listed is not None and listed["source"] == "popular":
+        return _popular(listed)
+    if listed is not None:
+        return [f"in the list at place {listed['position']} of {len(explanation.listed)}",
+                *_moves(explanation, listed, scored)]  # fmt: skip
+    return ["not in the list", *_absence(explanation, scored)]
+
+
+def _popular(listed: dict[str, Any]) -> list[str]:
+    return [
+        f"in the list at place {listed['position']}, as a popular post",
+        "the list was too short, so it was filled up with what is popular; no neighbour's like counts here",
+    ]
+
+
+def _moves(explanation: "Explanation", listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]:
+    facts = explanation.facts or {}
+    if scored is None or scored["position"] is None:
+        return ["the store has changed since the list was made: the post has no such score any more"]
+    reasons = [f"place {scored['rank_before']} by score among {len(explanation.scored)} scored posts"]
+    if scored["position"] != scored["rank_before"]:
+        reasons.append(f"place {scored['position']} once each author is held to the cap")
+    if facts.get("seen"):
+        reasons.append("seen already, so it stands behind the unseen posts")
+    elif listed["position"] > scored["position"]:
+        spacing = int(explanation.parameters["author_spacing"])
+        reasons.append(f"moved back: {spacing} places must lie between two posts of one author")
+    elif listed["position"] < scored["position"]:
+        reasons.append(
+            "moved forward: posts before it were seen already, or stood too close to their author's"
+        )
+    return reasons
+
+
+def _absence(explanation: "Explanation", scored: dict[str, Any] | None) -> list[str]:
+    facts, parameters = explanation.facts or {}, explanation.parameters
+    if explanation.neighbours == 0:
+        return ["the viewer has no neighbours, hence no list: they are served what is popular"]
+    if scored is None:
+        return _no_score(facts, parameters)
+    if scored["author_place"] > parameters["max_per_author"]:
+        return [
+            f"place {scored['rank_before']} by score, but {int(parameters['max_per_author'])} better posts of "
+            "its author are in: the cap per author removed it"
+        ]
+    if scored["position"] is None:
+        last = next((row for row in reversed(explanation.scored) if row["position"] is not None), None)
+        bound = f" (the last one in has {last['score']:.6g})" if last else ""
+        return [
+            f"place {scored['rank_before']} by score {scored['score']:.6g}: beyond the list's "
+            f"{int(parameters['list_length'])} posts{bound}"
+        ]
+    return [
+        "it has a place by score, but at the list's end none was left far enough from its author's other posts"
+    ]
+
+
+def _no_score(facts: dict[str, Any], parameters: dict[str, float]) -> list[str]:
+    window, oldest = parameters["candidate_window_hours"], parameters["post_max_age_hours"]
+    reasons = [
+        (facts["status"] != 0, f"its author's account is {_STATUSES[min(facts['status'], 5)]}"),
+        (facts["deleted"], "the post was deleted"),
+        (facts["own"], "it is the viewer's own post"),
+        (facts["liked"], "the viewer liked it already"),
+        (facts["show_less"], "the viewer answered it with 'show less'"),
+        (facts["reply"], "it is a reply: only top-level posts are candidates"),
+        (facts["adult"], "it has a label of adult content"),
+        (facts["hidden"], "it has the label !hide"),
+        (facts["age_hours"] is not None and facts["age_hours"] >= oldest,
+         f"it is {facts['age_hours'] or 0:.0f} hours old: posts of {oldest:g} hours or more are no candidates"),
+        (not facts["known"] and not facts["deleted"],
+         f"the store does not know the post: it came before the stream, or is older than {oldest:g} hours"),
+        (facts["liked_hours_ago"] is None, "nobody has liked it lately"),
+        ((facts["liked_hours_ago"] or 0) >= window,
+         f"its last like is {facts['liked_hours_ago'] or 0:.0f} hours ago: only likes of the last {window:g} "
+         "hours make a candidate"),
+        (facts["candidate"] and not facts["excluded"],
+         f"it may be in lists, but none of the viewer's neighbours liked it in the last {window:g} hours"),
+        (facts["excluded"], "it is excluded for this viewer"),
+    ]  # fmt: skip
+    found = [text for holds, text in reasons if holds]
+    return found[:1] if found else ["no rule that this program knows keeps it out: the store has changed"]

@@ -1,0 +1,116 @@
+"""``foryou publish``: create, update or delete the feed's record.
+
+Owns: the order of things (look first, ask for the password only when something must be written), and what is said.
+Leaves to others: the record (``record``), the calls (``repository``), whether the service is there (``outside``).
+
+The password comes from FORYOU_APP_PASSWORD or from a prompt. It is never a flag, which every user of the machine could
+read; it is not stored, not logged, not in the settings, and no child process is given it.
+"""
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.errors import SettingError
+from pipeline.outside import check_service, http_client, repository_host
+from pipeline.publish.record import Avatar, Wanted, changes, read_avatar, record_of
+from pipeline.publish.repository import Repository, Session, Stored
+from pipeline.settings import APP_PASSWORD, Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give the command its flags."""
+    parser.add_argument("--name", metavar="TEXT", help="the feed's name (a new feed: For You)")
+    parser.add_argument("--description", metavar="TEXT", help="what the app shows below the name")
+    parser.add_argument(
+        "--avatar", metavar="FILE", type=Path, help="a PNG or JPEG picture of at most a megabyte"
+    )
+    parser.add_argument(
+        "--accepts-interactions",
+        action=argparse.BooleanOptionalAction,
+        help="have the app send what viewers have seen, and 'show more' and 'show less' (a new feed: yes)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    parser.add_argument(
+        "--delete", action="store_true", help="delete the record: the feed is gone from the app"
+    )
+
+
+def run(settings: Settings, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    """Do what the flags say; PipelineError, in plain words, when something is in the way."""
+    if settings.publisher_did == settings.service_did:
+        raise SettingError(
+            "FORYOU_PUBLISHER_DID is not set: it is the DID of the Bluesky account whose feed this will be"
+        )
+    avatar = read_avatar(options.avatar) if options.avatar else None
+    with http_client() as client:
+        host = repository_host(client, settings.publisher_did, settings.plc_url)
+        repository = Repository(client, host, settings.publisher_did)
+        present = repository.record(settings.feed_rkey)
+        if options.delete:
+            _delete(repository, settings, present, environment, dry_run=options.dry_run)
+            return
+        wanted = Wanted(
+            settings.service_did, options.name, options.description, options.accepts_interactions, avatar
+        )
+        record = record_of(present.value if present else None, wanted, time.time())
+        lines = changes(present.value if present else None, record, avatar)
+        check_service(client, settings)
+        if not lines:
+            print(f"{settings.feed_uri} is published as it should be; nothing to do")
+            return
+        print("\n".join(lines))
+        verb = "update" if present else "create"
+        if options.dry_run:
+            print(f"would {verb} {settings.feed_uri} on {host}; nothing was changed")
+            return
+        with _login(repository, environment) as session:
+            _write(session, settings.feed_rkey, record, avatar, present)
+    print(f"{verb}d {settings.feed_uri}")
+    print(f"in the app: https://bsky.app/profile/{settings.publisher_did}/feed/{settings.feed_rkey}")
+
+
+def _write(
+    session: Session, rkey: str, record: dict[str, object], avatar: Avatar | None, present: Stored | None
+) -> None:
+    if avatar is not None and not avatar.is_in(record):
+        record["avatar"] = session.upload(avatar.content, avatar.mime)
+    session.put(rkey, record, present)
+
+
+def _delete(
+    repository: Repository,
+    settings: Settings,
+    present: Stored | None,
+    environment: Mapping[str, str],
+    *,
+    dry_run: bool,
+) -> None:
+    if present is None:
+        print(f"there is no {settings.feed_uri}; nothing to do")
+    elif dry_run:
+        print(f"would delete {settings.feed_uri} on {repository.host}; nothing was changed")
+    else:
+        with _login(repository, environment) as session:
+            session.delete(settings.feed_rkey, present)
+        print(f"deleted {settings.feed_uri}")
+
+
+def _login(repository: Repository, environment: Mapping[str, str]) -> Session:
+    password = environment.get(APP_PASSWORD, "")
+    if not password and sys.stdin.isatty():
+        password = getpass.getpass(f"App password of {repository.did} on {repository.host}: ")
+    if not password:
+        raise SettingError(
+            f"an app password is needed: set {APP_PASSWORD}, or run the command in a terminal to be asked for it"
+        )
+    session = repository.login(password)
+    if session.has_main_password:
+        print(
+            "foryou: that was the account's main password, which can do anything; an app password is enough",
+            file=sys.stderr,
+        )
+    return session

@@ -1,0 +1,185 @@
+"""What the figures mean to the operator: a line a subject, and whether it is well.
+
+Owns: the lines' words and the limits beyond which something is worth a look. Leaves to others: the figures
+(``gather``), colours (``show``).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pipeline.store.model import DAY_US, day_name, day_of, utc
+
+LAG_WARN_SECONDS, LAG_BAD_SECONDS = 120.0, 1800.0
+LISTS_WARN_SECONDS, LISTS_BAD_SECONDS = 3600.0, 6 * 3600.0
+DISK_WARN_DAYS, DISK_BAD_SHARE = 30.0, 0.05
+
+
+class Level(Enum):
+    """How a line is: plain, well, worth a look, or wrong."""
+
+    PLAIN = "plain"
+    WELL = "well"
+    LOOK = "look"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A subject and what there is to say of it."""
+
+    subject: str
+    text: str
+    level: Level = Level.PLAIN
+
+
+def lines(figures: Mapping[str, Any]) -> list[Line]:
+    """Return the lines of a status."""
+    return [
+        _data(figures),
+        _parts(figures),
+        _stream(figures),
+        *_gaps(figures),
+        *_counted(figures),
+        *_stores(figures),
+        _lists(figures),
+        *_served(figures),
+        *_runs(figures),
+    ]
+
+
+def _data(figures: Mapping[str, Any]) -> Line:
+    disk = figures["disk"]
+    text = f"{figures['data_dir']}, {size(disk['free_bytes'])} free on its disk"
+    days = disk["days_until_full"]
+    if days is not None:
+        text += f", full in {days:.0f} days as the lake grows"
+    elif figures["lake"]["bytes_per_day"]:
+        text += f": room for all {disk['window_days']} days of the lake"
+    if disk["free_bytes"] < DISK_BAD_SHARE * disk["total_bytes"]:
+        return Line("data", text, Level.WRONG)
+    return Line("data", text, Level.LOOK if days is not None and days < DISK_WARN_DAYS else Level.PLAIN)
+
+
+def _parts(figures: Mapping[str, Any]) -> Line:
+    running = [f"{part} (process {pid})" for part, pid in figures["parts"].items() if pid is not None]
+    return Line("running", ", ".join(running) or "nothing here holds a lock")
+
+
+def _stream(figures: Mapping[str, Any]) -> Line:
+    stream = figures["stream"]
+    if stream is None:
+        return Line("stream", "nothing stored yet")
+    lag = stream["lag_seconds"]
+    level = Level.WELL if lag < LAG_WARN_SECONDS else Level.LOOK if lag < LAG_BAD_SECONDS else Level.WRONG
+    text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {span(lag)} behind"
+    if stream["events_per_second"]:
+        text += f", {stream['events_per_second']:,.0f} events/s"
+    failovers = figures["counters"].get("connection", {}).get("failover", 0)
+    if failovers:
+        others = ", ".join(other["host"] for other in figures["other_streams"])
+        text += f"; {failovers} failovers" + (f", before on {others}" if others else "")
+    return Line("stream", text, level)
+
+
+def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
+    for gap in figures["gaps"]:
+        first, last = utc(gap["from_us"]), utc(gap["to_us"])
+        if first[:10] == last[:10]:
+            last = last[11:]
+        days = range(day_of(gap["from_us"]), day_of(gap["to_us"]) + 1)
+        names = ", ".join(day_name(day) for day in days) if len(days) <= 3 else (
+            f"{day_name(days[0])} to {day_name(days[-1])}"
+        )  # fmt: skip
+        length = span((gap["to_us"] - gap["from_us"]) / 1e6)
+        yield Line(
+            "gap", f"{first} to {last} ({length}): day{'s' * (len(days) > 1)} {names} partial", Level.LOOK
+        )
+
+
+def _counted(figures: Mapping[str, Any]) -> Iterator[Line]:
+    for kind, counted in figures["counters"].items():
+        named = ", ".join(f"{name} {value:,}" for name, value in counted.items())
+        yield Line(f"{kind}s", named)
+    if figures["gauges"]:
+        measures = (f"{name} {row['value']:,.4g}" for name, row in figures["gauges"].items())
+        yield Line("ingest", ", ".join(measures))
+
+
+def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
+    landing, lake = figures["landing"], figures["lake"]
+    by_day = ", ".join(f"{day} {likes:,}" for day, likes in landing["likes_by_day"].items()) or "none"
+    yield Line("landing", f"{size(landing['bytes'])}; likes of open days: {by_day}")
+    days = f"{lake['first_day']} to {lake['last_day']}" if lake["days"] else "none yet"
+    text = f"{lake['days']} closed days ({days}), {size(lake['bytes'])}"
+    if lake["bytes_per_day"]:
+        text += f", {size(lake['bytes_per_day'])} a day lately"
+    yield Line("lake", text)
+    yield Line(
+        "stores", f"serving {size(figures['serving_bytes'])}, activity {size(figures['activity_bytes'])}"
+    )
+
+
+def _lists(figures: Mapping[str, Any]) -> Line:
+    generation = figures["generation"]
+    if generation is None:
+        return Line("lists", "none published yet")
+    age = generation["age_seconds"]
+    level = Level.WELL if age < LISTS_WARN_SECONDS else Level.LOOK if age < LISTS_BAD_SECONDS else Level.WRONG
+    return Line(
+        "lists",
+        f"generation {generation['generation']}, published {span(age)} ago, {generation['viewers']:,} viewers",
+        level,
+    )
+
+
+def _served(figures: Mapping[str, Any]) -> Iterator[Line]:
+    viewers, web = figures["viewers_today"], figures["web"]
+    if viewers is not None:
+        yield Line("viewers", f"{viewers:,} opened the feed today (UTC)")
+    if web is None:
+        yield Line("web app", "does not answer at this installation's address")
+        return
+    text = "well" if web["ok"] else f"not well: {web['reason']}"
+    if web["requests"] is not None:
+        text += f", {web['requests']:,} requests since its start"
+        if web["requests_per_second"] is not None:
+            text += f" ({web['requests_per_second']:,.1f}/s)"
+        if web["p99_ms"] is not None:
+            text += f", 99 % within {web['p99_ms']:,.0f} ms"
+    yield Line("web app", text, Level.WELL if web["ok"] else Level.WRONG)
+
+
+def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
+    scheduled = figures["parts"]["schedule"] is not None
+    for run in figures["runs"]:
+        text = (
+            f"{utc(run['started_us'])}  {run['seconds']:7.1f} s  {run['peak_mb']:6.0f} MB  {run['outcome']}"
+        )
+        if scheduled and run["due_us"] is not None:
+            wait = (run["due_us"] - figures["now_us"]) / 1e6
+            text += f"; next due in {span(wait)}" if wait > 0 else "; next due now"
+        yield Line(run["job"], text, Level.WELL if run["outcome"] == "done" else Level.WRONG)
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as people say it: '40 s', '2 h 0 min', '3 d 4 h'."""
+    seconds = max(0.0, seconds)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{int(seconds * 1e6) // DAY_US} d {minutes // 60 % 24} h"
+
+
+def size(count: float) -> str:
+    """Return a size as people say it."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"

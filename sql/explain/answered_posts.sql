@@ -1,0 +1,12 @@
+-- Question: which posts did the viewer answer, for instance with "show less"?
+-- Reads: interactions, actors
+-- Writes: answered_posts
+-- Grain: one row a post
+-- Parameters: none
+-- Units: none
+
+CREATE OR REPLACE TABLE answered_posts AS
+SELECT DISTINCT a.actor_id AS author_id, tid_number(string_split(i.post_uri, '/')[5]) AS post_rkey
+FROM interactions AS i
+JOIN actors AS a ON a.did = string_split(i.post_uri, '/')[3]
+WHERE i.post_uri LIKE 'at://%/app.bsky.feed.post/%';

@@ -1,0 +1,11 @@
+-- Question: which like records can matter to the viewer's candidates?
+-- Reads: recent_records, wanted_posts
+-- Writes: candidate_records
+-- Grain: one row a like record of the days that the candidates job reads
+-- Parameters: none
+-- Units: seen_us is microseconds since 1970 (UTC)
+
+CREATE OR REPLACE TABLE candidate_records AS
+SELECT r.*
+FROM recent_records AS r
+SEMI JOIN wanted_posts AS w ON w.author_id = r.author_id AND w.post_rkey = r.post_rkey;

@@ -1,0 +1,16 @@
+-- Question: which like records decide how popular the post asked about is?
+-- Reads: recent_records, asked_post
+-- Writes: likers_records
+-- Grain: one row a like record of anybody who liked the post
+-- Parameters: none
+-- Units: seen_us is microseconds since 1970 (UTC)
+
+CREATE OR REPLACE TABLE likers_records AS
+WITH likers AS (
+  SELECT DISTINCT r.liker_id
+  FROM recent_records AS r
+  JOIN asked_post AS a ON a.author_id = r.author_id AND a.rkey = r.post_rkey
+)
+SELECT r.*
+FROM recent_records AS r
+SEMI JOIN likers AS l ON l.liker_id = r.liker_id;

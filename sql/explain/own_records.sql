@@ -1,0 +1,11 @@
+-- Question: what did these people like?
+-- Reads: stored_records, people
+-- Writes: own_records
+-- Grain: one row a like record
+-- Parameters: none
+-- Units: seen_us is microseconds since 1970 (UTC)
+
+CREATE OR REPLACE TABLE own_records AS
+SELECT r.*
+FROM stored_records AS r
+SEMI JOIN people AS p ON p.actor_id = r.liker_id;

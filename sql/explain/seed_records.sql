@@ -1,0 +1,19 @@
+-- Question: which like records can matter to the weights of the viewer's neighbours?
+-- Reads: stored_records, own_records, answered_posts, people
+-- Writes: seed_records
+-- Grain: one row a like record of the days that the neighbours job reads
+-- Parameters: viewer_id
+-- Units: seen_us is microseconds since 1970 (UTC)
+
+CREATE OR REPLACE TABLE seed_records AS
+WITH seed_posts AS (
+  SELECT DISTINCT author_id, post_rkey FROM own_records WHERE liker_id = getvariable('viewer_id')
+  UNION
+  SELECT author_id, post_rkey FROM answered_posts
+)
+SELECT * FROM own_records
+UNION ALL
+SELECT r.*
+FROM stored_records AS r
+SEMI JOIN seed_posts AS w ON w.author_id = r.author_id AND w.post_rkey = r.post_rkey
+ANTI JOIN people AS p ON p.actor_id = r.liker_id;

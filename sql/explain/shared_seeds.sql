@@ -1,0 +1,19 @@
+-- Question: which of the viewer's seeds does each neighbour share, and what does each count?
+-- Reads: seeds, seed_posts, seed_entries, seed_likers, co_likers, viewer_neighbours, actors
+-- Writes: nothing; returns the rows
+-- Grain: one row a (neighbour, shared seed), closest neighbour first
+-- Parameters: viewer_id
+-- Units: value = the seed's weight * likers ^ -likers_exponent; a neighbour's weight is the sum of its values
+--   * scale, scale = (likes in the window + smoothing) ^ -degree_exponent
+
+SELECT
+  v.rank, n.did AS neighbour_did, v.weight, c.likes, c.scale,
+  post_uri(a.did, p.post_rkey) AS post_uri, p.likers, e.value
+FROM viewer_neighbours AS v
+JOIN actors AS n ON n.actor_id = v.neighbour_id
+JOIN co_likers AS c ON c.liker_id = v.neighbour_id
+JOIN seed_likers AS b ON b.liker_id = v.neighbour_id
+JOIN seed_entries AS e ON e.seed_no = b.seed_no AND e.viewer_id = getvariable('viewer_id')
+JOIN seed_posts AS p ON p.seed_no = b.seed_no
+JOIN actors AS a ON a.actor_id = p.author_id
+ORDER BY v.rank, abs(e.value) DESC, post_uri;

@@ -1,0 +1,16 @@
+-- Question: of which posts must every like be known, so that the batch's SQL says what it said for all?
+-- Reads: own_records, answered_posts, asked_post
+-- Writes: wanted_posts
+-- Grain: one row a post: what the viewer liked, what their neighbours liked lately, what the viewer answered,
+--   and the post asked about
+-- Parameters: viewer_id, snapshot_us, candidate_window_hours
+-- Units: none
+
+CREATE OR REPLACE TABLE wanted_posts AS
+SELECT author_id, post_rkey
+FROM own_records
+WHERE liker_id = getvariable('viewer_id') OR hours_before(seen_us) < getvariable('candidate_window_hours')
+UNION
+SELECT author_id, post_rkey FROM answered_posts
+UNION
+SELECT author_id, rkey FROM asked_post;

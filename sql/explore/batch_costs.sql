@@ -1,0 +1,15 @@
+-- Question: what did each batch run cost?
+-- Reads: runs
+-- Grain: one row a job of a run, newest first
+-- Parameters: job = '' (compact, neighbours or candidates; '' for all), rows = 20 (runs shown)
+-- Units: seconds are the steps' sum; peak_mb is the process's peak resident memory
+
+SELECT
+  run_id, job, min(started_at) AS started_at, sum(seconds) AS seconds, max(peak_mb) AS peak_mb,
+  arg_max(step, seconds) AS longest_step, max(seconds) AS longest_seconds,
+  coalesce(min(outcome) FILTER (outcome <> 'done'), 'done') AS outcome
+FROM runs
+WHERE coalesce(getvariable('job'), '') IN ('', job)
+GROUP BY run_id, job
+ORDER BY started_at DESC, job
+LIMIT coalesce(getvariable('rows'), 20);

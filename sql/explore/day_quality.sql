@@ -1,0 +1,18 @@
+-- Question: which days of likes are there, and is any of them short?
+-- Reads: days, gaps
+-- Grain: one row a closed day, and one (day empty) for the open days together, newest first
+-- Parameters: none
+-- Units: like_records as stored, undone ones included; of_median compares with the closed days' median;
+--   gap_hours is how much of the day the stream's gaps cover
+
+SELECT
+  d.day, d.like_records,
+  d.like_records / (SELECT median(like_records) FROM days WHERE day IS NOT NULL)::DOUBLE AS of_median,
+  coalesce((
+    SELECT sum(
+      epoch_us(least(g.to_at, (d.day + INTERVAL 1 DAY)::TIMESTAMP))
+      - epoch_us(greatest(g.from_at, d.day::TIMESTAMP))) / 3600000000.0::DOUBLE
+    FROM gaps AS g
+    WHERE g.from_at < d.day + INTERVAL 1 DAY AND g.to_at > d.day), 0) AS gap_hours
+FROM days AS d
+ORDER BY d.day DESC NULLS FIRST;

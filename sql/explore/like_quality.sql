@@ -1,0 +1,46 @@
+-- Question: how many like records are there, and which of them do not count?
+-- Reads: stored_likes, stored_unlikes, stored_actors, stored_posts
+-- Grain: one row a measure, in the order in which records are judged; the last is what counts
+-- Parameters: hours = 24.0 (hours back from now)
+-- Units: records; a record that fails several tests is counted by the first. repeated: the same person liked
+--   the same post under another key before
+
+WITH records AS (
+  SELECT DISTINCT liker_id, rkey, author_id, post_rkey, seen_us, open
+  FROM stored_likes
+  WHERE file_day >= make_timestamp(hours_ago(coalesce(getvariable('hours'), 24.0)))::DATE
+    AND seen_us > hours_ago(coalesce(getvariable('hours'), 24.0)) AND seen_us <= getvariable('now_us')
+), judged AS (
+  SELECT
+    r.liker_id, r.author_id, r.post_rkey,
+    CASE
+      WHEN u.rkey IS NOT NULL THEN 2
+      WHEN l.status <> 0 OR a.status <> 0 OR l.deleted_us >= r.seen_us OR a.deleted_us >= r.post_rkey >> 10
+        THEN 3
+      WHEN d.rkey IS NOT NULL THEN 4
+      WHEN r.liker_id = r.author_id THEN 5
+      ELSE 0 END AS verdict
+  FROM records AS r
+  LEFT JOIN stored_unlikes AS u
+    ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+  JOIN stored_actors AS l ON l.actor_id = r.liker_id
+  JOIN stored_actors AS a ON a.actor_id = r.author_id
+  LEFT JOIN stored_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey AND d.deleted
+), counted AS (
+  SELECT 1 AS place, 'records' AS measure, count(*) AS likes FROM judged
+  UNION ALL
+  SELECT 2, 'undone', count(*) FILTER (verdict = 2) FROM judged
+  UNION ALL
+  SELECT 3, 'account not active', count(*) FILTER (verdict = 3) FROM judged
+  UNION ALL
+  SELECT 4, 'post deleted', count(*) FILTER (verdict = 4) FROM judged
+  UNION ALL
+  SELECT 5, 'own post', count(*) FILTER (verdict = 5) FROM judged
+  UNION ALL
+  SELECT 6, 'repeated', count(*) - count(DISTINCT (liker_id, author_id, post_rkey)) FROM judged WHERE verdict = 0
+  UNION ALL
+  SELECT 7, 'counted', count(DISTINCT (liker_id, author_id, post_rkey)) FROM judged WHERE verdict = 0
+)
+SELECT measure, likes, likes / max(likes) OVER ()::DOUBLE AS share
+FROM counted
+ORDER BY place;

@@ -1,0 +1,14 @@
+-- Question: how often is a post liked, by where it came from?
+-- Reads: outcomes_between
+-- Grain: one row a source
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving)
+-- Units: impressions are first ones of a (viewer, post); like_rate = likes / impressions
+
+SELECT
+  source, count(*) AS impressions, count(*) FILTER (liked) AS likes,
+  count(*) FILTER (liked) / count(*)::DOUBLE AS like_rate
+FROM outcomes_between(
+  hours_ago(24 * coalesce(getvariable('days'), 7.0)), getvariable('now_us'),
+  coalesce(getvariable('within_hours'), 24.0))
+GROUP BY source
+ORDER BY impressions DESC, source;

@@ -1,0 +1,19 @@
+-- Question: how stale are lists: how old are the posts at each place?
+-- Reads: stored_lists, stored_list_posts
+-- Grain: one row a span of places
+-- Parameters: none
+-- Units: ages in hours at the generation's snapshot; day_old is the share of items a day old or older
+
+SELECT
+  CASE
+    WHEN l.position <= 10 THEN '1-10' WHEN l.position <= 30 THEN '11-30'
+    WHEN l.position <= 100 THEN '31-100' ELSE '101-' END AS places,
+  count(*) AS items,
+  avg((getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE) AS mean_age_hours,
+  max((getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE) AS oldest_hours,
+  avg((p.created_us <= hours_ago(24))::INTEGER) AS day_old,
+  count(*) FILTER (l.source = 1) / count(*)::DOUBLE AS from_co_likers
+FROM stored_lists AS l
+JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+GROUP BY places
+ORDER BY min(l.position);

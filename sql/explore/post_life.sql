@@ -1,0 +1,18 @@
+-- Question: how did the likes of a post come in, hour by hour after its creation?
+-- Reads: likes_between, stored_actors
+-- Grain: one row an hour of the post's age with likes, youngest first
+-- Parameters: post (at-uri or bsky.app address with a DID), days = 30.0 (days back)
+-- Units: age_hours is whole hours since the time in the post's rkey; so_far adds the likes up
+
+SET VARIABLE post_author = (SELECT actor_id FROM stored_actors WHERE did = uri_author(getvariable('post')));
+SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
+
+WITH counted AS (
+  SELECT floor((seen_us - (post_rkey >> 10)) / 3600000000.0)::BIGINT AS age_hours, count(*) AS likes
+  FROM likes_between(hours_ago(24 * coalesce(getvariable('days'), 30.0)), getvariable('now_us'))
+  WHERE author_id = getvariable('post_author') AND post_rkey = getvariable('post_rkey')
+  GROUP BY age_hours
+)
+SELECT age_hours, likes, (sum(likes) OVER (ORDER BY age_hours))::BIGINT AS so_far
+FROM counted
+ORDER BY age_hours;

@@ -1,0 +1,20 @@
+-- Question: how often is a viewer served a post again?
+-- Reads: impressions
+-- Grain: one row a day, newest first
+-- Parameters: days = 7.0 (days back from now; what was served before that is not known to be a repeat)
+-- Units: repeats are impressions of a (viewer, post) after its first in the span; days are UTC
+
+WITH numbered AS (
+  SELECT
+    viewer_did, served_at::DATE AS day,
+    row_number() OVER (PARTITION BY viewer_did, post_uri ORDER BY served_at) > 1 AS again
+  FROM impressions
+  WHERE served_at > make_timestamp(hours_ago(24 * coalesce(getvariable('days'), 7.0)))
+    AND served_at <= make_timestamp(getvariable('now_us'))
+)
+SELECT
+  day, count(DISTINCT viewer_did) AS viewers, count(*) AS impressions, count(*) FILTER (again) AS repeats,
+  count(*) FILTER (again) / count(*)::DOUBLE AS repeat_rate
+FROM numbered
+GROUP BY day
+ORDER BY day DESC;

@@ -1,0 +1,13 @@
+-- Question: how often do viewers answer a post with "show less" or "show more"?
+-- Reads: outcomes_between
+-- Grain: one row a (day of serving, source), newest first
+-- Parameters: days = 7.0 (days back from now)
+-- Units: impressions are first ones of a (viewer, post); rates are shares of impressions; days are UTC
+
+SELECT
+  make_timestamp(served_us)::DATE AS day, source, count(*) AS impressions,
+  count(*) FILTER (less) AS less, count(*) FILTER (more) AS more,
+  count(*) FILTER (less) / count(*)::DOUBLE AS less_rate, count(*) FILTER (more) / count(*)::DOUBLE AS more_rate
+FROM outcomes_between(hours_ago(24 * coalesce(getvariable('days'), 7.0)), getvariable('now_us'), 24.0)
+GROUP BY day, source
+ORDER BY day DESC, source;

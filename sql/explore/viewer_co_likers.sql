@@ -1,0 +1,29 @@
+-- Question: who are the co-likers behind a viewer's list, and how much of it do they bring?
+-- Reads: stored_neighbours, stored_lists, stored_list_posts, like_records_between, stored_actors
+-- Grain: one row a neighbour, closest first
+-- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown)
+-- Units: weight as in the ranking; list_posts of the viewer's list were liked by the neighbour lately, the
+--   best of them at best_rank
+
+SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
+
+WITH near AS (
+  SELECT neighbour_id, weight, rank
+  FROM stored_neighbours
+  WHERE viewer_id = getvariable('viewer_id') AND rank <= coalesce(getvariable('rows'), 20)
+), listed AS (
+  SELECT l.position, p.author_id, p.rkey
+  FROM stored_lists AS l
+  JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+  WHERE l.viewer_id = getvariable('viewer_id')
+), liked AS (
+  SELECT l.liker_id, count(DISTINCT d.position) AS list_posts, min(d.position) AS best_rank
+  FROM like_records_between(hours_ago(coalesce(getvariable('hours'), 48.0)), getvariable('now_us')) AS l
+  JOIN listed AS d ON d.author_id = l.author_id AND d.rkey = l.post_rkey
+  GROUP BY l.liker_id
+)
+SELECT n.rank, a.did AS neighbour_did, n.weight, coalesce(k.list_posts, 0) AS list_posts, k.best_rank
+FROM near AS n
+JOIN stored_actors AS a ON a.actor_id = n.neighbour_id
+LEFT JOIN liked AS k ON k.liker_id = n.neighbour_id
+ORDER BY n.rank;

@@ -1,0 +1,19 @@
+-- Question: how many viewers were served, and how much did each see?
+-- Reads: impressions
+-- Grain: one row a day, newest first
+-- Parameters: days = 14.0 (days back from now)
+-- Units: impressions are posts on pages; deepest is the mean of each viewer's deepest place; days are UTC
+
+WITH by_viewer AS (
+  SELECT served_at::DATE AS day, viewer_did, count(*) AS impressions, max(rank) AS deepest
+  FROM impressions
+  WHERE served_at > make_timestamp(hours_ago(24 * coalesce(getvariable('days'), 14.0)))
+    AND served_at <= make_timestamp(getvariable('now_us'))
+  GROUP BY day, viewer_did
+)
+SELECT
+  day, count(*) AS viewers, sum(impressions)::BIGINT AS impressions,
+  avg(impressions) AS impressions_per_viewer, avg(deepest) AS deepest
+FROM by_viewer
+GROUP BY day
+ORDER BY day DESC;

@@ -1,0 +1,258 @@
+-- Question: what can be asked? The views that every query of this folder reads, for DuckDB 1.5 and 2.
+-- Reads: DATA_DIR/explore (snapshots the batch leaves); nothing is written, nothing downloaded
+-- Writes: nothing but views and macros of this session
+-- Grain: said at each view; ANALYSTS.md describes every column
+-- Parameters: data_dir = 'data' (folder of the stores; set it before this file)
+-- Units: names in _at are UTC timestamps, _us microseconds since 1970 (UTC), _id numbers of actors;
+--   now_us is the stream time up to which likes are known: "now" in every query. Everything is of one
+--   snapshot of the stores, the newest when this file is read; it stays for ten minutes after the next one is
+--   there, so read this file again after a while
+
+SET VARIABLE data_dir = coalesce(getvariable('data_dir'), 'data');
+SET VARIABLE snapshot = (
+  SELECT getvariable('data_dir') || '/explore/' || folder
+  FROM read_parquet(getvariable('data_dir') || '/explore/current.parquet'));
+SET VARIABLE now_us = (SELECT snapshot_us FROM read_parquet(getvariable('snapshot') || '/snapshot.parquet'));
+
+-- Stream time some hours before now, in microseconds.
+CREATE OR REPLACE MACRO hours_ago(hours) AS getvariable('now_us') - (hours * 3600000000.0)::BIGINT;
+
+CREATE OR REPLACE MACRO tid_digit(number, shift) AS
+  substr('234567abcdefghijklmnopqrstuvwxyz', ((number >> shift) & 31)::BIGINT + 1, 1);
+CREATE OR REPLACE MACRO tid_text(number) AS
+  tid_digit(number, 60) || tid_digit(number, 55) || tid_digit(number, 50) || tid_digit(number, 45)
+  || tid_digit(number, 40) || tid_digit(number, 35) || tid_digit(number, 30) || tid_digit(number, 25)
+  || tid_digit(number, 20) || tid_digit(number, 15) || tid_digit(number, 10) || tid_digit(number, 5)
+  || tid_digit(number, 0);
+CREATE OR REPLACE MACRO post_uri(author_did, rkey) AS
+  'at://' || author_did || '/app.bsky.feed.post/' || tid_text(rkey);
+-- The author's DID, and the rkey's number, of an at-uri or of a bsky.app address with a DID in it.
+CREATE OR REPLACE MACRO uri_author(uri) AS regexp_extract(uri, '^(at:/|https://bsky\.app/profile)/([^/]+)/', 2);
+CREATE OR REPLACE MACRO uri_rkey(uri) AS list_reduce(
+  list_transform(
+    list_prepend(' ', string_split(regexp_extract(uri, '/(app\.bsky\.feed\.post|post)/([2-7a-z]{13})', 2), '')),
+    lambda digit: greatest(instr('234567abcdefghijklmnopqrstuvwxyz', digit) - 1, 0)::BIGINT),
+  lambda number, digit: number * 32 + digit);
+
+-- Copies as they are stored. stored_ relations name actors by number; those below name them by DID.
+CREATE OR REPLACE VIEW stored_actors AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/actors.parquet');
+CREATE OR REPLACE VIEW stored_posts AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/posts.parquet');
+CREATE OR REPLACE VIEW stored_unlikes AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/unlikes.parquet');
+CREATE OR REPLACE VIEW stored_neighbours AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/neighbours.parquet');
+CREATE OR REPLACE VIEW stored_lists AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/lists.parquet');
+CREATE OR REPLACE VIEW stored_list_posts AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/list_posts.parquet');
+CREATE OR REPLACE VIEW stored_generations AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/generations.parquet');
+CREATE OR REPLACE VIEW stored_runs AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/runs.parquet');
+CREATE OR REPLACE VIEW stored_counters AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/counters.parquet');
+CREATE OR REPLACE VIEW stored_gaps AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/gaps.parquet');
+CREATE OR REPLACE VIEW stored_streams AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/streams.parquet');
+CREATE OR REPLACE VIEW stored_interactions AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/interactions.parquet');
+CREATE OR REPLACE VIEW stored_visits AS
+SELECT * FROM read_parquet(getvariable('snapshot') || '/visits.parquet');
+
+CREATE OR REPLACE VIEW stored_impressions AS
+SELECT * FROM read_parquet(
+  getvariable('snapshot') || '/impressions/*.parquet', hive_partitioning = false,
+  union_by_name = true);
+
+-- Like records as they were seen, of closed days undone ones included; a record of a day that has just closed may
+-- come twice. file_day is the lake's day, 9999-12-31 for open days, so that a query opens the files of its days alone.
+CREATE OR REPLACE VIEW stored_likes AS
+SELECT
+  liker_id,
+  ((post_rkey >> 10) + since_post_us + lag_us) * 1024 + clock AS rkey,
+  author_id,
+  post_rkey,
+  (post_rkey >> 10) + since_post_us AS seen_us,
+  coalesce(
+    try_cast(regexp_extract(filename, 'day=(.{10})\.parquet$', 1) AS DATE), DATE '9999-12-31') AS file_day,
+  filename LIKE '%/open.parquet' AS open
+FROM read_parquet(
+  getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true);
+
+-- Live like records seen after one time and up to another, by the rules of sql/batch/likes.sql; a liker may have
+-- several of a post.
+CREATE OR REPLACE MACRO like_records_between(from_us, until_us) AS TABLE
+SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
+FROM stored_likes AS r
+ANTI JOIN (SELECT * FROM stored_unlikes WHERE seen_us > from_us) AS u
+  ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS a ON a.actor_id = r.liker_id
+ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS b ON b.actor_id = r.author_id
+ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS c
+  ON c.actor_id = r.liker_id AND c.deleted_us >= r.seen_us
+ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS e
+  ON e.actor_id = r.author_id AND e.deleted_us >= r.post_rkey >> 10
+ANTI JOIN (SELECT author_id, rkey FROM stored_posts WHERE deleted) AS d
+  ON d.author_id = r.author_id AND d.rkey = r.post_rkey
+WHERE r.file_day >= make_timestamp(from_us)::DATE
+  AND r.seen_us > from_us AND r.seen_us <= until_us
+  AND r.liker_id <> r.author_id;
+
+-- Live likes seen after one time and up to another, by number: distinct (liker, post), the earliest time. On a
+-- large store use this with a span, not the view likes.
+CREATE OR REPLACE MACRO likes_between(from_us, until_us) AS TABLE
+SELECT liker_id, author_id, post_rkey, min(seen_us) AS seen_us
+FROM like_records_between(from_us, until_us)
+GROUP BY liker_id, author_id, post_rkey;
+
+-- A live like: one row a (actor, post).
+CREATE OR REPLACE VIEW likes AS
+SELECT v.did AS actor_did, post_uri(a.did, l.post_rkey) AS post_uri, make_timestamp(l.seen_us) AS seen_at
+FROM likes_between(0, getvariable('now_us')) AS l
+JOIN stored_actors AS v ON v.actor_id = l.liker_id
+JOIN stored_actors AS a ON a.actor_id = l.author_id;
+
+-- A post of the last days (post_max_age_hours of the ranking), or one known to be deleted.
+CREATE OR REPLACE VIEW posts AS
+SELECT
+  post_uri(a.did, p.rkey) AS post_uri, a.did AS author_did,
+  make_timestamp(p.created_us) AS created_at, make_timestamp(p.seen_us) AS seen_at,
+  p.deleted,
+  p.flags & 1 <> 0 AS reply, p.flags & 2 <> 0 AS adult, p.flags & 4 <> 0 AS hidden,
+  p.flags & 8 <> 0 AS images, p.flags & 16 <> 0 AS video, p.flags & 32 <> 0 AS link, p.flags & 64 <> 0 AS quote,
+  p.langs
+FROM stored_posts AS p
+JOIN stored_actors AS a ON a.actor_id = p.author_id;
+
+-- Anybody who was named: liked, was liked, or posted.
+CREATE OR REPLACE VIEW actors AS
+SELECT
+  did AS actor_did,
+  (['active', 'deactivated', 'takendown', 'suspended', 'deleted', 'inactive'])[status + 1] AS status
+FROM stored_actors;
+
+-- An item of a list of the newest generation.
+CREATE OR REPLACE VIEW candidates AS
+SELECT
+  v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
+  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
+FROM stored_lists AS l
+JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+JOIN stored_actors AS v ON v.actor_id = l.viewer_id
+JOIN stored_actors AS a ON a.actor_id = p.author_id;
+
+-- A viewer's co-liker that counts for their list.
+CREATE OR REPLACE VIEW neighbours AS
+SELECT v.did AS viewer_did, o.did AS neighbour_did, n.weight, n.rank
+FROM stored_neighbours AS n
+JOIN stored_actors AS v ON v.actor_id = n.viewer_id
+JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
+
+-- A published generation of lists, of the last 30 days.
+CREATE OR REPLACE VIEW generations AS
+SELECT
+  generation, make_timestamp(snapshot_us) AS snapshot_at, make_timestamp(published_us) AS published_at,
+  lists, items
+FROM stored_generations;
+
+-- A step of a batch run, of the last 30 days.
+CREATE OR REPLACE VIEW runs AS
+SELECT run_id, job, step, make_timestamp(started_us) AS started_at, seconds, rows, peak_mb, outcome
+FROM stored_runs;
+
+-- Events counted since the store was made.
+CREATE OR REPLACE VIEW counters AS
+SELECT kind, name, value FROM stored_counters;
+
+-- A stretch of the stream that nobody could give.
+CREATE OR REPLACE VIEW gaps AS
+SELECT make_timestamp(from_us) AS from_at, make_timestamp(to_us) AS to_at, host, wire,
+  make_timestamp(noted_us) AS noted_at
+FROM stored_gaps;
+
+-- Where each host's stream stands.
+CREATE OR REPLACE VIEW streams AS
+SELECT host, wire, make_timestamp(event_us) AS event_at, make_timestamp(committed_us) AS committed_at,
+  events_per_second
+FROM stored_streams;
+
+-- A file of like records: a closed day, or (day NULL) all open days together.
+CREATE OR REPLACE VIEW days AS
+SELECT
+  try_cast(regexp_extract(file_name, 'day=(.{10})\.parquet$', 1) AS DATE) AS day,
+  num_rows AS like_records
+FROM parquet_file_metadata(getvariable('snapshot') || '/likes/*.parquet');
+
+-- A viewer's last event of a kind on a post.
+CREATE OR REPLACE VIEW interactions AS
+SELECT viewer_did, post_uri, event, feed_rkey AS feed, make_timestamp(received_us) AS received_at
+FROM stored_interactions;
+
+-- A viewer who opened a feed.
+CREATE OR REPLACE VIEW visits AS
+SELECT viewer_did, feed_rkey AS feed, languages, pages, make_timestamp(first_us) AS first_at,
+  make_timestamp(last_us) AS last_at
+FROM stored_visits;
+
+-- A post on a page that was served to a viewer.
+CREATE OR REPLACE VIEW impressions AS
+SELECT
+  viewer_did, post_uri, position AS rank,
+  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  feed_rkey AS feed, generation, make_timestamp(served_us) AS served_at, variant
+FROM stored_impressions;
+
+-- The first time each viewer was served each post after one time and up to another, and what became of it:
+-- liked within some hours, answered with "show less" or "show more" at any time since.
+CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours) AS TABLE
+WITH first AS (
+  SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
+    arg_min(source, served_us) AS source, arg_min(variant, served_us) AS variant
+  FROM stored_impressions
+  WHERE served_us > from_us AND served_us <= until_us
+  GROUP BY viewer_did, post_uri
+), numbered AS MATERIALIZED (
+  SELECT f.*, v.actor_id AS viewer_id, a.actor_id AS author_id, uri_rkey(f.post_uri) AS rkey
+  FROM first AS f
+  LEFT JOIN stored_actors AS v ON v.did = f.viewer_did
+  LEFT JOIN stored_actors AS a ON a.did = uri_author(f.post_uri)
+), liked AS MATERIALIZED (
+  -- The few records of what was served, before they are judged as in like_records_between.
+  SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us, r.open
+  FROM stored_likes AS r
+  JOIN numbered AS n ON n.viewer_id = r.liker_id AND n.author_id = r.author_id AND n.rkey = r.post_rkey
+  WHERE r.file_day >= make_timestamp(from_us)::DATE
+    AND r.seen_us > from_us AND r.seen_us <= getvariable('now_us') AND r.liker_id <> r.author_id
+), live AS (
+  SELECT r.liker_id, r.author_id, r.post_rkey, min(r.seen_us) AS seen_us
+  FROM liked AS r
+  ANTI JOIN stored_unlikes AS u
+    ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+  ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS a ON a.actor_id = r.liker_id
+  ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS b ON b.actor_id = r.author_id
+  ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS c
+    ON c.actor_id = r.liker_id AND c.deleted_us >= r.seen_us
+  ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS e
+    ON e.actor_id = r.author_id AND e.deleted_us >= r.post_rkey >> 10
+  ANTI JOIN (SELECT author_id, rkey FROM stored_posts WHERE deleted) AS d
+    ON d.author_id = r.author_id AND d.rkey = r.post_rkey
+  GROUP BY r.liker_id, r.author_id, r.post_rkey
+), answered AS (
+  SELECT viewer_did, post_uri, bool_or(event = 'requestLess') AS less, bool_or(event = 'requestMore') AS more
+  FROM stored_interactions
+  GROUP BY viewer_did, post_uri
+)
+SELECT
+  n.viewer_did, n.post_uri, n.position,
+  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
+  coalesce(l.seen_us >= n.served_us AND l.seen_us <= n.served_us + (within_hours * 3600000000.0)::BIGINT, false)
+    AS liked,
+  coalesce(i.less, false) AS less, coalesce(i.more, false) AS more
+FROM numbered AS n
+LEFT JOIN live AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
+LEFT JOIN answered AS i ON i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;

@@ -1,0 +1,523 @@
+"""What every query of sql/explore should answer, worked out in plain Python from a ``Store``'s truth.
+
+Owns: one function a query, ``ANSWERS[name](store, **parameters)`` → rows in the order of the query's columns.
+Nothing here reads our SQL, the views or the copies under them.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from statistics import mean, median
+from typing import Any
+
+from analyst_store import Like, Store
+
+from pipeline.identifiers import parse_post_uri
+from pipeline.store.model import HOUR_US
+
+Rows = list[tuple[Any, ...]]
+SOURCES = {1: "co-likers", 2: "popular"}
+
+
+def at(time_us: int) -> datetime:
+    """Return a time as the views show it: UTC, without a zone."""
+    return datetime(1970, 1, 1) + timedelta(microseconds=time_us)
+
+
+def day(time_us: int) -> date:
+    return at(time_us).date()
+
+
+def rkey(post: str) -> int:
+    parsed = parse_post_uri(post)
+    assert parsed is not None
+    return parsed[1]
+
+
+def number_of(store: Store, did: str) -> int:
+    return next(number for number, known in store.dids.items() if known == did)
+
+
+def newest_first(store: Store, post: str) -> tuple[int, int]:
+    """The documented order of ties: newer rkey, then the smaller number of the author."""
+    numbers = {did: number for number, did in store.dids.items()}
+    return -rkey(post), numbers[post.split("/")[2]]
+
+
+def likes_per_hour(store: Store, hours: float = 48) -> Rows:
+    found: dict[int, list[Like]] = defaultdict(list)
+    for like in store.since(hours):
+        found[like.seen_us // HOUR_US].append(like)
+    return [
+        (at(hour * HOUR_US), len(likes), len({x.liker for x in likes}), len({x.post for x in likes}))
+        for hour, likes in sorted(found.items())
+    ]
+
+
+def most_liked_posts(store: Store, hours: float = 24, rows: int = 20) -> Rows:
+    found: dict[str, list[int]] = defaultdict(list)
+    for like in store.since(hours):
+        found[like.post].append(like.seen_us)
+    ordered = sorted(found, key=lambda post: (-len(found[post]), newest_first(store, post)))
+    return [(post, len(found[post]), at(min(found[post]))) for post in ordered[:rows]]
+
+
+def rising_posts(store: Store, hours: float = 2, min_likes: int = 5, rows: int = 20) -> Rows:
+    now = Counter(like.post for like in store.since(hours))
+    before = Counter(like.post for like in store.since(2 * hours, hours))
+    found = [
+        (post, likes, before[post], (likes + 1) / (before[post] + 1))
+        for post, likes in now.items()
+        if likes >= min_likes
+    ]
+    return sorted(found, key=lambda row: (-row[3], -row[1], newest_first(store, row[0])))[:rows]
+
+
+def rising_authors(store: Store, hours: float = 24, min_likers: int = 5, rows: int = 20) -> Rows:
+    def likers(likes: Iterable[Like]) -> Counter[str]:
+        return Counter(author for author, _ in {(like.author, like.liker) for like in likes})
+
+    now, before = likers(store.since(hours)), likers(store.since(2 * hours, hours))
+    found = [
+        (author, count, before[author], (count + 1) / (before[author] + 1))
+        for author, count in now.items()
+        if count >= min_likers
+    ]
+    return sorted(found, key=lambda row: (-row[3], -row[1], row[0]))[:rows]
+
+
+def shared_likers(store: Store, post: str, other: str, days: float = 30.0) -> Rows:
+    times = {(like.liker, like.post): like.seen_us for like in store.since(24 * days)}
+    both = [liker for liker, liked in times if liked == post and (liker, other) in times]
+    return [(liker, at(times[liker, post]), at(times[liker, other])) for liker in sorted(both)]
+
+
+def post_life(store: Store, post: str, days: float = 30.0) -> Rows:
+    created_us = rkey(post) >> 10
+    ages = Counter(
+        (like.seen_us - created_us) // HOUR_US for like in store.since(24 * days) if like.post == post
+    )
+    rows, so_far = [], 0
+    for age in sorted(ages):
+        so_far += ages[age]
+        rows.append((age, ages[age], so_far))
+    return rows
+
+
+def listed(store: Store) -> dict[str, tuple[int, int, int]]:
+    """Post: created_us, likers, author's number, of the posts that lists name."""
+    query = "SELECT uri, created_us, likers, author_id FROM posts"
+    return {row[0]: row[1:] for row in store.rows("serving", query)}
+
+
+def viewer_list(store: Store, viewer: str, rows: int = 30) -> Rows:
+    facts = listed(store)
+    return [
+        (place, post, SOURCES[source], score, co_likers, facts[post][1],
+         (store.now_us - facts[post][0]) / HOUR_US)
+        for place, (post, score, co_likers, source) in enumerate(store.lists[viewer][:rows], 1)
+    ]  # fmt: skip
+
+
+def viewer_co_likers(store: Store, viewer: str, hours: float = 48.0, rows: int = 20) -> Rows:
+    places = {item[0]: place for place, item in enumerate(store.lists[viewer], 1)}
+    found: dict[str, list[int]] = defaultdict(list)
+    for like in store.since(hours):
+        if like.post in places:
+            found[like.liker].append(places[like.post])
+    return [
+        (rank, did, weight, len(found[did]), min(found[did], default=None))
+        for rank, (did, weight) in enumerate(store.neighbours[viewer][:rows], 1)
+    ]
+
+
+def viewer_taste(
+    store: Store, viewer: str, hours: float = 48.0, min_neighbours: int = 3, rows: int = 20
+) -> Rows:
+    near = dict(store.neighbours[viewer])
+    likers: dict[str, set[str]] = defaultdict(set)
+    for like in store.since(hours):
+        likers[like.author].add(like.liker)
+    active = set().union(*likers.values())
+    found = []
+    for author, people in likers.items():
+        mine = people & set(near)
+        if len(mine) >= min_neighbours:
+            lift = (len(mine) / len(active & set(near))) / (len(people) / len(active))
+            found.append((author, len(mine), len(people), sum(near[who] for who in mine), lift))
+    return sorted(found, key=lambda row: (-round(row[3], 9), row[0]))[:rows]
+
+
+def viewer_communities(store: Store, viewer: str, hours: float = 168.0, rows: int = 20) -> Rows:
+    near = dict(store.neighbours[viewer])
+    liked: dict[str, Counter[str]] = defaultdict(Counter)
+    for like in store.since(hours):
+        liked[like.liker][like.author] += 1
+    groups: dict[str | None, list[float]] = defaultdict(list)
+    for who, weight in near.items():
+        ordered = sorted(liked[who].items(), key=lambda pair: (-pair[1], pair[0]))
+        groups[ordered[0][0] if ordered else None].append(weight)
+    total = sum(near.values())
+    found = [(author, len(w), sum(w), sum(w) / total) for author, w in groups.items()]
+    return sorted(found, key=lambda row: (-round(row[2], 9), row[0] is None, row[0]))[:rows]
+
+
+def list_ages(store: Store) -> Rows:
+    facts, rows = listed(store), []
+    for name, first, last in (("1-10", 1, 10), ("11-30", 11, 30), ("31-100", 31, 100), ("101-", 101, 10**6)):
+        items = [item for found in store.lists.values() for item in found[first - 1 : last]]
+        ages = [(store.now_us - facts[item[0]][0]) / HOUR_US for item in items]
+        if items:
+            rows.append(
+                (name, len(items), mean(ages), max(ages), mean(age >= 24 for age in ages),
+                 mean(item[3] == 1 for item in items))
+            )  # fmt: skip
+    return rows
+
+
+def generation_lag(store: Store, rows: int = 20) -> Rows:
+    found = store.rows("serving", "SELECT * FROM generations ORDER BY generation")
+    answer, before = [], None
+    for generation, snapshot_us, published_us, lists, items in found:
+        apart = None if before is None else (published_us - before) / 60e6
+        answer.append((generation, at(snapshot_us), at(published_us), (published_us - snapshot_us) / 60e6, apart,
+                       lists, items))  # fmt: skip
+        before = published_us
+    return answer[::-1][:rows]
+
+
+def coverage(store: Store, hours: float = 24.0, items: int = 100) -> Rows:
+    counts = Counter(like.liker for like in store.since(hours))
+    bands = (("all", 1, 10**9), ("1 like", 1, 1), ("2-5 likes", 2, 5), ("6-20 likes", 6, 20),
+             ("21 likes or more", 21, 10**9))  # fmt: skip
+    rows = []
+    for name, least, most in bands:
+        people = [who for who, likes in counts.items() if least <= likes <= most]
+        if people:
+            having = sum(who in store.lists for who in people)
+            long = sum(len(store.lists.get(who, [])) >= items for who in people)
+            rows.append((name, len(people), having, long, having / len(people), long / len(people)))
+    return rows
+
+
+def most_listed_posts(store: Store, places: int = 30, rows: int = 20) -> Rows:
+    found: dict[str, list[int]] = defaultdict(list)
+    for items in store.lists.values():
+        for place, item in enumerate(items[:places], 1):
+            found[item[0]].append(place)
+    facts = listed(store)
+    ordered = sorted(
+        found, key=lambda post: (-len(found[post]), mean(found[post]), -rkey(post), facts[post][2])
+    )
+    return [
+        (post, len(found[post]), len(found[post]) / len(store.lists), mean(found[post]), facts[post][1])
+        for post in ordered[:rows]
+    ]
+
+
+def languages(store: Store, hours: float = 24.0) -> Rows:
+    query = (
+        "SELECT a.did, p.rkey, p.created_us, p.langs FROM posts p JOIN actors a ON a.actor_id = p.author_id"
+    )
+    oldest = store.now_us - int(96 * HOUR_US)
+    known = {
+        (did, key): (created_us, langs.split(","))
+        for did, key, created_us, langs in store.rows("landing", query)
+        if created_us > oldest and f"{did}/{key}" not in _deleted(store)
+    }
+    posts: Counter[str] = Counter()
+    for created_us, langs in known.values():
+        if created_us > store.now_us - hours * HOUR_US:
+            posts.update(langs)
+    likes: Counter[str] = Counter()
+    likers: dict[str, set[str]] = defaultdict(set)
+    span = store.since(hours)
+    for like in span:
+        for language in known.get((like.author, rkey(like.post)), (0, [""]))[1]:
+            likes[language] += 1
+            likers[language].add(like.liker)
+    found = [
+        (language, posts[language], likes[language], len(likers[language]), likes[language] / len(span))
+        for language in posts.keys() | likes.keys()
+    ]
+    return sorted(found, key=lambda row: (-row[2], -row[1], row[0]))
+
+
+def _deleted(store: Store) -> set[str]:
+    return {f"{uri.split('/')[2]}/{rkey(uri)}" for uri in store.truth.deleted_posts}
+
+
+def _degrees(counts: Iterable[int], tail_from: int) -> Rows:
+    counts = list(counts)
+    tail = [count for count in counts if count >= tail_from]
+    exponent = 1 + len(tail) / sum(math.log(count / (tail_from - 0.5)) for count in tail) if tail else None
+    bands: dict[int, list[int]] = defaultdict(list)
+    for count in counts:
+        bands[count.bit_length() - 1].append(count)
+    return [
+        (2**band, 2 ** (band + 1) - 1, len(found), sum(found), sum(found) / sum(counts), exponent)
+        for band, found in sorted(bands.items())
+    ]
+
+
+def liker_degrees(store: Store, hours: float = 24.0, tail_from: int = 20) -> Rows:
+    return _degrees(Counter(like.liker for like in store.since(hours)).values(), tail_from)
+
+
+def post_degrees(store: Store, hours: float = 24.0, tail_from: int = 20) -> Rows:
+    return _degrees(Counter(like.post for like in store.since(hours)).values(), tail_from)
+
+
+def like_rings(
+    store: Store,
+    hours: float = 24.0,
+    min_likers: int = 5,
+    min_likes: int = 3,
+    share: float = 0.5,
+    rows: int = 20,
+) -> Rows:
+    pairs = Counter((like.liker, like.author) for like in store.since(hours))
+    totals = Counter(like.liker for like in store.since(hours))
+    likers: dict[str, list[str]] = defaultdict(list)
+    for liker, author in pairs:
+        likers[author].append(liker)
+    found = []
+    for author, people in likers.items():
+        if len(people) >= min_likers:
+            devoted = sum(
+                totals[who] >= min_likes and pairs[who, author] >= totals[who] * share for who in people
+            )
+            mutual = sum((author, who) in pairs for who in people)
+            found.append((author, len(people), devoted, mutual, devoted / len(people), mutual / len(people)))
+    return sorted(found, key=lambda row: (-row[4], -row[5], -row[1], row[0]))[:rows]
+
+
+def bulk_likers(store: Store, hours: float = 24.0, rows: int = 20) -> Rows:
+    found: dict[str, Counter[int]] = defaultdict(Counter)
+    for like in store.since(hours):
+        found[like.liker][like.seen_us // HOUR_US] += 1
+    answer = [(who, sum(c.values()), max(c.values()), len(c)) for who, c in found.items()]
+    return sorted(answer, key=lambda row: (-row[1], row[0]))[:rows]
+
+
+def batch_costs(store: Store, job: str = "", rows: int = 20) -> Rows:
+    runs: dict[tuple[int, str], Rows] = defaultdict(list)
+    for row in store.rows(
+        "serving", "SELECT run_id, job, step, started_us, seconds, peak_mb, outcome FROM runs"
+    ):
+        if job in ("", row[1]):
+            runs[row[0], row[1]].append(row)
+    answer = []
+    for (run_id, name), steps in runs.items():
+        longest = max(steps, key=lambda step: step[4])
+        answer.append(
+            (run_id, name, at(min(step[3] for step in steps)), sum(step[4] for step in steps),
+             max(step[5] for step in steps), longest[2], longest[4], "done")
+        )  # fmt: skip
+    return sorted(answer, key=lambda row: (row[2], row[1]), reverse=True)[:rows]
+
+
+def batch_steps(store: Store, job: str = "candidates") -> Rows:
+    found = store.rows("serving", f"SELECT run_id, step, seconds, rows FROM runs WHERE job = '{job}'")
+    last = max(row[0] for row in found)
+    steps = [row[1:] for row in found if row[0] == last]
+    total = sum(step[1] for step in steps)
+    answer = [
+        (name, seconds, seconds / total, rows, rows / seconds if seconds else None)
+        for name, seconds, rows in steps
+    ]
+    return sorted(answer, key=lambda row: (-row[1], row[0]))
+
+
+def stream_gaps(store: Store) -> Rows:
+    return [
+        (at(first), at(last), (last - first) / HOUR_US, day(first), day(last), host, wire)
+        for first, last, host, wire in sorted(store.gaps, reverse=True)
+    ]
+
+
+def dropped_events(store: Store) -> Rows:
+    found = store.rows("landing", "SELECT kind, name, value FROM counters WHERE kind IN ('event', 'drop')")
+    total = sum(row[2] for row in found)
+    drops = [(name, value, value / total) for kind, name, value in found if kind == "drop"]
+    return sorted(drops, key=lambda row: (-row[1], row[0]))
+
+
+def like_quality(store: Store, hours: float = 24.0) -> Rows:
+    counted: Counter[str] = Counter()
+    pairs = set()
+    active = 0
+    for like in store.records():
+        if like.seen_us <= store.now_us - int(hours * HOUR_US) or like.seen_us > store.now_us:
+            continue
+        status = store.truth.accounts.get(like.liker, ("active", 0))[0]
+        if status == "deleted":  # their likes are removed where they are stored
+            continue
+        counted["records"] += 1
+        if like.liker in store.truth.accounts or like.author in store.truth.accounts:
+            counted["account not active"] += 1
+        elif like.post in store.truth.deleted_posts:
+            counted["post deleted"] += 1
+        elif like.liker == like.author:
+            counted["own post"] += 1
+        else:
+            active += 1
+            pairs.add((like.liker, like.post))
+    counted["repeated"], counted["counted"] = active - len(pairs), len(pairs)
+    names = ("records", "undone", "account not active", "post deleted", "own post", "repeated", "counted")
+    return [(name, counted[name], counted[name] / counted["records"]) for name in names]
+
+
+def day_quality(store: Store) -> Rows:
+    import pyarrow.parquet as pq
+
+    sizes: dict[date | None, int] = {}
+    for path in (store.data_dir / "lake" / "likes").glob("day=*/likes.parquet"):
+        sizes[date.fromisoformat(path.parent.name.removeprefix("day="))] = pq.read_metadata(path).num_rows
+    middle = median(sizes.values())
+    (newest,) = store.rows("landing", "SELECT max(seen_us) FROM watermark")[0]
+    records = [like for like in store.records() if day(like.seen_us) == day(newest)]
+    alive = [x for x in records if store.truth.accounts.get(x.liker, ("active", 0))[0] != "deleted"]
+    rows: Rows = [(None, len(alive), len(alive) / middle, 0)]
+    for which in sorted((found for found in sizes if found), reverse=True):
+        first = int(datetime(which.year, which.month, which.day, tzinfo=UTC).timestamp()) * 1_000_000
+        last = first + 24 * HOUR_US
+        hours = sum(max(0, min(end, last) - max(begin, first)) for begin, end, *_ in store.gaps) / HOUR_US
+        rows.append((which, sizes[which], sizes[which] / middle, hours))
+    return rows
+
+
+Outcome = tuple[Any, bool, bool, bool]  # impression, liked, less, more
+
+
+def outcomes(store: Store, days: float, within_hours: float = 24.0) -> list[Outcome]:
+    """First impressions of the span, with what became of them."""
+    liked = {(like.liker, like.post): like.seen_us for like in store.since(24 * days)}
+    answered = {row[:3] for row in store.interactions}
+    first: dict[tuple[str, str], Any] = {}
+    for shown in sorted(_span(store, days), key=lambda shown: shown.served_us):
+        first.setdefault((shown.viewer, shown.post), shown)
+    found = []
+    for pair, shown in first.items():
+        at_us = liked.get(pair)
+        liked_soon = (
+            at_us is not None and shown.served_us <= at_us <= shown.served_us + within_hours * HOUR_US
+        )
+        found.append(
+            (shown, liked_soon, (*pair, "requestLess") in answered, (*pair, "requestMore") in answered)
+        )
+    return found
+
+
+def _span(store: Store, days: float) -> list[Any]:
+    since = store.now_us - int(24 * days * HOUR_US)
+    return [shown for shown in store.impressions if since < shown.served_us <= store.now_us]
+
+
+def _rates(found: Iterable[Outcome], key: Callable[[Any], Any]) -> dict[Any, tuple[int, int, float]]:
+    groups: dict[Any, list[bool]] = defaultdict(list)
+    for shown, liked, *_ in found:
+        groups[key(shown)].append(liked)
+    return {name: (len(liked), sum(liked), sum(liked) / len(liked)) for name, liked in groups.items()}
+
+
+def like_rate_by_position(
+    store: Store, days: float = 7.0, within_hours: float = 24.0, places: int = 30
+) -> Rows:
+    found = _rates(outcomes(store, days, within_hours), lambda shown: shown.position)
+    return [(place, *rates) for place, rates in sorted(found.items()) if place <= places]
+
+
+def like_rate_by_source(store: Store, days: float = 7.0, within_hours: float = 24.0) -> Rows:
+    found = _rates(outcomes(store, days, within_hours), lambda shown: SOURCES[shown.source])
+    return sorted(((name, *rates) for name, rates in found.items()), key=lambda row: (-row[1], row[0]))
+
+
+def like_rate_by_age(store: Store, days: float = 7.0, within_hours: float = 24.0) -> Rows:
+    spans = ((1, "under 1 h"), (6, "1-6 h"), (24, "6-24 h"), (48, "1-2 days"), (math.inf, "2 days or more"))
+
+    def span_of(shown: Any) -> str:
+        age = (shown.served_us - (rkey(shown.post) >> 10)) / HOUR_US
+        return next(name for limit, name in spans if age < limit)
+
+    found = _rates(outcomes(store, days, within_hours), span_of)
+    return [(name, *found[name]) for _, name in spans if name in found]
+
+
+def show_less_rate(store: Store, days: float = 7.0) -> Rows:
+    groups: dict[tuple[date, str], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes(store, days):
+        groups[day(outcome[0].served_us), SOURCES[outcome[0].source]].append(outcome)
+    rows = []
+    for (when, source), found in groups.items():
+        n, less, more = len(found), sum(row[2] for row in found), sum(row[3] for row in found)
+        rows.append((when, source, n, less, more, less / n, more / n))
+    return sorted(rows, key=lambda row: (-row[0].toordinal(), row[1]))
+
+
+def repeat_rate(store: Store, days: float = 7.0) -> Rows:
+    seen: set[tuple[str, str]] = set()
+    by_day: dict[date, list[tuple[str, bool]]] = defaultdict(list)
+    for shown in sorted(_span(store, days), key=lambda shown: shown.served_us):
+        by_day[day(shown.served_us)].append((shown.viewer, (shown.viewer, shown.post) in seen))
+        seen.add((shown.viewer, shown.post))
+    rows = []
+    for when, found in sorted(by_day.items(), reverse=True):
+        again = sum(repeated for _, repeated in found)
+        rows.append((when, len({viewer for viewer, _ in found}), len(found), again, again / len(found)))
+    return rows
+
+
+def viewer_retention(store: Store, weeks: int = 8) -> Rows:
+    came: dict[str, set[date]] = defaultdict(set)
+    for shown in store.impressions:
+        when = day(shown.served_us)
+        came[shown.viewer].add(when - timedelta(days=when.weekday()))
+    counted: Counter[tuple[date, int]] = Counter()
+    for found in came.values():
+        counted.update((min(found), (week - min(found)).days // 7) for week in found)
+    oldest = day(store.now_us - 168 * weeks * HOUR_US)
+    return [
+        (first, later, viewers, viewers / counted[first, 0])
+        for (first, later), viewers in sorted(counted.items())
+        if first > oldest
+    ]
+
+
+def experiment_results(store: Store, days: float = 7.0, within_hours: float = 24.0) -> Rows:
+    groups: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    for outcome in outcomes(store, days, within_hours):
+        groups[outcome[0].variant][outcome[0].viewer].append(outcome)
+    rows = []
+    for variant, viewers in sorted(groups.items()):
+        n = sum(map(len, viewers.values()))
+        row: list[Any] = [variant, len(viewers), n]
+        row.append(mean(len({day(o[0].served_us) for o in found}) for found in viewers.values()))
+        for which in (1, 2):
+            rate = sum(o[which] for found in viewers.values() for o in found) / n
+            squares = sum(
+                (sum(o[which] for o in found) - rate * len(found)) ** 2 for found in viewers.values()
+            )
+            margin = 1.96 * math.sqrt(squares * len(viewers) / max(len(viewers) - 1, 1)) / n
+            row += [rate, max(rate - margin, 0), rate + margin]
+        rows.append(tuple(row))
+    return rows
+
+
+def viewers_per_day(store: Store, days: float = 14.0) -> Rows:
+    groups: dict[date, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for shown in _span(store, days):
+        groups[day(shown.served_us)][shown.viewer].append(shown.position)
+    return [
+        (when, len(viewers), sum(map(len, viewers.values())), mean(map(len, viewers.values())),
+         mean(map(max, viewers.values())))
+        for when, viewers in sorted(groups.items(), reverse=True)
+    ]  # fmt: skip
+
+
+ANSWERS: dict[str, Callable[..., Rows]] = {
+    name: answer
+    for name, answer in list(globals().items())
+    if callable(answer) and getattr(answer, "__annotations__", {}).get("return") is Rows and name[0] != "_"
+}

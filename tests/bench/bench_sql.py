@@ -1,0 +1,293 @@
+"""How long does each query of sql/explore take on a large store, and what do the copies under them cost?
+
+    python tests/bench/bench_sql.py [--likes 100000000] [--days 14] [--actors 1000000] [--lists 200000]
+        [--seed 1] [--dir DIR] [--only NAME,NAME] [--repeat 3] [--threads 2]
+
+Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within hours
+of the post; one in a hundred undone; neighbours and lists at random, impressions of lists, some of them liked. Made
+with numpy straight into the lake and the copies, in a few minutes. A table for people, then one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.batch.lake import neighbours_path, write_likes
+from pipeline.explore import export, queries, session
+from pipeline.explore.explain import explain
+from pipeline.ranking import Ranking
+from pipeline.store.explore import (
+    LIST_NEIGHBOURS,
+    LIST_POSTS,
+    LISTS,
+    OPEN_LIKES,
+    RANKING,
+    SNAPSHOT,
+    make_snapshot,
+)
+from pipeline.store.lake import day_file
+from pipeline.store.model import DAY_US, HOUR_US, day_name
+
+TODAY = 1_790_000_000_000_000 // DAY_US
+NOW_US = TODAY * DAY_US + 20 * HOUR_US
+LIST_LENGTH = 300
+
+
+def did(number: int) -> str:
+    return f"did:plc:{number:024d}"
+
+
+def write(path: Path, columns: dict[str, object], group: int = 122_880) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=group)
+
+
+class Maker:
+    """A store of this size; the methods are the steps."""
+
+    def __init__(self, data_dir: Path, likes: int, days: int, actors: int, lists: int, seed: int) -> None:
+        self.data_dir, self.likes, self.days, self.actors, self.lists = data_dir, likes, days, actors, lists
+        self.copies: dict[str, Path] = {}
+        self.rng = np.random.default_rng(seed)
+        per_day = likes // days
+        self.posts = per_day // 5
+        self.created = np.sort(
+            self.rng.integers((TODAY - days) * DAY_US, NOW_US, self.posts * days).astype(np.int64)
+        )
+        self.author = self.people(len(self.created))
+        self.rkey = self.created << 10 | self.rng.integers(0, 1024, len(self.created))
+
+    def copy(self, name: str) -> Path:
+        """Return where to write a relation for the snapshot."""
+        path = self.data_dir / "making" / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.copies[name] = path
+        return path
+
+    def people(self, count: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """Draw actors, some far more often than others."""
+        return (self.actors * self.rng.random(count) ** 3).astype(np.int64) + 1
+
+    def make_likes(self) -> None:
+        """Write each day, and the open one, with the tombstones of the likes undone."""
+        gone = []
+        for day in range(TODAY - self.days + 1, TODAY + 1):
+            count = self.likes // self.days
+            end = min((day + 1) * DAY_US, NOW_US)
+            seen = np.sort(self.rng.integers(day * DAY_US, end, count))
+            delay = np.exp(self.rng.normal(np.log(1.5 * HOUR_US), 1.5, count)).astype(np.int64)
+            place = np.maximum(np.searchsorted(self.created, seen - delay) - 1, 0)
+            step = np.left_shift(1, np.minimum(self.rng.geometric(0.42, count), 16))
+            place -= place % step  # some posts stand for many, so popularity has a heavy tail
+            liker = self.people(count)
+            rkey = (seen - self.rng.integers(50_000, 400_000, count)) << 10 | liker % 1024
+            order = np.lexsort((liker, self.rkey[place], self.author[place]))
+            place, liker, seen, rkey = place[order], liker[order], seen[order], rkey[order]
+            table = pa.table(
+                {
+                    "author_id": self.author[place].astype(np.int32),
+                    "post_rkey": self.rkey[place],
+                    "liker_id": liker.astype(np.int32),
+                    "since_post_us": seen - (self.rkey[place] >> 10),
+                    "lag_us": (rkey >> 10) - seen,
+                    "clock": (rkey & 1023).astype(np.int16),
+                }
+            )
+            path = day_file(self.data_dir, day) if day < TODAY else self.copy(OPEN_LIKES)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_likes(path, table)
+            undone = np.flatnonzero(self.rng.random(count) < 0.01)
+            gone.append((liker[undone], rkey[undone], seen[undone] + HOUR_US))
+            self.last = liker, place, seen
+        liker, rkey, seen = (np.concatenate(part) for part in zip(*gone, strict=True))
+        self.input("unlikes", {"liker_id": liker.astype(np.int32), "rkey": rkey, "seen_us": seen})
+
+    def input(self, name: str, columns: dict[str, object]) -> None:
+        write(self.copy(f"inputs/{name}"), columns)
+
+    def make_names(self) -> None:
+        """Write actors, a hundredth of them not active, and the posts of four days, some deleted."""
+        numbers = np.arange(1, self.actors + 1)
+        status = np.where(self.rng.random(self.actors) < 0.01, 1, 0).astype(np.int32)
+        dids = [did(number) for number in numbers.tolist()]
+        self.input(
+            "actors",
+            {
+                "actor_id": numbers.astype(np.int32),
+                "did": dids,
+                "status": status,
+                "deleted_us": np.zeros(self.actors, np.int64),
+            },
+        )
+        recent = np.flatnonzero(self.created > NOW_US - 4 * DAY_US)
+        count = len(recent)
+        deleted = np.where(self.rng.random(count) < 0.02, NOW_US, 0)
+        langs = np.array(["en", "pt", "ja", "de", "en,pt", ""])[self.rng.integers(0, 6, count)]
+        self.input(
+            "posts",
+            {
+                "author_id": self.author[recent].astype(np.int32), "rkey": self.rkey[recent],
+                "created_us": self.created[recent], "seen_us": self.created[recent] + 300_000,
+                "deleted_us": deleted, "deleted": deleted > 0, "flags": (self.rng.random(count) < 0.3).astype(np.int32),
+                "langs": langs,
+            },
+        )  # fmt: skip
+        self.input("visits", {name: pa.array([], pa.string() if name != "last_us" else pa.int64())
+                              for name in ("viewer_did", "languages", "last_us")})  # fmt: skip
+        self.input(
+            "interactions", {name: pa.array([], pa.string()) for name in ("viewer_did", "post_uri", "event")}
+        )
+
+    def make_lists(self) -> None:
+        """Write neighbours and lists a block of viewers at a time, and the posts they name."""
+        recent = np.flatnonzero(self.created > NOW_US - 2 * DAY_US)
+        order = np.lexsort((self.author[recent], -self.rkey[recent]))
+        recent = recent[order]
+        write(
+            self.copy(LIST_POSTS),
+            {
+                "post_no": np.arange(len(recent), dtype=np.int32),
+                "author_id": self.author[recent].astype(np.int32), "rkey": self.rkey[recent],
+                "created_us": self.created[recent], "likers": self.rng.integers(1, 500, len(recent)),
+                "generation": np.ones(len(recent), np.int32),
+            },
+        )  # fmt: skip
+        viewers = np.sort(self.rng.choice(self.actors, self.lists, replace=False)) + 1
+        neighbours_path(self.data_dir).parent.mkdir(parents=True, exist_ok=True)
+        near = far = None
+        for first in range(0, self.lists, 20_000):
+            block = viewers[first : first + 20_000]
+            size = len(block) * 100
+            columns = {
+                "viewer_id": np.repeat(block, 100).astype(np.int32), "neighbour_id": self.people(size).astype(np.int32),
+                "weight": np.tile(np.linspace(1, 0.01, 100), len(block)).astype(np.float32),
+                "rank": np.tile(np.arange(1, 101), len(block)).astype(np.int32),
+            }  # fmt: skip
+            table = pa.table(columns)
+            near = near or pq.ParquetWriter(neighbours_path(self.data_dir), table.schema, compression="zstd")
+            near.write_table(table)
+            size = len(block) * LIST_LENGTH
+            columns = {
+                "viewer_id": np.repeat(block, LIST_LENGTH).astype(np.int32),
+                "position": np.tile(np.arange(1, LIST_LENGTH + 1), len(block)).astype(np.int32),
+                "post_no": (len(recent) * self.rng.random(size) ** 3).astype(np.int32),
+                "score": self.rng.random(size).astype(np.float32),
+                "co_likers": self.rng.integers(1, 40, size).astype(np.int32),
+                "source": np.ones(size, np.uint8), "generation": np.ones(size, np.int32),
+            }  # fmt: skip
+            table = pa.table(columns)
+            path = self.copy(LISTS)
+            far = far or pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
+            far.write_table(table, row_group_size=len(table))
+        assert near is not None and far is not None
+        near.close()
+        far.close()
+        self.viewers = viewers
+
+    def make_impressions(self, count: int) -> None:
+        """Write what was served in the last days; a fifth of it was liked soon after."""
+        liker, place, seen = self.last
+        digits = "234567abcdefghijklmnopqrstuvwxyz"
+        pick = self.rng.integers(0, len(liker), count)
+        post = np.where(
+            self.rng.random(count) < 0.2, place[pick], self.rng.choice(np.unique(place[pick]), count)
+        )
+        served = seen[pick] - self.rng.integers(0, 2 * DAY_US, count)
+        names = {
+            int(p): f"at://{did(int(self.author[p]))}/app.bsky.feed.post/"
+            + "".join(digits[int(self.rkey[p]) >> shift & 31] for shift in range(60, -1, -5))
+            for p in np.unique(post)
+        }
+        self.post = names[int(np.bincount(post).argmax())]
+        columns: dict[str, object] = {
+            "viewer_did": [did(number) for number in liker[pick].tolist()],
+            "post_uri": [names[p] for p in post.tolist()], "feed_rkey": ["for-you"] * count,
+            "generation": np.ones(count, np.int32), "position": self.rng.integers(1, 61, count).astype(np.int32),
+            "source": self.rng.integers(1, 3, count).astype(np.int32), "served_us": served,
+            "variant": np.array(["a", "b"])[liker[pick] % 2],
+        }  # fmt: skip
+        day = day_name(TODAY - 1)
+        write(self.data_dir / "lake" / "impressions" / f"day={day}" / "impressions.parquet", columns)
+
+    def make(self) -> dict[str, object]:
+        """Do all steps; return a viewer and two posts to ask about."""
+        self.make_likes()
+        self.make_names()
+        self.make_lists()
+        self.make_impressions(min(2_000_000, self.likes // 20))
+        ranking = Ranking()
+        parameters = {name: float(getattr(ranking, name)) for name in ranking.__dataclass_fields__}
+        write(
+            self.copy(RANKING),
+            {"name": list(parameters), "value": list(parameters.values())},
+        )
+        write(self.copy(SNAPSHOT), {"generation": [1], "snapshot_us": [NOW_US]})
+        os.link(neighbours_path(self.data_dir), self.copy(LIST_NEIGHBOURS))
+        make_snapshot(self.data_dir, self.copies)
+        export.export(self.data_dir)
+        viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]
+        return {"viewer": viewers[0], "viewers": viewers, "post": self.post, "other": self.post}
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--likes", type=int, default=100_000_000)
+    parser.add_argument("--days", type=int, default=14)
+    parser.add_argument("--actors", type=int, default=1_000_000)
+    parser.add_argument("--lists", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dir", type=Path, help="keep the data here and use it again")
+    parser.add_argument("--only", default="", help="queries, comma-separated (default all)")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        data_dir = options.dir or Path(temporary)
+        note = data_dir / "asked.json"
+        if not note.exists():
+            began = time.perf_counter()
+            data_dir.mkdir(parents=True, exist_ok=True)
+            maker = Maker(data_dir, options.likes, options.days, options.actors, options.lists, options.seed)
+            note.write_text(json.dumps(maker.make()))
+            print(f"made in {time.perf_counter() - began:.0f} s", flush=True)
+        asked = json.loads(note.read_text())
+        seconds: dict[str, float] = {}
+        names = [name for name in options.only.split(",") if name] or queries.names()
+        for name in names:
+            query = queries.find(name)
+            given = {key: asked[key] for key in query.parameters if query.parameters[key].default is None}
+            took = []
+            for _ in range(options.repeat):
+                began = time.perf_counter()
+                with session.open_session(data_dir, options.threads) as connection:
+                    rows = len(session.run(connection, data_dir, query, query.values(given)).table)
+                took.append(time.perf_counter() - began)
+            seconds[name] = round(statistics.median(took), 2)
+            print(f"{name:<24} {seconds[name]:>8.2f} s {rows:>8,} rows", flush=True)
+        took = []
+        for viewer in asked["viewers"]:
+            began = time.perf_counter()
+            explain(data_dir, options.threads, viewer, asked["post"])
+            took.append(time.perf_counter() - began)
+        seconds["foryou explain"] = round(statistics.median(took), 2)
+        print(f"{'foryou explain':<24} {seconds['foryou explain']:>8.2f} s")
+        answer = {
+            "bench": "sql", "machine": platform.machine(), "cores": os.cpu_count(), "likes": options.likes,
+            "days": options.days, "actors": options.actors, "lists": options.lists, "seed": options.seed,
+            "seconds": seconds,
+        }  # fmt: skip
+        print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

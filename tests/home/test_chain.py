@@ -1,0 +1,286 @@
+"""The whole chain as OPERATIONS.md sets it up: world, VPS, tailnet, home; and what happens when home goes away."""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from home.conftest import HOSTNAME, PUBLISHER, WORLD, Chain
+from streams import wait_until
+
+from pipeline.simulate.accounts import account_of, mint_token
+from pipeline.simulate.world import World, WorldParameters
+
+SERVICE_DID = f"did:web:{HOSTNAME}"
+FEED = f"at://{PUBLISHER}/app.bsky.feed.generator/for-you"
+SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
+INTERACTIONS = "/xrpc/app.bsky.feed.sendInteractions"
+BACK_SECONDS = 60
+AWAY_SECONDS = 2.0
+
+
+@dataclass
+class Outsider:
+    """Somebody in the world who asks the VPS."""
+
+    chain: Chain
+    people: Any
+    client: httpx.Client
+
+    def get(self, path: str, viewer: str | None = None, **query: Any) -> httpx.Response:
+        """One request over TLS, signed by a viewer or anonymous."""
+        headers = {"Host": HOSTNAME, "User-Agent": "BskyAppView", "Accept-Language": "en"}
+        if viewer is not None:
+            account = account_of(self.people, viewer)
+            assert account is not None
+            token = mint_token(account, SERVICE_DID, "app.bsky.feed.getFeedSkeleton")
+            headers["Authorization"] = f"Bearer {token}"
+        return self.chain.world.do(
+            lambda: self.client.get(
+                f"https://10.77.2.1{path}",
+                params=query,
+                headers=headers,
+                extensions={"sni_hostname": HOSTNAME},
+            )
+        )
+
+    def page(self, viewer: str | None = None, **query: Any) -> list[str]:
+        """A page of the feed, which must be one that Bluesky's servers accept."""
+        answer = self.get(SKELETON, viewer, feed=FEED, limit=30, **query)
+        assert answer.status_code == 200, answer.text
+        return posts_of(answer)
+
+
+def posts_of(answer: httpx.Response) -> list[str]:
+    assert answer.headers["content-type"].startswith("application/json")
+    body = answer.json()
+    assert isinstance(body.get("cursor", ""), str)
+    posts = [item["post"] for item in body["feed"]]
+    assert all(post.startswith("at://did:") and "/app.bsky.feed.post/" in post for post in posts)
+    assert len(posts) == len(set(posts))
+    return posts
+
+
+@pytest.fixture(scope="module")
+def outsider(chain: Chain) -> Iterator[Outsider]:
+    people = World(WorldParameters(**WORLD)).people  # type: ignore[arg-type]
+    context = ssl.create_default_context(cafile=str(chain.authority))
+    client = chain.world.do(lambda: httpx.Client(verify=context, timeout=10, trust_env=False))
+    outsider = Outsider(chain, people, client)
+    wait_until(lambda: has_lists(outsider), 300)
+    yield outsider
+    client.close()
+
+
+def has_lists(outsider: Outsider) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        answer = outsider.get("/health")
+        return answer.status_code == 200 and answer.json()["lists"] > 10
+    return False
+
+
+@pytest.fixture(scope="module")
+def viewer(outsider: Outsider) -> str:
+    """Somebody with a list of their own."""
+    popular = outsider.page()
+    return next(did for did in outsider.people.dids if outsider.page(did)[:5] not in ([], popular[:5]))
+
+
+@dataclass
+class Reader:
+    """Asks for a viewer's feed all the time and notes every answer: when, how long it took, the page's id.
+
+    The web app gives every page an id of its own, so a page that comes more than once is the kept one of away.
+    """
+
+    outsider: Outsider
+    viewer: str
+    answers: list[tuple[float, float, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    ids: Counter[str] = field(default_factory=Counter)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def read(self) -> None:
+        while not self.done.wait(0.05):
+            began = time.monotonic()
+            try:
+                answer = self.outsider.get(SKELETON, self.viewer, feed=FEED, limit=30)
+                assert answer.status_code == 200, answer.text
+                assert posts_of(answer) != []
+            except Exception as error:
+                self.failures.append(repr(error))
+                continue
+            page_id = answer.json()["reqId"]
+            self.ids[page_id] += 1
+            self.answers.append((began, time.monotonic() - began, page_id))
+
+    def since(self, moment: float, *, theirs: bool) -> float | None:
+        """Seconds from a moment to the end of the first request begun after it that gave such a page."""
+        for began, seconds, page_id in list(self.answers):
+            if began >= moment and (self.ids[page_id] == 1) == theirs:
+                return began + seconds - moment
+        return None
+
+
+@contextlib.contextmanager
+def reading(outsider: Outsider, viewer: str) -> Iterator[Reader]:
+    reader = Reader(outsider, viewer)
+    thread = threading.Thread(target=reader.read)
+    thread.start()
+    try:
+        wait_until(lambda: reader.since(0, theirs=True) is not None)
+        yield reader
+    finally:
+        reader.done.set()
+        thread.join()
+
+
+def test_a_signed_page_goes_through(chain: Chain, outsider: Outsider, viewer: str) -> None:
+    print(f"\nset-up took {', '.join(f'{name} {took:.0f} s' for name, took in chain.seconds.items())}")
+    times = []
+    for _ in range(50):
+        began = time.monotonic()
+        page = outsider.page(viewer)
+        times.append(time.monotonic() - began)
+        assert len(page) == 30
+    print(f"a signed page over TLS, VPS and link: median {sorted(times)[25] * 1000:.1f} ms")
+    document = outsider.get("/.well-known/did.json").json()
+    assert document["id"] == SERVICE_DID
+    assert document["service"][0]["serviceEndpoint"] == f"https://{HOSTNAME}"
+    assert outsider.get(SKELETON, feed=FEED, limit=30, cursor="x").status_code == 400
+    assert outsider.get("/").status_code == 200
+    for path in ("/viewers", "/dashboard", "/anything"):
+        assert outsider.get(path).status_code == 404
+    assert outsider.get("/health").headers.get("server") is None
+
+
+def test_wrong_tokens_are_refused_at_home(outsider: Outsider) -> None:
+    wrong = {"Host": HOSTNAME, "Authorization": "Bearer a.b.c"}
+    answer = outsider.chain.world.do(
+        lambda: outsider.client.get(
+            f"https://10.77.2.1{SKELETON}",
+            params={"feed": FEED},
+            headers=wrong,
+            extensions={"sni_hostname": HOSTNAME},
+        )
+    )
+    assert answer.status_code == 401
+
+
+def test_anonymous_answers_are_kept_for_a_while(outsider: Outsider, viewer: str) -> None:
+    def page_id(who: str | None) -> str:
+        return str(outsider.get(SKELETON, who, feed=FEED, limit=30).json()["reqId"])
+
+    assert page_id(None) == page_id(None)  # the web app gives each page a random one
+    assert page_id(viewer) != page_id(viewer)
+
+
+def test_home_is_reached_over_the_tailnet_alone(chain: Chain, outsider: Outsider) -> None:
+    def connects(address: tuple[str, int]) -> bool:
+        try:
+            socket.create_connection(address, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    assert chain.vps.network.do(lambda: connects(("10.77.0.2", 8080)))
+    # A neighbour who sends packets for the tailnet's address to the PC's other card gets no answer.
+    chain.world.ip("route", "add", "10.77.0.2", "via", "10.77.1.2")
+    assert not chain.world.do(lambda: connects(("10.77.0.2", 8080)))
+    assert not chain.world.do(lambda: connects(("10.77.1.2", 8080)))
+    assert not chain.world.do(lambda: connects(("10.77.2.1", 8081)))
+    assert not chain.world.do(lambda: connects(("10.77.2.1", 8082)))
+
+
+def test_units_run_as_they_are_meant_to(chain: Chain, outsider: Outsider) -> None:
+    for part in ("ingest", "schedule", "serve"):
+        shown = chain.home.command(
+            "systemctl",
+            "show",
+            f"foryou-{part}",
+            "--property=ActiveState,User,MemoryMax,NRestarts,WatchdogUSec",
+        ).stdout
+        assert "ActiveState=active" in shown, shown
+        assert "User=foryou" in shown
+        assert "MemoryMax=infinity" not in shown
+        assert "NRestarts=0" in shown, shown
+    status = chain.home.command("/usr/local/bin/foryou", "status").stdout
+    assert "closed days" in status
+    chain.home.command("systemctl", "start", "foryou-backup")
+    assert "backup.json" in chain.home.command("sh", "-c", "ls /var/backups/foryou/*Z").stdout
+
+
+def stop_web_app(chain: Chain) -> None:
+    chain.home.command("systemctl", "stop", "foryou-serve")
+
+
+def start_web_app(chain: Chain) -> None:
+    chain.home.command("systemctl", "start", "foryou-serve")
+
+
+def cut_link(chain: Chain) -> None:
+    # At home's end, so that the VPS goes on sending into the void, also on connections that are open.
+    chain.home.network.ip("link", "set", "wg0", "down")
+
+
+def mend_link(chain: Chain) -> None:
+    chain.home.network.ip("link", "set", "wg0", "up")
+
+
+def freeze_web_app(chain: Chain) -> None:
+    chain.home.command("systemctl", "kill", "--signal=STOP", "foryou-serve")
+
+
+def thaw_web_app(chain: Chain) -> None:
+    chain.home.command("systemctl", "kill", "--signal=CONT", "foryou-serve")
+
+
+def cut_power(chain: Chain) -> None:
+    chain.home.cut_power()
+
+
+def boot(chain: Chain) -> None:
+    chain.home.boot()
+
+
+@pytest.mark.parametrize(
+    ("leave", "come_back"),
+    [(stop_web_app, start_web_app), (cut_link, mend_link), (freeze_web_app, thaw_web_app), (cut_power, boot)],
+    ids=["stopped", "link cut", "frozen", "power cut"],
+)
+def test_home_goes_away_and_comes_back(
+    chain: Chain, outsider: Outsider, viewer: str, leave: Any, come_back: Any
+) -> None:
+    with reading(outsider, viewer) as reader:
+        leaving = time.monotonic()
+        leave(chain)
+        left = time.monotonic()
+        wait_until(lambda: reader.since(left, theirs=False) is not None, 30)
+        # Every other kind of request meanwhile.
+        assert outsider.get(SKELETON, viewer, feed=FEED, limit=30, cursor="x").json() == {"feed": []}
+        assert outsider.page() != []
+        assert outsider.get("/.well-known/did.json").json()["id"] == SERVICE_DID
+        described = outsider.get("/xrpc/app.bsky.feed.describeFeedGenerator").json()
+        assert described["feeds"] == [{"uri": FEED}]
+        refused = outsider.get(INTERACTIONS)
+        assert (refused.status_code >= 500, refused.json()["error"]) == (True, "UpstreamFailure")
+        time.sleep(3)
+        back = time.monotonic()
+        come_back(chain)
+        wait_until(lambda: reader.since(back, theirs=True) is not None, BACK_SECONDS)
+    assert reader.failures == []
+    away = [page_id for _, _, page_id in reader.answers if reader.ids[page_id] > 1]
+    slowest = max(seconds for began, seconds, _ in reader.answers if began >= leaving)
+    print(
+        f"\n{leave.__name__}: {len(reader.answers)} requests, none failed; first page of away after "
+        f"{reader.since(left, theirs=False):.2f} s, slowest answer {slowest:.2f} s, {len(away)} pages of away; "
+        f"personal again {reader.since(back, theirs=True):.1f} s after {come_back.__name__}"
+    )
+    assert slowest < AWAY_SECONDS

@@ -1,0 +1,287 @@
+"""foryou backup and restore: while everything runs and is killed, and what they refuse."""
+
+import json
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import commands
+import httpx
+import pytest
+from streams import free_port, wait_until
+
+from pipeline.backup import lake
+from pipeline.backup.contents import BackupError, whole_backups
+from pipeline.backup.restore import restore
+from pipeline.backup.take import take
+from pipeline.contents import like_record, like_records
+from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.record import record
+from pipeline.simulate.world import World, WorldParameters
+from pipeline.store.lake import closed_days
+from pipeline.store.landing import Landing
+from sql.sqlite import connect
+
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+BACKUPS = 8
+KILLED_BACKUPS = 8
+
+
+def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
+    """Return how many likes are held, how many of the simulator's record are missing, how many are too many."""
+    held, until_us = like_records(data_dir)
+    kept = record(world, until_us)
+    gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
+    wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
+    wanted.discard(None)
+    return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
+
+
+def viewers(data_dir: Path) -> set[str]:
+    """The viewers in activity.sqlite."""
+    path = data_dir / "activity.sqlite"
+    if not path.exists():
+        return set()
+    with closing(connect(path, read_only=True)) as store:
+        try:
+            return {row[0] for row in store.execute("SELECT viewer_did FROM visits")}
+        except sqlite3.OperationalError:  # just made
+            return set()
+
+
+@dataclass
+class Feed:
+    """An installation at work: ingest, a batch after the other, and viewers."""
+
+    data_dir: Path
+    network: SimulatedNetwork
+    env: dict[str, str]
+    address: str
+    service_did: str
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def keep_batching(self) -> None:
+        while not self.done.is_set():
+            commands.run("batch", "--job", "compact", env=self.env)
+            self.done.wait(0.2)
+
+    def keep_visiting(self) -> None:
+        feed = f"at://{self.service_did}/app.bsky.feed.generator/for-you"
+        with httpx.Client(base_url=self.address, timeout=10) as client:
+            for account in self.network.world.people.dids:
+                token = self.network.token(account, self.service_did, SKELETON)
+                headers = {"Authorization": f"Bearer {token}"}
+                try:
+                    client.get(f"/xrpc/{SKELETON}", params={"feed": feed, "limit": 30}, headers=headers)
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                if self.done.wait(0.01):
+                    return
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Feed]:
+    parameters = WorldParameters(users=500, days=4, seed=11, end_us=1_790_000_000_000_000)
+    port = free_port()
+    with SimulatedNetwork(parameters, speed=7200) as network:
+        env = commands.environment(
+            tmp_path / "data",
+            stream_url=network.stream_url,
+            stream_start_hours="1000000",
+            hostname=f"localhost:{port}",
+            listen=f"127.0.0.1:{port}",
+            plc_url=network.plc_url,
+        )
+        did = f"did:web:localhost%3A{port}"
+        yield Feed(tmp_path / "data", network, env, f"http://127.0.0.1:{port}", did)
+
+
+def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_path: Path) -> None:
+    folder, choose = tmp_path / "backups", random.Random(11)
+    pieces: list[Callable[[], None]] = [feed.keep_batching, feed.keep_visiting]
+    threads = [threading.Thread(target=piece) for piece in pieces]
+    with commands.running("ingest", env=feed.env), commands.running("serve", env=feed.env):
+        wait_until(lambda: (feed.data_dir / "landing.sqlite").exists())
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: bool(closed_days(feed.data_dir)) and bool(viewers(feed.data_dir)), 60)
+            for number in range(BACKUPS):
+                seen_before = viewers(feed.data_dir)
+                backup = take(feed.data_dir, folder, clock=lambda n=number: 1_790_000_000 + n)  # type: ignore[misc]
+                seen_after = viewers(feed.data_dir)
+                # A backup can be read as it is: the same stores in another place.
+                held, missing, extra = differences(backup, feed.network.world)
+                assert held > 1_000
+                assert (missing, extra) == (0, 0)
+                assert seen_before <= viewers(backup) <= seen_after
+            for _ in range(KILLED_BACKUPS):
+                with commands.running("backup", str(folder), env=feed.env) as process:
+                    time.sleep(choose.uniform(0.1, 0.7))
+                    process.kill()
+                    process.wait()
+        finally:
+            feed.done.set()
+            for thread in threads:
+                thread.join()
+    # Whatever is there by name is whole, and the next backup removes what the killed ones left.
+    for backup in whole_backups(folder):
+        assert differences(backup, feed.network.world)[1:] == (0, 0)
+    last = commands.run("backup", str(folder), "--keep", "1", env=feed.env)
+    assert last.returncode == 0, last.stderr
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == [
+        whole_backups(folder)[0].name
+    ]
+    elsewhere = tmp_path / "elsewhere"
+    env = feed.env | {"FORYOU_DATA_DIR": str(elsewhere)}
+    restored = commands.run("restore", str(folder), env=env)
+    assert restored.returncode == 0, restored.stderr
+    assert like_records(elsewhere) == like_records(feed.data_dir)
+    assert viewers(elsewhere) == viewers(feed.data_dir) != set()
+    assert (elsewhere / "cursor.key").read_bytes() == (feed.data_dir / "cursor.key").read_bytes()
+    # The new machine goes on where the old one stood.
+    before = like_records(elsewhere)[1]
+    with commands.running("ingest", env=env):
+        wait_until(lambda: like_records(elsewhere)[1] > before + 3_600_000_000)
+    assert commands.run("batch", env=env, seconds=120).returncode == 0
+    assert differences(elsewhere, feed.network.world)[1:] == (0, 0)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A small installation: a landing store, two days in the lake, a key."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    Landing(folder).close()
+    for day in ("2026-11-01", "2026-11-02"):
+        path = folder / "lake" / "likes" / f"day={day}" / "likes.parquet"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(day.encode() * 100)
+    (folder / "lake" / ".tmp").mkdir()
+    (folder / "lake" / ".tmp" / "half.parquet").write_bytes(b"half")
+    (folder / "cursor.key").write_bytes(bytes(32))
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder by path, locks and the list of files aside."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith((".lock", "backup.json"))
+    }
+
+
+def test_a_lake_that_changes_meanwhile_is_taken_as_of_one_moment(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = data_dir / "lake" / "likes" / "day=2026-11-03" / "likes.parquet"
+    first = data_dir / "lake" / "likes" / "day=2026-11-01" / "likes.parquet"
+    changes = iter([lambda: (added.parent.mkdir(), added.write_bytes(b"new")), first.unlink])
+    list_files = lake.listed
+
+    def listed(folder: Path) -> frozenset[lake.LakeFile]:
+        found = list_files(folder)
+        next(changes, lambda: None)()  # a compaction just after each of the first two looks
+        return found
+
+    monkeypatch.setattr(lake, "listed", listed)
+    backup = take(data_dir, tmp_path / "backups")
+    names = {name for name in files(backup) if name.startswith("lake")}
+    assert names == {f"lake/likes/day=2026-11-0{n}/likes.parquet" for n in (2, 3)}
+
+
+def test_the_lake_is_copied_where_it_cannot_be_linked(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def refuse(source: Path, goal: Path) -> None:
+        if Path(source).is_relative_to(data_dir):  # another disk
+            raise OSError(18, "Invalid cross-device link")
+        link(source, goal)
+
+    monkeypatch.setattr(os, "link", refuse)
+    first, second = (take(data_dir, tmp_path / "b", clock=lambda n=n: 1.79e9 + n) for n in range(2))  # type: ignore[misc]
+    day = "lake/likes/day=2026-11-01/likes.parquet"
+    assert files(first).keys() == files(second).keys()
+    assert (first / day).stat().st_ino == (second / day).stat().st_ino != (data_dir / day).stat().st_ino
+    assert (first / day).read_bytes() == (data_dir / day).read_bytes()
+
+
+def test_a_restore_gives_back_every_file(data_dir: Path, tmp_path: Path) -> None:
+    backup = take(data_dir, tmp_path / "backups", lists=True)
+    assert "lake/.tmp/half.parquet" not in files(backup)
+    assert backup.stat().st_mode & 0o077 == 0
+    restore(backup, tmp_path / "elsewhere")
+    assert files(tmp_path / "elsewhere") == files(backup)
+
+
+def test_a_restore_refuses_what_would_do_harm(data_dir: Path, tmp_path: Path) -> None:
+    backup = take(data_dir, tmp_path / "backups")
+    manifest = json.loads((backup / "backup.json").read_text())
+
+    def refused(goal: Path = tmp_path / "elsewhere", source: Path = backup) -> str:
+        with pytest.raises(BackupError) as caught:
+            restore(source, goal)
+        if goal != data_dir:
+            assert not any(goal.glob("[!.]*"))  # nothing was written
+        return str(caught.value)
+
+    before = files(data_dir)
+    assert "is not empty" in refused(data_dir)
+    assert files(data_dir) == before
+    assert "is no backup" in refused(source=tmp_path)
+    newer = manifest | {"schemas": {"landing": 99}}
+    (backup / "backup.json").write_text(json.dumps(newer))
+    assert "landing.sqlite has schema version 99" in refused()
+    (backup / "backup.json").write_text(json.dumps(manifest | {"files": {"../outside": 3}}))
+    assert "outside the backup" in refused()
+    (backup / "backup.json").write_text(json.dumps(manifest | {"format": 2}))
+    assert "format 2" in refused()
+    (backup / "backup.json").write_text("{")
+    assert "no list" in refused()
+    (backup / "backup.json").write_text(json.dumps(manifest))
+    with (backup / "cursor.key").open("ab") as key:
+        key.write(b"x")
+    assert "damaged: cursor.key has 33 bytes instead of 32" in refused()
+    (backup / "cursor.key").unlink()
+    assert "cursor.key is missing" in refused()
+
+
+def test_a_restore_while_foryou_runs_there_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    backup = take(data_dir, tmp_path / "backups")
+    env = commands.environment(tmp_path / "used", stream_url=f"ws://127.0.0.1:{free_port()}/subscribe")
+    with commands.running("ingest", env=env):
+        wait_until(lambda: (tmp_path / "used" / "landing.sqlite").exists())
+        result = commands.run("restore", str(backup), env=env)
+    assert result.returncode == 1
+    assert "another ingest" in result.stderr
+
+
+def test_what_cannot_be_backed_up(data_dir: Path, tmp_path: Path) -> None:
+    for source, folder, said in [
+        (tmp_path / "nothing", tmp_path / "b", "nothing to back up"),
+        (data_dir, data_dir / "lake" / "b", "inside the lake"),
+        (data_dir, data_dir / "cursor.key", "can't write"),
+    ]:
+        env = commands.environment(source)
+        result = commands.run("backup", str(folder), env=env)
+        assert (result.returncode, said in result.stderr) == (1, True), result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_two_backups_at_once(data_dir: Path, tmp_path: Path) -> None:
+    from pipeline.store.locks import exclusive
+
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(tmp_path / "b", "backup"))
+        result = commands.run("backup", str(tmp_path / "b"), env=commands.environment(data_dir))
+    assert result.returncode == 1
+    assert "another backup" in result.stderr

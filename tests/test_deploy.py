@@ -1,0 +1,150 @@
+"""deploy/: the files agree with each other and with the program, and the tools that read them accept them.
+
+A tool that is not on this machine skips its test; tests/home runs the whole chain for real.
+"""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.settings import load_settings
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+VALUES = {
+    "FORYOU_HOSTNAME": "feed.example.com",
+    "FORYOU_PUBLISHER_DID": "did:plc:" + "a" * 24,
+    "FORYOU_LISTEN": "10.77.0.2:8080",
+}
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a tool; the test is skipped where it is missing."""
+    if shutil.which(str(command[0])) is None:
+        pytest.skip(f"{command[0]} is not on this machine")
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | (env or {})
+    )
+
+
+def unit(path: Path) -> dict[str, dict[str, list[str]]]:
+    """A unit's sections; a name may occur more than once."""
+    parser = configparser.RawConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    sections: dict[str, dict[str, list[str]]] = {}
+    section = ""
+    for line in path.read_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            sections.setdefault(section, {}).setdefault(name, []).append(value)
+    return sections
+
+
+def example() -> dict[str, str]:
+    """The values of the example environment file."""
+    lines = (DEPLOY / "foryou.env").read_text().splitlines()
+    return dict(line.partition("=")[::2] for line in lines if line and not line.startswith("#"))
+
+
+def test_the_environment_file_holds_settings_alone() -> None:
+    values = example()
+    settings = load_settings({}, values | {"FORYOU_PUBLISHER_DID": VALUES["FORYOU_PUBLISHER_DID"]}, DEPLOY)
+    assert settings.listen == ("100.64.0.2", 8080)
+    assert not settings.pages
+    assert "PASSWORD" not in "".join(values)
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_units_run_our_commands_as_their_own_user_within_limits(path: Path) -> None:
+    service = unit(path)["Service"]
+    [command] = service["ExecStart"]
+    assert command.startswith(f"/opt/foryou/bin/foryou {path.stem.removeprefix('foryou-')}")
+    assert service["User"] == ["foryou"]
+    assert service["EnvironmentFile"] == ["/etc/foryou/foryou.env"]
+    assert service["ProtectSystem"] == ["strict"]
+    assert "MemoryMax" in service
+    assert "CPUWeight" in service
+    if service["Type"] == ["notify"]:
+        assert {"WatchdogSec", "Restart"} <= service.keys()
+
+
+def test_the_batch_never_comes_before_the_web_app() -> None:
+    batch, web_app = (
+        unit(DEPLOY / "systemd" / f"foryou-{part}.service")["Service"] for part in ("schedule", "serve")
+    )
+    for weight in ("CPUWeight", "IOWeight"):
+        assert int(batch[weight][0]) * 10 <= int(web_app[weight][0])
+    assert int(batch["OOMScoreAdjust"][0]) > 0 > int(web_app["OOMScoreAdjust"][0])
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    # The command need not be installed where the tests run, but must be there for systemd to be content.
+    for path in (DEPLOY / "systemd").iterdir():
+        text = path.read_text().replace("/opt/foryou/bin/foryou", shutil.which("true") or "/bin/true")
+        (tmp_path / path.name).write_text(text)
+    result = run("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir()))
+    # Complaints about units of the machine itself are not ours.
+    ours = [line for line in (result.stderr + result.stdout).splitlines() if "foryou" in line]
+    assert ours == []
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_the_units_are_hardened(path: Path) -> None:
+    result = run("systemd-analyze", "security", "--offline=true", path)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
+    if found is None:
+        pytest.skip(f"systemd-analyze can't judge a file here: {result.stderr.strip()[:100]}")
+    assert float(found[1]) <= 2.0
+
+
+def test_caddy_accepts_the_caddyfile() -> None:
+    path = DEPLOY / "vps" / "Caddyfile"
+    result = run("caddy", "validate", "--adapter", "caddyfile", "--config", path, env=VALUES)
+    assert result.returncode == 0, result.stderr
+    assert run("caddy", "fmt", path).stdout.strip() == path.read_text().strip()
+
+
+def test_the_caddyfile_uses_values_of_the_environment_file_alone() -> None:
+    used = set(re.findall(r"\{\$([A-Z_]+)", (DEPLOY / "vps" / "Caddyfile").read_text()))
+    assert used - {"CADDY_GLOBAL_OPTIONS"} <= example().keys()
+
+
+def test_nginx_accepts_the_cache(tmp_path: Path) -> None:
+    cache = (DEPLOY / "vps" / "anonymous-cache.conf").read_text().replace("/var/cache", str(tmp_path))
+    (tmp_path / "cache.conf").write_text(cache)
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/cache.conf; }}"
+    )
+    result = run("nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+    assert "test is successful" in result.stderr, result.stderr
+
+
+def test_nftables_accepts_the_rules() -> None:
+    result = run("nft", "--check", "-f", DEPLOY / "nftables.conf")
+    if "Operation not permitted" in result.stderr:
+        pytest.skip("nft must be run by root")
+    assert result.returncode == 0, result.stderr
+
+
+def test_prometheus_accepts_the_rules_and_they_fire_as_meant() -> None:
+    rules = run("promtool", "check", "rules", DEPLOY / "prometheus" / "foryou.rules.yml")
+    assert rules.returncode == 0, rules.stderr
+    config = run("promtool", "check", "config", "--syntax-only", DEPLOY / "prometheus" / "prometheus.yml")
+    assert config.returncode == 0, config.stderr
+    fired = run("promtool", "test", "rules", DEPLOY / "prometheus" / "foryou.rules.test.yml")
+    assert fired.returncode == 0, fired.stdout + fired.stderr
+
+
+def test_every_alert_is_explained() -> None:
+    operations = (DEPLOY.parent / "OPERATIONS.md").read_text()
+    alerts = re.findall(r"alert: (\w+)", (DEPLOY / "prometheus" / "foryou.rules.yml").read_text())
+    assert len(alerts) >= 8
+    for alert in alerts:
+        assert f"| `{alert}` |" in operations

@@ -1,0 +1,254 @@
+"""foryou doctor on real parts: a web app, a stream, a PDS that is the directory too, TLS with a real certificate."""
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import commands
+import httpx
+import pytest
+from pds_server import PASSWORD, Pds, pds
+from serving_worlds import Account, ServingStore, blob, plc_did
+from streams import LineStream, free_port, wait_until
+
+from pipeline.doctor import network
+from pipeline.doctor.findings import SkippedError, WrongError
+from pipeline.outside import http_client
+from pipeline.settings import Settings, load_settings
+from pipeline.store.landing import Landing
+from sql.sqlite import connect
+
+LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
+NAMES = [
+    "settings", "data directory", "permissions", "disk", "stores", "clock", "stream", "PLC directory", "web app",
+    "did.json", "certificate", "feed record", "signed fetch",
+]  # fmt: skip
+
+
+@dataclass
+class World:
+    """An installation in which everything is in order, TLS aside."""
+
+    pds: Pds
+    data_dir: Path
+    env: dict[str, str]
+
+    def doctor(self, **settings: str) -> tuple[int, dict[str, dict[str, str]]]:
+        """Run it; return the exit status and the findings by name."""
+        changed = {f"FORYOU_{name.upper()}": value for name, value in settings.items()}
+        result = commands.run("doctor", "--json", env=self.env | changed)
+        found = {finding["check"]: finding for finding in json.loads(result.stdout)}
+        assert (result.returncode == 1) == any(finding["state"] == "wrong" for finding in found.values())
+        assert all(finding["advice"] for finding in found.values() if finding["state"] == "wrong")
+        return result.returncode, found
+
+    def wrong(self, check: str, **settings: str) -> str:
+        """What it says of one check that should find something wrong."""
+        finding = self.doctor(**settings)[1][check]
+        assert finding["state"] == "wrong", finding
+        return finding["seen"] + " -> " + finding["advice"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    data_dir, port = tmp_path / "data", free_port()
+    hostname, did = f"127.0.0.1:{port}", f"did:web:127.0.0.1%3A{port}"
+    store = ServingStore(data_dir / "serving.sqlite")
+    store.posts(range(1, 41))
+    store.publish(1, {}, {"": blob(range(1, 41))}, at=time.time())
+    store.close()
+    Landing(data_dir).close()
+    data_dir.chmod(0o750)
+    with pds(Account(plc_did(1))) as held, LineStream([LINE]) as stream:
+        held.records["for-you"] = {
+            "$type": "app.bsky.feed.generator", "did": did, "displayName": "For You",
+            "createdAt": "2026-01-01T00:00:00.000Z", "acceptsInteractions": True,
+        }  # fmt: skip
+        env = commands.environment(
+            data_dir,
+            hostname=hostname,
+            listen=hostname,
+            publisher_did=held.account.did,
+            plc_url=held.url,
+            stream_url=stream.url,
+        )
+        with commands.running("serve", env=env):
+            wait_until(lambda: answers(hostname))
+            yield World(held, data_dir, env)
+
+
+def answers(hostname: str) -> bool:
+    try:
+        return httpx.get(f"http://{hostname}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_all_is_well(world: World) -> None:
+    env = world.env | {"FORYOU_APP_PASSWORD": PASSWORD}
+    text = commands.run("doctor", env=env)
+    assert text.returncode == 0, text.stdout
+    lines = text.stdout.splitlines()
+    assert [line[8:24].strip() for line in lines] == NAMES
+    assert [line[:8].strip() for line in lines] == ["ok"] * 10 + ["skipped", "ok", "ok"]
+    assert "30 posts in" in lines[-1]
+    assert PASSWORD not in text.stdout + text.stderr
+    assert world.pds.sessions == set()  # logged out
+    assert world.doctor()[1]["signed fetch"]["state"] == "skipped"
+
+
+def test_settings_that_are_refused_are_a_finding(world: World) -> None:
+    status, found = world.doctor(listen="nowhere")
+    assert (status, list(found)) == (1, ["settings"])
+    assert "FORYOU_LISTEN" in found["settings"]["seen"]
+    assert "no setting of foryou" in world.wrong("settings", no_such="1")
+    assert "FORYOU_HOSTNAME is not set" in world.wrong("settings", hostname="localhost")
+    assert "every network" in world.wrong("settings", listen="0.0.0.0:8080")
+
+
+def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Path) -> None:
+    assert "does not exist" in world.wrong("data directory", data_dir=str(tmp_path / "absent"))
+    world.data_dir.chmod(0o755)
+    (world.data_dir / "cursor.key").chmod(0o644)
+    assert "every user of this machine can read cursor.key -> chmod" in world.wrong("permissions")
+    with closing(connect(world.data_dir / "landing.sqlite")) as store:
+        store.execute("INSERT INTO _migrations VALUES (99, 'landing/0099_future')")
+    assert "schema version 99" in world.wrong("stores")
+    (world.data_dir / "landing.sqlite").write_bytes(b"rubbish" * 1000)
+    assert "can't be read" in world.wrong("stores")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user(world: World) -> None:
+    os.chown(world.data_dir / "serving.sqlite", 12345, 12345)
+    assert "serving.sqlite belongs to user 12345" in world.wrong("permissions")
+
+
+def test_parts_that_cannot_be_reached(world: World) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert nowhere in world.wrong("stream", stream_url=f"ws://{nowhere}/subscribe")
+    assert "can't be reached" in world.wrong("PLC directory", plc_url=f"http://{nowhere}")
+    assert "start it" in world.wrong("web app", listen=nowhere)
+    assert "does Caddy run" in world.wrong("did.json", hostname=nowhere)
+    # One of two streams is enough.
+    both = f"ws://{nowhere}/subscribe,{world.env['FORYOU_STREAM_URL']}"
+    assert world.doctor(stream_url=both)[1]["stream"]["state"] == "ok"
+
+
+def test_a_stream_that_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "EVENT_SECONDS", 0.3)
+    with LineStream([]) as stream, pytest.raises(WrongError, match=r"no event|timed out"):
+        network._stream(settings(world.data_dir, stream_url=stream.url))
+
+
+def test_another_installation_under_our_name(world: World) -> None:
+    with commands.running(
+        "serve",
+        env=world.env | {"FORYOU_LISTEN": (other := f"127.0.0.1:{free_port()}"), "FORYOU_HOSTNAME": other},
+    ):
+        wait_until(lambda: answers(other))
+        assert "differs" in world.wrong(
+            "did.json", listen=world.env["FORYOU_LISTEN"], hostname=other, service_did=""
+        )
+
+
+def test_a_record_of_another_service_or_none(world: World) -> None:
+    world.pds.records["for-you"]["did"] = "did:web:old.example.com"
+    assert "sends viewers to did:web:old.example.com" in world.wrong("feed record")
+    world.pds.records.clear()
+    assert "there is no at://" in world.wrong("feed record")
+
+
+def settings(data_dir: Path, **values: str) -> Settings:
+    return load_settings(values, {}, data_dir)
+
+
+@contextmanager
+def date_server(date: str | None) -> Iterator[str]:
+    """A server that says what time it is, or nothing of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            if date is not None:
+                self.send_header("Date", date)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_clocks(tmp_path: Path) -> None:
+    for date, said in [
+        (formatdate(time.time() - 100, usegmt=True), "100 s ahead"),
+        (formatdate(time.time() + 100, usegmt=True), "behind"),
+    ]:
+        with date_server(date) as url, http_client() as client, pytest.raises(WrongError) as caught:
+            network._clock(settings(tmp_path, plc_url=url), client)
+        assert caught.value.seen.startswith("this clock is")
+        assert said in caught.value.seen.replace("101 s", "100 s").replace("99 s", "100 s")
+    for date in (None, "yesterday"):
+        with date_server(date) as url, http_client() as client, pytest.raises(SkippedError):
+            network._clock(settings(tmp_path, plc_url=url), client)
+
+
+@contextmanager
+def tls_server(folder: Path, days: int) -> Iterator[tuple[int, Path]]:
+    """A server with a certificate of its own for localhost that is valid for so many days."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on this machine")
+    key, certificate = folder / f"{days}.key", folder / f"{days}.crt"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", str(days),
+            "-keyout", key, "-out", certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server.server_address[1], certificate
+    server.shutdown()
+    server.server_close()
+
+
+def test_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "public_url", lambda hostname: f"https://{hostname}")
+    for days, said in [(60, "valid for 60 more days"), (5, "valid for 5 more days")]:
+        with tls_server(tmp_path, days) as (port, certificate):
+            checked = settings(tmp_path, hostname=f"localhost:{port}")
+            with pytest.raises(WrongError, match="certificate is not valid"):
+                network._certificate(checked)  # nobody has told this machine to trust it
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            if days > network.CERTIFICATE_MIN_DAYS:
+                assert network._certificate(checked) == said
+            else:
+                with pytest.raises(WrongError, match=said):
+                    network._certificate(checked)
+            monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(WrongError, match="refused"):
+        network._certificate(settings(tmp_path, hostname=f"localhost:{free_port()}"))

@@ -1,0 +1,232 @@
+"""``foryou explain``: the batch's own numbers again, and the rule that decided, from the store alone."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import analyst_store
+import numpy as np
+import pytest
+from batch_tools import settings_for
+from worlds import World
+
+from pipeline import cli
+from pipeline.batch import jobs
+from pipeline.explore.explain import Explanation, explain
+from pipeline.explore.inputs import ExplainError
+from pipeline.store.model import AccountStatus, PostFlag
+
+CROWD = ("bob", "cat", "dan")
+
+
+def world() -> World:
+    """ann shares two likes with bob, cat and dan; what they liked lately are her candidates."""
+    made = World()
+    for name in ("ann", *CROWD):
+        made.like(name, "old1", hours_ago=60).like(name, "old2", hours_ago=50)
+    return made
+
+
+def told(
+    data_dir: Path, made: World, viewer: str, post: str, ranking: dict[str, Any] | None = None
+) -> Explanation:
+    """Run the batch on a world and explain one post of it."""
+    jobs.run(settings_for(made.write(data_dir), ranking), "all")
+    return explain(data_dir, 1, made.did(viewer), made.uri(post))
+
+
+def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
+    store = analyst_store.build(tmp_path / "data", users=200, days=4.0, seed=11)
+    viewers = random.Random(3).sample(sorted(store.lists), 12)
+    popular = 0
+    for viewer in viewers:
+        found = explain(store.data_dir, 2, viewer)
+        assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
+            (item[0], item[2]) for item in store.lists[viewer]
+        ]
+        scored = {row["post_uri"]: row for row in found.scored}
+        for item in found.listed:
+            if item["source"] == "popular":
+                popular += 1
+                if popular <= 3:
+                    again = explain(store.data_dir, 2, viewer, item["post_uri"])
+                    assert again.popular_score == pytest.approx(item["score"], rel=1e-5)
+                    assert "popular" in again.verdict[0]
+                continue
+            row = scored[item["post_uri"]]
+            assert row["score"] == pytest.approx(item["score"], rel=1e-5)
+            assert row["co_likers"] == item["co_likers"]
+            terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
+            assert np.float32(terms) == pytest.approx(item["score"], rel=1e-5)
+        assert found.neighbours == len(store.neighbours[viewer])
+        for did, weight in store.neighbours[viewer]:
+            seeds = [row for row in found.shared if row["neighbour_did"] == did]
+            assert sum(row["value"] * row["scale"] for row in seeds) == pytest.approx(weight, rel=1e-5)
+        first = explain(store.data_dir, 2, viewer, found.listed[0]["post_uri"])
+        if first.listed[0]["source"] == "co-likers":
+            parts = sum(row["part"] for row in first.contributors)
+            assert parts == pytest.approx(scored[first.listed[0]["post_uri"]]["similarity"], rel=1e-9)
+            assert len(first.contributors) == first.listed[0]["co_likers"]
+    assert popular, "no list was filled up, so nothing was proved of popular posts"
+
+
+def test_a_post_in_the_list(tmp_path: Path) -> None:
+    made = world().post("new", by="eve", hours_ago=2)
+    made.like("bob", "new", hours_ago=1).like("cat", "new", hours_ago=0.5)
+    found = told(tmp_path, made, "ann", "new")
+    assert found.verdict[0] == "in the list at place 1 of 1"
+    assert [row["neighbour_did"] for row in found.contributors] == [made.did("cat"), made.did("bob")]
+    assert found.contributors[0]["like_age_hours"] == pytest.approx(0.5)
+    assert {row["post_uri"] for row in found.shared} == {made.uri("old1"), made.uri("old2")}
+
+
+ABSENT: dict[str, tuple[Any, str]] = {
+    "liked": (lambda w: w.like("ann", "new", hours_ago=0.2), "the viewer liked it already"),
+    "less": (lambda w: w.interaction("ann", "new", "requestLess"), "answered it with 'show less'"),
+    "nobody near": (
+        lambda w: w.post("far", by="eve").like("zoe", "far"),
+        "none of the viewer's neighbours liked",
+    ),
+    "not liked": (lambda w: w.post("far", by="eve"), "nobody has liked it lately"),
+    "long ago": (
+        lambda w: w.post("far", by="eve", hours_ago=90).like("bob", "far", hours_ago=70),
+        "its last like is 70 hours ago: only likes of the last 48",
+    ),
+    "old": (lambda w: w.post("far", by="eve", hours_ago=99).like("bob", "far"), "99 hours old"),
+    "unknown": (lambda w: w.like("bob", "far"), "the store does not know the post"),
+    "reply": (lambda w: w.post("far", by="eve", flags=PostFlag.REPLY).like("bob", "far"), "it is a reply"),
+    "adult": (lambda w: w.post("far", by="eve", flags=PostFlag.ADULT).like("bob", "far"), "adult content"),
+    "hidden": (lambda w: w.post("far", by="eve", flags=PostFlag.HIDE).like("bob", "far"), "the label !hide"),
+    "deleted": (
+        lambda w: w.post("far", by="eve", deleted=True).like("bob", "far"),
+        "the post was deleted",
+    ),
+    "own": (lambda w: w.post("far", by="ann").like("bob", "far"), "it is the viewer's own post"),
+    "gone": (
+        lambda w: w.post("far", by="fay").actor("fay", AccountStatus.SUSPENDED).like("bob", "far"),
+        "its author's account is suspended",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_a_post_not_in_the_list(tmp_path: Path, name: str) -> None:
+    change, reason = ABSENT[name]
+    made = world().post("new", by="eve", hours_ago=2).post("else", by="gus", hours_ago=3)
+    for post in ("new", "else"):
+        made.like("bob", post, hours_ago=1)
+    change(made)
+    found = told(tmp_path, made, "ann", "far" if "far" in made.posts else "new")
+    assert found.verdict[0] == "not in the list"
+    assert reason in found.verdict[1]
+    assert len(found.verdict) == 2
+
+
+def test_the_cap_the_length_and_the_places_between(tmp_path: Path) -> None:
+    made = world()
+    for number in range(5):
+        made.post(f"eve{number}", by="eve", hours_ago=1 + number).like("bob", f"eve{number}", hours_ago=0.5)
+    for number in range(4):
+        made.post(f"gus{number}", by=f"gus{number}", hours_ago=8 + number).like(
+            "bob", f"gus{number}", hours_ago=0.5
+        )
+    ranking = {"list_length": 5, "max_per_author": 3, "author_spacing": 1}
+    capped = told(tmp_path, made, "ann", "eve3", ranking)
+    assert "3 better posts of its author are in" in capped.verdict[1]
+    beyond = explain(tmp_path, 1, made.did("ann"), made.uri("gus2"))
+    assert "beyond the list's 5 posts" in beyond.verdict[1]
+    moved = explain(tmp_path, 1, made.did("ann"), made.uri("eve1"))
+    assert moved.verdict[0] == "in the list at place 3 of 5"
+    assert moved.verdict[-1] == "moved back: 1 places must lie between two posts of one author"
+    forward = explain(tmp_path, 1, made.did("ann"), made.uri("gus0"))
+    assert forward.verdict[0] == "in the list at place 2 of 5"
+    assert "place 4 once each author is held to the cap" in forward.verdict
+    assert forward.verdict[-1].startswith("moved forward")
+
+
+def test_a_seen_post_stands_behind(tmp_path: Path) -> None:
+    made = world()
+    for number in range(3):
+        made.post(f"p{number}", by=f"eve{number}", hours_ago=1 + number).like(
+            "bob", f"p{number}", hours_ago=0.5
+        )
+    made.interaction("ann", "p0", "interactionSeen")
+    found = told(tmp_path, made, "ann", "p0")
+    assert found.verdict == [
+        "in the list at place 3 of 3",
+        "place 1 by score among 3 scored posts",
+        "seen already, so it stands behind the unseen posts",
+    ]
+
+
+def test_a_popular_post_fills_the_list(tmp_path: Path) -> None:
+    made = world().post("new", by="eve").like("bob", "new", hours_ago=1).post("far", by="gus")
+    for number in range(5):
+        made.like(f"zoe{number}", "far", hours_ago=1)
+    found = told(tmp_path, made, "ann", "far")
+    assert "as a popular post" in found.verdict[0]
+    listed = next(row for row in found.listed if row["post_uri"] == made.uri("far"))
+    assert found.popular_score == pytest.approx(listed["score"], rel=1e-5)
+
+
+def test_a_viewer_without_neighbours(tmp_path: Path) -> None:
+    made = world().post("new", by="eve").like("bob", "new").like("lone", "apart", hours_ago=5)
+    found = told(tmp_path, made, "lone", "new")
+    assert found.listed == [] and found.neighbours == 0
+    assert "no neighbours, hence no list" in found.verdict[1]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = world().post("new", by="eve", hours_ago=2).like("bob", "new", hours_ago=1)
+    folder = made.write(tmp_path_factory.mktemp("explain") / "data")
+    jobs.run(settings_for(folder), "all")
+    return folder
+
+
+def test_the_command_speaks_to_people_and_programs(data_dir: Path, capsys: Any) -> None:
+    made = world().post("new", by="eve", hours_ago=2)
+    uri = made.uri("new")
+    page = uri.replace("at://", "https://bsky.app/profile/").replace("app.bsky.feed.post", "post")
+    assert cli.main(["explain", "plc:ann", page, "--data-dir", str(data_dir)]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        uri,
+        "in the list at place 1 of 1",
+        "score",
+        "decay",
+        "liked by neighbours",
+        "shared seeds",
+    ):
+        assert words in text
+    assert cli.main(["explain", "did:plc:ann", "--data-dir", str(data_dir)]) == 0
+    assert uri in capsys.readouterr().out
+    assert cli.main(["explain", "did:plc:ann", uri, "--json", "--data-dir", str(data_dir)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["viewer"] == "did:plc:ann" and found["post"] == uri
+    assert found["scored"][0]["score"] == pytest.approx(found["listed"][0]["score"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nobody",), "nobody in the store is called 'nobody'"),
+        (("ann.bsky.social",), "handles are not stored"),
+        (("did:plc:",), "may be any of did:plc:ann, "),
+        (("did:plc:ann", "nonsense"), "'nonsense' is no post"),
+        (("did:plc:ann", "https://bsky.app/profile/ann.bsky.social/post/3l4ovrxb2nk2x"), "with the DID"),
+        (("did:plc:ann", "at://did:plc:noone/app.bsky.feed.post/3l4ovrxb2nk2x"), "called 'did:plc:noone'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    data_dir: Path, capsys: Any, arguments: tuple[str, ...], complaint: str
+) -> None:
+    assert cli.main(["explain", "--data-dir", str(data_dir), *arguments]) == 1
+    said = capsys.readouterr().err
+    assert complaint in said and len(said.splitlines()) == 1
+
+
+def test_without_lists_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ExplainError, match=r"no lists yet in .*: run 'foryou batch' first"):
+        explain(tmp_path, 1, "did:plc:ann")

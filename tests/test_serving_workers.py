@@ -1,0 +1,239 @@
+"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told."""
+
+import http.client
+import json
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from serving_worlds import (
+    FEED,
+    INTERACTIONS,
+    SKELETON,
+    Account,
+    ServingStore,
+    bearer,
+    blob,
+    config_of,
+    directory,
+    plc_did,
+    post_uri,
+    wait_until,
+)
+
+from serving import workers as module
+from serving.config import ServingConfig
+from serving.errors import ServingError
+from serving.worker import Orders
+from serving.workers import Workers
+
+POSTS = list(range(1, 121))
+
+
+@contextmanager
+def _running(config: ServingConfig) -> Iterator[Workers]:
+    workers = Workers(config)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            workers.run()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield workers
+    finally:
+        workers.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert failures == []
+
+
+def _pids(workers: Workers) -> list[int]:
+    return [worker.process.pid for worker in list(workers._workers.values())]
+
+
+def _get(workers: Workers, account: Account, **params: Any) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(*workers.address, timeout=15)
+    try:
+        headers = bearer(account.token(now=time.time()))
+        connection.request("GET", f"{SKELETON}?{urlencode({'feed': FEED, **params})}", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _installation(
+    folder: Path, workers: int, viewers: int
+) -> Iterator[tuple[Workers, ServingStore, list[Account]]]:
+    accounts = [Account(plc_did(number)) for number in range(1, viewers + 1)]
+    store = ServingStore(folder / "serving.sqlite")
+    store.posts(POSTS)
+    store.publish(1, {account.did: blob(POSTS) for account in accounts}, {"": blob([1])}, at=time.time())
+    with directory(keeps=True) as plc:
+        plc.publish(*accounts)
+        with _running(config_of(folder, plc.url, workers=workers)) as running:
+            assert _get(running, accounts[0], limit=1)[0] == 200
+            yield running, store, accounts
+    store.close()
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with _installation(tmp_path, 1, 1) as (workers, _, [account]):
+        [former] = _pids(workers)
+        os.kill(former, signal.SIGKILL)
+        assert _get(workers, account, limit=5)[0] == 200  # waits for the new one, and is not refused
+        assert wait_until(lambda: _pids(workers) not in ([], [former]))
+
+
+def test_new_workers_take_over_and_no_request_is_lost(tmp_path: Path) -> None:
+    with _installation(tmp_path, 2, 1) as (workers, _, [account]):
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        former, statuses, enough = set(_pids(workers)), [], threading.Event()
+
+        def ask() -> None:
+            while not enough.is_set():
+                statuses.append(_get(workers, account, limit=2)[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        workers.renew()
+        assert wait_until(lambda: len(_pids(workers)) == 2 and not former & set(_pids(workers)), 20)
+        enough.set()
+        for thread in threads:
+            thread.join(10)
+        assert set(statuses) == {200}
+
+
+def test_the_end_answers_what_was_asked_and_writes_what_was_done(tmp_path: Path) -> None:
+    with _installation(tmp_path, 2, 20) as (workers, _, accounts):
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        connections = []
+        for account in accounts:
+            connection = http.client.HTTPConnection(*workers.address, timeout=10)
+            headers = bearer(account.token(now=time.time()))
+            connection.request("GET", f"{SKELETON}?{urlencode({'feed': FEED, 'limit': 10})}", headers=headers)
+            connections.append(connection)
+        workers.stop()
+        answers = [connection.getresponse() for connection in connections]
+        assert [answer.status for answer in answers] == [200] * 20
+        assert all(len(json.loads(answer.read())["feed"]) == 10 for answer in answers)
+        for connection in connections:
+            connection.close()
+    with sqlite3.connect(tmp_path / "activity.sqlite") as activity:
+        assert activity.execute("SELECT count(*), sum(pages) FROM visits").fetchone() == (20, 20)
+        assert activity.execute("SELECT count(*) FROM impressions").fetchone() == (200,)
+
+
+def test_what_is_answered_by_one_counts_at_the_next_whichever_it_is(tmp_path: Path) -> None:
+    with _installation(tmp_path, 2, 1) as (workers, _, [account]):
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        hidden: set[str] = set()
+        shown: list[str] = []
+        for _ in range(8):
+            page = [item["post"] for item in _get(workers, account, limit=5)[1]["feed"]]
+            assert not hidden & set(page)
+            assert not set(shown) & set(page)
+            shown += page
+            less = page[0]
+            hidden |= {post_uri(post) for post in POSTS if post_uri(post).split("/")[2] == less.split("/")[2]}
+            body = json.dumps({"interactions": [{"item": less, "event": "app.bsky.feed.defs#requestLess"}]})
+            token = account.token("app.bsky.feed.sendInteractions", now=time.time())
+            connection = http.client.HTTPConnection(*workers.address, timeout=5)
+            connection.request("POST", INTERACTIONS, body, bearer(token))
+            assert connection.getresponse().status == 200
+            connection.close()
+            if len(hidden) >= len(POSTS) * 5 // 7:
+                break
+
+
+def _again(ask: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+    """Ask until there is an answer, as a proxy does when the connection breaks."""
+    for _ in range(20):
+        try:
+            return ask()
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+    raise AssertionError("no answer in twenty attempts")
+
+
+def test_paging_in_a_storm(tmp_path: Path) -> None:
+    """Fifty clients page through everything while lists are published every half second and workers are killed."""
+    chance = random.Random(5)
+    with _installation(tmp_path, 2, 50) as (workers, store, accounts):
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        finished, statuses, faults = threading.Event(), set(), []
+
+        def page_through(account: Account, limit: int) -> None:
+            for _ in range(2):
+                posts: list[str] = []
+                cursor: dict[str, str] = {}
+                while True:
+                    status, page = _again(lambda cursor=cursor: _get(workers, account, limit=limit, **cursor))
+                    statuses.add(status)
+                    if status != 200:
+                        return
+                    posts += [item["post"] for item in page["feed"]]
+                    if "cursor" not in page:
+                        break
+                    cursor = {"cursor": page["cursor"]}
+                if sorted(posts) != sorted(post_uri(post) for post in POSTS):
+                    faults.append((account.did, len(posts), len(set(posts))))
+
+        threads = [
+            threading.Thread(target=page_through, args=(account, 17 + place % 20))
+            for place, account in enumerate(accounts)
+        ]
+        for thread in threads:
+            thread.start()
+        generation, killed, began = 1, 0, time.monotonic()
+        while any(thread.is_alive() for thread in threads) and time.monotonic() - began < 120:
+            if finished.wait(0.5):
+                break
+            generation += 1
+            chance.shuffle(POSTS)
+            store.publish(generation, {account.did: blob(POSTS) for account in accounts}, at=time.time())
+            if generation % 3 == 0 and len(_pids(workers)) == 2:
+                os.kill(chance.choice(_pids(workers)), signal.SIGKILL)
+                killed += 1
+        for thread in threads:
+            thread.join(10)
+        assert (statuses, faults) == ({200}, [])
+        assert killed >= 1
+        assert generation >= 3
+
+
+def test_a_worker_that_can_not_start_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    with pytest.raises(ServingError, match="could not start"):
+        Workers(config_of(tmp_path, listen=("127.0.0.1", 0))).run()
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    with _installation(tmp_path, 1, 1) as (workers, _, _):
+        [worker] = workers._workers.values()
+        assert worker.process.stdin is not None
+        worker.process.stdin.close()  # as when the parent is killed
+        assert wait_until(lambda: worker.process.poll() is not None, 5)
+
+
+def test_orders_round_trip(tmp_path: Path) -> None:
+    orders = Orders(1, config_of(tmp_path, workers=3), 5, 6, (7, 8))
+    assert Orders.read(orders.text()) == orders

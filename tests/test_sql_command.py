@@ -1,0 +1,305 @@
+"""``foryou sql`` as people use it: what it lists, refuses and writes, and that it can change nothing."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import commands
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from batch_tools import settings_for
+from worlds import World
+
+from pipeline import cli
+from pipeline.batch import jobs
+from pipeline.explore import after_batch, queries
+from pipeline.identifiers import tid_from_int
+from pipeline.settings import option_names
+
+ROOT = Path(__file__).resolve().parents[1]
+DOC = (ROOT / "ANALYSTS.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store after one batch run."""
+    world = World().post("q1", by="dan").post("q2", by="eve", langs="pt")
+    for name in ("ann", "bob", "cat"):
+        world.like(name, "p1", hours_ago=40).like(name, "p2", hours_ago=30)
+    world.like("bob", "q1", hours_ago=0.5).like("cat", "q2", hours_ago=0.5)
+    folder = world.write(tmp_path_factory.mktemp("sql") / "it's data")
+    settings = settings_for(folder)
+    jobs.run(settings, "all")
+    after_batch.run(settings)
+    return folder
+
+
+@pytest.fixture
+def ask(data_dir: Path, capsysbinary: Any) -> Iterator[Any]:
+    """Run ``foryou sql`` in this process; returns (exit status, stdout, stderr)."""
+
+    def run(*arguments: str, folder: Path = data_dir) -> tuple[int, bytes, str]:
+        status = cli.main(["sql", "--data-dir", str(folder), *arguments])
+        captured = capsysbinary.readouterr()
+        return status, captured.out, captured.err.decode()
+
+    return run
+
+
+def test_without_a_name_it_lists_the_questions(ask: Any) -> None:
+    status, out, _ = ask()
+    assert status == 0
+    text = out.decode()
+    for name in queries.names():
+        query = queries.find(name)
+        assert f"{name} " in text
+        assert query.question in text
+        for parameter in query.parameters.values():
+            assert f"--{parameter.name}" in text
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_headers_are_complete_and_true(name: str) -> None:
+    query = queries.find(name)
+    assert query.question.endswith("?")
+    for section in ("Reads", "Grain", "Parameters", "Units"):
+        assert query.sections.get(section), section
+    used = dict(re.findall(r"coalesce\(getvariable\('(\w+)'\), ('[^']*'|[\d.]+)\)", query.text))
+    needed = set(re.findall(r"getvariable\('(\w+)'\)", query.text)) - set(used)
+    needed -= set(re.findall(r"SET VARIABLE (\w+)", query.text)) | {"now_us", "data_dir"}
+    assert {found.name for found in query.parameters.values() if found.default is None} == needed
+    for text in re.findall(r"coalesce\(getvariable\('(\w+)'\), ('[^']*'|[\d.]+)\)", query.text):
+        default = query.parameters[text[0]].default
+        assert float(text[1]) == default if not text[1].startswith("'") else text[1].strip("'") == default
+    assert set(query.parameters) == set(used) | needed
+    assert not set(query.parameters) & ({*option_names()} | {"format", "output", "help"})
+    reads = set(re.findall(r"\w+", query.sections["Reads"]))
+    body = "\n".join(line for line in query.text.splitlines() if not line.startswith("--"))
+    assert set(re.findall(r"(?:FROM|JOIN) (\w+)", body)) & set(relations()) <= reads
+    assert len(query.text.splitlines()) <= 80
+
+
+def relations() -> list[str]:
+    return re.findall(r"CREATE OR REPLACE (?:VIEW|MACRO) (\w+)", (ROOT / "sql/explore/views.sql").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("likes_per_hours",), "there is no query 'likes_per_hours'; 'foryou sql' lists them"),
+        (("likes_per_hour", "--hour", "3"), "--hour is no parameter of likes_per_hour; known: --hours"),
+        (("stream_gaps", "--hours", "3"), "--hours is no parameter of stream_gaps; known: none"),
+        (("likes_per_hour", "--hours", "many"), "--hours = 'many': it must be a whole number"),
+        (("coverage", "--hours", "x"), "it must be a number"),
+        (("likes_per_hour", "--hours"), "--hours needs a value"),
+        (("likes_per_hour", "--hours=1", "--hours=2"), "--hours is given twice"),
+        (("likes_per_hour", "6"), "'6' is no parameter: write --name value"),
+        (("viewer_list",), "viewer_list needs --viewer (DID)"),
+        (("--hours=3",), "--hours: name a query first"),
+        (("nowhere.sql",), "can't read nowhere.sql"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(ask: Any, arguments: tuple[str, ...], complaint: str) -> None:
+    status, out, err = ask(*arguments)
+    assert (status, out) == (1, b"")
+    assert complaint in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_empty_store_is_one_clear_line(ask: Any, tmp_path: Path) -> None:
+    status, _, err = ask("coverage", folder=tmp_path)
+    assert status == 1
+    assert "nothing to ask yet in" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_missing_copy_is_one_clear_line(ask: Any, data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir, tmp_path / "data")
+    for copy in (tmp_path / "data" / "explore").rglob("neighbours.parquet"):
+        copy.unlink()
+    status, _, err = ask("coverage", folder=tmp_path / "data")
+    assert status == 1
+    assert "neighbours.parquet" in err and "run 'foryou batch'" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_four_forms_say_the_same(ask: Any, tmp_path: Path) -> None:
+    by_form = {
+        form: ask("most_liked_posts", "--hours", "100", "--format", form)[1] for form in ("csv", "json")
+    }
+    rows = json.loads(by_form["json"])
+    assert len(rows) == 4
+    assert [row["likes"] for row in rows] == [3, 3, 1, 1]
+    read = list(csv.DictReader(io.StringIO(by_form["csv"].decode())))
+    assert [{**row, "likes": int(row["likes"])} for row in read] == rows
+    path = tmp_path / "found.parquet"
+    status, out, _ = ask("most_liked_posts", "--hours", "100", "--format", "parquet", "--output", str(path))
+    assert (status, out) == (0, b"")
+    table = pq.read_table(path)
+    assert [row["post_uri"] for row in table.to_pylist()] == [row["post_uri"] for row in rows]
+    assert str(table.schema.field("seen_first").type) == "timestamp[us]"
+    text = ask("most_liked_posts", "--hours", "100")[1].decode()
+    assert text.splitlines()[0].split() == ["post_uri", "likes", "seen_first"]
+    assert all(row["post_uri"] in text for row in rows)
+    assert ask("stream_gaps")[1].decode().splitlines()[-1] == "no rows"
+    status, _, err = ask("coverage", "--output", str(tmp_path / "none" / "x.csv"))
+    assert status == 1 and "can't write" in err
+
+
+def test_a_file_of_ones_own_with_parameters(ask: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.sql"
+    path.write_text(
+        "-- Question: which posts?\n-- Parameters: least = 2 (likes)\n\n"
+        "SET VARIABLE doubled = 2 * coalesce(getvariable('least'), 2);\n"
+        "SELECT post_uri, getvariable('doubled') AS doubled FROM likes GROUP BY post_uri\n"
+        "HAVING count(*) >= coalesce(getvariable('least'), 2) ORDER BY 1\n"
+    )
+    assert len(json.loads(ask(str(path), "--format", "json")[1])) == 2
+    rows = json.loads(ask(str(path), "--format", "json", "--least", "1")[1])
+    assert len(rows) == 4 and rows[0]["doubled"] == 2
+    path.write_text("SELECT nothing FROM likes")
+    status, _, err = ask(str(path))
+    assert status == 1 and "nothing" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COPY (SELECT 1) TO '{data}/explore/x.parquet'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{data}/explore/x.csv'",
+        "EXPORT DATABASE '{data}/copy'",
+        "ATTACH '{data}/x.duckdb'",
+        "INSTALL sqlite",
+        "LOAD sqlite",
+        "SET enable_external_access = true",
+        "SET VARIABLE data_dir = '/'; SELECT * FROM read_text('/etc/hostname')",
+        "SELECT * FROM read_text('{outside}')",
+        "SELECT * FROM read_csv('{data}/../outside.csv')",
+        "CREATE TABLE t AS SELECT 1; COPY t TO '{data}/t.csv'",
+        "PRAGMA database_list",
+        "DELETE FROM stored_runs",
+    ],
+)
+def test_nothing_can_be_changed_or_read_elsewhere(
+    ask: Any, data_dir: Path, tmp_path: Path, text: str
+) -> None:
+    outside = data_dir.parent / "outside.csv"
+    outside.write_text("a\n1\n")
+    before = sorted(path for path in data_dir.parent.rglob("*") if "-shm" not in path.name)
+    path = tmp_path / "try.sql"
+    quoted = str(data_dir).replace("'", "''")
+    path.write_text(text.replace("{data}", quoted).replace("{outside}", str(outside)))
+    status, out, err = ask(str(path))
+    assert (status, out) == (1, b"")
+    assert len(err.splitlines()) == 1
+    assert sorted(path for path in data_dir.parent.rglob("*") if "-shm" not in path.name) == before
+
+
+def test_small_tables_are_those_of_this_moment(ask: Any, data_dir: Path) -> None:
+    from sql.sqlite import connect
+
+    store = connect(data_dir / "serving.sqlite")
+    store.execute("INSERT INTO runs VALUES (99, 'compact', 'clear', 1, 0.5, 0, 10.0, 'done')")
+    try:
+        rows = json.loads(ask("batch_costs", "--job", "compact", "--format", "json")[1])
+        assert rows[-1]["run_id"] == 99 and rows[-1]["seconds"] == 0.5
+    finally:
+        store.execute("DELETE FROM runs WHERE run_id = 99")
+        store.close()
+
+
+def test_macros_translate_posts_both_ways(data_dir: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute("SET VARIABLE data_dir = ?", [str(data_dir)])
+    connection.execute((ROOT / "sql/explore/views.sql").read_text())
+    for number in (0, 1, 2**63 - 1, 3_500_000_000_000_000_123):
+        uri = f"at://did:web:a.example/app.bsky.feed.post/{tid_from_int(number)}"
+        row = connection.execute(
+            "SELECT post_uri('did:web:a.example', ?::BIGINT), uri_author(?), uri_rkey(?)", [number, uri, uri]
+        ).fetchone()
+        assert row == (uri, "did:web:a.example", number)
+    connection.close()
+
+
+def test_the_documents_tables_are_the_schema(data_dir: Path) -> None:
+    """Every view and column is in ANALYSTS.md, in order, with its type, and nothing else is."""
+    connection = duckdb.connect()
+    connection.execute("SET VARIABLE data_dir = ?", [str(data_dir)])
+    connection.execute((ROOT / "sql/explore/views.sql").read_text())
+    views = [
+        name
+        for name in relations()
+        if re.search(rf"VIEW {name} AS", (ROOT / "sql/explore/views.sql").read_text())
+    ]
+    schema = {
+        name: [row[:2] for row in connection.execute(f"DESCRIBE {name}").fetchall()]
+        for name in views
+        if not name.startswith("stored_")
+    }
+    connection.close()
+    section = DOC[DOC.index("## Views") : DOC.index("## On a large store")]
+    told = {
+        part.split("\n", 1)[0].strip(): re.findall(r"^\| (\w+) \| ([A-Z]+) \| \S", part, re.MULTILINE)
+        for part in section.split("\n### ")[1:]
+    }
+    assert told == schema
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOC, re.MULTILINE | re.DOTALL)
+
+
+def test_the_newcomers_path_works_as_written(data_dir: Path, tmp_path: Path) -> None:
+    """The document's shell commands, literally, but for where the demo's data and the program are."""
+    program = tmp_path / "foryou"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pipeline.cli "$@"\n')
+    program.chmod(0o755)
+    scripts = blocks("sh")
+    assert len(scripts) == 2
+    for script in scripts:
+        text = script.replace("/tmp/", f"{tmp_path}/").replace(
+            "data/demo", f"'{str(data_dir).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
+        )
+        text = text.replace(".venv/bin/foryou", str(program))
+        env = commands.environment(data_dir)
+        ran = subprocess.run(
+            ["sh", "-e", "-c", text],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        for word in re.findall(r"foryou sql (\w+)", script):
+            assert word in queries.names()
+    assert (tmp_path / "languages.parquet").exists()
+
+
+def test_the_documents_python_and_sql_run(data_dir: Path, tmp_path: Path) -> None:
+    quoted = str(data_dir).replace("'", "''")
+    for script in blocks("python"):
+        text = script.replace("'data/demo'", f"'{quoted}'")
+        ran = subprocess.run(
+            [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "author_did" in ran.stdout
+    for number, script in enumerate(blocks("sql")):
+        path = tmp_path / f"{number}.sql"
+        path.write_text(script)
+        assert cli.main(["sql", str(path), "--data-dir", str(data_dir)]) == 0
+
+
+def test_the_documents_duckdb_command_names_files_that_exist() -> None:
+    for file in re.findall(r"sql/explore/\w+\.sql", DOC):
+        assert (ROOT / file).exists(), file

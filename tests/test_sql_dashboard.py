@@ -1,0 +1,100 @@
+"""The operator's page: what the batch leaves for it, and the plots the web app draws."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_tools import settings_for
+from falcon.testing import Result, TestClient
+from serving_worlds import Clock, config_of
+from worlds import World
+
+from pipeline.batch import jobs
+from pipeline.explore import after_batch, dashboard
+from serving.app import create_app
+
+
+def page(data_dir: Path, **request: str) -> Result:
+    client = TestClient(create_app(config_of(data_dir), now=Clock()))
+    return client.simulate_get("/dashboard", **({"host": "localhost", "remote_addr": "127.0.0.1"} | request))
+
+
+def test_the_batch_leaves_figures_and_the_page_draws_them(tmp_path: Path) -> None:
+    world = World().post("q1", by="dan")
+    for name in ("ann", "bob"):
+        world.like(name, "p1", hours_ago=40).like(name, "p2", hours_ago=30).like(name, "q1", hours_ago=0.5)
+    settings = settings_for(world.write(tmp_path))
+    jobs.run(settings, "all")
+    after_batch.run(settings)
+    figures = json.loads((tmp_path / "dashboard.json").read_text())
+    assert [row["likes"] for row in figures["likes_per_hour"]] == [2, 2, 2]
+    assert figures["coverage"][0]["activity"] == "all"
+    assert len(figures["history"]) == 1
+    answer = page(tmp_path)
+    assert answer.status_code == 200
+    assert answer.text.count("<figure>") == 4
+    assert answer.text.count("<rect") == 3
+    assert "<script" not in answer.text and "http" not in re.sub(r'href="[^"]*"', "", answer.text)
+
+
+def test_refreshing_keeps_history_and_takes_little_time(tmp_path: Path) -> None:
+    settings = settings_for(
+        World().like("ann", "p1", hours_ago=1).like("bob", "p1", hours_ago=1).write(tmp_path)
+    )
+    jobs.run(settings, "all")
+    assert not (tmp_path / "dashboard.json").exists()
+    after_batch.run(settings)
+    path = tmp_path / "dashboard.json"
+    figures = json.loads(path.read_text())
+    assert not dashboard.refresh(settings), "it was refreshed a moment ago"
+    figures["written_at"] -= 100 * figures["seconds"] + 1
+    path.write_text(json.dumps(figures))
+    assert dashboard.refresh(settings)
+    assert len(json.loads(path.read_text())["history"]) == 2
+    path.write_text("{ not json")
+    assert dashboard.refresh(settings)
+
+
+def test_a_failure_does_not_fail_the_batch(tmp_path: Path, caplog: Any) -> None:
+    settings = settings_for(World().like("ann", "p1").write(tmp_path))
+    after_batch.run(settings)
+    assert caplog.text == "", "no run has left its copies yet, which is no failure"
+    jobs.run(settings, "all")
+    for copy in (tmp_path / "explore").rglob("lists.parquet"):
+        copy.unlink()
+    after_batch.run(settings)
+    assert "were not refreshed: a copy is missing" in caplog.text
+
+
+def test_it_is_for_this_machine_alone(tmp_path: Path) -> None:
+    assert page(tmp_path, host="feed.example.com").status_code == 404
+    assert page(tmp_path, remote_addr="192.0.2.1").status_code == 404
+    off = TestClient(create_app(config_of(tmp_path, pages=False), now=Clock()))
+    assert off.simulate_get("/dashboard", host="localhost", remote_addr="127.0.0.1").status_code == 404
+
+
+ODD: list[Any] = [
+    None,
+    [],
+    "text",
+    {"history": 3, "likes_per_hour": [1, None, {"hour": "no time", "likes": 5}], "written_at": "x"},
+    {"history": [{"at": float("nan"), "lag_seconds": 1}, {"at": 1e300, "lag_seconds": 1}]},
+    {"likes_per_hour": [{"hour": "2026-11-24 10:00:00", "likes": -1}, {"hour": 5, "likes": True}]},
+    {"like_rate_by_position": [{"position": "<script>", "like_rate": "<script>"}]},
+    {"likes_per_hour": [{"hour": "2026-11-24 10:00:00", "likes": 0}]},
+]
+
+
+@pytest.mark.parametrize("figures", ODD, ids=range(len(ODD)))
+def test_odd_figures_are_plots_without_points(tmp_path: Path, figures: Any) -> None:
+    (tmp_path / "dashboard.json").write_text(json.dumps(figures))
+    answer = page(tmp_path)
+    assert answer.status_code == 200
+    assert "<script" not in answer.text
+    assert "No figures yet" in answer.text or "no figures yet" in answer.text
+
+
+def test_without_a_file_it_says_so(tmp_path: Path) -> None:
+    assert "No figures yet" in page(tmp_path).text
