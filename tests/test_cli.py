@@ -6,7 +6,22 @@ from pathlib import Path
 import commands
 import pytest
 
-COMMANDS = ("up", "ingest", "schedule", "serve", "batch", "sql", "explain", "status", "simulate", "demo")
+COMMANDS = (
+    "up",
+    "ingest",
+    "schedule",
+    "serve",
+    "batch",
+    "sql",
+    "explain",
+    "status",
+    "simulate",
+    "demo",
+    "publish",
+    "doctor",
+    "backup",
+    "restore",
+)
 
 
 def test_help_names_every_command() -> None:

@@ -104,6 +104,21 @@ def test_the_units_are_hardened(path: Path) -> None:
     assert float(found[1]) <= 2.0
 
 
+def test_the_containers_run_our_commands_of_what_is_in_the_image() -> None:
+    compose = (DEPLOY / "container" / "compose.yml").read_text()
+    assert re.findall(r"command: \[(\w+)\]", compose) == ["ingest", "schedule", "serve"]
+    mounted = re.findall(r"- (\.\./\S+?):/", compose) + re.findall(r"env_file: (\S+)", compose)
+    assert len(mounted) >= 4
+    for path in mounted:
+        assert (DEPLOY / "container" / path).is_file()
+    image = (DEPLOY / "container" / "Containerfile").read_text()
+    let_in = set(re.findall(r"^!(\S+)", (DEPLOY.parent / ".dockerignore").read_text(), re.MULTILINE))
+    for line in re.findall(r"^COPY ([^-].*) \S+$", image, re.MULTILINE):
+        for source in line.split():
+            assert source in let_in
+            assert (DEPLOY.parent / source).exists()
+
+
 def test_caddy_accepts_the_caddyfile() -> None:
     path = DEPLOY / "vps" / "Caddyfile"
     result = run("caddy", "validate", "--adapter", "caddyfile", "--config", path, env=VALUES)

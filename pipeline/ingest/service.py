@@ -15,6 +15,7 @@ from pipeline.ingest.follow import Follower
 from pipeline.ingest.metrics import Metrics
 from pipeline.ingest.wires import Subscription, subscription, wire_of
 from pipeline.ingest.writer import Writer
+from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.landing import FILE_NAME, Landing
@@ -38,6 +39,7 @@ def run(settings: Settings) -> None:
         metrics.serve(settings.metrics_listen)
     with exclusive(settings.data_dir, "ingest"):
         landing = Landing(settings.data_dir)
+        service_manager().ready()
         try:
             asyncio.run(_follow(settings, landing, metrics))
         except sqlite3.Error as error:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pipeline.ingest.follow import Chunk
 from pipeline.ingest.metrics import Metrics
 from pipeline.ingest.wires import Subscription
+from pipeline.notify import service_manager
 from pipeline.store.events import EventBatch, Gap, StreamPosition
 from pipeline.store.landing import Landing
 from pipeline.store.model import utc
@@ -104,6 +105,7 @@ class Writer:
             while self._write_next():
                 self._retention.step()
                 self._report()
+                service_manager().alive()
         except BaseException as error:
             self._on_failure(error)
 
