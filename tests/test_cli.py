@@ -6,7 +6,21 @@ from pathlib import Path
 import commands
 import pytest
 
-COMMANDS = ("up", "ingest", "backfill", "schedule", "serve", "batch", "status", "simulate", "demo")
+COMMANDS = (
+    "up",
+    "ingest",
+    "backfill",
+    "schedule",
+    "serve",
+    "batch",
+    "status",
+    "simulate",
+    "demo",
+    "publish",
+    "doctor",
+    "backup",
+    "restore",
+)
 
 
 def test_help_names_every_command() -> None:
