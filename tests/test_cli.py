@@ -6,21 +6,7 @@ from pathlib import Path
 import commands
 import pytest
 
-COMMANDS = (
-    "up",
-    "ingest",
-    "backfill",
-    "schedule",
-    "serve",
-    "batch",
-    "status",
-    "simulate",
-    "demo",
-    "publish",
-    "doctor",
-    "backup",
-    "restore",
-)
+COMMANDS = ("up", "ingest", "backfill", "schedule", "serve", "batch", "status", "simulate", "demo")
 
 
 def test_help_names_every_command() -> None:
