@@ -1,5 +1,6 @@
 """The dead leave the lake: undone likes when it is worth a rewrite, deleted accounts' likes always."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -128,3 +129,23 @@ def test_a_day_all_dead_leaves(tmp_path: Path) -> None:
     list(compact(tmp_path, RANKING, 1))
     fold_all(tmp_path)
     assert not any(rows_of([day_file(tmp_path, day)], "lake_likes") for day in closed_days(tmp_path))
+
+
+def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> None:
+    made = (
+        World()
+        .like("ann", "p1", hours_ago=25)
+        .like("bob", "p3", hours_ago=73)
+        .like("cat", "p3", hours_ago=74)
+    )
+    made.write(tmp_path)
+    list(compact(tmp_path, RANKING, 1))
+    dead = {"liker_id": [made.id("bob")], "rkey": [made.like_rkeys["bob", "p3"]], "seen_us": [made.time(24)]}
+    lake.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
+    made.depart("ann", hours_ago=0.5).write(tmp_path)
+    connection = duckdb.connect(config={"threads": 1})
+    os.utime(day_file(tmp_path, TODAY - 1), (1, 1))  # waits longest
+    assert [step for step, _ in fold(tmp_path, connection)] == ["fold 2026-05-27"]
+    connection.close()
+    assert TODAY - 1 in closed_days(tmp_path)
+    assert [row[0] for row in seen_by_readers(tmp_path) if row[0] == made.id("bob")] == []

@@ -89,7 +89,9 @@ def test_what_is_no_candidate():
     world.like("bob", "unknown").like("bob", "images").like("ann", "liked", hours_ago=0.1)
     world.post("stale", by="fay", hours_ago=60).like("bob", "stale", hours_ago=49)
     world.interaction("ann", "refused", "requestLess").interaction("ann", "good", "requestMore")
-    _, lists = solve(world, replace(RANKING, seed_weight_less=0.0))  # else bob, who liked it, would be out too
+    _, lists = solve(
+        world, replace(RANKING, seed_weight_less=0.0)
+    )  # else bob, who liked it, would be out too
     assert [item[0] for item in lists["ann"]] == ["good", "images"]
 
 

@@ -254,14 +254,20 @@ def test_old_posts_and_tombstones_leave(landing: Landing, tmp_path: Path) -> Non
             Post(AUTHORS[0], tid_at(time_us + 400 * DAY_US), time_us, time_us, 0, "en"),  # a clock ahead
             Unlike(LIKERS[0], tid_at(time_us), time_us),
         )
-    file = day_file(tmp_path, day_of(new) - 1)
-    file.parent.mkdir(parents=True)
-    file.touch()
+    unclosed = START + 2 * DAY_US  # a day without likes makes no file of the lake: its tombstones stay
+    landing.connection.execute(
+        "INSERT INTO unlikes VALUES (?, 1, ?, ?, 1, 0)", (tid_at(unclosed), day_of(unclosed), unclosed)
+    )
+    for day in (day_of(old), day_of(new) - 1):
+        file = day_file(tmp_path, day)
+        file.parent.mkdir(parents=True)
+        file.touch()
     retention = Retention(landing, tmp_path, 90)
     assert sum(retention.step() for _ in range(10)) == 3
     with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
         assert connection.execute("SELECT seen_us FROM posts").fetchall() == [(new,), (new,)]
-        assert connection.execute("SELECT seen_us FROM unlikes").fetchall() == [(new,)]
+        kept = connection.execute("SELECT seen_us FROM unlikes ORDER BY seen_us").fetchall()
+        assert kept == [(unclosed,), (new,)]
 
 
 def test_a_gap_is_stored_once(landing: Landing, tmp_path: Path) -> None:

@@ -220,7 +220,9 @@ def test_paging_in_a_storm(tmp_path: Path) -> None:
         assert (statuses, faults) == ({200}, [])
         assert killed >= 2
         if STORM_SECONDS > 60:
-            print(f"{generation} generations, {killed} workers killed, {sum(sessions_done)} lists paged through")
+            print(
+                f"{generation} generations, {killed} workers killed, {sum(sessions_done)} lists paged through"
+            )
 
 
 def test_a_worker_that_can_not_start_is_one_clear_line(

@@ -22,7 +22,8 @@ import sql
 from pipeline.backfill.spool import GONE, ROWS, Spool
 from pipeline.batch.lake import commit, sync, write_likes
 from pipeline.errors import StoreError
-from pipeline.store.lake import day_file
+from pipeline.store.duck import open_duckdb
+from pipeline.store.lake import day_file, unlikes_file
 from pipeline.store.locks import exclusive
 
 log = logging.getLogger("foryou.backfill")
@@ -65,23 +66,14 @@ def write_day(
     final = day_file(data_dir, day)
     with _batch_lock(data_dir, wait):
         if not final.exists():
-            commit(gone, data_dir / "lake" / "unlikes" / final.parent.name / "unlikes.parquet")
+            commit(gone, unlikes_file(data_dir, day))
             commit(likes, final)
     return len(rows)
 
 
 def _open(folder: Path, threads: int) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "threads": threads,
-            "memory_limit": f"{MEMORY_MB}MiB",
-            "temp_directory": str(folder / "duckdb"),
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
+    connection = open_duckdb(folder, threads, MEMORY_MB)
+    connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET enable_progress_bar = false")  # it would be written over ours
     return connection
 

@@ -10,7 +10,6 @@ final. The day's tombstones are in the lake before its likes, whose rename is th
 """
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -21,7 +20,7 @@ from pipeline.batch import lake
 from pipeline.batch.definition import count
 from pipeline.batch.fold import fold, read_departed
 from pipeline.batch.impressions import impressions
-from pipeline.batch.snapshot import open_duckdb
+from pipeline.batch.snapshot import open_batch_duckdb
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
 from pipeline.store.lake import closed_days, day_file
@@ -37,7 +36,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     """
     lake.clear_temporary(data_dir)
     yield "clear", 0
-    connection = open_duckdb(data_dir, ranking, threads)
+    connection = open_batch_duckdb(data_dir, ranking, threads)
     landing = data_dir / "landing.sqlite"
     with reading(landing) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
@@ -46,9 +45,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
         rows, unlikes = _read_day(landing, day, connection)
         stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
-        temporary = lake.write_temporary(
-            data_dir, f"likes-{day_name(day)}.parquet", partial(lake.write_likes, rows=stored)
-        )
+        temporary = lake.write_day(data_dir, day, stored)
         del stored
         connection.execute("DROP TABLE day")
         yield f"write {day_name(day)}", rows

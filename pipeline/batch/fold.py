@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 import sql
-from pipeline.batch import definition, lake
+from pipeline.batch import lake
 from pipeline.store.arrow import Reader, reading
 from pipeline.store.lake import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import day_name
@@ -41,13 +41,12 @@ def fold(
     connection.execute(sql.load("batch/lake_macros"))
     with reading(data_dir / "landing.sqlite") as reader:
         read_departed(connection, reader)
-    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= day]
-    tombstones = (
-        "FROM lake_unlikes($files)" if files else "SELECT 0 AS liker_id, 0 AS rkey, 0 AS seen_us, '' AS file"
-    )
     connection.execute(
-        f"CREATE OR REPLACE TABLE tombstones AS {tombstones}", {"files": files} if files else {}
+        "CREATE OR REPLACE TABLE tombstones (liker_id INTEGER, rkey BIGINT, seen_us BIGINT, file VARCHAR)"
     )
+    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= day]
+    if files:
+        connection.execute("INSERT INTO tombstones FROM lake_unlikes($files)", {"files": files})
     connection.execute(
         "CREATE OR REPLACE TABLE day_before AS FROM lake_likes($files)",
         {"files": [str(day_file(data_dir, day))]},
@@ -74,14 +73,11 @@ def read_departed(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None
 
 def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
     connection.execute(sql.load("lake/fold_day"))
-    rows = definition.count(connection, "day")
-    if rows:
-        stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
-        lake.replace_likes(data_dir, day, stored)
-    else:
-        lake.remove_day(data_dir, day)
+    stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+    # Also with no like left: the file is what says that the day is closed.
+    lake.commit(lake.write_day(data_dir, day, stored), day_file(data_dir, day))
     connection.execute("DROP TABLE day")
-    yield f"fold {day_name(day)}", rows
+    yield f"fold {day_name(day)}", len(stored)
     touched = [Path(row[0]) for row in connection.execute(sql.load("lake/fold_touched")).fetchall()]
     for file in touched:
         connection.execute("SET VARIABLE file = ?", [str(file)])

@@ -58,10 +58,9 @@ def write_likes(path: Path, rows: pa.Table) -> None:
     )
 
 
-def replace_likes(data_dir: Path, day: int, rows: pa.Table) -> None:
-    """Put a day's stored rows in the place of those that are there, with one rename."""
-    name = f"likes-{day_name(day)}.parquet"
-    commit(write_temporary(data_dir, name, partial(write_likes, rows=rows)), day_file(data_dir, day))
+def write_day(data_dir: Path, day: int, rows: pa.Table) -> Path:
+    """Write a day's stored rows under a temporary name, ready to be committed as ``day_file``."""
+    return write_temporary(data_dir, f"likes-{day_name(day)}.parquet", partial(write_likes, rows=rows))
 
 
 def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:

@@ -21,6 +21,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
+from pipeline.store.duck import open_duckdb
 from pipeline.store.lake import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql.sqlite import connect
@@ -45,20 +46,9 @@ def temporary_dir(data_dir: Path) -> Path:
     return data_dir / "tmp"
 
 
-def open_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB that spills to the data directory and downloads nothing."""
-    folder = temporary_dir(data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "threads": threads,
-            "memory_limit": f"{int(ranking.memory_limit_gb * 1024)}MiB",
-            "temp_directory": str(folder / "duckdb"),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
+def open_batch_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB for a job of the batch."""
+    return open_duckdb(temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
 
 
 def has_likes(data_dir: Path) -> bool:
@@ -78,7 +68,7 @@ def open_snapshot(
     data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float
 ) -> Iterator[Snapshot]:
     """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite."""
-    connection = open_duckdb(data_dir, ranking, threads)
+    connection = open_batch_duckdb(data_dir, ranking, threads)
     try:
         with reading(data_dir / "landing.sqlite") as reader:
             snapshot_us = reader.number("SELECT seen_us FROM watermark")

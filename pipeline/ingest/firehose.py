@@ -25,11 +25,13 @@ PATH = "com.atproto.sync.subscribeRepos"
 _SEQ_MAX = 2**63 - 1
 
 
-def subscribe_url(url: str, cursor: int) -> str:
-    """Return the address to connect to: events after the seq ``cursor``; 0 is the oldest the host keeps."""
+def subscribe_url(url: str, cursor: int | None) -> str:
+    """Return the address to connect to: events after the seq ``cursor``; 0 is the oldest kept, None what comes."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key != "cursor"]
-    return urlunsplit(parts._replace(query=urlencode([*query, ("cursor", str(cursor))])))
+    if cursor is not None:
+        query.append(("cursor", str(cursor)))
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def decode(message: str | bytes, batch: EventBatch) -> None:

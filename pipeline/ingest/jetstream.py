@@ -28,16 +28,12 @@ EARLIEST_US = 1_577_836_800_000_000
 LATEST_US = 4_102_444_800_000_000
 
 
-class Subject(msgspec.Struct, gc=False):
-    """A strong reference, as far as it is needed."""
-
+class _Subject(msgspec.Struct, gc=False):
     uri: str
 
 
-class LikeRecord(msgspec.Struct, gc=False):
-    """A like record, as far as it is needed."""
-
-    subject: Subject
+class _LikeRecord(msgspec.Struct, gc=False):
+    subject: _Subject
 
 
 class _Commit(msgspec.Struct, gc=False):
@@ -56,7 +52,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
-decode_like = msgspec.json.Decoder(LikeRecord).decode
+_decode_like = msgspec.json.Decoder(_LikeRecord).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -79,10 +75,7 @@ def decode(message: str | bytes, batch: EventBatch) -> None:
         if commit is None or commit.collection != LIKE or event.kind != "commit":
             decode_with_care(message, batch)
             return
-        if commit.operation == "delete":
-            subject: tuple[str, int] | str = ""
-        else:
-            subject = parse_post_uri(decode_like(commit.record).subject.uri) or "like_of_no_post"
+        subject = subject_of(commit.operation, commit.record)
     except MISFITS:
         decode_with_care(message, batch)
         return
@@ -95,6 +88,13 @@ def decode(message: str | bytes, batch: EventBatch) -> None:
         add_like(event.did, seen_us, commit.rev, commit.rkey, commit.operation, subject, batch)
     else:
         batch.drop("bad_did")
+
+
+def subject_of(operation: str, record: msgspec.Raw) -> tuple[str, int] | str:
+    """Return what a well-formed like names, as ``records.like_subject`` does; one of MISFITS is raised for others."""
+    if operation == "delete":
+        return ""
+    return parse_post_uri(_decode_like(record).subject.uri) or "like_of_no_post"
 
 
 def decode_with_care(message: str | bytes, batch: EventBatch) -> None:

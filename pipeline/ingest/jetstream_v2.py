@@ -15,13 +15,13 @@ import msgspec
 import orjson
 import zstandard
 
-from pipeline.identifiers import is_did, parse_post_uri
+from pipeline.identifiers import is_did
 from pipeline.ingest.jetstream import (
     LATEST_US,
     MISFITS,
     add_account_event,
     add_commit,
-    decode_like,
+    subject_of,
 )
 from pipeline.ingest.operations import LIKE, POST, add_like
 from pipeline.ingest.records import time_us_of_text
@@ -111,10 +111,7 @@ def decode(message: str | bytes, batch: EventBatch) -> None:
         if event.type != _COMMIT or event.collection != LIKE:
             decode_with_care(message, batch)
             return
-        if event.operation == "delete":
-            subject: tuple[str, int] | str = ""
-        else:
-            subject = parse_post_uri(decode_like(event.record).subject.uri) or "like_of_no_post"
+        subject = subject_of(event.operation, event.record)
     except MISFITS:
         decode_with_care(message, batch)
         return

@@ -7,7 +7,6 @@ that read one frame each find the place, as one finds a page in a book.
 import asyncio
 import logging
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidURI, WebSocketException
@@ -41,39 +40,32 @@ async def seq_at(url: str, time_us: int) -> int:
     high = await _probe(url, None)
     if high is None:  # so quiet that nothing came meanwhile: all it keeps is soon read
         return OLDEST
-    if high.time_us <= time_us:
-        return low.seq if high.seq <= low.seq else await _narrow(url, low, high, time_us)
     return await _narrow(url, low, high, time_us)
 
 
 async def _narrow(url: str, low: _Place, high: _Place, time_us: int) -> int:
+    """Return the seq of an event shortly before a time, given one before it and one that came later."""
+    cursor, cursor_us = high.seq, high.time_us  # what follows this cursor is not before the time
     for number in range(PROBES_MAX):
-        if time_us - low.time_us <= NEAR_US or high.seq - low.seq <= 2:
+        if time_us - low.time_us <= NEAR_US or cursor <= low.seq:
             break
-        share = (time_us - low.time_us) / max(high.time_us - low.time_us, 1)
+        share = (time_us - low.time_us) / max(cursor_us - low.time_us, 1)
         if number % 3 == 2:  # events come unevenly: halve now and then
             share = 0.5
-        guess = low.seq + round((high.seq - low.seq) * min(max(share, 0.02), 0.98))
-        place = await _probe(url, min(max(guess, low.seq + 1), high.seq - 1))
+        guess = min(low.seq + int((cursor - low.seq) * min(max(share, 0.02), 0.98)), cursor - 1)
+        place = await _probe(url, guess)
         if place is None:
             break
         if place.time_us < time_us and place.seq > low.seq:
             low = place
-        elif place.seq < high.seq:
-            high = place
         else:
-            break
-    log.info("%s: going on after seq %d, found by time", urlsplit(url).netloc.rpartition("@")[2], low.seq)
+            cursor, cursor_us = guess, place.time_us
     return low.seq
 
 
 async def _probe(url: str, cursor: int | None) -> _Place | None:
     """Return seq and time of the first event after a cursor, or of the next one to come; None if none is told."""
-    parts = urlsplit(url)
-    query = [(key, value) for key, value in parse_qsl(parts.query) if key != "cursor"]
-    if cursor is not None:
-        query.append(("cursor", str(cursor)))
-    address = urlunsplit(parts._replace(query=urlencode(query)))
+    address = firehose.subscribe_url(url, cursor)
     try:
         async with (
             asyncio.timeout(PROBE_SECONDS),

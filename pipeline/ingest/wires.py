@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,8 +29,6 @@ REWIND_OTHER_HOST_US = 30_000_000
 DICTIONARY_SECONDS = 10.0
 DICTIONARY_BYTES_MAX = 4 << 20
 
-WireName = Literal["jetstream-v1", "jetstream-v2", "firehose"]
-
 
 @dataclass(slots=True, eq=False)
 class Subscription:
@@ -40,21 +37,21 @@ class Subscription:
     url: str  # as configured
     address: str  # with the cursor
     host: str
-    wire: WireName
+    wire: str  # its name in the store
     decode: Callable[[str | bytes, EventBatch], None]
     resumed_from: StreamPosition | None
     void: bool = False  # the host did not know the cursor: what it sends is not the continuation
 
 
-def wire_of(url: str) -> WireName:
+def wire_of(url: str) -> str:
     """Return the wire of an address; SettingError when its path names none."""
     last = urlsplit(url).path.rstrip("/").rpartition("/")[2]
     if last == "subscribe":
-        return "jetstream-v1"
+        return jetstream.WIRE
     if last == jetstream_v2.PATH:
-        return "jetstream-v2"
+        return jetstream_v2.WIRE
     if last == firehose.PATH:
-        return "firehose"
+        return firehose.WIRE
     raise SettingError(
         f"FORYOU_STREAM_URL {url}: its path names no wire; known: /subscribe (Jetstream v1), "
         f"/xrpc/{jetstream_v2.PATH} (Jetstream v2), /xrpc/{firehose.PATH} (relay or PDS)"
@@ -75,18 +72,22 @@ async def subscription(url: str, position: StreamPosition | None, start_us: int)
     else:
         by_time = position.event_us - (REWIND_SAME_HOST_US if same else REWIND_OTHER_HOST_US)
     by_time = max(by_time, 1)
-    if wire == "jetstream-v1":
+    if wire == jetstream.WIRE:
         return Subscription(
             url, jetstream.subscribe_url(url, by_time), host, wire, jetstream.decode, position
         )
-    if wire == "jetstream-v2":
+    if wire == jetstream_v2.WIRE:
         cursor = position.value if same and position is not None else by_time
         dictionary = await _dictionary(url)
         number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
         address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
         decoder = jetstream_v2.Decoder(dictionary if number is not None else None)
         return Subscription(url, address, host, wire, decoder, position)
-    seq = position.value if same and position is not None else await seq_at(url, by_time)
+    if same and position is not None:
+        seq = position.value
+    else:
+        seq = await seq_at(url, by_time)
+        log.info("%s: going on after seq %d, found by time", host, seq)
     return Subscription(url, firehose.subscribe_url(url, seq), host, wire, firehose.decode, position)
 
 

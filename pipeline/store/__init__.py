@@ -2,6 +2,6 @@
 
 ``model`` names flags and statuses, ``events`` is what a stream says, ``landing`` writes landing.sqlite with
 the help of ``actors``, ``retention`` removes from it what is no longer needed, ``history`` is backfill's part of it,
-``lake`` knows where closed days are, ``arrow`` brings SQLite rows to DuckDB, ``locks`` keeps one writer a store.
-serving.sqlite is written by ``batch.publish``.
+``lake`` knows where closed days are, ``arrow`` brings SQLite rows to DuckDB, ``duck`` opens one, ``locks`` keeps one
+writer a store. serving.sqlite is written by ``batch.publish``.
 """

@@ -80,8 +80,7 @@ class Landing:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             ids = self._actors.intern(_dids_of(batch))
-            self._stage(batch, ids, late)
-            self._merge(batch, ids)
+            self._merge(batch, ids, self._stage(batch, ids, late))
             if position is not None and position is not self._position:
                 self._store_position(position)
             if batch.gap is not None:
@@ -119,7 +118,8 @@ class Landing:
         self._actors.forget()
         self._days = {row[0] for row in self.connection.execute(sql.load("landing/days"))}
 
-    def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> None:
+    def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> Counter[int]:
+        """Fill the temporary tables; return how many likes of each day are in them."""
         first_day = first_open_day(self._watermark_us)
         deleted_us = self._deleted_us
         likes, history = [], []
@@ -150,11 +150,11 @@ class Landing:
             "INSERT INTO staged_deletions VALUES (?, ?, ?)",
             [(ids[deletion.author], deletion.rkey, deletion.rev) for deletion in batch.post_deletions],
         )
-        self._staged_by_day = Counter(like[0] for like in likes)
+        return Counter(like[0] for like in likes)
 
-    def _merge(self, batch: EventBatch, ids: dict[str, int]) -> None:
+    def _merge(self, batch: EventBatch, ids: dict[str, int], likes_by_day: Counter[int]) -> None:
         execute = self.connection.execute
-        for day, staged in self._staged_by_day.items():
+        for day, staged in likes_by_day.items():
             added = execute(sql.load("landing/merge_likes"), {"day": day}).rowcount
             if added < staged:
                 execute(sql.load("landing/replace_likes"), {"day": day})
@@ -173,10 +173,12 @@ class Landing:
 
     def _undo_likes(self) -> None:
         execute = self.connection.execute
-        execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_open_day(self._watermark_us)})
+        first_day = first_open_day(self._watermark_us)
+        execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_day})
         for day in list(self._days):
             undone = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
-            self.connection.executemany(sql.load("landing/mark_met"), undone)
+            if day >= first_day:  # of a closed day the lake may have the like too by now
+                self.connection.executemany(sql.load("landing/mark_met"), undone)
             self._count_day(day, -len(undone))
         execute(sql.load("landing/remove_history"))
 

@@ -59,9 +59,11 @@ class Retention:
         yield from self._until_none("landing/prune_posts", {"before_rkey": tid_at(max(before_us, 0))})
         future = {"after_rkey": tid_at(watermark_us + DAY_US), "before_us": before_us}
         yield self._remove("landing/prune_future_posts", future)
-        # A day's tombstones are in the lake when its likes are; without a lake nothing is given up.
-        before_day = min(first_open_day(watermark_us) - TOMBSTONE_DAYS + 1, max(closed, default=0) + 1)
-        yield from self._until_none("landing/prune_unlikes", {"before_day": before_day})
+        # A day's tombstones are in the lake when its likes are; those of a day without likes stay here.
+        days = {row[0] for row in landing.connection.execute(sql.load("landing/unlike_days"))}
+        for day in sorted(days & closed):
+            if day <= first_open_day(watermark_us) - TOMBSTONE_DAYS:
+                yield from self._until_none("landing/prune_unlikes", {"day": day})
         yield prune_history(landing.connection, watermark_us - self._history_us)
 
     def _until_none(self, name: str, parameters: dict[str, int]) -> Iterator[int]:

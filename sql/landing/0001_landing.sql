@@ -60,8 +60,8 @@ CREATE TABLE fetched_viewers (
 -- Tombstones: a like record is gone, as far as its rev is not greater. What is undone in landing is also deleted
 -- here at once; a tombstone keeps it from coming back by a replay, and undoes what is in the lake. day is the
 -- day with whose likes it goes to the lake: that of seen_us, or the first open one when that was closed already.
--- met is 1 when the like it undid was still here, so that the lake has no need of it; -1 when it took the place of
--- another tombstone, which the lake may need; else 0.
+-- met is 1 when the like it undid was of an open day, so that the lake has no need of it; -1 when it took the place
+-- of another tombstone, which the lake may need; else 0.
 CREATE TABLE unlikes (
   rkey     INTEGER NOT NULL,
   liker_id INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Question: which tombstones are in the lake and can't meet a like here any more?
--- Writes: unlikes. Parameters: :before_day in days since 1970, :rows how many at most.
+-- Question: which tombstones of a day that is in the lake go next?
+-- Writes: unlikes. Parameters: :day in days since 1970, :rows how many at most.
 DELETE FROM unlikes
-WHERE (rkey, liker_id) IN (SELECT rkey, liker_id FROM unlikes WHERE day < :before_day LIMIT :rows)
+WHERE (rkey, liker_id) IN (SELECT rkey, liker_id FROM unlikes WHERE day = :day LIMIT :rows)

@@ -69,7 +69,8 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
     )
     languages = np.array(["en", "pt", "ja", "de"])[by_home % 4].tolist()
     landing.executemany(
-        "INSERT OR IGNORE INTO posts VALUES (?, ?, ?, ?, 0, ?, ?)",
+        "INSERT OR IGNORE INTO posts (author_id, rkey, created_us, seen_us, rev, flags, langs) "
+        "VALUES (?, ?, ?, ?, 1, ?, ?)",
         zip(
             author.tolist(),
             post_rkey.tolist(),
@@ -81,7 +82,8 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
         ),
     )
     landing.executemany(
-        "INSERT OR IGNORE INTO likes VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO likes (day, liker_id, rkey, author_id, post_rkey, seen_us, rev) "
+        "VALUES (?, ?, ?, ?, ?, ?, 1)",
         zip(
             (seen // DAY_US).tolist(),
             liker.tolist(),
@@ -92,6 +94,7 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
             strict=True,
         ),
     )
+    landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")
     landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
     landing.execute("COMMIT")
     landing.close()

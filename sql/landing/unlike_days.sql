@@ -1,0 +1,8 @@
+-- Question: which days have tombstones here? One index seek a day.
+-- Reads: unlikes. Grain: one day, in days since 1970.
+WITH RECURSIVE held (day) AS (
+  SELECT min(day) FROM unlikes
+  UNION ALL
+  SELECT (SELECT min(day) FROM unlikes WHERE unlikes.day > held.day) FROM held WHERE held.day IS NOT NULL
+)
+SELECT day FROM held WHERE day IS NOT NULL
