@@ -1,5 +1,6 @@
 """What the batch's tests share: a World in DuckDB, the two paths, and the oracle's answers beside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from worlds import World
 
 import sql
 from pipeline.batch import definition
+from pipeline.batch.definition import BEFORE_GRAPH
+from pipeline.batch.like_graph import Range, build
 from pipeline.batch.products import candidate_blocks, neighbour_blocks
+from pipeline.batch.seed_blocks import neighbour_blocks as neighbour_blocks_of
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
@@ -89,6 +93,24 @@ def by_kernel(connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: 
             if items:
                 ranked[viewer] = items
     return near, ranked
+
+
+def by_graph(world: World, ranking: Ranking, folder: Path, ranges: Sequence[Range]) -> dict[int, Any]:
+    """Return the neighbours of the full pass, which reads a range of authors at a time."""
+    connection = duck(world, ranking)
+    definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    for name in BEFORE_GRAPH:
+        definition.run_file(connection, name)
+    near: dict[int, Any] = {}
+    graph = build(connection, ranking, folder, ranges)
+    for viewers, top in neighbour_blocks_of(connection, graph, ranking, 2):
+        for row, viewer in enumerate(viewers.tolist()):
+            if size := top.filled[row]:
+                near[viewer] = list(
+                    zip(top.columns[row, :size].tolist(), top.scores[row, :size].tolist(), strict=True)
+                )
+    connection.close()
+    return near
 
 
 def put_neighbours(connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, int, float, int]]) -> None:

@@ -71,7 +71,7 @@ def neighbours(
     told = answers(rows)
     result = {}
     for viewer in sorted(active):
-        seeds = sorted(liked[viewer], key=lambda like: (-like[0], -like[1][1], like[1][0]))
+        seeds = sorted(liked[viewer], key=lambda like: (-like[0], like[1]))
         seeds = seeds[: ranking.max_seeds]
         weights: dict[Post, float] = {}
         for place, (_, post) in enumerate(seeds):

@@ -1,11 +1,13 @@
 """The ranking: worked by hand, and SQL = kernel = plain Python over random worlds."""
 
 import os
+import tempfile
 from dataclasses import replace
 from math import sqrt
+from pathlib import Path
 
 import pytest
-from batch_tools import by_kernel, by_oracle, duck, read_neighbours, read_ranked
+from batch_tools import by_graph, by_kernel, by_oracle, duck, read_neighbours, read_ranked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
@@ -295,3 +297,6 @@ def test_sql_equals_kernel_equals_plain_python(world: World, ranking: Ranking):
     connection.close()
     assert close(near, expected_near)
     assert close(lists, expected_lists)
+    with tempfile.TemporaryDirectory() as folder:
+        near = by_graph(world, ranking, Path(folder), [(0, 1), (2, 2), (3, 2**31 - 1)])
+    assert close(near, expected_near)

@@ -19,9 +19,9 @@ from pipeline.store.model import PostFlag
 
 RANKING = Ranking()
 STEPS = definition.BEFORE_NEIGHBOURS + definition.NEIGHBOURS
-STEPS += definition.BEFORE_CANDIDATES[1:] + definition.CANDIDATES
+STEPS += definition.BEFORE_CANDIDATES[len(definition.LIKES) :] + definition.CANDIDATES
 HEADS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
-RUN_VARIABLES = {"snapshot_us", "window_hours"}
+RUN_VARIABLES = {"snapshot_us", "window_hours", "first_author", "last_author"}
 
 
 def header(name: str) -> dict[str, str]:
@@ -99,7 +99,10 @@ def small_world() -> World:
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    made = (
+        "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    )
+    return {row[0] for row in connection.execute(made).fetchall()}
 
 
 def test_each_step_reads_and_writes_what_its_header_says():
@@ -110,7 +113,7 @@ def test_each_step_reads_and_writes_what_its_header_says():
         alone = duckdb.connect(config={"threads": 1})
         definition.prepare(alone, RANKING, small_world().now_us)
         for read in reads:
-            alone.register("given", whole.table(read).to_arrow_table())
+            alone.register("given", whole.sql(f"FROM {read}").to_arrow_table())
             alone.execute(f"CREATE TABLE {read} AS SELECT * FROM given")
             alone.unregister("given")
         alone.execute(sql.load(f"batch/{step}"))

@@ -131,7 +131,9 @@ def top_rows(
 
 def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
     # Cut the rows into parts of about equal work.
-    work = np.concatenate(([0], np.cumsum(np.diff(b.starts)[a.columns]))) if len(a.columns) else np.zeros(1)
+    # Not the differences of all of b's starts: of those there may be hundreds of millions.
+    sizes = b.starts[a.columns + 1] - b.starts[a.columns]
+    work = np.concatenate(([0], np.cumsum(sizes)))
     by_row = work[a.starts] + np.arange(len(a.starts))
     cuts = np.searchsorted(by_row, np.linspace(0, by_row[-1], parts + 1)[1:-1])
     return sorted({0, *cuts.tolist(), len(a.starts) - 1})

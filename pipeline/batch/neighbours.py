@@ -38,7 +38,7 @@ def neighbours(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]
         yield "snapshot", definition.count(snapshot.connection, "like_records")
         for name in definition.BEFORE_NEIGHBOURS:
             yield name, definition.run_file(snapshot.connection, name)
-            if name == "likes":
+            if name == "viewers":
                 snapshot.drop_records()
         rows = 0
 

@@ -8,6 +8,9 @@
 -- Set by each run: the stream time of the snapshot, and how far back its likes go.
 SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
+-- The authors of a part of the likes, by actor_id: shard.sql.
+SET VARIABLE first_author = 0;
+SET VARIABLE last_author = 2147483647;
 
 -- Neighbours.
 SET VARIABLE max_seeds = 500;

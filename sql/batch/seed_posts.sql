@@ -1,14 +1,12 @@
 -- Question: which seed posts have co-likers, and how much does sharing one count?
--- Reads: seeds, likes, answers
+-- Reads: seeds, likes, asked
 -- Writes: seed_posts
 -- Grain: one row a seed post with two likers or more; of a post answered with less or more, one is enough
 -- Parameters: likers_exponent
 -- Units: likers are distinct likers in the window; scale = likers ^ -likers_exponent; seed_no counts from 0
 
 CREATE OR REPLACE TABLE seed_posts AS
-WITH asked AS (
-  SELECT DISTINCT author_id, post_rkey FROM answers WHERE event IN ('requestLess', 'requestMore')
-), counted AS (
+WITH counted AS (
   SELECT l.author_id, l.post_rkey, count(*) AS likers
   FROM likes AS l
   SEMI JOIN seeds AS s ON s.author_id = l.author_id AND s.post_rkey = l.post_rkey
@@ -19,5 +17,6 @@ SELECT
   c.author_id, c.post_rkey, c.likers,
   pow(c.likers::DOUBLE, -getvariable('likers_exponent')) AS scale
 FROM counted AS c
-LEFT JOIN asked AS a ON a.author_id = c.author_id AND a.post_rkey = c.post_rkey
+LEFT JOIN (SELECT DISTINCT author_id, post_rkey FROM asked) AS a
+  ON a.author_id = c.author_id AND a.post_rkey = c.post_rkey
 WHERE c.likers >= 2 OR a.author_id IS NOT NULL;

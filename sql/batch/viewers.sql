@@ -1,5 +1,5 @@
 -- Question: for whom are neighbours worked out?
--- Reads: likes, actors, visits
+-- Reads: valid_likes, actors, visits
 -- Writes: viewers
 -- Grain: one row an active actor who liked something lately, or opened the feed
 -- Parameters: snapshot_us, viewer_active_days
@@ -7,7 +7,7 @@
 
 CREATE OR REPLACE TABLE viewers AS
 SELECT DISTINCT liker_id AS viewer_id
-FROM likes
+FROM valid_likes
 WHERE seen_us > getvariable('snapshot_us') - (getvariable('viewer_active_days') * 86400000000)::BIGINT
 UNION
 SELECT a.actor_id

@@ -1,0 +1,70 @@
+"""The full pass's product A · B, a block of viewers at a time, with both matrices made of a ``LikeGraph``.
+
+Owns: each viewer's seeds and what they are worth (A), and the product with all likers of posts (B). Leaves to
+others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
+
+B's columns are actor numbers, so a tie goes to the smaller one, and it has a row for every liked post. One that only
+the viewer likes adds to nobody but the viewer, who is no neighbour of their own: ``seed_posts.sql`` leaves it out.
+"""
+
+from collections.abc import Iterator
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
+from pipeline.batch.like_graph import ROW, LikeGraph
+from pipeline.batch.like_loops import deal, pick_seeds
+from pipeline.batch.products import columns
+from pipeline.ranking import Ranking
+
+
+def seed_blocks(
+    connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking
+) -> Iterator[tuple[NDArray[np.int64], Sparse]]:
+    """Yield (actor ids of viewers, their rows of A by post number); the relation ``asked`` has their answers."""
+    ids, authors, rkeys, weights = columns(
+        connection, "SELECT viewer_id, author_id, post_rkey, weight FROM asked ORDER BY viewer_id"
+    )
+    posts = graph.find(authors, rkeys)
+    asked_rows = np.searchsorted(graph.viewers, ids)[posts >= 0]
+    weights = np.asarray(weights, np.float64)[posts >= 0]
+    posts = posts[posts >= 0]
+    counts = graph.column("counts")
+    for number, path in enumerate(graph.blocks):
+        first = number * ranking.block_viewers
+        viewers = graph.viewers[first : first + ranking.block_viewers]
+        rows = np.fromfile(path, ROW)
+        if len(graph.short):
+            again = np.isin(rows["viewer"], graph.short["viewer"])
+            within = (graph.short["viewer"] >= first) & (graph.short["viewer"] < first + len(viewers))
+            rows = np.concatenate([rows[~again], graph.short[within]])
+        starts, order = np.zeros(len(viewers) + 1, np.int64), np.empty(len(rows), np.int64)
+        deal(rows["viewer"] - first, len(viewers), starts, order)
+        rows = rows[order]
+        asked_starts = np.searchsorted(asked_rows, np.arange(first, first + len(viewers) + 1))
+        room = int(np.minimum(np.diff(starts), ranking.max_seeds).sum() + asked_starts[-1] - asked_starts[0])
+        a = Sparse(np.zeros(len(viewers) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.float64))
+        size = pick_seeds(
+            starts, np.ascontiguousarray(rows["post"]), np.ascontiguousarray(rows["seen_us"]),
+            asked_starts, posts, weights, counts, ranking.max_seeds,
+            ranking.seed_weight_newest, ranking.seed_weight_oldest, ranking.likers_exponent,
+            a.starts, a.columns, a.values,
+        )  # fmt: skip
+        yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size])
+
+
+def neighbour_blocks(
+    connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
+) -> Iterator[tuple[NDArray[np.int64], Top]]:
+    """Yield (actor ids of viewers, their best co-likers); a column is an actor id."""
+    b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
+    degrees = graph.degrees.astype(np.float64)
+    scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
+                     out=np.zeros(len(degrees)))  # fmt: skip
+    for viewers, a in seed_blocks(connection, graph, ranking):
+        itself = sparse(np.arange(len(viewers)), viewers, None, len(viewers))
+        yield viewers, top_rows(
+            a, b, scale=scale, power=1.0, excluded=itself, keep=ranking.max_neighbours, threads=threads
+        )  # fmt: skip

@@ -1,0 +1,18 @@
+-- Question: which posts did a viewer answer with "show less" or "show more", and what does that weigh?
+-- Reads: answers, viewers
+-- Writes: asked
+-- Grain: one row a (viewer, post): at most max_seeds a viewer, the newest posts
+-- Parameters: max_seeds, seed_weight_less, seed_weight_more
+-- Units: weight is -seed_weight_less, which outdoes "show more", or seed_weight_more
+
+CREATE OR REPLACE TABLE asked AS
+SELECT
+  a.viewer_id, a.author_id, a.post_rkey,
+  CASE WHEN bool_or(a.event = 'requestLess') THEN -getvariable('seed_weight_less')
+    ELSE getvariable('seed_weight_more') END AS weight
+FROM answers AS a
+SEMI JOIN viewers AS v ON v.viewer_id = a.viewer_id
+WHERE a.event IN ('requestLess', 'requestMore')
+GROUP BY a.viewer_id, a.author_id, a.post_rkey
+QUALIFY row_number() OVER (
+  PARTITION BY a.viewer_id ORDER BY a.post_rkey DESC, a.author_id) <= getvariable('max_seeds');

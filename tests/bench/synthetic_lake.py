@@ -1,0 +1,191 @@
+"""A store of any size for benchmarks: a lake of closed days, one open day, posts and actors.
+
+Owns: ``make_store``. Leaves to others: measuring (``bench_million``).
+
+How often people like is log-normal (sigma 2.2: median to P99 of eight days as in the calibration), how often posts
+are liked a power law (exponent 2.15), when after the post a log-normal (median 5.6 minutes). Three likes of four go
+to a community of the liker's. Every day has its own posts; a like that comes on a later day is in that day's file.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import sql
+from pipeline.batch import lake
+from pipeline.store.lake import day_file
+from pipeline.store.model import DAY_US, HOUR_US
+from sql.sqlite import connect, migrate
+
+Ints = NDArray[np.int64]
+
+NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
+LIKES_A_POST = 9.0  # liked posts only: 20 million likes a day on 2.2 million posts
+POST_DAYS = 5  # days of posts in landing: those that can be candidates, and a day more
+CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class People:
+    """Actors by number less one: how likely each is the next liker, and their two communities."""
+
+    heap: NDArray[np.float64]
+    home: NDArray[np.int32]
+    second: NDArray[np.int32]
+    clock: NDArray[np.int16]
+
+
+def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1) -> None:
+    """Fill an empty data directory; the last of the days is open and lies in landing.sqlite."""
+    rng = np.random.default_rng(seed)
+    people = _people(rng, actors)
+    landing = connect(data_dir / "landing.sqlite")
+    migrate(landing, "landing")
+    landing.execute("BEGIN")
+    landing.executemany(
+        "INSERT INTO actors (actor_id, did) VALUES (?, ?)",
+        ((number, f"did:plc:{number:024d}") for number in range(1, actors + 1)),
+    )
+    landing.execute("COMMIT")
+    today = NOW_US // DAY_US
+    waiting: list[NDArray[np.int64]] = []
+    for day in range(today - days + 1, today + 1):
+        began = time.perf_counter()
+        posts, made = _posts(rng, people, day, int(likes / days / LIKES_A_POST))
+        drawn = _likes(rng, people, posts, made, int(likes / days))
+        rows = np.concatenate([*waiting, drawn], axis=1)
+        then = rows[3] // DAY_US
+        waiting = [rows[:, then > day]]
+        rows = rows[:, (then == day) & (rows[3] < NOW_US)]
+        if day < today:
+            write_closed_day(data_dir, day, rows)
+        else:
+            _write_open_day(landing, day, rows)
+        if day > today - POST_DAYS:
+            _write_posts(landing, rng, posts)
+        print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
+    landing.close()
+
+
+def _people(rng: np.random.Generator, actors: int) -> People:
+    weight = np.minimum(rng.lognormal(0.0, 2.2, actors), np.exp(2.2 * 4.1))
+    communities = max(8, actors // 400)
+    size = rng.pareto(1.2, communities) + 0.3
+    heap = np.cumsum(size)
+    home, second = (np.searchsorted(heap, rng.random(actors) * heap[-1]).astype(np.int32) for _ in range(2))
+    return People(np.cumsum(weight), home, second, rng.integers(0, 32, actors).astype(np.int16))
+
+
+def _draw(rng: np.random.Generator, heap: NDArray[np.float64], count: int) -> Ints:
+    # Sorted numbers are looked up four times as fast.
+    found = np.searchsorted(heap, np.sort(rng.random(count)) * heap[-1])
+    return rng.permutation(found)
+
+
+def _posts(rng: np.random.Generator, people: People, day: int, count: int) -> tuple[Ints, Ints]:
+    """Return (author_id, rkey, created_us, community) by post, sorted by community, and likes by appeal."""
+    author = _draw(rng, people.heap, count)
+    created = day * DAY_US + rng.integers(0, DAY_US, count)
+    order = np.argsort(people.home[author], kind="stable")
+    author, created = author[order], created[order]
+    rkey = (created << 10) | rng.integers(0, 32, count)
+    appeal = np.cumsum(np.minimum(rng.pareto(1.15, count), 3e4) + 0.05)
+    return np.stack([author + 1, rkey, created, people.home[author].astype(np.int64)]), appeal
+
+
+def _likes(rng: np.random.Generator, people: People, posts: Ints, heap: Ints, count: int) -> Ints:
+    """Return (liker_id, author_id, post_rkey, seen_us, rkey) of likes of a day's posts."""
+    communities = int(people.home.max()) + 1
+    edges = np.searchsorted(posts[3], np.arange(communities + 1))
+    low = np.where(edges[:-1] > 0, heap[np.maximum(edges[:-1], 1) - 1], 0.0)
+    high = np.where(edges[1:] > 0, heap[np.maximum(edges[1:], 1) - 1], 0.0)
+    parts = []
+    for first in range(0, count, CHUNK):
+        size = min(CHUNK, count - first)
+        liker = _draw(rng, people.heap, size)
+        luck = rng.random(size)
+        where = np.where(luck < 0.5, people.home[liker], people.second[liker])
+        where = np.where((luck > 0.75) | (edges[where] == edges[where + 1]), -1, where)
+        point = np.where(
+            where < 0,
+            rng.random(size) * heap[-1],
+            low[where] + rng.random(size) * (high[where] - low[where]),
+        )
+        order = np.argsort(point)
+        post = np.minimum(np.searchsorted(heap, point[order]), posts.shape[1] - 1)
+        liker = liker[order]
+        seen = posts[2][post] + np.exp(rng.normal(np.log(336e6), 2.3, size)).astype(np.int64)
+        lag = rng.gamma(2.0, 120_000, size).astype(np.int64)
+        rkey = ((seen - lag) << 10) | people.clock[liker]
+        rows = np.stack([liker + 1, posts[0][post], posts[1][post], seen, rkey])
+        parts.append(rows[:, rows[0] != rows[1]])
+    return np.concatenate(parts, axis=1)
+
+
+def write_closed_day(data_dir: Path, day: int, rows: Ints) -> None:
+    """Write (liker_id, author_id, post_rkey, seen_us, rkey) as a day of the lake, as compaction does."""
+    connection = duckdb.connect()
+    try:
+        names = ["liker_id", "author_id", "post_rkey", "seen_us", "rkey"]
+        connection.register("arrived", pa.table(list(rows), names=names))
+        connection.execute("CREATE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
+        connection.execute(sql.load("batch/lake_day"))
+        stored = connection.execute(sql.load("batch/lake_rows")).to_arrow_table()
+    finally:
+        connection.close()
+    lake.commit(lake.write_day(data_dir, day, stored), day_file(data_dir, day))
+
+
+def _write_open_day(landing: object, day: int, rows: Ints) -> None:
+    rows = rows[:, np.argsort(rows[4], kind="stable")]
+    landing.execute("BEGIN")  # type: ignore[attr-defined]
+    for first in range(0, rows.shape[1], CHUNK):
+        liker, author, post, seen, rkey = (column.tolist() for column in rows[:, first : first + CHUNK])
+        landing.executemany(  # type: ignore[attr-defined]
+            f"INSERT OR IGNORE INTO likes VALUES ({day}, ?, ?, ?, ?, ?, 1)",
+            zip(rkey, liker, author, post, seen, strict=True),
+        )
+    landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")  # type: ignore[attr-defined]
+    landing.execute("COMMIT")  # type: ignore[attr-defined]
+
+
+def _write_posts(landing: object, rng: np.random.Generator, posts: Ints) -> None:
+    order = np.argsort(posts[1], kind="stable")
+    author, rkey, created, community = posts[:, order]
+    flags = (rng.random(len(author)) < 0.4).astype(int).tolist()
+    languages = np.array(["en", "pt", "ja", "de"])[community % 4].tolist()
+    landing.execute("BEGIN")  # type: ignore[attr-defined]
+    landing.executemany(  # type: ignore[attr-defined]
+        "INSERT OR IGNORE INTO posts (rkey, author_id, created_us, seen_us, rev, flags, langs) "
+        "VALUES (?, ?, ?, ?, 1, ?, ?)",
+        zip(
+            rkey.tolist(), author.tolist(), created.tolist(), (created + 300_000).tolist(), flags, languages,
+            strict=True,
+        ),
+    )  # fmt: skip
+    landing.execute("COMMIT")  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Make a store and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dir", type=Path)
+    parser.add_argument("--actors", type=int, default=4_000_000)
+    parser.add_argument("--likes", type=int, default=100_000_000)
+    parser.add_argument("--days", type=int, default=14)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    options.dir.mkdir(parents=True, exist_ok=True)
+    make_store(options.dir, actors=options.actors, likes=options.likes, days=options.days, seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()
