@@ -9,7 +9,7 @@ without a row in ``generations`` belong to a dead run, and the next run removes 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,11 @@ def publish(
     snapshot_us: int,
     ranking: Ranking,
     clock: Callable[[], float],
+    feed_rkeys: Sequence[str] | None = None,
 ) -> Iterator[Step]:
     """Write the staged lists, make them visible, and remove what they supersede.
+
+    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish".
 
     ``staged`` holds fallbacks, candidate_posts, list_viewers and actors; ``lists_path`` the lists, a row
     group a block of viewers. Yields after each transaction.
@@ -87,7 +90,7 @@ def publish(
         )
     yield "generation", 1
     renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-    yield from prune(serving, feed_id, renewed, ranking, now_us)
+    yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:

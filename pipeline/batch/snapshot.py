@@ -46,6 +46,11 @@ def temporary_dir(data_dir: Path) -> Path:
     return data_dir / "tmp"
 
 
+def waiting_dir(data_dir: Path) -> Path:
+    """Return the same of a run for waiting viewers, which goes on beside another."""
+    return data_dir / "tmp-waiting"
+
+
 def open_batch_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
     """Return an in-memory DuckDB for a job of the batch."""
     return open_duckdb(temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
@@ -56,7 +61,7 @@ def has_likes(data_dir: Path) -> bool:
     landing = data_dir / "landing.sqlite"
     if not landing.exists():
         return False
-    if not _has_tables(landing, "likes"):
+    if not has_tables(landing, "likes"):
         return False  # ingest has just made the file
     with reading(landing) as reader:
         stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
@@ -137,7 +142,7 @@ def _read_activity(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, ranking: Ranking, snapshot_us: int
 ) -> None:
     path = data_dir / "activity.sqlite"
-    if not path.exists() or not _has_tables(path, "visits", "interactions"):
+    if not path.exists() or not has_tables(path, "visits", "interactions"):
         return
     since_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
     with reading(path) as reader:
@@ -150,7 +155,8 @@ def _read_activity(
         )
 
 
-def _has_tables(path: Path, *names: str) -> bool:
+def has_tables(path: Path, *names: str) -> bool:
+    """Tell whether a SQLite store has these tables."""
     # The store's writer may be between making the file and migrating it.
     store = connect(path, read_only=True)
     try:
