@@ -22,6 +22,7 @@ PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
 FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
+EVERYBODY_TIME_SHARE = 0.25  # that lists of all viewers take at most, unless everybody_minutes asks for more
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
 APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
 
@@ -169,6 +170,11 @@ class Settings:
     def rkey_of(self, name: str) -> str:
         """Return the record key of the feed that [feeds.NAME] describes."""
         return str(self.feeds[name].get("rkey", name))
+
+    def everybody_after(self, seconds: float) -> float:
+        """Return how many minutes after a run for everybody that took so long the next one is due."""
+        minutes = seconds / EVERYBODY_TIME_SHARE / 60
+        return min(max(minutes, self.candidates_minutes), self.everybody_minutes)
 
     @property
     def feed_uri(self) -> str:

@@ -163,7 +163,7 @@ def test_an_answer_is_heard_at_once(tmp_path: Path):
     )
     made.write(tmp_path)
     run(tmp_path, "all", "waiting", START + 60)
-    assert [item[0] for item in lists_of(tmp_path)["did:plc:ann"]][0] == made.uri("q2")
+    assert lists_of(tmp_path)["did:plc:ann"][0][0] == made.uri("q2")
     assert made.uri("q0") not in {item[0] for item in lists_of(tmp_path)["did:plc:ann"]}
     generation = max(generations_of(tmp_path).values())
     run(tmp_path, "all", "waiting", START + 61)

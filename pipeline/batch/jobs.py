@@ -26,11 +26,12 @@ from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours import neighbours
 from pipeline.batch.progress import Progress
 from pipeline.batch.tiers import TIER_HELP, TIERS, recent_viewers
-from pipeline.batch.waiting import attend, waiting_candidates, waiting_neighbours, waiting_viewers
+from pipeline.batch.waiting import waiting_candidates, waiting_neighbours
 from pipeline.errors import BatchError, StoreError
 from pipeline.ranking import Feed, feeds_of
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
+from pipeline.store.queue import attend, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
 JOBS = ("compact", "neighbours", "candidates")
@@ -165,7 +166,7 @@ def waiting_parts(batch: Batch) -> Iterator[Part]:
     """Yield the parts of a run for viewers who wait; none when nobody does, or while there are no neighbours."""
     began_us = int(batch.clock() * 1e6)
     graphs = batch.graphs
-    dids = waiting_viewers(batch.settings.data_dir, batch.serving, began_us)
+    dids = waiting_viewers(batch.settings.data_dir, began_us)
     if not dids or not graphs[0].path.exists():
         log.info(
             "nobody waits for a list" if not dids else "no neighbours yet: everybody waits for the first run"
@@ -206,6 +207,12 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
             began, last, started_us = now, step, int(clock() * 1e6)
         if last in totals:
             _tell(serving, run_id, part, last, totals[last])
+        part.progress.clear()
+        if part.tier == "waiting":
+            rows = ", ".join(
+                f"{step} {totals[step][2]}" for step in ("who waits", "product") if step in totals
+            )
+            log.info("%s: %s, %.1f s", part.label, rows, sum(total[1] for total in totals.values()))
     except Exception as error:
         part.progress.clear()
         outcome = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -221,7 +228,9 @@ def _tell(
     serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: tuple[int, float, int]
 ) -> None:
     part.progress.clear()
-    log.info("%s: %s: %d rows, %.2f s", part.label, step, total[2], total[1])
+    # Somebody comes all the time: one line for each run is enough; the steps are in the table.
+    level = logging.DEBUG if part.tier == "waiting" else logging.INFO
+    log.log(level, "%s: %s: %d rows, %.2f s", part.label, step, total[2], total[1])
     _record(serving, run_id, part, step, total, "done")
 
 

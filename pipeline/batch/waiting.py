@@ -1,8 +1,8 @@
 """The jobs for viewers who wait: their neighbours and their lists within seconds, whatever the store's size.
 
-Owns: who waits, and which likes such a run reads: the viewers' own, those of their seeds, their neighbours' of the
-last hours, and those of the posts these liked. Leaves to others: reading them (``narrow``), ranking (``sql/batch``),
-publishing (``candidates``), remembering the neighbours (``graphs``).
+Owns: which likes such a run reads: the viewers' own, those of their seeds, their neighbours' of the last hours, and
+those of the posts these liked. Leaves to others: who waits (``store.queue``), reading (``narrow``), ranking
+(``sql/batch``), publishing (``candidates``), remembering the neighbours (``graphs``).
 
 Two things are not worked out but taken from the last run that read everything: how many likes each co-liker has in
 all, and what is popular, which fills short lists. So from one snapshot such a run gives exactly the rows that a run
@@ -23,47 +23,9 @@ from pipeline.batch.graphs import SCHEMA, Graph, add_arrived, attach
 from pipeline.batch.narrow import open_narrow
 from pipeline.batch.neighbours import rows_of
 from pipeline.batch.products import neighbour_blocks
-from pipeline.batch.snapshot import has_tables, waiting_dir
-from pipeline.store.model import DAY_US
+from pipeline.batch.snapshot import waiting_dir
 
 Step = tuple[str, int]
-
-VIEWERS = 50  # of one run; whoever is left is the next one's
-LATELY_US = DAY_US  # a visit, or an answer, older than this is the next job's for all
-AGAIN_US = 600_000_000  # after which one is tried again for whom no list could be made
-
-
-def waiting_viewers(
-    data_dir: Path, serving: sqlite3.Connection, now_us: int, rows: int = VIEWERS
-) -> list[str]:
-    """Return the DIDs of viewers who wait for a list, the last to come first."""
-    activity, landing = data_dir / "activity.sqlite", data_dir / "landing.sqlite"
-    if not activity.exists() or not has_tables(activity, "visits", "interactions"):
-        return []
-    if not landing.exists() or not has_tables(landing, "fetched_viewers"):
-        return []
-    try:
-        for name, path in (("activity", activity), ("landing", landing)):
-            serving.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
-        found = serving.execute(
-            sql.load("serving/waiting"),
-            {"now_us": now_us, "lately_us": LATELY_US, "again_us": AGAIN_US, "rows": rows},
-        ).fetchall()
-    finally:
-        for name in [
-            row[1] for row in serving.execute("PRAGMA database_list") if row[1] in ("activity", "landing")
-        ]:
-            serving.execute(f"DETACH {name}")
-    return [row[0] for row in found]
-
-
-def attend(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
-    """Remember that a run for these viewers began, so that the next one is due when something is new."""
-    rows = [{"viewer_did": did, "began_us": began_us} for did in dids]
-    serving.execute("BEGIN IMMEDIATE")
-    serving.executemany(sql.load("serving/attend"), rows)
-    serving.execute("DELETE FROM attended WHERE began_us < ?", (began_us - 2 * LATELY_US,))
-    serving.execute("COMMIT")
 
 
 def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:
@@ -72,7 +34,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
     window = ranking.seed_window_days * 24.0
     with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
-        yield "viewers", definition.count(connection, "asked_viewers")
+        yield "who waits", definition.count(connection, "asked_viewers")
         yield (
             "own likes",
             narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM asked_viewers"),
@@ -85,7 +47,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
         connection.execute("CREATE OR REPLACE TABLE viewers AS FROM asked_viewers")
         for name in ("likes", "seeds"):
-            yield name, definition.run_file(connection, name)
+            definition.run_file(connection, name)
         seeds = "SELECT author_id, post_rkey FROM seeds"
         yield "likes of seeds", narrow.likes_of_posts("seed_records", seeds)
         narrow.know_actors(_actors_of("seed_records"))
@@ -118,7 +80,7 @@ def waiting_candidates(
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         attach(connection, graph, "neighbours", "asked_viewers")
-        yield "viewers", definition.count(connection, "asked_viewers")
+        yield "who waits", definition.count(connection, "asked_viewers")
         people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(

@@ -2,18 +2,19 @@
 --   just arrived? The last to come is first.
 -- Reads: viewers, lists, attended; visits, interactions of activity.sqlite attached as activity; fetched_viewers of
 --   landing.sqlite attached as landing. Grain: one DID.
--- Parameters: :now_us, :lately_us how long ago a visit or an answer may be, :again_us after how long one for whom no
---   list could be made is tried again, :rows how many at most. Times by this machine's clock.
-WITH seen AS (
-  SELECT viewer_did, max(last_us) AS last_us
-  FROM activity.visits
-  WHERE last_us > :now_us - :lately_us
-  GROUP BY viewer_did
-), answered AS (
+-- Parameters: :now_us, :since_us when they came or answered, at the earliest, :again_us after how long one for whom
+--   no list could be made is tried again, :rows how many at most. Times by this machine's clock.
+WITH answered AS (
   SELECT viewer_did, max(received_us) AS received_us
   FROM activity.interactions
-  WHERE received_us > :now_us - :lately_us AND event IN ('requestLess', 'requestMore')
+  WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore')
   GROUP BY viewer_did
+), came AS (
+  SELECT viewer_did, last_us FROM activity.visits WHERE last_us > :since_us
+  UNION ALL
+  SELECT viewer_did, received_us FROM answered
+), seen AS (
+  SELECT viewer_did, max(last_us) AS last_us FROM came GROUP BY viewer_did
 )
 SELECT s.viewer_did
 FROM seen AS s
