@@ -194,11 +194,14 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
+    from pipeline.batch import memory
+
+    settings = _settings(options)
+    found = memory.before_libraries()
     from pipeline.batch import jobs
     from pipeline.explore import after_batch
 
-    settings = _settings(options)
-    jobs.run(settings, options.job, viewers=options.viewers)
+    jobs.run(settings, options.job, viewers=options.viewers, memory=found)
     if options.viewers != "waiting":
         after_batch.run(settings)
 

@@ -56,12 +56,19 @@ class NoLikesError(BatchError):
     """There is nothing to work on yet: ingest has stored no like."""
 
 
-def run(settings: Settings, job: str, clock: Callable[[], float] = time.time, viewers: str = "all") -> None:
+def run(
+    settings: Settings,
+    job: str,
+    clock: Callable[[], float] = time.time,
+    viewers: str = "all",
+    memory: tuple[float, str] | None = None,
+) -> None:
     """Run one job, or all three in order, now.
 
     ``viewers``: "all"; "changed" for the neighbours of those who liked or answered something since; "recent" for the
     lists of those seen in the last half hour; "waiting", with job "all", for neighbours and lists of those who have
-    none, or likes and answers that their list does not know of. The last goes on beside another run.
+    none, or likes and answers that their list does not know of. The last goes on beside another run. ``memory`` is
+    what is free, as ``memory.before_libraries`` tells.
 
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises
     BatchError or StoreError when a job fails; what was published before stays.
@@ -80,7 +87,7 @@ def run(settings: Settings, job: str, clock: Callable[[], float] = time.time, vi
                 raise NoLikesError(text)
             log.info("%s", text)
             return
-        feeds = tuple(replace(feed, ranking=within_memory(feed.ranking)) for feed in feeds)
+        feeds = tuple(replace(feed, ranking=within_memory(feed.ranking, memory)) for feed in feeds)
         shutil.rmtree(folder, ignore_errors=True)
         try:
             serving = connect(settings.data_dir / "serving.sqlite")
@@ -209,10 +216,10 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
             _tell(serving, run_id, part, last, totals[last])
         part.progress.clear()
         if part.tier == "waiting":
-            rows = ", ".join(
-                f"{step} {totals[step][2]}" for step in ("who waits", "product") if step in totals
+            told = ", ".join(
+                f"{name} {totals[name][2]}" for name in ("who waits", "product") if name in totals
             )
-            log.info("%s: %s, %.1f s", part.label, rows, sum(total[1] for total in totals.values()))
+            log.info("%s: %s, %.1f s", part.label, told, sum(total[1] for total in totals.values()))
     except Exception as error:
         part.progress.clear()
         outcome = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -20,7 +20,8 @@ from pipeline.ranking import Ranking
 
 log = logging.getLogger("foryou.batch")
 
-LEAST_MB = 400  # below it not even the libraries fit beside a block
+LIBRARIES_MB = 350  # what the libraries take before they do anything, threads' stacks included
+LEAST_MB = 800  # below it they may end without a word
 LEFT_SHARE = 0.25  # of what is free, for ingest, serving and the kernel's file cache
 DUCKDB_SHARE = 0.55  # of what a run may take
 LEAST_DUCKDB_MB = 128
@@ -41,24 +42,36 @@ def available_mb() -> tuple[float, str]:
     return min(known) if known else (float("inf"), "nothing")
 
 
-def within_memory(ranking: Ranking, found: tuple[float, str] | None = None) -> Ranking:
-    """Return the parameters with a block size and a share for DuckDB that fit; say so where they are smaller.
+def before_libraries() -> tuple[float, str]:
+    """Return ``available_mb``, once it is enough for the batch's libraries, which are then safe to import.
 
-    Raises BatchError when there is too little to begin.
+    Raises BatchError when there is too little to begin: a library that can't start a thread ends the process.
     """
-    prefer_to_be_ended()
-    size, bound = available_mb() if found is None else found
+    size, bound = available_mb()
     if size < LEAST_MB:
         raise BatchError(
             f"only {size:.0f} MB of memory are free ({bound}), a run needs {LEAST_MB} MB: nothing was begun; "
             "give it more, or stop what else runs"
         )
+    if bound == "the process's limit":
+        # Arrow's own pool would set aside a gigabyte of it at once.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    return size, bound
+
+
+def within_memory(ranking: Ranking, found: tuple[float, str] | None = None) -> Ranking:
+    """Return the parameters with a block size and a share for DuckDB that fit; say what they are.
+
+    ``found`` is what ``before_libraries`` returned; it is measured now where it is None.
+    """
+    prefer_to_be_ended()
+    size, bound = available_mb() if found is None else found
     if size == float("inf"):
         return ranking
-    mine = size * (1 - LEFT_SHARE)
+    mine = max(size - LIBRARIES_MB, 0.0) * (1 - LEFT_SHARE)
     duckdb_gb = min(ranking.memory_limit_gb, max(mine * DUCKDB_SHARE, LEAST_DUCKDB_MB) / 1024)
     block = min(
-        ranking.block_viewers, max(LEAST_BLOCK, int(mine * BLOCK_SHARE * 1e6 / viewer_bytes(ranking)))
+        ranking.block_viewers, max(LEAST_BLOCK, int(mine * BLOCK_SHARE * 2**20 / viewer_bytes(ranking)))
     )
     if block < ranking.block_viewers or duckdb_gb < ranking.memory_limit_gb:
         log.info(
