@@ -103,7 +103,9 @@ class Timetable:
     def _make_first_lists(self) -> None:
         """Run everything, again and again, until there are lists to serve: a fresh store has no likes yet."""
         while newest_generation(self._settings.data_dir) == 0:
+            began = time.monotonic()
             self._run_child("all", ["batch", "--job", "all"])
+            self._everybody_done(began)
             if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
                 return
 
@@ -128,12 +130,18 @@ class Timetable:
         if job == "neighbours":
             self._space_neighbours(seconds)
         if everybody and done:
-            # Half a tick early, so that a timer's tolerance does not cost a whole one.
-            minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
-            self._everybody_due = began + minutes * 60
+            self._everybody_done(began)
         scheduled = self._scheduler.get_job(job)
         if scheduled is not None:
             log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
+
+    def _everybody_done(self, began: float) -> None:
+        """Say when the next run for everybody is due, after one that is over."""
+        # Half a tick early, so that a timer's tolerance does not cost a whole one.
+        minutes = (
+            self._settings.everybody_after(time.monotonic() - began) - self._settings.candidates_minutes / 2
+        )
+        self._everybody_due = began + minutes * 60
 
     def _fetch(self) -> None:
         """Fetch likes when somebody came whom nobody has looked for; now and then see to those whose host failed."""

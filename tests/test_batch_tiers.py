@@ -1,6 +1,9 @@
 """Runs for some of the viewers: the rows that a run for everybody gives them, and nobody else's touched."""
 
+import multiprocessing
+import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +257,35 @@ def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
     run(data, "candidates", "recent", START + 2, **parameters)
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
+
+
+def run_in_child(data_dir: Path, viewers: str) -> None:
+    """Run for some viewers, in a process to be killed."""
+    run(data_dir, "all" if viewers == "waiting" else "neighbours", viewers, START + 1)
+
+
+def test_runs_for_some_are_killed_at_any_moment(tmp_path: Path):
+    """kill -9 at random moments of both kinds: lists stay whole, and the next run makes what was left."""
+    made = town().visit("ann")
+    made.write(tmp_path)
+    run(tmp_path)
+    neighbours, lists = neighbours_of(tmp_path), lists_of(tmp_path)
+    serving = connect(tmp_path / "serving.sqlite")
+    serving.execute("DELETE FROM lists WHERE viewer_id = ?", (made.id("ann"),))
+    serving.close()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.batch.jobs", "batch_tools"])
+    moments = random.Random(3)
+    for viewers in ("waiting", "changed", "waiting", "changed"):
+        child = context.Process(target=run_in_child, args=(tmp_path, viewers))
+        child.start()
+        time.sleep(moments.uniform(0.05, 0.5))
+        child.kill()
+        child.join()
+        found = lists_of(tmp_path)
+        assert {**found, "did:plc:ann": lists["did:plc:ann"]} == lists
+        assert neighbours_of(tmp_path) == neighbours
+    run(tmp_path, "all", "waiting", START + 700)
+    run(tmp_path, "neighbours", "changed", START + 701)
+    assert lists_of(tmp_path) == lists
+    assert neighbours_of(tmp_path) == neighbours
