@@ -17,6 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings, option_help, option_names
 
 JOBS = ("compact", "neighbours", "candidates", "all")
+VIEWERS = ("all", "changed", "recent", "waiting")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,6 +82,12 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     with_settings(command("serve", _serve, "answer feed requests"))
     batch = with_settings(command("batch", _batch, "run a batch job once, now"))
     batch.add_argument("--job", choices=JOBS, default="all", help="which job (default all, in this order)")
+    batch.add_argument(
+        "--viewers",
+        choices=VIEWERS,
+        default="all",
+        help="whose: see README, 'Who is computed when' (default all)",
+    )
     backfill = with_settings(
         command("backfill", _backfill, "fetch likes that the stream does not bring any more")
     )
@@ -172,7 +179,7 @@ def _serve(options: argparse.Namespace) -> None:
         hostname=settings.hostname,
         service_did=settings.service_did,
         publisher_did=settings.publisher_did,
-        feed_rkeys=(settings.feed_rkey,),
+        feed_rkeys=settings.feed_rkeys,
         listen=settings.listen,
         plc_url=settings.plc_url,
         pages=settings.pages,
@@ -187,12 +194,16 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
+    from pipeline.batch import memory
+
+    settings = _settings(options)
+    found = memory.before_libraries()
     from pipeline.batch import jobs
     from pipeline.explore import after_batch
 
-    settings = _settings(options)
-    jobs.run(settings, options.job)
-    after_batch.run(settings)
+    jobs.run(settings, options.job, viewers=options.viewers, memory=found)
+    if options.viewers != "waiting":
+        after_batch.run(settings)
 
 
 def _backfill(options: argparse.Namespace) -> None:

@@ -1,16 +1,19 @@
 """The parameters of the ranking: what each means, its unit, and where its default comes from.
 
-Owns: ``Ranking`` and the check of foryou.toml's ``[ranking]`` table. Leaves to others: what is done with
-them; ``sql/batch`` is the readable definition, and ``sql/batch/params.sql`` repeats the defaults that SQL
-uses (a test holds the two equal).
+Owns: ``Ranking``, the check of foryou.toml's ``[ranking]`` and ``[feeds.NAME]`` tables, and which parameters
+decide on neighbours, so that feeds share them. Leaves to others: what is done with them; ``sql/batch`` is the
+readable definition, and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two equal).
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pipeline.errors import SettingError
+from pipeline.settings import FEED_WORDS, Settings
 
 
 def _parameter(default: float, low: float, high: float) -> Any:
@@ -54,10 +57,14 @@ class Ranking:
     viewer_active_days: float = _parameter(8.0, 0.01, 3650.0)
 
     # -- candidates: what the neighbours liked ------------------------------------------------------------
+    # Kinds of media of which a post needs one: 8 images, 16 video, 32 a link, 64 a quote, or sums of them; 0: all
+    # posts, with or without. In foryou.toml also by name: media = "video", media = ["images", "video"].
+    media: int = _parameter(0, 0, 120)
     # Hours of likes that make a post a candidate. For You: the last 24-48 h.
     candidate_window_hours: float = _parameter(48.0, 0.1, 2400.0)
     # Hours after which a post is no candidate any more: at 96 h its decay is 2^-16. Cost: it bounds the days
-    # of likes that the candidates job reads, so popularity and "already liked" look back this far.
+    # of likes that the candidates job reads, so popularity and "already liked" look back this far. Nothing liked
+    # earlier is missed: a post is never liked before it is made, so the likes of a younger post are younger too.
     post_max_age_hours: float = _parameter(96.0, 0.1, 2400.0)
     # Hours after which a neighbour's like counts half. The big lever on the timestamped sets.
     like_half_life_hours: float = _parameter(6.0, 0.01, 2400.0)
@@ -91,24 +98,81 @@ class Ranking:
     memory_limit_gb: float = _parameter(8.0, 0.1, 10_000.0)
 
 
-def ranking_from(table: Mapping[str, Any]) -> Ranking:
-    """Return the parameters a ``[ranking]`` table sets, defaults elsewhere; SettingError when it is wrong."""
+# What a co-liker's weight depends on: feeds that agree in these have the same neighbours.
+NEIGHBOUR_PARAMETERS = (
+    "seed_window_days", "max_seeds", "seed_weight_newest", "seed_weight_oldest", "seed_weight_less",
+    "seed_weight_more", "likers_exponent", "degree_exponent", "degree_smoothing", "max_neighbours",
+    "max_seed_likers", "viewer_active_days",
+)  # fmt: skip
+
+MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One feed of an installation: its record key and the parameters of its lists."""
+
+    rkey: str
+    ranking: Ranking
+
+
+def neighbours_key(ranking: Ranking) -> str:
+    """Return twelve hex digits that are the same exactly when neighbours are worked out the same way."""
+    values = asdict(ranking)
+    text = json.dumps([float(values[name]) for name in NEIGHBOUR_PARAMETERS])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def feeds_of(settings: Settings) -> tuple[Feed, ...]:
+    """Return the feeds, that of FORYOU_FEED_RKEY first; SettingError for a parameter that is wrong.
+
+    A feed has the parameters of ``[ranking]``, and over them those of its own table ``[feeds.NAME]``.
+    """
+    base = ranking_from(settings.ranking)
+    own = {settings.rkey_of(name): (f"[feeds.{name}]", table) for name, table in settings.feeds.items()}
+    feeds = []
+    for rkey in settings.feed_rkeys:
+        where, table = own.get(rkey, ("", {}))
+        ranking = base
+        if table:
+            given = {name: value for name, value in table.items() if name not in FEED_WORDS}
+            ranking = ranking_from({**settings.ranking, **given}, where)
+        feeds.append(Feed(rkey, ranking))
+    return tuple(feeds)
+
+
+def ranking_from(table: Mapping[str, Any], where: str = "[ranking]") -> Ranking:
+    """Return the parameters a table sets, defaults elsewhere; SettingError, naming the table, when it is wrong."""
     known = {item.name: item for item in fields(Ranking)}
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
-            raise SettingError(f"[ranking] {name} is no parameter of the ranking; known: {', '.join(known)}")
+            raise SettingError(f"{where} {name} is no parameter of the ranking; known: {', '.join(known)}")
         item = known[name]
+        if name == "media":
+            value = _media(value, where)
         whole = item.type is int
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise SettingError(
-                f"[ranking] {name} = {value!r}: it must be a {'whole number' if whole else 'number'}"
+                f"{where} {name} = {value!r}: it must be a {'whole number' if whole else 'number'}"
             )
         low, high = item.metadata["low"], item.metadata["high"]
         if not math.isfinite(value) or not low <= value <= high:
-            raise SettingError(f"[ranking] {name} = {value!r}: it must be from {low:g} to {high:g}")
+            raise SettingError(f"{where} {name} = {value!r}: it must be from {low:g} to {high:g}")
         values[name] = value if whole else float(value)
     ranking = Ranking(**values)
     if ranking.candidate_window_hours > ranking.post_max_age_hours:
-        raise SettingError("[ranking] candidate_window_hours must not exceed post_max_age_hours")
+        raise SettingError(f"{where} candidate_window_hours must not exceed post_max_age_hours")
     return ranking
+
+
+def _media(value: Any, where: str) -> Any:
+    """Return the number of one or several kinds of media given by name; any other value as it is."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list):
+        if isinstance(value, int) and not isinstance(value, bool) and value & ~sum(MEDIA.values()):
+            raise SettingError(f"{where} media = {value!r}: it is no sum of 8, 16, 32 and 64")
+        return value
+    if not all(isinstance(name, str) and name in MEDIA for name in names):
+        raise SettingError(f"{where} media = {value!r}: known kinds are {', '.join(MEDIA)}")
+    return sum(MEDIA[name] for name in set(names))

@@ -1,16 +1,26 @@
-"""The timetable: which batch job runs when.
+"""The timetable: which batch job runs when, and for whom.
 
-Owns: APScheduler's jobs, and saying when the next is due. Leaves to others: the jobs themselves; each runs
-as a process of its own, so that its memory is given back and its failure is only its own.
+Owns: APScheduler's jobs, whose turn it is, and saying when the next is due. Leaves to others: the jobs themselves;
+each runs as a process of its own, so that its memory is given back and its failure is only its own.
 
-One job runs at a time, since each needs the machine and the batch's lock; one that comes due meanwhile waits
-its turn, once, however often it came due.
+    compact      every compact_minutes
+    neighbours   of viewers who changed (or of all, when that is due: batch.neighbours); at most a tenth of the time,
+                 and at least every neighbours_minutes
+    candidates   every candidates_minutes for viewers seen in the last half hour; for everybody, while that takes at
+                 most a quarter of the time, and at least every everybody_minutes
+    fetch        the likes of viewers who came and whom the store does not know, from their repositories
+    waiting      neighbours and lists of those who have none: looked for every waiting_seconds, and after a fetch
+
+One of the first three runs at a time, since each needs the machine and the batch's lock; one that comes due meanwhile
+waits its turn, once, however often it came due. The last two go on beside them, since somebody is looking at the
+screen.
 """
 
 import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
@@ -23,6 +33,7 @@ from pipeline.processes import child_environment, run_child
 from pipeline.settings import Settings
 from pipeline.store.generations import newest_generation
 from pipeline.store.locks import exclusive
+from pipeline.store.queue import unknown_viewers, waiting_viewers
 
 log = logging.getLogger("foryou.schedule")
 
@@ -31,10 +42,15 @@ ALIVE_SECONDS = 5.0
 # Neighbours change slowly, but in a young store they change fast and cost little: the job takes at most this
 # share of the time, and comes round at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
+# A look for those who wait reads the latest visits; every so often one reads those of a whole day.
+WIDE_LOOK_SECONDS = 600.0
+NARROW_LOOK_SECONDS = 120.0
 
 
 def run(settings: Settings) -> None:
     """Run the jobs on their timetable until SIGTERM or SIGINT."""
+    # A look that takes longer than waiting_seconds makes the next ones fall out, which is as it should be.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -50,8 +66,10 @@ class Timetable:
         self._settings = settings
         self._stopping = stopping
         self._environment = child_environment(settings)
+        self._everybody_due = 0.0  # on the monotonic clock
+        self._wide_look = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(1)},
+            executors={name: ThreadPoolExecutor(1) for name in ("default", "fetch", "waiting")},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -61,9 +79,16 @@ class Timetable:
         """Run until the stopping event is set."""
         self._make_first_lists()
         if not self._stopping.is_set():
-            self._add("compact", self._settings.compact_minutes)
-            self._add("neighbours", self._settings.neighbours_minutes)
-            self._add("candidates", self._settings.candidates_minutes)
+            settings = self._settings
+            self._add("compact", settings.compact_minutes)
+            self._add("neighbours", settings.neighbours_minutes)
+            self._add("candidates", settings.candidates_minutes)
+            seconds = settings.waiting_seconds
+            for name, look in (("fetch", self._fetch), ("waiting", self._see_to_waiting)):
+                self._scheduler.add_job(
+                    look, IntervalTrigger(seconds=seconds), id=name, name=name, executor=name
+                )
+            log.info("viewers without a list are looked for every %g seconds", seconds)
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
                 if self._is_on_time():
@@ -78,7 +103,9 @@ class Timetable:
     def _make_first_lists(self) -> None:
         """Run everything, again and again, until there are lists to serve: a fresh store has no likes yet."""
         while newest_generation(self._settings.data_dir) == 0:
-            self._run_job("all")
+            began = time.monotonic()
+            self._run_child("all", ["batch", "--job", "all"])
+            self._everybody_done(began)
             if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
                 return
 
@@ -90,17 +117,63 @@ class Timetable:
 
     def _run_job(self, job: str) -> None:
         began = time.monotonic()
-        status = run_child(["batch", "--job", job], self._environment, self._stopping)
+        arguments = ["batch", "--job", job]
+        everybody = job == "candidates" and began >= self._everybody_due
+        if job == "neighbours":
+            arguments += ["--viewers", "changed"]
+        elif job == "candidates" and not everybody:
+            arguments += ["--viewers", "recent"]
+        done = self._run_child(job, arguments)
         seconds = time.monotonic() - began
         if self._stopping.is_set():
             return
-        if status != 0:
-            log.warning("%s failed after %.1f s (status %d); the timetable goes on", job, seconds, status)
         if job == "neighbours":
             self._space_neighbours(seconds)
+        if everybody and done:
+            self._everybody_done(began)
         scheduled = self._scheduler.get_job(job)
         if scheduled is not None:
             log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
+
+    def _everybody_done(self, began: float) -> None:
+        """Say when the next run for everybody is due, after one that is over."""
+        # Half a tick early, so that a timer's tolerance does not cost a whole one.
+        minutes = (
+            self._settings.everybody_after(time.monotonic() - began) - self._settings.candidates_minutes / 2
+        )
+        self._everybody_due = began + minutes * 60
+
+    def _fetch(self) -> None:
+        """Fetch likes when somebody came whom nobody has looked for; now and then see to those whose host failed."""
+        since_us, wide = self._look("fetch")
+        if wide or unknown_viewers(self._settings.data_dir, since_us):
+            self._run_child("fetch", ["backfill", "--waiting"])
+            if not wide:
+                self._scheduler.modify_job("waiting", next_run_time=datetime.now(UTC))
+
+    def _see_to_waiting(self) -> None:
+        """Make neighbours and lists for those who wait, if anybody does."""
+        since_us, wide = self._look("waiting")
+        now_us = time.time_ns() // 1000
+        if waiting_viewers(self._settings.data_dir, now_us, since_us=None if wide else since_us, rows=1):
+            self._run_child("waiting", ["batch", "--viewers", "waiting"])
+
+    def _look(self, job: str) -> tuple[int, bool]:
+        """Return from when on visits are to be looked at, and whether a look at a whole day's is due."""
+        now = time.monotonic()
+        wide = now >= self._wide_look[job]
+        if wide:
+            self._wide_look[job] = now + WIDE_LOOK_SECONDS
+        return int((time.time() - NARROW_LOOK_SECONDS - self._settings.waiting_seconds) * 1e6), wide
+
+    def _run_child(self, job: str, arguments: Sequence[str]) -> bool:
+        """Run a command to its end; tell whether it went well."""
+        began = time.monotonic()
+        status = run_child(arguments, self._environment, self._stopping)
+        if status != 0 and not self._stopping.is_set():
+            seconds = time.monotonic() - began
+            log.warning("%s failed after %.1f s (status %d); the timetable goes on", job, seconds, status)
+        return status == 0
 
     def _space_neighbours(self, seconds: float) -> None:
         settings = self._settings

@@ -1,7 +1,7 @@
 """The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
 
 Owns: every setting's name, default, meaning and check. Leaves to others: the ranking's parameters, which
-are the ``[ranking]`` table of foryou.toml and belong to ``ranking``.
+are the ``[ranking]`` and ``[feeds.NAME]`` tables of foryou.toml and belong to ``ranking``.
 
 Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
 setting that is silently ignored costs somebody an evening.
@@ -20,7 +20,9 @@ from pipeline.identifiers import is_did
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
+FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
+EVERYBODY_TIME_SHARE = 0.25  # that lists of all viewers take at most, unless everybody_minutes asks for more
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
 APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
 
@@ -134,7 +136,7 @@ class Settings:
     publisher_did: str = _setting(
         "", _did, "DID of the account that published the feed (default SERVICE_DID)"
     )
-    feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the feed")
+    feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the (first) feed")
     listen: tuple[str, int] = _setting("127.0.0.1:8080", _listen, "HOST:PORT the web app listens on")
     plc_url: str = _setting("https://plc.directory", _http_url, "directory that resolves did:plc")
     archive_url: str = _setting(
@@ -146,9 +148,33 @@ class Settings:
     batch_threads: int = _setting("2", _threads, "threads of the batch's products")
     compact_minutes: float = _setting("60", _positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", _positive, "minutes between two neighbours jobs")
-    candidates_minutes: float = _setting("5", _positive, "minutes between two candidates jobs")
+    candidates_minutes: float = _setting(
+        "5", _positive, "minutes between two candidates jobs for viewers seen lately"
+    )
+    everybody_minutes: float = _setting(
+        "60", _positive, "minutes within which the lists of all viewers are renewed"
+    )
+    waiting_seconds: float = _setting(
+        "10", _positive, "seconds between two looks for viewers who wait for a first list"
+    )
     # The [ranking] table, still unchecked; ``ranking.ranking_from`` makes parameters of it.
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
+    # The [feeds.NAME] tables, their record keys checked; ``ranking.feeds_of`` makes feeds of them.
+    feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata={"table": True})
+
+    @property
+    def feed_rkeys(self) -> tuple[str, ...]:
+        """The record keys of all feeds, that of FORYOU_FEED_RKEY first."""
+        return tuple(dict.fromkeys((self.feed_rkey, *(self.rkey_of(name) for name in self.feeds))))
+
+    def rkey_of(self, name: str) -> str:
+        """Return the record key of the feed that [feeds.NAME] describes."""
+        return str(self.feeds[name].get("rkey", name))
+
+    def everybody_after(self, seconds: float) -> float:
+        """Return how many minutes after a run for everybody that took so long the next one is due."""
+        minutes = seconds / EVERYBODY_TIME_SHARE / 60
+        return min(max(minutes, self.candidates_minutes), self.everybody_minutes)
 
     @property
     def feed_uri(self) -> str:
@@ -209,7 +235,27 @@ def load_settings(
             raise SettingError(f"{origin} = {text!r}: {error}") from error
     values.setdefault("service_did", "did:web:" + values["hostname"].replace(":", "%3A"))
     values.setdefault("publisher_did", values["service_did"])
-    return Settings(**values, ranking=table.get("ranking", {}))
+    return Settings(**values, ranking=table.get("ranking", {}), feeds=_feeds(table.get("feeds", {})))
+
+
+def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the [feeds.NAME] tables, once each has a record key of its own."""
+    names: dict[str, str] = {}
+    for name, table in tables.items():
+        where = f"[feeds.{name}]"
+        if not isinstance(table, dict):
+            raise SettingError(f"{where} must be a table")
+        for word in FEED_WORDS:
+            if not isinstance(table.get(word, ""), str):
+                raise SettingError(f"{where} {word} = {table[word]!r}: it must be a text")
+        try:
+            rkey = _feed_rkey(table.get("rkey", name))
+        except ValueError as error:
+            raise SettingError(f"{where} rkey = {table.get('rkey', name)!r}: {error}") from error
+        if rkey in names:
+            raise SettingError(f"{where} rkey = {rkey!r}: [feeds.{names[rkey]}] has it already")
+        names[rkey] = name
+    return tables
 
 
 def _lookup(
@@ -238,13 +284,14 @@ def _read_file(environment: Mapping[str, str], directory: Path) -> dict[str, Any
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"{path}: {error}") from error
-    unknown = sorted(set(table) - set(option_names()) - {"ranking"})
+    unknown = sorted(set(table) - set(option_names()) - {"ranking", "feeds"})
     if unknown:
         raise SettingError(
-            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking]"
+            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking], [feeds.NAME]"
         )
-    if not isinstance(table.get("ranking", {}), dict):
-        raise SettingError(f"{path}: 'ranking' must be a table, [ranking]")
+    for name in ("ranking", "feeds"):
+        if not isinstance(table.get(name, {}), dict):
+            raise SettingError(f"{path}: {name!r} must be a table, [{name}]")
     return table
 
 

@@ -117,7 +117,10 @@ def ranked(
     allowed = {
         (author, rkey): created_us
         for author, rkey, created_us, _, deleted, flags, _ in rows["posts"]
-        if not deleted and not flags & bad and now_us - created_us < ranking.post_max_age_hours * HOUR_US
+        if not deleted
+        and not flags & bad
+        and (not ranking.media or flags & ranking.media)
+        and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }
     likers, fresh = defaultdict(set), defaultdict(dict)
     for (liker, post), seen_us in likes.items():

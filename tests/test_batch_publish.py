@@ -18,9 +18,10 @@ from worlds import NOW_US, World
 
 from pipeline.batch import candidates as job
 from pipeline.batch import jobs, publish
+from pipeline.batch.graphs import graphs_of
 from pipeline.batch.packing import pack, same_posts
 from pipeline.errors import BatchError
-from pipeline.ranking import Ranking
+from pipeline.ranking import Feed, Ranking
 from sql.sqlite import connect, migrate
 
 RANKING = Ranking()
@@ -54,7 +55,9 @@ def open_serving(data_dir: Path) -> sqlite3.Connection:
 
 
 def steps(data_dir: Path, serving: sqlite3.Connection, seconds: float = START, ranking: Ranking = RANKING):
-    return job.candidates(data_dir, ranking, 1, "for-you", serving, lambda: seconds)
+    feed = Feed("for-you", ranking)
+    graph = graphs_of(data_dir, [feed])[0]
+    return job.candidates(graph, job.Publication(feed, ("for-you",)), 1, serving, lambda: seconds)
 
 
 def make(data_dir: Path, made: World, seconds: float = START, ranking: Ranking = RANKING) -> None:

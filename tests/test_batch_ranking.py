@@ -266,6 +266,7 @@ def rankings(draw: st.DrawFn) -> Ranking:
         max_per_author=draw(st.sampled_from([1, 2, 3])),
         seed_weight_less=draw(st.sampled_from([0.1, 1.0, 2.0])),
         less_author_posts=draw(st.sampled_from([1, 2])),
+        media=draw(st.sampled_from([0, 0, 8, 24])),
         block_viewers=draw(st.sampled_from([1, 3, 100])),
     )
 

@@ -12,7 +12,7 @@ from worlds import World
 import sql
 from pipeline import identifiers
 from pipeline.batch import definition
-from pipeline.batch.checks import check
+from pipeline.batch.checks import SAMPLE_ENTRIES, check
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 from pipeline.store.model import PostFlag
@@ -177,6 +177,10 @@ def staged():
     connection.execute(
         "CREATE TABLE fallbacks AS SELECT language, position, post_no, score FROM popular WHERE position = 1"
     )
+    connection.execute(
+        "CREATE VIEW listed_posts AS SELECT post_no FROM lists UNION SELECT post_no FROM fallbacks"
+    )
+    connection.execute("CREATE VIEW listed_viewers AS SELECT DISTINCT viewer_id FROM lists")
     yield connection
     connection.close()
 
@@ -194,3 +198,14 @@ def test_each_check_finds_its_fault(staged: duckdb.DuckDBPyConnection, name: str
         BatchError, match=r"^check \w+ found \d+ rows, nothing was published; for example \w+ "
     ):
         check(staged)
+
+
+def test_of_many_lists_a_sample_is_checked(staged: duckdb.DuckDBPyConnection):
+    """A fault in every list is found in the sample too, and the lists are whole again afterwards."""
+    staged.execute(
+        "INSERT INTO lists SELECT viewer_id + 1000000 * i, position + 1, post_no, score, co_likers, source "
+        "FROM lists, range(1, 2000) AS r (i)"
+    )
+    with pytest.raises(BatchError, match=r"check positions found [67]\d\d rows"):
+        check(staged, 3 * SAMPLE_ENTRIES)
+    assert staged.execute("SELECT count(*) FROM lists").fetchall() == [(2000,)]

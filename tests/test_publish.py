@@ -267,3 +267,31 @@ def test_characters_are_counted_as_readers_do() -> None:
 def test_the_cid_of_a_picture_is_the_one_a_pds_gives() -> None:
     # Of the five bytes "hello", as every IPFS tool has it.
     assert Avatar(b"hello", "image/png").cid == "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
+
+
+def test_several_feeds_are_published_one_or_all(world: World, tmp_path: Path) -> None:
+    """[feeds.NAME] tables: each gets its record, with its own title; what would touch several must say which."""
+    config = tmp_path / "foryou.toml"
+    config.write_text(
+        '[feeds.quiet]\npopularity_exponent = 0.5\ntitle = "Quiet"\n[feeds.videos]\nmedia = "video"\n'
+        'description = "Moving pictures"\n'
+    )
+    world.env["FORYOU_CONFIG"] = str(config)
+    rkeys = ("for-you", "quiet", "videos")
+    uris = [{"uri": f"at://{world.pds.account.did}/app.bsky.feed.generator/{rkey}"} for rkey in rkeys]
+    world.pds.documents[DESCRIPTION] = (200, {"did": world.did, "feeds": uris})
+    assert "say which with --feed" in world.fails("--name", "Mine")
+    assert "say which feed with --feed" in world.fails("--delete")
+    assert "--feed loud: there is no such feed; known: for-you, quiet, videos" in world.fails(
+        "--feed", "loud"
+    )
+    assert world.publish("--feed", "quiet").returncode == 0
+    assert set(world.pds.records) == {"quiet"}
+    result = world.publish()
+    assert result.returncode == 0, result.stderr
+    assert set(world.pds.records) == set(rkeys)
+    assert world.pds.records["quiet"]["displayName"] == "Quiet"
+    assert world.pds.records["videos"]["description"] == "Moving pictures"
+    assert "generator/quiet is published as it should be" in result.stdout
+    assert world.publish("--feed", "videos", "--delete").returncode == 0
+    assert set(world.pds.records) == {"for-you", "quiet"}

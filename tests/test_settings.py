@@ -94,6 +94,11 @@ def test_a_wrong_flag_is_named_as_one(tmp_path: Path) -> None:
         ("feed_rkey = ", "foryou.toml: "),
         ("ranking = 3", "must be a table"),
         ("serve_threads = 0", "serve_threads in foryou.toml = '0'"),
+        ("feeds = 3", "must be a table"),
+        ("[feeds]\nquiet = 3", "[feeds.quiet] must be a table"),
+        ("[feeds.quiet]\nrkey = 'no key'", "[feeds.quiet] rkey = 'no key': it is no record key"),
+        ("[feeds.quiet]\nrkey = 3", "[feeds.quiet] rkey = 3: it must be a text"),
+        ("[feeds.a]\nrkey = 'x'\n[feeds.x]", "[feeds.x] rkey = 'x': [feeds.a] has it already"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:

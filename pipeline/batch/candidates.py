@@ -8,23 +8,29 @@ Invariant: nothing is written to serving.sqlite before every check has passed ov
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from pipeline.batch import definition, lake
+from pipeline.batch import definition
 from pipeline.batch.arrange import Lists, Popular, arrange, popular_lists
+from pipeline.batch.audit import audit
 from pipeline.batch.checks import check
 from pipeline.batch.export import hand_over, stage_inputs
+from pipeline.batch.graphs import Graph, attach
 from pipeline.batch.products import candidate_blocks, columns, entries
+from pipeline.batch.progress import Progress
 from pipeline.batch.publish import publish
 from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
-from pipeline.ranking import Ranking
+from pipeline.ranking import Feed, Ranking
 from pipeline.store.generations import newest
+from pipeline.store.locks import exclusive
 
 Step = tuple[str, int]
 
@@ -41,54 +47,150 @@ SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Where lists go: a feed, and beside it all feeds there are.
+
+    ``recent`` names the viewers (DIDs) whose lists a run makes, everybody's where it is None. Analysts get the lists
+    of the first feed, when a run was for everybody.
+    """
+
+    feed: Feed
+    rkeys: tuple[str, ...]
+    recent: Sequence[str] | None = None
+
+    @property
+    def for_analysts(self) -> bool:
+        """Whether the run leaves its inputs and lists in explore/."""
+        return self.recent is None and self.feed.rkey == self.rkeys[0]
+
+
 def candidates(
-    data_dir: Path,
-    ranking: Ranking,
+    graph: Graph,
+    to: Publication,
     threads: int,
-    feed_rkey: str,
     serving: sqlite3.Connection,
     clock: Callable[[], float],
+    progress: Progress | None = None,
 ) -> Iterator[Step]:
-    """Rank, arrange, check and publish one generation."""
+    """Rank, arrange, check and publish one generation of one feed."""
+    data_dir, ranking = graph.data_dir, to.feed.ranking
     with open_snapshot(data_dir, ranking, threads, window_hours=ranking.post_max_age_hours) as snapshot:
         connection = snapshot.connection
-        yield "snapshot", definition.count(connection, "like_records")
-        inputs = stage_inputs(connection, temporary_dir(data_dir) / "inputs")
-        yield "export inputs", len(inputs)
-        attach_neighbours(connection, data_dir)
+        yield "snapshot", snapshot.records
+        inputs: dict[str, Path] = {}
+        if to.for_analysts:
+            inputs = stage_inputs(connection, temporary_dir(data_dir) / "inputs")
+            yield "export inputs", len(inputs)
+        keep = "" if to.recent is None else name_viewers(connection, to.recent)
+        attach(connection, graph, "neighbours", keep)
         for name in definition.BEFORE_CANDIDATES:
             yield name, definition.run_file(connection, name)
             if name == "likes":
                 snapshot.drop_records()
-        path = temporary_dir(data_dir) / "lists.parquet"
-        generation = newest(serving) + 1
-        yield "product", stage_lists(snapshot, ranking, threads, path, generation)
-        yield "checks", check(connection)
-        yield from publish(serving, connection, path, feed_rkey, snapshot.snapshot_us, ranking, clock)
-        rows = hand_over(connection, data_dir, inputs, path, generation, snapshot.snapshot_us, ranking)
-        yield "export lists", rows
+        keep_popular(connection, data_dir, to.feed.rkey)
+        staging = Staging(data_dir, temporary_dir(data_dir), threads, progress)
+        yield from stage_and_publish(snapshot, to, staging, serving, clock)
+        if to.for_analysts:
+            path, generation = staging.lists, newest(serving)
+            rows = hand_over(connection, graph, inputs, path, generation, snapshot.snapshot_us, ranking)
+            yield "export lists", rows
 
 
-def attach_neighbours(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> None:
-    """Make the relation ``neighbours``, empty while no neighbours job has finished."""
-    path = lake.neighbours_path(data_dir)
-    if path.exists():
-        source = "read_parquet('" + str(path).replace("'", "''") + "')"
-        connection.execute(f"CREATE OR REPLACE VIEW neighbours AS SELECT * FROM {source}")
-    else:
-        connection.execute(
-            "CREATE OR REPLACE TABLE neighbours "
-            "(viewer_id INTEGER, neighbour_id INTEGER, weight FLOAT, rank INTEGER)"
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How a run makes its lists: the folder they are staged in, and with how many threads."""
+
+    data_dir: Path
+    folder: Path
+    threads: int
+    progress: Progress | None = None
+
+    @property
+    def lists(self) -> Path:
+        """The finished lists, before they are published."""
+        return self.folder / "lists.parquet"
+
+
+def stage_and_publish(
+    snapshot: Snapshot,
+    to: Publication,
+    staging: Staging,
+    serving: sqlite3.Connection,
+    clock: Callable[[], float],
+) -> Iterator[Step]:
+    """Make the lists of the relations that ``definition`` names, check them, and make them visible.
+
+    Another run may publish while the product is worked out; then these lists become the generation after it.
+    """
+    connection, ranking, path = snapshot.connection, to.feed.ranking, staging.lists
+    if staging.progress is not None:
+        staging.progress.start("product", definition.count(connection, "list_viewers"))
+    generation = newest(serving) + 1
+    entries_made = stage_lists(snapshot, ranking, staging, generation)
+    yield "product", entries_made
+    yield "checks", check(connection, entries_made)
+    rkeys = to.rkeys if to.recent is None else None
+    with exclusive(staging.data_dir, "publish", wait=True):
+        if newest(serving) + 1 != generation:
+            renumber(connection, path, newest(serving) + 1)
+        yield from publish(
+            serving, connection, path, to.feed.rkey, snapshot.snapshot_us, ranking, clock, rkeys
         )
 
 
-def stage_lists(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path, generation: int) -> int:
-    """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them."""
-    connection = snapshot.connection
-    popular = read_popular(connection)
-    authors = np.asarray(
-        columns(connection, "SELECT author_no FROM candidate_posts ORDER BY post_no")[0], np.int32
+def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> str:
+    """Make the relation ``wanted_viewers`` of some DIDs; return its name."""
+    connection.register("arriving", pa.table({"did": pa.array(dids, pa.string())}))
+    connection.execute(
+        "CREATE OR REPLACE TABLE wanted_viewers AS "
+        "SELECT a.actor_id AS viewer_id FROM actors AS a SEMI JOIN arriving AS w ON w.did = a.did WHERE a.status = 0"
     )
+    connection.unregister("arriving")
+    return "wanted_viewers"
+
+
+def popular_path(data_dir: Path, rkey: str) -> Path:
+    """Return the file of what was popular when a feed's lists were made last, with likes of everybody at hand."""
+    return data_dir / "lake" / f"popular-{rkey}.parquet"
+
+
+def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: str) -> None:
+    """Keep the relation ``popular``, by the posts' own keys, for runs that read the likes of a few posts alone."""
+    path = popular_path(data_dir, rkey)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    quoted = str(temporary).replace("'", "''")
+    connection.execute(
+        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score FROM popular AS s "
+        "JOIN candidate_posts AS p ON p.post_no = s.post_no ORDER BY s.language, s.position) "
+        f"TO '{quoted}' (FORMAT parquet)"
+    )
+    temporary.replace(path)
+
+
+def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
+    """Give staged lists another generation's number."""
+    other = path.with_suffix(".new")
+    source, target = (str(each).replace("'", "''") for each in (path, other))
+    connection.execute(
+        f"COPY (SELECT * REPLACE ({generation}::INTEGER AS generation) FROM read_parquet('{source}')) "
+        f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    other.replace(path)
+
+
+def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging, generation: int) -> int:
+    """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them.
+
+    Also ``listed_posts`` (post_no), of both, and ``listed_viewers`` (viewer_id). Raises BatchError when a list
+    breaks a rule.
+    """
+    connection, threads, path = snapshot.connection, staging.threads, staging.lists
+    popular = read_popular(connection)
+    numbers, ids = columns(connection, "SELECT author_no, author_id FROM candidate_posts ORDER BY post_no")
+    authors, author_ids = np.asarray(numbers, np.int32), np.asarray(ids, np.int64)
+    listed, viewers = np.zeros(len(authors), np.bool_), [np.zeros(0, np.int64)]
     total = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1) as writer:
@@ -107,13 +209,22 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path, 
                 block.viewers,
             )
             lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads)
+            audit(block.viewers, lists, block.excluded, authors, author_ids, ranking)
+            listed[lists.posts] = True
+            viewers.append(block.viewers[np.diff(lists.starts) > 0])
             table = _table(block.viewers, lists, generation)
             if len(table):
                 writer.write_table(table, row_group_size=len(table))
             total += len(table)
+            if staging.progress is not None:
+                staging.progress.add(len(block.viewers))
     quoted = str(path).replace("'", "''")
     connection.execute(f"CREATE OR REPLACE VIEW lists AS SELECT * FROM read_parquet('{quoted}')")
-    _make_fallbacks(connection, popular, popular_lists(popular, authors, ranking))
+    fallbacks = popular_lists(popular, authors, ranking)
+    listed[fallbacks.posts] = True
+    _make_fallbacks(connection, popular, fallbacks)
+    _make_table(connection, "listed_posts", "post_no", np.flatnonzero(listed))
+    _make_table(connection, "listed_viewers", "viewer_id", np.concatenate(viewers))
     return total
 
 
@@ -126,6 +237,14 @@ def read_popular(connection: duckdb.DuckDBPyConnection) -> Popular:
     counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return Popular(names, starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
+
+
+def _make_table(
+    connection: duckdb.DuckDBPyConnection, name: str, column: str, values: NDArray[np.int64]
+) -> None:
+    connection.register("arriving", pa.table({column: values.astype(np.int32)}))
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM arriving")
+    connection.unregister("arriving")
 
 
 def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:

@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
-from pipeline.batch.lake import neighbours_path
+from pipeline.batch.graphs import SCHEMA, Graph
 from pipeline.ranking import Ranking
 from pipeline.store.explore import (
+    LIST_ARRIVED,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -33,15 +34,6 @@ from pipeline.store.explore import (
 )
 
 LIKE_RECORDS = "like_records"  # a view over open days and the lake; its part in the lake needs no copy
-
-EMPTY_NEIGHBOURS = pa.schema(
-    [
-        ("viewer_id", pa.int32()),
-        ("neighbour_id", pa.int32()),
-        ("weight", pa.float32()),
-        ("rank", pa.int32()),
-    ]
-).empty_table()
 
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
@@ -64,7 +56,7 @@ def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[st
 
 def hand_over(
     connection: duckdb.DuckDBPyConnection,
-    data_dir: Path,
+    graph: Graph,
     inputs: dict[str, Path],
     lists: Path,
     generation: int,
@@ -92,9 +84,11 @@ def hand_over(
     }
     pq.write_table(pa.table(stamp), files[SNAPSHOT])
     files[LIST_NEIGHBOURS] = folder / "list_neighbours.parquet"
-    _link(neighbours_path(data_dir), files[LIST_NEIGHBOURS])
+    _link(graph.path, files[LIST_NEIGHBOURS])
+    files[LIST_ARRIVED] = folder / "list_arrived.parquet"
+    _link(graph.arrived, files[LIST_ARRIVED])
     rows = int(pq.read_metadata(lists).num_rows)
-    make_snapshot(data_dir, files)
+    make_snapshot(graph.data_dir, files)
     return rows
 
 
@@ -109,6 +103,6 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
-        pq.write_table(EMPTY_NEIGHBOURS, target)  # no neighbours job has finished
+        pq.write_table(SCHEMA.empty_table(), target)  # no neighbours job has finished, nobody arrived
     except OSError:
         shutil.copyfile(source, target)

@@ -13,18 +13,25 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from pipeline.batch import snapshot
-from pipeline.batch.candidates import candidates
+from pipeline.batch.candidates import Publication, candidates
 from pipeline.batch.compact import compact
+from pipeline.batch.graphs import Graph, graphs_of, remove_others
+from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours import neighbours
+from pipeline.batch.progress import Progress
+from pipeline.batch.tiers import TIER_HELP, TIERS, recent_viewers
+from pipeline.batch.waiting import waiting_candidates, waiting_neighbours
 from pipeline.errors import BatchError, StoreError
-from pipeline.ranking import Ranking, ranking_from
+from pipeline.ranking import Feed, feeds_of
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
+from pipeline.store.queue import attend, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
 JOBS = ("compact", "neighbours", "candidates")
@@ -49,23 +56,39 @@ class NoLikesError(BatchError):
     """There is nothing to work on yet: ingest has stored no like."""
 
 
-def run(settings: Settings, job: str, clock: Callable[[], float] = time.time) -> None:
+def run(
+    settings: Settings,
+    job: str,
+    clock: Callable[[], float] = time.time,
+    viewers: str = "all",
+    memory: tuple[float, str] | None = None,
+) -> None:
     """Run one job, or all three in order, now.
+
+    ``viewers``: "all"; "changed" for the neighbours of those who liked or answered something since; "recent" for the
+    lists of those seen in the last half hour; "waiting", with job "all", for neighbours and lists of those who have
+    none, or likes and answers that their list does not know of. The last goes on beside another run. ``memory`` is
+    what is free, as ``memory.before_libraries`` tells.
 
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises
     BatchError or StoreError when a job fails; what was published before stays.
     """
     if job not in (*JOBS, "all"):
         raise BatchError(f"{job!r} is no job of the batch; known: {', '.join(JOBS)}, all")
-    ranking = ranking_from(settings.ranking)
-    with exclusive(settings.data_dir, "batch"):
+    if job not in TIERS.get(viewers, ()):
+        raise BatchError(f"there is no job {job!r} for viewers {viewers!r}: {TIER_HELP}")
+    feeds = feeds_of(settings)
+    waits = viewers == "waiting"
+    folder = (snapshot.waiting_dir if waits else snapshot.temporary_dir)(settings.data_dir)
+    with exclusive(settings.data_dir, "waiting" if waits else "batch"):
         if not snapshot.has_likes(settings.data_dir):
             text = f"no likes yet in {settings.data_dir}: run 'foryou ingest' first"
             if job != "all":
                 raise NoLikesError(text)
             log.info("%s", text)
             return
-        shutil.rmtree(snapshot.temporary_dir(settings.data_dir), ignore_errors=True)
+        feeds = tuple(replace(feed, ranking=within_memory(feed.ranking, memory)) for feed in feeds)
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             serving = connect(settings.data_dir / "serving.sqlite")
             migrate(serving, "serving")
@@ -73,22 +96,101 @@ def run(settings: Settings, job: str, clock: Callable[[], float] = time.time) ->
             raise StoreError(f"{settings.data_dir / 'serving.sqlite'}: {error}") from error
         try:
             run_id = _new_run(serving, clock)
-            for name in JOBS if job == "all" else (job,):
-                _follow(serving, run_id, name, steps(settings, ranking, serving, name, clock), clock)
+            batch = Batch(settings, feeds, serving, clock, viewers)
+            parts = waiting_parts(batch) if waits else batch_parts(batch, JOBS if job == "all" else (job,))
+            for part in parts:
+                _follow(serving, run_id, part, clock)
         finally:
             serving.close()
-            shutil.rmtree(snapshot.temporary_dir(settings.data_dir), ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def steps(
-    settings: Settings, ranking: Ranking, serving: sqlite3.Connection, job: str, clock: Callable[[], float]
-) -> Iterator[Step]:
-    """Return the steps of one job; advancing the iterator does them."""
-    if job == "compact":
-        return compact(settings.data_dir, ranking, settings.batch_threads)
-    if job == "neighbours":
-        return neighbours(settings.data_dir, ranking, settings.batch_threads)
-    return candidates(settings.data_dir, ranking, settings.batch_threads, settings.feed_rkey, serving, clock)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the parts of one run have in common."""
+
+    settings: Settings
+    feeds: tuple[Feed, ...]
+    serving: sqlite3.Connection
+    clock: Callable[[], float]
+    viewers: str
+
+    @property
+    def graphs(self) -> list[Graph]:
+        """The files of neighbours that the feeds need."""
+        return graphs_of(self.settings.data_dir, self.feeds)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One job for one tier of viewers and, where it matters, one feed; advancing the steps does them."""
+
+    job: str
+    tier: str
+    feed: str
+    steps: Iterator[Step]
+    progress: Progress
+
+    @property
+    def label(self) -> str:
+        """How the part is called in the log."""
+        return " ".join(
+            [self.job, *([self.tier] if self.tier != "all" else []), *([self.feed] if self.feed else [])]
+        )
+
+
+def batch_parts(batch: Batch, names: Sequence[str]) -> Iterator[Part]:
+    """Yield the parts of a run in order; each is to be done before the next is asked for."""
+    settings, several, tier = batch.settings, len(batch.feeds) > 1, batch.viewers
+    threads, data_dir = settings.batch_threads, settings.data_dir
+    rkeys = tuple(feed.rkey for feed in batch.feeds)
+    for name in names:
+        if name == "compact":
+            steps = compact(data_dir, batch.feeds[0].ranking, threads)
+            yield Part(name, tier, "", steps, Progress(name))
+        elif name == "neighbours":
+            for number, graph in enumerate(batch.graphs):
+                of_feed = graph.rkeys[0] if number else ""
+                progress = Progress(" ".join(filter(None, (name, of_feed))))
+                changed = tier == "changed"
+                steps = neighbours(graph, threads, changed_only=changed, clock=batch.clock, progress=progress)
+                yield Part(name, tier, of_feed, steps, progress)
+            remove_others(data_dir, batch.graphs)
+        else:
+            recent = recent_viewers(data_dir, int(batch.clock() * 1e6)) if tier == "recent" else None
+            if recent is not None and not recent:
+                log.info("candidates: nobody asked for a feed lately")
+                return
+            for feed in batch.feeds:
+                progress = Progress(f"{name} {feed.rkey}" if several else name)
+                graph = next(graph for graph in batch.graphs if feed.rkey in graph.rkeys)
+                to = Publication(feed, rkeys, recent)
+                steps = candidates(graph, to, threads, batch.serving, batch.clock, progress)
+                yield Part(name, tier, feed.rkey if several else "", steps, progress)
+
+
+def waiting_parts(batch: Batch) -> Iterator[Part]:
+    """Yield the parts of a run for viewers who wait; none when nobody does, or while there are no neighbours."""
+    began_us = int(batch.clock() * 1e6)
+    graphs = batch.graphs
+    dids = waiting_viewers(batch.settings.data_dir, began_us)
+    if not dids or not graphs[0].path.exists():
+        log.info(
+            "nobody waits for a list" if not dids else "no neighbours yet: everybody waits for the first run"
+        )
+        return
+    threads, rkeys = batch.settings.batch_threads, tuple(feed.rkey for feed in batch.feeds)
+    attend(batch.serving, dids, began_us)
+    for number, graph in enumerate(graphs):
+        feed_rkey = graph.rkeys[0] if number else ""
+        steps = waiting_neighbours(graph, dids, threads)
+        yield Part("neighbours", "waiting", feed_rkey, steps, Progress("neighbours"))
+    for feed in batch.feeds:
+        graph = next(graph for graph in graphs if feed.rkey in graph.rkeys)
+        steps = waiting_candidates(graph, Publication(feed, rkeys, dids), threads, batch.serving, batch.clock)
+        yield Part(
+            "candidates", "waiting", feed.rkey if len(rkeys) > 1 else "", steps, Progress("candidates")
+        )
 
 
 def _new_run(serving: sqlite3.Connection, clock: Callable[[], float]) -> int:
@@ -97,43 +199,52 @@ def _new_run(serving: sqlite3.Connection, clock: Callable[[], float]) -> int:
     return int(serving.execute("SELECT coalesce(max(run_id), 0) + 1 FROM runs").fetchone()[0])
 
 
-def _follow(
-    serving: sqlite3.Connection, run_id: int, job: str, job_steps: Iterator[Step], clock: Callable[[], float]
-) -> None:
+def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callable[[], float]) -> None:
     began, last = time.perf_counter(), "start"
     started_us = int(clock() * 1e6)
     totals: dict[str, tuple[int, float, int]] = {}  # step: started_us, seconds, rows
     try:
-        for step, rows in job_steps:
+        for step, rows in part.steps:
             now = time.perf_counter()
             first_us, seconds, before = totals.get(step, (started_us, 0.0, 0))
             totals[step] = first_us, seconds + now - began, before + rows
+            part.progress.start(step)
             if step != last and last in totals:
-                _tell(serving, run_id, job, last, totals[last])
+                _tell(serving, run_id, part, last, totals[last])
             began, last, started_us = now, step, int(clock() * 1e6)
         if last in totals:
-            _tell(serving, run_id, job, last, totals[last])
+            _tell(serving, run_id, part, last, totals[last])
+        part.progress.clear()
+        if part.tier == "waiting":
+            told = ", ".join(
+                f"{name} {totals[name][2]}" for name in ("who waits", "product") if name in totals
+            )
+            log.info("%s: %s, %.1f s", part.label, told, sum(total[1] for total in totals.values()))
     except Exception as error:
+        part.progress.clear()
         outcome = str(error).splitlines()[0] if str(error) else type(error).__name__
         seconds = time.perf_counter() - began
         where = f"after {last}" if totals else "at the start"
-        _record(serving, run_id, job, where, (started_us, seconds, 0), outcome)
+        _record(serving, run_id, part, where, (started_us, seconds, 0), outcome)
         if not isinstance(error, MENDABLE):
             raise  # the operator's line as it is, or a defect with its traceback
-        raise BatchError(f"{job}, {where}: {outcome}") from error
+        raise BatchError(f"{part.label}, {where}: {outcome}") from error
 
 
 def _tell(
-    serving: sqlite3.Connection, run_id: int, job: str, step: str, total: tuple[int, float, int]
+    serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: tuple[int, float, int]
 ) -> None:
-    log.info("%s: %s: %d rows, %.2f s", job, step, total[2], total[1])
-    _record(serving, run_id, job, step, total, "done")
+    part.progress.clear()
+    # Somebody comes all the time: one line for each run is enough; the steps are in the table.
+    level = logging.DEBUG if part.tier == "waiting" else logging.INFO
+    log.log(level, "%s: %s: %d rows, %.2f s", part.label, step, total[2], total[1])
+    _record(serving, run_id, part, step, total, "done")
 
 
 def _record(
     serving: sqlite3.Connection,
     run_id: int,
-    job: str,
+    part: Part,
     step: str,
     total: tuple[int, float, int],
     outcome: str,
@@ -142,7 +253,7 @@ def _record(
         1024 if sys.platform != "darwin" else 1 << 20
     )
     serving.execute(
-        "INSERT OR REPLACE INTO runs (run_id, job, step, started_us, seconds, rows, peak_mb, outcome) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, job, step, total[0], total[1], total[2], peak, outcome),
+        "INSERT OR REPLACE INTO runs (run_id, job, step, started_us, seconds, rows, peak_mb, outcome, tier, feed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (run_id, part.job, step, total[0], total[1], total[2], peak, outcome, part.tier, part.feed),
     )

@@ -12,7 +12,7 @@ wanted. Records are not always likes: a post may be liked again, or the post be 
 looked up once more, in full.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,12 @@ def build(
     folder: Path,
     ranges: Sequence[Range],
     since_us: NDArray[np.int64] | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> LikeGraph:
     """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
 
-    ``since_us`` is by viewer the time before which their likes are left out at first.
+    ``since_us`` is by viewer the time before which their likes are left out at first; ``told`` hears how many records
+    have been read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     viewers = np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
@@ -93,7 +95,10 @@ def build(
     for path in (*graph.blocks, *(folder / name for name in _FILES)):
         path.write_bytes(b"")
     for span in ranges:
-        _add(graph, _records(connection, span), rows_of, since, ranking)
+        records = _records(connection, span)
+        _add(graph, records, rows_of, since, ranking)
+        if told is not None:
+            told(len(records[0]))
     _mend_short(graph, connection, rows_of, since, ranking)
     return graph
 

@@ -9,7 +9,7 @@ without a row in ``generations`` belong to a dead run, and the next run removes 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,18 +55,20 @@ def publish(
     snapshot_us: int,
     ranking: Ranking,
     clock: Callable[[], float],
+    feed_rkeys: Sequence[str] | None = None,
 ) -> Iterator[Step]:
     """Write the staged lists, make them visible, and remove what they supersede.
 
-    ``staged`` holds fallbacks, candidate_posts, list_viewers and actors; ``lists_path`` the lists, a row
-    group a block of viewers. Yields after each transaction.
+    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish".
+
+    ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
+    ``lists_path`` the lists, a row group a block of viewers. Yields after each transaction.
     """
     last = newest(serving)
     generation = last + 1
     yield "orphans", remove_orphans(serving, last)
     feed_id = _feed(serving, feed_rkey)
     yield "feed", 1
-    staged.execute("CREATE OR REPLACE TEMP TABLE listed_viewers AS SELECT DISTINCT viewer_id FROM lists")
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
     for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
@@ -87,7 +89,7 @@ def publish(
         )
     yield "generation", 1
     renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-    yield from prune(serving, feed_id, renewed, ranking, now_us)
+    yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
@@ -132,7 +134,7 @@ _VIEWERS = (
 _POSTS = (
     "SELECT p.author_id, p.rkey, post_uri(a.did, p.rkey) AS uri, p.created_us, p.likers "
     "FROM candidate_posts AS p JOIN actors AS a ON a.actor_id = p.author_id "
-    "WHERE p.post_no IN (SELECT post_no FROM lists UNION SELECT post_no FROM fallbacks) ORDER BY p.post_no"
+    "SEMI JOIN listed_posts AS s ON s.post_no = p.post_no ORDER BY p.post_no"
 )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch import definition
@@ -29,10 +30,15 @@ from sql.sqlite import connect
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A DuckDB that holds the inputs, and the stream time up to which it knows the likes."""
+    """A DuckDB that holds the inputs, the stream time up to which it knows the likes, and where they come from.
+
+    ``lake_files`` are of the window; ``records`` is how many like records the window has, dead ones included.
+    """
 
     connection: duckdb.DuckDBPyConnection
     snapshot_us: int
+    lake_files: list[Path]
+    records: int
 
     def drop_records(self) -> None:
         """Free the raw like records once ``likes`` is made of them."""
@@ -46,6 +52,11 @@ def temporary_dir(data_dir: Path) -> Path:
     return data_dir / "tmp"
 
 
+def waiting_dir(data_dir: Path) -> Path:
+    """Return the same of a run for waiting viewers, which goes on beside another."""
+    return data_dir / "tmp-waiting"
+
+
 def open_batch_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
     """Return an in-memory DuckDB for a job of the batch."""
     return open_duckdb(temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
@@ -56,7 +67,7 @@ def has_likes(data_dir: Path) -> bool:
     landing = data_dir / "landing.sqlite"
     if not landing.exists():
         return False
-    if not _has_tables(landing, "likes"):
+    if not has_tables(landing, "likes"):
         return False  # ingest has just made the file
     with reading(landing) as reader:
         stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
@@ -74,7 +85,7 @@ def open_snapshot(
             snapshot_us = reader.number("SELECT seen_us FROM watermark")
             connection.execute(sql.load("batch/inputs"))
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
-            _read_likes(connection, reader, data_dir, first_day)
+            files = _read_likes(connection, reader, data_dir, first_day)
             created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
             _copy(
                 connection,
@@ -87,7 +98,9 @@ def open_snapshot(
         _read_activity(connection, data_dir, ranking, snapshot_us)
         definition.prepare(connection, ranking, snapshot_us)
         definition.set_variables(connection, {"window_hours": window_hours})
-        yield Snapshot(connection, snapshot_us)
+        records = definition.count(connection, "landed_likes")
+        records += sum(int(pq.read_metadata(file).num_rows) for file in files)
+        yield Snapshot(connection, snapshot_us, files, records)
     finally:
         connection.close()
 
@@ -100,7 +113,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, reader: Reader, relation: str, 
 
 def _read_likes(
     connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
-) -> None:
+) -> list[Path]:
     present = sorted(closed_days(data_dir))
     connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
     absent = ",".join(str(day) for day in present)
@@ -118,10 +131,10 @@ def _read_likes(
         "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM history_likes "
         f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
     )
-    paths = [str(day_file(data_dir, day)) for day in present if day >= first_day]
+    paths = [day_file(data_dir, day) for day in present if day >= first_day]
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
-        return
+        return []
     connection.execute(sql.load("batch/lake_macros"))
     _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
     # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
@@ -129,15 +142,16 @@ def _read_likes(
     if files:
         query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         connection.execute(query, {"files": files})
-    connection.execute("SET VARIABLE lake_files = ?", [paths])
+    connection.execute("SET VARIABLE lake_files = ?", [[str(path) for path in paths]])
     connection.execute(sql.load("lake/live_records"))
+    return paths
 
 
 def _read_activity(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, ranking: Ranking, snapshot_us: int
 ) -> None:
     path = data_dir / "activity.sqlite"
-    if not path.exists() or not _has_tables(path, "visits", "interactions"):
+    if not path.exists() or not has_tables(path, "visits", "interactions"):
         return
     since_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
     with reading(path) as reader:
@@ -150,7 +164,8 @@ def _read_activity(
         )
 
 
-def _has_tables(path: Path, *names: str) -> bool:
+def has_tables(path: Path, *names: str) -> bool:
+    """Tell whether a SQLite store has these tables."""
     # The store's writer may be between making the file and migrating it.
     store = connect(path, read_only=True)
     try:

@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.identifiers import is_did, tid_to_int
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.explore import (
+    LIST_ARRIVED,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -70,6 +71,8 @@ class Inputs:
         self._view("stored_lists", [copy_of(snapshot, LISTS)])
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
         self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
+        arrived = copy_of(snapshot, LIST_ARRIVED)
+        self._view("stored_arrived", [arrived if arrived.exists() else copy_of(snapshot, LIST_NEIGHBOURS)])
         self.connection.execute(sql.load("batch/lake_macros"))
         first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days
         first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
@@ -137,9 +140,18 @@ class Inputs:
             )
             execute(f"CREATE OR REPLACE VIEW {name} AS FROM my_{name}")
         execute(
-            "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_neighbours WHERE viewer_id = $viewer",
+            "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_arrived WHERE viewer_id = $viewer",
             {"viewer": viewer_id},
         )
+        if definition.count(self.connection, "viewer_neighbours") == 0:
+            execute(
+                "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_neighbours WHERE viewer_id = $viewer",
+                {"viewer": viewer_id},
+            )
+        made = execute("SELECT max(COLUMNS('^snapshot_us$')) FROM viewer_neighbours").fetchone()
+        self.neighbours_us = (
+            made and made[0]
+        ) or self.neighbours_us  # each viewer's were worked out at a time
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
         for name in (
             "people",

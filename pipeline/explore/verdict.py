@@ -84,6 +84,8 @@ def _no_score(facts: dict[str, Any], parameters: dict[str, float]) -> list[str]:
         (facts["reply"], "it is a reply: only top-level posts are candidates"),
         (facts["adult"], "it has a label of adult content"),
         (facts["hidden"], "it has the label !hide"),
+        (facts["known"] and bool(parameters.get("media")) and not facts["flags"] & int(parameters["media"]),
+         "it has none of the media that this feed shows"),
         (facts["age_hours"] is not None and facts["age_hours"] >= oldest,
          f"it is {facts['age_hours'] or 0:.0f} hours old: posts of {oldest:g} hours or more are no candidates"),
         (not facts["known"] and not facts["deleted"],

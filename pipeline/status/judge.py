@@ -160,7 +160,8 @@ def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
         if scheduled and run["due_us"] is not None:
             wait = (run["due_us"] - figures["now_us"]) / 1e6
             text += f"; next due in {span(wait)}" if wait > 0 else "; next due now"
-        yield Line(run["job"], text, Level.WELL if run["outcome"] == "done" else Level.WRONG)
+        subject = run["job"] if run["tier"] == "all" else f"{run['job']}, {run['tier']}"
+        yield Line(subject, text, Level.WELL if run["outcome"] == "done" else Level.WRONG)
 
 
 def span(seconds: float) -> str:

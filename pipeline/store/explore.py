@@ -29,8 +29,9 @@ WORKING = ".working-"
 # Open days lie beside the lake's, so that one pattern finds both.
 OPEN_LIKES = "likes/open"
 OPEN_IMPRESSIONS = "impressions/open"
-# Of one run, so that they fit together; list_neighbours are those the lists were made from.
-LISTS, LIST_POSTS, LIST_NEIGHBOURS = "lists", "list_posts", "list_neighbours"
+# Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
+# list_arrived, whose neighbours were worked out later.
+LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
 SNAPSHOT, RANKING = "snapshot", "ranking"
 
 

@@ -14,10 +14,11 @@ from pipeline.errors import StoreError
 
 
 @contextmanager
-def exclusive(data_dir: Path, duty: str) -> Iterator[None]:
+def exclusive(data_dir: Path, duty: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of one duty ('ingest', 'batch', …) on a data directory; StoreError when it is taken.
 
-    Creates the directory; StoreError when that or writing in it fails.
+    With ``wait`` it is waited for, which is for short duties alone. Creates the directory; StoreError when that
+    or writing in it fails.
     """
     path = data_dir / f".{duty}.lock"
     try:
@@ -27,7 +28,7 @@ def exclusive(data_dir: Path, duty: str) -> Iterator[None]:
         raise StoreError(f"can't write in the data directory {data_dir}: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise StoreError(

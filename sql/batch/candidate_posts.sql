@@ -2,7 +2,8 @@
 -- Reads: likes, posts
 -- Writes: candidate_posts
 -- Grain: one row a live, known, top-level post without adult or !hide label that was liked lately
--- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent
+--   and with the media asked for
+-- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent, media
 -- Units: likers are distinct likers in the window; scale = 0.5 ^ (age / half-life) / likers ^ exponent;
 --   post_no counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
 
@@ -17,6 +18,7 @@ WITH fresh AS (
   SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
   WHERE NOT p.deleted
     AND p.flags & 7 = 0   -- REPLY, ADULT, HIDE: pipeline/store/model.py
+    AND (getvariable('media') = 0 OR p.flags & getvariable('media') <> 0)
     AND hours_before(p.created_us) < getvariable('post_max_age_hours')
 ), counted AS (
   SELECT l.author_id, l.post_rkey, count(*) AS likers

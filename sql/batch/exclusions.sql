@@ -4,7 +4,8 @@
 -- Grain: one row a (viewer, candidate post): liked already, one's own, answered with "show less", or by an author
 --   of whom several posts were answered so
 -- Parameters: less_author_posts
--- Units: none
+-- Units: none. The likes at hand reach back post_max_age_hours, which is enough: no candidate is older, and nobody
+--   likes a post before it is made
 
 CREATE OR REPLACE TABLE exclusions AS
 WITH unwanted AS (

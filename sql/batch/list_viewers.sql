@@ -7,11 +7,14 @@
 --   likes, else ''
 
 CREATE OR REPLACE TABLE list_viewers AS
-WITH asked AS (
+WITH listed AS (
+  SELECT DISTINCT viewer_id FROM neighbours WHERE rank = 1
+), asked AS (
   SELECT viewer_did, arg_max(languages, last_us) AS languages FROM visits GROUP BY viewer_did
 ), counted AS (
   SELECT f.liker_id, unnest(string_split(p.langs, ',')) AS language, count(*) AS likes
   FROM fresh_likes AS f
+  SEMI JOIN listed AS n ON n.viewer_id = f.liker_id
   JOIN candidate_posts AS p ON p.post_no = f.post_no
   WHERE p.langs <> ''
   GROUP BY f.liker_id, language
@@ -23,7 +26,7 @@ WITH asked AS (
 SELECT
   n.viewer_id, a.did,
   coalesce(nullif(string_split(v.languages, ',')[1], ''), l.language, '') AS language
-FROM (SELECT DISTINCT viewer_id FROM neighbours WHERE rank = 1) AS n
+FROM listed AS n
 JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
 LEFT JOIN asked AS v ON v.viewer_did = a.did
 LEFT JOIN liked AS l ON l.liker_id = n.viewer_id

@@ -26,6 +26,7 @@ SET VARIABLE max_seed_likers = 300;
 SET VARIABLE viewer_active_days = 8.0::DOUBLE;
 
 -- Candidates.
+SET VARIABLE media = 0;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
 SET VARIABLE post_max_age_hours = 96.0::DOUBLE;
 SET VARIABLE like_half_life_hours = 6.0::DOUBLE;

@@ -11,6 +11,7 @@ SELECT
   coalesce(p.flags & 1 <> 0, false) AS reply,
   coalesce(p.flags & 2 <> 0, false) AS adult,
   coalesce(p.flags & 4 <> 0, false) AS hidden,
+  coalesce(p.flags, 0) AS flags,
   hours_before(coalesce(nullif(p.created_us, 0), q.rkey >> 10)) AS age_hours,   -- else by its key
   (SELECT hours_before(max(l.seen_us)) FROM likes AS l
     WHERE l.author_id = q.author_id AND l.post_rkey = q.rkey) AS liked_hours_ago,

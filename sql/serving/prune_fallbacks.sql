@@ -1,8 +1,13 @@
--- Question: which fallback lists does no kept generation use? Every generation writes all it has.
+-- Question: which fallback lists does no kept generation use? A generation writes all that its feed has.
 -- Reads: fallbacks
 -- Writes: fallbacks
 -- Grain: one list
 -- Parameters: :oldest_kept
 -- Units: none
 
-DELETE FROM fallbacks WHERE generation < :oldest_kept;
+DELETE FROM fallbacks
+WHERE EXISTS (
+  SELECT 1 FROM fallbacks AS newer
+  WHERE newer.feed_id = fallbacks.feed_id
+    AND newer.generation > fallbacks.generation
+    AND newer.generation <= :oldest_kept);

@@ -1,12 +1,13 @@
--- Question: when did each job last run, how long did it take, and how did it end?
--- Reads: runs. Grain: one job. seconds are its steps' sum, peak_mb its largest resident memory.
+-- Question: when did each job last run for each tier of viewers, how long did it take, and how did it end?
+-- Reads: runs. Grain: one (job, tier). seconds are its steps' sum, peak_mb its largest resident memory.
 SELECT
   job,
+  tier,
   min(started_us) AS started_us,
   sum(seconds)    AS seconds,
   max(peak_mb)    AS peak_mb,
   coalesce(min(CASE WHEN outcome <> 'done' THEN outcome END), 'done') AS outcome
 FROM runs
-WHERE (job, run_id) IN (SELECT job, max(run_id) FROM runs GROUP BY job)
-GROUP BY job
-ORDER BY job
+WHERE (job, tier, run_id) IN (SELECT job, tier, max(run_id) FROM runs GROUP BY job, tier)
+GROUP BY job, tier
+ORDER BY job, tier

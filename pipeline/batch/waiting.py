@@ -1,0 +1,113 @@
+"""The jobs for viewers who wait: their neighbours and their lists within seconds, whatever the store's size.
+
+Owns: which likes such a run reads: the viewers' own, those of their seeds, their neighbours' of the last hours, and
+those of the posts these liked. Leaves to others: who waits (``store.queue``), reading (``narrow``), ranking
+(``sql/batch``), publishing (``candidates``), remembering the neighbours (``graphs``).
+
+Two things are not worked out but taken from the last run that read everything: how many likes each co-liker has in
+all, and what is popular, which fills short lists. So from one snapshot such a run gives exactly the rows that a run
+for everybody gives; and it goes on beside a neighbours job, for which nobody has to wait.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import sql
+from pipeline.batch import definition
+from pipeline.batch.candidates import Publication, Staging, popular_path, stage_and_publish
+from pipeline.batch.graphs import SCHEMA, Graph, add_arrived, attach
+from pipeline.batch.narrow import open_narrow
+from pipeline.batch.neighbours import rows_of
+from pipeline.batch.products import neighbour_blocks
+from pipeline.batch.snapshot import waiting_dir
+
+Step = tuple[str, int]
+
+
+def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:
+    """Work out some viewers' neighbours, and put them before what the file says."""
+    ranking, data_dir = graph.ranking, graph.data_dir
+    window = ranking.seed_window_days * 24.0
+    with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
+        connection = narrow.connection
+        yield "who waits", definition.count(connection, "asked_viewers")
+        yield (
+            "own likes",
+            narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM asked_viewers"),
+        )
+        definition.run_file(connection, "answers")
+        narrow.know_posts(
+            "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
+        )
+        narrow.know_actors("SELECT author_id AS actor_id FROM own_records")
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
+        connection.execute("CREATE OR REPLACE TABLE viewers AS FROM asked_viewers")
+        for name in (*definition.LIKES, "asked", "seeds"):
+            definition.run_file(connection, name)
+        seeds = "SELECT author_id, post_rkey FROM seeds"
+        yield "likes of seeds", narrow.likes_of_posts("seed_records", seeds)
+        narrow.know_actors(_actors_of("seed_records"))
+        connection.execute(
+            "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
+        )
+        _read(connection, "degrees", graph.degrees, "NULL::INTEGER AS liker_id, 0 AS likes")
+        for name in definition.BEFORE_NEIGHBOURS:
+            if name == "co_likers":
+                connection.execute(sql.load("narrow/known_co_likers"))
+            elif name != "viewers":
+                yield name, definition.run_file(connection, name)
+        blocks = [
+            rows_of(viewers, actor_ids, top, narrow.snapshot_us)
+            for viewers, actor_ids, top in neighbour_blocks(connection, ranking, threads)
+        ]
+        rows = pa.concat_tables([SCHEMA.empty_table(), *blocks])
+        yield "product", len(rows)
+        if len(rows):
+            add_arrived(graph, rows)
+        yield "commit", len(rows)
+
+
+def waiting_candidates(
+    graph: Graph, to: Publication, threads: int, serving: sqlite3.Connection, clock: Callable[[], float]
+) -> Iterator[Step]:
+    """Make and publish the lists of the viewers that ``to.recent`` names."""
+    ranking, data_dir, dids = to.feed.ranking, graph.data_dir, to.recent or ()
+    folder, window = waiting_dir(data_dir), ranking.post_max_age_hours
+    with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
+        connection = narrow.connection
+        attach(connection, graph, "neighbours", "asked_viewers")
+        yield "who waits", definition.count(connection, "asked_viewers")
+        people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
+        yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
+        _read(
+            connection, "known_popular", popular_path(data_dir, to.feed.rkey),
+            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score",
+        )  # fmt: skip
+        connection.execute(sql.load("narrow/wanted_candidates"))
+        connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
+        yield "likes of candidates", narrow.likes_of_posts("candidate_records", "FROM candidate_keys")
+        narrow.know_posts("FROM candidate_keys")
+        narrow.know_actors(_actors_of("candidate_records"))
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
+        for name in definition.BEFORE_CANDIDATES:
+            if name == "popular":
+                connection.execute(sql.load("narrow/popular"))
+            else:
+                yield name, definition.run_file(connection, name)
+        staging = Staging(data_dir, folder, threads)
+        yield from stage_and_publish(narrow.snapshot(), to, staging, serving, clock)
+
+
+def _actors_of(records: str) -> str:
+    return f"SELECT liker_id AS actor_id FROM {records} UNION SELECT author_id FROM {records}"
+
+
+def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, empty: str) -> None:
+    """Make a view of a Parquet file, an empty one where no run has left it yet."""
+    quoted = str(path).replace("'", "''")
+    source = f"FROM read_parquet('{quoted}')" if path.exists() else f"SELECT {empty} WHERE false"
+    connection.execute(f"CREATE OR REPLACE VIEW {relation} AS {source}")

@@ -1,0 +1,28 @@
+-- Question: whose neighbours are no longer those that their likes and answers give?
+-- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, fetched_viewers
+-- Writes: changed_viewers
+-- Grain: one row a viewer
+-- Parameters: none
+-- Units: a like counts as new when the stream brought it after the viewer's neighbours were worked out; answers and
+--   likes fetched from a viewer's repository by this machine's clock
+
+CREATE OR REPLACE TABLE changed_viewers AS
+WITH known AS (
+  SELECT viewer_id, max(snapshot_us) AS snapshot_us FROM former_neighbours WHERE rank = 1 GROUP BY viewer_id
+), newest AS (
+  SELECT l.liker_id, max(l.seen_us) AS seen_us
+  FROM valid_likes AS l
+  SEMI JOIN viewers AS v ON v.viewer_id = l.liker_id
+  GROUP BY l.liker_id
+), told AS (
+  SELECT a.actor_id
+  FROM actors AS a
+  SEMI JOIN (FROM answered_viewers UNION FROM fetched_viewers) AS t ON t.viewer_did = a.did
+)
+SELECT v.viewer_id
+FROM viewers AS v
+LEFT JOIN known AS k ON k.viewer_id = v.viewer_id
+LEFT JOIN newest AS n ON n.liker_id = v.viewer_id
+WHERE k.viewer_id IS NULL
+  OR n.seen_us > k.snapshot_us
+  OR v.viewer_id IN (SELECT actor_id FROM told);

@@ -1,0 +1,291 @@
+"""Runs for some of the viewers: the rows that a run for everybody gives them, and nobody else's touched."""
+
+import multiprocessing
+import random
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from batch_tools import settings_for
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_batch_publish import unpack
+from test_batch_ranking import EXAMPLES, rankings, worlds
+from worlds import NOW_US, World
+
+from pipeline.batch import jobs
+from pipeline.errors import BatchError
+from pipeline.ranking import Ranking
+from pipeline.store.landing import FILE_NAME
+from sql.sqlite import connect
+
+START = NOW_US / 1e6
+
+
+def run(data_dir: Path, job: str = "all", viewers: str = "all", at: float = START, **ranking: Any) -> None:
+    """Run a job at a time by the machine's clock."""
+    jobs.run(settings_for(data_dir, ranking), job, lambda: at, viewers)
+
+
+def lists_of(data_dir: Path) -> dict[str, list[tuple[str, float, int, int]]]:
+    """Return each viewer's newest list: posts by at-uri, scores, co-likers, sources."""
+    serving = connect(data_dir / "serving.sqlite", read_only=True)
+    uris = dict(serving.execute("SELECT post_id, uri FROM posts"))
+    rows = serving.execute(
+        "SELECT v.did, l.items, max(l.generation) FROM lists AS l JOIN viewers AS v USING (viewer_id) GROUP BY v.did"
+    ).fetchall()
+    serving.close()
+    return {did: [(uris[item[0]], *item[1:]) for item in unpack(items)] for did, items, _ in rows}
+
+
+def generations_of(data_dir: Path) -> dict[str, int]:
+    """Return the generation of each viewer's newest list."""
+    serving = connect(data_dir / "serving.sqlite", read_only=True)
+    rows = serving.execute(
+        "SELECT v.did, max(l.generation) FROM lists AS l JOIN viewers AS v USING (viewer_id) GROUP BY v.did"
+    ).fetchall()
+    serving.close()
+    return dict(rows)
+
+
+def neighbours_of(data_dir: Path) -> dict[int, list[tuple[int, float]]]:
+    """Return each viewer's neighbours as the next candidates run sees them."""
+    found: dict[int, list[tuple[int, float]]] = {}
+    arrived = data_dir / "lake" / "neighbours-arrived.parquet"
+    newer = pq.read_table(arrived).to_pylist() if arrived.exists() else []
+    over = {row["viewer_id"] for row in newer}
+    older = pq.read_table(data_dir / "lake" / "neighbours.parquet").to_pylist()
+    for row in newer + [row for row in older if row["viewer_id"] not in over]:
+        found.setdefault(row["viewer_id"], []).append((row["neighbour_id"], row["weight"]))
+    return found
+
+
+def town(fresh: int = 3) -> World:
+    """ann to eve share p1 and p2; bob likes the first of q0, q1 and so on; popular posts are by others."""
+    made = World()
+    for name in ("ann", "bob", "cat", "dan", "eve"):
+        made.like(name, "p1", hours_ago=30).like(name, "p2", hours_ago=29)
+    for i in range(fresh):
+        made.post(f"q{i}", by=f"author{i}", hours_ago=i + 1).like("bob", f"q{i}", hours_ago=0.5)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("job", "viewers"),
+    [("compact", "recent"), ("neighbours", "recent"), ("candidates", "changed"), ("neighbours", "waiting"),
+     ("all", "recent"), ("all", "some")],
+)  # fmt: skip
+def test_a_tier_goes_with_its_job(tmp_path: Path, job: str, viewers: str):
+    with pytest.raises(
+        BatchError, match=f"there is no job '{job}' for viewers '{viewers}': neighbours go with"
+    ):
+        run(town().write(tmp_path), job, viewers)
+
+
+def test_recent_renews_the_lists_of_those_seen_lately_alone(tmp_path: Path):
+    """ann asked ten minutes ago, cat an hour ago: only ann's list tells of the new post."""
+    town(3).visit("ann", hours_ago=1 / 6).visit("cat", hours_ago=1).write(tmp_path)
+    run(tmp_path)
+    former = lists_of(tmp_path)
+    town(4).visit("ann", hours_ago=1 / 6).visit("cat", hours_ago=1).write(tmp_path)
+    run(tmp_path, "candidates", "recent")
+    found = lists_of(tmp_path)
+    assert len(found["did:plc:ann"]) == 4
+    assert {did: items for did, items in found.items() if did != "did:plc:ann"} == {
+        did: items for did, items in former.items() if did != "did:plc:ann"
+    }
+    assert generations_of(tmp_path) == {did: 2 if did == "did:plc:ann" else 1 for did in former}
+    serving = connect(tmp_path / "serving.sqlite", read_only=True)
+    told = serving.execute("SELECT DISTINCT job, tier, feed FROM runs WHERE run_id = 2").fetchall()
+    serving.close()
+    assert told == [("candidates", "recent", "")]
+    assert not (
+        tmp_path / "explore" / "00000003"
+    ).exists()  # analysts keep the lists of the run for everybody
+
+
+def test_recent_does_nothing_when_nobody_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    town().visit("ann", hours_ago=2).write(tmp_path)
+    run(tmp_path)
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "candidates", "recent")
+    assert "nobody asked for a feed lately" in caplog.text
+    assert set(generations_of(tmp_path).values()) == {1}
+
+
+def test_a_list_that_no_run_for_some_renews_is_not_forgotten(tmp_path: Path):
+    """Partial runs for more than a day: the others' lists stay, and so do the posts and fallbacks they need."""
+    town(3).visit("ann").write(tmp_path)
+    run(tmp_path)
+    for number in (1, 2):
+        town(3 + number).visit("ann", hours_ago=-13 * number).write(tmp_path)
+        run(tmp_path, "candidates", "recent", START + 13 * 3600 * number)
+    found = lists_of(tmp_path)
+    assert len(found["did:plc:ann"]) == 5
+    assert len(found["did:plc:cat"]) == 3
+    run(tmp_path, "candidates", "all", START + 40 * 3600)
+    assert {len(items) for items in lists_of(tmp_path).values()} == {5}
+
+
+def test_a_newcomer_gets_neighbours_and_a_list_beside_a_running_batch(tmp_path: Path):
+    """zoe came and her likes were fetched: she waits, is seen to, and waits no more; the neighbours job takes over."""
+    town().visit("ann").write(tmp_path)
+    run(tmp_path)
+    before = generations_of(tmp_path)
+    made = town().visit("ann").visit("zoe")
+    made.like("zoe", "p1", hours_ago=2)
+    made.write(tmp_path)
+    with jobs.exclusive(tmp_path, "batch"):
+        run(tmp_path, "all", "waiting", START + 1)
+    assert generations_of(tmp_path) == {**before, "did:plc:zoe": 2}
+    assert [item[0] for item in lists_of(tmp_path)["did:plc:zoe"]] == [made.uri(f"q{i}") for i in range(3)]
+    near = neighbours_of(tmp_path)[made.id("zoe")]
+    run(tmp_path, "all", "waiting", START + 2)  # nobody waits
+    assert max(generations_of(tmp_path).values()) == 2
+    run(tmp_path, "candidates", "all", START + 3)  # of her whom the file of neighbours does not have yet
+    assert "did:plc:zoe" in generations_of(tmp_path)
+    run(tmp_path, "neighbours", "changed", START + 4)
+    assert not (tmp_path / "lake" / "neighbours-arrived.parquet").exists()
+    assert [name for name, _ in neighbours_of(tmp_path)[made.id("zoe")]] == [name for name, _ in near]
+
+
+def test_an_answer_is_heard_at_once(tmp_path: Path):
+    """ann answers q0 with "show less": the next look makes her list anew, without it and once."""
+    town().visit("ann").like("cat", "q0").like("cat", "q1").write(tmp_path)
+    run(tmp_path)
+    made = (
+        town()
+        .visit("ann")
+        .like("cat", "q0")
+        .like("cat", "q1")
+        .like("dan", "q2")
+        .interaction("ann", "q0", "requestLess", hours_ago=-0.01)
+    )
+    made.write(tmp_path)
+    run(tmp_path, "all", "waiting", START + 60)
+    assert lists_of(tmp_path)["did:plc:ann"][0][0] == made.uri("q2")
+    assert made.uri("q0") not in {item[0] for item in lists_of(tmp_path)["did:plc:ann"]}
+    generation = max(generations_of(tmp_path).values())
+    run(tmp_path, "all", "waiting", START + 61)
+    assert max(generations_of(tmp_path).values()) == generation == 2
+
+
+def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
+    """A viewer of whom no list could be made is tried again as soon as likes of theirs are fetched."""
+    made = town().visit("ann").visit("zoe").actor("zoe")
+    made.write(tmp_path)
+    run(tmp_path)
+    run(tmp_path, "all", "waiting", START + 1)
+    assert "did:plc:zoe" not in lists_of(tmp_path)
+    landing = connect(tmp_path / FILE_NAME)
+    author, rkey = made.posts["p1"]
+    landing.execute(
+        "INSERT INTO history_likes VALUES (?, ?, ?, ?, ?)",
+        (made.time(27) << 10, made.id("zoe"), author, rkey, made.time(27)),
+    )
+    landing.execute(
+        "INSERT INTO fetched_viewers VALUES ('did:plc:zoe', ?, 1, 'done')", (int(START * 1e6) + 2_000_000,)
+    )
+    landing.close()
+    run(tmp_path, "all", "waiting", START + 3)
+    assert len(lists_of(tmp_path)["did:plc:zoe"]) == 3
+
+
+def test_changed_works_out_those_who_liked_and_keeps_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """fay likes p1 a minute later: hers are new; the others' stay as they were, fay not among them."""
+    town().write(tmp_path)
+    run(tmp_path)
+    former = neighbours_of(tmp_path)
+    later = World(NOW_US + 60_000_000)
+    for name in ("ann", "bob", "cat", "dan", "eve"):
+        later.like(name, "p1", hours_ago=30 + 1 / 60).like(name, "p2", hours_ago=29 + 1 / 60)
+    for i in range(3):
+        later.post(f"q{i}", by=f"author{i}", hours_ago=i + 1 + 1 / 60).like(
+            "bob", f"q{i}", hours_ago=0.5 + 1 / 60
+        )
+    later.like("fay", "p1", hours_ago=0).write(tmp_path)
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "neighbours", "changed", START + 1)
+    assert "1 of the viewers changed" in caplog.text
+    found = neighbours_of(tmp_path)
+    assert len(found.pop(later.id("fay"))) == 5
+    assert found == former
+    run(tmp_path, "neighbours", "all", START + 2)
+    assert later.id("fay") in {other for other, _ in neighbours_of(tmp_path)[later.id("ann")]}
+
+
+def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    town().write(tmp_path)
+    run(tmp_path, "neighbours")
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "neighbours", "changed", START + 0.1)
+        assert "0 of the viewers changed" in caplog.text
+        caplog.clear()
+        run(tmp_path, "neighbours", "changed", START + 0.2, likers_exponent=1.0)
+        run(tmp_path, "neighbours", "changed", START + 86_401, likers_exponent=1.0)
+    assert "viewers changed" not in caplog.text
+
+
+@settings(max_examples=max(4, EXAMPLES // 10), deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), rankings(), st.sets(st.sampled_from("abcdef"), min_size=1, max_size=3))
+def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
+    tmp_path_factory: pytest.TempPathFactory, world: World, ranking: Ranking, asked: set[str]
+):
+    """Waiting, recent and all: the same neighbours and lists, to the last bit, for whom the run is."""
+    data = tmp_path_factory.mktemp("tiers")
+    for name in sorted(asked):
+        world.actor(name, world.status.get(name, 0)).visit(name)
+    if not world.likes:
+        return
+    world.write(data)
+    parameters = {name: getattr(ranking, name) for name in ranking.__dataclass_fields__}
+    run(data, at=START, **parameters)
+    neighbours, lists = neighbours_of(data), lists_of(data)
+    serving = sqlite3.connect(data / "serving.sqlite", isolation_level=None)
+    serving.execute("DELETE FROM lists")
+    serving.close()
+    run(data, "all", "waiting", START + 1, **parameters)
+    dids = {world.did(name) for name in asked}
+    assert neighbours_of(data) == neighbours
+    assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
+    run(data, "candidates", "recent", START + 2, **parameters)
+    assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
+
+
+def run_in_child(data_dir: Path, viewers: str) -> None:
+    """Run for some viewers, in a process to be killed."""
+    run(data_dir, "all" if viewers == "waiting" else "neighbours", viewers, START + 1)
+
+
+def test_runs_for_some_are_killed_at_any_moment(tmp_path: Path):
+    """kill -9 at random moments of both kinds: lists stay whole, and the next run makes what was left."""
+    made = town().visit("ann")
+    made.write(tmp_path)
+    run(tmp_path)
+    neighbours, lists = neighbours_of(tmp_path), lists_of(tmp_path)
+    serving = connect(tmp_path / "serving.sqlite")
+    serving.execute("DELETE FROM lists WHERE viewer_id = ?", (made.id("ann"),))
+    serving.close()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.batch.jobs", "batch_tools"])
+    moments = random.Random(3)
+    for viewers in ("waiting", "changed", "waiting", "changed"):
+        child = context.Process(target=run_in_child, args=(tmp_path, viewers))
+        child.start()
+        time.sleep(moments.uniform(0.05, 0.5))
+        child.kill()
+        child.join()
+        found = lists_of(tmp_path)
+        assert {**found, "did:plc:ann": lists["did:plc:ann"]} == lists
+        assert neighbours_of(tmp_path) == neighbours
+    run(tmp_path, "all", "waiting", START + 700)
+    run(tmp_path, "neighbours", "changed", START + 701)
+    assert lists_of(tmp_path) == lists
+    assert neighbours_of(tmp_path) == neighbours

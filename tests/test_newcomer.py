@@ -1,0 +1,153 @@
+"""Somebody opens the feed of whom the stream never told: what is popular at once, their own list within a minute."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import commands
+import httpx
+import pytest
+from serving_worlds import Account, bearer, directory
+from streams import free_port, wait_until
+
+from pipeline.identifiers import post_uri, tid_from_int
+from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.world import WorldParameters
+from pipeline.store.generations import newest_generation
+from sql.sqlite import connect
+
+LIKE = "app.bsky.feed.like"
+SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[SimulatedNetwork]:
+    parameters = WorldParameters(users=150, days=2, seed=3, end_us=1_790_000_000_000_000)
+    with SimulatedNetwork(parameters, speed=1) as running:
+        yield running
+
+
+def likes_of_somebody(data_dir: Path) -> list[tuple[int, str]]:
+    """Return (rkey, at-uri of the post) of an ordinary viewer's likes: the newcomer has the same taste."""
+    store = connect(data_dir / "landing.sqlite", read_only=True)
+    liker = store.execute(
+        "SELECT liker_id FROM likes GROUP BY liker_id HAVING count(*) BETWEEN 10 AND 40 ORDER BY count(*) DESC LIMIT 1"
+    ).fetchone()[0]
+    rows = store.execute(
+        "SELECT l.rkey, a.did, l.post_rkey FROM likes AS l JOIN actors AS a ON a.actor_id = l.author_id "
+        "WHERE l.liker_id = ? AND l.rkey > 0 ORDER BY l.rkey DESC",
+        (liker,),
+    ).fetchall()
+    store.close()
+    return [(rkey, post_uri(did, post_rkey)) for rkey, did, post_rkey in rows]
+
+
+def records(viewer: str, likes: list[tuple[int, str]]) -> bytes:
+    """Return the answer of listRecords."""
+    found = [
+        {
+            "uri": f"at://{viewer}/{LIKE}/{tid_from_int(rkey)}",
+            "value": {
+                "$type": LIKE,
+                "subject": {"uri": uri, "cid": "b"},
+                "createdAt": "2026-09-20T12:00:00.000Z",
+            },
+        }
+        for rkey, uri in likes
+    ]
+    return json.dumps({"records": found}).encode()
+
+
+def test_a_newcomer_gets_what_is_popular_and_soon_a_list_of_their_own(
+    tmp_path: Path, network: SimulatedNetwork
+) -> None:
+    port, data_dir = free_port(), tmp_path / "data"
+    env = commands.environment(
+        data_dir,
+        stream_url=network.stream_url,
+        stream_start_hours="1000000",
+        hostname=f"localhost:{port}",
+        listen=f"127.0.0.1:{port}",
+        plc_url=network.plc_url,
+        waiting_seconds="1",
+    )
+    service = f"did:web:localhost%3A{port}"
+    feed = quote(f"at://{service}/app.bsky.feed.generator/for-you", safe="")
+    with commands.running("up", env=env, log=tmp_path / "log"), directory() as pds:
+        newcomer = Account(f"did:web:localhost%3A{pds.port}")
+        host = {
+            "id": "#atproto_pds",
+            "type": "AtprotoPersonalDataServer",
+            "serviceEndpoint": f"http://localhost:{pds.port}",
+        }
+        document = {**newcomer.document(), "service": [host]}
+        pds.answers["/.well-known/did.json"] = (200, json.dumps(document).encode())
+
+        def page() -> list[str]:
+            token = newcomer.token(now=time.time(), aud=service)
+            answer = httpx.get(
+                f"http://127.0.0.1:{port}{SKELETON}?feed={feed}&limit=30",
+                headers={**bearer(token), "Accept-Language": "en-GB"},
+                timeout=20,
+            )
+            assert answer.status_code == 200, answer.text
+            return [item["post"] for item in answer.json()["feed"]]
+
+        wait_until(lambda: newest_generation(data_dir) > 0, 120)
+        likes = likes_of_somebody(data_dir)
+
+        def list_records(write) -> bool:
+            query = parse_qs(urlsplit(pds.requests[-1]).query)
+            if "listRecords" in pds.requests[-1]:
+                assert (query["repo"], query["collection"]) == ([newcomer.did], [LIKE])
+                body = records(newcomer.did, likes)
+                write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                return True
+            return False
+
+        pds.before = list_records
+        wait_until(lambda: _answers(port), 60)
+        began, popular = time.monotonic(), page()
+        assert popular
+        assert popular == fallback(data_dir, "en", len(popular)) != fallback(data_dir, "", len(popular))
+        wait_until(lambda: own_list(data_dir, newcomer.did) != [], 90)
+        seconds = time.monotonic() - began
+        wait_until(lambda: page() != popular, 30)
+        found = own_list(data_dir, newcomer.did)
+        assert set(page()) <= set(found)
+        assert not set(found) & {uri for _, uri in likes}
+        print(f"a list of their own after {seconds:.1f} s")
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _uris(data_dir: Path, query: str, *values: str) -> list[str]:
+    store = connect(data_dir / "serving.sqlite", read_only=True)
+    row = store.execute(query, values).fetchone()
+    uris = dict(store.execute("SELECT post_id, uri FROM posts"))
+    store.close()
+    items = b"" if row is None else row[0]
+    count = len(items) // 11
+    return [uris[int.from_bytes(items[4 * i : 4 * i + 4], "little")] for i in range(count)]
+
+
+def fallback(data_dir: Path, language: str, count: int) -> list[str]:
+    """Return the newest fallback list of a language, as far as asked for."""
+    query = "SELECT items FROM fallbacks WHERE language = ? ORDER BY generation DESC LIMIT 1"
+    return _uris(data_dir, query, language)[:count]
+
+
+def own_list(data_dir: Path, viewer: str) -> list[str]:
+    """Return a viewer's newest list, empty while they have none."""
+    query = (
+        "SELECT l.items FROM lists AS l JOIN viewers AS v USING (viewer_id) WHERE v.did = ? "
+        "ORDER BY l.generation DESC LIMIT 1"
+    )
+    return _uris(data_dir, query, viewer)
