@@ -101,6 +101,10 @@ def test_the_first_feed_can_have_a_table_too(tmp_path: Path):
         ),
         ("[feeds.quiet]\nmedia = 9", "[feeds.quiet] media = 9: it is no sum of 8, 16, 32 and 64"),
         ("[feeds.quiet]\nmedia = true", "[feeds.quiet] media = True: it must be a whole number"),
+        (
+            "[feeds.quiet]\nseed_window_days = 91",
+            "[feeds.quiet] seed_window_days must not exceed that of [ranking], 90",
+        ),
         ("[feeds.quiet]\nlist_length = 0", "[feeds.quiet] list_length = 0: it must be from 1"),
     ],
 )
