@@ -208,7 +208,7 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
             now = time.perf_counter()
             first_us, seconds, before = totals.get(step, (started_us, 0.0, 0))
             totals[step] = first_us, seconds + now - began, before + rows
-            part.progress.start(step)
+            part.progress.start(f"after {step}")  # the next one has no name yet
             if step != last and last in totals:
                 _tell(serving, run_id, part, last, totals[last])
             began, last, started_us = now, step, int(clock() * 1e6)
