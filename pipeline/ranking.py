@@ -137,6 +137,11 @@ def feeds_of(settings: Settings) -> tuple[Feed, ...]:
         if table:
             given = {name: value for name, value in table.items() if name not in FEED_WORDS}
             ranking = ranking_from({**settings.ranking, **given}, where)
+            if ranking.seed_window_days > base.seed_window_days:
+                raise SettingError(
+                    f"{where} seed_window_days must not exceed that of [ranking], {base.seed_window_days}: so many "
+                    "days of likes are kept"
+                )
         feeds.append(Feed(rkey, ranking))
     return tuple(feeds)
 

@@ -33,7 +33,7 @@ from pipeline.processes import child_environment, run_child
 from pipeline.settings import Settings
 from pipeline.store.generations import newest_generation
 from pipeline.store.locks import exclusive
-from pipeline.store.queue import unknown_viewers, waiting_viewers
+from pipeline.store.queue import recent_viewers, unknown_viewers, waiting_viewers
 
 log = logging.getLogger("foryou.schedule")
 
@@ -103,9 +103,7 @@ class Timetable:
     def _make_first_lists(self) -> None:
         """Run everything, again and again, until there are lists to serve: a fresh store has no likes yet."""
         while newest_generation(self._settings.data_dir) == 0:
-            began = time.monotonic()
             self._run_child("all", ["batch", "--job", "all"])
-            self._everybody_done(began)
             if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
                 return
 
@@ -122,6 +120,8 @@ class Timetable:
         if job == "neighbours":
             arguments += ["--viewers", "changed"]
         elif job == "candidates" and not everybody:
+            if not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
+                return  # nobody to do it for
             arguments += ["--viewers", "recent"]
         done = self._run_child(job, arguments)
         seconds = time.monotonic() - began
@@ -130,18 +130,12 @@ class Timetable:
         if job == "neighbours":
             self._space_neighbours(seconds)
         if everybody and done:
-            self._everybody_done(began)
+            # Half a tick early, so that a timer's tolerance does not cost a whole one.
+            minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
+            self._everybody_due = began + minutes * 60
         scheduled = self._scheduler.get_job(job)
         if scheduled is not None:
             log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
-
-    def _everybody_done(self, began: float) -> None:
-        """Say when the next run for everybody is due, after one that is over."""
-        # Half a tick early, so that a timer's tolerance does not cost a whole one.
-        minutes = (
-            self._settings.everybody_after(time.monotonic() - began) - self._settings.candidates_minutes / 2
-        )
-        self._everybody_due = began + minutes * 60
 
     def _fetch(self) -> None:
         """Fetch likes when somebody came whom nobody has looked for; now and then see to those whose host failed."""

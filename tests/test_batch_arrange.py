@@ -74,6 +74,12 @@ def test_a_list_without_ranked_posts_stays_empty():
     assert one([], [0, 1], popular=[0, 1]) == []
 
 
+def test_a_list_whose_ranked_posts_find_no_place_stays_empty():
+    """The one ranked post was seen, and behind a popular one of the same author there is no place for it."""
+    assert one([0], [5, 5], popular=[1], seen=[0]) == []
+    assert one([0, 2], [5, 5, 6], popular=[1], seen=[0]) == [(2, 1), (1, 2)]
+
+
 def test_fallback_lists_obey_the_same_rules():
     popular = Popular(
         ["", "en"], np.array([0, 3, 3]), np.array([0, 1, 2], np.int32), np.array([3, 2, 1], np.float32)

@@ -32,6 +32,9 @@ max_neighbours = 1
 """
 
 
+SMALL = "[feeds.close]\nmax_neighbours = 1\n"
+
+
 def settings_of(tmp_path: Path, text: str = TOML) -> Settings:
     """Return the settings of an installation with this foryou.toml."""
     (tmp_path / "foryou.toml").write_text(text)
@@ -101,6 +104,10 @@ def test_the_first_feed_can_have_a_table_too(tmp_path: Path):
         ),
         ("[feeds.quiet]\nmedia = 9", "[feeds.quiet] media = 9: it is no sum of 8, 16, 32 and 64"),
         ("[feeds.quiet]\nmedia = true", "[feeds.quiet] media = True: it must be a whole number"),
+        (
+            "[feeds.quiet]\nseed_window_days = 91",
+            "[feeds.quiet] seed_window_days must not exceed that of [ranking], 90",
+        ),
         ("[feeds.quiet]\nlist_length = 0", "[feeds.quiet] list_length = 0: it must be from 1"),
     ],
 )
@@ -147,17 +154,16 @@ def test_a_feed_that_is_no_more_leaves_and_the_others_stay(tmp_path: Path):
     """More than a day later: the dropped feed's lists and neighbours are gone, the unchanged lists of the rest not."""
     data = town().write(tmp_path / "data")
     start = town().now_us / 1e6
-    jobs.run(settings_of(tmp_path), "all", lambda: start)
+    jobs.run(settings_of(tmp_path, SMALL), "all", lambda: start)
     before = lists_of(data, "ann")
-    left = settings_of(tmp_path, "[ranking]\nmax_seeds = 9\n[feeds.quiet]\npopularity_exponent = 0.9\n")
-    jobs.run(left, "all", lambda: start + 90_000)
-    assert lists_of(data, "ann") == {rkey: before[rkey] for rkey in ("for-you", "quiet")}
+    jobs.run(settings_of(tmp_path, ""), "all", lambda: start + 90_000)
+    assert lists_of(data, "ann") == {"for-you": before["for-you"]}
     names = {path.name for path in (data / "lake").glob("neighbours*")}
     assert names == {"neighbours.parquet", "neighbours-degrees.parquet"}
 
 
 def test_who_waits_gets_a_list_in_every_feed(tmp_path: Path):
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, SMALL)
     made = town()
     data = made.write(tmp_path / "data")
     start = made.now_us / 1e6

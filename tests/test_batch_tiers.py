@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_batch_publish import unpack
 from test_batch_ranking import EXAMPLES, rankings, worlds
@@ -233,13 +233,20 @@ def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
     assert "viewers changed" not in caplog.text
 
 
-@settings(max_examples=max(4, EXAMPLES // 10), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=max(4, EXAMPLES // 10),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a second an example: shrinking would take long
+)
 @given(worlds(), rankings(), st.sets(st.sampled_from("abcdef"), min_size=1, max_size=3))
 def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
     tmp_path_factory: pytest.TempPathFactory, world: World, ranking: Ranking, asked: set[str]
 ):
     """Waiting, recent and all: the same neighbours and lists, to the last bit, for whom the run is."""
     data = tmp_path_factory.mktemp("tiers")
+    answered = {row[0] for row in world.interactions if row[2] in ("requestLess", "requestMore")}
+    asked = asked | {name for name in world.actors if world.did(name) in answered}  # who answers has come
     for name in sorted(asked):
         world.actor(name, world.status.get(name, 0)).visit(name)
     if not world.likes:

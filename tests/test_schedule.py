@@ -1,63 +1,14 @@
-"""The timetable: who is computed when, told by the runs it leaves."""
+"""What the timetable goes by: how often everybody is due, who was seen lately, who waits. test_newcomer.py runs it."""
 
-import sqlite3
-import time
 from pathlib import Path
 
-import commands
 import pytest
-from streams import wait_until
 from test_batch_tiers import run, town
 from worlds import World
 
 from pipeline.settings import load_settings
 from pipeline.store.queue import attend, unknown_viewers, waiting_viewers
 from sql.sqlite import connect
-
-
-def tiers(data_dir: Path) -> set[tuple[str, str]]:
-    """Return (job, tier) of every run that was recorded."""
-    try:
-        serving = connect(data_dir / "serving.sqlite", read_only=True)
-    except sqlite3.OperationalError:
-        return set()
-    try:
-        return set(serving.execute("SELECT DISTINCT job, tier FROM runs WHERE outcome = 'done'"))
-    except sqlite3.OperationalError:
-        return set()
-    finally:
-        serving.close()
-
-
-def test_some_often_everybody_seldom_and_the_first_at_once(tmp_path: Path) -> None:
-    """A store with somebody who asks just now: lists for all, then of those seen lately; then somebody new comes."""
-    hours_since = (time.time() - town().now_us / 1e6) / 3600
-    town().visit("ann", hours_ago=-hours_since).write(tmp_path)
-    env = commands.environment(
-        tmp_path,
-        candidates_minutes="0.02",
-        neighbours_minutes="0.02",
-        everybody_minutes="1000",
-        waiting_seconds="0.3",
-        plc_url="http://127.0.0.1:9",
-    )
-    with commands.running("schedule", env=env, log=tmp_path / "log") as schedule:
-        wait_until(lambda: tiers(tmp_path) >= {("candidates", "all"), ("candidates", "recent")}, 200)
-        wait_until(lambda: ("neighbours", "changed") in tiers(tmp_path), 200)
-        activity = connect(tmp_path / "activity.sqlite")
-        now_us = time.time_ns() // 1000
-        activity.execute(
-            "INSERT INTO visits VALUES ('did:plc:eve', 'for-you', 'en', 1, ?, ?)", (now_us, now_us)
-        )
-        activity.close()
-        serving = connect(tmp_path / "serving.sqlite")
-        serving.execute(
-            "DELETE FROM lists WHERE viewer_id = (SELECT viewer_id FROM viewers WHERE did = 'did:plc:eve')"
-        )
-        serving.close()
-        wait_until(lambda: ("candidates", "waiting") in tiers(tmp_path), 200)
-        assert commands.stop(schedule) == 0
-    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize(

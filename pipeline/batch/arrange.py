@@ -58,7 +58,7 @@ def arrange(
 ) -> Lists:
     """Return the finished lists; ``rows`` names each list's row of ``popular``.
 
-    A list without a single ranked post stays empty: its viewer is served the fallback list.
+    A list in which not a single ranked post has a place stays empty: its viewer is served the fallback list.
     """
     count, length = len(top.filled), ranking.list_length
     posts = np.zeros((count, length), np.int32)
@@ -174,7 +174,10 @@ def _arrange(
             left -= 1
             for i in range(found, left):
                 order[i] = order[i + 1]
-        filled[viewer] = place
+        ranked = False  # one that was seen may find no place behind popular posts of its author
+        for i in range(place):
+            ranked = ranked or sources[viewer, i] == 1
+        filled[viewer] = place if ranked else 0
         for x in range(x_starts[viewer], x_starts[viewer + 1]):
             barred[x_posts[x]] = 0
         for x in range(seen_starts[viewer], seen_starts[viewer + 1]):

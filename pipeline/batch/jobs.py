@@ -25,13 +25,13 @@ from pipeline.batch.graphs import Graph, graphs_of, remove_others
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours import neighbours
 from pipeline.batch.progress import Progress
-from pipeline.batch.tiers import TIER_HELP, TIERS, recent_viewers
+from pipeline.batch.tiers import TIER_HELP, TIERS
 from pipeline.batch.waiting import waiting_candidates, waiting_neighbours
 from pipeline.errors import BatchError, StoreError
 from pipeline.ranking import Feed, feeds_of
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
-from pipeline.store.queue import attend, waiting_viewers
+from pipeline.store.queue import attend, recent_viewers, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
 JOBS = ("compact", "neighbours", "candidates")
@@ -208,7 +208,7 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
             now = time.perf_counter()
             first_us, seconds, before = totals.get(step, (started_us, 0.0, 0))
             totals[step] = first_us, seconds + now - began, before + rows
-            part.progress.start(step)
+            part.progress.start(f"after {step}")  # the next one has no name yet
             if step != last and last in totals:
                 _tell(serving, run_id, part, last, totals[last])
             began, last, started_us = now, step, int(clock() * 1e6)

@@ -59,6 +59,7 @@ def run(*, once: bool) -> None:
             "listen": f"127.0.0.1:{serve_port}",
             "plc_url": demo.network,
             "candidates_minutes": "0.2",
+            "everybody_minutes": "0.2",
             "compact_minutes": "5",
         },
         {},

@@ -148,10 +148,12 @@ class Inputs:
                 "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_neighbours WHERE viewer_id = $viewer",
                 {"viewer": viewer_id},
             )
-        made = execute("SELECT max(COLUMNS('^snapshot_us$')) FROM viewer_neighbours").fetchone()
-        self.neighbours_us = (
-            made and made[0]
-        ) or self.neighbours_us  # each viewer's were worked out at a time
+        known = execute("FROM viewer_neighbours LIMIT 0").description or []
+        if "snapshot_us" in [column[0] for column in known]:
+            made = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchone()
+            self.neighbours_us = (
+                made and made[0]
+            ) or self.neighbours_us  # those of each viewer have their own
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
         for name in (
             "people",

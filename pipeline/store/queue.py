@@ -1,4 +1,4 @@
-"""Who waits for a list, and whose likes nobody has looked for: what the timetable asks every few seconds.
+"""Who waits for a list, who was seen lately, whose likes nobody has looked for: what the timetable asks.
 
 Owns: these questions, asked of three stores at once without the batch's libraries, and the record of who was seen to.
 Leaves to others: making the lists (``batch.waiting``), fetching the likes (``backfill.viewers``).
@@ -15,6 +15,7 @@ import sql
 from pipeline.store.model import DAY_US
 from sql.sqlite import connect
 
+RECENT_SECONDS = 1800.0
 VIEWERS = 50  # of one run; whoever is left is the next one's
 LATELY_US = DAY_US  # a visit, or an answer, older than this is the business of the runs for all
 AGAIN_US = 600_000_000  # after which one is tried again for whom no list could be made
@@ -30,6 +31,12 @@ def waiting_viewers(
     lately = {"since_us": now_us - LATELY_US if since_us is None else since_us}
     return _ask(data_dir, "serving", ("activity", "landing"), "serving/waiting",
                 {"now_us": now_us, "again_us": AGAIN_US, "rows": rows, **lately})  # fmt: skip
+
+
+def recent_viewers(data_dir: Path, now_us: int) -> list[str]:
+    """Return the DIDs of those who asked for a feed in the last half hour."""
+    since = {"since_us": now_us - int(RECENT_SECONDS * 1e6)}
+    return _ask(data_dir, "activity", (), "activity/recent_viewers", since)
 
 
 def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
