@@ -20,6 +20,8 @@ from pipeline.ingest.metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch
+from serving.sources import SLOTS
+from serving.workers import START_SECONDS, STOP_SECONDS
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -91,6 +93,18 @@ def test_the_batch_never_comes_before_the_web_app() -> None:
     assert int(batch["OOMScoreAdjust"][0]) > 0 > int(web_app["OOMScoreAdjust"][0])
 
 
+def test_the_web_app_may_have_several_workers() -> None:
+    service = unit(DEPLOY / "systemd" / "foryou-serve.service")["Service"]
+    compose = (DEPLOY / "container" / "compose.yml").read_text()
+    [in_container] = re.findall(r"command: \[serve\].*?pids_limit: (\d+)", compose, re.DOTALL)
+    threads = load_settings({}, {}, DEPLOY).serve_threads + SLOTS + 2
+    for limit in (service["TasksMax"][0], in_container):
+        assert int(limit) >= 7 * threads
+    # The end: workers write what viewers did, then the parent ends; systemd must not be quicker.
+    assert float(service["TimeoutStopSec"][0]) / 2 > STOP_SECONDS
+    assert float(service["TimeoutStartSec"][0]) / 2 > START_SECONDS
+
+
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     # The command need not be installed where the tests run, but must be there for systemd to be content.
     for path in (DEPLOY / "systemd").iterdir():
@@ -124,6 +138,12 @@ def test_the_containers_run_our_commands_of_what_is_in_the_image() -> None:
         for source in line.split():
             assert source in let_in
             assert (DEPLOY.parent / source).exists()
+
+
+def test_compose_accepts_its_file() -> None:
+    result = run("docker-compose", "--file", DEPLOY / "container" / "compose.yml", "config", "--services")
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.split()) == {"ingest", "schedule", "serve", "caddy", "cache"}
 
 
 def test_caddy_accepts_the_caddyfile() -> None:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 MOUNTS = ("proc", "sys", "dev")
+# Of the older kind of control groups, one tree each; the newer kind has them all in one.
+CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio")
+CGROUPS = Path("/sys/fs/cgroup")
 ENVIRONMENT = (
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
@@ -39,13 +42,14 @@ def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess
 def plain_debian(folder: Path) -> Path:
     """Return a fresh Debian, made once."""
     root = folder / "debian"
-    if not (root / "made").exists():
+    packages = "ca-certificates,systemd-sysv,iproute2,openssh-server,rsync"
+    if not (root / "made").exists() or (root / "made").read_text() != packages:
         shutil.rmtree(root, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         run(
             "debootstrap",
             "--variant=minbase",
-            "--include=ca-certificates,systemd-sysv,iproute2",
+            f"--include={packages}",
             "bookworm",
             root,
         )
@@ -56,7 +60,7 @@ def plain_debian(folder: Path) -> Path:
             run("chroot", root, "update-ca-certificates")
         # What the installer does and debootstrap does not.
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-        (root / "made").touch()
+        (root / "made").write_text(packages)
     return root
 
 
@@ -98,6 +102,13 @@ def cable(one: Network, name: str, address: str, other: Network, other_name: str
         network.ip("link", "set", device, "up")
 
 
+def groups_of(controller: str) -> list[Path]:
+    """Return the control groups below this process's own."""
+    own = re.search(rf"^\d+:{controller}:/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    assert own is not None
+    return [path for path in (CGROUPS / controller / own[1]).iterdir() if path.is_dir()]
+
+
 @dataclass
 class Machine:
     """A Debian root that can be set up, booted, commanded, and lose its power."""
@@ -105,6 +116,7 @@ class Machine:
     root: Path
     network: Network
     process: subprocess.Popen[bytes] | None = None
+    _groups: dict[str, set[Path]] = field(default_factory=dict)  # by controller, those that were there before
 
     def install(self, script: str) -> float:
         """Run a shell script in the root before it is booted; return the seconds it took."""
@@ -133,12 +145,36 @@ class Machine:
         inside = ("nsenter", f"--target={self._init()}", "--all", "env", "-i", *ENVIRONMENT[:3])
         return run(*inside, *command, check=check)
 
+    def script(self, script: str) -> None:
+        """Run a shell script in the booted machine, as an administrator would type it."""
+        self.command("sh", "-euc", f"export HOME=/root; {script}")
+
+    def limit(self) -> None:
+        """Let its systemd set the units' limits.
+
+        systemd-nspawn mounts control groups of the older kind so that nobody inside can change them, and systemd then
+        does without. Here they are made writable, and systemd looks again. Of the newer kind it has its own anyway.
+        """
+        if (CGROUPS / "cgroup.controllers").exists():
+            return
+        for name in CONTROLLERS:
+            self.command("mount", "-o", "remount,bind,rw", f"/sys/fs/cgroup/{name}")
+        self._groups = {name: set(groups_of(name)) for name in CONTROLLERS}
+        self.command("systemctl", "daemon-reexec")
+        # Groups are made when units start.
+        self.command("systemctl", "restart", "foryou.target")
+
     def cut_power(self) -> None:
         """End everything in it at once."""
         os.kill(self._init(), signal.SIGKILL)
         assert self.process is not None
         self.process.wait()
         self.process = None
+        for name, before in self._groups.items():
+            for group in set(groups_of(name)) - before:
+                for folder, _, _ in os.walk(group, topdown=False):
+                    os.rmdir(folder)
+        self._groups = {}
 
     def close(self) -> None:
         """End it, if it runs."""
