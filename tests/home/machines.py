@@ -3,6 +3,7 @@
 Owns: making, booting, commanding and ending them. Leaves to the tests: what is installed there.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -20,9 +21,9 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 MOUNTS = ("proc", "sys", "dev")
+CGROUPS = Path("/sys/fs/cgroup")
 # Of the older kind of control groups, one tree each; the newer kind has them all in one.
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio")
-CGROUPS = Path("/sys/fs/cgroup")
 ENVIRONMENT = (
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
@@ -102,11 +103,18 @@ def cable(one: Network, name: str, address: str, other: Network, other_name: str
         network.ip("link", "set", device, "up")
 
 
-def groups_of(controller: str) -> list[Path]:
-    """Return the control groups below this process's own."""
-    own = re.search(rf"^\d+:{controller}:/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-    assert own is not None
-    return [path for path in (CGROUPS / controller / own[1]).iterdir() if path.is_dir()]
+def own_groups() -> list[Path]:
+    """Return the control groups of this process: one, or of the older kind one in each tree that matters here."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            tree = "unified" if (CGROUPS / "unified").exists() else ""
+        else:
+            tree = controllers.removeprefix("name=")
+        if tree in ("", "unified", "systemd", *CONTROLLERS):
+            found.append(CGROUPS / tree / path.lstrip("/"))
+    return found
 
 
 @dataclass
@@ -116,7 +124,6 @@ class Machine:
     root: Path
     network: Network
     process: subprocess.Popen[bytes] | None = None
-    _groups: dict[str, set[Path]] = field(default_factory=dict)  # by controller, those that were there before
 
     def install(self, script: str) -> float:
         """Run a shell script in the root before it is booted; return the seconds it took."""
@@ -132,8 +139,14 @@ class Machine:
         """Start it; returns at once."""
         namespace = f"/run/netns/{self.network.name}"
         log = (self.root.parent / f"{self.root.name}.console").open("ab")
+        # Control groups of its own: machines would else share those of units that have one name.
+        groups = self._groups()
+        for group in groups:
+            group.mkdir(exist_ok=True)
+        enter = 'for group in $0; do echo $$ > $group/cgroup.procs; done; exec "$@"'
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot",
+            ["sh", "-euc", enter, " ".join(map(str, groups)),
+             "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot",
              "--capability=CAP_NET_ADMIN", f"--directory={self.root}", f"--machine={self.network.name}",
              f"--network-namespace-path={namespace}"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -159,7 +172,6 @@ class Machine:
             return
         for name in CONTROLLERS:
             self.command("mount", "-o", "remount,bind,rw", f"/sys/fs/cgroup/{name}")
-        self._groups = {name: set(groups_of(name)) for name in CONTROLLERS}
         self.command("systemctl", "daemon-reexec")
         # Groups are made when units start.
         self.command("systemctl", "restart", "foryou.target")
@@ -170,11 +182,15 @@ class Machine:
         assert self.process is not None
         self.process.wait()
         self.process = None
-        for name, before in self._groups.items():
-            for group in set(groups_of(name)) - before:
+        deadline = time.monotonic() + 10
+        while any(group.exists() for group in self._groups()) and time.monotonic() < deadline:
+            for group in self._groups():
                 for folder, _, _ in os.walk(group, topdown=False):
-                    os.rmdir(folder)
-        self._groups = {}
+                    with contextlib.suppress(OSError):  # its last processes are just ending
+                        os.rmdir(folder)
+
+    def _groups(self) -> list[Path]:
+        return [group / self.network.name for group in own_groups()]
 
     def close(self) -> None:
         """End it, if it runs."""

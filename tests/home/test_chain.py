@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import ssl
 import threading
@@ -222,6 +223,23 @@ def test_units_run_as_they_are_meant_to(chain: Chain, outsider: Outsider) -> Non
     assert "closed days" in status
     chain.home.command("systemctl", "start", "foryou-backup")
     assert "backup.json" in chain.home.command("sh", "-c", "ls /var/backups/foryou/*Z").stdout
+
+
+def test_doctor_at_home(chain: Chain, outsider: Outsider) -> None:
+    """All is well but for what is not there: a record at Bluesky, and a certificate for more than a day."""
+    with (chain.home.root / "etc/hosts").open("a") as hosts:
+        hosts.write(f"10.77.0.1 {HOSTNAME}\n")
+    shutil.copy(chain.authority, chain.home.root / "etc/ssl/vps.crt")
+    (chain.home.root / "etc/ssl/vps.crt").chmod(0o644)
+    told = chain.home.command(
+        "env", "SSL_CERT_FILE=/etc/ssl/vps.crt", "/usr/local/bin/foryou", "doctor", "--json", check=False
+    ).stdout
+    found = {finding["check"]: (finding["state"], finding["seen"]) for finding in json.loads(told)}
+    assert found.pop("feed record")[0] == "wrong"
+    assert found.pop("certificate") == ("wrong", "valid for 0 more days; the proxy should have renewed it")
+    assert found.pop("signed fetch")[0] == "skipped"
+    assert {state for state, _ in found.values()} == {"ok"}, found
+    assert len(found) == 11
 
 
 UNITS = {"serve": (2 << 30, 1000), "ingest": (2 << 30, 300), "schedule": (16 << 30, 30)}
