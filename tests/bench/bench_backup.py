@@ -64,6 +64,11 @@ class Pages(threading.Thread):
                     return
 
 
+def say(text: str) -> None:
+    """Tell somebody who waits how far it is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
 def figures(address: str) -> dict[str, float]:
     """What ingest tells Prometheus, summed over labels but for buckets."""
     found: dict[str, float] = {}
@@ -130,13 +135,19 @@ def main() -> None:
             time.sleep(1)
 
         with commands.running("ingest", env=env, log=Path(folder, "log")), commands.running("serve", env=env):
+            say("the network is made; ingest reads its history")
             wait_until(lambda: caught_up(data_dir), 600)
+            say("stored; compact")
             assert commands.run("batch", "--job", "compact", env=env, seconds=600).returncode == 0
             pages.start()
             wait_until(lambda: len(pages.taken) > 10, 60)
+            say("by itself")
             alone = stretch(metrics, pages, options.seconds, lambda: time.sleep(1))
+            say("with backups")
             beside = stretch(metrics, pages, options.seconds, back_up)
+            say("comparing a backup with the simulator's record")
             held, missing, extra = differences(whole_backups(backups)[-1], network.world)
+            say("killing backups")
             choose = random.Random(11)
             for _ in range(options.kills):
                 with commands.running("backup", str(backups), env=env) as process:
@@ -144,6 +155,7 @@ def main() -> None:
                     process.kill()
             feed.done.set()
             pages.join()
+        say("restoring")
         back_up()
         elsewhere = Path(folder, "elsewhere")
         began = time.perf_counter()

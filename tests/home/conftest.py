@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from home.machines import Machine, Network, cable, plain_debian
+from home.machines import Machine, Network, cable, knows_wireguard, plain_debian, run
 from streams import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,8 @@ TOOLS = ("debootstrap", "systemd-nspawn", "ip", "nsenter", "chroot", "ssh-keygen
 HOSTNAME = "feed.example.com"
 PUBLISHER = "did:plc:" + "p" * 24
 WORLD = {"users": 400, "days": 2, "seed": 5}
-NEW_ADDRESS = "10.77.3.2"
+ADDRESSES = {"home": "10.77.0.2", "vps": "10.77.0.1", "new": "10.77.0.3"}  # in the tailnet
+CABLES = {"home": ("10.77.5.2", "10.77.5.1"), "new": ("10.77.6.2", "10.77.6.1")}  # to the VPS: theirs, its
 SIMULATOR = "127.0.0.1:6008"
 
 
@@ -56,7 +57,7 @@ def write_values(machine: Machine, **more: str) -> None:
     values = {
         "FORYOU_HOSTNAME": HOSTNAME,
         "FORYOU_PUBLISHER_DID": PUBLISHER,
-        "FORYOU_LISTEN": "10.77.0.2:8080",
+        "FORYOU_LISTEN": f"{ADDRESSES['home']}:8080",
         **more,
     }
     lines = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in values]
@@ -69,6 +70,43 @@ def copy_source(root: Path) -> None:
     shutil.copytree(SOURCE, root / "usr/local/src/foryou", ignore=hidden)
 
 
+def make_tailnet(machines: dict[str, Machine]) -> None:
+    """WireGuard between them, by OPERATIONS.md's commands and its files with keys and addresses filled in."""
+    text = (SOURCE / "OPERATIONS.md").read_text()
+    files = dict(re.findall(r"^```ini (\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    stand_in = "" if knows_wireguard() else "apt-get install --yes wireguard-go\n"
+    private, public = {}, {}
+    for name, machine in machines.items():
+        machine.install(commands_of("wireguard") + stand_in)
+        private[name] = (machine.root / "etc/wireguard/key").read_text().strip()
+        public[name] = run(
+            "chroot", machine.root, "sh", "-c", "wg pubkey < /etc/wireguard/key"
+        ).stdout.strip()
+    assert len(set(public.values())) == len(machines)
+    interface, peer = re.split(r"(?=^\[Peer\])", files["vps"], flags=re.MULTILINE)
+    # A peer of the VPS is home as it is there, and the machine that home moves to with an address of its own.
+    peers = [
+        peer.replace("(home's public key)", public[name]).replace(ADDRESSES["home"], ADDRESSES[name])
+        for name in CABLES
+    ]
+    written = {"vps": interface.replace("(the VPS's private key)", private["vps"]) + "\n".join(peers)}
+    for name, (_, vps) in CABLES.items():
+        file = (
+            files["home"]
+            .replace("(home's private key)", private[name])
+            .replace(ADDRESSES["home"], ADDRESSES[name])
+        )
+        written[name] = file.replace("(the VPS's public key)", public["vps"]).replace(
+            "(the VPS's address)", vps
+        )
+    for name, machine in machines.items():
+        assert "(" not in written[name]
+        path = machine.root / "etc/wireguard/wg0.conf"
+        path.write_text(written[name])
+        path.chmod(0o600)
+        machine.install("systemctl enable --now wg-quick@wg0")
+
+
 def introduce(machines: dict[str, Machine]) -> None:
     """Let home's root reach the others by ssh under the names that OPERATIONS.md uses."""
     own = machines["home"].root / "root/.ssh"
@@ -76,7 +114,7 @@ def introduce(machines: dict[str, Machine]) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own / "id_ed25519"], check=True)
     (own / "config").write_text("StrictHostKeyChecking accept-new\n")
     with (machines["home"].root / "etc/hosts").open("a") as hosts:
-        hosts.write("10.77.4.3 new\n10.77.0.1 vps\n")
+        hosts.write(f"10.77.4.3 new\n{ADDRESSES['vps']} vps\n")
     for name in ("new", "vps"):
         folder = machines[name].root / "root/.ssh"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -102,10 +140,10 @@ def chain() -> Iterator[Chain]:
         pytest.skip(f"{', '.join(missing)} not on this machine; see tests/home/README.md")
     debian = plain_debian(FOLDER)
     networks = {name: Network(f"foryou-{name}") for name in ("home", "vps", "new", "world")}
-    cable(networks["home"], "wg0", "10.77.0.2/24", networks["vps"], "wg0", "10.77.0.1/24")
+    for name, (its, vps) in CABLES.items():
+        cable(networks[name], "wan", f"{its}/24", networks["vps"], f"to-{name}", f"{vps}/24")
     cable(networks["home"], "eth0", "10.77.1.2/24", networks["world"], "lan", "10.77.1.1/24")
     cable(networks["vps"], "eth0", "10.77.2.1/24", networks["world"], "eth0", "10.77.2.2/24")
-    cable(networks["new"], "wg0", f"{NEW_ADDRESS}/24", networks["vps"], "wg1", "10.77.3.1/24")
     cable(networks["new"], "eth0", "10.77.4.3/24", networks["home"], "eth1", "10.77.4.2/24")
     machines = {}
     for name in ("home", "vps"):
@@ -133,6 +171,7 @@ def chain() -> Iterator[Chain]:
             FORYOU_SERVE_WORKERS="2",
         )
         write_values(chain.vps)
+        make_tailnet(machines)
         introduce(machines)
         # The one thing that differs: no name leads here, so the certificate is of an authority of the VPS's own.
         drop_in = chain.vps.root / "etc/systemd/system/caddy.service.d/test.conf"

@@ -95,6 +95,14 @@ class Network:
         os.close(descriptor)
 
 
+def knows_wireguard() -> bool:
+    """Whether this machine's kernel has WireGuard; where not, wireguard-go does the same in a program."""
+    name = "foryou-try"
+    known = run("ip", "link", "add", name, "type", "wireguard", check=False).returncode == 0
+    run("ip", "link", "delete", name, check=False)
+    return known
+
+
 def cable(one: Network, name: str, address: str, other: Network, other_name: str, other_address: str) -> None:
     """Connect two networks."""
     run("ip", "link", "add", name, "netns", one.name, "type", "veth", "peer", other_name, "netns", other.name)
@@ -148,7 +156,7 @@ class Machine:
             ["sh", "-euc", enter, " ".join(map(str, groups)),
              "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot",
              "--capability=CAP_NET_ADMIN", f"--directory={self.root}", f"--machine={self.network.name}",
-             f"--network-namespace-path={namespace}"],
+             f"--network-namespace-path={namespace}", "--bind=/dev/net/tun"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
         log.close()
