@@ -44,9 +44,9 @@ class Chain:
 
 
 def commands_of(name: str) -> str:
-    """Return the commands that OPERATIONS.md has under a name, in order: '```sh NAME'."""
+    """Return the commands that OPERATIONS.md has under a name, in order: '```sh NAME', or '```sh NAME WHERE'."""
     text = (SOURCE / "OPERATIONS.md").read_text()
-    blocks = re.findall(rf"^( *)```sh {name}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^( *)```sh {name}(?: \w+)?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     assert blocks
     return "\n".join(textwrap.dedent(block) for _, block in blocks)
 
@@ -74,7 +74,7 @@ def make_tailnet(machines: dict[str, Machine]) -> None:
     """WireGuard between them, by OPERATIONS.md's commands and its files with keys and addresses filled in."""
     text = (SOURCE / "OPERATIONS.md").read_text()
     files = dict(re.findall(r"^```ini (\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    stand_in = "" if knows_wireguard() else "apt-get install --yes wireguard-go\n"
+    stand_in = "" if knows_wireguard() else "apt-get install --yes --no-install-recommends wireguard-go\n"
     private, public = {}, {}
     for name, machine in machines.items():
         machine.install(commands_of("wireguard") + stand_in)
@@ -101,10 +101,8 @@ def make_tailnet(machines: dict[str, Machine]) -> None:
         )
     for name, machine in machines.items():
         assert "(" not in written[name]
-        path = machine.root / "etc/wireguard/wg0.conf"
-        path.write_text(written[name])
-        path.chmod(0o600)
-        machine.install("systemctl enable --now wg-quick@wg0")
+        (machine.root / "etc/wireguard/wg0.conf").write_text(written[name])
+        machine.install(commands_of("tunnel"))
 
 
 def introduce(machines: dict[str, Machine]) -> None:
@@ -121,12 +119,12 @@ def introduce(machines: dict[str, Machine]) -> None:
         shutil.copy(own / "id_ed25519.pub", folder / "authorized_keys")
 
 
-def simulator(network: Network) -> subprocess.Popen[bytes]:
-    """Start the stream and directory of a network, the same one everywhere."""
+def simulator(network: Network, end: str) -> subprocess.Popen[bytes]:
+    """Start the stream and directory of a network that is live since ``end``; with one seed the same everywhere."""
     flags = [f"--{name}={value}" for name, value in WORLD.items()]
     return subprocess.Popen(
         ["ip", "netns", "exec", network.name, sys.executable, "-m", "pipeline.cli", "simulate",
-         "--listen", SIMULATOR, "--end", f"{datetime.now(UTC):%Y-%m-%d}", *flags],
+         "--listen", SIMULATOR, "--end", end, "--speed", "1", *flags],
         cwd=SOURCE, env=os.environ | {"PYTHONPATH": str(SOURCE)}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -176,7 +174,8 @@ def chain() -> Iterator[Chain]:
         # The one thing that differs: no name leads here, so the certificate is of an authority of the VPS's own.
         drop_in = chain.vps.root / "etc/systemd/system/caddy.service.d/test.conf"
         drop_in.write_text('[Service]\nEnvironment="CADDY_GLOBAL_OPTIONS=local_certs"\n')
-        simulators = [simulator(networks[name]) for name in ("home", "new")]
+        end = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        simulators = [simulator(networks[name], end) for name in ("home", "new")]
         for machine in machines.values():
             machine.boot()
         wait_until(chain.authority.exists, 60)

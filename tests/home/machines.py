@@ -168,7 +168,8 @@ class Machine:
 
     def script(self, script: str) -> None:
         """Run a shell script in the booted machine, as an administrator would type it."""
-        self.command("sh", "-euc", f"export HOME=/root; {script}")
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        self.command("env", f"PATH={path}", "HOME=/root", "sh", "-eux", "-c", script)
 
     def limit(self) -> None:
         """Let its systemd set the units' limits.
