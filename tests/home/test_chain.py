@@ -231,15 +231,15 @@ def test_doctor_at_home(chain: Chain, outsider: Outsider) -> None:
         hosts.write(f"10.77.0.1 {HOSTNAME}\n")
     shutil.copy(chain.authority, chain.home.root / "etc/ssl/vps.crt")
     (chain.home.root / "etc/ssl/vps.crt").chmod(0o644)
-    told = chain.home.command(
-        "env", "SSL_CERT_FILE=/etc/ssl/vps.crt", "/usr/local/bin/foryou", "doctor", "--json", check=False
-    ).stdout
-    found = {finding["check"]: (finding["state"], finding["seen"]) for finding in json.loads(told)}
-    assert found.pop("feed record")[0] == "wrong"
-    assert found.pop("certificate") == ("wrong", "valid for 0 more days; the proxy should have renewed it")
-    assert {found.pop(name)[0] for name in ("clock", "signed fetch")} == {"skipped"}
-    assert {state for state, _ in found.values()} == {"ok"}, found
-    assert len(found) == 10
+
+    def states() -> dict[str, str]:
+        told = chain.home.command(
+            "env", "SSL_CERT_FILE=/etc/ssl/vps.crt", "/usr/local/bin/foryou", "doctor", "--json", check=False
+        ).stdout
+        return {finding["check"]: finding["state"] for finding in json.loads(told)}
+
+    known = {"certificate": "wrong", "feed record": "wrong", "clock": "skipped", "signed fetch": "skipped"}
+    wait_until(lambda: states() == dict.fromkeys(states(), "ok") | known, 60)
 
 
 def workers_of(machine: Machine) -> set[str]:
@@ -264,10 +264,9 @@ def test_a_reload_puts_new_workers_in_place_and_loses_nothing(
 
 UNITS = {"serve": (2 << 30, 1000), "ingest": (2 << 30, 300), "schedule": (16 << 30, 30)}
 SPIN = """
-import os, sys, time
-for tree in ("cpu", "cpuacct"):
-    with open(f"/sys/fs/cgroup/{tree}/foryou.slice/foryou-{sys.argv[1]}.service/cgroup.procs", "w") as group:
-        group.write("0")
+import sys, time
+with open(f"/sys/fs/cgroup/cpu/foryou.slice/foryou-{sys.argv[1]}.service/cgroup.procs", "w") as group:
+    group.write("0")
 end = time.monotonic() + 5
 while time.monotonic() < end:
     pass
