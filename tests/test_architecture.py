@@ -60,7 +60,7 @@ ALLOWED = {
     "pipeline.publish": {"pipeline.publish", "pipeline.outside", "pipeline.settings"} | COMMON,
     "pipeline.doctor": {
         "pipeline.doctor", "pipeline.outside", "pipeline.publish.repository", "pipeline.ingest",
-        "pipeline.settings", "pipeline.ranking",
+        "pipeline.store", "pipeline.settings", "pipeline.ranking",
     } | COMMON,
     "pipeline.explore": {
         "pipeline.explore", "pipeline.store", "pipeline.batch", "pipeline.settings", "pipeline.ranking",

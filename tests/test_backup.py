@@ -14,9 +14,11 @@ from pathlib import Path
 import commands
 import httpx
 import pytest
+from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
 from pipeline.backup import lake
+from pipeline.backup import take as take_module
 from pipeline.backup.contents import BackupError, whole_backups
 from pipeline.backup.restore import restore
 from pipeline.backup.take import take
@@ -24,13 +26,30 @@ from pipeline.contents import like_record, like_records
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.record import record
 from pipeline.simulate.world import World, WorldParameters
+from pipeline.store.history import DONE, HistoryLike, HistoryStore
 from pipeline.store.lake import closed_days
 from pipeline.store.landing import Landing
+from serving.activity import ActivityWriter, Visit
 from sql.sqlite import connect
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
-BACKUPS = 8
-KILLED_BACKUPS = 8
+BACKUPS = 4
+KILLED_BACKUPS = 5
+# Files of a data directory, beside the stores, the key and the days of likes.
+KEPT = [
+    "lake/unlikes/day=2026-11-02/unlikes.parquet",
+    "lake/impressions/day=2026-11-02/impressions.parquet",
+]
+FOR_A_MOVE = ["lake/neighbours.parquet"]
+REBUILT = [
+    "explore/7/likes/open.parquet",
+    "explore/current.parquet",
+    "dashboard.json",
+    "keys.sqlite",
+    "tmp/spilled",
+    "backfill/host/day.spool",
+]
+DRAFTS = ["lake/.tmp/half.parquet"]
 
 
 def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
@@ -87,7 +106,7 @@ class Feed:
 
 @pytest.fixture
 def feed(tmp_path: Path) -> Iterator[Feed]:
-    parameters = WorldParameters(users=500, days=4, seed=11, end_us=1_790_000_000_000_000)
+    parameters = WorldParameters(users=300, days=4, seed=11, end_us=1_790_000_000_000_000)
     port = free_port()
     with SimulatedNetwork(parameters, speed=7200) as network:
         env = commands.environment(
@@ -131,7 +150,7 @@ def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_p
             for thread in threads:
                 thread.join()
     # Whatever is there by name is whole, and the next backup removes what the killed ones left.
-    for backup in whole_backups(folder):
+    for backup in whole_backups(folder)[BACKUPS:]:
         assert differences(backup, feed.network.world)[1:] == (0, 0)
     last = commands.run("backup", str(folder), "--keep", "1", env=feed.env)
     assert last.returncode == 0, last.stderr
@@ -155,17 +174,26 @@ def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_p
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A small installation: a landing store, two days in the lake, a key."""
+    """A small installation: stores with a row each, days in the lake, a key, and what can be made again."""
     folder = tmp_path / "data"
     folder.mkdir()
     Landing(folder).close()
+    history = HistoryStore(folder)
+    history.store_viewer("did:plc:a", [HistoryLike(1, "did:plc:b", 2, 3)], 4, DONE)
+    history.close()
+    ServingStore(folder / "serving.sqlite").close()
     for day in ("2026-11-01", "2026-11-02"):
         path = folder / "lake" / "likes" / f"day={day}" / "likes.parquet"
         path.parent.mkdir(parents=True)
         path.write_bytes(day.encode() * 100)
-    (folder / "lake" / ".tmp").mkdir()
-    (folder / "lake" / ".tmp" / "half.parquet").write_bytes(b"half")
+    for name in KEPT + FOR_A_MOVE + REBUILT + DRAFTS:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 10)
     (folder / "cursor.key").write_bytes(bytes(32))
+    writer = ActivityWriter(folder / "activity.sqlite")
+    writer.record([Visit("did:plc:a", "for-you", "en", time.time_ns() // 1000)])
+    assert writer.close()
     return folder
 
 
@@ -186,14 +214,14 @@ def test_a_lake_that_changes_meanwhile_is_taken_as_of_one_moment(
     changes = iter([lambda: (added.parent.mkdir(), added.write_bytes(b"new")), first.unlink])
     list_files = lake.listed
 
-    def listed(folder: Path) -> frozenset[lake.LakeFile]:
-        found = list_files(folder)
+    def listed(folder: Path, *, lists: bool) -> frozenset[lake.LakeFile]:
+        found = list_files(folder, lists=lists)
         next(changes, lambda: None)()  # a compaction just after each of the first two looks
         return found
 
     monkeypatch.setattr(lake, "listed", listed)
     backup = take(data_dir, tmp_path / "backups")
-    names = {name for name in files(backup) if name.startswith("lake")}
+    names = {name for name in files(backup) if name.startswith("lake/likes")}
     assert names == {f"lake/likes/day=2026-11-0{n}/likes.parquet" for n in (2, 3)}
 
 
@@ -215,9 +243,47 @@ def test_the_lake_is_copied_where_it_cannot_be_linked(
     assert (first / day).read_bytes() == (data_dir / day).read_bytes()
 
 
+def test_what_is_in_a_backup(data_dir: Path, tmp_path: Path) -> None:
+    days = [f"lake/likes/day=2026-11-0{n}/likes.parquet" for n in (1, 2)]
+    kept = {"landing.sqlite", "activity.sqlite", "cursor.key", *days, *KEPT}
+    nightly, for_a_move = (
+        take(data_dir, tmp_path / name, lists=lists) for name, lists in (("nightly", False), ("move", True))
+    )
+    assert files(nightly).keys() == kept
+    assert files(for_a_move).keys() == {*kept, "serving.sqlite", *FOR_A_MOVE}
+    for name in days + KEPT:
+        assert (nightly / name).read_bytes() == (data_dir / name).read_bytes()
+    for store, query in [("landing", "SELECT * FROM history_likes"), ("activity", "SELECT * FROM visits")]:
+        rows = [
+            connect(folder / f"{store}.sqlite", read_only=True).execute(query).fetchall()
+            for folder in (data_dir, nightly)
+        ]
+        assert rows[0] == rows[1] != []
+
+
+def test_impressions_that_move_into_the_lake_meanwhile_are_in_the_backup(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = "lake/impressions/day=2026-11-03/impressions.parquet"
+    copy_store = take_module._copy_store
+
+    def copy(source: sqlite3.Connection, goal: Path) -> int:
+        """By the time the stores are copied, a day has gone into the lake and out of activity.sqlite."""
+        if not (data_dir / moved).exists():
+            (data_dir / moved).parent.mkdir()
+            (data_dir / moved).write_bytes(b"day")
+            with closing(connect(data_dir / "activity.sqlite")) as store:
+                store.execute("DELETE FROM visits")
+        return copy_store(source, goal)
+
+    monkeypatch.setattr(take_module, "_copy_store", copy)
+    backup = take(data_dir, tmp_path / "backups")
+    assert (moved in files(backup), viewers(backup)) == (False, {"did:plc:a"})
+    assert viewers(data_dir) == set()
+
+
 def test_a_restore_gives_back_every_file(data_dir: Path, tmp_path: Path) -> None:
     backup = take(data_dir, tmp_path / "backups", lists=True)
-    assert "lake/.tmp/half.parquet" not in files(backup)
     assert backup.stat().st_mode & 0o077 == 0
     restore(backup, tmp_path / "elsewhere")
     assert files(tmp_path / "elsewhere") == files(backup)

@@ -19,8 +19,8 @@ from serving.activity import ActivityWriter, Visit
 from sql.sqlite import connect, current_version, migrations_of
 
 PROJECT = Path(__file__).resolve().parents[1]
-ROWS = 100_000
-KILLS = 8
+ROWS = 60_000
+KILLS = 5
 # A migration of the next version that takes a while: it rebuilds a table and its index, and fills a new one.
 NEXT = f"""-- Writes: actors as another table.
 CREATE TABLE actors_new (actor_id INTEGER PRIMARY KEY, did TEXT NOT NULL UNIQUE, extra TEXT NOT NULL);

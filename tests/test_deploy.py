@@ -8,11 +8,20 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+import prometheus_client
+import prometheus_client.parser
 import pytest
 
+from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.settings import load_settings
+from pipeline.store.events import EventBatch
+from serving.sources import SLOTS
+from serving.workers import START_SECONDS, STOP_SECONDS
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -84,6 +93,18 @@ def test_the_batch_never_comes_before_the_web_app() -> None:
     assert int(batch["OOMScoreAdjust"][0]) > 0 > int(web_app["OOMScoreAdjust"][0])
 
 
+def test_the_web_app_may_have_several_workers() -> None:
+    service = unit(DEPLOY / "systemd" / "foryou-serve.service")["Service"]
+    compose = (DEPLOY / "container" / "compose.yml").read_text()
+    [in_container] = re.findall(r"command: \[serve\].*?pids_limit: (\d+)", compose, re.DOTALL)
+    threads = load_settings({}, {}, DEPLOY).serve_threads + SLOTS + 2
+    for limit in (service["TasksMax"][0], in_container):
+        assert int(limit) >= 7 * threads
+    # The end: workers write what viewers did, then the parent ends; systemd must not be quicker.
+    assert float(service["TimeoutStopSec"][0]) / 2 > STOP_SECONDS
+    assert float(service["TimeoutStartSec"][0]) / 2 > START_SECONDS
+
+
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     # The command need not be installed where the tests run, but must be there for systemd to be content.
     for path in (DEPLOY / "systemd").iterdir():
@@ -117,6 +138,12 @@ def test_the_containers_run_our_commands_of_what_is_in_the_image() -> None:
         for source in line.split():
             assert source in let_in
             assert (DEPLOY.parent / source).exists()
+
+
+def test_compose_accepts_its_file() -> None:
+    result = run("docker-compose", "--file", DEPLOY / "container" / "compose.yml", "config", "--services")
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.split()) == {"ingest", "schedule", "serve", "caddy", "cache"}
 
 
 def test_caddy_accepts_the_caddyfile() -> None:
@@ -155,6 +182,51 @@ def test_prometheus_accepts_the_rules_and_they_fire_as_meant() -> None:
     assert config.returncode == 0, config.stderr
     fired = run("promtool", "test", "rules", DEPLOY / "prometheus" / "foryou.rules.test.yml")
     assert fired.returncode == 0, fired.stdout + fired.stderr
+
+
+def exported() -> set[tuple[str, frozenset[str]]]:
+    """Every figure that ingest offers Prometheus: its name, and its labels' names and, of buckets, their bounds."""
+    metrics = Metrics()
+    batch = EventBatch(counts=Counter({(kind, "x"): 1 for kind in ("event", "drop", "connection")}))
+    metrics.committed(batch, size=1, seconds=0.1, lag_seconds=1.0, queued=1)
+    text = prometheus_client.generate_latest(metrics.registry).decode()
+    return {
+        (sample.name, labels_of(sample.labels))
+        for family in prometheus_client.parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def labels_of(labels: Mapping[str, str]) -> frozenset[str]:
+    """Label names; a bucket's bound is a number, however it is written."""
+    return frozenset(f"le={float(value)}" if name == "le" else name for name, value in labels.items())
+
+
+def test_the_alerts_watch_figures_that_ingest_offers() -> None:
+    offered = exported()
+    rules = (DEPLOY / "prometheus" / "foryou.rules.yml").read_text()
+    watched = set(re.findall(r"\bforyou_[a-z_]+", rules))
+    assert len(watched) >= 5
+    assert watched <= {name for name, _ in offered}
+    # What the rules are tried on looks like what ingest says.
+    tried = re.findall(
+        r"series: '(foryou_\w+)(?:\{(.*?)\})?'", (DEPLOY / "prometheus" / "foryou.rules.test.yml").read_text()
+    )
+    assert {name for name, _ in tried} == watched
+    for name, labels in tried:
+        pairs = dict(re.findall(r'(\w+)="(.*?)"', labels))
+        assert (name, labels_of(pairs)) in offered, (name, pairs)
+    # A queue counts as full before it is.
+    [full] = re.findall(r"foryou_queue_chunks\[10m\]\) >= (\d+)", rules)
+    assert QUEUE_CHUNKS / 2 < int(full) < QUEUE_CHUNKS
+
+
+def test_prometheus_scrapes_where_ingest_answers() -> None:
+    address = example()["FORYOU_METRICS_LISTEN"]
+    config = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    assert re.search(
+        rf'job_name: foryou-ingest\n +static_configs:\n +- targets: \["{re.escape(address)}"\]', config
+    )
 
 
 def test_every_alert_is_explained() -> None:

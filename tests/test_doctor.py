@@ -17,22 +17,28 @@ from typing import Any
 
 import commands
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pds_server import PASSWORD, Pds, pds
 from serving_worlds import Account, ServingStore, blob, plc_did
 from streams import LineStream, free_port, wait_until
 
+from pipeline.batch.lake import UNLIKES, commit, replace_unlikes, write_temporary
 from pipeline.doctor import network
 from pipeline.doctor.findings import SkippedError, WrongError
 from pipeline.outside import http_client
 from pipeline.settings import Settings, load_settings
+from pipeline.store.lake import day_file
 from pipeline.store.landing import Landing
+from pipeline.store.model import day_number
 from sql.sqlite import connect
 
 LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
+DAY = day_number("2026-11-01")
 NAMES = [
-    "settings", "data directory", "permissions", "disk", "stores", "clock", "stream", "PLC directory", "web app",
-    "did.json", "certificate", "feed record", "signed fetch",
+    "settings", "data directory", "permissions", "disk", "stores", "lake", "clock", "stream", "PLC directory",
+    "web app", "did.json", "certificate", "feed record", "signed fetch",
 ]  # fmt: skip
 
 
@@ -69,6 +75,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     store.publish(1, {}, {"": blob(range(1, 41))}, at=time.time())
     store.close()
     Landing(data_dir).close()
+    replace_unlikes(data_dir, DAY, pa.Table.from_pylist([], schema=UNLIKES))
+    commit(
+        write_temporary(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
+        day_file(data_dir, DAY),
+    )
     data_dir.chmod(0o750)
     with pds(Account(plc_did(1))) as held, LineStream([LINE]) as stream:
         held.records["for-you"] = {
@@ -101,11 +112,15 @@ def test_all_is_well(world: World) -> None:
     assert text.returncode == 0, text.stdout
     lines = text.stdout.splitlines()
     assert [line[8:24].strip() for line in lines] == NAMES
-    assert [line[:8].strip() for line in lines] == ["ok"] * 10 + ["skipped", "ok", "ok"]
+    assert [line[:8].strip() for line in lines] == ["ok"] * 11 + ["skipped", "ok", "ok"]
+    assert "landing version" in lines[4]
+    assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
     assert "30 posts in" in lines[-1]
     assert PASSWORD not in text.stdout + text.stderr
     assert world.pds.sessions == set()  # logged out
-    assert world.doctor()[1]["signed fetch"]["state"] == "skipped"
+    found = world.doctor()[1]
+    assert found["signed fetch"]["state"] == "skipped"
+    assert "keys version" in found["stores"]["seen"]  # made when the first viewer came
 
 
 def test_settings_that_are_refused_are_a_finding(world: World) -> None:
@@ -127,6 +142,15 @@ def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Pa
     assert "schema version 99" in world.wrong("stores")
     (world.data_dir / "landing.sqlite").write_bytes(b"rubbish" * 1000)
     assert "can't be read" in world.wrong("stores")
+
+
+@pytest.mark.parametrize("store", ["likes", "unlikes"])
+def test_half_a_file_in_the_lake(world: World, store: str) -> None:
+    [path] = (world.data_dir / "lake" / store).rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-3])
+    assert f"{path} is not whole -> see OPERATIONS.md" in world.wrong("lake")
+    path.write_bytes(b"")
+    assert "lake" in world.wrong("lake")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

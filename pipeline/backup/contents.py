@@ -23,6 +23,7 @@ PARTIAL = ".partial"
 # Schema folder by store; the name of the file is the same.
 STORES = ("landing", "activity", "serving")
 LAKE = "lake"
+NEIGHBOURS = "neighbours.parquet"  # below the lake
 CURSOR_KEY = "cursor.key"
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", re.ASCII)

@@ -1,6 +1,7 @@
 """The lake's part of a backup: its files as they were at one moment.
 
-Owns: listing the lake, and copying it. Leaves to others: what the files mean. The lake's files never change in
+Owns: listing the lake, and copying it. Leaves to others: what the files mean. All of it is copied, days of likes,
+of unlikes and of impressions, but for the neighbours, which a batch makes anew. The lake's files never change in
 place: each is written under another name and renamed. So a hard link is a copy, and on another disk a file that the
 last backup has need not be copied again.
 """
@@ -12,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backup.contents import LAKE, sync
+from pipeline.backup.contents import LAKE, NEIGHBOURS, sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,11 @@ class LakeFile:
     mtime_ns: int
 
 
-def listed(data_dir: Path) -> frozenset[LakeFile]:
-    """Return the lake's files; those of a run that is still writing have hidden names and are left out."""
+def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
+    """Return the lake's files, with ``lists`` the neighbours too.
+
+    Those of a run that is still writing have hidden names and are left out.
+    """
     root = data_dir / LAKE
     files = set()
     for folder, folders, names in os.walk(root):
@@ -37,8 +41,8 @@ def listed(data_dir: Path) -> frozenset[LakeFile]:
                 found = path.stat()
             except FileNotFoundError:
                 continue  # removed just now; the second listing tells
-            if not name.startswith("."):
-                relative = str(path.relative_to(root))
+            relative = str(path.relative_to(root))
+            if not name.startswith(".") and (lists or relative != NEIGHBOURS):
                 files.add(LakeFile(relative, found.st_ino, found.st_size, found.st_mtime_ns))
     return frozenset(files)
 

@@ -5,8 +5,9 @@ the folder's form (``contents``).
 
 Invariants:
 - No day is lacking. A day's likes are in landing.sqlite or in the lake, by whether its file exists; ingest deletes
-  the rows of days in the lake. The lake is listed before and after landing.sqlite's snapshot begins, and taken only
-  if nothing changed between: then the lake copied is the lake at the moment of the snapshot.
+  the rows of days in the lake. So do impressions and the web app in activity.sqlite. The lake is listed before and
+  after the snapshots of both begin, and taken only if nothing changed between: then the lake copied is the lake at
+  the moment of the snapshots.
 - No number is unknown. The lake and serving.sqlite name actors by landing.sqlite's numbers, so neither copy is newer
   than landing's.
 - A killed backup leaves a folder named *.partial, which nobody takes for a backup and the next one removes.
@@ -61,8 +62,8 @@ def take(
 ) -> Path:
     """Copy what can't be made again into a new folder of ``folder``; return that folder.
 
-    ``lists`` adds serving.sqlite, which can be made again but takes a while; ``keep`` removes all but the newest
-    so many backups. Raises BackupError when there is nothing to copy, no room, or the copying fails.
+    ``lists`` adds serving.sqlite and the neighbours, which can be made again but take a while; ``keep`` removes all
+    but the newest so many backups. Raises BackupError when there is nothing to copy, no room, or the copying fails.
     """
     if not (data_dir / "landing.sqlite").exists():
         raise BackupError(f"there is nothing to back up in {data_dir}: it holds no landing.sqlite")
@@ -97,13 +98,11 @@ def _fill(data_dir: Path, partial: Path, earlier: list[Path], lists: bool, taken
         if lists and (data_dir / "serving.sqlite").exists():
             serving = stack.enter_context(closing(_snapshot(data_dir / "serving.sqlite")))
             schemas["serving"] = _copy_store(serving, partial / "serving.sqlite")
-        landing, to_copy = _landing_and_lake(stack, data_dir, partial)
+        stores, to_copy = _stores_and_lake(stack, data_dir, partial, lists)
         _require_room(partial, data_dir, sum(file.size for file, _ in to_copy))
-        schemas["landing"] = _copy_store(landing, partial / "landing.sqlite")
+        for name, store in stores.items():
+            schemas[name] = _copy_store(store, partial / f"{name}.sqlite")
         lake.copy_held(to_copy, partial, earlier[-1] if earlier else None)
-    if (data_dir / "activity.sqlite").exists():
-        with closing(_snapshot(data_dir / "activity.sqlite")) as activity:
-            schemas["activity"] = _copy_store(activity, partial / "activity.sqlite")
     if (data_dir / CURSOR_KEY).exists():
         shutil.copy2(data_dir / CURSOR_KEY, partial / CURSOR_KEY)
         sync(partial / CURSOR_KEY)
@@ -114,22 +113,26 @@ def _fill(data_dir: Path, partial: Path, earlier: list[Path], lists: bool, taken
             sync(path)
 
 
-def _landing_and_lake(
-    stack: ExitStack, data_dir: Path, partial: Path
-) -> tuple[sqlite3.Connection, list[tuple[lake.LakeFile, int]]]:
-    """Return landing.sqlite in a read transaction, and the lake of that moment: linked, or held open."""
+def _stores_and_lake(
+    stack: ExitStack, data_dir: Path, partial: Path, lists: bool
+) -> tuple[dict[str, sqlite3.Connection], list[tuple[lake.LakeFile, int]]]:
+    """Return the stores in read transactions, by name, and the lake of that moment: linked, or held open."""
+    names = [name for name in ("activity", "landing") if (data_dir / f"{name}.sqlite").exists()]
     for _ in range(TRIES):
         with ExitStack() as attempt:
-            before = lake.listed(data_dir)
+            before = lake.listed(data_dir, lists=lists)
             try:
                 to_copy = attempt.enter_context(lake.held(data_dir, before, partial))
             except FileNotFoundError:
                 to_copy = None
             if to_copy is not None:
-                landing = attempt.enter_context(closing(_snapshot(data_dir / "landing.sqlite")))
-                if lake.listed(data_dir) == before:
+                stores = {
+                    name: attempt.enter_context(closing(_snapshot(data_dir / f"{name}.sqlite")))
+                    for name in names
+                }
+                if lake.listed(data_dir, lists=lists) == before:
                     stack.enter_context(attempt.pop_all())
-                    return landing, to_copy
+                    return stores, to_copy
         shutil.rmtree(partial / LAKE, ignore_errors=True)
         log.info("the lake changed just then; once more")
         time.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, data directory, stores, disk.
+"""Checks of this machine: settings, data directory, disk, stores, lake.
 
 Owns: those. Leaves to others: everything that needs the network (``network``).
 """
@@ -12,11 +12,15 @@ from pathlib import Path
 from pipeline.doctor.findings import Check, SkippedError, WrongError
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
+from pipeline.store.lake import closed_days, day_file, unlikes_files
+from pipeline.store.model import day_name
 from sql.sqlite import connect, current_version, migrations_of
 
 FREE_MIN_BYTES = 5e9
 FREE_MIN_SHARE = 0.1
-STORES = ("landing", "serving", "activity")
+STORES = ("landing", "serving", "activity", "keys")
+PARQUET = b"PAR1"  # its first and its last four bytes
+DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -27,6 +31,7 @@ def checks(settings: Settings) -> list[Check]:
         Check("permissions", lambda: _permissions(settings.data_dir)),
         Check("disk", lambda: _disk(settings.data_dir)),
         Check("stores", lambda: _stores(settings.data_dir)),
+        Check("lake", lambda: _lake(settings.data_dir)),
     ]
 
 
@@ -105,9 +110,7 @@ def _stores(data_dir: Path) -> str:
             finally:
                 store.close()
         except sqlite3.Error as error:
-            raise WrongError(
-                f"{path} can't be read: {error}", "see OPERATIONS.md, 'A store is damaged'"
-            ) from error
+            raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if version > newest:
             raise WrongError(
                 f"{path} has schema version {version}, this program knows {newest}",
@@ -117,3 +120,24 @@ def _stores(data_dir: Path) -> str:
     if not seen:
         raise SkippedError("there are none yet")
     return ", ".join(seen)
+
+
+def _lake(data_dir: Path) -> str:
+    """Look at both ends of every file: a disk that was full or failed leaves halves."""
+    days = sorted(closed_days(data_dir))
+    if not days:
+        raise SkippedError("no day is closed yet")
+    size = 0
+    for path in [*(day_file(data_dir, day) for day in days), *unlikes_files(data_dir)]:
+        try:
+            with path.open("rb") as file:
+                first = file.read(len(PARQUET))
+                size += file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
+                last = file.read()
+        except FileNotFoundError:
+            continue  # its days have passed, just now
+        except OSError as error:
+            raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
+        if not first == last == PARQUET:
+            raise WrongError(f"{path} is not whole", DAMAGED)
+    return f"{len(days)} closed days, {day_name(days[0])} to {day_name(days[-1])}, {size / 1e9:.1f} GB"

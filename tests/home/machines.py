@@ -3,6 +3,7 @@
 Owns: making, booting, commanding and ending them. Leaves to the tests: what is installed there.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 MOUNTS = ("proc", "sys", "dev")
+CGROUPS = Path("/sys/fs/cgroup")
+# Of the older kind of control groups, one tree each; the newer kind has them all in one.
+CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio")
 ENVIRONMENT = (
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
@@ -39,13 +43,14 @@ def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess
 def plain_debian(folder: Path) -> Path:
     """Return a fresh Debian, made once."""
     root = folder / "debian"
-    if not (root / "made").exists():
+    packages = "ca-certificates,systemd-sysv,iproute2,openssh-server,rsync"
+    if not (root / "made").exists() or (root / "made").read_text() != packages:
         shutil.rmtree(root, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         run(
             "debootstrap",
             "--variant=minbase",
-            "--include=ca-certificates,systemd-sysv,iproute2",
+            f"--include={packages}",
             "bookworm",
             root,
         )
@@ -56,7 +61,7 @@ def plain_debian(folder: Path) -> Path:
             run("chroot", root, "update-ca-certificates")
         # What the installer does and debootstrap does not.
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-        (root / "made").touch()
+        (root / "made").write_text(packages)
     return root
 
 
@@ -90,12 +95,34 @@ class Network:
         os.close(descriptor)
 
 
+def knows_wireguard() -> bool:
+    """Whether this machine's kernel has WireGuard; where not, wireguard-go does the same in a program."""
+    name = "foryou-try"
+    known = run("ip", "link", "add", name, "type", "wireguard", check=False).returncode == 0
+    run("ip", "link", "delete", name, check=False)
+    return known
+
+
 def cable(one: Network, name: str, address: str, other: Network, other_name: str, other_address: str) -> None:
     """Connect two networks."""
     run("ip", "link", "add", name, "netns", one.name, "type", "veth", "peer", other_name, "netns", other.name)
     for network, device, its in ((one, name, address), (other, other_name, other_address)):
         network.ip("address", "add", its, "dev", device)
         network.ip("link", "set", device, "up")
+
+
+def own_groups() -> list[Path]:
+    """Return the control groups of this process: one, or of the older kind one in each tree that matters here."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            tree = "unified" if (CGROUPS / "unified").exists() else ""
+        else:
+            tree = controllers.removeprefix("name=")
+        if tree in ("", "unified", "systemd", *CONTROLLERS):
+            found.append(CGROUPS / tree / path.lstrip("/"))
+    return found
 
 
 @dataclass
@@ -120,10 +147,16 @@ class Machine:
         """Start it; returns at once."""
         namespace = f"/run/netns/{self.network.name}"
         log = (self.root.parent / f"{self.root.name}.console").open("ab")
+        # Control groups of its own: machines would else share those of units that have one name.
+        groups = self._groups()
+        for group in groups:
+            group.mkdir(exist_ok=True)
+        enter = 'for group in $0; do echo $$ > $group/cgroup.procs; done; exec "$@"'
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot",
+            ["sh", "-euc", enter, " ".join(map(str, groups)),
+             "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot",
              "--capability=CAP_NET_ADMIN", f"--directory={self.root}", f"--machine={self.network.name}",
-             f"--network-namespace-path={namespace}"],
+             f"--network-namespace-path={namespace}", "--bind=/dev/net/tun"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
         log.close()
@@ -133,12 +166,40 @@ class Machine:
         inside = ("nsenter", f"--target={self._init()}", "--all", "env", "-i", *ENVIRONMENT[:3])
         return run(*inside, *command, check=check)
 
+    def script(self, script: str) -> None:
+        """Run a shell script in the booted machine, as an administrator would type it."""
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        self.command("env", f"PATH={path}", "HOME=/root", "sh", "-eux", "-c", script)
+
+    def limit(self) -> None:
+        """Let its systemd set the units' limits.
+
+        systemd-nspawn mounts control groups of the older kind so that nobody inside can change them, and systemd then
+        does without. Here they are made writable, and systemd looks again. Of the newer kind it has its own anyway.
+        """
+        if (CGROUPS / "cgroup.controllers").exists():
+            return
+        for name in CONTROLLERS:
+            self.command("mount", "-o", "remount,bind,rw", f"/sys/fs/cgroup/{name}")
+        self.command("systemctl", "daemon-reexec")
+        # Groups are made when units start.
+        self.command("systemctl", "restart", "foryou.target")
+
     def cut_power(self) -> None:
         """End everything in it at once."""
         os.kill(self._init(), signal.SIGKILL)
         assert self.process is not None
         self.process.wait()
         self.process = None
+        deadline = time.monotonic() + 10
+        while any(group.exists() for group in self._groups()) and time.monotonic() < deadline:
+            for group in self._groups():
+                for folder, _, _ in os.walk(group, topdown=False):
+                    with contextlib.suppress(OSError):  # its last processes are just ending
+                        os.rmdir(folder)
+
+    def _groups(self) -> list[Path]:
+        return [group / self.network.name for group in own_groups()]
 
     def close(self) -> None:
         """End it, if it runs."""

@@ -1,18 +1,25 @@
 """The whole chain as OPERATIONS.md sets it up: world, VPS, tailnet, home; and what happens when home goes away."""
 
 import contextlib
+import itertools
+import json
+import os
+import shutil
 import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from home.conftest import HOSTNAME, PUBLISHER, WORLD, Chain
+from home.conftest import ADDRESSES, HOSTNAME, PUBLISHER, WORLD, Chain, commands_of, write_values
+from home.machines import Machine
 from streams import wait_until
 
 from pipeline.simulate.accounts import account_of, mint_token
@@ -24,6 +31,7 @@ SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
 INTERACTIONS = "/xrpc/app.bsky.feed.sendInteractions"
 BACK_SECONDS = 60
 AWAY_SECONDS = 2.0
+MOVE_SECONDS = 60.0
 
 
 @dataclass
@@ -217,6 +225,116 @@ def test_units_run_as_they_are_meant_to(chain: Chain, outsider: Outsider) -> Non
     assert "backup.json" in chain.home.command("sh", "-c", "ls /var/backups/foryou/*Z").stdout
 
 
+def test_doctor_at_home(chain: Chain, outsider: Outsider) -> None:
+    """All is well but for what is not there: a record at Bluesky, a certificate for more than a day, a clock."""
+    with (chain.home.root / "etc/hosts").open("a") as hosts:
+        hosts.write(f"10.77.0.1 {HOSTNAME}\n")
+    shutil.copy(chain.authority, chain.home.root / "etc/ssl/vps.crt")
+    (chain.home.root / "etc/ssl/vps.crt").chmod(0o644)
+
+    def states() -> dict[str, str]:
+        told = chain.home.command(
+            "env", "SSL_CERT_FILE=/etc/ssl/vps.crt", "/usr/local/bin/foryou", "doctor", "--json", check=False
+        ).stdout
+        return {finding["check"]: finding["state"] for finding in json.loads(told)}
+
+    known = {"certificate": "wrong", "feed record": "wrong", "clock": "skipped", "signed fetch": "skipped"}
+    wait_until(lambda: states() == dict.fromkeys(states(), "ok") | known, 60)
+
+
+def workers_of(machine: Machine) -> set[str]:
+    """The process ids of the web app's workers."""
+    pid = machine.command("systemctl", "show", "foryou-serve", "--property=MainPID", "--value").stdout.strip()
+    return set(machine.command("cat", f"/proc/{pid}/task/{pid}/children").stdout.split())
+
+
+def test_a_reload_puts_new_workers_in_place_and_loses_nothing(
+    chain: Chain, outsider: Outsider, viewer: str
+) -> None:
+    former = workers_of(chain.home)
+    assert len(former) == 2
+    with reading(outsider, viewer) as reader:
+        chain.home.command("systemctl", "reload", "foryou-serve")
+        wait_until(lambda: len(now := workers_of(chain.home)) == 2 and not now & former, 60)
+        seen = len(reader.answers)
+        wait_until(lambda: len(reader.answers) > seen + 10)
+    assert reader.failures == []
+    assert max(reader.ids.values()) == 1  # never the page of away
+
+
+UNITS = {"serve": (2 << 30, 1000), "ingest": (2 << 30, 300), "schedule": (16 << 30, 30)}
+SPIN = """
+import sys, time
+with open(f"/sys/fs/cgroup/cpu/foryou.slice/foryou-{sys.argv[1]}.service/cgroup.procs", "w") as group:
+    group.write("0")
+begin = float(sys.argv[2])
+time.sleep(max(0, begin - time.time()))
+used = time.process_time()
+while time.time() < begin + 5:
+    pass
+print(time.process_time() - used)
+"""
+
+
+def group(part: str, controller: str, name: str) -> str:
+    """What a unit's control group says."""
+    return f"/sys/fs/cgroup/{controller}/foryou.slice/foryou-{part}.service/{name}"
+
+
+def test_the_limits_hold(chain: Chain, outsider: Outsider, viewer: str) -> None:
+    """The batch beyond its memory is ended, and in need of the processor it waits; nobody else notices."""
+    home = chain.home
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        pytest.skip("written for control groups of the older kind")
+    home.limit()
+    wait_until(lambda: home.command("cat", group("serve", "pids", "tasks"), check=False).returncode == 0, 60)
+
+    def said(part: str, controller: str, name: str) -> str:
+        return home.command("cat", group(part, controller, name)).stdout
+
+    for part, (memory, weight) in UNITS.items():
+        assert int(said(part, "memory", "memory.limit_in_bytes")) == memory
+        assert int(said(part, "cpu", "cpu.shares")) == weight * 1024 // 100
+    wait_until(lambda: has_lists(outsider), 60)
+    threads = int(said("serve", "pids", "pids.current"))
+    print(f"\ntwo workers: {threads} tasks of {said('serve', 'pids', 'pids.max').strip()}")
+
+    def killed() -> int:
+        return int(said("schedule", "memory", "memory.oom_control").split()[-1])
+
+    with reading(outsider, viewer) as reader:
+        before = killed()
+        home.command("systemctl", "set-property", "--runtime", "foryou-schedule", "MemoryMax=40M")
+        wait_until(lambda: killed() > before, 240)
+        home.command("systemctl", "set-property", "--runtime", "foryou-schedule", "MemoryMax=16G")
+        generation = outsider.get("/health").json()["generation"]
+        wait_until(lambda: outsider.get("/health").json()["generation"] > generation, 180)
+    assert reader.failures == []
+    assert max(reader.ids.values()) == 1  # never the page of away
+    slowest = max(seconds for _, seconds, _ in reader.answers)
+    print(f"a batch ended by its limit: {len(reader.answers)} requests, none failed, slowest {slowest:.2f} s")
+    for part in ("ingest", "serve"):
+        assert "oom_kill 0\n" in said(part, "memory", "memory.oom_control")
+
+    # On every core one of the web app and two of the batch, from the same moment on.
+    begin = str(time.time() + 5)
+    cores = [core for core in sorted(os.sched_getaffinity(0)) for _ in UNITS]
+    with ThreadPoolExecutor(len(cores)) as pool:
+        spinning = [
+            pool.submit(
+                home.command, "taskset", "-c", str(core), "/opt/foryou/bin/python", "-c", SPIN, part, begin
+            )
+            for core, part in zip(cores, itertools.cycle(("serve", "schedule", "schedule")), strict=False)
+        ]
+        seconds = [float(done.result().stdout) for done in spinning]
+    web_app = sum(seconds[::3])
+    batch = sum(seconds) - web_app
+    print(
+        f"processor, two of the batch against one of the web app on each core: {batch / web_app:.3f} of its time"
+    )
+    assert batch < web_app / 10
+
+
 def stop_web_app(chain: Chain) -> None:
     chain.home.command("systemctl", "stop", "foryou-serve")
 
@@ -226,12 +344,12 @@ def start_web_app(chain: Chain) -> None:
 
 
 def cut_link(chain: Chain) -> None:
-    # At home's end, so that the VPS goes on sending into the void, also on connections that are open.
-    chain.home.network.ip("link", "set", "wg0", "down")
+    # Below the tailnet and at home's end, so that the VPS goes on sending into the void, also on open connections.
+    chain.home.network.ip("link", "set", "wan", "down")
 
 
 def mend_link(chain: Chain) -> None:
-    chain.home.network.ip("link", "set", "wg0", "up")
+    chain.home.network.ip("link", "set", "wan", "up")
 
 
 def freeze_web_app(chain: Chain) -> None:
@@ -284,3 +402,51 @@ def test_home_goes_away_and_comes_back(
         f"personal again {reader.since(back, theirs=True):.1f} s after {come_back.__name__}"
     )
     assert slowest < AWAY_SECONDS
+
+
+def generation_of(machine: Machine) -> int:
+    """The newest generation of a machine's store, 0 before the first."""
+    told = machine.command("/usr/local/bin/foryou", "status", "--json", check=False).stdout
+    generation = json.loads(told or "{}").get("generation")
+    return int(generation["generation"]) if generation else 0
+
+
+def pages_seen(machine: Machine) -> int:
+    """How many pages its web app has served, by what it remembers."""
+    program = """
+import sqlite3
+store = sqlite3.connect("/var/lib/foryou/activity.sqlite")
+print(store.execute("SELECT sum(pages) FROM visits").fetchone()[0])
+"""
+    return int(machine.command("/opt/foryou/bin/python", "-c", program).stdout)
+
+
+def test_home_moves_to_another_machine(chain: Chain, outsider: Outsider, viewer: str) -> None:
+    first = outsider.get(SKELETON, viewer, feed=FEED, limit=30)
+    chain.home.script(commands_of("move-1"))
+    wait_until(lambda: chain.new.root.joinpath("etc/foryou/foryou.env").exists())
+    write_values(chain.new, FORYOU_LISTEN=f"{ADDRESSES['new']}:8080")
+    chain.new.script(commands_of("move-2"))
+    restored = generation_of(chain.new)
+    wait_until(lambda: generation_of(chain.new) > restored > 0, 180)
+    with reading(outsider, viewer) as reader:
+        leaving = time.monotonic()
+        chain.home.script(commands_of("move-3"))
+        moved = time.monotonic()
+        wait_until(lambda: reader.since(moved, theirs=True) is not None, BACK_SECONDS)
+    assert reader.failures == []
+    away = [began for began, _, page_id in reader.answers if reader.ids[page_id] > 1]
+    lasted = max(away) - min(away) if away else 0.0
+    slowest = max(seconds for began, seconds, _ in reader.answers if began >= leaving)
+    print(
+        f"\nmove: {len(reader.answers)} requests, none failed; the commands of the last step took "
+        f"{moved - leaving:.1f} s, home was away for {lasted:.1f} s, slowest answer {slowest:.2f} s"
+    )
+    assert lasted < MOVE_SECONDS
+    assert chain.home.command("systemctl", "is-active", "foryou-serve", check=False).stdout == "inactive\n"
+    assert pages_seen(chain.new) >= pages_seen(chain.home) > 0
+    # Who was reading goes on where they were.
+    posts = posts_of(first)
+    more = outsider.page(viewer, cursor=first.json()["cursor"])
+    assert more != []
+    assert not set(posts) & set(more)
