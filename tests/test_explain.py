@@ -5,9 +5,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-import analyst_store
 import numpy as np
 import pytest
+from analyst_store import Store
 from batch_tools import settings_for
 from worlds import World
 
@@ -36,8 +36,8 @@ def told(
     return explain(data_dir, 1, made.did(viewer), made.uri(post))
 
 
-def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
-    store = analyst_store.build(tmp_path / "data", users=200, days=4.0, seed=11)
+def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
+    store = analysts
     viewers = random.Random(3).sample(sorted(store.lists), 12)
     popular = 0
     for viewer in viewers:

@@ -1,7 +1,7 @@
 """The job "neighbours": whose taste each viewer shares, into lake/neighbours.parquet.
 
 Owns: the file's columns and its atomic replacement. Leaves to others: which co-likers (``sql/batch``,
-``products``).
+``products``), what analysts get of the run's inputs (``export``).
 
 The file: viewer_id int32, neighbour_id int32, weight float32, rank int32 from 1; sorted by viewer and rank.
 Invariant: readers see the whole former file or the whole new one.
@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.batch import definition, lake
+from pipeline.batch.export import stage_history
 from pipeline.batch.products import neighbour_blocks
-from pipeline.batch.snapshot import Snapshot, open_snapshot
+from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
 from pipeline.ranking import Ranking
+from pipeline.store.explore import make_snapshot
 
 Step = tuple[str, int]
 
@@ -36,6 +38,10 @@ def neighbours(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]
     lake.clear_temporary(data_dir)
     with open_snapshot(data_dir, ranking, threads, window_hours=ranking.seed_window_days * 24.0) as snapshot:
         yield "snapshot", definition.count(snapshot.connection, "like_records")
+        history = stage_history(
+            snapshot.connection, temporary_dir(data_dir) / "history", snapshot.snapshot_us, ranking
+        )
+        yield "export history", len(history)
         for name in definition.BEFORE_NEIGHBOURS:
             yield name, definition.run_file(snapshot.connection, name)
             if name == "likes":
@@ -50,6 +56,8 @@ def neighbours(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]
         yield "product", rows
         lake.commit(temporary, lake.neighbours_path(data_dir))
         yield "commit", rows
+        make_snapshot(data_dir, history)
+        yield "export", len(history)
 
 
 def write_product(snapshot: Snapshot, ranking: Ranking, threads: int, path: Path) -> int:

@@ -98,6 +98,7 @@ def weigh_neighbours(inputs: Inputs) -> None:
     """Make ``seeds`` to ``co_likers`` of the viewer and the neighbours they have, as the neighbours job does."""
     execute = inputs.connection.execute
     inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
+    inputs.answer("neighbours_interactions")
     for name in definition.BEFORE_NEIGHBOURS:
         definition.run_file(inputs.connection, name)
         if name == "viewers":
