@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from analyst_store import Store
 
-from pipeline.explore.explain import Explanation, explain
+from pipeline.explore.explain import Explanation, explain_from
+from pipeline.explore.inputs import Inputs
 
 
 @dataclass
@@ -28,9 +29,9 @@ class Checked:
         self.popular |= other.popular
 
 
-def check_list(store: Store, viewer: str, checked: Checked) -> Explanation:
+def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> Explanation:
     """Compare a viewer's list, read from serving.sqlite, with its explanation; AssertionError for other posts."""
-    found = explain(store.data_dir, 1, viewer)
+    found = explain_from(inputs, viewer)
     assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
         (item[0], item[2]) for item in store.lists[viewer]
     ]
@@ -55,9 +56,9 @@ def check_list(store: Store, viewer: str, checked: Checked) -> Explanation:
     return found
 
 
-def check_popular(store: Store, viewer: str, post: str, checked: Checked) -> None:
+def check_popular(inputs: Inputs, viewer: str, post: str, checked: Checked) -> None:
     """Compare the score of a post that fills lists up with its explanation."""
-    found = explain(store.data_dir, 1, viewer, post)
+    found = explain_from(inputs, viewer, post)
     assert found.popular_score is not None
     assert "as a popular post" in found.verdict[0]
     checked.near(found.popular_score, checked.popular[post])

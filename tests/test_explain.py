@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from worlds import World
 from pipeline import cli
 from pipeline.batch import jobs
 from pipeline.explore.explain import Explanation, explain
-from pipeline.explore.inputs import ExplainError
+from pipeline.explore.inputs import ExplainError, Inputs
 from pipeline.store.model import AccountStatus, PostFlag
 
 CROWD = ("bob", "cat", "dan")
@@ -41,11 +42,12 @@ def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
     viewers = random.Random(3).sample(sorted(analysts.lists), 12)
     checked = Checked()
     filled = {}
-    for viewer in viewers:
-        found = check_list(analysts, viewer, checked)
-        filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
-    for post in random.Random(3).sample(sorted(filled), 3):
-        check_popular(analysts, filled[post], post, checked)
+    with closing(Inputs(analysts.data_dir, 2)) as inputs:
+        for viewer in viewers:
+            found = check_list(analysts, inputs, viewer, checked)
+            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
+        for post in random.Random(3).sample(sorted(filled), 3):
+            check_popular(inputs, filled[post], post, checked)
     assert checked.scores > 100 and checked.weights > 100
     assert checked.worst < 1e-5
     first = found.listed[0]["post_uri"]

@@ -15,11 +15,14 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analyst_store import Store, build
 from explained import Checked, check_list, check_popular
+
+from pipeline.explore.inputs import Inputs
 
 LIMIT = 1e-5
 made: list[Store] = []  # what the processes inherit
@@ -28,11 +31,12 @@ made: list[Store] = []  # what the processes inherit
 def part(viewers: list[str]) -> tuple[Checked, dict[str, str], list[float]]:
     """Check some lists; return also whose list has each post that fills up, and the seconds of each explanation."""
     checked, filled, seconds = Checked(), {}, []
-    for viewer in viewers:
-        began = time.perf_counter()
-        found = check_list(made[0], viewer, checked)
-        seconds.append(time.perf_counter() - began)
-        filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
+    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+        for viewer in viewers:
+            began = time.perf_counter()
+            found = check_list(made[0], inputs, viewer, checked)
+            seconds.append(time.perf_counter() - began)
+            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
     return checked, filled, seconds
 
 
@@ -40,8 +44,9 @@ def popular(task: tuple[Checked, list[tuple[str, str]]]) -> Checked:
     """Check posts that fill lists up, each in one viewer's list."""
     before, posts = task
     checked = Checked(popular=before.popular)
-    for post, viewer in posts:
-        check_popular(made[0], viewer, post, checked)
+    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+        for post, viewer in posts:
+            check_popular(inputs, viewer, post, checked)
     return checked
 
 
