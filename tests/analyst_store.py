@@ -36,6 +36,7 @@ from pipeline.store.history import HistoryLike, HistoryStore
 from pipeline.store.lake import closed_days
 from pipeline.store.landing import Landing
 from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_name, day_of
+from pipeline.store.retention import Retention
 from sql.sqlite import connect, migrate
 
 END_US = 1_790_000_000_000_000
@@ -234,6 +235,9 @@ def follow(store: Store) -> None:
         if not store.departed and now_us > start_us + 2.5 * DAY_US:
             leave(store, landing)
     store.now_us = landing.watermark_us
+    retention = Retention(landing, store.data_dir, 90)
+    for _ in range(60):  # old tombstones are in the lake alone then
+        retention.step()
     landing.close()
     history = HistoryStore(store.data_dir)
     for number, liker in enumerate(sorted({like.liker for like in store.likes})[:6]):
