@@ -19,7 +19,8 @@ from serving.local_only import require_local
 from serving.viewer_pages import age_text, fragment, show
 
 FILE_NAME = "dashboard.json"
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 190, 62, 24, 10
+# The margins have room for the letters of a phone, which are twice as large in these units.
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 210, 88, 30, 16
 
 Point = tuple[float, float]
 
@@ -69,14 +70,17 @@ def _plot(
     percent: bool = False,
     times: bool = True,
 ) -> str:
-    """Return a figure: bars of a width in units of x, or a line."""
+    """Return a figure: bars of a width in units of x, or a line, whose last value the caption says."""
+    latest = ""
+    if points and bars is None:
+        latest = f" <span>{_value(points[-1][1], percent)}</span>"
     if not points:
         drawn = '<text class="soft" x="50%" y="50%" text-anchor="middle">no figures yet</text>'
     else:
         drawn = _draw(points, bars, top, percent=percent, times=times)
     view = f"0 0 {_WIDTH} {_HEIGHT}"
     return (
-        f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="{view}" role="img" '
+        f'<figure><figcaption>{escape(title)}{latest}</figcaption><svg viewBox="{view}" role="img" '
         f'aria-label="{escape(title)}">{drawn}</svg></figure>'
     )
 
@@ -97,11 +101,7 @@ def _draw(
     parts = []
     for share in (0.0, 0.5, 1.0):
         y = y_of(share * highest)
-        label = f"{share * highest:.3g}"
-        if percent:
-            label = f"{share * highest * 100:.3g} %"
-        elif highest >= 1000:
-            label = f"{share * highest:,.0f}"
+        label = _value(share * highest, percent)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="soft" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     if bars is not None:
@@ -110,7 +110,7 @@ def _draw(
             tall = y_of(0.0) - y_of(y)
             parts.append(
                 f'<rect class="bar" x="{x_of(x):.1f}" y="{y_of(y):.1f}" width="{wide:.1f}" height="{tall:.1f}">'
-                f"<title>{_label(x, times)}: {y * 100 if percent else y:,.4g}{' %' if percent else ''}</title></rect>"
+                f"<title>{_label(x, times)}: {_value(y, percent)}</title></rect>"
             )
     else:
         path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
@@ -122,6 +122,12 @@ def _draw(
     last = f'x="{_WIDTH - 2}" y="{base}" text-anchor="end"'
     parts.append(f'<text class="soft" {last}>{_label(points[-1][0], times)}</text>')
     return "".join(parts)
+
+
+def _value(y: float, percent: bool) -> str:
+    if percent:
+        return f"{y * 100:.3g} %"
+    return f"{y:,.0f}" if y >= 1000 else f"{y:.3g}"
 
 
 def _label(x: float, times: bool) -> str:

@@ -348,14 +348,13 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
     counted: Counter[str] = Counter()
     pairs = set()
     active = 0
+    since = store.now_us - int(hours * HOUR_US)
+    counted["undone"] = counted["records"] = sum(like.seen_us > since for like in store.undone)
     for like in store.records():
-        if like.seen_us <= store.now_us - int(hours * HOUR_US) or like.seen_us > store.now_us:
-            continue
-        status = store.truth.accounts.get(like.liker, ("active", 0))[0]
-        if status == "deleted":  # their likes are removed where they are stored
+        if like.seen_us <= since or like.seen_us > store.now_us or not store.stored(like):
             continue
         counted["records"] += 1
-        if like.liker in store.truth.accounts or like.author in store.truth.accounts:
+        if like.liker in store.truth.accounts or like.author in store.truth.accounts or store.went(like):
             counted["account not active"] += 1
         elif like.post in store.truth.deleted_posts:
             counted["post deleted"] += 1

@@ -9,7 +9,8 @@ import random
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
@@ -22,15 +23,20 @@ from batch_tools import settings_for
 
 from pipeline.batch import jobs
 from pipeline.explore import after_batch
-from pipeline.identifiers import parse_post_uri, post_uri
+from pipeline.identifiers import parse_post_uri, post_uri, tid_at
 from pipeline.ingest import jetstream
+from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.simulate.parameters import WorldParameters
 from pipeline.simulate.record import Record, record
 from pipeline.simulate.world import World
-from pipeline.store.events import EventBatch
+from pipeline.store import events
+from pipeline.store.events import AccountChange, EventBatch
+from pipeline.store.history import HistoryLike, HistoryStore
+from pipeline.store.lake import closed_days
 from pipeline.store.landing import Landing
-from pipeline.store.model import DAY_US, HOUR_US, day_name, day_of
+from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_name, day_of
+from pipeline.store.retention import Retention
 from sql.sqlite import connect, migrate
 
 END_US = 1_790_000_000_000_000
@@ -74,6 +80,14 @@ class Store:
     impressions: list[Impression] = field(default_factory=list)
     interactions: list[tuple[str, str, str, int]] = field(default_factory=list)  # viewer, post, event, at
     gaps: list[tuple[int, int, str, str]] = field(default_factory=list)
+    fetched: list[Like] = field(
+        default_factory=list
+    )  # from repositories, before the stream began for their liker
+    departed: dict[str, int] = field(
+        default_factory=dict
+    )  # accounts that were gone, and are back: up to when
+    compacted: dict[int, int] = field(default_factory=dict)  # when each day went to the lake
+    undone: list[Like] = field(default_factory=list)  # likes whose unlike came when their day was in the lake
 
     @cached_property
     def truth(self) -> Record:
@@ -81,22 +95,40 @@ class Store:
         return record(self.world, self.now_us)
 
     @cached_property
+    def live(self) -> list[Like]:
+        """Like records that count: none of one's own posts, nor of what is gone. Some repeat a (liker, post)."""
+        gone = self.truth.accounts
+        return [
+            like
+            for like in self.records()
+            if like.liker not in gone and like.author not in gone and like.author != like.liker
+            and like.post not in self.truth.deleted_posts and not self.went(like)
+        ]  # fmt: skip
+
+    @cached_property
     def likes(self) -> list[Like]:
-        """Live likes up to now: distinct (liker, post), the earliest, none of one's own posts."""
-        first: dict[tuple[str, str], Like] = {}
-        for like in self.records():
-            gone = {like.liker, like.author} & set(
-                self.truth.accounts
-            ) or like.post in self.truth.deleted_posts
-            if gone or like.author == like.liker:
-                continue
-            key = like.liker, like.post
-            if key not in first or like.seen_us < first[key].seen_us:
-                first[key] = like
-        return list(first.values())
+        """Live likes up to now: distinct (liker, post), the earliest."""
+        return earliest(self.live)
+
+    def went(self, like: Like) -> bool:
+        """Tell whether a like, or its post, went with an account that has come back since."""
+        parsed = parse_post_uri(like.post)
+        assert parsed is not None
+        left_us, author_left_us = self.departed.get(like.liker, 0), self.departed.get(like.author, 0)
+        return like.seen_us <= left_us or parsed[1] >> 10 <= author_left_us
+
+    def stored(self, like: Like) -> bool:
+        """Tell whether a like record is still stored: what a deleted account did goes when its day is compacted."""
+        status, gone_us = self.truth.accounts.get(like.liker, ("active", 0))
+        gone_us = max(gone_us if status == "deleted" else 0, self.departed.get(like.liker, 0))
+        fetched_or_open_us = self.now_us + 1
+        return like.seen_us > gone_us or gone_us > self.compacted.get(
+            day_of(like.seen_us), fetched_or_open_us
+        )
 
     def records(self) -> Iterator[Like]:
         """Like records of posts that were not undone, whatever became of account and post."""
+        yield from self.fetched
         for like in self.truth.likes():
             parsed = parse_post_uri(like.subject)
             if parsed is not None:
@@ -104,9 +136,9 @@ class Store:
                 yield Like(like.did, author, post_uri(author, rkey), like.seen_us)
 
     def since(self, hours: float, until_hours: float = 0.0) -> list[Like]:
-        """Live likes of the last hours, those of the last ``until_hours`` left out."""
+        """Live likes of the last hours, those of the last ``until_hours`` left out: earliest of each in the span."""
         since, until = self.now_us - int(hours * HOUR_US), self.now_us - int(until_hours * HOUR_US)
-        return [like for like in self.likes if since < like.seen_us <= until]
+        return earliest(like for like in self.live if since < like.seen_us <= until)
 
     def rows(self, store: str, query: str) -> list[tuple[Any, ...]]:
         """Return rows of a SQLite store, read plainly."""
@@ -127,11 +159,12 @@ class Store:
             "serving", "SELECT viewer_id, generation, items FROM lists"
         ):
             newest[viewer] = max(newest.get(viewer, (0, b"")), (generation, items))
-        # A list outlives its viewer's neighbours by a day, but is no part of the newest generation.
+        # A list outlives its viewer's neighbours and their likes by a day, but is no part of the newest generation.
+        lately = {like.liker for like in self.since(Ranking().candidate_window_hours)}
         return {
             self.dids[viewer]: unpack(items, uris)
             for viewer, (_, items) in newest.items()
-            if self.dids[viewer] in self.neighbours
+            if any(did in lately for did, _ in self.neighbours.get(self.dids[viewer], []))
         }
 
     @cached_property
@@ -142,6 +175,16 @@ class Store:
             pair = self.dids[row["neighbour_id"]], row["weight"]
             found.setdefault(self.dids[row["viewer_id"]], []).append(pair)
         return found
+
+
+def earliest(likes: Iterable[Like]) -> list[Like]:
+    """Return the first like of each (liker, post)."""
+    first: dict[tuple[str, str], Like] = {}
+    for like in likes:
+        key = like.liker, like.post
+        if key not in first or like.seen_us < first[key].seen_us:
+            first[key] = like
+    return list(first.values())
 
 
 def unpack(items: bytes, uris: dict[int, str]) -> list[tuple[str, float, int, int]]:
@@ -160,19 +203,80 @@ def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) ->
     settings = settings_for(data_dir, RANKING)
     data_dir.mkdir(parents=True, exist_ok=True)
     store = Store(data_dir, world, settings)
-    landing = Landing(data_dir)
-    for lines in batches(world.lines(), 20_000):
-        batch = EventBatch()
-        for line in lines:
-            jetstream.decode(line, batch)
-        landing.append(batch, HOST, jetstream.WIRE)
-    store.now_us = landing.watermark_us
-    landing.close()
+    follow(store)
     jobs.run(settings, "all")
     act(store, random.Random(seed))
     jobs.run(settings, "all")
     after_batch.run(settings)
     return store
+
+
+def follow(store: Store) -> None:
+    """Take the stream in, some days of it into the lake before the rest comes, so that there are tombstones.
+
+    On the way an account is deleted and comes back, and likes of closed days are fetched from repositories.
+    """
+    landing = Landing(store.data_dir)
+    compacted_day, start_us = 0, 0
+    seen: dict[tuple[str, int], Like] = {}
+    for lines in batches(store.world.lines(), 2_000):
+        batch = EventBatch()
+        for line in lines:
+            jetstream.decode(line, batch)
+        landing.append(batch, HOST, jetstream.WIRE)
+        now_us = landing.watermark_us
+        start_us = start_us or now_us
+        note_undone(store, batch, seen)
+        if day_of(now_us) > compacted_day and now_us % DAY_US > 2 * HOUR_US:
+            compacted_day = day_of(now_us)
+            jobs.run(store.settings, "compact")
+            for day in closed_days(store.data_dir):
+                store.compacted.setdefault(day, now_us)
+        if not store.departed and now_us > start_us + 2.5 * DAY_US:
+            leave(store, landing)
+    store.now_us = landing.watermark_us
+    retention = Retention(landing, store.data_dir, 90)
+    for _ in range(60):  # old tombstones are in the lake alone then
+        retention.step()
+    landing.close()
+    history = HistoryStore(store.data_dir)
+    for number, liker in enumerate(sorted({like.liker for like in store.likes})[:6]):
+        likes = [like for like in store.likes if like.author != liker][number::200][:12]
+        for like in likes:
+            seen_us = (like.seen_us - number * HOUR_US - 13) // 1024 * 1024
+            rkey = parse_post_uri(like.post)
+            if day_of(seen_us) < day_of(store.now_us) - 1 and rkey is not None:
+                fetched = HistoryLike(tid_at(seen_us, number), like.author, rkey[1], seen_us)
+                history.store_viewer(liker, [fetched], store.now_us, "done")
+                store.fetched.append(Like(liker, like.author, like.post, seen_us))
+    history.close()
+    del store.likes, store.live
+
+
+def note_undone(store: Store, batch: EventBatch, seen: dict[tuple[str, int], Like]) -> None:
+    """Keep account of which likes stand, and of unlikes that find their like in the lake."""
+    for event in sorted([*batch.likes, *batch.unlikes], key=lambda event: event.seen_us):
+        key = event.liker, event.rkey
+        if isinstance(event, events.Like):
+            seen[key] = Like(
+                event.liker, event.author, post_uri(event.author, event.post_rkey), event.seen_us
+            )
+        elif key in seen:
+            like = seen.pop(key)
+            if day_of(like.seen_us) in store.compacted:
+                store.undone.append(like)
+
+
+def leave(store: Store, landing: Landing) -> None:
+    """Delete the account that likes most, and bring it back a minute later."""
+    now_us = landing.watermark_us
+    likes = Counter(like.did for like in record(store.world, now_us).likes())
+    (did, _), *_ = likes.most_common(1)
+    batch = EventBatch(newest_us=now_us + 1)
+    batch.accounts.append(AccountChange(did, AccountStatus.DELETED, now_us, now_us))
+    batch.accounts.append(AccountChange(did, AccountStatus.ACTIVE, now_us + 1, now_us + 1))
+    landing.append(batch, HOST, jetstream.WIRE)
+    store.departed[did] = now_us + CLOCK_SKEW_US
 
 
 def act(store: Store, chance: random.Random) -> None:

@@ -1,8 +1,9 @@
-"""What every test may use: the shared data, where it is present."""
+"""What every test may use: the shared data, where it is present, and the analysts' store, made once."""
 
 from pathlib import Path
 
 import pytest
+from analyst_store import Store, build
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -14,3 +15,9 @@ def real_bytes() -> Path:
     if not folder.is_dir():
         pytest.skip(f"recorded bytes of the live network are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def analysts(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A simulated store with everything analysts ask about; read it only."""
+    return build(tmp_path_factory.mktemp("analysts") / "data")

@@ -15,7 +15,9 @@ from batch_tools import settings_for
 from worlds import World
 
 from pipeline.batch import jobs
+from pipeline.batch.snapshot import open_snapshot
 from pipeline.errors import BatchError, SettingError, StoreError
+from pipeline.ranking import Ranking
 from pipeline.store.generations import newest_generation
 from pipeline.store.lake import closed_days
 from pipeline.store.locks import exclusive
@@ -148,3 +150,25 @@ def test_killed_at_any_moment(tmp_path: Path):
     assert found[0] == found[1]
     assert closed_days(fresh) == closed_days(data)
     assert not list((data / "lake" / ".tmp").glob("*"))
+
+
+def test_each_job_reads_what_viewers_asked_for_in_its_own_window(tmp_path: Path) -> None:
+    """What was seen matters while its post may be in a list; "show less" and "show more" are seeds as likes are."""
+    made = world()
+    for event, hours in (
+        ("requestLess", 200),
+        ("interactionSeen", 200),
+        ("requestMore", 3000),
+        ("requestMore", 20),
+    ):
+        made.interaction("ann", f"q{1 + (hours == 20)}", event, hours_ago=hours)
+    made.write(tmp_path)
+    read = {}
+    for window_hours in (96.0, 24 * 90.0):
+        with open_snapshot(tmp_path, Ranking(), 1, window_hours=window_hours) as snapshot:
+            rows = snapshot.connection.execute(
+                "SELECT event, post_uri FROM interactions ORDER BY ALL"
+            ).fetchall()
+        read[window_hours] = rows
+    recent, older = ("requestMore", made.uri("q2")), ("requestLess", made.uri("q1"))
+    assert read == {96.0: [recent], 24 * 90.0: [older, recent]}

@@ -2,19 +2,20 @@
 
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import analyst_store
-import numpy as np
 import pytest
+from analyst_store import Store
 from batch_tools import settings_for
+from explained import Checked, check_list, check_popular
 from worlds import World
 
 from pipeline import cli
 from pipeline.batch import jobs
 from pipeline.explore.explain import Explanation, explain
-from pipeline.explore.inputs import ExplainError
+from pipeline.explore.inputs import ExplainError, Inputs
 from pipeline.store.model import AccountStatus, PostFlag
 
 CROWD = ("bob", "cat", "dan")
@@ -36,39 +37,24 @@ def told(
     return explain(data_dir, 1, made.did(viewer), made.uri(post))
 
 
-def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
-    store = analyst_store.build(tmp_path / "data", users=200, days=4.0, seed=11)
-    viewers = random.Random(3).sample(sorted(store.lists), 12)
-    popular = 0
-    for viewer in viewers:
-        found = explain(store.data_dir, 2, viewer)
-        assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
-            (item[0], item[2]) for item in store.lists[viewer]
-        ]
-        scored = {row["post_uri"]: row for row in found.scored}
-        for item in found.listed:
-            if item["source"] == "popular":
-                popular += 1
-                if popular <= 3:
-                    again = explain(store.data_dir, 2, viewer, item["post_uri"])
-                    assert again.popular_score == pytest.approx(item["score"], rel=1e-5)
-                    assert "popular" in again.verdict[0]
-                continue
-            row = scored[item["post_uri"]]
-            assert row["score"] == pytest.approx(item["score"], rel=1e-5)
-            assert row["co_likers"] == item["co_likers"]
-            terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
-            assert np.float32(terms) == pytest.approx(item["score"], rel=1e-5)
-        assert found.neighbours == len(store.neighbours[viewer])
-        for did, weight in store.neighbours[viewer]:
-            seeds = [row for row in found.shared if row["neighbour_did"] == did]
-            assert sum(row["value"] * row["scale"] for row in seeds) == pytest.approx(weight, rel=1e-5)
-        first = explain(store.data_dir, 2, viewer, found.listed[0]["post_uri"])
-        if first.listed[0]["source"] == "co-likers":
-            parts = sum(row["part"] for row in first.contributors)
-            assert parts == pytest.approx(scored[first.listed[0]["post_uri"]]["similarity"], rel=1e-9)
-            assert len(first.contributors) == first.listed[0]["co_likers"]
-    assert popular, "no list was filled up, so nothing was proved of popular posts"
+def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
+    """tests/bench/bench_explain.py does the same with a thousand lists."""
+    viewers = random.Random(3).sample(sorted(analysts.lists), 12)
+    checked = Checked()
+    filled = {}
+    with closing(Inputs(analysts.data_dir, 2)) as inputs:
+        for viewer in viewers:
+            found = check_list(analysts, inputs, viewer, checked)
+            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
+        for post in random.Random(3).sample(sorted(filled), 3):
+            check_popular(inputs, filled[post], post, checked)
+    assert checked.scores > 100 and checked.weights > 100
+    assert checked.worst < 1e-5
+    first = found.listed[0]["post_uri"]
+    parts = explain(analysts.data_dir, 2, viewers[-1], first).contributors
+    assert len(parts) == found.listed[0]["co_likers"]
+    similarity = next(row["similarity"] for row in found.scored if row["post_uri"] == first)
+    assert sum(row["part"] for row in parts) == pytest.approx(similarity, rel=1e-9)
 
 
 def test_a_post_in_the_list(tmp_path: Path) -> None:

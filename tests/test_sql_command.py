@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pipeline.explore import after_batch, queries
 from pipeline.identifiers import tid_from_int
 from pipeline.settings import option_names
 
+DUCKDB = Path(sysconfig.get_path("scripts")) / "duckdb"
 ROOT = Path(__file__).resolve().parents[1]
 DOC = (ROOT / "ANALYSTS.md").read_text()
 
@@ -258,17 +260,24 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_newcomers_path_works_as_written(data_dir: Path, tmp_path: Path) -> None:
-    """The document's shell commands, literally, but for where the demo's data and the program are."""
+    """The document's shell commands, literally, but for where the demo's data and the programs are.
+
+    They give way to all else on the machine, hence the generous deadline.
+    """
     program = tmp_path / "foryou"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pipeline.cli "$@"\n')
     program.chmod(0o755)
     scripts = blocks("sh")
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     for script in scripts:
         text = script.replace("/tmp/", f"{tmp_path}/").replace(
             "data/demo", f"'{str(data_dir).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
         )
         text = text.replace(".venv/bin/foryou", str(program))
+        if ".venv/bin/duckdb" in text:
+            if not DUCKDB.exists():
+                continue  # no duckdb-cli for this machine
+            text = text.replace(".venv/bin/duckdb", str(DUCKDB))
         env = commands.environment(data_dir)
         ran = subprocess.run(
             ["sh", "-e", "-c", text],
@@ -276,7 +285,7 @@ def test_the_newcomers_path_works_as_written(data_dir: Path, tmp_path: Path) -> 
             env=env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert (ran.returncode, ran.stderr) == (0, "")

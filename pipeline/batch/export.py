@@ -1,11 +1,12 @@
-"""What a candidates run leaves for analysts and ``foryou explain``: its inputs and its lists, as Parquet.
+"""What batch jobs leave for analysts and ``foryou explain``: their inputs and the lists, as Parquet.
 
 Owns: copying the frozen inputs while they are in memory, and handing over the finished lists. Leaves to others:
 where the files are (``store.explore``), reading them (``sql/explore/views.sql``, ``explore.explain``), copies
 of what is no input of a run (``explore.export``).
 
 Inputs are staged at the start of a run, since their rows are freed, and named at its end together with its
-lists: whoever reads them sees what the newest generation was made of. A failed run changes nothing.
+lists: whoever reads them sees what the newest generation was made of. A failed run changes nothing. Of what lies
+before a candidates run's window the neighbours job leaves its own.
 """
 
 import os
@@ -23,17 +24,22 @@ import sql
 from pipeline.batch.graphs import SCHEMA, Graph
 from pipeline.ranking import Ranking
 from pipeline.store.explore import (
+    HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
+    NEIGHBOURS_INTERACTIONS,
     OPEN_LIKES,
+    OPEN_UNLIKES,
     RANKING,
     SNAPSHOT,
     make_snapshot,
 )
+from pipeline.store.model import HOUR_US
 
-LIKE_RECORDS = "like_records"  # a view over open days and the lake; its part in the lake needs no copy
+# A view over open days and the lake, and the tombstones of both: the lake's part needs no copy.
+FROM_THE_LAKE = ("like_records", "unlikes")
 
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
@@ -41,17 +47,32 @@ _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 @cache
 def input_tables() -> tuple[str, ...]:
     """Return the relations a run starts from besides likes, as ``sql/batch/inputs.sql`` declares them."""
-    return tuple(name for name in _TABLE.findall(sql.load("batch/inputs")) if name != LIKE_RECORDS)
+    return tuple(name for name in _TABLE.findall(sql.load("batch/inputs")) if name not in FROM_THE_LAKE)
 
 
 def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Path]:
-    """Write the inputs of a run as Parquet files in a folder; return them by relation."""
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = {f"inputs/{name}": f"SELECT * FROM {name}" for name in input_tables()}
-    staged["inputs/posts"] = sql.load("export/posts")
-    staged[OPEN_LIKES] = sql.load("export/open_likes")
-    return {name: _write(connection, query, folder / f"{number}.parquet")
-            for number, (name, query) in enumerate(staged.items())}  # fmt: skip
+    """Write the inputs of a candidates run as Parquet files in a folder; return them by relation."""
+    queries = {f"inputs/{name}": f"SELECT * FROM {name}" for name in input_tables()}
+    queries["inputs/posts"] = sql.load("export/posts")
+    queries[OPEN_UNLIKES] = "SELECT * FROM unlikes"
+    queries[OPEN_LIKES] = sql.load("export/landed_likes")
+    return _stage(connection, folder, queries, until_us=2**62)
+
+
+def stage_history(
+    connection: duckdb.DuckDBPyConnection, folder: Path, snapshot_us: int, ranking: Ranking
+) -> dict[str, Path]:
+    """Write what a neighbours run reads and a candidates run does not, as Parquet files; return them by relation.
+
+    The newer likes of it come with every candidates run. Half of what that reads is how long the next neighbours
+    run may be away before likes are missing between the two.
+    """
+    queries = {
+        NEIGHBOURS_INTERACTIONS: "SELECT * FROM interactions",
+        HISTORY_LIKES: sql.load("export/landed_likes"),
+    }
+    until_us = int(snapshot_us - ranking.post_max_age_hours / 2 * HOUR_US)
+    return _stage(connection, folder, queries, until_us)
 
 
 def hand_over(
@@ -90,6 +111,15 @@ def hand_over(
     rows = int(pq.read_metadata(lists).num_rows)
     make_snapshot(graph.data_dir, files)
     return rows
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection, folder: Path, queries: dict[str, str], until_us: int
+) -> dict[str, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    connection.execute("SET VARIABLE until_us = ?", [until_us])
+    return {name: _write(connection, query, folder / f"{number}.parquet")
+            for number, (name, query) in enumerate(queries.items())}  # fmt: skip
 
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Path:

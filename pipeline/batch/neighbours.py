@@ -1,7 +1,8 @@
 """The job "neighbours": whose taste each viewer shares, into lake/neighbours.parquet and its like.
 
 Owns: the order of the job, which viewers a run for those who changed recomputes, and the file's atomic replacement.
-Leaves to others: which co-likers (``sql/batch``, ``products``), the files (``graphs``).
+Leaves to others: which co-likers (``sql/batch``, ``like_graph``), the files (``graphs``), what analysts get of the
+run's inputs (``export``).
 
 A run for changed viewers recomputes who liked, or answered "show less" or "show more", since their neighbours were
 worked out, and keeps the others' as they are: what changed there is that co-likers liked more, which a full pass
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch import definition, lake
+from pipeline.batch.export import stage_history
 from pipeline.batch.graphs import (
     SCHEMA,
     About,
@@ -43,6 +45,7 @@ from pipeline.batch.seed_blocks import neighbour_blocks
 from pipeline.batch.shards import author_ranges, horizons
 from pipeline.batch.snapshot import Snapshot, has_tables, open_snapshot, temporary_dir
 from pipeline.ranking import Ranking
+from pipeline.store.explore import make_snapshot
 from pipeline.store.lake import closed_days
 from sql.sqlite import connect
 
@@ -74,6 +77,12 @@ def neighbours(
         if former is not None and is_full_due(former, snapshot.snapshot_us, closed_days(data_dir), began_at):
             former = None
         yield "snapshot", snapshot.records
+        history: dict[str, Path] = {}
+        if graph.path == lake.neighbours_path(data_dir):  # analysts get those of the first feed
+            history = stage_history(
+                connection, temporary_dir(data_dir) / "history", snapshot.snapshot_us, ranking
+            )
+            yield "export history", len(history)
         taken = arrived_rows(graph)
         for name in definition.BEFORE_GRAPH:
             rows = definition.run_file(connection, name)
@@ -113,6 +122,9 @@ def neighbours(
         lake.commit(temporary, graph.path)
         remove_arrived(graph, taken)
         yield "commit", rows
+        if history:
+            make_snapshot(data_dir, history)
+            yield "export", len(history)
 
 
 def is_full_due(former: About, snapshot_us: int, days: set[int], now: float) -> bool:

@@ -95,7 +95,7 @@ def open_snapshot(
                 f"WHERE created_us > {created_us} OR rev <= deleted_rev",
             )
             _copy(connection, reader, "actors", "SELECT actor_id, did, status, deleted_us FROM actors")
-        _read_activity(connection, data_dir, ranking, snapshot_us)
+        _read_activity(connection, data_dir, int(snapshot_us - window_hours * HOUR_US), created_us)
         definition.prepare(connection, ranking, snapshot_us)
         definition.set_variables(connection, {"window_hours": window_hours})
         records = definition.count(connection, "landed_likes")
@@ -131,12 +131,13 @@ def _read_likes(
         "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM history_likes "
         f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
     )
+    if present:
+        _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
     paths = [day_file(data_dir, day) for day in present if day >= first_day]
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
         return []
     connection.execute(sql.load("batch/lake_macros"))
-    _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
     # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
     files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= first_day]
     if files:
@@ -148,19 +149,20 @@ def _read_likes(
 
 
 def _read_activity(
-    connection: duckdb.DuckDBPyConnection, data_dir: Path, ranking: Ranking, snapshot_us: int
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, since_us: int, created_us: int
 ) -> None:
+    """Copy who came, what they asked for since a time, and what they did with posts that may be candidates."""
     path = data_dir / "activity.sqlite"
     if not path.exists() or not has_tables(path, "visits", "interactions"):
         return
-    since_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
     with reading(path) as reader:
         _copy(connection, reader, "visits", "SELECT viewer_did, languages, last_us FROM visits")
         _copy(
             connection,
             reader,
             "interactions",
-            f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us}",
+            f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us} "
+            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))",
         )
 
 

@@ -55,35 +55,40 @@ def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) 
     """Return why a viewer's list is as it is, and what happened to a post."""
     inputs = Inputs(data_dir, threads)
     try:
-        viewer_id, did = inputs.find_viewer(viewer)
-        asked = None if post is None else inputs.find_post(post)
-        inputs.restrict(viewer_id, did, asked)
-        ranking = inputs.ranking
-        result = Explanation(
-            did,
-            inputs.generation,
-            inputs.snapshot_us,
-            inputs.neighbours_us,
-            {name: getattr(ranking, name) for name in ranking.__dataclass_fields__},
-        )
-        result.neighbours = definition.count(inputs.connection, "viewer_neighbours")
-        score_candidates(inputs)
-        result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")
-        if asked is not None:
-            result.facts = inputs.rows("post_facts")[0]
-            result.contributors = inputs.rows("contributors")
-            uri = "SELECT post_uri(did, ?) FROM actors WHERE actor_id = ?"
-            found = inputs.connection.execute(uri, [asked[1], asked[0]]).fetchone()
-            result.post = found[0] if found else None
-        weigh_neighbours(inputs)
-        result.shared = inputs.rows("shared_seeds")
-        if any(item["source"] == "popular" and item["post_uri"] == result.post for item in result.listed):
-            result.popular_score = popular_score(inputs)
-        if asked is not None:
-            result.verdict = verdict(result)
-        return result
+        return explain_from(inputs, viewer, post)
     finally:
         inputs.close()
+
+
+def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explanation:
+    """Do the same from inputs that are open already, which many viewers may share in turn."""
+    viewer_id, did = inputs.find_viewer(viewer)
+    asked = None if post is None else inputs.find_post(post)
+    inputs.restrict(viewer_id, did, asked)
+    ranking = inputs.ranking
+    result = Explanation(
+        did,
+        inputs.generation,
+        inputs.snapshot_us,
+        inputs.neighbours_us,
+        {name: getattr(ranking, name) for name in ranking.__dataclass_fields__},
+    )
+    result.neighbours = definition.count(inputs.connection, "viewer_neighbours")
+    score_candidates(inputs)
+    result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")
+    if asked is not None:
+        result.facts = inputs.rows("post_facts")[0]
+        result.contributors = inputs.rows("contributors")
+        uri = "SELECT post_uri(did, ?) FROM actors WHERE actor_id = ?"
+        found = inputs.connection.execute(uri, [asked[1], asked[0]]).fetchone()
+        result.post = found[0] if found else None
+    weigh_neighbours(inputs)
+    result.shared = inputs.rows("shared_seeds")
+    if any(item["source"] == "popular" and item["post_uri"] == result.post for item in result.listed):
+        result.popular_score = popular_score(inputs)
+    if asked is not None:
+        result.verdict = verdict(result)
+    return result
 
 
 def score_candidates(inputs: Inputs) -> None:
@@ -98,6 +103,7 @@ def weigh_neighbours(inputs: Inputs) -> None:
     """Make ``seeds`` to ``co_likers`` of the viewer and the neighbours they have, as the neighbours job does."""
     execute = inputs.connection.execute
     inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
+    inputs.answer("neighbours_interactions")
     for name in definition.BEFORE_NEIGHBOURS:
         definition.run_file(inputs.connection, name)
         if name == "viewers":

@@ -23,17 +23,21 @@ from pipeline.errors import PipelineError
 from pipeline.identifiers import is_did, tid_to_int
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.explore import (
+    HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
+    NEIGHBOURS_INTERACTIONS,
+    OPEN_LIKES,
     RANKING,
     SNAPSHOT,
     copy_of,
     current_snapshot,
     likes_since,
+    tombstones,
 )
-from pipeline.store.model import HOUR_US, day_of
+from pipeline.store.model import DAY_US, HOUR_US, day_of
 
 BSKY = "https://bsky.app/profile/"
 
@@ -68,20 +72,16 @@ class Inputs:
             self.connection.execute(f"DROP TABLE {name}")
             self._view(f"all_{name}", [copy_of(snapshot, f"inputs/{name}")])
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")
+        asked = copy_of(snapshot, NEIGHBOURS_INTERACTIONS)
+        asked = asked if asked.exists() else copy_of(snapshot, "inputs/interactions")
+        self._view("all_neighbours_interactions", [asked])
         self._view("stored_lists", [copy_of(snapshot, LISTS)])
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
         self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
         arrived = copy_of(snapshot, LIST_ARRIVED)
         self._view("stored_arrived", [arrived if arrived.exists() else copy_of(snapshot, LIST_NEIGHBOURS)])
         self.connection.execute(sql.load("batch/lake_macros"))
-        first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days
-        first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
-        for name, first in (("stored_records", first_day), ("recent_records", first_recent)):
-            *closed, still_open = likes_since(snapshot, first)
-            parts = [f"SELECT *, true AS open FROM lake_likes({_listed([still_open])})"]
-            if closed:
-                parts.append(f"SELECT *, false AS open FROM lake_likes({_listed(closed)})")
-            self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
+        self._records(snapshot)
         definition.prepare(self.connection, self.ranking, self.snapshot_us)
 
     def close(self) -> None:
@@ -134,11 +134,12 @@ class Inputs:
         execute = self.connection.execute
         execute("SET VARIABLE viewer_id = ?", [viewer_id])
         self.ask(asked)
-        for name in ("interactions", "visits"):
+        for name in ("interactions", "visits", "neighbours_interactions"):
             execute(
                 f"CREATE OR REPLACE TABLE my_{name} AS FROM all_{name} WHERE viewer_did = $did", {"did": did}
             )
-            execute(f"CREATE OR REPLACE VIEW {name} AS FROM my_{name}")
+        self.answer("interactions")
+        execute("CREATE OR REPLACE VIEW visits AS FROM my_visits")
         execute(
             "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_arrived WHERE viewer_id = $viewer",
             {"viewer": viewer_id},
@@ -172,11 +173,32 @@ class Inputs:
         if asked is not None:
             execute("INSERT INTO asked_post VALUES (?, ?)", list(asked))
 
+    def answer(self, name: str) -> None:
+        """Set which of the viewer's interactions the batch's SQL sees: the table ``my_NAME``."""
+        self.connection.execute(f"CREATE OR REPLACE VIEW interactions AS FROM my_{name}")
+
     def look(self, records: str, time_us: int, window_hours: float) -> None:
         """Set which like records the batch's SQL sees, its snapshot, and how far back its likes go."""
         self.connection.execute(f"CREATE OR REPLACE VIEW records AS FROM {records}")
         self.run("like_records")
         definition.set_variables(self.connection, {"snapshot_us": time_us, "window_hours": window_hours})
+
+    def _records(self, snapshot: Path) -> None:
+        """Make ``stored_records``, ``recent_records`` and ``unlikes``: sql/explore/views.sql says it of analysts."""
+        self.connection.execute("DROP TABLE unlikes")
+        self._view("unlikes", tombstones(snapshot))
+        first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days
+        first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
+        history = copy_of(snapshot, HISTORY_LIKES)
+        for name, first in (("recent_records", first_recent), ("stored_records", first_day)):
+            parts = [f"SELECT *, true AS open FROM lake_likes({_listed([copy_of(snapshot, OPEN_LIKES)])})"]
+            closed = likes_since(snapshot, first)
+            if closed:
+                parts.append(f"SELECT *, false AS open FROM lake_likes({_listed(closed)})")
+            if name == "stored_records" and history.exists():
+                older = f"WHERE seen_us < {first_recent * DAY_US}"
+                parts.append(f"SELECT *, true AS open FROM lake_likes({_listed([history])}) {older}")
+            self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
     def _view(self, name: str, files: list[Path]) -> None:
         self.connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(files)})")

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 import sql
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -20,7 +23,7 @@ from pipeline.store.lake import closed_days, day_file
 from pipeline.store.model import DAY_US, day_name
 from sql.sqlite import connect
 
-GROWTH_DAYS = 7  # the newest closed days, whose mean size tells how fast the lake grows
+GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
 LOCKS = Path("/proc/locks")  # Linux alone has it
 
@@ -33,6 +36,7 @@ def gather(settings: Settings) -> Figures:
     now = {"now_us": now_us}
     streams = _rows(data_dir, "landing", "landing/status_stream", now)
     lake = _lake(data_dir)
+    closed = {day_name(day) for day in closed_days(data_dir)}
     return {
         "now_us": now_us,
         "data_dir": str(data_dir),
@@ -47,6 +51,7 @@ def gather(settings: Settings) -> Figures:
             "likes_by_day": {
                 day_name(row["day"]): row["likes"]
                 for row in _rows(data_dir, "landing", "landing/status_likes")
+                if day_name(row["day"]) not in closed  # those go at leisure
             },
         },
         "lake": lake,
@@ -101,7 +106,16 @@ def _lake(data_dir: Path) -> Figures:
         "last_day": day_name(days[-1]) if days else None,
         "bytes": sum(sizes),
         "bytes_per_day": sum(newest) / len(newest) if newest else None,
+        "likes_by_day": {day_name(day): _rows_of(day_file(data_dir, day)) for day in days[-GROWTH_DAYS:]},
     }
+
+
+def _rows_of(file: Path) -> int | None:
+    """Return the rows of a Parquet file, None when it has gone or is none."""
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:

@@ -109,16 +109,20 @@ def _counted(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
     landing, lake = figures["landing"], figures["lake"]
-    by_day = ", ".join(f"{day} {likes:,}" for day, likes in landing["likes_by_day"].items()) or "none"
-    yield Line("landing", f"{size(landing['bytes'])}; likes of open days: {by_day}")
+    yield Line("landing", f"{size(landing['bytes'])}; likes of open days: {_by_day(landing['likes_by_day'])}")
     days = f"{lake['first_day']} to {lake['last_day']}" if lake["days"] else "none yet"
     text = f"{lake['days']} closed days ({days}), {size(lake['bytes'])}"
     if lake["bytes_per_day"]:
-        text += f", {size(lake['bytes_per_day'])} a day lately"
+        text += f", {size(lake['bytes_per_day'])} a day lately; likes: {_by_day(lake['likes_by_day'])}"
     yield Line("lake", text)
     yield Line(
         "stores", f"serving {size(figures['serving_bytes'])}, activity {size(figures['activity_bytes'])}"
     )
+
+
+def _by_day(likes: Mapping[str, int | None]) -> str:
+    told = (f"{day} {'unreadable' if count is None else format(count, ',')}" for day, count in likes.items())
+    return ", ".join(told) or "none"
 
 
 def _lists(figures: Mapping[str, Any]) -> Line:

@@ -20,19 +20,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.lake import closed_days, day_file
+from pipeline.store.lake import closed_days, day_file, unlikes_files
 from pipeline.store.model import day_name
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
 WORKING = ".working-"
 
-# Open days lie beside the lake's, so that one pattern finds both.
+# What is not in the lake lies beside the lake's days, so that one pattern finds both. Open are days of which a
+# candidates run reads the likes; of older days history has what the lake lacks.
 OPEN_LIKES = "likes/open"
+HISTORY_LIKES = "likes/history"
+OPEN_UNLIKES = "unlikes/open"
 OPEN_IMPRESSIONS = "impressions/open"
 # Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
 # list_arrived, whose neighbours were worked out later.
 LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
 SNAPSHOT, RANKING = "snapshot", "ranking"
+NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the neighbours job read
 
 
 def current_snapshot(data_dir: Path) -> Path | None:
@@ -49,10 +53,14 @@ def copy_of(snapshot: Path, name: str) -> Path:
 
 
 def likes_since(snapshot: Path, day: int) -> list[Path]:
-    """Return a snapshot's files of likes from a day on, in days since 1970, that of the open days included."""
+    """Return a snapshot's files of closed days' likes, from a day on, in days since 1970."""
     first = f"day={day_name(day)}.parquet"
-    closed = sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
-    return [*closed, copy_of(snapshot, OPEN_LIKES)]
+    return sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
+
+
+def tombstones(snapshot: Path) -> list[Path]:
+    """Return a snapshot's files of tombstones."""
+    return sorted((snapshot / "unlikes").glob("*.parquet"))
 
 
 def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
@@ -95,6 +103,9 @@ def working_folder(data_dir: Path) -> Iterator[Path]:
 
 
 def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
+    # Tombstones first: a day that is folded meanwhile may then have some too many, which undo nothing.
+    for path in unlikes_files(data_dir):
+        yield f"unlikes/{path.parent.name}", path
     for day in sorted(closed_days(data_dir)):
         yield f"likes/day={day_name(day)}", day_file(data_dir, day)
     for path in (data_dir / "lake" / "impressions").glob("day=*/impressions.parquet"):

@@ -1,5 +1,5 @@
 -- Question: which posts did the viewer answer, for instance with "show less"?
--- Reads: interactions, actors
+-- Reads: my_interactions, my_neighbours_interactions, actors
 -- Writes: answered_posts
 -- Grain: one row a post
 -- Parameters: none
@@ -7,6 +7,6 @@
 
 CREATE OR REPLACE TABLE answered_posts AS
 SELECT DISTINCT a.actor_id AS author_id, tid_number(string_split(i.post_uri, '/')[5]) AS post_rkey
-FROM interactions AS i
+FROM (FROM my_interactions UNION FROM my_neighbours_interactions) AS i
 JOIN actors AS a ON a.did = string_split(i.post_uri, '/')[3]
 WHERE i.post_uri LIKE 'at://%/app.bsky.feed.post/%';

@@ -6,10 +6,11 @@
 --   the same post under another key before
 
 WITH records AS (
-  SELECT DISTINCT liker_id, rkey, author_id, post_rkey, seen_us, open
+  SELECT liker_id, rkey, author_id, post_rkey, seen_us, bool_or(open) AS open
   FROM stored_likes
   WHERE file_day >= make_timestamp(hours_ago(coalesce(getvariable('hours'), 24.0)))::DATE
     AND seen_us > hours_ago(coalesce(getvariable('hours'), 24.0)) AND seen_us <= getvariable('now_us')
+  GROUP BY ALL
 ), judged AS (
   SELECT
     r.liker_id, r.author_id, r.post_rkey,

@@ -14,6 +14,12 @@ SET VARIABLE snapshot = (
   FROM read_parquet(getvariable('data_dir') || '/explore/current.parquet'));
 SET VARIABLE now_us = (SELECT snapshot_us FROM read_parquet(getvariable('snapshot') || '/snapshot.parquet'));
 
+-- Likes from this day on are as the last candidates run saw them; of older ones the last neighbours run has told.
+SET VARIABLE recent_us = (
+  SELECT getvariable('now_us') - (value * 3600000000)::BIGINT
+  FROM read_parquet(getvariable('snapshot') || '/ranking.parquet') WHERE name = 'post_max_age_hours');
+SET VARIABLE recent_us = getvariable('recent_us') - getvariable('recent_us') % 86400000000;
+
 -- Stream time some hours before now, in microseconds.
 CREATE OR REPLACE MACRO hours_ago(hours) AS getvariable('now_us') - (hours * 3600000000.0)::BIGINT;
 
@@ -40,7 +46,8 @@ SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/actors.parquet');
 CREATE OR REPLACE VIEW stored_posts AS
 SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/posts.parquet');
 CREATE OR REPLACE VIEW stored_unlikes AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/unlikes.parquet');
+SELECT liker_id, rkey, seen_us
+FROM read_parquet(getvariable('snapshot') || '/unlikes/*.parquet', hive_partitioning = false);
 CREATE OR REPLACE VIEW stored_neighbours AS
 SELECT * FROM read_parquet(getvariable('snapshot') || '/neighbours.parquet');
 CREATE OR REPLACE VIEW stored_lists AS
@@ -67,8 +74,9 @@ SELECT * FROM read_parquet(
   getvariable('snapshot') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
 
--- Like records as they were seen, of closed days undone ones included; a record of a day that has just closed may
--- come twice. file_day is the lake's day, 9999-12-31 for open days, so that a query opens the files of its days alone.
+-- Like records as they were seen, of the lake's days undone ones included; open ones were known to stand when the
+-- snapshot was made. A record of a day that has just closed may come twice. file_day is the last day that a file may
+-- have likes of, so that a query opens the files of its days alone.
 CREATE OR REPLACE VIEW stored_likes AS
 SELECT
   liker_id,
@@ -76,11 +84,14 @@ SELECT
   author_id,
   post_rkey,
   (post_rkey >> 10) + since_post_us AS seen_us,
-  coalesce(
-    try_cast(regexp_extract(filename, 'day=(.{10})\.parquet$', 1) AS DATE), DATE '9999-12-31') AS file_day,
-  filename LIKE '%/open.parquet' AS open
+  CASE
+    WHEN filename LIKE '%/open.parquet' THEN DATE '9999-12-31'
+    WHEN filename LIKE '%/history.parquet' THEN make_timestamp(getvariable('recent_us'))::DATE - 1
+    ELSE try_cast(regexp_extract(filename, 'day=(.{10})\.parquet$', 1) AS DATE) END AS file_day,
+  filename NOT LIKE '%/day=%.parquet' AS open
 FROM read_parquet(
-  getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true);
+  getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true)
+WHERE filename NOT LIKE '%/history.parquet' OR (post_rkey >> 10) + since_post_us < getvariable('recent_us');
 
 -- Live like records seen after one time and up to another, by the rules of sql/batch/likes.sql; a liker may have
 -- several of a post.
@@ -182,10 +193,18 @@ FROM stored_streams;
 
 -- A file of like records: a closed day, or (day NULL) all open days together.
 CREATE OR REPLACE VIEW days AS
-SELECT
-  try_cast(regexp_extract(file_name, 'day=(.{10})\.parquet$', 1) AS DATE) AS day,
-  num_rows AS like_records
-FROM parquet_file_metadata(getvariable('snapshot') || '/likes/*.parquet');
+WITH closed AS (
+  SELECT
+    try_cast(regexp_extract(file_name, 'day=(.{10})\.parquet$', 1) AS DATE) AS day, num_rows AS like_records
+  FROM parquet_file_metadata(getvariable('snapshot') || '/likes/*.parquet')
+  WHERE file_name LIKE '%/day=%.parquet'
+)
+SELECT day, like_records FROM closed
+UNION ALL
+SELECT NULL, count(*)
+FROM stored_likes
+WHERE file_day = DATE '9999-12-31'
+  AND seen_us >= coalesce((SELECT epoch_us(max(day) + INTERVAL 1 DAY) FROM closed), 0);
 
 -- A viewer's last event of a kind on a post.
 CREATE OR REPLACE VIEW interactions AS

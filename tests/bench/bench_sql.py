@@ -30,6 +30,7 @@ from pipeline.store.explore import (
     LIST_POSTS,
     LISTS,
     OPEN_LIKES,
+    OPEN_UNLIKES,
     RANKING,
     SNAPSHOT,
     make_snapshot,
@@ -109,7 +110,7 @@ class Maker:
             gone.append((liker[undone], rkey[undone], seen[undone] + HOUR_US))
             self.last = liker, place, seen
         liker, rkey, seen = (np.concatenate(part) for part in zip(*gone, strict=True))
-        self.input("unlikes", {"liker_id": liker.astype(np.int32), "rkey": rkey, "seen_us": seen})
+        write(self.copy(OPEN_UNLIKES), {"liker_id": liker.astype(np.int32), "rkey": rkey, "seen_us": seen})
 
     def input(self, name: str, columns: dict[str, object]) -> None:
         write(self.copy(f"inputs/{name}"), columns)
@@ -130,14 +131,14 @@ class Maker:
         )
         recent = np.flatnonzero(self.created > NOW_US - 4 * DAY_US)
         count = len(recent)
-        deleted = np.where(self.rng.random(count) < 0.02, NOW_US, 0)
+        deleted = self.rng.random(count) < 0.02
         langs = np.array(["en", "pt", "ja", "de", "en,pt", ""])[self.rng.integers(0, 6, count)]
         self.input(
             "posts",
             {
                 "author_id": self.author[recent].astype(np.int32), "rkey": self.rkey[recent],
                 "created_us": self.created[recent], "seen_us": self.created[recent] + 300_000,
-                "deleted_us": deleted, "deleted": deleted > 0, "flags": (self.rng.random(count) < 0.3).astype(np.int32),
+                "deleted": deleted, "flags": (self.rng.random(count) < 0.3).astype(np.int32),
                 "langs": langs,
             },
         )  # fmt: skip

@@ -1,12 +1,13 @@
 """Do analysts slow the feed? Ingest, batch and web app at work, without and with a loop over all queries.
 
     python tests/bench/bench_sql_beside.py [--users 5000] [--days 7] [--events 1000] [--requests 100]
-        [--quiet 100] [--busy 300]
+        [--turns 2] [--quiet 60] [--busy 150]
 
 A simulated network is followed at so many events a second, candidates are made again and again, and so many
-signed requests a second are answered; after ``--quiet`` seconds ``foryou sql`` runs every query in turn, as a
-process of its own each time, for ``--busy`` seconds. Compared: events stored a second, seconds of a candidates
-job, how long an answer takes. A table for people, then one line of JSON.
+signed requests a second are answered. In turn nothing else happens for ``--quiet`` seconds, and ``foryou sql`` runs
+every query, as a process of its own each time, for ``--busy`` seconds. Compared over all turns: events stored a
+second, seconds of a candidates job, how long an answer takes. Then all is stopped and every query
+runs alone, which tells how much analysts wait for the feed. A table for people, then one line of JSON.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -66,7 +68,18 @@ class Requests(threading.Thread):
                 due, turn = due + 1 / self.rate, turn + 1
 
 
-def spell(data_dir: Path, asking: Requests, seconds: float, work: Callable[[], None]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Spell:
+    """What was measured in a time: events stored, seconds of each candidates run and answer, answers not 200."""
+
+    seconds: float
+    events: int
+    runs: list[float]
+    times: list[float]
+    bad: int
+
+
+def spell(data_dir: Path, asking: Requests, seconds: float, work: Callable[[], None]) -> Spell:
     """Let a time pass, doing some work again and again; return what was measured meanwhile."""
     counted = "SELECT sum(value) FROM counters WHERE kind IN ('event', 'drop')"
     began, events = time.time(), number(data_dir, "landing", counted)
@@ -79,15 +92,23 @@ def spell(data_dir: Path, asking: Requests, seconds: float, work: Callable[[], N
     jobs = f"SELECT run_id, sum(seconds) FROM runs WHERE job = 'candidates' AND {span} GROUP BY run_id"
     with sqlite3.connect(f"file:{data_dir}/serving.sqlite?mode=ro", uri=True) as serving:
         runs = [row[1] for row in serving.execute(jobs)]
+    return Spell(ended - began, number(data_dir, "landing", counted) - events, runs, times, bad)
+
+
+def figures(spells: list[Spell]) -> dict[str, float]:
+    """Return what some spells say together."""
+    seconds = sum(spell.seconds for spell in spells)
+    runs = [run for spell in spells for run in spell.runs]
+    times = sorted(took for spell in spells for took in spell.times)
     return {
-        "seconds": round(ended - began, 1),
-        "events_per_second": round((number(data_dir, "landing", counted) - events) / (ended - began), 1),
+        "seconds": round(seconds, 1),
+        "events_per_second": round(sum(spell.events for spell in spells) / seconds, 1),
         "candidates_seconds": round(statistics.median(runs), 3) if runs else 0.0,
         "candidates_runs": len(runs),
         "requests": len(times),
         "p50_ms": round(times[len(times) // 2] * 1000, 2),
         "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 2),
-        "not_200": bad,
+        "not_200": sum(spell.bad for spell in spells),
     }
 
 
@@ -98,8 +119,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--events", type=float, default=1_000)
     parser.add_argument("--requests", type=float, default=100)
-    parser.add_argument("--quiet", type=float, default=100)
-    parser.add_argument("--busy", type=float, default=300)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--quiet", type=float, default=60)
+    parser.add_argument("--busy", type=float, default=150)
     options = parser.parse_args()
     # People of the simulator make some 7 events a day each, so its clock must run this much faster.
     speed = options.events / (options.users * 7.0 / 86_400)
@@ -135,9 +157,9 @@ def main() -> None:
             feed = f"at://{service}/app.bsky.feed.generator/for-you"
             asking = Requests(f"http://127.0.0.1:{web}", feed, tokens, options.requests)
             asking.start()
-            quiet = spell(data_dir, asking, options.quiet, lambda: time.sleep(0.5))
             names = list(queries.names())
             failed: list[str] = []
+            took: dict[str, list[float]] = {name: [] for name in names}
             asked = 0
 
             def ask() -> None:
@@ -147,23 +169,40 @@ def main() -> None:
                 given = {"viewer": viewers[0], "post": POST, "other": POST}
                 parameters = queries.find(name).parameters.values()
                 flags = [t for p in parameters if p.default is None for t in (f"--{p.name}", given[p.name])]
+                began = time.perf_counter()
                 ran = subprocess.run(
                     commands.command("sql", name, *flags), env=env, capture_output=True, check=False
                 )
+                took[name].append(time.perf_counter() - began)
                 if ran.returncode:
                     failed.append(f"{name}: {ran.stderr.decode()}")
 
-            busy = spell(data_dir, asking, options.busy, ask)
+            spells: tuple[list[Spell], list[Spell]] = [], []
+            for _ in range(options.turns):
+                spells[0].append(spell(data_dir, asking, options.quiet, lambda: time.sleep(0.5)))
+                spells[1].append(spell(data_dir, asking, options.busy, ask))
             asking.stopping.set()
             asking.join()
-    print(f"{'':<20} {'quiet':>10} {'busy':>10}")
+        beside = {name: statistics.median(times) for name, times in took.items() if times}
+        total = asked
+        for name in names:
+            took[name].clear()
+        for _ in names:
+            ask()
+        ratios = sorted(beside[name] / took[name][0] for name in beside)
+    quiet, busy = figures(spells[0]), figures(spells[1])
+    print(f"{'':<20} {'quiet':>10} {'busy':>10} {'ratio':>7}")
     for name in quiet:
-        print(f"{name:<20} {quiet[name]:>10,.2f} {busy[name]:>10,.2f}")
-    print(f"{asked} queries asked, {len(failed)} failed")
+        ratio = f"{busy[name] / quiet[name]:7.2f}" if quiet[name] else ""
+        print(f"{name:<20} {quiet[name]:>10,.2f} {busy[name]:>10,.2f} {ratio}")
+    for turn, pair in enumerate(zip(*spells, strict=True), 1):
+        print(f"turn {turn}: {figures([pair[0]])} {figures([pair[1]])}")
+    print(f"{total} queries asked, {len(failed)} failed; a query takes {statistics.median(ratios):.1f} times as "
+          f"long as alone (median, {ratios[0]:.1f} to {ratios[-1]:.1f})")  # fmt: skip
     for line in failed[:5]:
         print(line)
     answer = {"bench": "sql_beside", "cores": os.cpu_count(), "quiet": quiet, "busy": busy,
-              "queries": asked, "failed": len(failed)}  # fmt: skip
+              "queries": total, "failed": len(failed), "query_ratio": round(statistics.median(ratios), 2)}  # fmt: skip
     print(json.dumps(answer))
 
 

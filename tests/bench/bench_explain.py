@@ -1,0 +1,91 @@
+"""Does ``foryou explain`` say what the batch did, for every item of many lists, and how long does it take?
+
+    python tests/bench/bench_explain.py [--lists 1000] [--users 2500] [--days 6] [--seed 1] [--processes 2]
+
+A simulated store with tombstones, fetched likes, an account that came back, and viewers who answered posts. Of so
+many lists, chosen at random, every item's score and every neighbour's weight is compared with its explanation, and
+every post that fills lists up once; the largest relative difference is shown, and 1e-5 is the limit. A table for
+people, then one line of JSON; the exit status is 1 beyond the limit.
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from analyst_store import Store, build
+from explained import Checked, check_list, check_popular
+
+from pipeline.explore.inputs import Inputs
+
+LIMIT = 1e-5
+made: list[Store] = []  # what the processes inherit
+
+
+def part(viewers: list[str]) -> tuple[Checked, dict[str, str], list[float]]:
+    """Check some lists; return also whose list has each post that fills up, and the seconds of each explanation."""
+    checked, filled, seconds = Checked(), {}, []
+    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+        for viewer in viewers:
+            began = time.perf_counter()
+            found = check_list(made[0], inputs, viewer, checked)
+            seconds.append(time.perf_counter() - began)
+            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
+    return checked, filled, seconds
+
+
+def popular(task: tuple[Checked, list[tuple[str, str]]]) -> Checked:
+    """Check posts that fill lists up, each in one viewer's list."""
+    before, posts = task
+    checked = Checked(popular=before.popular)
+    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+        for post, viewer in posts:
+            check_popular(inputs, viewer, post, checked)
+    return checked
+
+
+def main() -> int:
+    """Check, print; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lists", type=int, default=1_000)
+    parser.add_argument("--users", type=int, default=2_500)
+    parser.add_argument("--days", type=float, default=6.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = build(Path(folder) / "data", users=options.users, days=options.days, seed=options.seed)
+        _ = store.lists, store.neighbours  # read once, before the processes begin
+        made.append(store)
+        viewers = random.Random(options.seed).sample(sorted(store.lists), options.lists)
+        print(f"{len(store.likes):,} likes, {len(store.lists):,} lists", flush=True)
+        began, checked = time.perf_counter(), Checked()
+        filled: dict[str, str] = {}
+        seconds: list[float] = []
+        with multiprocessing.get_context("fork").Pool(options.processes) as pool:
+            blocks = [viewers[start : start + 20] for start in range(0, len(viewers), 20)]
+            for found, posts, took in pool.imap_unordered(part, blocks):
+                checked.add(found)
+                filled |= posts
+                seconds += took
+            named = sorted(filled.items())
+            tasks = [(checked, named[start : start + 10]) for start in range(0, len(named), 10)]
+            for found in list(pool.imap_unordered(popular, tasks)):
+                checked.add(found)
+        whole = time.perf_counter() - began
+    print(f"{options.lists:,} lists: {checked.scores:,} scores ({len(filled):,} of popular posts) and "
+          f"{checked.weights:,} weights in {whole:.0f} s, {sorted(seconds)[len(seconds) // 2]:.2f} s a list; "
+          f"largest relative difference {checked.worst:.1e}")  # fmt: skip
+    print(json.dumps({"bench": "explain", "lists": options.lists, "users": options.users, "scores": checked.scores,
+                      "weights": checked.weights, "seconds": round(whole), "worst": checked.worst}))  # fmt: skip
+    return int(checked.worst > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Holding what ``foryou explain`` says of a list against the list itself: every item's score, every weight."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from analyst_store import Store
+
+from pipeline.explore.explain import Explanation, explain_from
+from pipeline.explore.inputs import Inputs
+
+
+@dataclass
+class Checked:
+    """What was compared so far; ``worst`` is the largest relative difference of a score or a weight."""
+
+    scores: int = 0
+    weights: int = 0
+    worst: float = 0.0
+    popular: dict[str, float] = field(default_factory=dict)  # post: its score in a list, to be looked at once
+
+    def near(self, found: float, wanted: float) -> None:
+        """Note how far a number is from what it should be."""
+        self.worst = max(self.worst, abs(found - wanted) / max(abs(wanted), 1e-30))
+
+    def add(self, other: "Checked") -> None:
+        """Take over what another has compared."""
+        self.scores, self.weights = self.scores + other.scores, self.weights + other.weights
+        self.worst = max(self.worst, other.worst)
+        self.popular |= other.popular
+
+
+def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> Explanation:
+    """Compare a viewer's list, read from serving.sqlite, with its explanation; AssertionError for other posts."""
+    found = explain_from(inputs, viewer)
+    assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
+        (item[0], item[2]) for item in store.lists[viewer]
+    ]
+    scored = {row["post_uri"]: row for row in found.scored}
+    for post, score, co_likers, source in store.lists[viewer]:
+        if source == 2:
+            checked.popular[post] = score
+            continue
+        row = scored[post]
+        assert row["co_likers"] == co_likers
+        terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
+        checked.near(row["score"], score)
+        checked.near(float(np.float32(terms)), score)
+        checked.scores += 1
+    sums: dict[str, float] = {}
+    for row in found.shared:
+        sums[row["neighbour_did"]] = sums.get(row["neighbour_did"], 0.0) + row["value"] * row["scale"]
+    assert found.neighbours == len(store.neighbours[viewer]) == len(sums)
+    for did, weight in store.neighbours[viewer]:
+        checked.near(sums[did], weight)
+        checked.weights += 1
+    return found
+
+
+def check_popular(inputs: Inputs, viewer: str, post: str, checked: Checked) -> None:
+    """Compare the score of a post that fills lists up with its explanation."""
+    found = explain_from(inputs, viewer, post)
+    assert found.popular_score is not None
+    assert "as a popular post" in found.verdict[0]
+    checked.near(found.popular_score, checked.popular[post])
+    checked.scores += 1
