@@ -259,10 +259,7 @@ def test_a_gap_is_told_apart_from_a_quiet_hour(tmp_path: Path) -> None:
     assert query(tmp_path, "SELECT from_us, to_us FROM gaps") == [(before + 99 * 50_000, after)]
     assert "a gap, these days are partial" in log.read_text()
     shown = commands.run("status", env=commands.environment(tmp_path))
-    assert (
-        "gap        2026-05-25 14:23:33Z to 2026-05-25 16:23:29Z (120 min): partial: 2026-05-25"
-        in shown.stdout
-    )
+    assert "2026-05-25 14:23:33Z to 16:23:29Z (1 h 59 min): day 2026-05-25 partial" in shown.stdout
     # As slow as one event an hour, two hours without one are nothing.
     slow = tmp_path / "slow"
     lines = [json.loads(like_line(number)) for number in range(6)]

@@ -7,6 +7,7 @@ A job is a generator that yields (step, rows) whenever what it has done so far i
 can stop it between any two steps, and a killed process leaves what a finished step left.
 """
 
+import errno
 import logging
 import resource
 import shutil
@@ -14,6 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import duckdb
 
@@ -114,13 +116,20 @@ def _follow(
         if last in totals:
             _tell(serving, run_id, job, last, totals[last])
     except Exception as error:
-        outcome = str(error).splitlines()[0] if str(error) else type(error).__name__
+        outcome = _outcome(error)
         seconds = time.perf_counter() - began
         where = f"after {last}" if totals else "at the start"
-        _record(serving, run_id, job, where, (started_us, seconds, 0), outcome)
+        with suppress(sqlite3.Error):  # the disk may be full for this as well
+            _record(serving, run_id, job, where, (started_us, seconds, 0), outcome)
         if not isinstance(error, MENDABLE):
             raise  # the operator's line as it is, or a defect with its traceback
         raise BatchError(f"{job}, {where}: {outcome}") from error
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; what was stored stays, free some space and run it again"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _tell(

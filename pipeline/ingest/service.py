@@ -70,13 +70,11 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
     writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
 
     async def resume(url: str) -> Subscription:
-        # Going on from an older position would only cost time, but in a fresh store there is none at all.
-        while not writer.settled:
-            await asyncio.sleep(0.02)
         return await subscription(url, writer.position, start_us)
 
     follower = Follower(
         settings.stream_url,
+        lambda: writer.settled,
         resume,
         writer.offer,
         writer.forget_cursor,

@@ -41,6 +41,8 @@ class Subscription:
     decode: Callable[[str | bytes, EventBatch], None]
     resumed_from: StreamPosition | None
     void: bool = False  # the host did not know the cursor: what it sends is not the continuation
+    events: int = 0  # messages so far that moved the cursor, counted by the writer
+    unreadable: int = 0  # messages that did not
 
 
 def wire_of(url: str) -> str:

@@ -145,6 +145,8 @@ class Writer:
                     counts=Counter({key: n for key, n in batch.counts.items() if key[0] == "connection"})
                 )
                 self.forget_cursor()
+        subscription.events += batch.reached
+        subscription.unreadable += batch.messages - batch.reached
         if subscription is not self._begun and batch.first_us:
             self._begun = subscription
             batch.gap = self._gap_before(subscription, batch.first_us)

@@ -105,12 +105,14 @@ class EventBatch:
     first_us: int = 0  # stream time of the first message that had one
     newest_us: int = 0  # newest stream time of all
     messages: int = 0  # messages decoded, whatever they said
+    reached: int = 0  # those of them that had a cursor and a time
     gap: Gap | None = None  # what was missed before the first message
     cursor_is_void: bool = False  # the host does not know the cursor it was asked with: begin anew
 
     def reach(self, value: int, time_us: int) -> None:
         """Note the cursor after a message and its stream time."""
         self.value, self.event_us = value, time_us
+        self.reached += 1
         if time_us > self.newest_us:
             self.newest_us = time_us
         if not self.first_us:
