@@ -66,7 +66,8 @@ def kill_compaction(env: dict[str, str], data_dir: Path, kills: int, choose: ran
                 time.sleep(choose.uniform(0.2, 3.0))
             if process.poll() is not None:
                 if process.returncode:
-                    states["compaction that was left alone and failed"] += 1
+                    last = (data_dir / "batch.log").read_text().splitlines()[-1]
+                    states[f"compaction failed by itself: {last}"] += 1
                 continue  # there was nothing to write
             process.kill()
             process.wait()
@@ -281,7 +282,9 @@ def follow_odd_server(
     with LineStream(lines, endings=[ending, ending], lines_per_connection=25) as stream:
         env = commands.environment(data_dir, stream_url=stream.url, stream_start_hours="1000000", **settings)
         with commands.running("ingest", env=env, log=log) as process:
-            wait_until(lambda: (len(stream.cursors) >= 3 or ending == "open") and _likes(data_dir) == expected, 60)
+            wait_until(
+                lambda: (len(stream.cursors) >= 3 or ending == "open") and _likes(data_dir) == expected, 60
+            )
             peak_mb = _peak_mb(process.pid)
             assert commands.stop(process) == 0
         rubbish = stream.rubbish

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingError
-from pipeline.ingest import firehose, jetstream, jetstream_v2
+from pipeline.ingest import car, firehose, jetstream, jetstream_v2
 from pipeline.ingest.wires import subscription, wire_of
 from pipeline.store.events import EventBatch, StreamPosition
 
@@ -113,6 +113,21 @@ def test_a_like_whose_blocks_are_broken(blocks: Any) -> None:
     batch = decoded(frame("#commit", repo=DID, ops=[OP], blocks=blocks))
     assert batch.counts == {("drop", "bad_blocks"): 1, ("drop", "like_without_record"): 1}
     assert batch.value == 7
+
+
+def test_a_record_is_found_in_a_car_as_the_whole_decoder_finds_it(frames: list[bytes]) -> None:
+    found = 0
+    for whole in frames:
+        data = libipld.decode_dag_cbor_multi(whole)[1].get("blocks")
+        if not data:
+            continue
+        blocks = libipld.decode_car(data)[1]
+        for cid in blocks:
+            assert car.records(data, {cid}) == {cid: blocks[cid]}
+        assert car.records(data, set(blocks)) == blocks
+        assert car.records(data, {b"\x01q\x12 " + bytes(32)}) == {}
+        found += len(blocks)
+    assert found > 1_000
 
 
 @given(st.binary(max_size=300))

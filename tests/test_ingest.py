@@ -162,6 +162,23 @@ def test_malformed_messages_are_counted_and_stop_nothing(tmp_path: Path) -> None
     assert counted["event", "like_of_unknown_post"] == 4
 
 
+def test_keys_that_no_64_bits_hold_stop_nothing(tmp_path: Path) -> None:
+    """Anybody may write a record under such a key: it must not be what ingest dies of, again and again."""
+    like, unlike = json.loads(LIKES[0]), json.loads(LIKES[1])
+    like["commit"] |= {"rkey": "jzzzzzzzzzzzz", "rev": "jzzzzzzzzzzzz"}
+    unlike["commit"] |= {"operation": "delete", "rkey": "czzzzzzzzzzzz"}
+    post = json.loads(LIKES[2])
+    post["commit"] |= {"collection": "app.bsky.feed.post", "rkey": "j222222222222", "record": {}}
+    of_it = json.loads(LIKES[3])
+    of_it["commit"]["record"]["subject"]["uri"] = f"at://{AUTHOR}/app.bsky.feed.post/j222222222222"
+    lines = [json.dumps(event) for event in (like, unlike, post, of_it)]
+    with LineStream([*lines, LIKES[59]]) as stream, ingest(tmp_path, stream.url) as process:
+        wait_until(lambda: count_likes(tmp_path) == 2)
+        assert commands.stop(process) == 0
+    counted = counters(tmp_path)
+    assert (counted["drop", "like_of_no_post"], counted["drop", "post_rkey_no_tid"]) == (1, 1)
+
+
 def test_a_host_that_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     with (
         LineStream([], endings=["refuse"] * 9) as broken,

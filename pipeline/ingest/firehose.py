@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import libipld
 
 from pipeline.identifiers import is_did
+from pipeline.ingest import car
 from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
@@ -74,28 +75,31 @@ def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBat
     if type(ops) is not list:
         batch.drop("commit_without_body")
         return
-    blocks: dict[bytes, Any] | None = None
+    wanted = []
     for op in ops:
         path = op.get("path") if type(op) is dict else None
         if type(path) is not str:
             batch.drop("commit_without_body")
             continue
         collection, _, rkey = path.partition("/")
-        cid, record = op.get("cid"), None
-        if type(cid) is bytes and collection in (LIKE, POST):
-            if blocks is None:  # most commits are of other collections: their blocks are not looked at
-                blocks = _blocks(body.get("blocks"), batch)
-            record = blocks.get(cid)
-        add_operation(did, seen_us, body.get("rev"), collection, rkey, op.get("action"), record, batch)
+        if collection in (LIKE, POST):
+            wanted.append((collection, rkey, op.get("action"), op.get("cid")))
+        else:
+            batch.drop("other_collection")
+    # Most commits of other collections end here: their blocks are not looked at.
+    cids = {cid for *_, cid in wanted if type(cid) is bytes and cid}
+    found = _records(body.get("blocks"), cids, batch) if cids else {}
+    for collection, rkey, action, cid in wanted:
+        record = found.get(cid) if type(cid) is bytes else None
+        add_operation(did, seen_us, body.get("rev"), collection, rkey, action, record, batch)
 
 
-def _blocks(data: Any, batch: EventBatch) -> dict[bytes, Any]:
+def _records(data: Any, cids: set[bytes], batch: EventBatch) -> dict[bytes, Any]:
     try:
-        blocks: dict[bytes, Any] = libipld.decode_car(data)[1]
-    except (ValueError, TypeError):
+        return car.records(data if type(data) is bytes else b"", cids)
+    except (ValueError, RecursionError):
         batch.drop("bad_blocks")
         return {}
-    return blocks
 
 
 def _decode_error(body: dict[str, Any], batch: EventBatch) -> None:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -69,7 +68,7 @@ def main() -> None:
             sep="\n  ",
             flush=True,
         )
-        figures[name] = asdict(outcome)
+        figures[name] = vars(outcome)
     print(json.dumps(figures))
     sys.exit(any(figure["missing"] or figure["extra"] for figure in figures.values()))
 
