@@ -154,12 +154,15 @@ def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_seco
         log = data_dir / "ingest.log"
         with ThreadPoolExecutor(1) as pool:
             ingest = pool.submit(kill_ingest, env, log, kills, random.Random(seed))
-            wait_until(lambda: (data_dir / "landing.sqlite").exists(), 60)
+            wait_until(lambda: _watermark_us(data_dir) > 0, 120)
             states = kill_compaction(env, data_dir, kills, random.Random(seed + 1))
             states += ingest.result()
         with commands.running("ingest", env=env, log=log) as process:
             now_us = network.now_us()
-            wait_until(lambda: _watermark_us(data_dir) >= now_us - 3_600_000_000, 120)
+            wait_until(
+                lambda: _watermark_us(data_dir) >= now_us - 3_600_000_000 or process.poll() is not None, 300
+            )
+            assert process.poll() is None, log.read_text()[-2_000:]
             assert commands.stop(process) == 0
         while True:  # what the killed ones left is done by one that is left alone
             look_through_again(data_dir)
@@ -187,7 +190,7 @@ def stop_server(data_dir: Path, seconds: float, silence_seconds: float) -> Outco
     with commands.running(*simulate, env=env, log=server_log) as server:
         wait_until(lambda: "listening" in server_log.read_text(), 60)
         with commands.running("ingest", env=env, log=log) as process:
-            wait_until(lambda: _watermark_us(data_dir) >= parameters.end_us, 60)
+            wait_until(lambda: _watermark_us(data_dir) >= parameters.end_us, 120)
             server.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
             wait_until(lambda: "nothing came for" in log.read_text(), silence_seconds + 60)

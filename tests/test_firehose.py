@@ -74,6 +74,12 @@ def test_an_account_and_an_identity() -> None:
     assert (batch.value, batch.event_us) == (7, TIME_US)
 
 
+def test_a_repository_set_to_another_state() -> None:
+    batch = decoded(frame("#sync", did=DID, rev="3mmoojp7etg2g", blocks=b""))
+    assert batch.resets == [DID]
+    assert batch.counts == {("event", "sync"): 1}
+
+
 def test_a_future_cursor_voids_it() -> None:
     error = libipld.encode_dag_cbor({"op": -1}) + libipld.encode_dag_cbor({"error": "FutureCursor"})
     batch = decoded(error)
@@ -100,7 +106,7 @@ OP = {"action": "create", "path": "app.bsky.feed.like/3mmoojp7etg2g", "cid": b"\
         (frame("#commit", repo=DID, ops=[7]), "commit_without_body"),
         (frame("#commit", repo=DID, ops=[{**OP, "path": "app.bsky.feed.repost/x"}]), "other_collection"),
         (frame("#surprise", did=DID), "unknown_kind"),
-        (frame("#sync", did=DID), "sync_not_followed"),
+        (frame("#commit", repo=DID, time="2199-01-01T00:00:00Z", ops=[]), "bad_time"),
         (frame("#account", did=DID), "account_without_active"),
     ],
 )

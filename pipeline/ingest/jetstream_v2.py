@@ -23,7 +23,7 @@ from pipeline.ingest.jetstream import (
     add_commit,
     subject_of,
 )
-from pipeline.ingest.operations import LIKE, POST, add_like
+from pipeline.ingest.operations import LIKE, POST, add_like, add_reset
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -152,8 +152,10 @@ def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
         add_commit(did, batch.event_us, payload, batch)
     elif kind == "account":
         add_account_event(did, batch.event_us, payload.get("account"), batch)
-    elif kind in ("identity", "sync"):
+    elif kind == "identity":
         batch.event(kind)
+    elif kind == "sync":
+        add_reset(did, batch)
     else:
         batch.drop("unknown_kind")
 

@@ -92,6 +92,16 @@ def add_account(did: str, seen_us: int, said_us: int, active: Any, word: Any, ba
     batch.event("account")
 
 
+def add_reset(did: str, batch: EventBatch) -> None:
+    """Note that a repository was set to another state, of which no operations are told (``#sync``).
+
+    It comes with a new account, after a move to another PDS, an import, a repair: likes may have come and gone
+    unseen. Which, only the repository itself can say; the store has it asked for those who read the feed.
+    """
+    batch.resets.append(did)
+    batch.event("sync")
+
+
 def _add_post(
     did: str, seen_us: int, rev: Any, rkey_text: Any, operation: Any, record: Any, batch: EventBatch
 ) -> None:

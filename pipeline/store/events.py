@@ -99,6 +99,7 @@ class EventBatch:
     posts: list[Post] = field(default_factory=list)
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
+    resets: list[str] = field(default_factory=list)  # DIDs whose repositories hold something else now
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message

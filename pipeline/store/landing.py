@@ -165,6 +165,7 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change)
+        self.connection.executemany(sql.load("landing/reset_viewer"), [(did,) for did in batch.resets])
         unknown = execute(sql.load("landing/count_unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
