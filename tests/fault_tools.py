@@ -36,20 +36,25 @@ def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
     return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
 
 
-def kill_ingest(env: dict[str, str], log: Path, kills: int, choose: random.Random) -> Counter[str]:
-    """Start ingest and kill it at a random moment, again and again; return in which state it died how often."""
+def kill_ingest(env: dict[str, str], data_dir: Path, kills: int, choose: random.Random) -> Counter[str]:
+    """Kill ingest again and again: half the times just after a commit, else at any moment, of its start as well."""
     states: Counter[str] = Counter()
+    log = data_dir / "ingest.log"
     for _ in range(kills):
         with commands.running("ingest", env=env, log=log) as process:
-            seen = _size(log)
-            if choose.random() < 0.8:  # else at any moment of its start
+            seen, stored_us = _size(log), _watermark_us(data_dir)
+            kind = choose.choice(["committed", "committed", "connected", "at any moment"])
+            if kind == "committed":
+                _wait_for(lambda stored_us=stored_us: _watermark_us(data_dir) > stored_us, process)
+                time.sleep(choose.expovariate(100.0))
+            elif kind == "connected":
                 _wait_for(lambda seen=seen: b"connected to" in _read_from(log, seen), process)
-            time.sleep(choose.expovariate(2.0))
+                time.sleep(choose.expovariate(1.0))
+            else:
+                time.sleep(choose.uniform(0.1, 3.0))
             process.kill()
             process.wait()
-            states[
-                "ingest, connected" if b"connected to" in _read_from(log, seen) else "ingest, starting"
-            ] += 1
+            states[f"ingest, {kind}"] += 1
     return states
 
 
@@ -153,7 +158,7 @@ def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_seco
         )
         log = data_dir / "ingest.log"
         with ThreadPoolExecutor(1) as pool:
-            ingest = pool.submit(kill_ingest, env, log, kills, random.Random(seed))
+            ingest = pool.submit(kill_ingest, env, data_dir, kills, random.Random(seed))
             wait_until(lambda: _watermark_us(data_dir) > 0, 120)
             states = kill_compaction(env, data_dir, kills, random.Random(seed + 1))
             states += ingest.result()
