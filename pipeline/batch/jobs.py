@@ -16,12 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import duckdb
 
 from pipeline.batch import snapshot
 from pipeline.batch.candidates import candidates
 from pipeline.batch.compact import compact
+from pipeline.batch.departed import purge_departed
 from pipeline.batch.neighbours import neighbours
 from pipeline.errors import BatchError, StoreError
 from pipeline.ranking import Ranking, ranking_from
@@ -87,7 +89,10 @@ def steps(
 ) -> Iterator[Step]:
     """Return the steps of one job; advancing the iterator does them."""
     if job == "compact":
-        return compact(settings.data_dir, ranking, settings.batch_threads)
+        return chain(
+            compact(settings.data_dir, ranking, settings.batch_threads),
+            purge_departed(settings.data_dir, serving),
+        )
     if job == "neighbours":
         return neighbours(settings.data_dir, ranking, settings.batch_threads)
     return candidates(settings.data_dir, ranking, settings.batch_threads, settings.feed_rkey, serving, clock)
