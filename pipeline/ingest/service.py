@@ -67,10 +67,12 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
         loop.call_soon_threadsafe(end, error)
 
     history_days = ranking_from(settings.ranking).seed_window_days
-    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
+    writer = Writer(
+        landing, Retention(landing, settings.data_dir, history_days), metrics, fail, reposts=settings.reposts
+    )
 
     async def resume(url: str) -> Subscription:
-        return await subscription(url, writer.position, start_us)
+        return await subscription(url, writer.position, start_us, reposts=settings.reposts)
 
     follower = Follower(
         settings.stream_url,
