@@ -165,7 +165,7 @@ def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_seco
         with commands.running("ingest", env=env, log=log) as process:
             now_us = network.now_us()
             wait_until(
-                lambda: _watermark_us(data_dir) >= now_us - 3_600_000_000 or process.poll() is not None, 300
+                lambda: _watermark_us(data_dir) >= now_us - 3_600_000_000 or process.poll() is not None, 600
             )
             assert process.poll() is None, log.read_text()[-2_000:]
             assert commands.stop(process) == 0

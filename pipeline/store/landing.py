@@ -86,6 +86,8 @@ class Landing:
             if batch.gap is not None:
                 self._store_gap(batch, host, wire)
             self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+            if batch.first_us and not self._watermark_us:
+                self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
             self.connection.executemany(
                 sql.load("landing/add_counter"),
                 [(kind, name, count) for (kind, name), count in batch.counts.items()],

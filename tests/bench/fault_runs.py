@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     runs: dict[str, Run] = {
-        "kills": lambda folder: kill_both(folder, options.kills, options.seed, users=400, hours_a_second=3),
+        "kills": lambda folder: kill_both(folder, options.kills, options.seed, users=400, hours_a_second=1),
         "disk full, ingest": on_small_disk(900, fill_under_ingest),
         "disk full, compaction": on_small_disk(65_536, fill_under_compaction),
         "server stopped": lambda folder: stop_server(folder, options.stopped, 60.0),
