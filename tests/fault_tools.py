@@ -281,10 +281,10 @@ def _watermark_us(data_dir: Path) -> int:
 
 def follow_odd_server(
     data_dir: Path, lines: Sequence[str | bytes], ending: str, expected: int, **settings: str
-) -> Outcome:
+) -> tuple[Outcome, list[int | None]]:
     """Follow a server whose first two connections end oddly after 25 lines, until ``expected`` likes are stored.
 
-    ``peak_mb`` is the most memory that ingest held.
+    Returns the outcome, whose ``peak_mb`` is the most memory that ingest held, and the cursors it came with.
     """
     log = data_dir / "ingest.log"
     with LineStream(lines, endings=[ending, ending], lines_per_connection=25) as stream:
@@ -298,8 +298,9 @@ def follow_odd_server(
         rubbish = stream.rubbish
     records, _ = like_records(data_dir)
     doubled = len(records) - len(set(records))
-    states = Counter({"connections": len(stream.cursors), "rubbish sent": rubbish})
-    return Outcome(len(records), expected - len(set(records)), doubled, states, told(log), peak_mb=peak_mb)
+    states = Counter({"rubbish sent": rubbish})
+    missing = expected - len(set(records))
+    return Outcome(len(records), missing, doubled, states, told(log), peak_mb=peak_mb), stream.cursors
 
 
 def _likes(data_dir: Path) -> int:
