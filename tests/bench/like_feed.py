@@ -74,10 +74,6 @@ class LikeFeed:
     def start_us(self) -> int:
         return self.end_us - int(self.days * 86_400_000_000)
 
-    @property
-    def undone(self) -> int:
-        return self.likes // UNDONE_EVERY
-
     def time_us(self, number: Ints) -> Ints:
         result: Ints = self.start_us + (number * (self.days * 86_400_000_000 / self.likes)).astype(np.int64)
         return result
