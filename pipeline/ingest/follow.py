@@ -190,7 +190,7 @@ class Follower:
                 end = End("silence", f"nothing came for {self._silence_seconds:g} s")
             if subscription.events != events or subscription.unreadable == unreadable:
                 events, unreadable, understood_at = subscription.events, subscription.unreadable, now
-            elif now - understood_at > self._silence_seconds:
+            elif end is None and now - understood_at > self._silence_seconds:
                 said = f"nothing but rubbish for {self._silence_seconds:g} s"
                 end = End("rubbish", f"{said}, {subscription.unreadable - unreadable} messages of it")
             if subscription.void:
