@@ -102,6 +102,12 @@ def _threads(text: str) -> int:
     return value
 
 
+def _on_or_off(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError("it is neither 'on' nor 'off'")
+    return text == "on"
+
+
 def _pages(text: str) -> bool:
     if text not in {"local", "off"}:
         raise ValueError("it is neither 'local' (pages answer this machine alone) nor 'off'")
@@ -128,6 +134,7 @@ class Settings:
     stream_start_hours: float = _setting(
         "72", _positive, "hours back at which an empty store begins; a server gives what it keeps of them"
     )
+    reposts: bool = _setting("off", _on_or_off, "store reposts too, for two weeks: on or off")
     metrics_listen: tuple[str, int] | None = _setting(
         "", _listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
     )
@@ -189,6 +196,7 @@ class Settings:
             "listen": _address(self.listen),
             "metrics_listen": _address(self.metrics_listen),
             "pages": "local" if self.pages else "off",
+            "reposts": "on" if self.reposts else "off",
         }
         return {PREFIX + name.upper(): value for name, value in values.items()}
 

@@ -6,7 +6,9 @@ Owns: reading one. Leaves to others: making them, and what they name.
 import re
 
 _DIGITS = {digit: value for value, digit in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
-_TID = re.compile(r"[2-7a-j][2-7a-z]{12}", re.ASCII)
+_TID = re.compile(
+    r"[2-7ab][2-7a-z]{12}", re.ASCII
+)  # from c on the number has 64 bits: no TID, and no store takes it
 
 
 def tid_number(text: str) -> int | None:

@@ -5,6 +5,7 @@ For what the simulated network does not do: serve recorded bytes, and end each c
 
 import asyncio
 import json
+import random
 import socket
 import threading
 import time
@@ -16,10 +17,15 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
+
+from pipeline.simulate.server import frames
 
 # What happens to a connection once it has been sent its lines; the n-th connection gets the n-th ending, and
-# every later one stays open.
-Ending = str  # 'close:CODE', 'abort', 'silent', 'refuse' (HTTP 502 with an HTML body), 'open'
+# every later one stays open. 'half' breaks off within a frame, 'rubbish' sends what is no event for ever.
+Ending = (
+    str  # 'close:CODE', 'abort', 'half', 'rubbish', 'silent', 'refuse' (HTTP 502 with an HTML body), 'open'
+)
 
 
 @dataclass
@@ -30,6 +36,7 @@ class LineStream:
     endings: Sequence[Ending] = ()
     lines_per_connection: int | None = None
     cursors: list[int | None] = field(default_factory=list)  # as each connection asked
+    rubbish: int = 0  # messages of it sent
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -94,6 +101,13 @@ class LineStream:
                         break
                 if ending == "silent":
                     await self._done.wait()
+                elif ending == "rubbish":
+                    await self._send_rubbish(connection)
+                elif ending == "half":
+                    connection.transport.write(b"\x81\x7e\x02\x00" + b'{"did":"did:plc:half')
+                    await asyncio.sleep(0.05)
+                    connection.transport.abort()
+                    return
                 elif ending == "abort":
                     await asyncio.sleep(0.05)  # let what was sent leave the machine first
                     connection.transport.abort()
@@ -104,6 +118,20 @@ class LineStream:
                 await asyncio.sleep(0.01)
         except ConnectionClosed:
             return
+
+    async def _send_rubbish(self, connection: ServerConnection) -> None:
+        """Send frames that are no events, as fast as they are taken, until the reader leaves."""
+        choose = random.Random(1)
+        payloads = [choose.randbytes(choose.randrange(1, 2_000)) for _ in range(400)]
+        payloads += [b"{", b'{"time_us":"now"}', b"[" * 3_000, b"null", b'{"did":7,"kind":{}}'] * 20
+        choose.shuffle(payloads)
+        block = frames(payloads, 0x82)
+        while not self._done.is_set():
+            connection.transport.write(block)
+            self.rubbish += len(payloads)
+            await connection.drain()
+            if connection.state is not State.OPEN:
+                return
 
 
 def _time_us(line: str | bytes) -> int | None:

@@ -19,7 +19,9 @@ from histories import did
 from pipeline.backfill import viewers
 from pipeline.identifiers import tid_at, tid_from_int
 from pipeline.ranking import Ranking
+from pipeline.store.events import EventBatch
 from pipeline.store.history import HistoryLike, HistoryStore, Waiting, prune_history
+from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
 from serving.dids import Target
@@ -336,6 +338,28 @@ def test_a_viewer_whose_likes_the_store_has_is_not_asked_for(tmp_path: Path) -> 
         assert len(hosts.asked()) == 1
     assert outcome(tmp_path, few) == (0, "done")
     assert [outcome(tmp_path, who) for who in (lake, landed, both)] == [(n, "enough") for n in (20, 25, 20)]
+
+
+def test_a_viewer_whose_repository_was_reset_is_asked_again(tmp_path: Path) -> None:
+    """Whatever likes the store has: of what the reset changed the stream told nothing."""
+    who, other = did("b"), did("c")
+    store = HistoryStore(tmp_path)
+    for viewer in (who, other):
+        store.store_viewer(viewer, [], time.time_ns() // 1000, "enough", count=90)
+    store.close()
+    visit(tmp_path, (who, 1), (other, 2))
+    with Repositories({who: [record_of(who, DAY_US)]}) as hosts:
+        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        assert hosts.requests == []
+        landing = Landing(tmp_path)
+        landing.append(EventBatch(resets=[who, did("z")]), "one.example", "firehose")
+        landing.close()
+        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        assert outcome(tmp_path, who) == (1, "done")
+        assert outcome(tmp_path, other) == (90, "enough")
+        asked = len(hosts.requests)
+        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        assert len(hosts.requests) == asked
 
 
 def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingError
-from pipeline.ingest import firehose, jetstream, jetstream_v2
+from pipeline.ingest import car, firehose, jetstream, jetstream_v2
 from pipeline.ingest.wires import subscription, wire_of
 from pipeline.store.events import EventBatch, StreamPosition
 
@@ -74,6 +74,12 @@ def test_an_account_and_an_identity() -> None:
     assert (batch.value, batch.event_us) == (7, TIME_US)
 
 
+def test_a_repository_set_to_another_state() -> None:
+    batch = decoded(frame("#sync", did=DID, rev="3mmoojp7etg2g", blocks=b""))
+    assert batch.resets == [DID]
+    assert batch.counts == {("event", "sync"): 1}
+
+
 def test_a_future_cursor_voids_it() -> None:
     error = libipld.encode_dag_cbor({"op": -1}) + libipld.encode_dag_cbor({"error": "FutureCursor"})
     batch = decoded(error)
@@ -100,7 +106,7 @@ OP = {"action": "create", "path": "app.bsky.feed.like/3mmoojp7etg2g", "cid": b"\
         (frame("#commit", repo=DID, ops=[7]), "commit_without_body"),
         (frame("#commit", repo=DID, ops=[{**OP, "path": "app.bsky.feed.repost/x"}]), "other_collection"),
         (frame("#surprise", did=DID), "unknown_kind"),
-        (frame("#sync", did=DID), "sync_not_followed"),
+        (frame("#commit", repo=DID, time="2199-01-01T00:00:00Z", ops=[]), "bad_time"),
         (frame("#account", did=DID), "account_without_active"),
     ],
 )
@@ -113,6 +119,21 @@ def test_a_like_whose_blocks_are_broken(blocks: Any) -> None:
     batch = decoded(frame("#commit", repo=DID, ops=[OP], blocks=blocks))
     assert batch.counts == {("drop", "bad_blocks"): 1, ("drop", "like_without_record"): 1}
     assert batch.value == 7
+
+
+def test_a_record_is_found_in_a_car_as_the_whole_decoder_finds_it(frames: list[bytes]) -> None:
+    found = 0
+    for whole in frames:
+        data = libipld.decode_dag_cbor_multi(whole)[1].get("blocks")
+        if not data:
+            continue
+        blocks = libipld.decode_car(data)[1]
+        for cid in blocks:
+            assert car.records(data, {cid}) == {cid: blocks[cid]}
+        assert car.records(data, set(blocks)) == blocks
+        assert car.records(data, {b"\x01q\x12 " + bytes(32)}) == {}
+        found += len(blocks)
+    assert found > 1_000
 
 
 @given(st.binary(max_size=300))

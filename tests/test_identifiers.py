@@ -1,5 +1,7 @@
 """Identifiers: TIDs and URIs to integers and back."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,30 @@ def test_dids(did: str) -> None:
 )
 def test_what_is_no_did(did: object) -> None:
     assert not is_did(did)
+
+
+@pytest.mark.parametrize("text", ["czzzzzzzzzzzz", "j222222222222", "jzzzzzzzzzzzz"])
+def test_a_key_whose_number_has_64_bits_is_no_tid(text: str) -> None:
+    """The syntax allows it, and anybody may write a record under it; a 64-bit store could not take the number."""
+    assert tid_to_int(text) is None
+    number = rkey_to_int(text)
+    assert number is not None
+    assert -(2**63) <= number < 0
+    assert parse_post_uri(f"at://did:plc:vfnmgxg2yscfliemmcxzyfyh/app.bsky.feed.post/{text}") is None
+    assert tid_to_int("bzzzzzzzzzzzz") == 2**63 - 1
+
+
+@given(st.text(max_size=14) | st.text("234567abcdefghijklmnopqrstuvwxyz_ +-0189Aé", min_size=12, max_size=14))
+def test_only_what_the_syntax_allows_is_a_tid(text: str) -> None:
+    allowed = re.fullmatch("[2-7ab][2-7a-z]{12}", text, re.ASCII) is not None
+    assert (tid_to_int(text) is not None) == allowed
+
+
+@given(
+    st.sampled_from(["did:plc:", "did:web:", "did:PLC:", "did:"]),
+    st.text("abcABC234.:%-_é²/ ", min_size=1, max_size=30).map(lambda text: (text * 24)[:24]),
+)
+def test_the_quick_look_at_a_did_agrees_with_its_syntax(method: str, rest: str) -> None:
+    did = method + rest
+    syntax = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
+    assert is_did(did) == (re.fullmatch(syntax, did, re.ASCII) is not None)

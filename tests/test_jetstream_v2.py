@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.ingest import jetstream, jetstream_v2
 from pipeline.ingest.jetstream_v2 import Decoder, decode, decode_with_care
+from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
+from pipeline.store.model import time_us_of
 
 DID = "did:plc:mcc5yghbk7tixqryac2yxku7"
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
@@ -80,6 +82,21 @@ def test_the_time_a_host_witnessed_counts() -> None:
     event = like()
     del event["payload"]["witnessedAt"]
     assert decoded(event).event_us == NOW
+
+
+@given(
+    st.datetimes(datetime(2019, 1, 1), datetime(2100, 1, 1)),
+    st.sampled_from(["Z", ".5Z", ".123Z", ".123456Z", ".1234567Z", ".Z", ".12x456Z", "z", ".123+00:00", ""]),
+    st.sampled_from(["T", " ", "t"]),
+)
+def test_times_are_read_quickly_as_they_are_read_slowly(moment: datetime, end: str, between: str) -> None:
+    text = moment.strftime(f"%Y-%m-%d{between}%H:%M:%S") + end
+    try:
+        wanted = datetime.fromisoformat(text)
+    except ValueError:
+        wanted = moment
+    aware = wanted.tzinfo is not None and wanted > datetime(2020, 1, 1, tzinfo=UTC)
+    assert time_us_of_text(text) == (time_us_of(wanted) if aware else None)
 
 
 def test_a_future_cursor_voids_it() -> None:

@@ -16,12 +16,11 @@ from typing import Any
 import commands
 import httpx
 import pytest
+from fault_tools import differences
 from streams import free_port, wait_until
 
-from pipeline.contents import like_record, like_records
 from pipeline.simulate.network import SimulatedNetwork
-from pipeline.simulate.record import record
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.world import WorldParameters
 from pipeline.store.lake import closed_days
 from serving.lists import items, length
 
@@ -157,16 +156,6 @@ def stored_lists(data_dir: Path, viewer: str, generation: int) -> list[list[str]
     uris = dict(connection.execute("SELECT post_id, uri FROM posts").fetchall())
     connection.close()
     return [[uris[item.post_id] for item in items(blob, 0, length(blob))] for (blob,) in rows]
-
-
-def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
-    """Return how many likes are held, how many of the record are missing, how many are too many."""
-    held, until_us = like_records(data_dir)
-    kept = record(world, until_us)
-    gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
-    wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
-    wanted.discard(None)
-    return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
 
 
 def test_nothing_is_lost_or_doubled_and_lists_stay_whole(feed: Feed) -> None:

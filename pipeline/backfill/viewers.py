@@ -143,7 +143,7 @@ def _fetch_waiting(data_dir: Path, store: HistoryStore, activity: Path, ask: Ask
         return
     known = _count_likes(data_dir, store, viewers)
     for did in viewers:
-        if known[did] >= LIKES_ENOUGH:
+        if known[did] >= LIKES_ENOUGH and not store.was_reset(did):
             store.store_viewer(did, [], now_us, ENOUGH, count=known[did])
         elif time.monotonic() < until:
             _fetch(store, did, ask, ranking)

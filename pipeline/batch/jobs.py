@@ -7,6 +7,7 @@ A job is a generator that yields (step, rows) whenever what it has done so far i
 can stop it between any two steps, and a killed process leaves what a finished step left.
 """
 
+import errno
 import logging
 import resource
 import shutil
@@ -14,13 +15,16 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import duckdb
 
 from pipeline.batch import snapshot
 from pipeline.batch.candidates import Publication, candidates
 from pipeline.batch.compact import compact
+from pipeline.batch.departed import purge_departed
 from pipeline.batch.graphs import Graph, graphs_of, remove_others
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours import neighbours
@@ -146,7 +150,9 @@ def batch_parts(batch: Batch, names: Sequence[str]) -> Iterator[Part]:
     rkeys = tuple(feed.rkey for feed in batch.feeds)
     for name in names:
         if name == "compact":
-            steps = compact(data_dir, batch.feeds[0].ranking, threads)
+            steps = chain(
+                compact(data_dir, batch.feeds[0].ranking, threads), purge_departed(data_dir, batch.serving)
+            )
             yield Part(name, tier, "", steps, Progress(name))
         elif name == "neighbours":
             for number, graph in enumerate(batch.graphs):
@@ -222,13 +228,20 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
             log.info("%s: %s, %.1f s", part.label, told, sum(total[1] for total in totals.values()))
     except Exception as error:
         part.progress.clear()
-        outcome = str(error).splitlines()[0] if str(error) else type(error).__name__
+        outcome = _outcome(error)
         seconds = time.perf_counter() - began
         where = f"after {last}" if totals else "at the start"
-        _record(serving, run_id, part, where, (started_us, seconds, 0), outcome)
+        with suppress(sqlite3.Error):  # the disk may be full for this as well
+            _record(serving, run_id, part, where, (started_us, seconds, 0), outcome)
         if not isinstance(error, MENDABLE):
             raise  # the operator's line as it is, or a defect with its traceback
         raise BatchError(f"{part.label}, {where}: {outcome}") from error
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; what was stored stays, free some space and run it again"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _tell(

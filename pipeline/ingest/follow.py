@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from pipeline.backoff import pause_seconds
-from pipeline.ingest.frames import MessageConnection
+from pipeline.ingest.frames import MESSAGE_BYTES_MAX, MessageConnection
 from pipeline.ingest.wires import Subscription, host_of
 
 log = logging.getLogger("foryou.ingest")
@@ -31,10 +31,11 @@ CHUNK_SECONDS = 0.2
 PAUSED_SECONDS = 0.02
 SIGN_OF_LIFE_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
 TRIES_PER_HOST = 3
-# A connection that lasted so long, or brought so much, was no failure.
+# A connection that lasted so long, or brought so many events, was no failure.
 HEALTHY_SECONDS = 30.0
-HEALTHY_MESSAGES = 1_000
+HEALTHY_EVENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,26 @@ class Chunk:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a connection ended: ``reason`` as it is counted, ``words`` as the log says it."""
+
+    reason: str
+    words: str
+
+
 class Follower:
     """Follows the first of several stream addresses that works, for as long as its task runs.
 
-    ``resume(url)`` returns how to go on there, once all that was delivered is stored; ``offer(chunk)`` takes a
-    chunk or says that there is no room; ``refused()`` hears that a host no longer knows our cursor;
-    ``count(name)`` counts what happens to the connection.
+    ``settled()`` tells whether all that was delivered is stored; ``resume(url)`` returns how to go on there then;
+    ``offer(chunk)`` takes a chunk or says that there is no room; ``refused()`` hears that a host no longer knows
+    our cursor; ``count(name)`` counts what happens to the connection.
     """
 
     def __init__(
         self,
         urls: tuple[str, ...],
+        settled: Callable[[], bool],
         resume: Callable[[str], Awaitable[Subscription]],
         offer: Callable[[Chunk], bool],
         refused: Callable[[], None],
@@ -64,118 +74,148 @@ class Follower:
         silence_seconds: float = 60.0,
     ) -> None:
         self._urls = urls
+        self._settled = settled
         self._resume = resume
         self._offer = offer
         self._refused = refused
         self._count = count
         self._silence_seconds = silence_seconds
         self._place = 0  # of the address in use; the one that works is kept, since each change is a seam
-        self._failures = 0  # in a row
-        self._received = 0  # messages, in all
+        self._failures = 0  # in a row, each of which makes the next pause longer
+        self._strikes = 0  # in a row, three of which turn to the next address
 
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            url = self._urls[self._place]
-            began, received = time.monotonic(), self._received
-            reason = await self._follow_once(url)
-            self._count(reason)
-            if time.monotonic() - began > HEALTHY_SECONDS or self._received - received > HEALTHY_MESSAGES:
-                self._failures = 0  # it worked
+            url, began = self._urls[self._place], time.monotonic()
+            subscription = await self._resume(url)
+            end = await self._follow_once(subscription)
+            self._count(end.reason)
+            while not self._settled():  # going on from an older position would only cost time
+                await asyncio.sleep(PAUSED_SECONDS)
+            if _was_healthy(subscription, end, time.monotonic() - began):
+                self._failures = self._strikes = 0
             # A server that restarts is back within a second; one that is down is not helped by haste.
             pause = pause_seconds(self._failures, 0.25, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
-            self._failures += 1
-            log.warning("%s: %s; connecting again in %.1f s", host_of(url), reason, pause)
-            if self._failures % TRIES_PER_HOST == 0 and len(self._urls) > 1:
+            log.warning("%s: %s; connecting again in %.1f s", host_of(url), end.words, pause)
+            if end.reason != "silence":  # a quiet host is there, and is asked again at once
+                self._failures += 1
+            self._strikes += 1
+            if self._strikes % TRIES_PER_HOST == 0 and len(self._urls) > 1:
                 self._place = (self._place + 1) % len(self._urls)
                 self._count("failover")
-                log.warning(
-                    "%s failed %d times; trying %s",
-                    host_of(url),
-                    TRIES_PER_HOST,
-                    host_of(self._urls[self._place]),
-                )
+                following = host_of(self._urls[self._place])
+                log.warning("%s failed %d times; trying %s", host_of(url), TRIES_PER_HOST, following)
             await asyncio.sleep(pause)
 
-    async def _follow_once(self, url: str) -> str:
-        """Follow one connection to its end; return why it ended, as a counter's name."""
-        subscription = await self._resume(url)
+    async def _follow_once(self, subscription: Subscription) -> End:
+        """Follow one connection to its end."""
+        host = host_of(subscription.url)
         inbox = _Inbox(subscription, self._offer)
         try:
             async with connect(
                 subscription.address,
                 create_connection=partial(  # type: ignore[arg-type]
-                    MessageConnection, receive=inbox.add, skipped=self._count
+                    MessageConnection, receive=inbox.add, skipped=partial(self._skip, inbox)
                 ),
                 compression=None,
-                open_timeout=10,
+                open_timeout=CONNECT_SECONDS,
                 close_timeout=2,
                 ping_interval=20,
                 ping_timeout=None,  # silence is noticed by the messages that do not come
                 user_agent_header="foryou",
             ) as connection:
-                log.info("connected to %s", host_of(url))
+                log.info("connected to %s", host)
                 assert isinstance(connection, MessageConnection)
                 return await self._read(connection, inbox)
         except InvalidStatus as error:
             body = (error.response.body or b"")[:200].decode(errors="replace")
-            if error.response.status_code == 400 and "CursorTooOld" in body:
+            status = error.response.status_code
+            if status == 400 and "CursorTooOld" in body:
                 self._refused()
-                return "cursor_too_old"
-            log.warning("%s refused the connection: HTTP %d", host_of(url), error.response.status_code)
-            return "handshake_refused"
+                return End("cursor_too_old", "it keeps nothing so old as our cursor, going on by time")
+            return End("handshake_refused", f"it refused the connection with HTTP {status}")
         except (InvalidHandshake, InvalidURI) as error:
-            log.warning("%s refused the connection: %s", host_of(url), error)
-            return "handshake_refused"
+            return End("handshake_refused", f"it refused the connection: {error}")
         except ConnectionClosed as error:
-            return f"closed_{1006 if error.rcvd is None else error.rcvd.code}"
+            return _closed(1006 if error.rcvd is None else error.rcvd.code)
         except TimeoutError:
-            return "connect_timeout"
+            return End("connect_timeout", f"no answer within {CONNECT_SECONDS:g} s")
         except OSError as error:
-            log.warning("%s: %s", host_of(url), error.strerror or error)
-            return "connect_failed"
+            return End("connect_failed", error.strerror or str(error))
 
-    async def _read(self, connection: MessageConnection, inbox: "_Inbox") -> str:
+    def _skip(self, inbox: "_Inbox", name: str) -> None:
+        self._count(name)
+        inbox.skipped += 1
+        if inbox.skipped == 1:  # one line a connection: a server may send nothing else
+            log.warning(
+                "%s: a message of more than %d MB is left out; others are counted as %s",
+                host_of(inbox.subscription.url),
+                MESSAGE_BYTES_MAX >> 20,
+                name,
+            )
+
+    async def _read(self, connection: MessageConnection, inbox: "_Inbox") -> End:
         """Hand over what comes until the connection ends; return why it ended."""
         inbox.transport = connection.transport
         closed = asyncio.create_task(connection.wait_closed())
         try:
-            reason = await self._keep_time(connection, inbox, closed)
+            end = await self._keep_time(connection, inbox, closed)
         finally:
             closed.cancel()
-            self._received += inbox.received
         while not inbox.hand_over():  # what came before the end was good
             await asyncio.sleep(PAUSED_SECONDS)
-        return reason or f"closed_{connection.close_code or 1006}"
+        return end or _closed(connection.close_code or 1006)
 
     async def _keep_time(
         self, connection: MessageConnection, inbox: "_Inbox", closed: "asyncio.Task[None]"
-    ) -> str:
-        """Hand over what came lately; end a connection that says nothing, or goes on from elsewhere.
+    ) -> End | None:
+        """Hand over what came lately; end a connection that says nothing of use, or goes on from elsewhere.
 
-        A loop of its own, since a timer a message would cost more than reading it. Returns the reason for
-        ending the connection here, '' when the server ended it.
+        A loop of its own, since a timer a message would cost more than reading it. Returns why the connection
+        was ended here, None when the server ended it.
         """
+        subscription = inbox.subscription
         received, heard_at = 0, time.monotonic()
+        events, unreadable, understood_at = 0, 0, heard_at
         alive_at = heard_at
         while not closed.done():
             await asyncio.wait([closed], timeout=PAUSED_SECONDS if inbox.full else CHUNK_SECONDS)
             inbox.hand_over()
             now = time.monotonic()
-            if inbox.subscription.void:
-                connection.transport.abort()
-                return "cursor_unknown"
+            end = None
             if inbox.received != received or inbox.full:
                 received, heard_at = inbox.received, now
             elif now - heard_at > self._silence_seconds:
+                end = End("silence", f"nothing came for {self._silence_seconds:g} s")
+            if subscription.events != events or subscription.unreadable == unreadable:
+                events, unreadable, understood_at = subscription.events, subscription.unreadable, now
+            elif end is None and now - understood_at > self._silence_seconds:
+                said = f"nothing but rubbish for {self._silence_seconds:g} s"
+                end = End("rubbish", f"{said}, {subscription.unreadable - unreadable} messages of it")
+            if subscription.void:
+                end = End("cursor_unknown", "it does not know our cursor, going on by time")
+            if end is not None:
                 connection.transport.abort()
-                return "silence"
+                return end
             if inbox.full and now - alive_at > SIGN_OF_LIFE_SECONDS:
                 # Nothing is read now, pings neither, so they go unanswered: a pong of our own accord tells
                 # the server the same (RFC 6455, section 5.5.3).
                 alive_at = now
                 await connection.pong()
-        return ""
+        return None
+
+
+def _closed(code: int) -> End:
+    words = "the connection broke" if code == 1006 else f"it closed the connection ({code})"
+    return End(f"closed_{code}", words)
+
+
+def _was_healthy(subscription: Subscription, end: End, seconds: float) -> bool:
+    """Tell whether a connection worked, so that its end says nothing against its host."""
+    if end.reason in {"silence", "rubbish"}:
+        return False
+    return subscription.events > HEALTHY_EVENTS or (seconds > HEALTHY_SECONDS and not subscription.unreadable)
 
 
 class _Inbox:
@@ -185,6 +225,7 @@ class _Inbox:
         self.subscription = subscription
         self.transport: asyncio.Transport | None = None
         self.received = 0  # messages, in all
+        self.skipped = 0  # messages too large to be read
         self.full = False  # a chunk found no room: reading pauses
         self._offer = offer
         self._messages: list[bytes] = []

@@ -10,6 +10,7 @@ Four of five messages are well-formed likes. Those are read through msgspec's ty
 asked for; any message that does not fit them is read again with care, field by field.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -56,13 +57,13 @@ _decode_like = msgspec.json.Decoder(_LikeRecord).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def subscribe_url(url: str, cursor: int) -> str:
-    """Return the address to connect to: our collections, and the cursor in microseconds to resume from."""
+def subscribe_url(url: str, cursor: int, collections: Iterable[str] = (LIKE, POST)) -> str:
+    """Return the address to connect to: the collections, and the cursor in microseconds to resume from."""
     parts = urlsplit(url)
     query = [
         (key, value) for key, value in parse_qsl(parts.query) if key not in {"wantedCollections", "cursor"}
     ]
-    query += [("wantedCollections", LIKE), ("wantedCollections", POST)]
+    query += [("wantedCollections", name) for name in collections]
     query.append(("cursor", str(cursor)))
     return urlunsplit(parts._replace(query=urlencode(query)))
 

@@ -8,6 +8,7 @@ Wire: the lexicon network.bsky.jetstream.subscribeEvents. One JSON object a mess
 host, inclusive, or from 10^15 on a time in microseconds, which also another host understands.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -23,7 +24,7 @@ from pipeline.ingest.jetstream import (
     add_commit,
     subject_of,
 )
-from pipeline.ingest.operations import LIKE, POST, add_like
+from pipeline.ingest.operations import LIKE, POST, add_like, add_reset
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -59,11 +60,13 @@ class _Message(msgspec.Struct, gc=False):
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
-def subscribe_url(url: str, cursor: int, dictionary_id: int | None) -> str:
+def subscribe_url(
+    url: str, cursor: int, dictionary_id: int | None, collections: Iterable[str] = (LIKE, POST)
+) -> str:
     """Return the address to connect to; ``cursor`` is a seq or a time in microseconds, as its size tells."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in _OURS]
-    query += [("collections", LIKE), ("collections", POST)]
+    query += [("collections", name) for name in collections]
     query.append(("cursor", str(cursor)))
     if dictionary_id is not None:
         query.append(("zstdDictionary", str(dictionary_id)))
@@ -152,8 +155,10 @@ def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
         add_commit(did, batch.event_us, payload, batch)
     elif kind == "account":
         add_account_event(did, batch.event_us, payload.get("account"), batch)
-    elif kind in ("identity", "sync"):
+    elif kind == "identity":
         batch.event(kind)
+    elif kind == "sync":
+        add_reset(did, batch)
     else:
         batch.drop("unknown_kind")
 

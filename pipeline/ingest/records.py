@@ -7,12 +7,14 @@ app.bsky.feed.post.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pipeline.identifiers import parse_post_uri
 from pipeline.store.model import PostFlag, time_us_of
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
+_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _LANGS_MAX = 3  # as the lexicon has it
 _ADULT_LABELS = frozenset({"porn", "sexual", "nudity", "graphic-media"})
@@ -39,6 +41,10 @@ def time_us_of_text(text: Any) -> int | None:
     """Return the time an RFC 3339 text with a zone names, None when it is no such text or before 2020."""
     if type(text) is not str or len(text) > 64:
         return None
+    if text[-1:] == "Z" and text[19:20] == "." and text[20:-1].isdecimal() and text.isascii():
+        second_us = _second_us(text[:19])  # the usual form: events of one second share most of it
+        if second_us is not None and len(text) <= 27:
+            return second_us + int(text[20:-1].ljust(6, "0"))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -46,6 +52,12 @@ def time_us_of_text(text: Any) -> int | None:
     if moment.tzinfo is None or not moment > _EARLIEST:
         return None
     return time_us_of(moment)
+
+
+@lru_cache(maxsize=256)
+def _second_us(text: str) -> int | None:
+    """Return the time that YYYY-MM-DDTHH:MM:SS names in UTC, None when it is before 2020 or of another form."""
+    return time_us_of_text(f"{text}Z") if _SECOND.fullmatch(text) else None
 
 
 def created_us(record: dict[str, Any], seen_us: int) -> int:

@@ -67,16 +67,16 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
         loop.call_soon_threadsafe(end, error)
 
     history_days = ranking_from(settings.ranking).seed_window_days
-    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
+    writer = Writer(
+        landing, Retention(landing, settings.data_dir, history_days), metrics, fail, reposts=settings.reposts
+    )
 
     async def resume(url: str) -> Subscription:
-        # Going on from an older position would only cost time, but in a fresh store there is none at all.
-        while not writer.settled:
-            await asyncio.sleep(0.02)
-        return await subscription(url, writer.position, start_us)
+        return await subscription(url, writer.position, start_us, reposts=settings.reposts)
 
     follower = Follower(
         settings.stream_url,
+        lambda: writer.settled,
         resume,
         writer.offer,
         writer.forget_cursor,

@@ -17,6 +17,7 @@ import httpx
 
 from pipeline.errors import SettingError
 from pipeline.ingest import firehose, jetstream, jetstream_v2
+from pipeline.ingest.operations import LIKE, POST, REPOST
 from pipeline.ingest.seek import seq_at
 from pipeline.store.events import EventBatch, StreamPosition
 
@@ -41,6 +42,8 @@ class Subscription:
     decode: Callable[[str | bytes, EventBatch], None]
     resumed_from: StreamPosition | None
     void: bool = False  # the host did not know the cursor: what it sends is not the continuation
+    events: int = 0  # messages so far that moved the cursor, counted by the writer
+    unreadable: int = 0  # messages that did not
 
 
 def wire_of(url: str) -> str:
@@ -63,8 +66,14 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-async def subscription(url: str, position: StreamPosition | None, start_us: int) -> Subscription:
-    """Return how to go on after a position, or to begin at ``start_us`` in an empty store."""
+async def subscription(
+    url: str, position: StreamPosition | None, start_us: int, *, reposts: bool = False
+) -> Subscription:
+    """Return how to go on after a position, or to begin at ``start_us`` in an empty store.
+
+    ``reposts`` asks for them too, where a host is asked for collections; a relay sends everything.
+    """
+    collections = (LIKE, POST, REPOST) if reposts else (LIKE, POST)
     wire, host = wire_of(url), host_of(url)
     same = position is not None and (position.host, position.wire) == (host, wire)
     if position is None:
@@ -74,21 +83,22 @@ async def subscription(url: str, position: StreamPosition | None, start_us: int)
     by_time = max(by_time, 1)
     if wire == jetstream.WIRE:
         return Subscription(
-            url, jetstream.subscribe_url(url, by_time), host, wire, jetstream.decode, position
+            url, jetstream.subscribe_url(url, by_time, collections), host, wire, jetstream.decode, position
         )
     if wire == jetstream_v2.WIRE:
         cursor = position.value if same and position is not None else by_time
         dictionary = await _dictionary(url)
         number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
-        address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
-        decoder = jetstream_v2.Decoder(dictionary if number is not None else None)
-        return Subscription(url, address, host, wire, decoder, position)
+        address = jetstream_v2.subscribe_url(url, max(cursor, 1), number, collections)
+        unpack = jetstream_v2.Decoder(dictionary if number is not None else None)
+        return Subscription(url, address, host, wire, unpack, position)
     if same and position is not None:
         seq = position.value
     else:
         seq = await seq_at(url, by_time)
         log.info("%s: going on after seq %d, found by time", host, seq)
-    return Subscription(url, firehose.subscribe_url(url, seq), host, wire, firehose.decode, position)
+    decoder = firehose.Decoder(0 if position is None else position.event_us)
+    return Subscription(url, firehose.subscribe_url(url, seq), host, wire, decoder, position)
 
 
 async def _dictionary(url: str) -> bytes | None:

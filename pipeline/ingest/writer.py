@@ -44,11 +44,14 @@ class Writer:
         retention: Retention,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
+        *,
+        reposts: bool = False,
     ) -> None:
         self._landing = landing
         self._retention = retention
         self._metrics = metrics
         self._on_failure = on_failure
+        self._with_reposts = reposts
         self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counts_lock = threading.Lock()
@@ -130,7 +133,7 @@ class Writer:
     def _write(
         self, subscription: Subscription, chunks: list[Chunk], counts: Counter[tuple[str, str]]
     ) -> None:
-        batch = EventBatch(counts=counts)
+        batch = EventBatch(counts=counts, with_reposts=self._with_reposts)
         decode = subscription.decode
         for chunk in chunks:
             if subscription.void:
@@ -145,6 +148,8 @@ class Writer:
                     counts=Counter({key: n for key, n in batch.counts.items() if key[0] == "connection"})
                 )
                 self.forget_cursor()
+        subscription.events += batch.reached
+        subscription.unreadable += batch.messages - batch.reached
         if subscription is not self._begun and batch.first_us:
             self._begun = subscription
             batch.gap = self._gap_before(subscription, batch.first_us)

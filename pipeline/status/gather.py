@@ -44,6 +44,7 @@ def gather(settings: Settings) -> Figures:
         "stream": streams[0] if streams else None,
         "other_streams": streams[1:],
         "gaps": _rows(data_dir, "landing", "landing/status_gaps"),
+        "began_us": _began_us(data_dir),
         "counters": _counters(data_dir),
         "gauges": {row["name"]: row for row in _rows(data_dir, "landing", "landing/status_gauges")},
         "landing": {
@@ -63,6 +64,11 @@ def gather(settings: Settings) -> Figures:
         "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving", "serving/status_runs")],
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }
+
+
+def _began_us(data_dir: Path) -> int:
+    rows = _rows(data_dir, "landing", "landing/status_began")
+    return int(rows[0]["began_us"]) if rows else 0
 
 
 def process_of(data_dir: Path, part: str) -> int | None:

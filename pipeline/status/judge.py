@@ -41,6 +41,7 @@ def lines(figures: Mapping[str, Any]) -> list[Line]:
         _parts(figures),
         _stream(figures),
         *_gaps(figures),
+        *_beginning(figures),
         *_counted(figures),
         *_stores(figures),
         _lists(figures),
@@ -96,6 +97,15 @@ def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(
             "gap", f"{first} to {last} ({length}): day{'s' * (len(days) > 1)} {names} partial", Level.LOOK
         )
+
+
+def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
+    """Say that the first day is partial, for as long as it is kept."""
+    if not figures["began_us"]:
+        return
+    day, first = day_name(day_of(figures["began_us"])), figures["lake"]["first_day"]
+    if day in figures["landing"]["likes_by_day"] or (first is not None and first <= day):
+        yield Line("began", f"{utc(figures['began_us'])}: day {day} partial")
 
 
 def _counted(figures: Mapping[str, Any]) -> Iterator[Line]:

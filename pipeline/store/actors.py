@@ -2,12 +2,18 @@
 
 Owns: giving out actor ids, inside the caller's transaction; an id is never reused. Ingest and backfill may both
 give them out: an id that another process gave stays what it is.
+
+Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE), so between looking for the
+greatest id and giving out the next ones nobody else gives any.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection
 
-CACHE_MAX = 4_000_000  # DIDs kept in memory: about 150 bytes each
+import sql
+
+CACHE_MAX = 4_000_000  # DIDs kept in memory: about 170 bytes each
 
 
 class ActorIds:
@@ -22,32 +28,29 @@ class ActorIds:
         self._cache_max = cache_max
         self._ids: dict[str, int] = {}
 
-    def intern(self, dids: Iterable[str]) -> dict[str, int]:
+    def intern(self, dids: Collection[str]) -> dict[str, int]:
         """Return the id of every DID given, storing the ones never seen; valid until the next call."""
         ids = self._ids
-        unknown = [did for did in set(dids) if did not in ids]
+        unknown = sorted({did for did in dids if did not in ids})
         if unknown:
             if len(ids) + len(unknown) > self._cache_max:
                 self._evict(len(unknown))
-            self._load(unknown)
-            new = sorted(did for did in unknown if did not in ids)
+            # All at once and in the order of the index: a statement a DID took two and a half times as long.
+            parameters = {"dids": json.dumps(unknown)}
+            ids.update(self._connection.execute(sql.load("landing/known_actors"), parameters))
+            new = [did for did in unknown if did not in ids]
             if new:
-                self._connection.executemany(
-                    "INSERT OR IGNORE INTO actors (did) VALUES (?)", ((did,) for did in new)
-                )
-                self._load(new)
+                first = self._connection.execute(
+                    "SELECT coalesce(max(actor_id), 0) + 1 FROM actors"
+                ).fetchone()[0]
+                numbered = [(first + place, did) for place, did in enumerate(new)]
+                self._connection.executemany("INSERT INTO actors (actor_id, did) VALUES (?, ?)", numbered)
+                ids.update((did, number) for number, did in numbered)
         return ids
 
     def forget(self) -> None:
         """Drop the cache, after a transaction that was rolled back."""
         self._ids.clear()
-
-    def _load(self, dids: list[str]) -> None:
-        query = "SELECT actor_id FROM actors WHERE did = ?"
-        for did in dids:
-            row = self._connection.execute(query, (did,)).fetchone()
-            if row is not None:
-                self._ids[did] = row[0]
 
     def _evict(self, room: int) -> None:
         # Oldest half first: a dict keeps the order of insertion. DIDs still in use come back from the table.

@@ -56,6 +56,17 @@ class PostDeletion(NamedTuple):
     rev: int
 
 
+class Repost(NamedTuple):
+    """A post was passed on, under a repost record of this key."""
+
+    reposter: str
+    rkey: int
+    author: str
+    post_rkey: int
+    seen_us: int
+    rev: int
+
+
 class AccountChange(NamedTuple):
     """An account's status, as its host told it.
 
@@ -99,18 +110,24 @@ class EventBatch:
     posts: list[Post] = field(default_factory=list)
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
+    resets: list[str] = field(default_factory=list)  # DIDs whose repositories hold something else now
+    with_reposts: bool = False  # whether they are wanted
+    reposts: list[Repost] = field(default_factory=list)
+    unreposts: list[Unlike] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message
     first_us: int = 0  # stream time of the first message that had one
     newest_us: int = 0  # newest stream time of all
     messages: int = 0  # messages decoded, whatever they said
+    reached: int = 0  # those of them that had a cursor and a time
     gap: Gap | None = None  # what was missed before the first message
     cursor_is_void: bool = False  # the host does not know the cursor it was asked with: begin anew
 
     def reach(self, value: int, time_us: int) -> None:
         """Note the cursor after a message and its stream time."""
         self.value, self.event_us = value, time_us
+        self.reached += 1
         if time_us > self.newest_us:
             self.newest_us = time_us
         if not self.first_us:

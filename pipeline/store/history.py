@@ -27,6 +27,7 @@ BUSY_SECONDS = 120.0
 DONE = "done"  # everything in the window was fetched
 ENOUGH = "enough"  # the store has likes of this viewer
 ABSENT = "absent"  # no such account, or no repository that can be read
+RESET = "reset"  # the repository was set to another state since: to be fetched, whatever the store has
 # Any other outcome is '2 failures: why'.
 
 
@@ -119,6 +120,11 @@ class HistoryStore:
                     "outcome": outcome,
                 },
             )
+
+    def was_reset(self, did: str) -> bool:
+        """Tell whether a viewer's repository was set to another state since it was looked at."""
+        query = "SELECT 1 FROM fetched_viewers WHERE did = ? AND outcome = ?"
+        return self._connection.execute(query, (did, RESET)).fetchone() is not None
 
     def failures(self, did: str) -> int:
         """Return how often in a row a viewer's likes could not be had."""

@@ -86,6 +86,8 @@ class Landing:
             if batch.gap is not None:
                 self._store_gap(batch, host, wire)
             self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+            if batch.first_us and not self._watermark_us:
+                self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
             self.connection.executemany(
                 sql.load("landing/add_counter"),
                 [(kind, name, count) for (kind, name), count in batch.counts.items()],
@@ -165,11 +167,23 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change)
+        self._store_reposts(batch, ids)
+        self.connection.executemany(sql.load("landing/reset_viewer"), [(did,) for did in batch.resets])
         unknown = execute(sql.load("landing/count_unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
         for table in _STAGED:
             execute(f"DELETE FROM {table}")
+
+    def _store_reposts(self, batch: EventBatch, ids: dict[str, int]) -> None:
+        self.connection.executemany(
+            sql.load("landing/merge_reposts"),
+            [(r.rkey, ids[r.reposter], ids[r.author], r.post_rkey, r.seen_us, r.rev) for r in batch.reposts],
+        )
+        self.connection.executemany(
+            sql.load("landing/merge_unreposts"),
+            [(gone.rkey, ids[gone.liker], gone.seen_us, gone.rev) for gone in batch.unreposts],
+        )
 
     def _undo_likes(self) -> None:
         execute = self.connection.execute
@@ -234,4 +248,7 @@ def _dids_of(batch: EventBatch) -> set[str]:
     dids.update(post.author for post in batch.posts)
     dids.update(deletion.author for deletion in batch.post_deletions)
     dids.update(change.did for change in batch.accounts)
+    dids.update(repost.reposter for repost in batch.reposts)
+    dids.update(repost.author for repost in batch.reposts)
+    dids.update(gone.liker for gone in batch.unreposts)
     return dids

@@ -7,7 +7,7 @@ clean up.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -35,8 +35,9 @@ def exclusive(data_dir: Path, duty: str, *, wait: bool = False) -> Iterator[None
                 f"another {duty} (process {holder}) is at work on {data_dir}; "
                 "stop it first, or set FORYOU_DATA_DIR"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # who holds it is for people to read; a full disk is no reason not to hold it
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)

@@ -1,0 +1,272 @@
+"""Does ingest slow down, grow or fall behind over 100 million likes of 14 days, while closed days are compacted?
+
+    nice -n 10 python tests/bench/bench_hundred_million.py [--likes 100000000] [--days 14] [--actors 4000000]
+                                                             [--minutes M]
+
+``foryou ingest`` as a process, reading like_feed.py (another process, ten times as fast as it can be read) over a
+loopback websocket; ``foryou batch --job compact`` whenever a day has closed. Then, with the stream at its end: what
+is left in landing of closed days leaves, and a retention pass of the lake (its window halved) is timed.
+
+Samples every --sample likes: wall and CPU seconds of ingest, resident memory, bytes. "Start" is the first tenth of
+the likes, "end" the last. Likes per CPU-second are what to compare when the machine does other work too. Bytes a like
+in landing: of the whole file when it is largest, actors, cursors and free pages included, over the likes it holds.
+Prints a line a sample, a table, and last one line of JSON. Everything is in a temporary folder that is removed.
+"""
+
+import argparse
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import commands
+import duckdb
+from bench_serving import cpu_seconds
+from like_feed import LikeFeed
+from streams import free_port, wait_until
+
+import sql
+from pipeline.store.arrow import reading
+from pipeline.store.lake import closed_days, unlikes_files
+from pipeline.store.landing import Landing
+from pipeline.store.model import first_open_day
+from pipeline.store.retention import Retention
+
+END_US = 1_793_491_200_000_000  # 2026-11-01T00:00:00Z
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where a run stands: likes so far, seconds and CPU-seconds since it began, memory, files."""
+
+    likes: int
+    seconds: float
+    cpu: float
+    resident_mb: float
+    landing_mb: float
+    held: int  # likes in landing
+    lake_days: int
+
+
+def numbers(data_dir: Path, *queries: str) -> list[int]:
+    """Return the number each query gives, 0 for all while the store is not there."""
+    try:
+        connection = sqlite3.connect(f"file:{data_dir}/landing.sqlite?mode=ro", uri=True)
+        try:
+            return [int((connection.execute(query).fetchone() or [0])[0] or 0) for query in queries]
+        finally:
+            connection.close()
+    except sqlite3.OperationalError:
+        return [0] * len(queries)
+
+
+def memory_mb(process: int, field: str) -> float:
+    """Return VmRSS or VmHWM of a process."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def sample(data_dir: Path, process: int, began: float) -> Sample:
+    likes, held = numbers(
+        data_dir,
+        "SELECT value FROM counters WHERE kind = 'event' AND name = 'like'",
+        "SELECT sum(likes) FROM like_days",
+    )
+    size = sum(path.stat().st_size for path in data_dir.glob("landing.sqlite*")) / 2**20
+    return Sample(
+        likes,
+        time.monotonic() - began,
+        cpu_seconds(process),
+        memory_mb(process, "VmRSS"),
+        size,
+        held,
+        len(closed_days(data_dir)),
+    )
+
+
+class Compactor(threading.Thread):
+    """Runs a compaction whenever a day has closed that is not in the lake."""
+
+    def __init__(self, env: dict[str, str], data_dir: Path) -> None:
+        super().__init__()
+        self._env, self._data_dir = env, data_dir
+        self.done = threading.Event()
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        while not self.done.wait(1.0):
+            watermark, first = numbers(
+                self._data_dir, "SELECT seen_us FROM watermark", "SELECT min(day) FROM like_days"
+            )
+            lake = closed_days(self._data_dir)
+            if first and any(day not in lake for day in range(first, first_open_day(watermark))):
+                self.seconds.append(compact(self._env))
+
+
+def compact(env: dict[str, str]) -> float:
+    began = time.monotonic()
+    result = commands.run("batch", "--job", "compact", env=env, seconds=3600)
+    assert result.returncode == 0, result.stderr
+    return time.monotonic() - began
+
+
+def follow(
+    data_dir: Path, process: "subprocess.Popen[bytes]", likes: int, every: int, minutes: float
+) -> list[Sample]:
+    """Return samples from the first commit until every like is stored, or so many minutes have passed."""
+    wait_until(lambda: sample(data_dir, process.pid, 0).likes > 0, 120)
+    began = time.monotonic()
+    samples = [sample(data_dir, process.pid, began)]
+    while samples[-1].likes < likes and samples[-1].seconds < minutes * 60:
+        assert process.poll() is None, "ingest ended"
+        time.sleep(0.5)
+        now = sample(data_dir, process.pid, began)
+        if now.likes >= min(likes, samples[-1].likes + every):
+            done, before = now.likes - samples[-1].likes, samples[-1]
+            print(
+                f"{now.likes / 1e6:7.1f} M  {done / (now.seconds - before.seconds):8,.0f} likes/s  "
+                f"{done / (now.cpu - before.cpu):8,.0f} a CPU-second  {now.resident_mb:6,.0f} MB  "
+                f"landing {now.landing_mb:7,.0f} MB of {now.held / 1e6:5.1f} M  lake {now.lake_days} days",
+                flush=True,
+            )
+            samples.append(now)
+    return samples
+
+
+def rates(samples: list[Sample], first: float, last: float) -> tuple[float, float]:
+    """Return likes a second and a CPU-second between two shares of the whole."""
+    whole = samples[-1].likes
+    low = max((s for s in samples if s.likes <= first * whole), key=lambda s: s.likes, default=samples[0])
+    high = min((s for s in samples if s.likes >= last * whole), key=lambda s: s.likes)
+    done = high.likes - low.likes
+    return done / (high.seconds - low.seconds), done / (high.cpu - low.cpu)
+
+
+def purge(data_dir: Path) -> float:
+    """Let landing give up all it need not hold any more; return the seconds."""
+    landing = Landing(data_dir)
+    retention = Retention(landing, data_dir, 90)
+    began = time.monotonic()
+    while retention.step():
+        pass
+    seconds = time.monotonic() - began
+    landing.close()
+    return seconds
+
+
+def lake_contents(data_dir: Path) -> tuple[int, int, int]:
+    """Return the bytes of the lake, the likes in it, and how many of those tombstones undo."""
+    size = sum(path.stat().st_size for path in (data_dir / "lake").rglob("*.parquet"))
+    with duckdb.connect() as connection, reading(data_dir / "landing.sqlite") as reader:
+        connection.execute(sql.load("batch/lake_macros"))
+        tombstones = reader.table("SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+        connection.register("waiting", tombstones)
+        connection.execute("CREATE TABLE unlikes AS SELECT * FROM waiting")
+        if files := [str(path) for path in unlikes_files(data_dir)]:
+            query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
+            connection.execute(query, {"files": files})
+        row = connection.execute(
+            "SELECT count(*), count(*) FILTER (EXISTS (SELECT 1 FROM unlikes AS u WHERE u.liker_id = l.liker_id "
+            "AND u.rkey = l.rkey AND u.seen_us >= l.seen_us)) FROM lake_likes($files) AS l",
+            {"files": [str(path) for path in (data_dir / "lake" / "likes").glob("*/likes.parquet")]},
+        ).fetchone()
+    assert row is not None
+    return size, int(row[0]), int(row[1])
+
+
+def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[str, Any]:
+    port = free_port()
+    arguments = [feed.likes, int(feed.days), feed.actors, feed.end_us, feed.seed]
+    feeder = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "like_feed.py"), str(port), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+    )
+    env = commands.environment(
+        data_dir, stream_url=f"ws://127.0.0.1:{port}/subscribe", stream_start_hours="1000000"
+    )
+    compactor = Compactor(env, data_dir)
+    try:
+        assert feeder.stdout is not None
+        feeder.stdout.readline()
+        with commands.running("ingest", env=env, log=data_dir / "log") as process:
+            compactor.start()
+            samples = follow(data_dir, process, feed.likes, every, minutes)
+            peak = memory_mb(process.pid, "VmHWM")
+            compactor.done.set()
+            compactor.join()
+            assert commands.stop(process, 60) == 0
+    finally:
+        compactor.done.set()
+        feeder.kill()
+        feeder.wait()
+    started, ended = rates(samples, 0.0, 0.1), rates(samples, 0.9, 1.0)
+    compactor.seconds.append(compact(env))  # the days that closed last
+    fullest = max(samples, key=lambda s: s.held)
+    landing_seconds = purge(data_dir)
+    held, actors, told, untold = numbers(
+        data_dir,
+        "SELECT count(*) FROM likes",
+        "SELECT count(*) FROM actors",
+        "SELECT value FROM counters WHERE kind = 'event' AND name = 'like'",
+        "SELECT value FROM counters WHERE kind = 'event' AND name = 'unlike'",
+    )
+    size, stored, dead = lake_contents(data_dir)
+    days = len(closed_days(data_dir))
+    env["FORYOU_CONFIG"] = str(data_dir / "retention.toml")
+    Path(env["FORYOU_CONFIG"]).write_text(f"[ranking]\nseed_window_days = {max(1, int(feed.days) // 2)}\n")
+    retention_seconds = compact(env)
+    return {
+        "likes": samples[-1].likes,
+        "days": days,
+        "actors": actors,
+        "missing_or_too_many": held + stored - dead - (told - untold),
+        "start_likes_per_second": round(started[0]),
+        "end_likes_per_second": round(ended[0]),
+        "start_likes_per_cpu_second": round(started[1]),
+        "end_likes_per_cpu_second": round(ended[1]),
+        "seconds": round(samples[-1].seconds),
+        "peak_rss_mb": round(peak),
+        "landing_bytes_per_like": round(fullest.landing_mb * 2**20 / fullest.held, 1),
+        "landing_largest_mb": round(max(s.landing_mb for s in samples)),
+        "lake_bytes_per_like": round(size / stored, 2),
+        "compact_seconds_median": round(sorted(compactor.seconds)[len(compactor.seconds) // 2], 1),
+        "landing_retention_seconds": round(landing_seconds, 1),
+        "lake_retention_seconds": round(retention_seconds, 1),
+        "lake_days_after_retention": len(closed_days(data_dir)),
+    }
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--likes", type=int, default=100_000_000)
+    parser.add_argument("--days", type=int, default=14)
+    parser.add_argument("--actors", type=int, default=4_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=0, help="likes between two samples (default 1 %%)")
+    parser.add_argument("--minutes", type=float, default=1e6, help="end the stream after so long")
+    options = parser.parse_args()
+    feed = LikeFeed(options.likes, options.days, options.actors, END_US, options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        every = options.sample or max(1, options.likes // 100)
+        figures = measure(Path(folder), feed, every, options.minutes)
+    for name, value in figures.items():
+        print(f"{name:30} {value}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

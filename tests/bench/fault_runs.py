@@ -1,0 +1,77 @@
+"""Is anything lost or doubled, however often parts are killed and whatever the disk and the server do?
+
+    python tests/bench/fault_runs.py [--kills 100] [--seed 1] [--stopped 60] [--only NAME]
+
+What tests/test_ingest_faults.py does a few times, at length: --kills times kill -9 of ingest and as often of
+compaction, both at work on a stream of days with likes, unlikes and deleted accounts; a disk that is full under each
+of them (skipped where no small file system can be mounted); a server that is stopped for --stopped seconds, with the
+default silence setting. After each the stores are compared with the simulator's record, like by like. Prints a line
+a run, and last one line of JSON; exit status 1 when anything was lost or doubled.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pytest
+from fault_tools import Outcome, fill_under_compaction, fill_under_ingest, kill_both, small_disk, stop_server
+
+Run = Callable[[Path], Outcome]
+
+
+def on_small_disk(size_kb: int, run: Run) -> Run:
+    def mounted(folder: Path) -> Outcome:
+        with small_disk(folder / "disk", size_kb):
+            return run(folder / "disk")
+
+    return mounted
+
+
+def main() -> None:
+    """Do the runs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stopped", type=float, default=60.0)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    runs: dict[str, Run] = {
+        "kills": lambda folder: kill_both(folder, options.kills, options.seed, users=400, hours_a_second=1),
+        "disk full, ingest": on_small_disk(900, fill_under_ingest),
+        "disk full, compaction": on_small_disk(65_536, fill_under_compaction),
+        "server stopped": lambda folder: stop_server(folder, options.stopped, 60.0),
+    }
+    figures = {}
+    for name, run in runs.items():
+        if options.only not in name:
+            continue
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                outcome = run(Path(folder))
+            except pytest.skip.Exception as reason:
+                print(f"{name}: skipped, {reason}", flush=True)
+                continue
+        outcome.seconds = round(time.monotonic() - began, 1)
+        print(
+            f"{name}: {outcome.held} likes, {outcome.missing} missing, {outcome.extra} too many, "
+            f"{outcome.seconds} s; {dict(outcome.states)}",
+            *outcome.lines,
+            sep="\n  ",
+            flush=True,
+        )
+        figures[name] = vars(outcome)
+    print(json.dumps(figures))
+    sys.exit(any(figure["missing"] or figure["extra"] for figure in figures.values()))
+
+
+if __name__ == "__main__":
+    main()
