@@ -9,10 +9,12 @@ gone, whatever ended it. A worker that crashes is replaced, with a pause that gr
 """
 
 import logging
+import os
 import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +32,7 @@ log = logging.getLogger("foryou.serve")
 START_SECONDS = 20.0
 STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
+COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
 BACKOFF_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a worker that lived so long did not crash at its start
@@ -56,6 +59,7 @@ class Workers:
         self._crashes: dict[int, int] = {}
         self._stopping = threading.Event()
         self._renewing = threading.Event()
+        self._counts = tempfile.TemporaryDirectory(prefix="foryou-counts-")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,15 +75,18 @@ class Workers:
         self._renewing.set()
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Keep the workers alive until ``stop``; raise ServingError when the first can't start.
+        """Keep the workers alive until ``stop``; raise ServingError when one can't start at the beginning.
 
-        ``on_ready`` is called once the first answers; connections are taken before.
+        ``on_ready`` is called once all of them answer; connections are taken before.
         """
         try:
             for number in range(self._config.workers):
                 self._workers[number] = self._start(number)
-            if not self._ready(self._workers[0]) and not self._stopping.is_set():
-                raise ServingError("a worker of the web app could not start; its own lines say why")
+            for worker in list(
+                self._workers.values()
+            ):  # all of them, so that the first requests have the cores
+                if not self._ready(worker) and not self._stopping.is_set():
+                    raise ServingError("a worker of the web app could not start; its own lines say why")
             on_ready()
             while not self._stopping.wait(TURN_SECONDS):
                 if self._renewing.is_set():
@@ -100,6 +107,7 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(listening, reading, *writing),
+            env={**os.environ, COUNTS_VARIABLE: self._counts.name},
             text=True,
         )
         assert process.stdin is not None
@@ -162,6 +170,7 @@ class Workers:
         self._socket.close()
         _stop(list(self._workers.values()), STOP_SECONDS)
         self._workers.clear()
+        self._counts.cleanup()
 
 
 def run(config: ServingConfig) -> None:

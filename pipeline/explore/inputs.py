@@ -141,6 +141,10 @@ class Inputs:
             {"viewer": viewer_id},
         )
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
+        self.gather()
+
+    def gather(self) -> None:
+        """Pick the like records that can matter to the viewer, from ``viewer_neighbours`` and ``interactions``."""
         for name in (
             "people",
             "own_records",

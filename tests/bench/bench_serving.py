@@ -62,7 +62,7 @@ from pathlib import Path
 from serving.config import ServingConfig
 from serving.workers import run
 run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
-                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], False, int(sys.argv[4]), int(sys.argv[5])))
+                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", int(sys.argv[4]), int(sys.argv[5])))
 """
 
 
