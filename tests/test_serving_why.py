@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,11 @@ def _world() -> World:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, World]]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
     made = _world()
     data_dir = made.write(tmp_path_factory.mktemp("why"))
     jobs.run(settings_for(data_dir), "all")
-    yield data_dir, made
+    return data_dir, made
 
 
 def test_without_changes_the_list_is_the_batchs(store: tuple[Path, World]) -> None:
@@ -83,7 +82,10 @@ def test_moving_a_parameter_changes_the_list(store: tuple[Path, World]) -> None:
 
 
 def test_changes_are_read_or_refused() -> None:
-    assert changes_of(["half_life_hours=12", "max_per_author=2"]) == {"half_life_hours": 12, "max_per_author": 2}
+    assert changes_of(["half_life_hours=12", "max_per_author=2"]) == {
+        "half_life_hours": 12,
+        "max_per_author": 2,
+    }
     for text in ("half_life_hours", "half_life_hours=x", "list_length=9", "=1"):
         with pytest.raises(ExplainError, match="--set"):
             changes_of([text])
@@ -114,7 +116,16 @@ def test_spacing_is_the_batchs() -> None:
 
 
 def _configured(data_dir: Path, **changes: Any) -> ServingConfig:
-    command = (sys.executable, "-m", "pipeline.cli", "explain", "--why", "--json", "--data-dir", str(data_dir))
+    command = (
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "explain",
+        "--why",
+        "--json",
+        "--data-dir",
+        str(data_dir),
+    )
     return config_of(data_dir, explain=(*command, "--batch-threads", "1"), **changes)
 
 

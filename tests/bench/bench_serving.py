@@ -110,7 +110,10 @@ def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:
     connection.execute("CREATE TABLE posts (post_id INTEGER PRIMARY KEY, uri TEXT)")
     connection.execute("ATTACH ? AS given", (str(lists),))
     connection.execute("INSERT INTO posts SELECT post_id, uri FROM given.posts")
-    query = "SELECT did, items FROM given.viewers JOIN given.lists USING (viewer_id) WHERE viewer_id = ?"
+    query = (
+        "SELECT did, items FROM given.viewers AS v JOIN given.lists AS l "
+        "ON l.viewer_id = v.viewer_id AND l.feed_id = 1 WHERE v.viewer_id = ?"
+    )
     for viewer in signers:
         did, items = connection.execute(query, (viewer,)).fetchone()
         posts = struct.unpack_from(f"<{ITEMS}I", items)
