@@ -63,6 +63,9 @@ HEADERS = (
     "\xff\xfe: \xff",
 )  # fmt: skip
 
+_DEEP = b"[" * 50_000
+_BOMB = gzip.compress(b" " * 3_000_000)
+
 
 @dataclass
 class Requests:
@@ -164,8 +167,7 @@ class Requests:
         if odd():
             body = chance.choice(
                 (
-                    gzip.compress(body), body[: len(body) // 2], b"[" * 50_000, b"\xff" * 100,
-                    gzip.compress(b" " * 3_000_000), b"5\r\n" + body,
+                    gzip.compress(body, 1), body[: len(body) // 2], b"\xff" * 100, b"5\r\n" + body, _DEEP, _BOMB,
                 )
             )  # fmt: skip
         return body
@@ -222,12 +224,12 @@ class Client:
             if not head and kept:  # closed as we wrote, after an error on the former request: try a new one
                 self.close()
                 return self.send(raw)
-        except (ConnectionError, BrokenPipeError):
-            self.statuses["reset"] += 1
-            self.close()
-            return {}
         except TimeoutError:
             self._fault("no answer in time", raw)
+            self.close()
+            return {}
+        except OSError:
+            self.statuses["reset"] += 1
             self.close()
             return {}
         self.slowest = max(self.slowest, time.monotonic() - began)
