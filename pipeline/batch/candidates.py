@@ -23,6 +23,7 @@ from pipeline.batch.export import hand_over, stage_inputs
 from pipeline.batch.products import candidate_blocks, columns, entries
 from pipeline.batch.publish import publish
 from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
+from pipeline.batch.tastes import write_tastes
 from pipeline.ranking import Ranking
 from pipeline.store.generations import newest
 
@@ -65,6 +66,7 @@ def candidates(
         yield "product", stage_lists(snapshot, ranking, threads, path, generation)
         yield "checks", check(connection)
         yield from publish(serving, connection, path, feed_rkey, snapshot.snapshot_us, ranking, clock)
+        yield "tastes", write_tastes(serving, connection)
         rows = hand_over(connection, data_dir, inputs, path, generation, snapshot.snapshot_us, ranking)
         yield "export lists", rows
 
