@@ -17,10 +17,11 @@ from serving.clients import is_local, require_local
 from serving.config import ServingConfig
 from serving.explaining import Explainer, ExplainingError
 from serving.handles import HandleError, Handles
-from serving.html import fragment, show
+from serving.html import age_text, fragment, show
 from serving.skeleton import parameter
 
 _TYPED_MAX = 300
+OPEN_POSTS = 2  # whose reasons are shown unasked, so that it is seen that there are some
 _NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 # What can be moved: name, label, least, most, step.
 KNOBS = (
@@ -115,8 +116,9 @@ def _list(found: dict[str, Any]) -> str:
 
 def _post(place: int, post: dict[str, Any], found: dict[str, Any]) -> str:
     if post["source"] == "co-likers":
+        age = age_text(post["age_hours"] * 3600)
         facts = (
-            f"<span>liked by {post['co_likers']:,} of them</span> <span>{post['age_hours']:.0f} h old</span> "
+            f"<span>liked by {post['co_likers']:,} of them</span> <span>{age} old</span> "
             f"<span>{_count(post['likers'], 'like')}</span>"
         )
     else:
@@ -127,11 +129,10 @@ def _post(place: int, post: dict[str, Any], found: dict[str, Any]) -> str:
         place=str(place),
         moved=_moved(place, post, found),
         link=escape(_link(post["post_uri"])),
-        key=escape(post["post_uri"].rpartition("/")[2]),
         profile=escape(_profile(post["post_uri"].split("/")[2])),
         author=escape(_short(post["post_uri"].split("/")[2])),
         facts=facts,
-        reasons=f"<details><summary>Who brought it here</summary><ul>{reasons}</ul></details>"
+        reasons=fragment("reasons", reasons=reasons, open=" open" if place <= OPEN_POSTS else "")
         if reasons
         else "",
     )
@@ -150,8 +151,7 @@ def _moved(place: int, post: dict[str, Any], found: dict[str, Any]) -> str:
 
 def _reason(reason: dict[str, Any]) -> str:
     links = ", ".join(f'<a href="{escape(_link(uri))}" rel="noreferrer">this</a>' for uri in reason["posts"])
-    hours = reason["like_age_hours"]
-    when = f"{hours:.0f} h ago" if hours >= 1 else "within the hour"
+    when = f"{age_text(reason['like_age_hours'] * 3600)} ago"
     also = f"You both liked {_count(reason['shared'], 'post')}" + (
         f", for instance {links}." if links else "."
     )

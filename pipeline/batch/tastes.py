@@ -26,6 +26,9 @@ from pipeline.batch.publish import transaction
 
 BITS = 64
 ROUNDS = 2
+# Likes that are looked at, of a liker and of a post; a mean of so many is near enough, and the others cost time.
+LIKES_A_LIKER = 16
+LIKERS_A_POST = 100
 CHUNK_ROWS = 20_000
 
 Points = NDArray[np.float32]
@@ -34,12 +37,15 @@ Points = NDArray[np.float32]
 def sketches(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
     """Return the sketch of each post of ``candidate_posts``, by post_no, from ``fresh_likes``."""
     (authors,) = columns(connection, "SELECT author_id FROM candidate_posts ORDER BY post_no")
-    likers, posts = columns(
-        connection,
-        "SELECT dense_rank() OVER (ORDER BY liker_id) - 1 AS liker_no, post_no FROM fresh_likes",
+    likers, posts = (
+        np.asarray(column, np.int64)
+        for column in columns(connection, "SELECT liker_id, post_no FROM fresh_likes")
     )
-    likers, posts = np.asarray(likers, np.int64), np.asarray(posts, np.int64)
-    liker_count = int(likers.max()) + 1 if len(likers) else 0
+    likers, liker_count = _numbered(likers)
+    kept = _sample(likers, likers, posts, LIKES_A_LIKER)
+    likers, posts = likers[kept], posts[kept]
+    kept = _sample(posts, likers, posts, LIKERS_A_POST)
+    likers, posts = likers[kept], posts[kept]
     points = _hashed(np.asarray(authors, np.int64))
     for _ in range(ROUNDS):
         points = _means(posts, likers, _normal(points), liker_count)
@@ -77,13 +83,36 @@ def write_tastes(serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection)
     return len(rows)
 
 
-def _hashed(ids: NDArray[np.int64]) -> Points:
-    """Return a point for each number, the same at every run: BITS signs from splitmix64."""
-    mixed = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+def _numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return ids as numbers from 0 without gaps, and how many there are."""
+    present = np.zeros(int(ids.max()) + 1 if len(ids) else 0, bool)
+    present[ids] = True
+    numbers = np.cumsum(present) - 1
+    return numbers[ids], int(present.sum())
+
+
+def _sample(
+    sides: NDArray[np.int64], likers: NDArray[np.int64], posts: NDArray[np.int64], most: int
+) -> NDArray[np.bool_]:
+    """Return which likes to keep so that about ``most`` are left of each side: the same ones at every run."""
+    counts = np.bincount(sides)[sides] if len(sides) else np.zeros(0, np.int64)
+    chances = _mixed(likers * np.int64(2_654_435_761) + posts).astype(np.float64) / 2.0**64
+    kept: NDArray[np.bool_] = chances * counts < most
+    return kept
+
+
+def _mixed(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return numbers as splitmix64 mixes them."""
+    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    signs = (mixed[:, None] >> np.arange(BITS, dtype=np.uint64)) & np.uint64(1)
+    return mixed
+
+
+def _hashed(ids: NDArray[np.int64]) -> Points:
+    """Return a point for each number, the same at every run: BITS signs of its hash."""
+    signs = (_mixed(ids)[:, None] >> np.arange(BITS, dtype=np.uint64)) & np.uint64(1)
     points: Points = signs.astype(np.float32) * 2 - 1
     return points
 
