@@ -190,7 +190,7 @@ def _serve(options: argparse.Namespace) -> None:
         threads=settings.serve_threads,
         workers=settings.serve_workers,
         explain=(
-            *(sys.executable, "-m", "pipeline.cli", "explain", "--why", "--json"),
+            *(sys.executable, "-m", "pipeline.cli", "explain", "--with-parent", "--why", "--json"),
             *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
         ),
         trusted_proxies=settings.trusted_proxies,

@@ -4,8 +4,8 @@ Owns: running it, one at a time in an installation, within a time and a size, an
 Leaves to others: the answer itself (``foryou explain --why``), whose likes may be looked at and by whom
 (``why_page``).
 
-Invariant: whoever can't be answered soon is told so at once; no request waits longer than TURN_SECONDS for its turn
-and DEADLINE_SECONDS for the command, and the command never outlives its request.
+Invariant: a few of a worker's threads wait here at most, all others are told at once; none waits longer than twice
+TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -29,6 +29,8 @@ KEPT_SECONDS = 120.0
 KEPT_MAX = 64
 OUTPUT_MAX_BYTES = 2_000_000
 LOCK_NAME = ".why.lock"
+WAITING_MAX = 3  # of a worker's threads, the one at work included
+_BUSY = "somebody else's list is being explained; try again in a moment"
 
 
 class ExplainingError(Exception):
@@ -46,6 +48,7 @@ class Explainer:
         self._command = config.explain
         self._lock_path = config.data_dir / LOCK_NAME
         self._mine = threading.Lock()
+        self._places = threading.Semaphore(WAITING_MAX)
         self._kept: OrderedDict[tuple[Any, ...], tuple[float, dict[str, Any]]] = OrderedDict()
 
     def why(self, did: str, changes: Mapping[str, float], *, public: bool) -> dict[str, Any]:
@@ -59,37 +62,65 @@ class Explainer:
             arguments.append("--public")
         with self._turn():
             found = _run(arguments)
-        self._kept[key] = (time.monotonic(), found)
-        while len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+            self._kept[key] = (time.monotonic(), found)
+            while len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
         return found
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        busy = ExplainingError("somebody else's list is being explained; try again in a moment", busy=True)
-        if not self._mine.acquire(timeout=TURN_SECONDS):
-            raise busy
+    def place(self) -> Iterator[None]:
+        """Hold one of the few places of those who wait; raise ExplainingError when there is none."""
+        if not self._places.acquire(blocking=False):
+            raise ExplainingError(_BUSY, busy=True)
         try:
-            with open(self._lock_path, "wb") as file:  # the other workers' turn
-                deadline = time.monotonic() + TURN_SECONDS
-                while True:
-                    try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        break
-                    except BlockingIOError:
-                        if time.monotonic() > deadline:
-                            raise busy from None
-                        time.sleep(0.1)
+            yield
+        finally:
+            self._places.release()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._mine.acquire(timeout=TURN_SECONDS):
+            raise ExplainingError(_BUSY, busy=True)
+        try:
+            file = self._locked()
+            try:
                 yield
-        except OSError as error:
-            raise ExplainingError("the data directory can't be written") from error
+            finally:
+                file.close()
         finally:
             self._mine.release()
+
+    def _locked(self) -> IO[bytes]:
+        """Return the open file whose lock says that it is this worker's turn."""
+        deadline = time.monotonic() + TURN_SECONDS
+        try:
+            file = open(self._lock_path, "wb")  # noqa: SIM115 - it is closed at the end of the turn
+        except OSError as error:
+            raise ExplainingError("the data directory can't be written") from error
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    file.close()
+                    raise ExplainingError(_BUSY, busy=True) from None
+                time.sleep(0.1)
+            else:
+                return file
 
 
 def _run(arguments: list[str]) -> dict[str, Any]:
     pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
+    # Its standard input ends with this process, however that ends, and tells the command to end too.
+    reading, writing = os.pipe()
+    try:
+        started = subprocess.Popen(arguments, stdin=reading, stdout=pipe, stderr=pipe)
+    except OSError as error:
+        os.close(writing)
+        raise ExplainingError("it can't be worked out just now") from error
+    finally:
+        os.close(reading)
+    with started as process, open(writing, "wb"):
         if hasattr(os, "sched_setaffinity"):  # a worker keeps to one core; its child need not
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(process.pid, range(os.cpu_count() or 1))

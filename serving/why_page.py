@@ -53,7 +53,8 @@ class Why:
         if typed:
             try:
                 changes = {name: _number(name, text) for name, text in given.items() if text}
-                found = self.explainer.why(self.handles.did_of(typed), changes, public=not local)
+                with self.explainer.place():
+                    found = self.explainer.why(self.handles.did_of(typed), changes, public=not local)
             except HandleError as error:
                 note, response.status = str(error), falcon.HTTP_404
             except ExplainingError as error:

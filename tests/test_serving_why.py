@@ -199,6 +199,12 @@ def test_one_list_at_a_time_and_none_for_long(tmp_path: Path, monkeypatch: pytes
     busy = _page(client, f"viewer={plc_did(2)}")
     assert busy.status_code == 503
     assert "Somebody else" in busy.text
+    many = [threading.Thread(target=_page, args=(client, f"viewer={plc_did(9)}")) for _ in range(8)]
+    for each in many:
+        each.start()
+    assert "Show" in _page(client).text, "the form needs no turn"
+    for each in many:
+        each.join(20)
     thread.join(20)
     assert answers[0].status_code == 503
     assert "more than 2 seconds" in answers[0].text
