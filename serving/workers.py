@@ -75,18 +75,19 @@ class Workers:
         self._renewing.set()
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Keep the workers alive until ``stop``; raise ServingError when one can't start at the beginning.
+        """Keep the workers alive until ``stop``; raise ServingError when the first can't start.
 
-        ``on_ready`` is called once all of them answer; connections are taken before.
+        ``on_ready`` is called once all of them had time to start; connections are taken before.
         """
         try:
             for number in range(self._config.workers):
                 self._workers[number] = self._start(number)
-            for worker in list(
-                self._workers.values()
-            ):  # all of them, so that the first requests have the cores
-                if not self._ready(worker) and not self._stopping.is_set():
-                    raise ServingError("a worker of the web app could not start; its own lines say why")
+            first, *others = self._workers.values()
+            if not self._ready(first) and not self._stopping.is_set():
+                raise ServingError("a worker of the web app could not start; its own lines say why")
+            # The first requests find every core free; a worker that fails meanwhile is replaced below.
+            for worker in others:
+                self._ready(worker)
             on_ready()
             while not self._stopping.wait(TURN_SECONDS):
                 if self._renewing.is_set():

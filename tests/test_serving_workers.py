@@ -149,6 +149,14 @@ def test_new_workers_take_over_and_no_request_is_lost(tmp_path: Path) -> None:
         assert set(statuses) == {200}
 
 
+def test_a_worker_that_dies_while_others_start_is_replaced(tmp_path: Path) -> None:
+    with _running(config_of(tmp_path, workers=2)) as workers:
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        former = _pids(workers)[1]
+        os.kill(former, signal.SIGKILL)
+        assert wait_until(lambda: len(_pids(workers)) == 2 and former not in _pids(workers), 20)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="which processes there are is read in /proc")
 def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
     """A real signal to the real command's process, while clients ask; /metrics adds up those that have ended."""
