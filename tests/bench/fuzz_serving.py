@@ -29,7 +29,7 @@ from serving_fuzz import Client, Requests, fuzz
 from serving_worlds import PUBLISHER_DID, Account, ServingStore, blob, directory, plc_did
 
 POSTS = list(range(1, 301))
-CHUNK = 500
+CHUNK = 100
 GROWTH_MB = 10.0
 
 
