@@ -8,6 +8,7 @@ none is refused. A worker ends only after a new one is ready when they are renew
 gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps crashing.
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -216,4 +217,5 @@ def _stop(workers: list[_Worker], seconds: float) -> None:
 def _close(process: subprocess.Popen[str]) -> None:
     for end in (process.stdin, process.stdout):
         if end is not None:
-            end.close()
+            with contextlib.suppress(BrokenPipeError):  # of orders that the worker ended without reading
+                end.close()
