@@ -1,4 +1,7 @@
-"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told."""
+"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told.
+
+FORYOU_TEST_STORM_SECONDS=600 python -m pytest -s tests/test_serving_workers.py -k storm      is the long storm
+"""
 
 import http.client
 import json
