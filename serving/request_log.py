@@ -26,6 +26,7 @@ log = logging.getLogger("foryou.access")
 
 SLOW_SECONDS = 1.0
 PATH_MAX = 120
+_FAILURES = frozenset({500, 502, 503, 504})  # a 501 is the client's own doing
 _NUMBER = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -60,7 +61,7 @@ class RequestLog:
         self.metrics.answered(request.uri_template or "other", response.status_code, seconds)
         level = self.config.access_log
         if level == "all" or (
-            level == "problems" and (response.status_code >= 500 or seconds > SLOW_SECONDS)
+            level == "problems" and (response.status_code in _FAILURES or seconds > SLOW_SECONDS)
         ):
             log.info(
                 "%s %s %s %s %d %.1f ms %d bytes",

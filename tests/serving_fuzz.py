@@ -266,7 +266,7 @@ class Client:
                         or raw.startswith(b"HEAD")
                     ):
                         self.close()
-                    return head, body[:length]
+                    return head, b"" if raw.startswith(b"HEAD") else body[:length]
             try:
                 chunk = self._socket.recv(65_536)
             except TimeoutError:
@@ -278,7 +278,7 @@ class Client:
                 continue
             if not chunk:
                 self.close()
-                return head if end else b"", body
+                return head if end else b"", b"" if raw.startswith(b"HEAD") else body
             data += chunk
 
     def _judge(self, head: bytes, body: bytes, raw: bytes) -> dict[str, object]:

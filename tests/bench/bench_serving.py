@@ -29,6 +29,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,11 +200,13 @@ def server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     try:
-        yield process, int(process.stderr.readline().rpartition(":")[2])
+        port = int(process.stderr.readline().rpartition(":")[2])
+        # What it logs is read and dropped: a pipe that is full would stop it.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield process, port
     finally:
         process.terminate()
         process.wait(5)
-        process.stderr.close()
 
 
 def drop_cache(path: Path) -> None:
