@@ -108,6 +108,17 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         "post", nargs="?", metavar="POST", help="at-uri or bsky.app address (none: the list)"
     )
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
+    explain.add_argument(
+        "--why", action="store_true", help="for each of the first posts, who brought it there"
+    )
+    explain.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        default=[],
+        help="with --why: as another parameter makes it",
+    )
+    explain.add_argument("--public", action="store_true", help="with --why: from public likes alone")
     publish = with_settings(
         command("publish", _publish, "create, update or delete the feed's record at Bluesky")
     )
@@ -185,6 +196,13 @@ def _serve(options: argparse.Namespace) -> None:
         pages=settings.pages,
         threads=settings.serve_threads,
         workers=settings.serve_workers,
+        explain=(
+            *(sys.executable, "-m", "pipeline.cli", "explain", "--with-parent", "--why", "--json"),
+            *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
+        ),
+        trusted_proxies=settings.trusted_proxies,
+        access_log=settings.access_log,
+        appview_url=settings.appview_url,
     )
     watch_address(settings.listen)
     try:
@@ -224,10 +242,17 @@ def _sql(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace) -> None:
     from pipeline.explore import priority
 
-    priority.give_way()
+    if options.why:  # somebody waits for it at the web app's page
+        os.nice(10)
+    else:
+        priority.give_way()
     from pipeline.explore import explain
 
-    explain.run(_settings(options), options.viewer, options.post, as_json=options.json)
+    settings = _settings(options)
+    if options.why:
+        explain.run_why(settings, options.viewer, options.set, public=options.public, as_json=options.json)
+    else:
+        explain.run(settings, options.viewer, options.post, as_json=options.json)
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ Nothing is read at import. A name that is unknown, in the environment or the fil
 setting that is silently ignored costs somebody an evening.
 """
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -108,10 +109,17 @@ def _on_or_off(text: str) -> bool:
     return text == "on"
 
 
-def _pages(text: str) -> bool:
-    if text not in {"local", "off"}:
-        raise ValueError("it is neither 'local' (pages answer this machine alone) nor 'off'")
-    return text == "local"
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"it is none of {', '.join(choices)}")
+        return text
+
+    return check
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
 
 
 def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:  # a dataclass field, described
@@ -149,7 +157,22 @@ class Settings:
     archive_url: str = _setting(
         "https://jetstream.us-east.bsky.network", _http_url, "archive that foryou backfill reads"
     )
-    pages: bool = _setting("local", _pages, "pages that show a viewer's feed: local or off")
+    pages: str = _setting(
+        "local",
+        _one_of("off", "local", "public"),
+        "pages for people: off; local (/ for everybody, viewers' lists for this machine); public (/why too)",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "", _networks, "addresses or networks of proxies whose forwarding headers are believed"
+    )
+    access_log: str = _setting(
+        "problems",
+        _one_of("off", "problems", "all"),
+        "requests that have a line in the log: off, problems or all",
+    )
+    appview_url: str = _setting(
+        "https://public.api.bsky.app", _http_url, "where /why looks up whose handle it is given"
+    )
     serve_threads: int = _setting("8", _threads, "requests that each process of the web app works on at once")
     serve_workers: int = _setting("1", _threads, "processes of the web app, each on a core of its own")
     batch_threads: int = _setting("2", _threads, "threads of the batch's products")
@@ -195,8 +218,8 @@ class Settings:
             "stream_url": ",".join(self.stream_url),
             "listen": _address(self.listen),
             "metrics_listen": _address(self.metrics_listen),
-            "pages": "local" if self.pages else "off",
             "reposts": "on" if self.reposts else "off",
+            "trusted_proxies": ",".join(self.trusted_proxies),
         }
         return {PREFIX + name.upper(): value for name, value in values.items()}
 

@@ -75,9 +75,15 @@ class ActivityWriter:
     """Takes events from any thread and writes them; its thread starts with the first one."""
 
     def __init__(
-        self, path: Path, *, now: Callable[[], float] = time.time, queue_max: int = QUEUE_MAX
+        self,
+        path: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        queue_max: int = QUEUE_MAX,
+        lost: Callable[[int], None] = lambda _events: None,
     ) -> None:
         self._path = path
+        self._lost = lost
         self._queue: deque[Event] = deque()
         self._queue_max = queue_max
         self._lock = threading.Lock()
@@ -98,7 +104,9 @@ class ActivityWriter:
             taken = 0 if self._stopping else min(len(events), self._queue_max - len(self._queue))
             self._queue.extend(events[:taken])
             self._accepted += taken
-            self.dropped += len(events) - taken
+            if taken < len(events):
+                self.dropped += len(events) - taken
+                self._lost(len(events) - taken)
             if taken and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
                 self._thread.start()
@@ -155,6 +163,7 @@ class ActivityWriter:
         lost = len(pending) + len(self._queue)
         if lost:
             self.dropped += lost
+            self._lost(lost)
             log.error("%d events are lost: %s", lost, self.failure)
         self._reset()
 

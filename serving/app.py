@@ -9,23 +9,29 @@ from collections.abc import Callable
 
 import falcon
 
-from serving import dashboard, interactions, skeleton, xrpc
+from serving import interactions, skeleton, xrpc
 from serving.activity import ActivityWriter
 from serving.auth import Authenticator
 from serving.config import ServingConfig
 from serving.cursors import CursorCodec, installation_key
 from serving.dashboard import Dashboard
+from serving.explaining import Explainer
+from serving.handles import Handles
 from serving.health import Health
+from serving.home_page import Home
 from serving.interactions import Interactions
 from serving.memory import ViewerMemory
+from serving.metrics import Metrics, MetricsPage
 from serving.peers import Peers
 from serving.recall import Recall
+from serving.request_log import RequestLog
 from serving.resolver import KeyResolver
 from serving.service import DidDocument, FeedGenerator, Robots
 from serving.skeleton import FeedSkeleton
 from serving.sources import default_resolver
 from serving.store import Store
-from serving.viewer_pages import add_pages
+from serving.viewer_pages import Picker, ViewerFeed
+from serving.why_page import Why
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -37,21 +43,23 @@ def create_app(
     resolver: KeyResolver | None = None,
     activity: ActivityWriter | None = None,
     peers: Peers | None = None,
+    metrics: Metrics | None = None,
 ) -> App:
     """Return the app of an installation.
 
     ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers; whoever passes
     ``activity`` closes it.
     """
+    metrics = metrics or Metrics()
     if activity is None:
-        activity = ActivityWriter(config.activity_path, now=now)
+        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost)
     authenticator = Authenticator(config, resolver or default_resolver(config, now), now)
     store = Store(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
     taken = Interactions(config, authenticator, memory, activity, now)
 
-    app: App = falcon.App()
+    app: App = falcon.App(middleware=[RequestLog(config, metrics)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
     app.add_route(
@@ -62,7 +70,12 @@ def create_app(
     app.add_route("/.well-known/did.json", DidDocument(config))
     app.add_route("/health", Health(store, activity, taken, now))
     app.add_route("/robots.txt", Robots())
-    if config.pages:
-        add_pages(app, config, store, now)
-        app.add_route("/dashboard", Dashboard(config.data_dir / dashboard.FILE_NAME, now))
+    app.add_route("/metrics", MetricsPage(config, metrics))
+    if config.pages != "off":
+        app.add_route("/", Home(config, store, now))
+        app.add_route("/viewers", Picker(config, store, now))
+        app.add_route("/viewer/{did}", ViewerFeed(config, store, now))
+        app.add_route("/dashboard", Dashboard(config, now))
+        if config.explain:
+            app.add_route("/why", Why(config, Explainer(config), Handles(config.appview_url)))
     return app

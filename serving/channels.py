@@ -9,6 +9,7 @@ does nothing else; a connection that finds no room takes the place of the one th
 is idle its request is answered 429 and it is closed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -27,8 +28,9 @@ _BUSY = "too many requests are waiting; try again in a moment"
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
     """Hands requests to threads; beyond ``waiting_max`` to one that says so."""
 
-    def __init__(self, threads: int, waiting_max: int) -> None:
+    def __init__(self, threads: int, waiting_max: int, refuse: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._refuse = refuse
         self._waiting_max = waiting_max
         self._refusing = ThreadedTaskDispatcher()
         self._refusing.set_thread_count(1)
@@ -39,6 +41,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has 
         """Queue a channel whose first request is to be answered."""
         if task.unwanted or len(self.queue) >= self._waiting_max:
             self.refused += 1
+            self._refuse()
             task.refused = True
             self._refusing.add_task(task)
         else:

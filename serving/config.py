@@ -19,7 +19,10 @@ class ServingConfig:
 
     ``workers`` is how many processes answer; ``threads`` how many requests each works on at once, those waiting for
     a DID document not counted.
-    ``pages`` allows the HTML pages, which answer requests made on this machine alone.
+    ``pages``: "off", "local" (what names viewers answers requests made on this machine alone), or "public" (``/why``
+    answers everybody). ``explain`` is the command that says why a list is as it is, without its last arguments; the
+    page ``/why`` is there when it is. ``trusted_proxies`` are the addresses or networks whose forwarding headers are
+    believed. ``access_log``: "problems", "all" or "off".
     """
 
     data_dir: Path
@@ -29,9 +32,13 @@ class ServingConfig:
     feed_rkeys: tuple[str, ...]
     listen: tuple[str, int]
     plc_url: str
-    pages: bool
+    pages: str
     threads: int
     workers: int = 1
+    explain: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    access_log: str = "problems"
+    appview_url: str = "https://public.api.bsky.app"
 
     def feed_uri(self, rkey: str) -> str:
         """Return the at-uri of one of this installation's feeds."""

@@ -1,7 +1,7 @@
 """GET /dashboard: the operator's page, with plots of what the batch left in DATA_DIR/dashboard.json.
 
 Owns: the page and its plots, drawn as SVG without a script. Leaves to others: the figures (the batch writes
-them), who may see the page (``local_only``). Whatever is missing or odd in the file is a plot without points.
+them), who may see the page (``clients``). Whatever is missing or odd in the file is a plot without points.
 """
 
 import json
@@ -15,8 +15,9 @@ from typing import Any
 
 import falcon
 
-from serving.local_only import require_local
-from serving.viewer_pages import age_text, fragment, show
+from serving.clients import require_local
+from serving.config import ServingConfig
+from serving.html import age_text, fragment, show
 
 FILE_NAME = "dashboard.json"
 # The margins have room for the letters of a phone, which are twice as large in these units.
@@ -27,15 +28,15 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class Dashboard:
-    """The page; ``path`` is the file of figures, ``now`` gives seconds since 1970."""
+    """The page; ``now`` gives seconds since 1970."""
 
-    path: Path
+    config: ServingConfig
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the page."""
-        require_local(request)
-        figures = _read(self.path)
+        require_local(request, self.config)
+        figures = read_figures(self.config.data_dir)
         if not figures:
             show(response, "Dashboard", fragment("dashboard_empty"))
             return
@@ -175,9 +176,10 @@ def _rows(figures: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_figures(data_dir: Path) -> dict[str, Any]:
+    """Return the figures that the batch left, {} when there are none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads((data_dir / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,7 +6,8 @@ it down (``activity``).
 
 Invariants: what a worker has answered 200 to counts for the next page that any worker serves. Memory is bounded:
 the viewers latest heard of are kept, and of each so many posts; who comes back later is read back from
-activity.sqlite. A post answered with "show less" goes away, and its author for a day.
+activity.sqlite. A post answered with "show less" goes away, and its author for a day; after several of one kind, so
+does the kind, to the list's end (``tastes``).
 """
 
 import threading
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serving import order
+from serving import order, tastes
 from serving.peers import Message, Peers
 from serving.recall import Answer, Recall
 from serving.store import Snapshot
@@ -27,6 +28,8 @@ SHOWN_MAX = 600  # posts of a viewer; a list has 300
 SEEN_MAX = 600
 HIDDEN_MAX = 1_000
 AUTHORS_MAX = 200
+KIND_MAX = 50  # posts answered with "show less", and those wanted, that tell which kind is meant
+WANTED = frozenset({"requestMore", "interactionLike", "interactionRepost"})
 WAITING_MAX = 1_000
 AUTHOR_HIDDEN_SECONDS = 24 * 3600
 
@@ -51,13 +54,22 @@ class View:
     seen: Sequence[int] = ()
     hidden: Set[int] = NO_POSTS
     session: Session | None = None
+    less: Sequence[int] = ()
+    more: Sequence[int] = ()
 
-    def marks(self, posts: Sequence[int], since: int | None = None) -> bytes:
-        """Return the marks of a list's posts; those shown since a time are left out."""
+    def marks(self, posts: Sequence[int], snapshot: Snapshot, since: int | None = None) -> bytes:
+        """Return the marks of a list's posts; those shown since a time are left out.
+
+        Posts of the kind that was just rejected go where seen ones do, to the end.
+        """
         if not self.shown and not self.seen and not self.hidden:
             return b""
         left_out = self.hidden if since is None else self.hidden | self.shown_since(since)
-        return order.marks_of(posts, shown=self.shown, seen=self.seen, left_out=left_out)
+        behind = self.seen
+        if len(self.less) >= tastes.LESS_MIN:
+            sketches = snapshot.tastes_of([*posts, *self.less, *self.more])
+            behind = [*self.seen, *tastes.unwanted(posts, self.less, self.more, sketches)]
+        return order.marks_of(posts, shown=self.shown, seen=behind, left_out=left_out)
 
     def shown_since(self, at: int) -> set[int]:
         """Return the posts shown at a time or later."""
@@ -76,6 +88,8 @@ class _Known:
     seen: "array[int]" = field(default_factory=lambda: array("I"))
     hidden: dict[int, None] = field(default_factory=dict)
     authors: dict[int, int] = field(default_factory=dict)  # until when
+    less: dict[int, int] = field(default_factory=dict)  # posts answered so, and until when that counts
+    more: dict[int, int] = field(default_factory=dict)  # likewise, and those liked
     waiting: list[Answer] = field(default_factory=list)  # at-uris whose post is not looked up yet
     session: Session | None = None
 
@@ -83,14 +97,22 @@ class _Known:
         if answer.event == "shown":
             self.show([post], answer.at_us // 1_000_000)
             return
+        until = answer.at_us // 1_000_000 + AUTHOR_HIDDEN_SECONDS
         if answer.event == "requestLess":
             self.hidden[post] = None
-            self.authors[author] = answer.at_us // 1_000_000 + AUTHOR_HIDDEN_SECONDS
+            self.authors[author] = until
+            self.more.pop(post, None)
+            self.less[post] = until
+            _trim(self.less, KIND_MAX)
             _trim(self.hidden, HIDDEN_MAX)
             _trim(self.authors, AUTHORS_MAX)
         elif answer.event == "requestMore":
             self.hidden.pop(post, None)
             self.authors.pop(author, None)
+            self.less.pop(post, None)
+        if answer.event in WANTED:
+            self.more[post] = until
+            _trim(self.more, KIND_MAX)
         self.seen.append(post)
         del self.seen[:-SEEN_MAX]
 
@@ -138,12 +160,14 @@ class ViewerMemory:
                         known.apply(answer, *found[answer.post_uri])
                 known.waiting = []
             authors = [author for author, until in known.authors.items() if until > now]
+            less = [post for post, until in known.less.items() if until > now]
+            more = [post for post, until in known.more.items() if until > now]
             hidden: Set[int] = set(known.hidden) if known.hidden else NO_POSTS
             made = (known.shown[:], known.shown_at[:], known.seen[:])
             session = known.session
         if authors:
             hidden = hidden | snapshot.posts_by(authors)
-        return View(*made, hidden, session)
+        return View(*made, hidden, session, less, more)
 
     def showed(self, viewer: str, feed: str, posts: Sequence[int], session: Session | None) -> None:
         """Remember that posts were shown, ``session`` with a first page."""

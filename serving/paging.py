@@ -87,7 +87,7 @@ def page_of(
     if chosen is None:
         return EMPTY
     began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
-    marks, start = _order(chosen, cursor, view, poll)
+    marks, start = _order(snapshot, chosen, cursor, view, poll)
     # One more than asked for, to know whether anything is left.
     entries = _entries(snapshot, chosen.stored.blob, marks, start, limit + 1, view)
     following = None
@@ -97,17 +97,19 @@ def page_of(
     return Page(entries[:limit], chosen, following, start, marks)
 
 
-def _order(chosen: Chosen, cursor: Cursor | None, view: View, poll: bool) -> tuple[bytes, int]:
+def _order(
+    snapshot: Snapshot, chosen: Chosen, cursor: Cursor | None, view: View, poll: bool
+) -> tuple[bytes, int]:
     """Return the marks of the list and the place to start at."""
     if cursor is None:
         session = view.session
         if poll and session is not None and session[:3] == chosen.identity:
             return session.marks, 0
-        return view.marks(lists.post_ids(chosen.stored.blob)), 0
+        return view.marks(lists.post_ids(chosen.stored.blob), snapshot), 0
     if (cursor.generation, cursor.fallback, cursor.language) == chosen.identity:
         return cursor.marks, cursor.place
     if view.shown_since(cursor.began):
-        return view.marks(lists.post_ids(chosen.stored.blob), since=cursor.began), 0
+        return view.marks(lists.post_ids(chosen.stored.blob), snapshot, since=cursor.began), 0
     return b"", cursor.place
 
 

@@ -23,7 +23,9 @@ from serving.app import create_app
 from serving.channels import CONNECTIONS_MAX, WAITING_MAX, Dispatcher, Server
 from serving.config import ServingConfig
 from serving.listening import BACKLOG, address_of, listen
+from serving.metrics import Metrics
 from serving.peers import Peers
+from serving.resolver import KeyResolver
 from serving.sources import SLOTS
 
 IDLE_SECONDS = 60
@@ -37,14 +39,20 @@ FLUSH_SECONDS = 1.0
 class WebServer:
     """A server that listens from its construction on and answers while ``run`` runs.
 
-    ``listening`` is a socket that other workers accept from too; without it the server binds its own.
+    ``listening`` is a socket that other workers accept from too; without it the server binds its own. ``resolver``
+    as in ``create_app``.
     """
 
     def __init__(
-        self, config: ServingConfig, listening: socket.socket | None = None, peers: Peers | None = None
+        self,
+        config: ServingConfig,
+        listening: socket.socket | None = None,
+        peers: Peers | None = None,
+        resolver: KeyResolver | None = None,
     ) -> None:
-        self._activity = ActivityWriter(config.activity_path)
-        app = create_app(config, activity=self._activity, peers=peers)
+        metrics = Metrics()
+        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost)
+        app = create_app(config, activity=self._activity, peers=peers, metrics=metrics, resolver=resolver)
         # The queue's depth is logged at every burst otherwise.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._socket = listening or listen(config.listen)
@@ -66,7 +74,7 @@ class WebServer:
             app,
             map={},
             _sock=self._socket,
-            dispatcher=Dispatcher(config.threads + SLOTS, WAITING_MAX),
+            dispatcher=Dispatcher(config.threads + SLOTS, WAITING_MAX, metrics.refused),
             adj=adjustments,
             sockinfo=(taken.family, taken.type, taken.proto, taken.getsockname()),
             bind_socket=False,

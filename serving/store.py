@@ -99,6 +99,16 @@ class Snapshot:
         wanted = set(uris)
         return {uri: (post_id, author_id) for post_id, author_id, uri in rows if uri in wanted}
 
+    def tastes_of(self, post_ids: Sequence[int]) -> dict[int, int]:
+        """Return the sketches of who likes those posts; none from a store that an older batch wrote."""
+        try:
+            rows = self._connection.execute(sql.load("serving/tastes_of"), {"posts": json.dumps(post_ids)})
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return {}
+            raise
+        return dict(rows.fetchall())
+
     def posts_by(self, author_ids: Sequence[int]) -> set[int]:
         """Return the stored posts of some authors."""
         rows = self._connection.execute(

@@ -125,7 +125,7 @@ def _seconds(claims: dict[str, Any], name: str) -> float | None:
 
 def _json_object(part: str) -> dict[str, Any]:
     try:
-        value = json.loads(_decode(part), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = _DECODER.decode(_decode(part).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise TokenError("BadJwt", "header and claims must be JSON objects") from error
     if not isinstance(value, dict):
@@ -142,6 +142,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 
 
 def _decode(part: str) -> bytes:

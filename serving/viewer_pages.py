@@ -1,37 +1,30 @@
 """The pages for people at this machine: which viewers have a list, and what a viewer's feed is.
 
-Owns: two HTML pages, their parameters and their words. Leaves to others: who may see them (``local_only``)
-and the data (``store``, ``lists``). Every value that reaches a page is escaped; the pages load nothing
-else and run no script.
+Owns: two HTML pages, their parameters and their words. Leaves to others: who may see them (``clients``), their form
+(``html``) and the data (``store``, ``lists``). They show whole feeds as they are served, what a viewer has seen and
+does not want to see included, so they are for this machine alone.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from html import escape
-from importlib.resources import files
-from string import Template
 from urllib.parse import quote, urlencode
 
 import falcon
 
 from serving import lists
+from serving.clients import require_local
 from serving.config import ServingConfig
 from serving.errors import InvalidRequestError, UnavailableError
+from serving.html import age_text, fragment, show
 from serving.lists import Item
-from serving.local_only import require_local
 from serving.skeleton import parameter
 from serving.store import Generation, Post, Snapshot, Store, StoredList, StoreUnreadableError
 
 VIEWERS_PER_PAGE = 50
 POSTS_PER_PAGE = 50
 _SEARCH_MAX = 300
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 @dataclass(slots=True)
@@ -51,11 +44,11 @@ class _Pages:
 
 
 class Picker(_Pages):
-    """GET /: the viewers who have a list, searchable by DID."""
+    """GET /viewers: the viewers who have a list, searchable by DID."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer a page of viewers; ``q`` is part of a DID, ``after`` the DID to go on behind."""
-        require_local(request)
+        require_local(request, self.config)
         feed = self.feed(request)
         search = (parameter(request, "q") or "").strip()[:_SEARCH_MAX]
         after = (parameter(request, "after") or "")[:_SEARCH_MAX]
@@ -72,7 +65,7 @@ class Picker(_Pages):
         more = ""
         if len(rows) > VIEWERS_PER_PAGE:
             rows = rows[:VIEWERS_PER_PAGE]
-            more = _more("/", {"feed": feed, "q": search, "after": rows[-1][0]}, "More viewers")
+            more = _more("/viewers", {"feed": feed, "q": search, "after": rows[-1][0]}, "More viewers")
         body = fragment(
             "picker",
             summary=f"{_summary(current, self.age)} · {count:,} viewers",
@@ -89,7 +82,7 @@ class ViewerFeed(_Pages):
 
     def on_get(self, request: falcon.Request, response: falcon.Response, did: str) -> None:
         """Answer posts from place ``from`` on (0 is the best), of the list as of ``generation``."""
-        require_local(request)
+        require_local(request, self.config)
         feed = self.feed(request)
         start = _number(request, "from", 0)
         try:
@@ -163,54 +156,11 @@ class ViewerFeed(_Pages):
         )
 
 
-def add_pages(
-    app: falcon.App[falcon.Request, falcon.Response],
-    config: ServingConfig,
-    store: Store,
-    now: Callable[[], float],
-) -> None:
-    """Add the pages to an app."""
-    app.add_route("/", Picker(config, store, now))
-    app.add_route("/viewer/{did}", ViewerFeed(config, store, now))
-
-
 def source_text(item: Item) -> str:
     """Return in words why an item is in a list."""
     if item.source == lists.SOURCE_CO_LIKERS:
         return f"liked by {item.co_likers:,} of your neighbours"
     return "popular now" if item.source == lists.SOURCE_POPULAR else "of an unknown source"
-
-
-def age_text(seconds: float) -> str:
-    """Return an age in the largest unit that fits: ``40 s``, ``5 min``, ``3 h``, ``2 d``."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{max(0, int(seconds))} s"
-
-
-def fragment(name: str, **values: str) -> str:
-    """Return a piece of HTML with its places filled; the values are HTML already."""
-    return _template(name).substitute(values)
-
-
-def show(response: falcon.Response, title: str, body: str) -> None:
-    """Set a whole page."""
-    response.content_type = "text/html; charset=utf-8"
-    response.text = fragment("page", title=escape(title), body=body, style=_style())
-    response.set_header("Cache-Control", "private, no-store")
-    for name, value in _SECURITY.items():
-        response.set_header(name, value)
-
-
-@cache
-def _template(name: str) -> Template:
-    return Template(files("serving").joinpath(f"pages/{name}.html").read_text(encoding="utf-8"))
-
-
-@cache
-def _style() -> str:
-    return files("serving").joinpath("pages/style.css").read_text(encoding="utf-8")
 
 
 def _summary(current: Generation, age: Callable[[int], str]) -> str:

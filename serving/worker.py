@@ -41,9 +41,9 @@ class Orders:
         """Return the orders of a line."""
         plain = json.loads(line)
         config = plain["config"]
+        for name, value in config.items():
+            config[name] = tuple(value) if isinstance(value, list) else value
         config["data_dir"] = Path(config["data_dir"])
-        config["feed_rkeys"] = tuple(config["feed_rkeys"])
-        config["listen"] = tuple(config["listen"])
         plain["writing"] = tuple(plain["writing"])
         return Orders(**(plain | {"config": ServingConfig(**config)}))
 

@@ -8,11 +8,14 @@ none is refused. A worker ends only after a new one is ready when they are renew
 gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps crashing.
 """
 
+import contextlib
 import logging
+import os
 import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +33,7 @@ log = logging.getLogger("foryou.serve")
 START_SECONDS = 20.0
 STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
+COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
 BACKOFF_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a worker that lived so long did not crash at its start
@@ -56,6 +60,7 @@ class Workers:
         self._crashes: dict[int, int] = {}
         self._stopping = threading.Event()
         self._renewing = threading.Event()
+        self._counts = tempfile.TemporaryDirectory(prefix="foryou-counts-")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -73,13 +78,17 @@ class Workers:
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Keep the workers alive until ``stop``; raise ServingError when the first can't start.
 
-        ``on_ready`` is called once the first answers; connections are taken before.
+        ``on_ready`` is called once all of them had time to start; connections are taken before.
         """
         try:
             for number in range(self._config.workers):
                 self._workers[number] = self._start(number)
-            if not self._ready(self._workers[0]) and not self._stopping.is_set():
+            first, *others = self._workers.values()
+            if not self._ready(first) and not self._stopping.is_set():
                 raise ServingError("a worker of the web app could not start; its own lines say why")
+            # The first requests find every core free; a worker that fails meanwhile is replaced below.
+            for worker in others:
+                self._ready(worker)
             on_ready()
             while not self._stopping.wait(TURN_SECONDS):
                 if self._renewing.is_set():
@@ -100,6 +109,7 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(listening, reading, *writing),
+            env={**os.environ, COUNTS_VARIABLE: self._counts.name},
             text=True,
         )
         assert process.stdin is not None
@@ -162,6 +172,7 @@ class Workers:
         self._socket.close()
         _stop(list(self._workers.values()), STOP_SECONDS)
         self._workers.clear()
+        self._counts.cleanup()
 
 
 def run(config: ServingConfig) -> None:
@@ -206,4 +217,5 @@ def _stop(workers: list[_Worker], seconds: float) -> None:
 def _close(process: subprocess.Popen[str]) -> None:
     for end in (process.stdin, process.stdout):
         if end is not None:
-            end.close()
+            with contextlib.suppress(BrokenPipeError):  # of orders that the worker ended without reading
+                end.close()

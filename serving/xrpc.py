@@ -11,6 +11,7 @@ import falcon
 import orjson
 
 from serving.errors import XrpcError
+from serving.request_log import safe_path
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def _serialize(_request: falcon.Request, response: falcon.Response, error: falco
 def _unexpected(
     request: falcon.Request, _response: falcon.Response, error: Exception, _parameters: dict[str, Any]
 ) -> None:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("%s %s failed", getattr(request.context, "number", "-"), safe_path(request), exc_info=error)
     raise XrpcError(falcon.HTTP_500, "InternalServerError", "this service has a defect; it was logged")
 
 

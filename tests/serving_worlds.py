@@ -265,7 +265,7 @@ def config_of(data_dir: Path, plc_url: str = "http://127.0.0.1:9", **changes: An
         "feed_rkeys": ("for-you",),
         "listen": ("127.0.0.1", 0),
         "plc_url": plc_url,
-        "pages": True,
+        "pages": "local",
         "threads": 4,
     }
     return ServingConfig(**(values | changes))

@@ -66,7 +66,7 @@ def test_the_environment_file_holds_settings_alone() -> None:
     values = example()
     settings = load_settings({}, values | {"FORYOU_PUBLISHER_DID": VALUES["FORYOU_PUBLISHER_DID"]}, DEPLOY)
     assert settings.listen == ("100.64.0.2", 8080)
-    assert not settings.pages
+    assert settings.pages == "local"
     assert "PASSWORD" not in "".join(values)
 
 

@@ -281,9 +281,8 @@ def test_a_gap_is_told_apart_from_a_quiet_hour(tmp_path: Path) -> None:
     assert "a gap, these days are partial" in log.read_text()
     shown = commands.run("status", env=commands.environment(tmp_path))
     assert "2026-05-25 14:23:33Z to 16:23:29Z (1 h 59 min): day 2026-05-25 partial" in shown.stdout
-    assert (
-        "began    2026-05-25 14:23:29Z: day 2026-05-25 partial" in shown.stdout
-    )  # As slow as one event an hour, two hours without one are nothing.
+    assert "began    2026-05-25 14:23:29Z: day 2026-05-25 partial" in shown.stdout
+    # As slow as one event an hour, two hours without one are nothing.
     slow = tmp_path / "slow"
     lines = [json.loads(like_line(number)) for number in range(6)]
     for number, line in enumerate(lines):

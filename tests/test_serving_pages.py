@@ -36,18 +36,18 @@ def _page(client: TestClient, path: str, query: str = "") -> Result:
 
 
 def test_the_picker_lists_viewers_and_searches(client: TestClient) -> None:
-    page = _page(client, "/")
+    page = _page(client, "/viewers")
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "Generation 41, published 1 min ago" in page.text
     assert "79 viewers" in page.text
     assert page.text.count('href="/viewer/') == 50
     after = page.text.partition("&amp;after=")[2].partition('"')[0]
-    assert _page(client, "/", f"after={after}").text.count('href="/viewer/') == 29
-    found = _page(client, "/", f"q={VIEWER[10:20]}").text
+    assert _page(client, "/viewers", f"after={after}").text.count('href="/viewer/') == 29
+    found = _page(client, "/viewers", f"q={VIEWER[10:20]}").text
     assert found.count('href="/viewer/') == 1
     assert "120 posts" in found
-    assert "No viewer found" in _page(client, "/", "q=nobody").text
+    assert "No viewer found" in _page(client, "/viewers", "q=nobody").text
 
 
 def test_a_viewers_page_says_what_and_why(client: TestClient) -> None:
@@ -81,21 +81,21 @@ def test_nothing_is_taken_for_html(client: TestClient, store: ServingStore) -> N
     store.connection.execute("UPDATE posts SET uri = ? WHERE post_id = 1", (f"at://{evil}/x/{evil}",))
     store.publish(42, {evil: blob([1])})
     for path, query in (
-        ("/", f"q={evil}"),
+        ("/viewers", f"q={evil}"),
         (f"/viewer/{VIEWER}", ""),
         ("/viewer/<script>alert(1)", ""),
         ("/", ""),
     ):
         text = _page(client, path, query).text
         assert "<script" not in text
-    assert "javascript" not in _page(client, "/").text
+    assert "javascript" not in _page(client, "/viewers").text
     assert "default-src 'none'" in _page(client, "/").headers["content-security-policy"]
 
 
 def test_a_did_web_with_a_port_has_a_working_link(client: TestClient, store: ServingStore) -> None:
     did = "did:web:localhost%3A3000"
     store.publish(42, {did: blob([7])})
-    page = _page(client, "/", "q=localhost").text
+    page = _page(client, "/viewers", "q=localhost").text
     assert 'href="/viewer/did:web:localhost%253A3000?feed=for-you"' in page
     assert "no list of their own" not in _page(client, "/viewer/did:web:localhost%253A3000").text
 
@@ -106,12 +106,12 @@ def test_malformed_numbers_are_a_400(client: TestClient, query: str) -> None:
 
 
 def test_an_unknown_feed_is_a_404(client: TestClient) -> None:
-    assert _page(client, "/", "feed=x").status_code == 404
+    assert _page(client, "/viewers", "feed=x").status_code == 404
 
 
 def test_without_lists_the_pages_say_so(tmp_path: Path) -> None:
     client = TestClient(create_app(config_of(tmp_path), now=Clock()))
-    assert "No lists yet" in _page(client, "/").text
+    assert "No lists yet" in _page(client, "/viewers").text
     assert "No lists yet" in _page(client, f"/viewer/{VIEWER}").text
 
 
@@ -137,14 +137,14 @@ def test_without_lists_the_pages_say_so(tmp_path: Path) -> None:
 def test_only_a_person_at_this_machine_sees_the_pages(
     client: TestClient, address: str, host: str, headers: dict[str, str], status: int
 ) -> None:
-    for path in ("/", f"/viewer/{VIEWER}"):
+    for path in ("/viewers", f"/viewer/{VIEWER}"):
         answer = client.simulate_get(path, host=host, remote_addr=address, headers=headers)
         assert answer.status_code == status
 
 
 def test_pages_can_be_turned_off(tmp_path: Path) -> None:
-    client = TestClient(create_app(config_of(tmp_path, pages=False), now=Clock()))
-    for path in ("/", f"/viewer/{VIEWER}"):
+    client = TestClient(create_app(config_of(tmp_path, pages="off"), now=Clock()))
+    for path in ("/viewers", f"/viewer/{VIEWER}"):
         assert _page(client, path).status_code == 404
 
 

@@ -186,7 +186,7 @@ def test_chunked_and_oversized_bodies_are_bounded(tmp_path: Path) -> None:
 def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
     with _running(config_of(tmp_path)) as server:
         local = f"localhost:{server.address[1]}"
-        assert _get(server, "/", Host=local)[0] == 200
+        assert _get(server, "/viewers", Host=local)[0] == 200
         for name, value in (
             ("X-Forwarded-For", "203.0.113.9"),
             ("Forwarded", "for=203.0.113.9"),
@@ -194,7 +194,7 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
             ("Via", "1.1 caddy"),
             ("Host", "feed.example.com"),
         ):
-            assert _get(server, "/", **{"Host": local, name: value})[0] == 404
+            assert _get(server, "/viewers", **{"Host": local, name: value})[0] == 404
 
 
 def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +329,7 @@ from serving.errors import ServingError
 from serving.workers import run
 try:
     run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
-                      ("for-you",), ("127.0.0.1", int(sys.argv[4])), sys.argv[2], True, 4))
+                      ("for-you",), ("127.0.0.1", int(sys.argv[4])), sys.argv[2], "local", 4))
 except ServingError as error:
     sys.exit(str(error))
 """

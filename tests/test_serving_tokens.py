@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_worlds import (
     FEED,
+    PUBLISHER_DID,
     SERVICE_DID,
     SKELETON,
     START,
@@ -133,6 +134,31 @@ REFUSED: dict[str, tuple[str, Callable[[World], str]]] = {
     "aud of another fragment": ("BadJwtAudience", lambda w: w.alice.token(aud=SERVICE_DID + "#atproto_pds")),
     "aud in upper case": ("BadJwtAudience", lambda w: w.alice.token(aud=SERVICE_DID.upper())),
     "aud a prefix of ours": ("BadJwtAudience", lambda w: w.alice.token(aud=SERVICE_DID + ".evil.example")),
+    "aud of the publisher": ("BadJwtAudience", lambda w: w.alice.token(aud=PUBLISHER_DID)),
+    "aud of the feed": ("BadJwtAudience", lambda w: w.alice.token(aud=FEED)),
+    "aud with the fragment twice": (
+        "BadJwtAudience",
+        lambda w: w.alice.token(aud=SERVICE_DID + "#bsky_fg#bsky_fg"),
+    ),
+    "aud the host's address": ("BadJwtAudience", lambda w: w.alice.token(aud="https://feed.example.com")),
+    "aud with a space": ("BadJwtAudience", lambda w: w.alice.token(aud=SERVICE_DID + " ")),
+    "exp negative": ("JwtExpired", lambda w: w.alice.token(exp=-1)),
+    "exp a minute beyond an hour": ("BadJwt", lambda w: w.alice.token(exp=int(START) + 3600 + 90)),
+    "nbf a text": ("BadJwt", lambda w: w.alice.token(nbf="0")),
+    "lxm of a proxied method": ("BadJwtLexiconMethod", lambda w: w.alice.token("app.bsky.feed.getFeed")),
+    "lxm with a fragment": ("BadJwtLexiconMethod", lambda w: w.alice.token(METHOD + "#main")),
+    "alg RS256": ("BadJwt", lambda w: w.alice.token(header={"alg": "RS256"})),
+    "alg null": ("BadJwt", lambda w: w.alice.token(header={"alg": None})),
+    "a key in the header": (
+        "BadJwtSignature",
+        lambda w: w.mallory.token(iss=w.alice.did, header={"jwk": {"kty": "EC", "crv": "secp256k1"}}),
+    ),
+    "a document's address in the header": (
+        "BadJwtSignature",
+        lambda w: w.mallory.token(iss=w.alice.did, header={"jku": "https://evil.example/keys"}),
+    ),
+    "iss did:web without a host": ("BadJwtIss", lambda w: w.alice.token(iss="did:web:")),
+    "iss of an encoded slash": ("BadJwtIss", lambda w: w.alice.token(iss="did:web:example.com%2Fx")),
     "iss did:key": (
         "BadJwtIss",
         lambda w: w.alice.token(iss="did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme"),

@@ -1,4 +1,7 @@
-"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told."""
+"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told.
+
+FORYOU_TEST_STORM_SECONDS=600 python -m pytest -s tests/test_serving_workers.py -k storm      is the long storm
+"""
 
 import http.client
 import json
@@ -6,6 +9,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +23,7 @@ import pytest
 from serving_worlds import (
     FEED,
     INTERACTIONS,
+    PUBLISHER_DID,
     SKELETON,
     Account,
     ServingStore,
@@ -37,6 +43,14 @@ from serving.worker import Orders
 from serving.workers import Workers
 
 POSTS = list(range(1, 121))
+_PROGRAM = f"""
+import sys
+from pathlib import Path
+from serving.config import ServingConfig
+from serving.workers import run
+run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", "{PUBLISHER_DID}",
+                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", 4, 2))
+"""
 STORM_SECONDS = float(os.environ.get("FORYOU_TEST_STORM_SECONDS", "3"))
 
 
@@ -66,8 +80,25 @@ def _pids(workers: Workers) -> list[int]:
     return [worker.process.pid for worker in list(workers._workers.values())]
 
 
+def _children(process: int) -> set[int]:
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return {int(child) for path in lists for child in path.read_text().split()}
+
+
+def _figures(address: tuple[str, int]) -> str:
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection.request("GET", "/metrics", headers={"Host": "localhost"})
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
 def _get(workers: Workers, account: Account, **params: Any) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(*workers.address, timeout=15)
+    return _ask(workers.address, account, **params)
+
+
+def _ask(address: tuple[str, int], account: Account, **params: Any) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(*address, timeout=15)
     try:
         headers = bearer(account.token(now=time.time()))
         connection.request("GET", f"{SKELETON}?{urlencode({'feed': FEED, **params})}", headers=headers)
@@ -119,6 +150,60 @@ def test_new_workers_take_over_and_no_request_is_lost(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(10)
         assert set(statuses) == {200}
+
+
+def test_a_worker_that_dies_while_others_start_is_replaced(tmp_path: Path) -> None:
+    with _running(config_of(tmp_path, workers=2)) as workers:
+        assert wait_until(lambda: len(_pids(workers)) == 2)
+        former = _pids(workers)[1]
+        os.kill(former, signal.SIGKILL)
+        assert wait_until(lambda: len(_pids(workers)) == 2 and former not in _pids(workers), 20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="which processes there are is read in /proc")
+def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
+    """A real signal to the real command's process, while clients ask; /metrics adds up those that have ended."""
+    account = Account(plc_did(1))
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts(POSTS)
+    store.publish(1, {account.did: blob(POSTS)}, at=time.time())
+    store.close()
+    with directory(keeps=True) as plc:
+        plc.publish(account)
+        command = [sys.executable, "-c", _PROGRAM, str(tmp_path), plc.url]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        assert process.stderr is not None
+        try:
+            address = ("127.0.0.1", int(process.stderr.readline().rpartition(":")[2]))
+            former = _children(process.pid)
+            assert len(former) == 2
+            statuses: list[int] = []
+            enough = threading.Event()
+
+            def ask() -> None:
+                while not enough.is_set():
+                    statuses.append(_ask(address, account, limit=2)[0])
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            process.send_signal(signal.SIGHUP)
+            assert wait_until(
+                lambda: len(_children(process.pid)) == 2 and not former & _children(process.pid), 20
+            )
+            enough.set()
+            for thread in threads:
+                thread.join(10)
+            assert set(statuses) == {200}
+            line = f'foryou_requests_total{{address="{SKELETON}",status="200"}} {len(statuses)}.0'
+            assert line in _figures(address)
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            process.wait(5)
+            process.stderr.close()
 
 
 def test_the_end_answers_what_was_asked_and_writes_what_was_done(tmp_path: Path) -> None:

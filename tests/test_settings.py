@@ -72,7 +72,7 @@ def test_children_see_the_same_settings(tmp_path: Path) -> None:
         ({"FORYOU_SERVE_THREADS": "0"}, "it is no number from 1 to 256"),
         ({"FORYOU_SERVE_THREADS": "many"}, "FORYOU_SERVE_THREADS = 'many'"),
         ({"FORYOU_CANDIDATES_MINUTES": "nan"}, "above 0"),
-        ({"FORYOU_PAGES": "yes"}, "neither 'local'"),
+        ({"FORYOU_PAGES": "yes"}, "none of off, local, public"),
         ({"FORYOU_CONFIG": "/nowhere/foryou.toml"}, "which does not exist"),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_failure_does_not_fail_the_batch(tmp_path: Path, caplog: Any) -> None:
 def test_it_is_for_this_machine_alone(tmp_path: Path) -> None:
     assert page(tmp_path, host="feed.example.com").status_code == 404
     assert page(tmp_path, remote_addr="192.0.2.1").status_code == 404
-    off = TestClient(create_app(config_of(tmp_path, pages=False), now=Clock()))
+    off = TestClient(create_app(config_of(tmp_path, pages="off"), now=Clock()))
     assert off.simulate_get("/dashboard", host="localhost", remote_addr="127.0.0.1").status_code == 404
 
 

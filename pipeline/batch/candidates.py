@@ -28,6 +28,7 @@ from pipeline.batch.products import candidate_blocks, columns, entries
 from pipeline.batch.progress import Progress
 from pipeline.batch.publish import publish
 from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
+from pipeline.batch.tastes import write_tastes
 from pipeline.ranking import Feed, Ranking
 from pipeline.store.generations import newest
 from pipeline.store.locks import exclusive
@@ -91,6 +92,8 @@ def candidates(
         keep_popular(connection, data_dir, to.feed.rkey)
         staging = Staging(data_dir, temporary_dir(data_dir), threads, progress)
         yield from stage_and_publish(snapshot, to, staging, serving, clock)
+        if to.recent is None:
+            yield "tastes", write_tastes(serving, connection)
         if to.for_analysts:
             path, generation = staging.lists, newest(serving)
             rows = hand_over(connection, graph, inputs, path, generation, snapshot.snapshot_us, ranking)

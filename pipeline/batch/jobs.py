@@ -150,7 +150,7 @@ def batch_parts(batch: Batch, names: Sequence[str]) -> Iterator[Part]:
     rkeys = tuple(feed.rkey for feed in batch.feeds)
     for name in names:
         if name == "compact":
-            steps = chain(
+            steps: Iterator[Step] = chain(
                 compact(data_dir, batch.feeds[0].ranking, threads), purge_departed(data_dir, batch.serving)
             )
             yield Part(name, tier, "", steps, Progress(name))

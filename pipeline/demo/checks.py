@@ -125,7 +125,7 @@ def _is_stored(demo: Demo, viewer: str, post: str) -> bool:
 
 
 def _page(client: httpx.Client, viewer: str) -> str:
-    answers = [client.get("/", params={"q": viewer}), client.get(f"/viewer/{viewer}")]
+    answers = [client.get("/viewers", params={"q": viewer}), client.get(f"/viewer/{viewer}")]
     _hold(
         all(answer.status_code == 200 and viewer in answer.text for answer in answers),
         "the pages do not show it",

@@ -92,7 +92,9 @@ def run(*, once: bool) -> None:
 
 
 def _tell(demo: Demo, viewer: str) -> None:
-    print(f"  Pick a viewer and see their feed:   {demo.address}/")
+    print(f"  What this feed is, as people see it: {demo.address}/")
+    print(f"  Pick a viewer and see their feed:   {demo.address}/viewers")
+    print(f"  Why it is as it is:                 {demo.address}/why?viewer={quote(viewer, safe=':')}")
     print(f"  One of them:                        {demo.address}/viewer/{quote(viewer, safe=':')}")
     print("  The same, as the app asks for it:\n")
     print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from pipeline.explore import export, queries, session
 from pipeline.settings import Settings
-from pipeline.store.explore import SNAPSHOT, copy_of, current_snapshot
+from pipeline.store.explore import SNAPSHOT, copy_of, current_snapshot, likes_since
 
 FILE_NAME = "dashboard.json"
 TIME_SHARE = 0.02
@@ -64,6 +66,9 @@ def figures_of(settings: Settings) -> Figures:
             query = queries.find(name)
             answer = session.run(connection, settings.data_dir, query, query.values(given))
             figures[name] = answer.table.to_pylist()
+    snapshot = current_snapshot(settings.data_dir)
+    files = [] if snapshot is None else likes_since(snapshot, 0)
+    figures["likes_stored"] = sum(pq.read_metadata(file).num_rows for file in files)
     figures["streams"] = export.rows_of(settings.data_dir, STREAMS).to_pylist()
     return figures
 

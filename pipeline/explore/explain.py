@@ -8,6 +8,7 @@ matter to this viewer, so they change when the ranking does. Nothing is written.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> 
     """Print the explanation; ExplainError when viewer or post are not known."""
     explanation = explain(settings.data_dir, settings.batch_threads, viewer, post)
     print(json.dumps(as_dict(explanation), indent=2) if as_json else as_text(explanation))
+
+
+def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bool, as_json: bool) -> None:
+    """Print a list with reasons, under the changes that NAME=VALUE texts ask for; ExplainError as ``run``."""
+    from pipeline.explore import why  # it builds on this module
+
+    found = why.why(settings.data_dir, settings.batch_threads, viewer, why.changes_of(texts), public=public)
+    print(json.dumps(found) if as_json else why.as_text(found))
 
 
 def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) -> Explanation:

@@ -156,6 +156,10 @@ class Inputs:
                 made and made[0]
             ) or self.neighbours_us  # those of each viewer have their own
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
+        self.gather()
+
+    def gather(self) -> None:
+        """Pick the like records that can matter to the viewer, from ``viewer_neighbours`` and ``interactions``."""
         for name in (
             "people",
             "own_records",

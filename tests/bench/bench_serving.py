@@ -6,12 +6,15 @@ connections. Every request carries a token of its own; tokens are made beforehan
 Every page is remembered, logged as an impression, and moves its posts back in the viewer's next one.
 
     python tests/bench/bench_serving.py [--viewers 20000] [--signers 500] [--requests 20000] [--connections 16]
-                                        [--rate N] [--threads 8] [--workers 1] [--plain] [--store FOLDER]
+                                        [--rate N ...] [--threads 8] [--workers 1 ...] [--plain] [--kept-keys]
+                                        [--drop-cache] [--store FOLDER]
 
-Without --rate the connections ask as fast as they are answered (closed loop: the most the server does); with
-it they start N requests a second in all, and latencies count from the moment a request was due. --plain measures
-plain_feed.py, the way the common starters serve, over the same lists. --store keeps the lists for the next run.
-Prints a table and, last, one line of JSON. Seeded: the same lists each time.
+Rate 0: the connections ask as fast as they are answered (closed loop: the most the server does); else they start N
+requests a second in all, and latencies count from the moment a request was due. Each number of workers is a server
+of its own, asked at each rate in turn; --plain adds plain_feed.py, the way the common starters serve, over the same
+lists, and how many times its rate and its CPU ours are. --kept-keys starts with the signers' keys on disk, as after a
+restart. --drop-cache takes the lists out of the system's memory before each start. --store keeps the lists for the
+next run. Prints a table and, last, one line of JSON. Seeded: the same lists each time.
 """
 
 import argparse
@@ -26,6 +29,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +51,10 @@ from serving_worlds import (
     post_uri,
 )
 
+from serving.key_store import KeyStore
+from serving.keys import signing_key
+
+COLD = 1_100  # requests one after another at the start
 POSTS = 200_000
 ITEMS = 300
 _PROGRAM = """
@@ -55,7 +63,7 @@ from pathlib import Path
 from serving.config import ServingConfig
 from serving.workers import run
 run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
-                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], False, int(sys.argv[4]), int(sys.argv[5])))
+                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", int(sys.argv[4]), int(sys.argv[5])))
 """
 
 
@@ -94,7 +102,7 @@ def make_store(path: Path, viewers: int) -> None:
     store.close()
 
 
-def make_plain_store(path: Path, lists: Path, signers: int) -> None:
+def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:
     """Write the signers' lists as rows, as the starters keep them."""
     connection = sqlite3.connect(path)
     connection.execute(
@@ -103,8 +111,12 @@ def make_plain_store(path: Path, lists: Path, signers: int) -> None:
     connection.execute("CREATE TABLE posts (post_id INTEGER PRIMARY KEY, uri TEXT)")
     connection.execute("ATTACH ? AS given", (str(lists),))
     connection.execute("INSERT INTO posts SELECT post_id, uri FROM given.posts")
-    query = "SELECT did, items FROM given.viewers JOIN given.lists USING (viewer_id) WHERE viewer_id <= ?"
-    for did, items in connection.execute(query, (signers,)).fetchall():
+    query = (
+        "SELECT did, items FROM given.viewers AS v JOIN given.lists AS l "
+        "ON l.viewer_id = v.viewer_id AND l.feed_id = 1 WHERE v.viewer_id = ?"
+    )
+    for viewer in signers:
+        did, items = connection.execute(query, (viewer,)).fetchone()
         posts = struct.unpack_from(f"<{ITEMS}I", items)
         connection.executemany(
             "INSERT INTO ranked VALUES (?, ?, ?)", ((did, place, post) for place, post in enumerate(posts))
@@ -153,7 +165,7 @@ def load(port: int, requests: list[bytes], connections: int, rate: float, result
             latencies.append(time.perf_counter() - key.data[1])
             key.data[0] = b""
             free.append(key.fileobj)  # type: ignore[arg-type]
-    result.put((latencies, wrong, time.perf_counter() - begun))
+    result.put((latencies, wrong, time.perf_counter() - begun, time.process_time()))
 
 
 def family(process: int) -> list[int]:
@@ -188,15 +200,26 @@ def server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     try:
-        yield process, int(process.stderr.readline().rpartition(":")[2])
+        port = int(process.stderr.readline().rpartition(":")[2])
+        # What it logs is read and dropped: a pipe that is full would stop it.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield process, port
     finally:
         process.terminate()
         process.wait(5)
-        process.stderr.close()
 
 
-def run(port: int, requests: list[bytes], connections: int, rate: float) -> tuple[list[float], int, float]:
-    """Run the load in a process of its own."""
+def drop_cache(path: Path) -> None:
+    """Take a file out of the system's memory."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def run(
+    port: int, requests: list[bytes], connections: int, rate: float
+) -> tuple[list[float], int, float, float]:
+    """Run the load in a process of its own; return latencies, wrong answers, the span and the load's own CPU."""
     results: Any = multiprocessing.Queue()
     child = multiprocessing.Process(target=load, args=(port, requests, connections, rate, results))
     child.start()
@@ -215,13 +238,63 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--plain", action="store_true", help="the way the common starters serve")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--plain", action="store_true", help="also the way the common starters serve")
+    parser.add_argument("--kept-keys", action="store_true", help="the signers' keys are on disk")
+    parser.add_argument("--drop-cache", action="store_true", help="the lists are not in memory at the start")
     parser.add_argument("--store", type=Path, help="folder in which the lists are kept")
     parser.add_argument(
-        "--rate", type=float, default=0.0, help="requests a second; 0 for as many as it takes"
+        "--rate", type=float, nargs="+", default=[0.0], help="requests a second; 0 for as many as it takes"
     )
     return parser.parse_args()
+
+
+def keep_keys(path: Path, accounts: list[Account]) -> None:
+    """Write the accounts' keys as a former server kept them."""
+    store = KeyStore(path, 24 * 3600.0)
+    for account in accounts:
+        store.keep(account.did, signing_key(account.document(), account.did), time.time())
+    store.close()
+
+
+def median(values: list[float]) -> float:
+    """Return the median in milliseconds."""
+    return round(sorted(values)[len(values) // 2] * 1e3, 2)
+
+
+def measure(
+    name: str, command: list[str], options: argparse.Namespace, accounts: list[Account]
+) -> list[dict[str, Any]]:
+    """Start a server and ask it: one request after another first, then at each rate."""
+    chance, rows = random.Random(2), []
+    first = [request(account, time.time()) for account in accounts[:COLD]]
+    with server(command) as (process, port):
+        cold, wrong_cold, _, _ = run(port, first, 1, 0.0)
+        for rate in options.rate:
+            asked = [request(chance.choice(accounts), time.time()) for _ in range(options.requests)]
+            before = cpu_seconds(process.pid)
+            latencies, wrong, seconds, own = run(port, asked, options.connections, rate)
+            used = cpu_seconds(process.pid) - before
+            latencies.sort()
+            rows.append(
+                {
+                    "server": name,
+                    "rate_asked": rate,
+                    "requests_per_second": round(len(latencies) / seconds, 1),
+                    "p50_ms": median(latencies),
+                    "p99_ms": round(latencies[len(latencies) * 99 // 100] * 1e3, 2),
+                    "max_ms": round(latencies[-1] * 1e3, 2),
+                    "cpu_ms_per_request": round(used / len(latencies) * 1e3, 3),
+                    "load_cpu_ms_per_request": round(own / len(latencies) * 1e3, 3),
+                    "first_request_ms": round(cold[0] * 1e3, 2),
+                    "first_ten_p50_ms": median(cold[1:11]),
+                    "thousandth_ten_p50_ms": median(cold[-100:][:10]),
+                    "resident_mb": memory_mb(process.pid),
+                    "wrong": wrong + wrong_cold,
+                }
+            )
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    return rows
 
 
 def main() -> None:
@@ -229,52 +302,46 @@ def main() -> None:
     options = options_of()
     with tempfile.TemporaryDirectory() as temporary, directory(keeps=True) as plc:
         folder = options.store or Path(temporary)
-        if not (folder / "serving.sqlite").exists():
-            make_store(folder / "serving.sqlite", options.viewers)
-        (folder / "keys.sqlite").unlink(missing_ok=True)
-        accounts = [Account(plc_did(viewer)) for viewer in range(1, options.signers + 1)]
+        lists, keys = folder / "serving.sqlite", folder / "keys.sqlite"
+        if not lists.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            make_store(lists, options.viewers)
+        numbers = random.Random(3).sample(range(1, options.viewers + 1), options.signers)
+        accounts = [Account(plc_did(number)) for number in numbers]
         plc.publish(*accounts)
-        chance, now = random.Random(2), time.time()
-        first = [request(account, now) for account in accounts]
-        measured = [request(chance.choice(accounts), now) for _ in range(options.requests)]
+        rows = []
+        for workers in options.workers:
+            for left in (keys, folder / "activity.sqlite"):
+                left.unlink(missing_ok=True)
+            if options.kept_keys:
+                keep_keys(keys, accounts)
+            if options.drop_cache:
+                drop_cache(lists)
+            command = [
+                "-c",
+                _PROGRAM,
+                str(folder),
+                plc.url,
+                PUBLISHER_DID,
+                str(options.threads),
+                str(workers),
+            ]
+            rows += measure(f"{workers} workers", command, options, accounts)
         if options.plain:
-            make_plain_store(Path(temporary) / "plain.sqlite", folder / "serving.sqlite", options.signers)
-            here = Path(__file__).with_name("plain_feed.py")
-            command = [str(here), str(Path(temporary) / "plain.sqlite"), plc.url]
-        else:
-            numbers = [str(options.threads), str(options.workers)]
-            command = ["-c", _PROGRAM, str(folder), plc.url, PUBLISHER_DID, *numbers]
-        with server(command) as (process, port):
-            cold, _, cold_seconds = run(port, first, 1, 0.0)
-            before = cpu_seconds(process.pid)
-            latencies, wrong, seconds = run(port, measured, options.connections, options.rate)
-            used = cpu_seconds(process.pid) - before
-            resident = memory_mb(process.pid)
-    in_order = list(latencies)
-    latencies.sort()
-    figures = {
-        "question": "pages a second of the web app, signed, 30 posts a page",
-        "server": "plain" if options.plain else f"{options.workers} workers",
-        "viewers": options.viewers,
-        "signers": options.signers,
-        "requests": options.requests,
-        "connections": options.connections,
-        "rate_asked": options.rate,
-        "requests_per_second": round(len(latencies) / seconds, 1),
-        "p50_ms": round(latencies[len(latencies) // 2] * 1e3, 2),
-        "p99_ms": round(latencies[len(latencies) * 99 // 100] * 1e3, 2),
-        "max_ms": round(latencies[-1] * 1e3, 2),
-        "cpu_ms_per_request": round(used / len(latencies) * 1e3, 3),
-        "first_request_ms": round(cold[0] * 1e3, 2),
-        "first_ten_p50_ms": round(sorted(cold[1:11])[5] * 1e3, 2),
-        "thousandth_ten_p50_ms": round(sorted(in_order[1_000:1_010])[5] * 1e3, 2),
-        "first_requests_per_second": round(len(cold) / cold_seconds, 1),
-        "resident_mb": resident,
-        "wrong": wrong,
-    }
-    for name, value in figures.items():
-        print(f"{name:26} {value}")
-    print(json.dumps(figures))
+            plain = Path(temporary) / "plain.sqlite"
+            make_plain_store(plain, lists, numbers)
+            if options.drop_cache:
+                drop_cache(plain)
+            here = str(Path(__file__).with_name("plain_feed.py"))
+            rows += measure("plain", [here, str(plain), plc.url], options, accounts)
+            last = rows[-len(options.rate)]
+            for row in rows[: -len(options.rate) : len(options.rate)]:
+                row["times_plain_rate"] = round(row["requests_per_second"] / last["requests_per_second"], 2)
+                row["plain_cpu_ratio"] = round(last["cpu_ms_per_request"] / row["cpu_ms_per_request"], 2)
+                print(f"{row['server']}: {row['times_plain_rate']} times the plain server's rate, "
+                      f"1/{row['plain_cpu_ratio']} of its CPU a request")  # fmt: skip
+    settings = {name: getattr(options, name) for name in ("viewers", "signers", "requests", "connections")}
+    print(json.dumps({"question": "pages a second, signed, 30 posts a page", **settings, "rows": rows}))
 
 
 if __name__ == "__main__":
