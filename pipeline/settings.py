@@ -1,23 +1,20 @@
 """The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
 
-Owns: every setting's name, default, meaning and check. Leaves to others: the ranking's parameters, which
-are the ``[ranking]`` and ``[feeds.NAME]`` tables of foryou.toml and belong to ``ranking``.
+Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), and the
+ranking's parameters, which are the ``[ranking]`` and ``[feeds.NAME]`` tables of foryou.toml and belong to ``ranking``.
 
 Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
 setting that is silently ignored costs somebody an evening.
 """
 
-import ipaddress
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from pipeline import setting_values as values
 from pipeline.errors import SettingError
-from pipeline.identifiers import is_did
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
@@ -26,100 +23,6 @@ CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings
 EVERYBODY_TIME_SHARE = 0.25  # that lists of all viewers take at most, unless everybody_minutes asks for more
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
 APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
-
-_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
-_FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def _stream_urls(text: str) -> tuple[str, ...]:
-    urls = tuple(part.strip() for part in text.split(",") if part.strip())
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-            raise ValueError(f"{url!r} is no ws:// or wss:// address")
-    if not urls:
-        raise ValueError("name at least one ws:// or wss:// address")
-    return urls
-
-
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is no http:// or https:// address")
-    return text.rstrip("/")
-
-
-def _hostname(text: str) -> str:
-    if not _HOSTNAME.fullmatch(text):
-        raise ValueError("it is no host name, such as feed.example.com")
-    return text
-
-
-def _did(text: str) -> str:
-    if not is_did(text):
-        raise ValueError("it is no DID, such as did:web:feed.example.com or did:plc:…")
-    return text
-
-
-def _feed_rkey(text: str) -> str:
-    if not _FEED_RKEY.fullmatch(text) or text in {".", ".."}:
-        raise ValueError("it is no record key: use at most 15 lower-case letters, digits and '-'")
-    return text
-
-
-def _listen(text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("it is no HOST:PORT, such as 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
-
-
-def _listen_or_off(text: str) -> tuple[str, int] | None:
-    return _listen(text) if text else None
-
-
-def _address(host_and_port: tuple[str, int] | None) -> str:
-    if host_and_port is None:
-        return ""
-    host, port = host_and_port
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise ValueError("it is no number above 0 and below a billion")
-    return value
-
-
-def _threads(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 256:
-        raise ValueError("it is no number from 1 to 256")
-    return value
-
-
-def _on_or_off(text: str) -> bool:
-    if text not in {"on", "off"}:
-        raise ValueError("it is neither 'on' nor 'off'")
-    return text == "on"
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"it is none of {', '.join(choices)}")
-        return text
-
-    return check
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
 
 
 def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:  # a dataclass field, described
@@ -130,62 +33,68 @@ def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:  # a 
 class Settings:
     """An installation's settings, checked. ``load_settings`` makes one."""
 
-    data_dir: Path = _setting("./data", _path, "folder of the stores and the lake")
+    data_dir: Path = _setting("./data", values.path, "folder of the stores and the lake")
     stream_url: tuple[str, ...] = _setting(
         "wss://jetstream2.us-east.bsky.network/subscribe,wss://jetstream1.us-west.bsky.network/subscribe",
-        _stream_urls,
+        values.stream_urls,
         "where events come from: ws(s) addresses, comma-separated, first one first",
     )
     stream_silence_seconds: float = _setting(
-        "60", _positive, "seconds without an event after which to reconnect"
+        "60", values.positive, "seconds without an event after which to reconnect"
     )
     stream_start_hours: float = _setting(
-        "72", _positive, "hours back at which an empty store begins; a server gives what it keeps of them"
+        "72",
+        values.positive,
+        "hours back at which an empty store begins; a server gives what it keeps of them",
     )
-    reposts: bool = _setting("off", _on_or_off, "store reposts too, for two weeks: on or off")
+    reposts: bool = _setting("off", values.on_or_off, "store reposts too, for two weeks: on or off")
     metrics_listen: tuple[str, int] | None = _setting(
-        "", _listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
+        "", values.listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
     )
-    hostname: str = _setting("localhost", _hostname, "host name under which the world sees this service")
-    service_did: str = _setting("", _did, "this service's DID (default did:web:HOSTNAME)")
+    hostname: str = _setting(
+        "localhost", values.hostname, "host name under which the world sees this service"
+    )
+    service_did: str = _setting("", values.did, "this service's DID (default did:web:HOSTNAME)")
     publisher_did: str = _setting(
-        "", _did, "DID of the account that published the feed (default SERVICE_DID)"
+        "", values.did, "DID of the account that published the feed (default SERVICE_DID)"
     )
-    feed_rkey: str = _setting("for-you", _feed_rkey, "record key of the (first) feed")
-    listen: tuple[str, int] = _setting("127.0.0.1:8080", _listen, "HOST:PORT the web app listens on")
-    plc_url: str = _setting("https://plc.directory", _http_url, "directory that resolves did:plc")
+    feed_rkey: str = _setting("for-you", values.feed_rkey, "record key of the (first) feed")
+    listen: tuple[str, int] = _setting("127.0.0.1:8080", values.listen, "HOST:PORT the web app listens on")
+    plc_url: str = _setting("https://plc.directory", values.http_url, "directory that resolves did:plc")
     archive_url: str = _setting(
-        "https://jetstream.us-east.bsky.network", _http_url, "archive that foryou backfill reads"
+        "https://jetstream.us-east.bsky.network", values.http_url, "archive that foryou backfill reads"
     )
     pages: str = _setting(
         "local",
-        _one_of("off", "local", "public"),
+        values.one_of("off", "local", "public"),
         "pages for people: off; local (/ for everybody, viewers' lists for this machine); public (/why too)",
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        "", _networks, "addresses or networks of proxies whose forwarding headers are believed"
+        "", values.networks, "addresses or networks of proxies whose forwarding headers are believed"
     )
     access_log: str = _setting(
         "problems",
-        _one_of("off", "problems", "all"),
+        values.one_of("off", "problems", "all"),
         "requests that have a line in the log: off, problems or all",
     )
     appview_url: str = _setting(
-        "https://public.api.bsky.app", _http_url, "where /why looks up whose handle it is given"
+        "https://public.api.bsky.app", values.http_url, "where /why looks up whose handle it is given"
     )
-    serve_threads: int = _setting("8", _threads, "requests that each process of the web app works on at once")
-    serve_workers: int = _setting("1", _threads, "processes of the web app, each on a core of its own")
-    batch_threads: int = _setting("2", _threads, "threads of the batch's products")
-    compact_minutes: float = _setting("60", _positive, "minutes between two compactions")
-    neighbours_minutes: float = _setting("180", _positive, "minutes between two neighbours jobs")
+    serve_threads: int = _setting(
+        "8", values.threads, "requests that each process of the web app works on at once"
+    )
+    serve_workers: int = _setting("1", values.threads, "processes of the web app, each on a core of its own")
+    batch_threads: int = _setting("2", values.threads, "threads of the batch's products")
+    compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
+    neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")
     candidates_minutes: float = _setting(
-        "5", _positive, "minutes between two candidates jobs for viewers seen lately"
+        "5", values.positive, "minutes between two candidates jobs for viewers seen lately"
     )
     everybody_minutes: float = _setting(
-        "60", _positive, "minutes within which the lists of all viewers are renewed"
+        "60", values.positive, "minutes within which the lists of all viewers are renewed"
     )
     waiting_seconds: float = _setting(
-        "10", _positive, "seconds between two looks for viewers who wait for a first list"
+        "10", values.positive, "seconds between two looks for viewers who wait for a first list"
     )
     # The [ranking] table, still unchecked; ``ranking.ranking_from`` makes parameters of it.
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
@@ -213,15 +122,15 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
-        values = {name: str(getattr(self, name)) for name in option_names()}
-        values |= {
+        texts = {name: str(getattr(self, name)) for name in option_names()}
+        texts |= {
             "stream_url": ",".join(self.stream_url),
-            "listen": _address(self.listen),
-            "metrics_listen": _address(self.metrics_listen),
+            "listen": values.address(self.listen),
+            "metrics_listen": values.address(self.metrics_listen),
             "reposts": "on" if self.reposts else "off",
             "trusted_proxies": ",".join(self.trusted_proxies),
         }
-        return {PREFIX + name.upper(): value for name, value in values.items()}
+        return {PREFIX + name.upper(): value for name, value in texts.items()}
 
 
 def option_names() -> tuple[str, ...]:
@@ -251,7 +160,7 @@ def load_settings(
             continue
         if name[len(PREFIX) :].lower() not in known:
             raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")
-    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for item in fields(Settings):
         if "table" in item.metadata:
             continue
@@ -261,12 +170,12 @@ def load_settings(
         if text == "" and item.name in {"service_did", "publisher_did"}:
             continue
         try:
-            values[item.name] = item.metadata["check"](text)
+            found[item.name] = item.metadata["check"](text)
         except ValueError as error:
             raise SettingError(f"{origin} = {text!r}: {error}") from error
-    values.setdefault("service_did", "did:web:" + values["hostname"].replace(":", "%3A"))
-    values.setdefault("publisher_did", values["service_did"])
-    return Settings(**values, ranking=table.get("ranking", {}), feeds=_feeds(table.get("feeds", {})))
+    found.setdefault("service_did", "did:web:" + found["hostname"].replace(":", "%3A"))
+    found.setdefault("publisher_did", found["service_did"])
+    return Settings(**found, ranking=table.get("ranking", {}), feeds=_feeds(table.get("feeds", {})))
 
 
 def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
@@ -280,7 +189,7 @@ def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
             if not isinstance(table.get(word, ""), str):
                 raise SettingError(f"{where} {word} = {table[word]!r}: it must be a text")
         try:
-            rkey = _feed_rkey(table.get("rkey", name))
+            rkey = values.feed_rkey(table.get("rkey", name))
         except ValueError as error:
             raise SettingError(f"{where} rkey = {table.get('rkey', name)!r}: {error}") from error
         if rkey in names:

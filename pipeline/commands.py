@@ -1,0 +1,171 @@
+"""What each command does: from parsed options to the module that does it.
+
+Owns: handing settings and options on; a module is imported when its command runs, so that ``foryou --help`` is
+instant. With ``cli`` this is the command line, which alone imports both ``pipeline`` and ``serving``. Leaves to others:
+parsing (``cli``), the doing.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings, load_settings, option_names
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    flags = {name: getattr(options, f"setting_{name}") for name in option_names()}
+    return load_settings(flags, os.environ, Path.cwd())
+
+
+def up(options: argparse.Namespace) -> None:
+    """Run the whole feed under one parent."""
+    from pipeline import up
+
+    up.run(_settings(options))
+
+
+def ingest(options: argparse.Namespace) -> None:
+    """Follow the stream."""
+    from pipeline.ingest import service
+
+    service.run(_settings(options))
+
+
+def schedule(options: argparse.Namespace) -> None:
+    """Run the batch on its timetable."""
+    from pipeline import schedule
+
+    schedule.run(_settings(options))
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Answer feed requests."""
+    from pipeline.notify import watch_address
+    from serving.config import ServingConfig
+    from serving.errors import ServingError
+    from serving.workers import run
+
+    settings = _settings(options)
+    config = ServingConfig(
+        data_dir=settings.data_dir,
+        hostname=settings.hostname,
+        service_did=settings.service_did,
+        publisher_did=settings.publisher_did,
+        feed_rkeys=settings.feed_rkeys,
+        listen=settings.listen,
+        plc_url=settings.plc_url,
+        pages=settings.pages,
+        threads=settings.serve_threads,
+        workers=settings.serve_workers,
+        explain=(
+            *(sys.executable, "-m", "pipeline.cli", "explain", "--with-parent", "--why", "--json"),
+            *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
+        ),
+        trusted_proxies=settings.trusted_proxies,
+        access_log=settings.access_log,
+        appview_url=settings.appview_url,
+    )
+    watch_address(settings.listen)
+    try:
+        run(config)
+    except ServingError as error:
+        raise PipelineError(str(error)) from error
+
+
+def batch(options: argparse.Namespace) -> None:
+    """Run a job of the batch once."""
+    from pipeline.batch import memory
+
+    settings = _settings(options)
+    found = memory.before_libraries()
+    from pipeline.batch import jobs
+    from pipeline.explore import after_batch
+
+    jobs.run(settings, options.job, viewers=options.viewers, memory=found)
+    if options.viewers != "waiting":
+        after_batch.run(settings)
+
+
+def backfill(options: argparse.Namespace) -> None:
+    """Fetch likes of the past."""
+    from pipeline.backfill import command
+    from serving.endpoints import RepositoryReader
+
+    settings = _settings(options)
+    command.run(settings, options, RepositoryReader(settings.plc_url), os.environ)
+
+
+def sql(options: argparse.Namespace) -> None:
+    """Answer a query."""
+    from pipeline.explore import command, priority
+
+    priority.give_way()
+    command.run(_settings(options), options, options.rest)
+
+
+def explain(options: argparse.Namespace) -> None:
+    """Explain a list or a post."""
+    from pipeline.explore import priority
+
+    if options.why:  # somebody waits for it at the web app's page
+        os.nice(10)
+    else:
+        priority.give_way()
+    from pipeline.explore import explain
+
+    settings = _settings(options)
+    if options.why:
+        explain.run_why(settings, options.viewer, options.set, public=options.public, as_json=options.json)
+    else:
+        explain.run(settings, options.viewer, options.post, as_json=options.json)
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Publish the feed's record."""
+    from pipeline.publish import command
+
+    command.run(_settings(options), options, os.environ)
+
+
+def doctor(options: argparse.Namespace) -> None:
+    """Check the installation."""
+    from pipeline.doctor import command
+
+    command.run(lambda: _settings(options), os.environ, as_json=options.json)
+
+
+def backup(options: argparse.Namespace) -> None:
+    """Make a backup."""
+    from pipeline.backup import take
+
+    take.run(_settings(options), options.folder, keep=options.keep, lists=options.lists)
+
+
+def restore(options: argparse.Namespace) -> None:
+    """Fill a data directory from a backup."""
+    from pipeline.backup import restore
+
+    restore.run(_settings(options), options.backup)
+
+
+def status(options: argparse.Namespace) -> None:
+    """Say how the installation is doing."""
+    from pipeline.status import show
+
+    show.run(_settings(options), as_json=options.json, watch=options.watch)
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Run a synthetic network."""
+    from pipeline.simulate import command
+
+    command.run(options)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Run the whole feed on one."""
+    from pipeline.demo import command
+
+    command.run(once=options.once)
