@@ -101,6 +101,13 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         "post", nargs="?", metavar="POST", help="at-uri or bsky.app address (none: the list)"
     )
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
+    evaluate = with_settings(
+        command("evaluate", _evaluate, "measure the ranking and others on what people liked next")
+    )
+    if name == "evaluate":
+        from pipeline.evaluate.command import add_arguments as add_evaluate_arguments
+
+        add_evaluate_arguments(evaluate)
     publish = with_settings(
         command("publish", _publish, "create, update or delete the feed's record at Bluesky")
     )
@@ -217,6 +224,14 @@ def _explain(options: argparse.Namespace) -> None:
     from pipeline.explore import explain
 
     explain.run(_settings(options), options.viewer, options.post, as_json=options.json)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from pipeline.evaluate import command
+    from pipeline.explore import priority
+
+    priority.give_way()
+    command.run(_settings(options), options)
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -45,6 +45,9 @@ class Ranking:
     # like everything say little. For You: 1; 0.5 by the timestamped sets, where 0.25-0.75 was best.
     degree_exponent: float = _parameter(0.5, 0.0, 4.0)
     degree_smoothing: float = _parameter(10.0, 0.0, 1e6)
+    # A neighbour's weight = (sum over shared likes)^overlap_exponent / that: above 1, sharing much counts for more.
+    # Timestamped sets: from 1 to 1.5 about alike.
+    overlap_exponent: float = _parameter(1.0, 0.1, 4.0)
     # Co-likers kept as neighbours. Cost: 300 takes a third of the time of 1000.
     max_neighbours: int = _parameter(300, 1, 20_000)
     # Likers of one seed post that are looked at; of a post with more, a fixed sample. Cost: such posts carry
@@ -61,6 +64,11 @@ class Ranking:
     post_max_age_hours: float = _parameter(96.0, 0.1, 2400.0)
     # Hours after which a neighbour's like counts half. The big lever on the timestamped sets.
     like_half_life_hours: float = _parameter(6.0, 0.01, 2400.0)
+    # The crowd is everybody's neighbour: what is popular now in the viewer's language adds crowd_weight · (the sum of
+    # the viewer's neighbours' weights) · (the post's share of that list's scores) to its similarity.
+    crowd_weight: float = _parameter(0.0, 0.0, 1000.0)
+    # Hours after which a like counts half in what is popular now.
+    crowd_half_life_hours: float = _parameter(6.0, 0.05, 2400.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent.
     # For You: 0.5, 6 h (+5 % likes), 0.2-0.3.
     score_exponent: float = _parameter(0.5, 0.05, 4.0)

@@ -38,6 +38,7 @@ BEFORE_CANDIDATES = (
     "feedback",
     "exclusions",
     "popular",
+    "crowds",
 )
 CANDIDATES = ("candidates", "ranked")
 

@@ -71,7 +71,7 @@ def neighbour_blocks(
             a,
             b,
             scale=scale,
-            power=1.0,
+            power=ranking.overlap_exponent,
             excluded=sparse(itself, place[itself], None, len(block)),
             keep=ranking.max_neighbours,
             threads=threads,
