@@ -42,8 +42,8 @@ class Ranking:
     # A shared like counts likers(post)^-likers_exponent. Static split: 0.5 better than 0 and 1.
     likers_exponent: float = _parameter(0.5, 0.0, 4.0)
     # A co-liker's weight is divided by (likes in the window + degree_smoothing)^degree_exponent: those who
-    # like everything say little. For You: 1; 0.5 by the timestamped sets, where 0.25-0.75 was best.
-    degree_exponent: float = _parameter(0.5, 0.0, 4.0)
+    # like everything say little. For You: 1, which was best or level on every set once likes decay as they do here.
+    degree_exponent: float = _parameter(1.0, 0.0, 4.0)
     degree_smoothing: float = _parameter(10.0, 0.0, 1e6)
     # A neighbour's weight = (sum over shared likes)^overlap_exponent / that: above 1, sharing much counts for more.
     # Timestamped sets: from 1 to 1.5 about alike.
@@ -62,18 +62,21 @@ class Ranking:
     # Hours after which a post is no candidate any more: at 96 h its decay is 2^-16. Cost: it bounds the days
     # of likes that the candidates job reads, so popularity and "already liked" look back this far.
     post_max_age_hours: float = _parameter(96.0, 0.1, 2400.0)
-    # Hours after which a neighbour's like counts half. The big lever on the timestamped sets.
-    like_half_life_hours: float = _parameter(6.0, 0.01, 2400.0)
-    # The crowd is everybody's neighbour: what is popular now in the viewer's language adds crowd_weight · (the sum of
-    # the viewer's neighbours' weights) · (the post's share of that list's scores) to its similarity.
-    crowd_weight: float = _parameter(0.0, 0.0, 1000.0)
-    # Hours after which a like counts half in what is popular now.
-    crowd_half_life_hours: float = _parameter(6.0, 0.05, 2400.0)
-    # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent.
-    # For You: 0.5, 6 h (+5 % likes), 0.2-0.3.
+    # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. The big lever on the timestamped
+    # sets, where a power law did better than any half-life, for those with few likes and with many.
+    like_decay_hours: float = _parameter(0.5, 0.001, 2400.0)
+    like_decay_exponent: float = _parameter(1.0, 0.0, 10.0)
+    # The crowd is everybody's neighbour: what is popular now in the viewer's language adds to a post's similarity
+    # crowd_weight · (sum of the weights of the viewer's neighbours) · (the post's share of the crowd, sql/batch/crowds.sql),
+    # so that at 1 the average liker's likes count as much as the average neighbour's.
+    crowd_weight: float = _parameter(0.1, 0.0, 1000.0)
+    # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h (+5 %
+    # likes), 0.2-0.3. Here a like's own age does what the post's age did there, and better: on the timestamped sets and
+    # on the simulated network a post's half-life of 6 h and any popularity exponent cost likes. An exponent of 0.2
+    # makes a quieter feed (For You: -8 % "show less").
     score_exponent: float = _parameter(0.5, 0.05, 4.0)
-    half_life_hours: float = _parameter(6.0, 0.01, 2400.0)
-    popularity_exponent: float = _parameter(0.25, 0.0, 4.0)
+    half_life_hours: float = _parameter(24.0, 0.01, 2400.0)
+    popularity_exponent: float = _parameter(0.0, 0.0, 4.0)
 
     # -- lists --------------------------------------------------------------------------------------------
     # Posts of a list: ten pages of thirty.

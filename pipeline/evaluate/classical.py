@@ -92,7 +92,7 @@ def user_user_cosine(split: Split, keep: int, *, neighbours: int, fresh_hours: f
             near.scores[taken].astype(np.float64),
             len(rows),
         )
-        top = top_rows(weights, liked, scale=listable, power=1.0, excluded=own, keep=keep)
+        top = top_rows(weights, liked, scale=listable, power=1.0, excluded=rows_of(split.barred, rows), keep=keep)
         lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
     return lists
 

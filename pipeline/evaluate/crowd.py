@@ -23,10 +23,12 @@ class Fresh:
     values: NDArray[np.float64]
 
 
-def scores(fresh: Fresh, authors: NDArray[np.int32] | None, item_count: int, ranking: Ranking) -> NDArray[np.float32]:
-    """Return each item's popularity score, 0 for those nobody liked lately."""
+def scores(
+    fresh: Fresh, authors: NDArray[np.int32] | None, item_count: int, ranking: Ranking
+) -> tuple[NDArray[np.float32], float]:
+    """Return each item's popularity score, 0 for those nobody liked lately, and the sum of all likers' worth."""
     if not len(fresh.likers):
-        return np.zeros(item_count, np.float32)
+        return np.zeros(item_count, np.float32), 1.0
     likes = np.bincount(fresh.likers)
     worth = 1 / np.sqrt(likes + ranking.fallback_smoothing)
     crowd = np.arange(len(likes)) if authors is None else _favourites(fresh, authors, len(likes))
@@ -34,7 +36,8 @@ def scores(fresh: Fresh, authors: NDArray[np.int32] | None, item_count: int, ran
     found, place = np.unique(pairs, return_inverse=True)
     mass = np.bincount(place, weights=fresh.values * worth[fresh.likers])
     parts = 2 * (np.sqrt(1 + mass) - 1)
-    return np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count).astype(np.float32)
+    score = np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count)
+    return score.astype(np.float32), float(worth[likes > 0].sum())
 
 
 def _favourites(fresh: Fresh, authors: NDArray[np.int32], liker_count: int) -> Ints:
@@ -70,7 +73,7 @@ def best_items(
 class Crowds:
     """The crowds as rows of matrix F: row 0 is everybody, then each language with a list of its own.
 
-    ``rows``, ``items``, ``shares``: entries, each row's shares sum to 1; ``row_of``: the row of each viewer.
+    ``rows``, ``items``, ``shares``: the entries; ``row_of``: the row that serves each viewer.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Crowds:
         viewers: Ints,
         ranking: Ranking,
     ) -> None:
-        score = scores(fresh, events.authors, events.item_count, ranking)
+        score, worths = scores(fresh, events.authors, events.item_count, ranking)
         lists = [best_items(score, allowed, events.authors, ranking)]
         self.row_of: Ints = np.zeros(len(viewers), np.int64)
         liked = np.zeros(events.item_count, np.bool_)
@@ -94,9 +97,7 @@ class Crowds:
         self.count = len(lists)
         self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in lists])
         self.items: Ints = np.concatenate(lists).astype(np.int64)
-        masses = [np.maximum(score[items].astype(np.float64).sum(), 1e-300) for items in lists]
-        self.shares = score[self.items].astype(np.float64) / np.repeat(masses, [len(items) for items in lists])
-        self.first: NDArray[np.int32] = lists[0]
+        self.shares: NDArray[np.float64] = score[self.items].astype(np.float64) / worths
 
 
 def _speakers(fresh: Fresh, events: Events, viewers: Ints) -> Ints:

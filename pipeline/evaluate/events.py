@@ -32,7 +32,7 @@ class Events:
 
     ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own).
     ``created_us``: when each item was made; where nobody knows, when it was first liked. ``authors``: a number an
-    item, None where unknown. ``speaks``: (items, languages by name), None where unknown. ``allowed``: items that
+    item, None where unknown; ``owners``: the user who made each item, NONE for nobody who likes. ``speaks``: (items, languages by name), None where unknown. ``allowed``: items that
     may be recommended.
     """
 
@@ -46,6 +46,7 @@ class Events:
     allowed: NDArray[np.bool_]
     authors: Small | None = None
     speaks: NDArray[np.bool_] | None = None
+    owners: Small | None = None
 
     @property
     def user_count(self) -> int:
@@ -60,12 +61,12 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of items, newest first; the fields of ``Events`` that speak of them."""
+    """What is known of items, newest first; the fields of ``Events`` that speak of them, authors by their keys."""
 
     item_keys: Ints
     created_us: Ints
     allowed: NDArray[np.bool_]
-    authors: Small | None = None
+    author_keys: Ints | None = None
     speaks: NDArray[np.bool_] | None = None
 
 
@@ -112,6 +113,11 @@ def numbered(
     fresh[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
     users, items, times_us = users[fresh], items[fresh], times_us[fresh]
     order = np.lexsort((items, users, times_us))
+    authors = owners = None
+    if known.author_keys is not None:
+        authors = np.unique(known.author_keys, return_inverse=True)[1].astype(np.int32)
+        place = np.minimum(np.searchsorted(user_keys, known.author_keys), len(user_keys) - 1)
+        owners = np.where(user_keys[place] == known.author_keys, place, NONE).astype(np.int32)
     return Events(
         name,
         users[order].astype(np.int32),
@@ -121,6 +127,7 @@ def numbered(
         known.item_keys,
         known.created_us,
         known.allowed,
-        known.authors,
+        authors,
         known.speaks,
+        owners,
     )

@@ -28,7 +28,7 @@ def from_store(settings: Settings) -> Events:
     ranking = ranking_from(settings.ranking)
     if not snapshot.has_likes(settings.data_dir):
         raise EvaluateError(f"no likes yet in {settings.data_dir}: run 'foryou ingest' first, or name a file")
-    with exclusive(settings.data_dir / ".batch.lock", "the batch"):
+    with exclusive(settings.data_dir, "batch"):
         wide = replace(ranking, post_max_age_hours=POST_DAYS * 24)
         hours = ranking.seed_window_days * 24.0
         with snapshot.open_snapshot(
@@ -55,7 +55,7 @@ def events_of(connection: duckdb.DuckDBPyConnection, name: str) -> Events:
         keys.astype(np.int64),
         created_us.astype(np.int64),
         known.astype(np.bool_),
-        np.unique(authors, return_inverse=True)[1].astype(np.int32),
+        authors.astype(np.int64),
         speaks,
     )
     return numbered(

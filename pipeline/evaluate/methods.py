@@ -51,7 +51,7 @@ def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray
     return ours.rank(split, keep, replace(base, **changes))
 
 
-# "For You": what its author published. No decay of likes, none of newer accounts' weight; K and window as there.
+# "For You": what its author published; likes do not decay by their own age, and there is no crowd.
 FOR_YOU = Ranking(
     max_seeds=500,
     likers_exponent=1.0,
@@ -61,7 +61,7 @@ FOR_YOU = Ranking(
     max_neighbours=1000,
     max_seed_likers=1_000_000,
     candidate_window_hours=48.0,
-    like_half_life_hours=FOREVER,
+    like_decay_exponent=0.0,
     score_exponent=0.5,
     half_life_hours=6.0,
     popularity_exponent=0.25,
@@ -71,21 +71,21 @@ FOR_YOU = Ranking(
 REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, popularity_exponent=0.2)
 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
-# Where tuning of our ranking begins, and what it may try.
+# What tuning may try of our ranking; it begins at the defaults.
 OURS_GRID: dict[str, tuple[Any, ...]] = {
-    "like_half_life_hours": (0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 12.0),
-    "half_life_hours": (4.0, 12.0, 24.0, 72.0, FOREVER),
-    "crowd_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
-    "crowd_half_life_hours": (0.12, 0.25, 0.5, 1.0, 2.0, 6.0),
-    "popularity_exponent": (0.0, 0.1, 0.25, 0.4),
-    "likers_exponent": (0.25, 0.5, 0.75, 1.0),
-    "seed_weight_newest": (0.1, 0.5, 1.0, 2.0),
-    "max_seeds": (10, 30, 100, 500),
-    "max_seed_likers": (300, 1000),
-    "max_neighbours": (300, 1000, 5000, 20_000),
-    "degree_exponent": (0.25, 0.5, 0.75, 1.0),
+    "half_life_hours": (24.0, 72.0, FOREVER),
+    "crowd_weight": (0.0, 0.01, 0.1, 1.0),
+    "like_decay_exponent": (1.0, 1.5, 2.0, 2.5),
+    "like_decay_hours": (0.05, 0.1, 0.2, 0.5),
+    "popularity_exponent": (0.0, 0.1, 0.25),
+    "max_seed_likers": (300, 1000, 5000),
+    "max_neighbours": (300, 1000, 20_000),
+    "degree_exponent": (0.5, 1.0, 1.25),
+    "degree_smoothing": (1.0, 10.0),
+    "likers_exponent": (0.25, 0.5, 0.75),
+    "seed_weight_newest": (0.1, 1.0),
     "overlap_exponent": (1.0, 1.25, 1.5),
-    "candidate_window_hours": (6.0, 24.0, 48.0, 96.0),
+    "candidate_window_hours": (24.0, 48.0, 96.0),
 }
 
 METHODS: dict[str, Method] = {

@@ -110,9 +110,8 @@ class _Candidates:
         users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
         hours = (split.at_us - events.times_us[window]) / HOUR_US
         kept = allowed[items]
-        fresh = crowd.Fresh(
-            users[kept], items[kept], 0.5 ** (hours[kept] / ranking.like_half_life_hours)
-        )
+        decay = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
+        fresh = crowd.Fresh(users[kept], items[kept], decay)
         self._crowds = crowd.Crowds(fresh, events, allowed, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
@@ -140,16 +139,13 @@ class _Candidates:
             self._f,
             scale=self._scale,
             power=ranking.score_exponent,
-            excluded=self._excluded(rows),
+            excluded=rows_of(self._split.barred, rows),
             keep=keep,
             groups=events.authors,
             per_group=0 if events.authors is None else ranking.max_per_author,
             counted=events.user_count,
             threads=threads,
         )
-
-    def _excluded(self, rows: Ints) -> Sparse:
-        return rows_of(self._split.liked, rows)
 
 
 def _sample_number(liker_keys: Ints, item_keys: Ints) -> Ints:

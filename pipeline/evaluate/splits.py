@@ -4,7 +4,8 @@ Owns: choosing the moments, ``Split``. Leaves to others: ranking (``methods``), 
 
 At a moment T the history is every like before T. The people asked about have a history, and like something in
 (T, T + window] that existed at T and that they had not liked: these are the targets. An item exists once it was
-made; where a file does not say when, once somebody liked it, so the first like of an item is nobody's target.
+made, or once somebody liked it; a file does not say when items were made, so there the first like of an item is
+nobody's target. One's own items are never listed.
 
 Invariant: tuning moments and their windows end before the first moment that is reported.
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.events import Events, EvaluateError, Ints
-from pipeline.evaluate.matrices import matrix, rows_of
+from pipeline.evaluate.matrices import matrix, row_numbers, rows_of
 
 HOUR_US = 3_600_000_000
 # Moments lie at even quantiles of the likes, so that busy and quiet hours count as they come.
@@ -28,7 +29,8 @@ class Split:
     """One moment: ``cut`` likes of ``events`` came before it.
 
     ``viewers``: the users asked about, ascending; ``targets``: a row a viewer; ``liked``: a row a viewer of what
-    they had liked, sorted; ``activity``: likes each had; ``exists``: items that were there and may be listed.
+    they had liked, sorted; ``barred``: the same and their own items; ``activity``: likes each had; ``exists``: items
+    that were there and may be listed.
     """
 
     events: Events
@@ -37,6 +39,7 @@ class Split:
     viewers: Ints
     targets: Sparse
     liked: Sparse
+    barred: Sparse
     activity: Ints
     exists: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -49,7 +52,7 @@ class Split:
         """Return the split for some of its viewers, by row."""
         return Split(
             self.events, self.at_us, self.cut, self.viewers[rows], rows_of(self.targets, rows),
-            rows_of(self.liked, rows), self.activity[rows], self.exists,
+            rows_of(self.liked, rows), rows_of(self.barred, rows), self.activity[rows], self.exists,
         )  # fmt: skip
 
 
@@ -75,10 +78,10 @@ def split_at(
     cut, end = np.searchsorted(events.times_us, [at_us, at_us + int(window_hours * HOUR_US)], "right")
     known = np.zeros(events.item_count, np.bool_)
     known[events.items[:cut]] = True
-    exists = (events.created_us <= at_us) & events.allowed & known
+    exists = (known | (events.created_us <= at_us)) & events.allowed
     history = np.bincount(events.users[:cut], minlength=events.user_count)
     users, items = events.users[cut:end].astype(np.int64), events.items[cut:end].astype(np.int64)
-    counts = (history[users] > 0) & (events.created_us[items] <= at_us) & events.allowed[items]
+    counts = (history[users] > 0) & exists[items]
     users, items = users[counts], items[counts]
     viewers = np.unique(users)
     if sample is not None and len(viewers) > sample:
@@ -90,7 +93,23 @@ def split_at(
     rows = row_of[events.users[:cut]]
     mine = rows >= 0
     liked = sorted_rows(rows[mine], events.items[:cut][mine], len(viewers))
-    return Split(events, at_us, int(cut), viewers, targets, liked, history[viewers], exists)
+    barred = with_own(liked, events, viewers)
+    return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
+
+
+def with_own(liked: Sparse, events: Events, viewers: Ints) -> Sparse:
+    """Return a matrix of what each viewer liked and made."""
+    if events.owners is None:
+        return liked
+    row_of = np.full(events.user_count + 1, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    rows = row_of[events.owners]  # NONE is the last place, which is no viewer's
+    mine = np.flatnonzero(rows >= 0)
+    return sorted_rows(
+        np.concatenate([row_numbers(liked), rows[mine]]),
+        np.concatenate([liked.columns.astype(np.int64), mine]),
+        len(viewers),
+    )
 
 
 def sorted_rows(rows: Ints, columns: Ints, row_count: int) -> Sparse:

@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.identifiers import is_did, tid_to_int
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.explore import (
+    LIST_CROWDS,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -69,6 +70,7 @@ class Inputs:
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")
         self._view("stored_lists", [copy_of(snapshot, LISTS)])
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
+        self._view("stored_crowds", [copy_of(snapshot, LIST_CROWDS)])
         self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
         self.connection.execute(sql.load("batch/lake_macros"))
         first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days

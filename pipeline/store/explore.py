@@ -31,6 +31,7 @@ OPEN_LIKES = "likes/open"
 OPEN_IMPRESSIONS = "impressions/open"
 # Of one run, so that they fit together; list_neighbours are those the lists were made from.
 LISTS, LIST_POSTS, LIST_NEIGHBOURS = "lists", "list_posts", "list_neighbours"
+LIST_CROWDS = "list_crowds"
 SNAPSHOT, RANKING = "snapshot", "ranking"
 
 

@@ -2,9 +2,8 @@
 -- Reads: fresh_likes, candidate_posts
 -- Writes: popular
 -- Grain: one row a (language, post), at most max_per_author an author and list_length a language; '' is all
--- Parameters: like_half_life_hours, crowd_half_life_hours, fallback_min_posts, fallback_smoothing, max_per_author, list_length
--- Units: position counts from 1. A like is worth
---   0.5 ^ (its age / crowd_half_life_hours) / sqrt(the liker's fresh likes + smoothing), so
+-- Parameters: fallback_min_posts, fallback_smoothing, max_per_author, list_length
+-- Units: position counts from 1. A like is worth its value / sqrt(the liker's fresh likes + smoothing), so
 --   bulk likers count less. Likers are taken as one crowd when the author they like most is the same; a
 --   crowd worth m counts 2 * (sqrt(1 + m) - 1): in full while small, as a square root once large. A post's
 --   score is the sum over crowds, so many likers of one circle, or accounts made to like one author, weigh
@@ -24,9 +23,7 @@ WITH liked_authors AS (
   FROM liked_authors
   GROUP BY liker_id
 ), crowds AS (
-  SELECT
-    f.post_no, l.crowd,
-    sum(pow(f.value, getvariable('like_half_life_hours') / getvariable('crowd_half_life_hours')) * l.worth) AS mass
+  SELECT f.post_no, l.crowd, sum(f.value * l.worth) AS mass
   FROM fresh_likes AS f
   JOIN likers AS l ON l.liker_id = f.liker_id
   GROUP BY f.post_no, l.crowd

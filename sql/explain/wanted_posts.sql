@@ -1,8 +1,8 @@
 -- Question: of which posts must every like be known, so that the batch's SQL says what it said for all?
--- Reads: own_records, answered_posts, asked_post
+-- Reads: own_records, answered_posts, asked_post, stored_crowds
 -- Writes: wanted_posts
 -- Grain: one row a post: what the viewer liked, what their neighbours liked lately, what the viewer answered,
---   and the post asked about
+--   the post asked about, and what a crowd brings
 -- Parameters: viewer_id, snapshot_us, candidate_window_hours
 -- Units: none
 
@@ -13,4 +13,6 @@ WHERE liker_id = getvariable('viewer_id') OR hours_before(seen_us) < getvariable
 UNION
 SELECT author_id, post_rkey FROM answered_posts
 UNION
-SELECT author_id, rkey FROM asked_post;
+SELECT author_id, rkey FROM asked_post
+UNION
+SELECT author_id, rkey FROM stored_crowds;
