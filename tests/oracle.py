@@ -5,7 +5,7 @@ Written from DESIGN.md and the parameters' descriptions, without the SQL.
 
 import struct
 from collections import defaultdict
-from math import floor
+from math import floor, log
 from typing import Any
 
 from pipeline.ranking import Ranking
@@ -180,7 +180,11 @@ def ranked(
 
 
 def language(
-    viewer: int, did: str, rows: dict[str, list[Any]], fresh: dict[int, dict[Post, float]], langs: dict[Post, Any]
+    viewer: int,
+    did: str,
+    rows: dict[str, list[Any]],
+    fresh: dict[int, dict[Post, float]],
+    langs: dict[Post, Any],
 ) -> str:
     """Return the last visit's first language, else the commonest of the viewer's fresh likes, else ''."""
     visits = [visit for visit in rows["visits"] if visit[0] == did]
@@ -211,7 +215,7 @@ def popular(
         for post, value in posts.items():
             masses[post][crowd] += value * worth
     scores = {
-        post: float32(sum(2 * ((1 + mass) ** 0.5 - 1) for mass in crowds.values()))
+        post: float32(sum(log(1 + mass) for mass in crowds.values()))
         for post, crowds in masses.items()
     }
     ordered = sorted(

@@ -12,7 +12,7 @@ from pipeline.batch import definition
 from pipeline.batch.snapshot import open_snapshot
 from pipeline.evaluate import ours
 from pipeline.evaluate.from_store import events_of
-from pipeline.evaluate.splits import HOUR_US, split_at
+from pipeline.evaluate.splits import split_at
 from pipeline.ranking import Ranking
 
 CHANGES = (
@@ -24,7 +24,9 @@ CHANGES = (
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return analyst_store.build(tmp_path_factory.mktemp("store") / "data", users=200, days=3.0, seed=5).data_dir
+    return analyst_store.build(
+        tmp_path_factory.mktemp("store") / "data", users=200, days=3.0, seed=5
+    ).data_dir
 
 
 @pytest.mark.parametrize("changes", CHANGES)

@@ -31,15 +31,15 @@ def world() -> World:
 def told(
     data_dir: Path, made: World, viewer: str, post: str, ranking: dict[str, Any] | None = None
 ) -> Explanation:
-    """Run the batch on a world and explain one post of it."""
-    jobs.run(settings_for(made.write(data_dir), ranking), "all")
+    """Run the batch on a world, without the crowd unless told otherwise, and explain one post of it."""
+    jobs.run(settings_for(made.write(data_dir), {"crowd_weight": 0.0} | (ranking or {})), "all")
     return explain(data_dir, 1, made.did(viewer), made.uri(post))
 
 
 def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
     store = analyst_store.build(tmp_path / "data", users=200, days=4.0, seed=11)
     viewers = random.Random(3).sample(sorted(store.lists), 12)
-    popular = 0
+    popular = filled = 0
     for viewer in viewers:
         found = explain(store.data_dir, 2, viewer)
         assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
@@ -47,9 +47,11 @@ def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
         ]
         scored = {row["post_uri"]: row for row in found.scored}
         for item in found.listed:
-            if item["source"] == "popular":
-                popular += 1
-                if popular <= 3:
+            popular += item["source"] == "popular"
+            if scored.get(item["post_uri"], {"position": None})["position"] is None:
+                filled += 1
+                assert item["source"] == "popular"
+                if filled <= 3:
                     again = explain(store.data_dir, 2, viewer, item["post_uri"])
                     assert again.popular_score == pytest.approx(item["score"], rel=1e-5)
                     assert "popular" in again.verdict[0]
@@ -66,9 +68,10 @@ def test_every_number_of_many_lists_is_the_batchs(tmp_path: Path) -> None:
         first = explain(store.data_dir, 2, viewer, found.listed[0]["post_uri"])
         if first.listed[0]["source"] == "co-likers":
             parts = sum(row["part"] for row in first.contributors)
-            assert parts == pytest.approx(scored[first.listed[0]["post_uri"]]["similarity"], rel=1e-9)
+            row = scored[first.listed[0]["post_uri"]]
+            assert parts + row["crowd"] == pytest.approx(row["similarity"], rel=1e-9)
             assert len(first.contributors) == first.listed[0]["co_likers"]
-    assert popular, "no list was filled up, so nothing was proved of popular posts"
+    assert popular, "nothing in these lists is popular alone, so nothing was proved of that"
 
 
 def test_a_post_in_the_list(tmp_path: Path) -> None:
@@ -168,6 +171,17 @@ def test_a_popular_post_fills_the_list(tmp_path: Path) -> None:
     assert "as a popular post" in found.verdict[0]
     listed = next(row for row in found.listed if row["post_uri"] == made.uri("far"))
     assert found.popular_score == pytest.approx(listed["score"], rel=1e-5)
+
+
+def test_what_the_crowd_alone_brings(tmp_path: Path) -> None:
+    made = world().post("new", by="eve").like("bob", "new", hours_ago=1).post("far", by="gus")
+    for number in range(5):
+        made.like(f"zoe{number}", "far", hours_ago=1)
+    found = told(tmp_path, made, "ann", "far", {"crowd_weight": 0.1})
+    row = next(row for row in found.scored if row["post_uri"] == made.uri("far"))
+    assert row["co_likers"] == 0 and 0 < row["crowd"] == row["similarity"]
+    assert "as a popular post" in found.verdict[0] and "no neighbour liked it" in found.verdict[1]
+    assert [item["source"] for item in found.listed] == ["co-likers", "popular"]
 
 
 def test_a_viewer_without_neighbours(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ def item_item_cosine(split: Split, keep: int, *, neighbours: int, fresh_hours: f
     return _recommended(CosineRecommender(K=neighbours, num_threads=1), split, keep, fresh_hours)
 
 
-def bm25(split: Split, keep: int, *, neighbours: int, k1: float, b: float, fresh_hours: float) -> NDArray[np.int32]:
+def bm25(
+    split: Split, keep: int, *, neighbours: int, k1: float, b: float, fresh_hours: float
+) -> NDArray[np.int32]:
     """Rank by items alike under BM25 weights."""
     from implicit.nearest_neighbours import BM25Recommender
 
@@ -92,7 +94,9 @@ def user_user_cosine(split: Split, keep: int, *, neighbours: int, fresh_hours: f
             near.scores[taken].astype(np.float64),
             len(rows),
         )
-        top = top_rows(weights, liked, scale=listable, power=1.0, excluded=rows_of(split.barred, rows), keep=keep)
+        top = top_rows(
+            weights, liked, scale=listable, power=1.0, excluded=rows_of(split.barred, rows), keep=keep
+        )
         lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
     return lists
 
@@ -108,7 +112,9 @@ def _fresh_items(split: Split, hours: float) -> NDArray[np.int32]:
 
 def _recommended(model: Any, split: Split, keep: int, fresh_hours: float) -> NDArray[np.int32]:
     events = split.events
-    known = _as_scipy(events.users[: split.cut], events.items[: split.cut], events.user_count, events.item_count)
+    known = _as_scipy(
+        events.users[: split.cut], events.items[: split.cut], events.user_count, events.item_count
+    )
     model.fit(known, show_progress=False)
     items = _fresh_items(split, fresh_hours)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)

@@ -7,11 +7,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.evaluate.events import EvaluateError, from_file
 from pipeline.evaluate.from_store import from_store
-from pipeline.evaluate.methods import METHODS, chosen
+from pipeline.evaluate.log import as_lines
+from pipeline.evaluate.methods import METHODS, chosen, variant
 from pipeline.evaluate.page import as_html
 from pipeline.evaluate.run import evaluate
 from pipeline.evaluate.table import as_json, as_text
@@ -47,6 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="viewers a moment to tune on (default 1000)",
     )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE[,NAME=VALUE]",
+        help="the tuned ranking with these parameters changed, as one more method; may be given several times",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="append every trial and result as dated JSON lines"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with plots")
 
@@ -54,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, options: argparse.Namespace) -> None:
     """Evaluate and print the table; EvaluateError for what keeps it from running."""
     methods = chosen(options.methods)
+    variants = [variant(text) for text in options.variant]
     events = from_store(settings) if options.file is None else from_file(options.file)
     report = evaluate(
         events,
@@ -63,18 +76,22 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         seed=options.seed,
         sample=options.users,
         tuning_sample=options.tuning_users,
+        variants=variants,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(as_text(report))
     if options.json is not None:
         _write(options.json, json.dumps(as_json(report), indent=1) + "\n")
+    if options.log is not None:
+        _write(options.log, as_lines(report, datetime.now(UTC)), "a")
     if options.html is not None:
         _write(options.html, as_html(report))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: str = "w") -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise EvaluateError(f"can't write {path}: {error.strerror or error}") from error
 

@@ -1,6 +1,7 @@
 """What everybody likes lately, in all and in each language: ``sql/batch/popular.sql`` over arrays.
 
-Owns: ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition (``sql/batch/popular.sql``); a test holds the two equal.
+Owns: ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition (``sql/batch/popular.sql``,
+``sql/batch/crowds.sql``); a test holds the two equal.
 
 Where authors are not known nobody can be told to belong to a crowd, so every liker is a crowd of their own.
 """
@@ -35,7 +36,7 @@ def scores(
     pairs = fresh.items * (int(crowd.max()) + 1) + crowd[fresh.likers]
     found, place = np.unique(pairs, return_inverse=True)
     mass = np.bincount(place, weights=fresh.values * worth[fresh.likers])
-    parts = 2 * (np.sqrt(1 + mass) - 1)
+    parts = np.log(1 + mass)
     score = np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count)
     return score.astype(np.float32), float(worth[likes > 0].sum())
 
@@ -62,7 +63,9 @@ def best_items(
     if authors is not None:
         by_author = np.lexsort((np.arange(len(order)), authors[order]))
         ordered = authors[order][by_author]
-        starts = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1)) if len(ordered) else np.zeros(0, int)
+        starts = (
+            np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1)) if len(ordered) else np.zeros(0, int)
+        )
         place = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
         kept = np.empty(len(order), np.bool_)
         kept[by_author] = place < ranking.max_per_author

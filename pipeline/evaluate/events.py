@@ -9,6 +9,7 @@ smaller number wins a tie as in the batch. One like a (user, item): the earliest
 
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,9 +32,9 @@ class Events:
     """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry a like.
 
     ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own).
-    ``created_us``: when each item was made; where nobody knows, when it was first liked. ``authors``: a number an
-    item, None where unknown; ``owners``: the user who made each item, NONE for nobody who likes. ``speaks``: (items, languages by name), None where unknown. ``allowed``: items that
-    may be recommended.
+    ``created_us``: when each item was made; where nobody knows, when it was first liked. ``allowed``: items that may be
+    recommended. ``authors``: a number an item, None where unknown; ``owners``: the user who made each item, NONE for
+    nobody who likes. ``speaks``: (items, languages by name), None where unknown.
     """
 
     name: str

@@ -58,8 +58,4 @@ def events_of(connection: duckdb.DuckDBPyConnection, name: str) -> Events:
         authors.astype(np.int64),
         speaks,
     )
-    return numbered(
-        name, likers.astype(np.int64), places.astype(np.int64), times_us.astype(np.int64), items
-    )
-
-
+    return numbered(name, likers.astype(np.int64), places.astype(np.int64), times_us.astype(np.int64), items)

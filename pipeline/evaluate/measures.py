@@ -36,8 +36,25 @@ class Measured:
 
 def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
     """Return the measures of lists (viewers, DEPTH), whose empty places are NONE."""
-    count, depth = lists.shape
     filled = lists != NONE
+    percentile, catalogue = popularity_percentiles(split)
+    listed = np.maximum(filled.sum(1), 1)
+    safe = np.where(filled, lists, 0)
+    ages = split.at_us - split.events.created_us[safe]
+    values = np.column_stack(
+        [
+            *hits_of(split, lists),
+            (percentile[safe] * filled).sum(1) / listed,
+            _author_shares(split, safe, filled) / listed,
+            ((ages < HOUR_US) & filled).sum(1) / listed,
+        ]
+    )
+    return Measured(split.viewers, split.activity, values, lists, catalogue)
+
+
+def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return recall, NDCG, MRR and hit of each list."""
+    count, depth = lists.shape
     rows = np.repeat(np.arange(count), depth)
     wanted = sorted_rows(row_numbers(split.targets), split.targets.columns.astype(np.int64), count)
     hits = contains(wanted.starts, wanted.columns, rows, lists.ravel().astype(np.int64)).reshape(count, depth)
@@ -45,22 +62,12 @@ def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
     gains = 1 / np.log2(np.arange(depth) + 2)
     best = np.concatenate(([0.0], np.cumsum(gains)))[np.minimum(sizes, depth)]
     first = np.where(hits.any(1), hits.argmax(1), -1)
-    percentile, catalogue = popularity_percentiles(split)
-    listed = np.maximum(filled.sum(1), 1)
-    safe = np.where(filled, lists, 0)
-    ages = split.at_us - split.events.created_us[safe]
-    values = np.column_stack(
-        [
-            hits.sum(1) / sizes,
-            (hits * gains).sum(1) / best,
-            (first >= 0) / np.maximum(first + 1.0, 1.0),
-            hits.any(1),
-            (percentile[safe] * filled).sum(1) / listed,
-            _author_shares(split, safe, filled) / listed,
-            ((ages < HOUR_US) & filled).sum(1) / listed,
-        ]
+    return (
+        hits.sum(1) / sizes,
+        (hits * gains).sum(1) / best,
+        (first >= 0) / np.maximum(first + 1.0, 1.0),
+        hits.any(1).astype(np.float64),
     )
-    return Measured(split.viewers, split.activity, values, lists, catalogue)
 
 
 def popularity_percentiles(split: Split) -> tuple[Floats, int]:
@@ -77,4 +84,5 @@ def _author_shares(split: Split, lists: Ints, filled: NDArray[np.bool_]) -> Floa
         return np.full(len(lists), np.nan)
     ordered = np.sort(np.where(filled, authors[lists], NONE), axis=1)
     changes = (ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] != NONE)
-    return (changes.sum(1) + (ordered[:, 0] != NONE)).astype(np.float64)
+    different: Floats = (changes.sum(1) + (ordered[:, 0] != NONE)).astype(np.float64)
+    return different

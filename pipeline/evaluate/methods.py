@@ -8,18 +8,19 @@ baseline is never behind just because it has nothing to say.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import SettingError
 from pipeline.evaluate import classical, ours
 from pipeline.evaluate.events import EvaluateError
 from pipeline.evaluate.measures import DEPTH
 from pipeline.evaluate.popularity import fill, popular_items, popular_lists
 from pipeline.evaluate.splits import Split
-from pipeline.ranking import Ranking
+from pipeline.ranking import Ranking, ranking_from
 
 Parameters = Mapping[str, Any]
 Ranker = Callable[..., NDArray[np.int32]]
@@ -142,6 +143,22 @@ METHODS: dict[str, Method] = {
     )
 }
 REFERENCE = "foryou"
+
+
+def variant(text: str) -> Method:
+    """Return our ranking with changes that ``name=value,name=value`` tells; EvaluateError when it is wrong."""
+    kinds = {item.name: item.type for item in fields(Ranking)}
+    changes: dict[str, Any] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        if name not in kinds:
+            raise EvaluateError(f"--variant {pair}: {name!r} is no parameter of the ranking")
+        try:
+            changes[name] = int(value) if kinds[name] is int else float(value)
+            ranking_from({name: changes[name]})
+        except (ValueError, SettingError) as error:
+            raise EvaluateError(f"--variant {pair}: {error}") from error
+    return Method(text, "the tuned ranking, changed", ranked, changes)
 
 
 def chosen(names: str | None) -> list[Method]:

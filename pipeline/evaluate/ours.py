@@ -42,9 +42,8 @@ class _Neighbours:
         events = split.events
         window = split.since(ranking.seed_window_days * 24.0)
         users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
-        self._scale = (
-            np.bincount(users, minlength=events.user_count) + ranking.degree_smoothing
-        ) ** -ranking.degree_exponent
+        degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
+        self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
         likers = np.bincount(items, minlength=events.item_count)
         self._a = self._seeds(split, users, items, events.times_us[window], likers)
         # B: the likers of every seed post; of a popular one, the fixed sample.
@@ -69,9 +68,7 @@ class _Neighbours:
         place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         seeds = np.minimum(counts[rows], ranking.max_seeds)
         newest, oldest = ranking.seed_weight_newest, ranking.seed_weight_oldest
-        weight = np.where(
-            seeds == 1, oldest, newest + (oldest - newest) * place / np.maximum(seeds - 1, 1)
-        )
+        weight = np.where(seeds == 1, oldest, newest + (oldest - newest) * place / np.maximum(seeds - 1, 1))
         kept = (place < seeds) & (likers[items] >= 2)
         rows, items, weight = rows[kept], items[kept], weight[kept]
         scale = likers[items].astype(np.float64) ** -ranking.likers_exponent
@@ -103,9 +100,10 @@ class _Candidates:
         likers = np.bincount(events.items[window], minlength=events.item_count)
         ages = (split.at_us - events.created_us) / HOUR_US
         allowed = split.exists & (ages < ranking.post_max_age_hours)
-        self._scale = 0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours) * np.maximum(
-            likers, 1
-        ).astype(np.float64) ** -ranking.popularity_exponent
+        self._scale = (
+            0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours)
+            * np.maximum(likers, 1).astype(np.float64) ** -ranking.popularity_exponent
+        )
         window = split.since(ranking.candidate_window_hours)
         users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
         hours = (split.at_us - events.times_us[window]) / HOUR_US

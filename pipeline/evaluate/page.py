@@ -41,7 +41,7 @@ def as_html(report: Report) -> str:
         f"moments from {report.moments[0]} to {report.moments[-1]} (UTC) each method ranked for everybody who then "
         f"liked something that existed, within {report.window_hours:g} hours. Parameters were chosen on "
         f"{len(report.tuning_moments)} earlier moments.</p>",
-        f'<p class="quiet">Bars: means over viewers; lines: 95 % intervals, bootstrap over users. In the tables − and '
+        f'<p class="quiet">Bars: means over viewers; lines: 95 % intervals, bootstrap over users. In the tables - and '
         f"+ mark what is significantly behind or ahead of {escape(report.reference)}, compared user by user.</p>",
     ]
     for label, methods in report.summary.items():
@@ -102,5 +102,5 @@ def _cell(found: Estimate, item: str) -> str:
     if found.mean != found.mean:
         return "unknown"
     digits = 1 if item == "novelty" else 3
-    sign = {"-": " −", "+": " +", " ": ""}[mark(found)]
+    sign = {"-": " -", "+": " +", " ": ""}[mark(found)]
     return f"{found.mean:.{digits}f} ±{(found.high - found.low) / 2:.{digits}f}{sign}"

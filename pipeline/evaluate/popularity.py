@@ -32,7 +32,7 @@ def popular_lists(split: Split, keep: int, *, hours: float) -> NDArray[np.int32]
 
 
 def fill(lists: NDArray[np.int32], popular: Small, split: Split) -> None:
-    """Fill the empty places at the lists' ends with popular items, none twice and none liked already or of one's own."""
+    """Fill the empty places at the lists' ends with popular items, none twice, none liked or of one's own."""
     _fill(lists, popular, split.barred.starts, split.barred.columns, split.events.item_count)
 
 

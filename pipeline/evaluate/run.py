@@ -29,9 +29,10 @@ def evaluate(
     seed: int,
     sample: int | None = None,
     tuning_sample: int | None = None,
+    variants: Sequence[Method] = (),
     say: Say = lambda line: None,
 ) -> Report:
-    """Return the report of all methods; EvaluateError when the likes span too little time."""
+    """Return the report of all methods, and of variants of the tuned reference; EvaluateError for too short a time."""
     earlier, later = rolling(events, windows, window_hours, (tuning_sample, sample), seed)
     say(f"{events.name}: {len(earlier)} moments to tune on, {len(later)} to report")
     trials: list[Trial] = []
@@ -62,6 +63,15 @@ def evaluate(
             f"{method.name}: {len(trials) - before} trials in {tuned - started:.1f} s, lists in "
             f"{seconds[method.name]:.1f} s, recall@30 {mean:.4f}"
         )
+    for variant in variants:  # of our ranking as it was tuned
+        started = time.monotonic()
+        parameters[variant.name] = {**parameters[REFERENCE], **variant.start}
+        results[variant.name] = [
+            measure(split, variant.lists(split, parameters[variant.name], popular_hours)) for split in later
+        ]
+        seconds[variant.name] = time.monotonic() - started
+        say(f"{variant.name}: lists in {seconds[variant.name]:.1f} s")
+    methods = [*methods, *variants]
     ordered = {method.name: results[method.name] for method in methods}
     return Report(
         name=events.name,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.events import Events, EvaluateError, Ints
+from pipeline.evaluate.events import EvaluateError, Events, Ints
 from pipeline.evaluate.matrices import matrix, row_numbers, rows_of
 
 HOUR_US = 3_600_000_000
@@ -92,7 +92,7 @@ def split_at(
     targets = matrix(row_of[users[mine]], items[mine], None, len(viewers))
     rows = row_of[events.users[:cut]]
     mine = rows >= 0
-    liked = sorted_rows(rows[mine], events.items[:cut][mine], len(viewers))
+    liked = sorted_rows(rows[mine], events.items[:cut][mine].astype(np.int64), len(viewers))
     barred = with_own(liked, events, viewers)
     return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
 

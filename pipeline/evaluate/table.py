@@ -1,7 +1,7 @@
 """The result of an evaluation as a table for a terminal and as JSON.
 
-Owns: ``as_text``, ``as_json``, what a verdict of significance is. Leaves to others: the numbers (``intervals``), the page
-for a browser (``page``).
+Owns: ``as_text``, ``as_json``, what a verdict of significance is. Leaves to others: the numbers (``intervals``), the
+page for a browser (``page``).
 """
 
 from dataclasses import asdict, dataclass, field

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.evaluate.measures import measure
+from pipeline.evaluate.measures import hits_of
 from pipeline.evaluate.methods import Method
 from pipeline.evaluate.splits import Split
 
@@ -42,9 +42,9 @@ def tune(
     def attempt(parameters: dict[str, Any]) -> Trial:
         sums, viewers = [0.0, 0.0], 0
         for split in splits:
-            values = measure(split, method.lists(split, parameters, popular_hours)).values
-            sums = [sums[0] + values[:, 0].sum(), sums[1] + values[:, 1].sum()]
-            viewers += len(values)
+            recall, ndcg, _, _ = hits_of(split, method.lists(split, parameters, popular_hours))
+            sums = [sums[0] + recall.sum(), sums[1] + ndcg.sum()]
+            viewers += len(recall)
         trial = Trial(method.name, parameters, float(sums[0] / viewers), float(sums[1] / viewers))
         tried(trial)
         return trial

@@ -27,7 +27,10 @@ def verdict(explanation: "Explanation") -> list[str]:
 def _popular(listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]:
     place = f"in the list at place {listed['position']}, as a popular post"
     if scored is not None and scored["position"] is not None:
-        return [place, f"place {scored['rank_before']} by score; no neighbour liked it, the crowd alone brings it here"]
+        return [
+            place,
+            f"place {scored['rank_before']} by score; no neighbour liked it, the crowd alone brings it here",
+        ]
     return [
         place,
         "the list was too short, so it was filled up with what is popular; no neighbour's like counts here",

@@ -37,7 +37,9 @@ def events_of(world: World) -> tuple[Events, np.ndarray]:
     likes = made.take((made.kind == Kind.LIKE) & (made.target >= 0) & (made.time_us <= END_US))
     undone = made.take((made.kind == Kind.UNLIKE) & (made.time_us <= END_US))
     gone = set(zip(undone.actor.tolist(), undone.rkey.tolist(), strict=True))
-    stands = np.array([pair not in gone for pair in zip(likes.actor.tolist(), likes.rkey.tolist(), strict=True)])
+    stands = np.array(
+        [pair not in gone for pair in zip(likes.actor.tolist(), likes.rkey.tolist(), strict=True)]
+    )
     likes = likes.take(stands)
     authors = world.posts.of("author", likes.target)
     likes = likes.take(authors != likes.actor)
@@ -93,7 +95,9 @@ def worth(world: World, split: Split, posts: np.ndarray) -> np.ndarray:
 def shares(weights: np.ndarray, lists: np.ndarray, depth: int) -> np.ndarray:
     """Return each viewer's share of the optimum."""
     best = np.sort(np.partition(weights, -depth, axis=1)[:, -depth:], axis=1).sum(1)
-    got = np.where(lists[:, :depth] >= 0, np.take_along_axis(weights, np.maximum(lists[:, :depth], 0), 1), 0).sum(1)
+    got = np.where(
+        lists[:, :depth] >= 0, np.take_along_axis(weights, np.maximum(lists[:, :depth], 0), 1), 0
+    ).sum(1)
     return got / np.maximum(best, 1e-30)
 
 
@@ -107,12 +111,20 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=300)
     parser.add_argument("--clustering", choices=("weak", "middle", "strong"), default="middle")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--methods", default="foryou-default,for-you-formula,re-implementation,popular,user-cosine")
-    parser.add_argument("--set", nargs="*", default=[], help="variants of the default: name=value[,name=value]")
+    parser.add_argument(
+        "--methods", default="foryou-default,for-you-formula,re-implementation,popular,user-cosine"
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="variants of the default: name=value[,name=value]"
+    )
     options = parser.parse_args()
     world = World(
         WorldParameters(
-            users=options.people, days=options.days, seed=options.seed, end_us=END_US, clustering=options.clustering
+            users=options.people,
+            days=options.days,
+            seed=options.seed,
+            end_us=END_US,
+            clustering=options.clustering,
         )
     )
     started = time.monotonic()
@@ -143,9 +155,15 @@ def main() -> None:
             float(page[(split.activity >= least) & (split.activity <= most)].mean())
             for least, most in ((1, 5), (6, 20), (21, 1 << 62))
         ]
-        found[method.name] = {"share": page.mean(), "low": low, "high": high, "at_300": whole.mean(), "by_class": by_class}
+        found[method.name] = {
+            "share": page.mean(),
+            "low": low,
+            "high": high,
+            "at_300": whole.mean(),
+            "by_class": by_class,
+        }
         print(
-            f"{method.name:<40} {page.mean():6.3f} ({low:.3f} to {high:.3f})  @300 {whole.mean():.3f}  cold, warm, heavy "
+            f"{method.name:<40} {page.mean():6.3f} ({low:.3f} to {high:.3f})  @300 {whole.mean():.3f}  by class "
             + " ".join(f"{share:.3f}" for share in by_class)
             + f"  {time.monotonic() - started:.1f} s",
             flush=True,
