@@ -43,7 +43,9 @@ def community_world() -> World:
     return world
 
 
-def likes(world: World, viewer: str, community: str, count: int, *, from_hours: float, first: int = 0) -> None:
+def likes(
+    world: World, viewer: str, community: str, count: int, *, from_hours: float, first: int = 0
+) -> None:
     for number in range(count):
         world.like(viewer, f"{community}old{first + number}", hours_ago=from_hours + number)
 

@@ -90,7 +90,9 @@ def top_rows(
     counted: int | None = None,
     threads: int = 1,
 ) -> Top:
-    """Return the best ``keep`` columns of each row of A · B; see the module's text."""
+    """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values."""
+    if len(a.values) != len(a.columns):
+        raise ValueError("the left matrix has entries without values")
     row_count, column_count = len(a.starts) - 1, len(scale)
     top = Top(
         np.zeros((row_count, keep), np.int32),

@@ -83,6 +83,7 @@ def user_user_cosine(split: Split, keep: int, *, neighbours: int, fresh_hours: f
     for first in range(0, len(split.viewers), step):
         rows = np.arange(first, min(first + step, len(split.viewers)))
         own = rows_of(split.liked, rows)
+        own = Sparse(own.starts, own.columns, np.ones(len(own.columns)))
         near = top_rows(
             own, likers, scale=norm, power=1.0,
             excluded=_single(split.viewers[rows]), keep=neighbours,

@@ -74,18 +74,18 @@ REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
 # What tuning may try of our ranking; it begins at the defaults.
 OURS_GRID: dict[str, tuple[Any, ...]] = {
+    "post_max_age_hours": (96.0, FOREVER),
     "half_life_hours": (24.0, 72.0, FOREVER),
-    "crowd_weight": (0.0, 0.01, 0.1, 1.0),
-    "like_decay_exponent": (1.0, 1.5, 2.0, 2.5),
-    "like_decay_hours": (0.05, 0.1, 0.2, 0.5),
-    "popularity_exponent": (0.0, 0.1, 0.25),
+    "crowd_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
+    "like_decay_exponent": (1.0, 1.5, 2.0),
+    "like_decay_hours": (0.1, 0.2, 0.5),
     "max_seed_likers": (300, 1000, 5000),
-    "max_neighbours": (300, 1000, 20_000),
-    "degree_exponent": (0.5, 1.0, 1.25),
-    "degree_smoothing": (1.0, 10.0),
+    "max_neighbours": (300, 1000, 3000),
+    "popularity_exponent": (0.0, 0.1),
+    "degree_exponent": (0.5, 1.0),
     "likers_exponent": (0.25, 0.5, 0.75),
+    "overlap_exponent": (1.0, 1.5),
     "seed_weight_newest": (0.1, 1.0),
-    "overlap_exponent": (1.0, 1.25, 1.5),
     "candidate_window_hours": (24.0, 48.0, 96.0),
 }
 
