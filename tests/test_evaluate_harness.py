@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_tuning_never_reads_a_reported_window() -> None:
     assert max(split.at_us for split in earlier) + 4 * HOUR_US <= min(split.at_us for split in later)
     for quantiles in (TUNING, REPORTED):
         found = moments(known, 3, 4.0, quantiles)
-        assert all(b - a >= 4 * HOUR_US for a, b in zip(found, found[1:], strict=False))
+        assert all(b - a >= 4 * HOUR_US for a, b in pairwise(found))
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not method.needs_implicit])
@@ -149,12 +150,8 @@ def test_wrong_names_are_one_line() -> None:
 
 
 def write(path: Path, known: Events) -> Path:
-    table = {
-        "user": known.user_keys[known.users],
-        "item": known.item_keys[known.items],
-        "ts_ms": known.times_us // 1000,
-    }
-    pq.write_table(pa.table(table), path)
+    users, items = known.user_keys[known.users], known.item_keys[known.items]
+    pq.write_table(pa.table({"user": users, "item": items, "ts_ms": known.times_us // 1000}), path)
     return path
 
 

@@ -2,11 +2,11 @@
 
     python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
 
-On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else. A sly
-ring of a community also likes, each, five posts of the last day that the community's people like most, so as to
-become neighbours of everybody who likes these too. Lists are the default ranking's, cut at a page of 30. Prints for each
-size the share of viewers (of the targeted community's, for the sly ring) with the post on the first page and in the
-list of 300, and its place in the fallback list. Last, one line of JSON.
+On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else. A
+sly ring of a community also likes, each, five posts of the last day that the community's people like most, so as to
+become neighbours of everybody who likes these too. Lists are the default ranking's, cut at a page of 30. Prints for
+each size the share of viewers (of the targeted community's, for the sly ring) with the post on the first page and in
+the list of 300, and its place in the fallback list. Last, one line of JSON.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pipeline.simulate.world import World, WorldParameters
 
 
 def with_ring(events: Events, fakes: int, others: np.ndarray, rng: np.random.Generator) -> Events:
-    """Return events in which ``fakes`` new users like item 0, a new one by a new author, and five of ``others`` each."""
+    """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each."""
     count = events.user_count
     members = np.arange(count, count + fakes)
     users, items = [events.users, members], [events.items + 1, np.zeros(fakes, np.int64)]
