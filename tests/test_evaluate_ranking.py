@@ -6,13 +6,17 @@ from pathlib import Path
 import analyst_store
 import numpy as np
 import pytest
-from batch_tools import read_ranked
+from batch_tools import read_ranked, settings_for
 
+from pipeline import cli
 from pipeline.batch import definition
+from pipeline.batch.kernel import Sparse
 from pipeline.batch.snapshot import open_snapshot
 from pipeline.evaluate import ours
-from pipeline.evaluate.from_store import events_of
-from pipeline.evaluate.splits import split_at
+from pipeline.evaluate.events import Events
+from pipeline.evaluate.from_store import events_of, from_store
+from pipeline.evaluate.matrices import row_numbers
+from pipeline.evaluate.splits import Split, rolling, sorted_rows, split_at, with_own
 from pipeline.ranking import Ranking
 
 CHANGES = (
@@ -57,11 +61,23 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         assert found == [item[0] for item in expected[viewer]], viewer
 
 
-def at_the_end(events, at_us, viewers):
-    """Return the split at a time for given viewers, who need no targets to be ranked for."""
-    from pipeline.batch.kernel import Sparse
-    from pipeline.evaluate.splits import Split, sorted_rows, with_own
+def test_the_store_itself_can_be_evaluated(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = from_store(settings_for(data_dir))
+    assert events.authors is not None and events.owners is not None and events.speaks is not None
+    assert (
+        0 < np.count_nonzero(events.allowed) < events.item_count
+    )  # replies and adult posts are no candidates
+    _, later = rolling(events, 2, 6.0, (50, 50), 1)
+    for split in later:
+        assert np.all(events.owners[split.targets.columns] != split.viewers[row_numbers(split.targets)])
+        assert split.exists[split.targets.columns].all()
+    arguments = ["evaluate", "--data-dir", str(data_dir), "--windows", "1", "--tuning-users", "10"]
+    assert cli.main([*arguments, "--methods", "for-you-formula"]) == 0
+    assert "for-you-formula" in capsys.readouterr().out
 
+
+def at_the_end(events: Events, at_us: int, viewers: np.ndarray) -> Split:
+    """Return the split at a time for given viewers, who need no targets to be ranked for."""
     row_of = np.full(events.user_count, -1)
     row_of[viewers] = np.arange(len(viewers))
     rows = row_of[events.users]
