@@ -61,13 +61,11 @@ def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Flo
     sizes = np.diff(wanted.starts)
     gains = 1 / np.log2(np.arange(depth) + 2)
     best = np.concatenate(([0.0], np.cumsum(gains)))[np.minimum(sizes, depth)]
-    first = np.where(hits.any(1), hits.argmax(1), -1)
-    return (
-        hits.sum(1) / sizes,
-        (hits * gains).sum(1) / best,
-        (first >= 0) / np.maximum(first + 1.0, 1.0),
-        hits.any(1).astype(np.float64),
-    )
+    any_hit: Floats = (hits.sum(1) > 0).astype(np.float64)
+    recall: Floats = hits.sum(1) / sizes
+    ndcg: Floats = (hits * gains).sum(1) / best
+    reciprocal: Floats = any_hit / (hits.argmax(1) + 1.0)
+    return recall, ndcg, reciprocal, any_hit
 
 
 def popularity_percentiles(split: Split) -> tuple[Floats, int]:
