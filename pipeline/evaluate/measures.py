@@ -6,7 +6,7 @@ recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), again
 place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity percentile of the
 listed items among all liked in the last day, 100 the most popular. Author diversity: different authors / items.
 Fresh: share of items less than an hour old. Coverage (of all lists together): different items / items that existed
-and were liked in the last day.
+and may be listed.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,8 @@ class Measured:
 def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
     """Return the measures of lists (viewers, DEPTH), whose empty places are NONE."""
     filled = lists != NONE
-    percentile, catalogue = popularity_percentiles(split)
+    percentile = popularity_percentiles(split)
+    catalogue = int(np.count_nonzero(split.exists))
     listed = np.maximum(filled.sum(1), 1)
     safe = np.where(filled, lists, 0)
     ages = split.at_us - split.events.created_us[safe]
@@ -68,12 +69,13 @@ def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Flo
     return recall, ndcg, reciprocal, any_hit
 
 
-def popularity_percentiles(split: Split) -> tuple[Floats, int]:
-    """Return each item's percentile by likes in the last day, and how many of those liked exist."""
+def popularity_percentiles(split: Split) -> Floats:
+    """Return each item's percentile by likes in the last day among those that were liked then."""
     counts = np.bincount(split.events.items[split.since(24.0)], minlength=split.events.item_count)
     alive = np.flatnonzero((counts > 0) & split.exists)
     ranks = np.searchsorted(np.sort(counts[alive]), counts, "right")
-    return 100.0 * ranks / max(len(alive), 1), len(alive)
+    percentiles: Floats = 100.0 * ranks / max(len(alive), 1)
+    return percentiles
 
 
 def _author_shares(split: Split, lists: Ints, filled: NDArray[np.bool_]) -> Floats:

@@ -67,9 +67,10 @@ def as_text(report: Report) -> str:
     for label, methods in report.summary.items():
         measures = [item for item in TITLES if item in next(iter(methods.values()))]
         lines += ["", f"{label}: {report.viewers[label]:,} viewers"]
-        lines.append("  ".join([f"{'method':<18}", *(f"{TITLES[item]:>15}" for item in measures)]))
+        wide = max(18, *(len(name) for name in methods))
+        lines.append("  ".join([f"{'method':<{wide}}", *(f"{TITLES[item]:>15}" for item in measures)]))
         for name in sorted(methods, key=lambda name: -methods[name]["recall"].mean):
-            cells = [f"{name:<18}"]
+            cells = [f"{name:<{wide}}"]
             for item in measures:
                 cells.append(f"{_cell(methods[name][item], item):>15}")
             lines.append("  ".join(cells))

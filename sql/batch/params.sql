@@ -30,7 +30,7 @@ SET VARIABLE like_decay_hours = 0.5::DOUBLE;
 SET VARIABLE like_decay_exponent = 1.0::DOUBLE;
 SET VARIABLE crowd_weight = 0.1::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
-SET VARIABLE half_life_hours = 24.0::DOUBLE;
+SET VARIABLE half_life_hours = 72.0::DOUBLE;
 SET VARIABLE popularity_exponent = 0.0::DOUBLE;
 
 -- Lists.
