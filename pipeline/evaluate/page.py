@@ -24,7 +24,8 @@ svg .title { font-weight: 600; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 600; }
 """
-WIDTH, LABEL, ROW, HEAD = 480, 130, 22, 24
+BARS, ROW, HEAD = 290, 22, 24
+LETTER = 6.6  # at 12 px
 
 
 def as_html(report: Report) -> str:
@@ -66,10 +67,11 @@ def _plot(item: str, methods: dict[str, dict[str, Estimate]], reference: str) ->
     """Return bars with intervals, best first."""
     names = sorted(methods, key=lambda name: -methods[name][item].mean)
     most = max(max(methods[name][item].high for name in names), 1e-9)
-    room = WIDTH - LABEL - 60
+    label = max(130.0, LETTER * max(len(name) for name in names))
+    width = round(label + BARS + 60)
     height = HEAD + ROW * len(names) + 4
     lines = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-label="{TITLES[item]} by method">',
         f'<text class="title" x="0" y="14">{TITLES[item]}</text>',
     ]
@@ -77,10 +79,10 @@ def _plot(item: str, methods: dict[str, dict[str, Estimate]], reference: str) ->
         found = methods[name][item]
         top = HEAD + ROW * place
         kind = "ours" if name == reference else "bar"
-        low, high = (LABEL + room * bound / most for bound in (found.low, found.high))
+        low, high = (label + BARS * bound / most for bound in (found.low, found.high))
         lines += [
             f'<text x="0" y="{top + 13}">{escape(name)}</text>',
-            f'<rect class="{kind}" x="{LABEL}" y="{top + 2}" width="{room * found.mean / most:.1f}" height="14">'
+            f'<rect class="{kind}" x="{label:.0f}" y="{top + 2}" width="{BARS * found.mean / most:.1f}" height="14">'
             f"<title>{found.mean:.4f} ({found.low:.4f} to {found.high:.4f})</title></rect>",
             f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{top + 9}" y2="{top + 9}"/>',
             f'<text x="{high + 5:.1f}" y="{top + 13}">{found.mean:.3f}</text>',
