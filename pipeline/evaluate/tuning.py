@@ -15,7 +15,7 @@ from pipeline.evaluate.measures import hits_of
 from pipeline.evaluate.methods import Method
 from pipeline.evaluate.splits import Split
 
-ROUNDS = 2
+ROUNDS = 3
 LEAST = 1e-5  # a gain below this is none
 
 
