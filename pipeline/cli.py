@@ -126,6 +126,13 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         help="with --why: as another parameter makes it",
     )
     explain.add_argument("--public", action="store_true", help="with --why: from public likes alone")
+    evaluate = with_settings(
+        command("evaluate", commands.evaluate, "measure the ranking and others on what people liked next")
+    )
+    if name == "evaluate":
+        from pipeline.evaluate.command import add_arguments as add_evaluate_arguments
+
+        add_evaluate_arguments(evaluate)
     publish = with_settings(
         command("publish", commands.publish, "create, update or delete the feed's record at Bluesky")
     )

@@ -122,6 +122,15 @@ def explain(options: argparse.Namespace) -> None:
         explain.run(settings, options.viewer, options.post, as_json=options.json)
 
 
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure the ranking."""
+    from pipeline.evaluate import command
+    from pipeline.explore import priority
+
+    priority.give_way()
+    command.run(_settings(options), options)
+
+
 def publish(options: argparse.Namespace) -> None:
     """Publish the feed's record."""
     from pipeline.publish import command

@@ -25,8 +25,9 @@ OPEN_POSTS = 2  # whose reasons are shown unasked, so that it is seen that there
 _NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 # What can be moved: name, label, least, most, step.
 KNOBS = (
-    ("half_life_hours", "Hours after which a post counts half", "0.5", "96", "0.5"),
-    ("like_half_life_hours", "Hours after which a like counts half", "0.5", "96", "0.5"),
+    ("half_life_hours", "Hours after which a post counts half", "0.5", "960", "0.5"),
+    ("like_decay_hours", "Hours after which a like counts half", "0.1", "96", "0.1"),
+    ("crowd_weight", "How much counts what is popular now", "0", "10", "0.1"),
     ("popularity_exponent", "How much popular posts are held back", "0", "2", "0.05"),
     ("max_neighbours", "People whose likes count, closest first", "1", "20000", "1"),
     ("max_per_author", "Posts of one author", "1", "100", "1"),

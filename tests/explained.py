@@ -37,10 +37,11 @@ def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> E
     ]
     scored = {row["post_uri"]: row for row in found.scored}
     for post, score, co_likers, source in store.lists[viewer]:
-        if source == 2:
+        row = scored.get(post)
+        if source == 2 and (row is None or row["position"] is None):
             checked.popular[post] = score
             continue
-        row = scored[post]
+        assert row is not None
         assert row["co_likers"] == co_likers
         terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
         checked.near(row["score"], score)

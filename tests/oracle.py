@@ -5,7 +5,7 @@ Written from DESIGN.md and the parameters' descriptions, without the SQL.
 
 import struct
 from collections import defaultdict
-from math import floor
+from math import floor, log
 from typing import Any
 
 from pipeline.ranking import Ranking
@@ -94,9 +94,13 @@ def neighbours(
         weighted = [
             (
                 other,
-                float32(total * (len(liked[other]) + ranking.degree_smoothing) ** -ranking.degree_exponent),
+                float32(
+                    total**ranking.overlap_exponent
+                    * (len(liked[other]) + ranking.degree_smoothing) ** -ranking.degree_exponent
+                ),
             )
             for other, total in sums.items()
+            if total > 0
         ]
         weighted = sorted((pair for pair in weighted if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
         if weighted:
@@ -126,7 +130,8 @@ def ranked(
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         if post in allowed and now_us - seen_us < ranking.candidate_window_hours * HOUR_US:
-            fresh[liker][post] = 0.5 ** ((now_us - seen_us) / HOUR_US / ranking.like_half_life_hours)
+            age_hours = (now_us - seen_us) / HOUR_US
+            fresh[liker][post] = (1 + age_hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent
     refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
     by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
     for viewer, told in answers(rows).items():
@@ -134,6 +139,8 @@ def ranked(
             by_author_refused[viewer, post[0]] += "requestLess" in events
     names = {actor: did for did, (actor, _) in dids.items()}
     uris = rows["uris"][0] if "uris" in rows else {}
+    langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
+    crowds, shares = popular(fresh, langs, ranking)
     result = {}
     for viewer, near in graph.items():
         if dids[names[viewer]][1]:
@@ -143,6 +150,11 @@ def ranked(
             for post, value in fresh[other].items():
                 sums[post] += weight * value
                 counts[post] += 1
+        if ranking.crowd_weight > 0:
+            spoken = language(viewer, names[viewer], rows, fresh, langs)
+            total = sum(weight for _, weight in near)
+            for post in crowds.get(spoken, crowds[""]):
+                sums[post] += ranking.crowd_weight * total * shares[post]
         scored = []
         for post, similarity in sums.items():
             hidden = (names[viewer], uris.get(post)) in refused or by_author_refused[viewer, post[0]] >= (
@@ -168,6 +180,61 @@ def ranked(
         if taken:
             result[viewer] = taken
     return result
+
+
+def language(
+    viewer: int,
+    did: str,
+    rows: dict[str, list[Any]],
+    fresh: dict[int, dict[Post, float]],
+    langs: dict[Post, Any],
+) -> str:
+    """Return the last visit's first language, else the commonest of the viewer's fresh likes, else ''."""
+    visits = [visit for visit in rows["visits"] if visit[0] == did]
+    if visits and (asked := max(visits, key=lambda visit: visit[2])[1].split(",")[0]):
+        return asked
+    counted: dict[str, int] = defaultdict(int)
+    for post in fresh.get(viewer, {}):
+        for code in langs[post]:
+            counted[code] += 1
+    return min(counted, key=lambda code: (-counted[code], code)) if counted else ""
+
+
+def popular(
+    fresh: dict[int, dict[Post, float]], langs: dict[Post, list[str]], ranking: Ranking
+) -> tuple[dict[str, list[Post]], dict[Post, float]]:
+    """Return each language's popular posts, '' for all, and every post's share of the average liker."""
+    masses: dict[Post, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    worths = 0.0
+    for posts in fresh.values():
+        if not posts:
+            continue
+        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5
+        worths += worth
+        by_author: dict[int, int] = defaultdict(int)
+        for post in posts:
+            by_author[post[0]] += 1
+        crowd = min(by_author, key=lambda author: (-by_author[author], author))
+        for post, value in posts.items():
+            masses[post][crowd] += value * worth
+    scores = {
+        post: float32(sum(log(1 + mass) for mass in crowds.values())) for post, crowds in masses.items()
+    }
+    ordered = sorted(
+        (post for post in scores if scores[post] > 0), key=lambda post: (-scores[post], -post[1], post[0])
+    )
+    lists: dict[str, list[Post]] = {"": []}
+    for code in {code for post in masses for code in langs[post]}:
+        if sum(code in langs[post] for post in masses) >= ranking.fallback_min_posts:
+            lists[code] = []
+    for code, listed in lists.items():
+        by_author = defaultdict(int)
+        for post in ordered:
+            if (not code or code in langs[post]) and by_author[post[0]] < ranking.max_per_author:
+                by_author[post[0]] += 1
+                listed.append(post)
+        del listed[ranking.list_length :]
+    return lists, {post: score / worths for post, score in scores.items()}
 
 
 def arranged(items: list[Any], author_of: dict[Any, int], seen: set[Any], spacing: int) -> list[Any]:

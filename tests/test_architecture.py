@@ -65,6 +65,9 @@ ALLOWED = {
     "pipeline.explore": {
         "pipeline.explore", "pipeline.store", "pipeline.batch", "pipeline.settings", "pipeline.ranking",
     } | COMMON,
+    "pipeline.evaluate": {
+        "pipeline.evaluate", "pipeline.batch", "pipeline.store", "pipeline.settings", "pipeline.ranking",
+    } | COMMON,
     "pipeline.status": {"pipeline.status", "pipeline.store", "pipeline.settings", "pipeline.ranking"} | COMMON,
 }  # fmt: skip
 

@@ -74,17 +74,20 @@ def test_kill_9_during_a_migration_leaves_the_old_schema_or_the_new_one(
     path = filled(tmp_path / "data")
     spare = tmp_path / "spare.sqlite"
     shutil.copy(path, spare)
-    began = time.monotonic()
-    assert migrating(path, folder).wait(60) == 0
-    whole = time.monotonic() - began
+    whole = 60.0
+    for _ in range(2):  # the first takes longer: nothing is in the file cache yet
+        shutil.copy(spare, path)
+        began = time.monotonic()
+        assert migrating(path, folder).wait(60) == 0
+        whole = min(whole, time.monotonic() - began)
     choose = random.Random(5)
     seen = set()
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         shutil.copy(spare, path)
         for rest in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             rest.unlink(missing_ok=True)
         process = migrating(path, folder)
-        time.sleep(choose.uniform(0.1 * whole, whole))
+        time.sleep(whole * (kill + choose.random()) / KILLS)
         process.kill()
         process.wait()
         with closing(connect(path, read_only=True)) as store:

@@ -16,7 +16,21 @@ from pipeline.batch import definition
 from pipeline.ranking import Ranking
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
-RANKING = Ranking()
+# Parameters that make sums easy by hand; what ships is a matter of evaluation, not of arithmetic.
+RANKING = replace(
+    Ranking(),
+    seed_weight_newest=0.1,
+    seed_weight_oldest=1.0,
+    likers_exponent=0.5,
+    degree_exponent=0.5,
+    degree_smoothing=10.0,
+    like_decay_hours=6.0,
+    like_decay_exponent=1.0,
+    score_exponent=0.5,
+    half_life_hours=6.0,
+    popularity_exponent=0.25,
+    crowd_weight=0.0,
+)
 
 
 def solve(world: World, ranking: Ranking = RANKING):
@@ -261,6 +275,10 @@ def rankings(draw: st.DrawFn) -> Ranking:
         max_seeds=draw(st.sampled_from([2, 4, 500])),
         max_seed_likers=draw(st.sampled_from([2, 3, 300])),
         max_neighbours=draw(st.sampled_from([1, 3, 300])),
+        overlap_exponent=draw(st.sampled_from([1.0, 1.5])),
+        like_decay_exponent=draw(st.sampled_from([0.0, 1.5, 3.0])),
+        crowd_weight=draw(st.sampled_from([0.0, 0.1, 2.0])),
+        fallback_min_posts=draw(st.sampled_from([2, 20])),
         score_exponent=draw(st.sampled_from([0.5, 1.0, 0.7])),
         list_length=draw(st.sampled_from([1, 4, 300])),
         max_per_author=draw(st.sampled_from([1, 2, 3])),

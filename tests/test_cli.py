@@ -21,6 +21,7 @@ COMMANDS = (
     "doctor",
     "backup",
     "restore",
+    "evaluate",
 )
 
 

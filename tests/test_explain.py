@@ -32,8 +32,8 @@ def world() -> World:
 def told(
     data_dir: Path, made: World, viewer: str, post: str, ranking: dict[str, Any] | None = None
 ) -> Explanation:
-    """Run the batch on a world and explain one post of it."""
-    jobs.run(settings_for(made.write(data_dir), ranking), "all")
+    """Run the batch on a world, without the crowd unless told otherwise, and explain one post of it."""
+    jobs.run(settings_for(made.write(data_dir), {"crowd_weight": 0.0} | (ranking or {})), "all")
     return explain(data_dir, 1, made.did(viewer), made.uri(post))
 
 
@@ -45,8 +45,8 @@ def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
     with closing(Inputs(analysts.data_dir, 2)) as inputs:
         for viewer in viewers:
             found = check_list(analysts, inputs, viewer, checked)
-            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
-        for post in random.Random(3).sample(sorted(filled), 3):
+            filled |= dict.fromkeys(checked.popular.keys() - filled.keys(), viewer)
+        for post in sorted(filled)[:3]:
             check_popular(inputs, filled[post], post, checked)
     assert checked.scores > 100 and checked.weights > 100
     assert checked.worst < 1e-5
@@ -54,7 +54,8 @@ def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
     parts = explain(analysts.data_dir, 2, viewers[-1], first).contributors
     assert len(parts) == found.listed[0]["co_likers"]
     similarity = next(row["similarity"] for row in found.scored if row["post_uri"] == first)
-    assert sum(row["part"] for row in parts) == pytest.approx(similarity, rel=1e-9)
+    crowd = next(row["crowd"] for row in found.scored if row["post_uri"] == first)
+    assert sum(row["part"] for row in parts) + crowd == pytest.approx(similarity, rel=1e-9)
 
 
 def test_a_post_in_the_list(tmp_path: Path) -> None:
@@ -154,6 +155,17 @@ def test_a_popular_post_fills_the_list(tmp_path: Path) -> None:
     assert "as a popular post" in found.verdict[0]
     listed = next(row for row in found.listed if row["post_uri"] == made.uri("far"))
     assert found.popular_score == pytest.approx(listed["score"], rel=1e-5)
+
+
+def test_what_the_crowd_alone_brings(tmp_path: Path) -> None:
+    made = world().post("new", by="eve").like("bob", "new", hours_ago=1).post("far", by="gus")
+    for number in range(5):
+        made.like(f"zoe{number}", "far", hours_ago=1)
+    found = told(tmp_path, made, "ann", "far", {"crowd_weight": 0.1})
+    row = next(row for row in found.scored if row["post_uri"] == made.uri("far"))
+    assert row["co_likers"] == 0 and 0 < row["crowd"] == row["similarity"]
+    assert "as a popular post" in found.verdict[0] and "no neighbour liked it" in found.verdict[1]
+    assert [item["source"] for item in found.listed] == ["co-likers", "popular"]
 
 
 def test_a_viewer_without_neighbours(tmp_path: Path) -> None:

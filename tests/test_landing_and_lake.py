@@ -201,3 +201,33 @@ def test_an_unlike_of_a_closed_day_outlives_its_tombstone_here(tmp_path: Path) -
     landing.close()
     records, _ = like_records(tmp_path)
     assert {record.liker for record in records} == {LIKERS[1]}
+
+
+def number(landing: Landing, query: str) -> int:
+    return int(landing.connection.execute(query).fetchone()[0])
+
+
+def test_an_update_and_a_deletion_told_at_once_undo_a_like_in_the_lake(tmp_path: Path) -> None:
+    """The deletion meets the update's like, which is of an open day; the first version is in the lake."""
+    landing, host = Landing(tmp_path), HOSTS[0]
+    began, later = START + HOUR_US, START + 5 * 24 * HOUR_US
+    subject = AUTHORS[0], tid_at(START)
+    landing.append(host.batch([Told(LIKERS[0], "self", "create", subject, began)]), host.name, host.wire)
+    landing.append(host.batch([Told(LIKERS[1], "3k", "create", subject, later)]), host.name, host.wire)
+    list(compact(tmp_path, RANKING, 1))
+    retention = Retention(landing, tmp_path, 90)
+    for _ in range(90):
+        retention.step()
+    assert number(landing, "SELECT count(*) FROM unlikes WHERE liker_id = 1") == 0, (
+        "its tombstone is in the lake alone"
+    )
+    assert len(list((tmp_path / "lake" / "likes").glob("*/likes.parquet"))) == 1, (
+        "the first version is in the lake"
+    )
+    words = [
+        Told(LIKERS[0], "self", *word)
+        for word in [("update", subject, later + 1), ("delete", subject, later + 2)]
+    ]
+    landing.append(host.batch(words), host.name, host.wire)
+    records, _ = like_records(tmp_path)
+    assert [record[0] for record in records] == [LIKERS[1]]

@@ -74,7 +74,7 @@ def test_moving_a_parameter_changes_the_list(store: tuple[Path, World]) -> None:
         return [row["post_uri"] for row in why(data_dir, 1, made.did("ann"), changes, public=False)["posts"]]
 
     usual = posts()
-    assert posts(half_life_hours=900, like_half_life_hours=900)[0] == made.uri("q6"), "the most liked one"
+    assert posts(half_life_hours=900, like_decay_hours=900)[0] == made.uri("q6"), "the most liked one"
     assert len(posts(max_per_author=1)) == 5 < len(usual)
     assert made.uri("q6") in posts(max_neighbours=1)
     with pytest.raises(SettingError, match="half_life_hours"):
@@ -144,7 +144,7 @@ def test_the_page_shows_the_list_with_reasons_and_moves_it(store: tuple[Path, Wo
     assert f"/profile/{made.did('bob')}" in page.text
     assert "You both liked 3 posts" in page.text
     assert "<script" not in page.text
-    moved = _page(client, f"viewer={made.did('ann')}&half_life_hours=90&like_half_life_hours=90").text
+    moved = _page(client, f"viewer={made.did('ann')}&max_per_author=1").text
     assert 'class="moved"' in moved
     assert "as other parameters make it" in moved
     nobody = _page(client, f"viewer={plc_did(7)}")

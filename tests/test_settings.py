@@ -117,4 +117,4 @@ def test_the_readme_has_a_row_for_every_setting_with_its_default_and_meaning() -
         described = option_help(name.lower())
         assert described.startswith(meaning)
         # Defaults too long for a table, or made of other settings, are described.
-        assert default in described or name in {"STREAM_URL", "METRICS_LISTEN"}, name
+        assert default in described or name in {"STREAM_URL", "METRICS_LISTEN", "TRUSTED_PROXIES"}, name

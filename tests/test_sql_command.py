@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -270,9 +271,9 @@ def test_the_newcomers_path_works_as_written(data_dir: Path, tmp_path: Path) -> 
     scripts = blocks("sh")
     assert len(scripts) == 3
     for script in scripts:
-        text = script.replace("/tmp/", f"{tmp_path}/").replace(
-            "data/demo", f"'{str(data_dir).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
-        )
+        text = script.replace("/tmp/", f"{tmp_path}/")
+        text = text.replace("= 'data/demo'", "= '" + str(data_dir).replace("'", "''") + "'")  # within SQL
+        text = text.replace("data/demo", shlex.quote(str(data_dir)))
         text = text.replace(".venv/bin/foryou", str(program))
         if ".venv/bin/duckdb" in text:
             if not DUCKDB.exists():

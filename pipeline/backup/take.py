@@ -74,8 +74,13 @@ def take(
             for dead in dead_backups(folder):
                 shutil.rmtree(dead)
             goal = folder / stamp(clock())
-            if goal.exists():
-                raise BackupError(f"{goal} exists already: wait a second")
+            for _ in range(20):
+                if not goal.exists():
+                    break
+                time.sleep(0.1)  # one was made in this very second
+                goal = folder / stamp(clock())
+            else:
+                raise BackupError(f"{goal} exists already: is the clock standing still?")
             partial = goal.with_name(goal.name + PARTIAL)
             partial.mkdir(mode=0o700)  # what viewers did and the cursors' key are nobody else's business
             try:

@@ -58,7 +58,7 @@ def arrange(
 ) -> Lists:
     """Return the finished lists; ``rows`` names each list's row of ``popular``.
 
-    A list in which not a single ranked post has a place stays empty: its viewer is served the fallback list.
+    A list in which not a single post from co-likers has a place stays empty: its viewer is served the fallback list.
     """
     count, length = len(top.filled), ranking.list_length
     posts = np.zeros((count, length), np.int32)
@@ -91,7 +91,7 @@ def popular_lists(popular: Popular, authors: NDArray[np.int32], ranking: Ranking
     top = Top(
         np.zeros((count, length), np.int32),
         np.zeros((count, length), np.float32),
-        np.zeros((count, length), np.int32),
+        np.ones((count, length), np.int32),
         np.minimum(np.diff(popular.starts), length).astype(np.int32),
     )
     for row in range(count):
@@ -102,6 +102,7 @@ def popular_lists(popular: Popular, authors: NDArray[np.int32], ranking: Ranking
     nothing = Popular([""], np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     lists = arrange(top, nothing, np.zeros(count, np.int64), none, none, authors, ranking)
     lists.sources[:] = POPULAR
+    lists.co_likers[:] = 0
     return lists
 
 
@@ -126,10 +127,14 @@ def _arrange(
         size = 0
         for x in range(x_starts[viewer], x_starts[viewer + 1]):
             barred[x_posts[x]] = 1
-        for x in range(top_filled[viewer]):
+        ranked = top_filled[viewer]
+        if ranked > 0 and top_counts[viewer, :ranked].max() == 0:
+            ranked = 0  # the crowd's alone
+        for x in range(ranked):
             post = top_posts[viewer, x]
             item_post[size], item_score[size] = post, top_scores[viewer, x]
-            item_count[size], item_source[size] = top_counts[viewer, x], 1
+            item_count[size] = top_counts[viewer, x]
+            item_source[size] = 1 if top_counts[viewer, x] > 0 else 2  # the crowd's alone
             barred[post] = 1
             used[authors[post]] += 1
             size += 1

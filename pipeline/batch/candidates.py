@@ -165,8 +165,9 @@ def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: st
     temporary = path.with_suffix(".new")
     quoted = str(temporary).replace("'", "''")
     connection.execute(
-        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score FROM popular AS s "
-        "JOIN candidate_posts AS p ON p.post_no = s.post_no ORDER BY s.language, s.position) "
+        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, w.total AS worth FROM popular AS s "
+        "JOIN candidate_posts AS p ON p.post_no = s.post_no CROSS JOIN crowd_worth AS w "
+        "ORDER BY s.language, s.position) "
         f"TO '{quoted}' (FORMAT parquet)"
     )
     temporary.replace(path)

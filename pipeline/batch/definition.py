@@ -42,6 +42,8 @@ BEFORE_CANDIDATES = (
     "feedback",
     "exclusions",
     "popular",
+    "crowd_worth",
+    "crowds",
 )
 CANDIDATES = ("candidates", "ranked")
 VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything

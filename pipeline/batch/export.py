@@ -26,6 +26,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.explore import (
     HISTORY_LIKES,
     LIST_ARRIVED,
+    LIST_CROWDS,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -93,6 +94,12 @@ def hand_over(
         f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
         "FROM candidate_posts ORDER BY post_no",
         folder / "list_posts.parquet",
+    )
+    files[LIST_CROWDS] = _write(
+        connection,
+        "SELECT c.language, p.author_id, p.rkey, c.share FROM crowds AS c "
+        "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
+        folder / "list_crowds.parquet",
     )
     parameters = {name: float(value) for name, value in asdict(ranking).items()}
     files[RANKING] = folder / "ranking.parquet"

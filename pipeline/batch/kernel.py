@@ -10,7 +10,7 @@ keeps the best ``keep`` columns by
 Sums are float64, scores are compared as float32; a tie goes to the smaller column, so callers number columns
 in the order ties should have. Different orders of summation thus agree on the list but for one rounding in
 about 10^8. Columns a row excludes are passed over; at most ``per_group`` columns of one group are kept, the
-best ones. Counts of summands come out beside the scores.
+best ones. Counts of summands come out beside the scores, those from B's rows after the first ``counted`` left out.
 
 A column's sum and count lie side by side, for the accumulator is too large for the caches and every access
 to a new column waits for memory; an excluded column's count is negative while its row is selected from.
@@ -27,6 +27,9 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+# What a summand that does not count adds to a count: too little to show, enough to mark the column as touched.
+UNCOUNTED = 2.0**-30
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -84,9 +87,12 @@ def top_rows(
     keep: int,
     groups: NDArray[np.int32] | None = None,
     per_group: int = 0,
+    counted: int | None = None,
     threads: int = 1,
 ) -> Top:
-    """Return the best ``keep`` columns of each row of A · B; see the module's text."""
+    """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values."""
+    if len(a.values) != len(a.columns):
+        raise ValueError("the left matrix has entries without values")
     row_count, column_count = len(a.starts) - 1, len(scale)
     top = Top(
         np.zeros((row_count, keep), np.int32),
@@ -97,6 +103,7 @@ def top_rows(
     if groups is None:
         groups, per_group = np.zeros(0, np.int32), 0
     group_count = int(groups.max()) + 1 if len(groups) else 0
+    counted = len(b.starts) - 1 if counted is None else counted
     spaces: SimpleQueue[list[Any]] = SimpleQueue()
     for _ in range(threads):
         spaces.put(
@@ -114,7 +121,7 @@ def top_rows(
         _top_rows(
             first, last,
             a.starts, a.columns, a.values, b.starts, b.columns, b.values,
-            scale, power, excluded.starts, excluded.columns, keep, groups, per_group,
+            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted,
             cells, touched, scores, scores.view(np.uint32), keys, used,
             top.columns, top.scores, top.counts, top.filled,
         )  # fmt: skip
@@ -200,7 +207,7 @@ def _top_rows(
     first: int, last: int,
     a_starts: Any, a_columns: Any, a_values: Any, b_starts: Any, b_columns: Any, b_values: Any,
     scale: Any, power: float, x_starts: Any, x_columns: Any,
-    keep: int, groups: Any, per_group: int,
+    keep: int, groups: Any, per_group: int, counted: int,
     cells: Any, touched: Any, scores: Any, bits: Any, keys: Any, used: Any,
     top_columns: Any, top_scores: Any, top_counts: Any, top_filled: Any,
 ) -> None:  # fmt: skip
@@ -210,13 +217,14 @@ def _top_rows(
         for x in range(a_starts[row], a_starts[row + 1]):
             inner = a_columns[x]
             value = a_values[x]
+            one = 1.0 if inner < counted else UNCOUNTED
             if b_values.size == 0:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
                     column = b_columns[y]
                     if cells[column, 1] == 0.0:
                         touched[count] = column
                         count += 1
-                    cells[column, 1] += 1.0
+                    cells[column, 1] += one
                     cells[column, 0] += value
             else:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
@@ -224,7 +232,7 @@ def _top_rows(
                     if cells[column, 1] == 0.0:
                         touched[count] = column
                         count += 1
-                    cells[column, 1] += 1.0
+                    cells[column, 1] += one
                     cells[column, 0] += value * b_values[y]
         for x in range(x_starts[row], x_starts[row + 1]):
             cells[x_columns[x], 1] *= -1.0

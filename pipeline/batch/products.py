@@ -71,7 +71,7 @@ def neighbour_blocks(
             a,
             b,
             scale=scale,
-            power=1.0,
+            power=ranking.overlap_exponent,
             excluded=sparse(itself, place[itself], None, len(block)),
             keep=ranking.max_neighbours,
             threads=threads,
@@ -82,7 +82,10 @@ def neighbour_blocks(
 def candidate_blocks(
     connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
 ) -> Iterator[Block]:
-    """Yield each block of viewers with the ranked posts of those who have any; columns are post numbers."""
+    """Yield each block of viewers with the ranked posts of those who have any; columns are post numbers.
+
+    The crowds are rows of F after the likers', and each viewer's is an entry of N that does not count.
+    """
     scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE fresh_likers AS SELECT liker_id, "
@@ -95,7 +98,16 @@ def candidate_blocks(
         "SELECT post_no, value FROM fresh_likes ORDER BY liker_id, post_no",
     )
     starts = _starts(connection, "fresh_likes JOIN fresh_likers USING (liker_id)", "liker_no", likers)
-    f = Sparse(starts, np.asarray(posts, np.int32), np.asarray(values, np.float64))
+    # After the likers' rows come the crowds', one a language.
+    crowds, crowd_posts, shares = columns(
+        connection, "SELECT language, post_no, share FROM crowds ORDER BY language, post_no"
+    )
+    names, sizes = np.unique(crowds.astype(str), return_counts=True)
+    f = Sparse(
+        np.concatenate([starts, starts[-1] + np.cumsum(sizes)]),
+        np.concatenate([posts, crowd_posts]).astype(np.int32),
+        np.concatenate([values, shares]).astype(np.float64),
+    )
     del posts, values
     viewers = np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
     for first in range(0, len(viewers), ranking.block_viewers):
@@ -109,9 +121,17 @@ def candidate_blocks(
             "WHERE n.viewer_id BETWEEN ? AND ? ORDER BY n.viewer_id, n.rank",
             *span,
         )
+        row = np.searchsorted(block, ids)
+        if ranking.crowd_weight > 0:
+            crowd_row, crowd, total = _crowd_entries(connection, names, block)
+            row = np.concatenate([row, crowd_row])
+            neighbour = np.concatenate([neighbour, likers + crowd])
+            weight = np.concatenate([weight, ranking.crowd_weight * total])
+            order = np.argsort(row, kind="stable")
+            row, neighbour, weight = row[order], neighbour[order], weight[order]
         excluded = entries(connection, "SELECT viewer_id, post_no FROM exclusions", block)
         top = top_rows(
-            sparse(np.searchsorted(block, ids), neighbour, weight, len(block)),
+            sparse(row, neighbour, weight, len(block)),
             f,
             scale=scale,
             power=ranking.score_exponent,
@@ -119,9 +139,27 @@ def candidate_blocks(
             keep=ranking.list_length,
             groups=np.asarray(authors, np.int32),
             per_group=ranking.max_per_author,
+            counted=likers,
             threads=threads,
         )
         yield Block(block, top, excluded)
+
+
+def _crowd_entries(
+    connection: duckdb.DuckDBPyConnection, names: NDArray[Any], block: Ids
+) -> tuple[Ids, Ids, NDArray[np.float64]]:
+    # Each viewer's row in the block, the row of the crowd that serves their language, the sum of their weights.
+    ids, language, total = columns(
+        connection,
+        "SELECT v.viewer_id, v.language, n.total FROM list_viewers AS v JOIN (SELECT viewer_id, "
+        "sum(weight::DOUBLE) AS total FROM neighbours WHERE viewer_id BETWEEN ? AND ? GROUP BY viewer_id) AS n "
+        "ON n.viewer_id = v.viewer_id ORDER BY v.viewer_id",
+        int(block[0]),
+        int(block[-1]),
+    )
+    place = np.searchsorted(names, language.astype(str))
+    known = np.flatnonzero(place < len(names))  # no language has a crowd while nobody likes anything
+    return np.searchsorted(block, ids)[known], place[known], np.asarray(total, np.float64)[known]
 
 
 def _starts(connection: duckdb.DuckDBPyConnection, relation: str, number: str, count: int) -> Ids:

@@ -66,5 +66,6 @@ def neighbour_blocks(
     for viewers, a in seed_blocks(connection, graph, ranking):
         itself = sparse(np.arange(len(viewers)), viewers, None, len(viewers))
         yield viewers, top_rows(
-            a, b, scale=scale, power=1.0, excluded=itself, keep=ranking.max_neighbours, threads=threads
+            a, b, scale=scale, power=ranking.overlap_exponent, excluded=itself,
+            keep=ranking.max_neighbours, threads=threads,
         )  # fmt: skip

@@ -85,7 +85,7 @@ def waiting_candidates(
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
             connection, "known_popular", popular_path(data_dir, to.feed.rkey),
-            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score",
+            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score, 0::DOUBLE AS worth",
         )  # fmt: skip
         connection.execute(sql.load("narrow/wanted_candidates"))
         connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
@@ -94,8 +94,8 @@ def waiting_candidates(
         narrow.know_actors(_actors_of("candidate_records"))
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
         for name in definition.BEFORE_CANDIDATES:
-            if name == "popular":
-                connection.execute(sql.load("narrow/popular"))
+            if name in {"popular", "crowd_worth"}:  # of everybody's likes
+                connection.execute(sql.load(f"narrow/{name}"))
             else:
                 yield name, definition.run_file(connection, name)
         staging = Staging(data_dir, folder, threads)

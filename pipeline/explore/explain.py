@@ -93,7 +93,11 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
         result.post = found[0] if found else None
     weigh_neighbours(inputs)
     result.shared = inputs.rows("shared_seeds")
-    if any(item["source"] == "popular" and item["post_uri"] == result.post for item in result.listed):
+    scored = {row["post_uri"] for row in result.scored if row["position"] is not None}
+    if any(
+        item["source"] == "popular" and item["post_uri"] == result.post and result.post not in scored
+        for item in result.listed
+    ):
         result.popular_score = popular_score(inputs)
     if asked is not None:
         result.verdict = verdict(result)
@@ -104,7 +108,9 @@ def score_candidates(inputs: Inputs) -> None:
     """Make ``candidates`` and ``ranked`` of the viewer, as the candidates job does."""
     inputs.look("candidate_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
     for name in definition.BEFORE_CANDIDATES + definition.CANDIDATES:
-        if name != "popular":  # it is of everybody's likes, and no part of a viewer's own score
+        if name == "crowds":
+            inputs.run("crowds")  # as the run left it: like popular, it is made of everybody's likes
+        elif name != "popular":
             definition.run_file(inputs.connection, name)
 
 

@@ -44,7 +44,8 @@ def _score(explanation: "Explanation") -> list[str]:
     return [
         "",
         f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}",
-        f"            similarity {row['similarity']:.6g}: the sum of weight × worth below",
+        f"            similarity {row['similarity']:.6g}: the sum of weight × worth below, and "
+        f"{row['crowd']:.6g} of the crowd",
         f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, half every "
         f"{explanation.parameters['half_life_hours']:g}",
         f"            popularity {row['popularity']:.6g}: {row['likers']} likers ^ "

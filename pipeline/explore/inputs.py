@@ -25,6 +25,7 @@ from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.explore import (
     HISTORY_LIKES,
     LIST_ARRIVED,
+    LIST_CROWDS,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -77,6 +78,7 @@ class Inputs:
         self._view("all_neighbours_interactions", [asked])
         self._view("stored_lists", [copy_of(snapshot, LISTS)])
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
+        self._view("stored_crowds", [copy_of(snapshot, LIST_CROWDS)])
         self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
         arrived = copy_of(snapshot, LIST_ARRIVED)
         self._view("stored_arrived", [arrived if arrived.exists() else copy_of(snapshot, LIST_NEIGHBOURS)])

@@ -17,16 +17,22 @@ def verdict(explanation: "Explanation") -> list[str]:
     listed = next((item for item in explanation.listed if item["post_uri"] == explanation.post), None)
     scored = next((item for item in explanation.scored if item["post_uri"] == explanation.post), None)
     if listed is not None and listed["source"] == "popular":
-        return _popular(listed)
+        return _popular(listed, scored)
     if listed is not None:
         return [f"in the list at place {listed['position']} of {len(explanation.listed)}",
                 *_moves(explanation, listed, scored)]  # fmt: skip
     return ["not in the list", *_absence(explanation, scored)]
 
 
-def _popular(listed: dict[str, Any]) -> list[str]:
+def _popular(listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]:
+    place = f"in the list at place {listed['position']}, as a popular post"
+    if scored is not None and scored["position"] is not None:
+        return [
+            place,
+            f"place {scored['rank_before']} by score; no neighbour liked it, the crowd alone brings it here",
+        ]
     return [
-        f"in the list at place {listed['position']}, as a popular post",
+        place,
         "the list was too short, so it was filled up with what is popular; no neighbour's like counts here",
     ]
 

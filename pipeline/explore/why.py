@@ -29,7 +29,8 @@ MEMORY_LIMIT = "700MB"  # it runs beside the web app
 # Parameters whose change shows without new neighbours.
 CHANGEABLE = (
     "half_life_hours",
-    "like_half_life_hours",
+    "like_decay_hours",
+    "crowd_weight",
     "popularity_exponent",
     "score_exponent",
     "max_per_author",
@@ -110,7 +111,7 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
 def find_public_neighbours(inputs: Inputs) -> None:
     """Make the viewer's inputs those that they would be if nothing but likes were known of the viewer."""
     execute = inputs.connection.execute
-    for name in ("interactions", "visits"):
+    for name in ("interactions", "neighbours_interactions", "visits"):
         execute(f"DELETE FROM my_{name}")
     inputs.run("public_people")
     inputs.run("own_records")
@@ -134,9 +135,11 @@ def _list(inputs: Inputs, listed: Sequence[Row]) -> list[Row]:
             name: row[name]
             for name in ("author_id", "rkey", "post_uri", "score", "similarity", "co_likers", "likers", "age_hours")
         }
-        | {"source": "co-likers"}
+        | {"source": "co-likers" if row["co_likers"] else "popular"}
         for row in ranked
     ]  # fmt: skip
+    if not any(row["co_likers"] for row in mine):
+        mine = []  # the crowd's alone
     if mine:
         names = {row["post_uri"] for row in mine}
         popular = [row for row in listed if row["source"] == "popular" and row["post_uri"] not in names]

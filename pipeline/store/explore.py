@@ -35,6 +35,7 @@ OPEN_IMPRESSIONS = "impressions/open"
 # Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
 # list_arrived, whose neighbours were worked out later.
 LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
+LIST_CROWDS = "list_crowds"
 SNAPSHOT, RANKING = "snapshot", "ranking"
 NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the neighbours job read
 

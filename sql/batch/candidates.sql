@@ -1,18 +1,30 @@
--- Question: what did a viewer's neighbours like lately, and how does each post score?
--- Reads: neighbours, list_viewers, fresh_likes, candidate_posts, exclusions
+-- Question: what did a viewer's neighbours and the crowd like lately, and how does each post score?
+-- Reads: neighbours, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row a (viewer, candidate post)
--- Parameters: score_exponent
--- Units: score = (sum of weight * value) ^ score_exponent * the post's scale, as FLOAT; co_likers is the
---   number of neighbours who liked it
+-- Parameters: crowd_weight, score_exponent
+-- Units: similarity = sum of weight * value + crowd_weight * the sum of the viewer's weights * the crowd's share;
+--   score = similarity ^ score_exponent * the post's scale, as FLOAT; co_likers is the number of neighbours who
+--   liked it, 0 for what the crowd alone brings
 
 CREATE OR REPLACE TABLE candidates AS
-WITH summed AS (
-  SELECT n.viewer_id, f.post_no, sum(n.weight::DOUBLE * f.value) AS similarity, count(*) AS co_likers
+WITH totals AS (
+  SELECT viewer_id, sum(weight::DOUBLE) AS total FROM neighbours GROUP BY viewer_id
+), parts AS (
+  SELECT n.viewer_id, f.post_no, n.weight::DOUBLE * f.value AS part, 1 AS co_likers
   FROM neighbours AS n
   SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id
-  GROUP BY n.viewer_id, f.post_no
+  UNION ALL
+  SELECT v.viewer_id, c.post_no, getvariable('crowd_weight') * t.total * c.share, 0
+  FROM list_viewers AS v
+  JOIN totals AS t ON t.viewer_id = v.viewer_id
+  JOIN crowds AS c ON c.language = v.language
+  WHERE getvariable('crowd_weight') > 0
+), summed AS (
+  SELECT viewer_id, post_no, sum(part) AS similarity, sum(co_likers)::BIGINT AS co_likers
+  FROM parts
+  GROUP BY viewer_id, post_no
 )
 SELECT
   s.viewer_id, s.post_no,

@@ -2,13 +2,16 @@
 -- Reads: likes, candidate_posts
 -- Writes: fresh_likes
 -- Grain: one row a (liker, candidate post)
--- Parameters: snapshot_us, candidate_window_hours, like_half_life_hours
--- Units: value = 0.5 ^ (age of the like / like_half_life_hours)
+-- Parameters: snapshot_us, candidate_window_hours, like_decay_hours,
+--   like_decay_exponent
+-- Units: value = (1 + age of the like / like_decay_hours) ^ -like_decay_exponent
 
 CREATE OR REPLACE TABLE fresh_likes AS
 SELECT
   l.liker_id, p.post_no,
-  pow(0.5::DOUBLE, hours_before(l.seen_us) / getvariable('like_half_life_hours')) AS value
+  pow(
+    1 + hours_before(l.seen_us) / getvariable('like_decay_hours'), -getvariable('like_decay_exponent')
+  ) AS value
 FROM likes AS l
 JOIN candidate_posts AS p ON p.author_id = l.author_id AND p.rkey = l.post_rkey
 WHERE hours_before(l.seen_us) < getvariable('candidate_window_hours');

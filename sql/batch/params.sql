@@ -19,8 +19,9 @@ SET VARIABLE seed_weight_oldest = 1.0::DOUBLE;
 SET VARIABLE seed_weight_less = 1.0::DOUBLE;
 SET VARIABLE seed_weight_more = 1.0::DOUBLE;
 SET VARIABLE likers_exponent = 0.5::DOUBLE;
-SET VARIABLE degree_exponent = 0.5::DOUBLE;
+SET VARIABLE degree_exponent = 1.0::DOUBLE;
 SET VARIABLE degree_smoothing = 10.0::DOUBLE;
+SET VARIABLE overlap_exponent = 1.0::DOUBLE;
 SET VARIABLE max_neighbours = 300;
 SET VARIABLE max_seed_likers = 300;
 SET VARIABLE viewer_active_days = 8.0::DOUBLE;
@@ -29,10 +30,12 @@ SET VARIABLE viewer_active_days = 8.0::DOUBLE;
 SET VARIABLE media = 0;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
 SET VARIABLE post_max_age_hours = 96.0::DOUBLE;
-SET VARIABLE like_half_life_hours = 6.0::DOUBLE;
+SET VARIABLE like_decay_hours = 0.5::DOUBLE;
+SET VARIABLE like_decay_exponent = 1.0::DOUBLE;
+SET VARIABLE crowd_weight = 0.1::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
-SET VARIABLE half_life_hours = 6.0::DOUBLE;
-SET VARIABLE popularity_exponent = 0.25::DOUBLE;
+SET VARIABLE half_life_hours = 72.0::DOUBLE;
+SET VARIABLE popularity_exponent = 0.0::DOUBLE;
 
 -- Lists.
 SET VARIABLE list_length = 300;

@@ -5,7 +5,7 @@
 -- Parameters: fallback_min_posts, fallback_smoothing, max_per_author, list_length
 -- Units: position counts from 1. A like is worth its value / sqrt(the liker's fresh likes + smoothing), so
 --   bulk likers count less. Likers are taken as one crowd when the author they like most is the same; a
---   crowd worth m counts 2 * (sqrt(1 + m) - 1): in full while small, as a square root once large. A post's
+--   crowd worth m counts ln(1 + m): in full while small, next to nothing more once large. A post's
 --   score is the sum over crowds, so many likers of one circle, or accounts made to like one author, weigh
 --   less than as many who agree on nothing else.
 
@@ -28,7 +28,7 @@ WITH liked_authors AS (
   JOIN likers AS l ON l.liker_id = f.liker_id
   GROUP BY f.post_no, l.crowd
 ), scored AS (
-  SELECT post_no, sum(2 * (sqrt(1 + mass) - 1))::FLOAT AS score FROM crowds GROUP BY post_no
+  SELECT post_no, sum(ln(1 + mass))::FLOAT AS score FROM crowds GROUP BY post_no
 ), languages AS (
   SELECT post_no, '' AS language FROM candidate_posts
   UNION
@@ -44,6 +44,7 @@ WITH liked_authors AS (
   JOIN languages AS g ON g.post_no = s.post_no
   SEMI JOIN large AS b ON b.language = g.language
   JOIN candidate_posts AS p ON p.post_no = s.post_no
+  WHERE s.score > 0
   QUALIFY row_number() OVER (
     PARTITION BY g.language, p.author_no ORDER BY s.score DESC, s.post_no) <= getvariable('max_per_author')
 )

@@ -1,16 +1,18 @@
 -- Question: which neighbours' likes make a post's similarity?
--- Reads: neighbours, fresh_likes, candidate_posts, asked_post, actors
+-- Reads: neighbours, fresh_likes, likes, candidate_posts, asked_post, actors
 -- Writes: nothing; returns the rows
 -- Grain: one row a neighbour who liked the post asked about lately, largest part first
--- Parameters: like_half_life_hours
--- Units: part = weight * value, value = 0.5 ^ (like_age_hours / like_half_life_hours); parts sum to similarity
+-- Parameters: snapshot_us
+-- Units: part = weight * value, value = (1 + like_age_hours / like_decay_hours) ^ -like_decay_exponent; the parts and the
+--   crowd's sum to similarity
 
 SELECT
   a.did AS neighbour_did, n.rank, n.weight, f.value, n.weight::DOUBLE * f.value AS part,
-  -log2(f.value) * getvariable('like_half_life_hours') AS like_age_hours
+  hours_before(l.seen_us) AS like_age_hours
 FROM asked_post AS q
 JOIN candidate_posts AS p ON p.author_id = q.author_id AND p.rkey = q.rkey
 JOIN fresh_likes AS f ON f.post_no = p.post_no
 JOIN neighbours AS n ON n.neighbour_id = f.liker_id
+JOIN likes AS l ON l.liker_id = f.liker_id AND l.author_id = q.author_id AND l.post_rkey = q.rkey
 JOIN actors AS a ON a.actor_id = n.neighbour_id
 ORDER BY part DESC, n.rank;

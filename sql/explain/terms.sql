@@ -1,20 +1,30 @@
 -- Question: what are the terms of each post's score for the viewer?
--- Reads: candidates, candidate_posts, ranked, neighbours, fresh_likes, actors
+-- Reads: candidates, candidate_posts, ranked, neighbours, fresh_likes, crowds, actors
 -- Writes: nothing; returns the rows
 -- Grain: one row a post with a score, best first
--- Parameters: score_exponent, half_life_hours, popularity_exponent, max_per_author
--- Units: score = similarity ^ score_exponent * decay * popularity; author_place counts the author's posts by
+-- Parameters: crowd_weight, half_life_hours, popularity_exponent
+-- Units: score = similarity ^ score_exponent * decay * popularity; similarity includes the crowd's part; author_place counts the author's posts by
 --   score, rank_before all posts by score, position those left by the author's cap and the list's length
 
-WITH summed AS (
-  SELECT f.post_no, sum(n.weight::DOUBLE * f.value) AS similarity
+WITH parts AS (
+  SELECT f.post_no, n.weight::DOUBLE * f.value AS part, 0::DOUBLE AS crowd
   FROM neighbours AS n
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id
-  GROUP BY f.post_no
+  UNION ALL
+  SELECT post_no, part, part
+  FROM (
+    SELECT
+      post_no,
+      getvariable('crowd_weight') * (SELECT sum(weight::DOUBLE) FROM neighbours) * share AS part
+    FROM crowds
+  )
+  WHERE part > 0
+), summed AS (
+  SELECT post_no, sum(part) AS similarity, sum(crowd) AS crowd FROM parts GROUP BY post_no
 )
 SELECT
   p.author_id, p.rkey, a.did AS author_did, post_uri(a.did, p.rkey) AS post_uri,
-  c.score, s.similarity, c.co_likers, p.likers, hours_before(p.created_us) AS age_hours,
+  c.score, s.similarity, s.crowd, c.co_likers, p.likers, hours_before(p.created_us) AS age_hours,
   pow(0.5::DOUBLE, greatest(hours_before(p.created_us), 0) / getvariable('half_life_hours')) AS decay,
   pow(p.likers::DOUBLE, -getvariable('popularity_exponent')) AS popularity,
   row_number() OVER (ORDER BY c.score DESC, c.post_no) AS rank_before,

@@ -1,8 +1,8 @@
 -- Question: of which posts must every like be known, so that the batch's SQL says what it said for all?
--- Reads: own_records, answered_posts, asked_post
+-- Reads: own_records, answered_posts, asked_post, stored_lists, stored_list_posts
 -- Writes: wanted_posts
 -- Grain: one row a post: what the viewer liked, what their neighbours liked lately, what the viewer answered,
---   and the post asked about
+--   the post asked about, and what the crowd brought into the list
 -- Parameters: viewer_id, snapshot_us, candidate_window_hours
 -- Units: none
 
@@ -13,4 +13,9 @@ WHERE liker_id = getvariable('viewer_id') OR hours_before(seen_us) < getvariable
 UNION
 SELECT author_id, post_rkey FROM answered_posts
 UNION
-SELECT author_id, rkey FROM asked_post;
+SELECT author_id, rkey FROM asked_post
+UNION
+SELECT p.author_id, p.rkey
+FROM stored_lists AS l
+JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+WHERE l.viewer_id = getvariable('viewer_id') AND l.source = 2;

@@ -1,0 +1,120 @@
+"""What everybody likes lately, in all and in each language: ``sql/batch/popular.sql`` over arrays.
+
+Owns: ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition (``sql/batch/popular.sql``,
+``sql/batch/crowds.sql``); a test holds the two equal.
+
+Where authors are not known nobody can be told to belong to a crowd, so every liker is a crowd of their own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.events import Events, Ints
+from pipeline.ranking import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Matrix F as entries: who liked which candidate lately, and what that like is still worth."""
+
+    likers: Ints
+    items: Ints
+    values: NDArray[np.float64]
+
+
+def scores(
+    fresh: Fresh, authors: NDArray[np.int32] | None, item_count: int, ranking: Ranking
+) -> tuple[NDArray[np.float32], float]:
+    """Return each item's popularity score, 0 for those nobody liked lately, and the sum of all likers' worth."""
+    if not len(fresh.likers):
+        return np.zeros(item_count, np.float32), 1.0
+    likes = np.bincount(fresh.likers)
+    worth = 1 / np.sqrt(likes + ranking.fallback_smoothing)
+    crowd = np.arange(len(likes)) if authors is None else _favourites(fresh, authors, len(likes))
+    pairs = fresh.items * (int(crowd.max()) + 1) + crowd[fresh.likers]
+    found, place = np.unique(pairs, return_inverse=True)
+    mass = np.bincount(place, weights=fresh.values * worth[fresh.likers])
+    parts = np.log(1 + mass)
+    score = np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count)
+    return score.astype(np.float32), float(worth[likes > 0].sum())
+
+
+def _favourites(fresh: Fresh, authors: NDArray[np.int32], liker_count: int) -> Ints:
+    """Return the author each liker likes most, the smaller number in a tie."""
+    span = int(authors.max()) + 1
+    found, sizes = np.unique(fresh.likers * span + authors[fresh.items], return_counts=True)
+    liker, author = found // span, found % span
+    order = np.lexsort((author, -sizes, liker))
+    first = np.ones(len(order), np.bool_)
+    first[1:] = liker[order][1:] != liker[order][:-1]
+    crowd = np.zeros(liker_count, np.int64)
+    crowd[liker[order][first]] = author[order][first]
+    return crowd
+
+
+def best_items(
+    score: NDArray[np.float32], within: NDArray[np.bool_], authors: NDArray[np.int32] | None, ranking: Ranking
+) -> NDArray[np.int32]:
+    """Return the items of a fallback list, best first: the author's cap, then the list's length."""
+    items = np.flatnonzero(within & (score > 0))
+    order = items[np.lexsort((items, -score[items]))]
+    if authors is not None:
+        by_author = np.lexsort((np.arange(len(order)), authors[order]))
+        ordered = authors[order][by_author]
+        starts = (
+            np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1)) if len(ordered) else np.zeros(0, int)
+        )
+        place = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
+        kept = np.empty(len(order), np.bool_)
+        kept[by_author] = place < ranking.max_per_author
+        order = order[kept]
+    return order[: ranking.list_length].astype(np.int32)
+
+
+class Crowds:
+    """The crowds as rows of matrix F: row 0 is everybody, then each language with a list of its own.
+
+    ``rows``, ``items``, ``shares``: the entries; ``row_of``: the row that serves each viewer.
+    """
+
+    def __init__(
+        self,
+        fresh: Fresh,
+        events: Events,
+        allowed: NDArray[np.bool_],
+        viewers: Ints,
+        ranking: Ranking,
+    ) -> None:
+        score, worths = scores(fresh, events.authors, events.item_count, ranking)
+        lists = [best_items(score, allowed, events.authors, ranking)]
+        self.row_of: Ints = np.zeros(len(viewers), np.int64)
+        liked = np.zeros(events.item_count, np.bool_)
+        liked[fresh.items] = True
+        for code in range(0 if events.speaks is None else events.speaks.shape[1]):
+            spoken = events.speaks[:, code]  # type: ignore[index]
+            if np.count_nonzero(spoken & allowed & liked) >= ranking.fallback_min_posts:
+                self.row_of[_speakers(fresh, events, viewers) == code] = len(lists)
+                lists.append(best_items(score, allowed & spoken, events.authors, ranking))
+        self.count = len(lists)
+        self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in lists])
+        self.items: Ints = np.concatenate(lists).astype(np.int64)
+        self.shares: NDArray[np.float64] = score[self.items].astype(np.float64) / worths
+
+
+def _speakers(fresh: Fresh, events: Events, viewers: Ints) -> Ints:
+    """Return the commonest language of each viewer's fresh likes, the first by name in a tie, -1 for none."""
+    row_of = np.full(events.user_count, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    mine = row_of[fresh.likers] >= 0
+    rows, items = row_of[fresh.likers[mine]], fresh.items[mine]
+    assert events.speaks is not None
+    counts = np.stack(
+        [
+            np.bincount(rows, weights=events.speaks[items, code], minlength=len(viewers))
+            for code in range(events.speaks.shape[1])
+        ],
+        axis=1,
+    )
+    return np.where(counts.max(1) > 0, counts.argmax(1), -1)

@@ -1,0 +1,112 @@
+"""Means with bootstrap intervals over users, and differences between methods that are seen in the same viewers.
+
+Owns: resampling. Leaves to others: the measures (``measures``), how they are shown (``table``, ``page``).
+
+A user may be asked about at several moments; resampling takes users, not rows, so these stay together. Every
+method meets the same resamples, so a difference is paired. Weights are Poisson(1), which is the bootstrap for
+many users and needs no index arrays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.measures import BY_VIEWER, Measured
+
+Floats = NDArray[np.float64]
+RESAMPLES = 1000
+COVERAGE_RESAMPLES = 50
+# By likes before the moment, as the issue of what a new viewer sees differs from that of an old one.
+CLASSES = {"all": (1, 1 << 62), "cold": (1, 5), "warm": (6, 20), "heavy": (21, 1 << 62)}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean, its 95 % interval, and the same of its difference to the reference (minus positive = behind)."""
+
+    mean: float
+    low: float
+    high: float
+    difference: float = 0.0
+    difference_low: float = 0.0
+    difference_high: float = 0.0
+
+
+def summarise(
+    results: dict[str, list[Measured]], reference: str, seed: int
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Return class → method → measure → estimate; differences are method minus ``reference``."""
+    names = list(results)
+    first = results[names[0]]
+    users = np.concatenate([part.users for part in first])
+    activity = np.concatenate([part.activity for part in first])
+    stacked = np.stack([np.concatenate([part.values for part in results[name]]) for name in names], 1)
+    summary = {}
+    for number, (label, (least, most)) in enumerate(CLASSES.items()):
+        rows = (activity >= least) & (activity <= most)
+        if not rows.any():
+            continue
+        means, draws = _bootstrap(users[rows], stacked[rows], np.random.default_rng([seed, 7, number]))
+        base = names.index(reference)
+        summary[label] = {
+            name: {
+                item: _estimate(means[m, i], draws[:, m, i], means[base, i], draws[:, base, i])
+                for i, item in enumerate(BY_VIEWER)
+            }
+            for m, name in enumerate(names)
+        }
+    base_coverage = _coverage(results[reference], seed)
+    for name in names:
+        mean, drawn = _coverage(results[name], seed)
+        summary["all"][name]["coverage"] = _estimate(mean, drawn, *base_coverage)
+    return summary
+
+
+def viewers_by_class(results: list[Measured]) -> dict[str, int]:
+    """Return how many (viewer, moment) pairs each class has."""
+    activity = np.concatenate([part.activity for part in results])
+    return {
+        label: int(((activity >= low) & (activity <= high)).sum()) for label, (low, high) in CLASSES.items()
+    }
+
+
+def _bootstrap(users: NDArray[np.int64], values: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return the means (methods, measures) and RESAMPLES draws of them; values are (rows, methods, measures)."""
+    _, place = np.unique(users, return_inverse=True)
+    count = int(place.max()) + 1
+    flat = values.reshape(len(values), -1)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(count))
+    sums = np.add.reduceat(flat[order], starts, axis=0)
+    sizes = np.bincount(place, minlength=count).astype(np.float64)
+    draws = np.empty((RESAMPLES, flat.shape[1]))
+    step = max(1, 4_000_000 // count)
+    for low in range(0, RESAMPLES, step):
+        weights = rng.poisson(1.0, (min(step, RESAMPLES - low), count)).astype(np.float64)
+        draws[low : low + step] = (weights @ sums) / np.maximum(weights @ sizes, 1e-12)[:, None]
+    return flat.mean(0).reshape(values.shape[1:]), draws.reshape(RESAMPLES, *values.shape[1:])
+
+
+def _estimate(mean: float, draws: Floats, base: float, base_draws: Floats) -> Estimate:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    change = np.quantile(draws - base_draws, [0.025, 0.975])
+    return Estimate(
+        float(mean), float(low), float(high), float(mean - base), float(change[0]), float(change[1])
+    )
+
+
+def _coverage(parts: list[Measured], seed: int) -> tuple[float, Floats]:
+    """Return the mean over moments of different items / catalogue, and draws of it."""
+    exact, draws = 0.0, np.zeros(COVERAGE_RESAMPLES)
+    for number, part in enumerate(parts):
+        rng = np.random.default_rng([seed, 8, number])
+        rows, columns = np.nonzero(part.lists >= 0)
+        items = part.lists[rows, columns]
+        size = int(items.max()) + 1 if len(items) else 1
+        scale = max(part.catalogue, 1) * len(parts)
+        exact += np.count_nonzero(np.bincount(items, minlength=size)) / scale
+        for draw in range(COVERAGE_RESAMPLES):
+            kept = rng.poisson(1.0, len(part.lists)) > 0
+            draws[draw] += np.count_nonzero(np.bincount(items[kept[rows]], minlength=size)) / scale
+    return exact, draws

@@ -1,0 +1,88 @@
+"""What a list was worth to a viewer, by what the viewer liked next.
+
+Owns: the measures, one row a viewer. Leaves to others: means and intervals (``intervals``).
+
+recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), against the best order possible. MRR: 1 /
+place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity percentile of the
+listed items among all liked in the last day, 100 the most popular. Author diversity: different authors / items.
+Fresh: share of items less than an hour old. Coverage (of all lists together): different items / items that existed
+and may be listed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.events import NONE, Ints
+from pipeline.evaluate.matrices import contains, row_numbers
+from pipeline.evaluate.splits import HOUR_US, Split, sorted_rows
+
+Floats = NDArray[np.float64]
+DEPTH = 30
+BY_VIEWER = ("recall", "ndcg", "mrr", "hit", "novelty", "authors", "fresh")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """``values``: (viewers, measures), in the order of BY_VIEWER, NaN where unknown; ``lists`` as given."""
+
+    users: Ints
+    activity: Ints
+    values: Floats
+    lists: NDArray[np.int32]
+    catalogue: int
+
+
+def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
+    """Return the measures of lists (viewers, DEPTH), whose empty places are NONE."""
+    filled = lists != NONE
+    percentile = popularity_percentiles(split)
+    catalogue = int(np.count_nonzero(split.exists))
+    listed = np.maximum(filled.sum(1), 1)
+    safe = np.where(filled, lists, 0)
+    ages = split.at_us - split.events.created_us[safe]
+    values = np.column_stack(
+        [
+            *hits_of(split, lists),
+            (percentile[safe] * filled).sum(1) / listed,
+            _author_shares(split, safe, filled) / listed,
+            ((ages < HOUR_US) & filled).sum(1) / listed,
+        ]
+    )
+    return Measured(split.viewers, split.activity, values, lists, catalogue)
+
+
+def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return recall, NDCG, MRR and hit of each list."""
+    count, depth = lists.shape
+    rows = np.repeat(np.arange(count), depth)
+    wanted = sorted_rows(row_numbers(split.targets), split.targets.columns.astype(np.int64), count)
+    hits = contains(wanted.starts, wanted.columns, rows, lists.ravel().astype(np.int64)).reshape(count, depth)
+    sizes = np.diff(wanted.starts)
+    gains = 1 / np.log2(np.arange(depth) + 2)
+    best = np.concatenate(([0.0], np.cumsum(gains)))[np.minimum(sizes, depth)]
+    any_hit: Floats = (hits.sum(1) > 0).astype(np.float64)
+    recall: Floats = hits.sum(1) / sizes
+    ndcg: Floats = (hits * gains).sum(1) / best
+    reciprocal: Floats = any_hit / (hits.argmax(1) + 1.0)
+    return recall, ndcg, reciprocal, any_hit
+
+
+def popularity_percentiles(split: Split) -> Floats:
+    """Return each item's percentile by likes in the last day among those that were liked then."""
+    counts = np.bincount(split.events.items[split.since(24.0)], minlength=split.events.item_count)
+    alive = np.flatnonzero((counts > 0) & split.exists)
+    ranks = np.searchsorted(np.sort(counts[alive]), counts, "right")
+    percentiles: Floats = 100.0 * ranks / max(len(alive), 1)
+    return percentiles
+
+
+def _author_shares(split: Split, lists: Ints, filled: NDArray[np.bool_]) -> Floats:
+    authors = split.events.authors
+    if authors is None:
+        return np.full(len(lists), np.nan)
+    ordered = np.sort(np.where(filled, authors[lists], NONE), axis=1)
+    changes = (ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] != NONE)
+    different: Floats = (changes.sum(1) + (ordered[:, 0] != NONE)).astype(np.float64)
+    return different

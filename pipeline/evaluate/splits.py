@@ -1,0 +1,142 @@
+"""Histories cut at rolling moments: what was known then, and what came next.
+
+Owns: choosing the moments, ``Split``. Leaves to others: ranking (``methods``), measuring (``measures``).
+
+At a moment T the history is every like before T. The people asked about have a history, and like something in
+(T, T + window] that existed at T and that they had not liked: these are the targets. An item exists once it was
+made, or once somebody liked it; a file does not say when items were made, so there the first like of an item is
+nobody's target. One's own items are never listed.
+
+Invariant: tuning moments and their windows end before the first moment that is reported.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.batch.kernel import Sparse
+from pipeline.evaluate.events import EvaluateError, Events, Ints
+from pipeline.evaluate.matrices import matrix, row_numbers, rows_of
+
+HOUR_US = 3_600_000_000
+# Moments lie at even quantiles of the likes, so that busy and quiet hours count as they come.
+TUNING = (0.30, 0.58)
+REPORTED = (0.62, 0.97)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One moment: ``cut`` likes of ``events`` came before it.
+
+    ``viewers``: the users asked about, ascending; ``targets``: a row a viewer; ``liked``: a row a viewer of what
+    they had liked, sorted; ``barred``: the same and their own items; ``activity``: likes each had; ``exists``: items
+    that were there and may be listed.
+    """
+
+    events: Events
+    at_us: int
+    cut: int
+    viewers: Ints
+    targets: Sparse
+    liked: Sparse
+    barred: Sparse
+    activity: Ints
+    exists: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+    def since(self, hours: float) -> slice:
+        """Return the likes of the last hours before the moment."""
+        first = int(np.searchsorted(self.events.times_us[: self.cut], self.at_us - hours * HOUR_US, "right"))
+        return slice(first, self.cut)
+
+    def only(self, rows: Ints) -> "Split":
+        """Return the split for some of its viewers, by row."""
+        return Split(
+            self.events, self.at_us, self.cut, self.viewers[rows], rows_of(self.targets, rows),
+            rows_of(self.liked, rows), rows_of(self.barred, rows), self.activity[rows], self.exists,
+        )  # fmt: skip
+
+
+def moments(events: Events, count: int, window_hours: float, quantiles: tuple[float, float]) -> list[int]:
+    """Return up to ``count`` moments whose windows do not overlap, all within the quantiles of the likes."""
+    low, high = (int(np.quantile(events.times_us, q)) for q in quantiles)
+    window_us = int(window_hours * HOUR_US)
+    places = np.linspace(quantiles[0], quantiles[1], 4 * count + 1)
+    chosen: list[int] = []
+    spacing_us = max(window_us, int((high - low - window_us) / max(count, 1) * 0.75))
+    for at_us in np.quantile(events.times_us, places).astype(np.int64).tolist():
+        if at_us + window_us > high or len(chosen) == count:
+            break
+        if not chosen or at_us >= chosen[-1] + spacing_us:
+            chosen.append(at_us)
+    return chosen
+
+
+def split_at(
+    events: Events, at_us: int, window_hours: float, sample: int | None, rng: np.random.Generator
+) -> Split:
+    """Return the history and the targets of a moment, for all viewers or a random ``sample`` of them."""
+    cut, end = np.searchsorted(events.times_us, [at_us, at_us + int(window_hours * HOUR_US)], "right")
+    known = np.zeros(events.item_count, np.bool_)
+    known[events.items[:cut]] = True
+    exists = (known | (events.created_us <= at_us)) & events.allowed
+    history = np.bincount(events.users[:cut], minlength=events.user_count)
+    users, items = events.users[cut:end].astype(np.int64), events.items[cut:end].astype(np.int64)
+    counts = (history[users] > 0) & exists[items]
+    users, items = users[counts], items[counts]
+    viewers = np.unique(users)
+    if sample is not None and len(viewers) > sample:
+        viewers = np.sort(rng.choice(viewers, sample, replace=False))
+    row_of = np.full(events.user_count, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    mine = row_of[users] >= 0
+    targets = matrix(row_of[users[mine]], items[mine], None, len(viewers))
+    rows = row_of[events.users[:cut]]
+    mine = rows >= 0
+    liked = sorted_rows(rows[mine], events.items[:cut][mine].astype(np.int64), len(viewers))
+    barred = with_own(liked, events, viewers)
+    return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
+
+
+def with_own(liked: Sparse, events: Events, viewers: Ints) -> Sparse:
+    """Return a matrix of what each viewer liked and made."""
+    if events.owners is None:
+        return liked
+    row_of = np.full(events.user_count + 1, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    rows = row_of[events.owners]  # NONE is the last place, which is no viewer's
+    mine = np.flatnonzero(rows >= 0)
+    return sorted_rows(
+        np.concatenate([row_numbers(liked), rows[mine]]),
+        np.concatenate([liked.columns.astype(np.int64), mine]),
+        len(viewers),
+    )
+
+
+def sorted_rows(rows: Ints, columns: Ints, row_count: int) -> Sparse:
+    """Return a matrix whose rows are sorted by column."""
+    order = np.lexsort((columns, rows))
+    return matrix(rows[order], columns[order], None, row_count)
+
+
+def rolling(
+    events: Events,
+    windows: int,
+    window_hours: float,
+    samples: tuple[int | None, int | None],
+    seed: int,
+) -> tuple[list[Split], list[Split]]:
+    """Return the splits for tuning and those to report, each at most ``windows``, with so many viewers at most."""
+    parts = []
+    for number, quantiles in enumerate((TUNING, REPORTED)):
+        found = []
+        for place, at_us in enumerate(moments(events, windows, window_hours, quantiles)):
+            rng = np.random.default_rng([seed, number, place])
+            split = split_at(events, at_us, window_hours, samples[number], rng)
+            if len(split.viewers):
+                found.append(split)
+        if not found:
+            raise EvaluateError(
+                f"{events.name}: no window of {window_hours:g} hours fits; try a smaller --window-hours"
+            )
+        parts.append(found)
+    return parts[0], parts[1]

@@ -1,0 +1,175 @@
+"""How close do lists come to the best that could be known, on a simulated network whose tastes are known?
+
+    python tests/bench/bench_optimum.py [--people 6000] [--days 7] [--viewers 300] [--clustering middle] [--methods A,B]
+        [--set name=value ...]
+
+The simulator knows how likely each person's next like falls on each post. A list of 30 is worth the sum of these
+weights; the reachable optimum is the 30 best of the posts that somebody has liked by then, that may be listed, and
+that the viewer has not liked. Shares are means over viewers, who have liked something, with a 95 % bootstrap interval;
+share@300 is that of lists of 300. Nothing is tuned here. Prints a table and, last, one line of JSON.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import fields, replace
+
+import numpy as np
+
+from pipeline.batch.kernel import Sparse
+from pipeline.evaluate.events import Events, Known, numbered
+from pipeline.evaluate.methods import METHODS, Method, ranked
+from pipeline.evaluate.popularity import fill, popular_items
+from pipeline.evaluate.splits import Split, sorted_rows, with_own
+from pipeline.ranking import Ranking
+from pipeline.simulate.communities import LANGUAGES
+from pipeline.simulate.events import Kind, join
+from pipeline.simulate.posts import Mark
+from pipeline.simulate.world import World, WorldParameters
+
+END_US = 1_780_000_000_000_000
+PAGE, LIST = 30, 300
+
+
+def events_of(world: World) -> tuple[Events, np.ndarray]:
+    """Return the likes that stand at the end of history, and the post number of each item."""
+    made = join(world.kept_slots())
+    likes = made.take((made.kind == Kind.LIKE) & (made.target >= 0) & (made.time_us <= END_US))
+    undone = made.take((made.kind == Kind.UNLIKE) & (made.time_us <= END_US))
+    gone = set(zip(undone.actor.tolist(), undone.rkey.tolist(), strict=True))
+    stands = np.array(
+        [pair not in gone for pair in zip(likes.actor.tolist(), likes.rkey.tolist(), strict=True)]
+    )
+    likes = likes.take(stands)
+    authors = world.posts.of("author", likes.target)
+    likes = likes.take(authors != likes.actor)
+    posts, place = np.unique(likes.target, return_inverse=True)
+    keys, authors = world.posts.of("rkey", posts), world.posts.of("author", posts)
+    order = np.lexsort((authors, -keys))
+    row_of = np.empty(len(order), np.int64)
+    row_of[order] = np.arange(len(order))
+    posts = posts[order]
+    marks = world.posts.of("marks", posts).astype(np.int64)
+    created_us = world.posts.of("created_us", posts)
+    known = created_us >= world.parameters.start_us  # the stream never told of the others
+    barred = int(Mark.REPLY | Mark.ADULT | Mark.HIDE)
+    alive = world.posts.of("deleted_us", posts) > END_US
+    codes = [code for code, _, _ in LANGUAGES]
+    communities = world.posts.of("community", posts)
+    speaks = np.zeros((len(posts), len(codes)), np.bool_)
+    speaks[np.arange(len(posts)), world.people.communities.languages[communities]] = True
+    order = np.argsort(codes)
+    items = Known(
+        world.posts.of("rkey", posts),
+        created_us,
+        known & alive & (marks & barred == 0),
+        world.posts.of("author", posts).astype(np.int64),
+        speaks[:, order],
+    )
+    return numbered("simulated", likes.actor.astype(np.int64), row_of[place], likes.time_us, items), posts
+
+
+def split_of(events: Events, viewers: np.ndarray) -> Split:
+    """Return everything known at the end of history, for some viewers."""
+    row_of = np.full(events.user_count, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    rows = row_of[events.users]
+    liked = sorted_rows(rows[rows >= 0], events.items[rows >= 0].astype(np.int64), len(viewers))
+    nothing = Sparse(np.zeros(len(viewers) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
+    activity = np.bincount(events.users, minlength=events.user_count)[viewers]
+    barred = with_own(liked, events, viewers)
+    return Split(events, END_US, len(events.users), viewers, nothing, liked, barred, activity, events.allowed)
+
+
+def worth(world: World, split: Split, posts: np.ndarray) -> np.ndarray:
+    """Return (viewers, items): the weight of each item, 0 for what may not be in the viewer's list."""
+    result = np.zeros((len(split.viewers), len(posts)), np.float32)
+    listable = np.flatnonzero(split.exists)
+    for row, viewer in enumerate(split.viewers.tolist()):
+        person = int(split.events.user_keys[viewer])
+        result[row, listable] = world.like_weight(person, posts[listable], END_US)
+        result[row, split.barred.columns[split.barred.starts[row] : split.barred.starts[row + 1]]] = 0
+    return result
+
+
+def shares(weights: np.ndarray, lists: np.ndarray, depth: int) -> np.ndarray:
+    """Return each viewer's share of the optimum."""
+    best = np.sort(np.partition(weights, -depth, axis=1)[:, -depth:], axis=1).sum(1)
+    got = np.where(
+        lists[:, :depth] >= 0, np.take_along_axis(weights, np.maximum(lists[:, :depth], 0), 1), 0
+    ).sum(1)
+    return got / np.maximum(best, 1e-30)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--people", type=int, default=6000)
+    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--viewers", type=int, default=300)
+    parser.add_argument("--clustering", choices=("weak", "middle", "strong"), default="middle")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--methods", default="foryou-default,for-you-formula,re-implementation,popular,user-cosine"
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="variants of the default: name=value[,name=value]"
+    )
+    options = parser.parse_args()
+    world = World(
+        WorldParameters(
+            users=options.people,
+            days=options.days,
+            seed=options.seed,
+            end_us=END_US,
+            clustering=options.clustering,
+        )
+    )
+    started = time.monotonic()
+    world.make_until(END_US + 600_000_000)
+    events, posts = events_of(world)
+    rng = np.random.default_rng(options.seed)
+    viewers = np.sort(rng.choice(events.user_count, min(options.viewers, events.user_count), replace=False))
+    split = split_of(events, viewers)
+    weights = worth(world, split, posts)
+    print(
+        f"{options.clustering}: {events.user_count:,} likers, {len(events.users):,} likes, "
+        f"{int(events.allowed.sum()):,} listable posts; made in {time.monotonic() - started:.0f} s"
+    )
+    methods = [METHODS[name] for name in options.methods.split(",") if name]
+    kinds = {item.name: item.type for item in fields(Ranking)}
+    for text in options.set:
+        changes = {key: kinds[key](value) for key, value in (pair.split("=") for pair in text.split(","))}
+        methods.append(Method(text, "", ranked, {"base": replace(Ranking(), **changes)}))
+    found = {}
+    for method in methods:
+        started = time.monotonic()
+        lists = method.rank(split, LIST, **method.start)
+        fill(lists, popular_items(split, 1.0), split)
+        page, whole = shares(weights, lists, PAGE), shares(weights, lists, LIST)
+        draws = rng.poisson(1.0, (1000, len(page))).astype(float)
+        low, high = np.quantile((draws @ page) / draws.sum(1), [0.025, 0.975])
+        by_class = [
+            float(page[(split.activity >= least) & (split.activity <= most)].mean())
+            for least, most in ((1, 5), (6, 20), (21, 1 << 62))
+        ]
+        found[method.name] = {
+            "share": page.mean(),
+            "low": low,
+            "high": high,
+            "at_300": whole.mean(),
+            "by_class": by_class,
+        }
+        print(
+            f"{method.name:<40} {page.mean():6.3f} ({low:.3f} to {high:.3f})  @300 {whole.mean():.3f}  by class "
+            + " ".join(f"{share:.3f}" for share in by_class)
+            + f"  {time.monotonic() - started:.1f} s",
+            flush=True,
+        )
+    print(json.dumps({"clustering": options.clustering, "shares": found}, default=float))
+
+
+if __name__ == "__main__":
+    main()

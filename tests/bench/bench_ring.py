@@ -1,0 +1,115 @@
+"""How many fake accounts does it take to place a post in other people's lists?
+
+    python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
+
+On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else. A
+sly ring of a community also likes, each, five posts of the last day that the community's people like most, so as to
+become neighbours of everybody who likes these too. Lists are the default ranking's, cut at a page of 30. Prints for
+each size the share of viewers (of the targeted community's, for the sly ring) with the post on the first page and in
+the list of 300, and its place in the fallback list. Last, one line of JSON.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+from bench_optimum import END_US, LIST, PAGE, events_of, split_of
+
+from pipeline.evaluate import ours
+from pipeline.evaluate.crowd import Crowds, Fresh
+from pipeline.evaluate.events import Events
+from pipeline.evaluate.splits import HOUR_US
+from pipeline.ranking import Ranking
+from pipeline.simulate.world import World, WorldParameters
+
+
+def with_ring(events: Events, fakes: int, others: np.ndarray, rng: np.random.Generator) -> Events:
+    """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each."""
+    count = events.user_count
+    members = np.arange(count, count + fakes)
+    users, items = [events.users, members], [events.items + 1, np.zeros(fakes, np.int64)]
+    ages = [np.zeros(0), rng.uniform(0.02, 0.2, fakes)]
+    if len(others):
+        picked = np.concatenate([rng.choice(others, min(5, len(others)), replace=False) for _ in members])
+        users.append(np.repeat(members, min(5, len(others))))
+        items.append(picked + 1)
+        ages.append(rng.uniform(0.2, 2.0, len(picked)))
+    times_us = np.concatenate([events.times_us, (END_US - np.concatenate(ages) * HOUR_US).astype(np.int64)])
+    order = np.argsort(times_us, kind="stable")
+
+    def first(column: np.ndarray, value: object) -> np.ndarray:
+        return np.concatenate([np.asarray([value], column.dtype), column])
+
+    return replace(
+        events,
+        users=np.concatenate(users)[order].astype(np.int32),
+        items=np.concatenate(items)[order].astype(np.int32),
+        times_us=times_us[order],
+        user_keys=np.concatenate([events.user_keys, events.user_keys.max() + 1 + np.arange(fakes)]),
+        item_keys=first(events.item_keys, events.item_keys.max() + 1),
+        created_us=first(events.created_us, END_US - HOUR_US // 2),
+        allowed=first(events.allowed, True),
+        authors=first(events.authors, events.authors.max() + 1),
+        owners=first(events.owners, -1),
+        speaks=np.concatenate([events.speaks[:1] | True, events.speaks]),
+    )
+
+
+def measured(events: Events, viewers: np.ndarray, ranking: Ranking) -> dict[str, float]:
+    """Return how far item 0 comes."""
+    split = split_of(events, viewers)
+    lists = ours.rank(split, LIST, ranking)
+    window = split.since(ranking.candidate_window_hours)
+    items = events.items[window].astype(np.int64)
+    hours = (END_US - events.times_us[window]) / HOUR_US
+    kept = events.allowed[items]
+    value = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
+    fresh = Fresh(events.users[window][kept].astype(np.int64), items[kept], value)
+    crowds = Crowds(fresh, events, events.allowed, viewers, ranking)
+    popular = crowds.items[crowds.rows == 0]
+    place = np.flatnonzero(popular == 0)
+    return {
+        "page": float((lists[:, :PAGE] == 0).any(1).mean()),
+        "list": float((lists == 0).any(1).mean()),
+        "fallback_place": int(place[0]) + 1 if len(place) else 0,
+    }
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--people", type=int, default=4000)
+    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--viewers", type=int, default=300)
+    parser.add_argument("--fakes", default="1,3,10,30,100,500,2000")
+    options = parser.parse_args()
+    world = World(WorldParameters(users=options.people, days=options.days, seed=1, end_us=END_US))
+    world.make_until(END_US + 600_000_000)
+    events, posts = events_of(world)
+    rng = np.random.default_rng(1)
+    homes = world.people.home[events.user_keys]
+    community = int(np.bincount(homes).argmax())
+    recent = (events.created_us > END_US - 24 * HOUR_US) & events.allowed
+    recent &= world.posts.of("community", posts) == community
+    popular = np.argsort(-np.bincount(events.items, minlength=len(posts)) * recent, kind="stable")[:10]
+    everyone = np.sort(rng.choice(events.user_count, min(options.viewers, events.user_count), replace=False))
+    members = np.flatnonzero(homes == community)
+    print(f"{events.user_count:,} likers, {len(members):,} of them in the targeted community")
+    found = []
+    for kind, others, viewers in (("plain", popular[:0], everyone), ("sly", popular, members)):
+        for fakes in (int(size) for size in options.fakes.split(",")):
+            row = measured(with_ring(events, fakes, others, np.random.default_rng(fakes)), viewers, Ranking())
+            found.append({"ring": kind, "fakes": fakes, **row})
+            print(
+                f"{kind:<6} {fakes:>6} fakes: first page {row['page']:6.1%}, list {row['list']:6.1%}, "
+                f"fallback place {row['fallback_place'] or 'none'}",
+                flush=True,
+            )
+    print(json.dumps({"people": options.people, "rings": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The harness of ``foryou evaluate``: measures by hand, nothing of the future, intervals, the command."""
+
+import json
+import random
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import cli
+from pipeline.evaluate import classical
+from pipeline.evaluate.events import EvaluateError, Events, from_file, numbered
+from pipeline.evaluate.intervals import summarise
+from pipeline.evaluate.measures import BY_VIEWER, DEPTH, Measured, measure
+from pipeline.evaluate.methods import METHODS, Method, chosen, variant
+from pipeline.evaluate.splits import HOUR_US, REPORTED, TUNING, Split, moments, rolling, split_at
+from pipeline.evaluate.tuning import Trial, tune
+
+RNG = np.random.default_rng(0)
+
+
+def events(rows: list[tuple[int, int, float]]) -> Events:
+    """Return events of (user, item, hours since the start)."""
+    users, items, hours = (np.array(column) for column in zip(*rows, strict=True))
+    return numbered("hand", users, items, (hours * HOUR_US).astype(np.int64))
+
+
+def communities(seed: int = 1, users: int = 240, hours: int = 96) -> Events:
+    """Two halves of users like fresh items of their own half, so taste and time both matter."""
+    chance = random.Random(seed)
+    rows = []
+    for user in range(users):
+        for _ in range(chance.choice((3, 12, 40))):
+            hour = chance.uniform(0, hours)
+            item = int(max(0.0, hour - chance.expovariate(0.5)) * 4) * 2 + (
+                user % 2 if chance.random() < 0.9 else 1
+            )
+            rows.append((user, item, hour))
+    return events(rows)
+
+
+def lists_of(split: Split, rows: dict[int, list[int]]) -> np.ndarray:
+    """Return lists by raw keys of users and items."""
+    numbers = {key: number for number, key in enumerate(split.events.item_keys.tolist())}
+    found = np.full((len(split.viewers), DEPTH), -1, np.int32)
+    for row, viewer in enumerate(split.viewers.tolist()):
+        wanted = rows[int(split.events.user_keys[viewer])]
+        found[row, : len(wanted)] = [numbers[item] for item in wanted]
+    return found
+
+
+def test_targets_are_what_existed_and_was_liked_next() -> None:
+    """At hour 10: user 1 has liked 5; likes 6 (known), 7 (nobody liked it before) and 5 again; 2 has no history."""
+    known = events([(1, 5, 1), (3, 6, 2), (1, 6, 11), (1, 7, 12), (1, 5, 13), (2, 5, 11), (3, 5, 19)])
+    split = split_at(known, 10 * HOUR_US, 6.0, None, RNG)
+    assert known.user_keys[split.viewers].tolist() == [1]
+    assert known.item_keys[split.targets.columns].tolist() == [6]
+    assert known.item_keys[split.liked.columns].tolist() == [5]
+    assert split.activity.tolist() == [1]
+
+
+def test_measures_by_hand() -> None:
+    """Two targets, 6 and 8; the list has 6 at place 2 and 8 at place 4: gains 1/log2(3) + 1/log2(5)."""
+    known = events([(1, 5, 0), (3, 6, 1), (3, 8, 9.5), (3, 9, 9.6), (4, 9, 9.7), (1, 6, 11), (1, 8, 12)])
+    split = split_at(known, 10 * HOUR_US, 6.0, None, RNG)
+    found = measure(split, lists_of(split, {1: [9, 6, 5, 8]})).values[0]
+    gain = (1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
+    # Likes in the day: 5, 6, 8 once, 9 twice: percentiles 75, 75, 75, 100. 8 and 9 are under an hour old.
+    expected = [1.0, gain, 0.5, 1.0, (75 * 3 + 100) / 4, np.nan, 0.5]
+    assert found == pytest.approx(expected, nan_ok=True)
+    nothing = measure(split, np.full((1, DEPTH), -1, np.int32)).values[0]
+    assert nothing[:4].tolist() == [0, 0, 0, 0]
+
+
+def test_tuning_never_reads_a_reported_window() -> None:
+    known = communities()
+    earlier, later = rolling(known, 3, 4.0, (None, None), 1)
+    assert max(split.at_us for split in earlier) + 4 * HOUR_US <= min(split.at_us for split in later)
+    for quantiles in (TUNING, REPORTED):
+        found = moments(known, 3, 4.0, quantiles)
+        assert all(b - a >= 4 * HOUR_US for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not method.needs_implicit])
+def test_no_method_sees_the_future_or_lists_what_is_liked(name: str) -> None:
+    """Lists stay the same when everything after the moment is removed."""
+    known, method = communities(), METHODS[name]
+    split = split_at(known, 60 * HOUR_US, 6.0, None, RNG)
+    lists = method.lists(split, method.start, 1.0)
+    past = replace(
+        known,
+        users=known.users[: split.cut],
+        items=known.items[: split.cut],
+        times_us=known.times_us[: split.cut],
+    )
+    assert np.array_equal(lists, method.lists(replace(split, events=past), method.start, 1.0))
+    for row in range(len(split.viewers)):
+        listed = lists[row][lists[row] >= 0].tolist()
+        liked = split.liked.columns[split.liked.starts[row] : split.liked.starts[row + 1]].tolist()
+        assert len(set(listed)) == len(listed) and not set(listed) & set(liked)
+        assert split.exists[listed].all()
+
+
+@pytest.mark.skipif(not classical.available(), reason="the extra evaluate (implicit) is not installed")
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_implicit])
+def test_the_packages_methods_find_taste(name: str) -> None:
+    split = split_at(communities(), 60 * HOUR_US, 6.0, None, RNG)
+    lists = METHODS[name].lists(split, {**METHODS[name].start, "fresh_hours": 12.0}, 1.0)
+    assert measure(split, lists).values[:, 0].mean() > 0.3
+
+
+def test_tuning_finds_the_better_value_and_tells_every_trial() -> None:
+    splits = [split_at(communities(), hour * HOUR_US, 6.0, None, RNG) for hour in (40, 50)]
+    told: list[Trial] = []
+    best = tune(METHODS["popular"], splits, 1.0, told.append)
+    assert len(told) >= 8
+    assert max(told, key=lambda trial: trial.objective).parameters == best
+    fixed = Method("fixed", "", METHODS["popular"].rank, {"hours": 2.0})
+    assert tune(fixed, splits, 1.0, told.append) == {"hours": 2.0}
+
+
+def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
+    """Of 200 samples the 95 % interval of the mean must miss in a few; a small constant lead is significant."""
+    rng, missed = np.random.default_rng(5), 0
+    for draw in range(200):
+        values = rng.random((150, len(BY_VIEWER)))
+        lists = np.zeros((150, DEPTH), np.int32)
+        one = Measured(np.arange(150) // 2, np.full(150, 3), values, lists, 10)
+        two = replace(one, values=values + 0.01)
+        found = summarise({"one": [one], "two": [two]}, "one", draw)["all"]
+        missed += not found["one"]["recall"].low <= 0.5 <= found["one"]["recall"].high
+        assert found["two"]["recall"].difference_low > 0
+        if draw == 0:
+            assert found["one"]["coverage"].mean == pytest.approx(0.1)
+            assert set(summarise({"one": [one]}, "one", 1)) == {"all", "cold"}
+    assert 2 <= missed <= 24
+
+
+def test_wrong_names_are_one_line() -> None:
+    with pytest.raises(EvaluateError, match="there is no method 'best'"):
+        chosen("best")
+    for text in ("speed=1", "max_seeds=1.5", "max_seeds=0"):
+        with pytest.raises(EvaluateError, match="--variant"):
+            variant(text)
+    assert variant("max_seeds=5,crowd_weight=0").start == {"max_seeds": 5, "crowd_weight": 0.0}
+
+
+def write(path: Path, known: Events) -> Path:
+    users, items = known.user_keys[known.users], known.item_keys[known.items]
+    pq.write_table(pa.table({"user": users, "item": items, "ts_ms": known.times_us // 1000}), path)
+    return path
+
+
+def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "likes.parquet", communities(users=120))
+    arguments = ["evaluate", str(path), "--windows", "2", "--window-hours", "4", "--tuning-users", "20"]
+    arguments += ["--methods", "for-you-formula,user-cosine", "--variant", "crowd_weight=0"]
+    outputs = []
+    for turn in ("a", "b"):
+        files = {kind: tmp_path / f"{turn}.{kind}" for kind in ("json", "html", "log")}
+        flags = [part for kind, file in files.items() for part in (f"--{kind}", str(file))]
+        assert cli.main([*arguments, *flags]) == 0
+        report = json.loads(files["json"].read_text())
+        outputs.append((report["summary"], report["parameters"]))
+    assert outputs[0] == outputs[1]  # the same seed, the same figures
+    summary = outputs[0][0]
+    assert set(summary["all"]) == {"foryou", "popular", "for-you-formula", "user-cosine", "crowd_weight=0"}
+    assert summary["all"]["foryou"]["recall"]["mean"] > summary["all"]["popular"]["recall"]["mean"]
+    printed = capsys.readouterr()
+    assert "recall@30" in printed.out and "parameters chosen on" in printed.out
+    assert "moments to tune on" in printed.err
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("<svg") >= 4 and "http" not in page and "prefers-color-scheme: dark" in page
+    lines = [json.loads(line) for line in (tmp_path / "a.log").read_text().splitlines()]
+    assert {"tuning", "reported"} == {line["stage"] for line in lines}
+    assert all({"date", "set", "method", "parameters", "recall", "ndcg"} <= set(line) for line in lines)
+
+
+def test_what_can_not_be_evaluated_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rubbish.parquet").write_bytes(b"PAR1rubbish")
+    pq.write_table(pa.table({"user": [1], "item": ["x"], "ts_ms": [1]}), tmp_path / "text.parquet")
+    pq.write_table(pa.table({"user": [1, 2], "item": [1, 1], "ts_ms": [1, 2]}), tmp_path / "tiny.parquet")
+    for name, text in (
+        ("rubbish", "can't read user, item and ts_ms"),
+        ("text", "must be whole numbers"),
+        ("tiny", "no window of 6 hours fits"),
+        ("absent", "can't read"),
+    ):
+        assert cli.main(["evaluate", str(tmp_path / f"{name}.parquet"), "--methods", "popular"]) == 1
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("foryou: ") and text in error
+    assert cli.main(["evaluate", "--data-dir", str(tmp_path / "empty")]) == 1
+    assert "no likes yet" in capsys.readouterr().err
+
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.mark.skipif(not (DATA / "retweets.parquet").exists(), reason="needs ../shared/data/retweets.parquet")
+def test_a_real_set_reads_and_splits() -> None:
+    known = from_file(DATA / "retweets.parquet")
+    assert (known.user_count, known.item_count, len(known.users)) == (12_627, 3_454, 135_472)
+    assert np.all(np.diff(known.created_us) <= 0)
+    _, later = rolling(known, 2, 6.0, (50, 50), 1)
+    lists = METHODS["foryou-default"].lists(later[0], METHODS["foryou-default"].start, 0.25)
+    assert measure(later[0], lists).values[:, 0].mean() > 0.3

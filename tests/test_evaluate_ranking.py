@@ -1,0 +1,92 @@
+"""The evaluation's ranking is the batch's: the same lists, from a store that a simulated network filled."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import analyst_store
+import numpy as np
+import pytest
+from batch_tools import read_ranked, settings_for
+
+from pipeline import cli
+from pipeline.batch import definition
+from pipeline.batch.kernel import Sparse
+from pipeline.batch.snapshot import open_snapshot
+from pipeline.evaluate import ours
+from pipeline.evaluate.events import Events
+from pipeline.evaluate.from_store import events_of, from_store
+from pipeline.evaluate.matrices import row_numbers
+from pipeline.evaluate.splits import Split, rolling, sorted_rows, split_at, with_own
+from pipeline.ranking import Ranking
+
+CHANGES = (
+    {},
+    {"max_seeds": 20, "max_seed_likers": 10, "max_neighbours": 30, "overlap_exponent": 1.5, "crowd_weight": 2.0,
+     "like_decay_exponent": 2.0, "popularity_exponent": 0.3, "max_per_author": 1, "list_length": 25},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return analyst_store.build(
+        tmp_path_factory.mktemp("store") / "data", users=200, days=3.0, seed=5
+    ).data_dir
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, float]) -> None:
+    ranking = replace(Ranking(), **changes)
+    with open_snapshot(data_dir, ranking, 1, window_hours=ranking.seed_window_days * 24.0) as opened:
+        connection = opened.connection
+        for name in ("visits", "interactions"):  # a history of likes knows of neither
+            connection.execute(f"DELETE FROM {name}")
+        definition.run_neighbours(connection, ranking)
+        definition.run_candidates(connection, ranking)
+        expected = read_ranked(connection)
+        definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+        definition.run_file(connection, "likes")
+        events = events_of(connection, "store")
+        posts = connection.execute(
+            "SELECT author_id, post_rkey FROM (SELECT DISTINCT author_id, post_rkey FROM likes) "
+            "ORDER BY post_rkey DESC, author_id"
+        ).fetchall()
+    split = split_at(events, opened.snapshot_us, 1.0, None, np.random.default_rng(0))
+    assert len(split.viewers) == 0  # nothing comes after the newest like
+    viewers = np.searchsorted(events.user_keys, sorted(expected))
+    split = at_the_end(events, opened.snapshot_us, viewers)
+    lists = ours.rank(split, ranking.list_length, ranking)
+    assert len(expected) > 50
+    for row, viewer in enumerate(sorted(expected)):
+        found = [posts[item] for item in lists[row].tolist() if item >= 0]
+        assert found == [item[0] for item in expected[viewer]], viewer
+
+
+def test_the_store_itself_can_be_evaluated(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = from_store(settings_for(data_dir))
+    assert events.authors is not None and events.owners is not None and events.speaks is not None
+    assert (
+        0 < np.count_nonzero(events.allowed) < events.item_count
+    )  # replies and adult posts are no candidates
+    _, later = rolling(events, 2, 6.0, (50, 50), 1)
+    for split in later:
+        assert np.all(events.owners[split.targets.columns] != split.viewers[row_numbers(split.targets)])
+        assert split.exists[split.targets.columns].all()
+    arguments = ["evaluate", "--data-dir", str(data_dir), "--windows", "1", "--tuning-users", "10"]
+    assert cli.main([*arguments, "--methods", "for-you-formula"]) == 0
+    assert "for-you-formula" in capsys.readouterr().out
+
+
+def at_the_end(events: Events, at_us: int, viewers: np.ndarray) -> Split:
+    """Return the split at a time for given viewers, who need no targets to be ranked for."""
+    row_of = np.full(events.user_count, -1)
+    row_of[viewers] = np.arange(len(viewers))
+    rows = row_of[events.users]
+    liked = sorted_rows(rows[rows >= 0], events.items[rows >= 0].astype(np.int64), len(viewers))
+    nothing = Sparse(np.zeros(len(viewers) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
+    activity = np.bincount(events.users, minlength=events.user_count)[viewers]
+    known = np.zeros(events.item_count, np.bool_)
+    known[events.items] = True
+    return Split(
+        events, at_us, len(events.users), viewers, nothing, liked, with_own(liked, events, viewers), activity,
+        known & events.allowed,
+    )  # fmt: skip
