@@ -7,6 +7,7 @@ The file is replaced whole. Refreshing takes at most a fiftieth of the time, how
 """
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.explore import export, queries, session
+from pipeline.explore.queries import QueryError
 from pipeline.settings import Settings
 from pipeline.store.explore import SNAPSHOT, copy_of, current_snapshot, likes_since
 
@@ -24,6 +26,8 @@ HISTORY_POINTS = 2_000  # a week of points every five minutes
 STREAMS = next(table for table in export.TABLES if table.relation == "streams")
 
 Figures = dict[str, Any]
+
+log = logging.getLogger("foryou.explore")
 
 
 def refresh(settings: Settings) -> bool:
@@ -64,8 +68,15 @@ def figures_of(settings: Settings) -> Figures:
     with session.open_session(settings.data_dir, settings.batch_threads) as connection:
         for name, given in asked.items():
             query = queries.find(name)
-            answer = session.run(connection, settings.data_dir, query, query.values(given))
-            figures[name] = answer.table.to_pylist()
+            try:
+                answer = session.run(connection, settings.data_dir, query, query.values(given))
+            except (
+                QueryError
+            ) as error:  # one that is too large for the machine does not take the others along
+                log.warning("the dashboard goes without %s", error)
+                figures[name] = []
+            else:
+                figures[name] = answer.table.to_pylist()
     snapshot = current_snapshot(settings.data_dir)
     files = [] if snapshot is None else likes_since(snapshot, 0)
     figures["likes_stored"] = sum(pq.read_metadata(file).num_rows for file in files)

@@ -73,7 +73,7 @@ def open_session(data_dir: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnec
             },
         )
         try:
-            connection.execute("SET allowed_directories = ?", [[str(data_dir.absolute())]])
+            connection.execute("SET allowed_directories = ?", [[str(data_dir.absolute()), spill]])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             connection.execute("SET VARIABLE data_dir = ?", [str(data_dir.absolute())])

@@ -4,11 +4,19 @@
 -- Parameters: hours = 48 (hours back from now)
 -- Units: hour is the hour's start, UTC; the first and the last hour may be parts
 
-SELECT
-  time_bucket(INTERVAL 1 HOUR, make_timestamp(seen_us)) AS hour,
-  count(*) AS likes,
-  count(DISTINCT liker_id) AS likers,
-  count(DISTINCT (author_id, post_rkey)) AS posts
-FROM likes_between(hours_ago(coalesce(getvariable('hours'), 48)), getvariable('now_us'))
-GROUP BY hour
-ORDER BY hour;
+WITH stamped AS (
+  SELECT time_bucket(INTERVAL 1 HOUR, make_timestamp(seen_us)) AS hour, liker_id, author_id, post_rkey
+  FROM likes_between(hours_ago(coalesce(getvariable('hours'), 48)), getvariable('now_us'))
+), by_post AS (
+  SELECT hour, count(*) AS likes FROM stamped GROUP BY hour, author_id, post_rkey
+), by_liker AS (
+  SELECT DISTINCT hour, liker_id FROM stamped
+), likers AS (
+  SELECT hour, count(*) AS likers FROM by_liker GROUP BY hour
+)
+-- Groups, since these spill to the disk where distinct counts must stay in memory.
+SELECT p.hour, sum(p.likes)::BIGINT AS likes, any_value(l.likers) AS likers, count(*) AS posts
+FROM by_post AS p
+JOIN likers AS l ON l.hour = p.hour
+GROUP BY p.hour
+ORDER BY p.hour;

@@ -93,6 +93,15 @@ FROM read_parquet(
   getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true)
 WHERE filename NOT LIKE '%/history.parquet' OR (post_rkey >> 10) + since_post_us < getvariable('recent_us');
 
+-- Whose likes and posts do not count, up to when, and which posts are deleted: as sql/batch/gone.sql and
+-- deleted_posts.sql have it. Tables, for they are few: a join then never takes the likes for the smaller side.
+CREATE OR REPLACE TEMP TABLE gone AS
+SELECT actor_id, CASE WHEN status <> 0 THEN 9223372036854775807 ELSE deleted_us END AS gone_us
+FROM stored_actors
+WHERE status <> 0 OR deleted_us > 0;
+CREATE OR REPLACE TEMP TABLE deleted_posts AS
+SELECT author_id, rkey FROM stored_posts WHERE deleted;
+
 -- Live like records seen after one time and up to another, by the rules of sql/batch/likes.sql; a liker may have
 -- several of a post.
 CREATE OR REPLACE MACRO like_records_between(from_us, until_us) AS TABLE
@@ -100,14 +109,9 @@ SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM stored_likes AS r
 ANTI JOIN (SELECT * FROM stored_unlikes WHERE seen_us > from_us) AS u
   ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
-ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS a ON a.actor_id = r.liker_id
-ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS b ON b.actor_id = r.author_id
-ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS c
-  ON c.actor_id = r.liker_id AND c.deleted_us >= r.seen_us
-ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS e
-  ON e.actor_id = r.author_id AND e.deleted_us >= r.post_rkey >> 10
-ANTI JOIN (SELECT author_id, rkey FROM stored_posts WHERE deleted) AS d
-  ON d.author_id = r.author_id AND d.rkey = r.post_rkey
+ANTI JOIN gone AS a ON a.actor_id = r.liker_id AND a.gone_us >= r.seen_us
+ANTI JOIN gone AS b ON b.actor_id = r.author_id AND b.gone_us >= r.post_rkey >> 10
+ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
 WHERE r.file_day >= make_timestamp(from_us)::DATE
   AND r.seen_us > from_us AND r.seen_us <= until_us
   AND r.liker_id <> r.author_id;
@@ -251,14 +255,9 @@ WITH first AS (
   FROM liked AS r
   ANTI JOIN stored_unlikes AS u
     ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
-  ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS a ON a.actor_id = r.liker_id
-  ANTI JOIN (SELECT actor_id FROM stored_actors WHERE status <> 0) AS b ON b.actor_id = r.author_id
-  ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS c
-    ON c.actor_id = r.liker_id AND c.deleted_us >= r.seen_us
-  ANTI JOIN (SELECT actor_id, deleted_us FROM stored_actors WHERE deleted_us > 0) AS e
-    ON e.actor_id = r.author_id AND e.deleted_us >= r.post_rkey >> 10
-  ANTI JOIN (SELECT author_id, rkey FROM stored_posts WHERE deleted) AS d
-    ON d.author_id = r.author_id AND d.rkey = r.post_rkey
+  ANTI JOIN gone AS a ON a.actor_id = r.liker_id AND a.gone_us >= r.seen_us
+  ANTI JOIN gone AS b ON b.actor_id = r.author_id AND b.gone_us >= r.post_rkey >> 10
+  ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
   GROUP BY r.liker_id, r.author_id, r.post_rkey
 ), answered AS (
   SELECT viewer_did, post_uri, bool_or(event = 'requestLess') AS less, bool_or(event = 'requestMore') AS more
