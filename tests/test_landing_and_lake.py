@@ -20,6 +20,7 @@ from pipeline.store.landing import Landing
 from pipeline.store.model import HOUR_US
 from pipeline.store.retention import Retention
 
+EXAMPLES = int(os.environ.get("FORYOU_TEST_HISTORIES", "25"))
 RANKING = Ranking()
 MINUTE_US = HOUR_US // 60
 
@@ -131,7 +132,7 @@ def look_through(data_dir: Path) -> None:
     list(compact(data_dir, RANKING, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(history=histories(), seed=st.integers(0, 2**32))
 def test_whatever_moves_when_readers_see_what_the_model_says(
     tmp_path_factory: pytest.TempPathFactory, history: list[Told], seed: int
