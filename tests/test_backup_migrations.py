@@ -16,7 +16,7 @@ from streams import free_port, wait_until
 
 from pipeline.store.landing import Landing
 from serving.activity import ActivityWriter, Visit
-from sql.sqlite import connect, current_version, migrations_of
+from sql.sqlite import connect, current_version, migrate, migrations_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 ROWS = 60_000
@@ -157,3 +157,17 @@ def test_the_web_app_serves_on_and_says_that_it_cannot_write(tmp_path: Path) -> 
     assert not writer.close()
     with closing(connect(path, read_only=True)) as store:
         assert store.execute("SELECT viewer_did FROM visits").fetchall() == [("did:plc:a",)]
+
+
+@pytest.mark.parametrize("part", ["landing", "serving", "activity", "keys"])
+def test_keys_come_first_in_tables_without_rowid(part: str, tmp_path: Path) -> None:
+    """Else SQLite 3.40 finds NULLs that are not there when it checks a backup."""
+    with closing(connect(tmp_path / f"{part}.sqlite")) as store:
+        migrate(store, part)
+        made = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%'"
+        for (table,) in store.execute(made).fetchall():
+            places = [
+                row[5] for row in store.execute(f"PRAGMA table_info({table})")
+            ]  # in the key, 0 for none
+            keys = [place for place in places if place]
+            assert places[: len(keys)] == list(range(1, len(keys) + 1)), table

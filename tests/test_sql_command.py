@@ -210,7 +210,7 @@ def test_small_tables_are_those_of_this_moment(ask: Any, data_dir: Path) -> None
     from sql.sqlite import connect
 
     store = connect(data_dir / "serving.sqlite")
-    store.execute("INSERT INTO runs VALUES (99, 'compact', 'clear', 1, 0.5, 0, 10.0, 'done', 'all', '')")
+    store.execute("INSERT INTO runs VALUES (99, 'compact', 'all', '', 'clear', 1, 0.5, 0, 10.0, 'done')")
     try:
         rows = json.loads(ask("batch_costs", "--job", "compact", "--format", "json")[1])
         assert rows[-1]["run_id"] == 99 and rows[-1]["seconds"] == 0.5
