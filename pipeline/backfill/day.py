@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.backfill.spool import GONE, ROWS, Spool
-from pipeline.batch.lake import commit, sync, write_likes
+from pipeline.batch.lake import commit, write_likes
 from pipeline.errors import StoreError
+from pipeline.store.disk import sync
 from pipeline.store.duck import open_duckdb
 from pipeline.store.lake import day_file, unlikes_file
 from pipeline.store.locks import exclusive

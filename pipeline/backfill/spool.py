@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.backfill.segments import EARLIEST_US, Rows
-from pipeline.batch.lake import sync
+from pipeline.store.disk import sync
 from pipeline.store.model import DAY_US, day_name, day_number
 
 LIKE_ROW, UNLIKE_ROW = 1, 2

@@ -8,7 +8,6 @@ another name, and renamed once everything in it is on the disk.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.store.disk import sync
 
 MANIFEST = "backup.json"
 FORMAT = 1
@@ -80,12 +80,3 @@ def whole_backups(folder: Path) -> list[Path]:
 def dead_backups(folder: Path) -> Iterable[Path]:
     """Return what backups that were killed left in a folder."""
     return [path for path in folder.glob(f"*{PARTIAL}") if _STAMP.fullmatch(path.name.removesuffix(PARTIAL))]
-
-
-def sync(path: Path) -> None:
-    """Make a file or a folder's names outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backup.contents import LAKE, NEIGHBOURS, sync
+from pipeline.backup.contents import LAKE, NEIGHBOURS
+from pipeline.store.disk import sync
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from pipeline.backup.contents import (
     BackupError,
     Manifest,
     read_manifest,
-    sync,
     whole_backups,
 )
 from pipeline.settings import Settings
+from pipeline.store.disk import sync
 from pipeline.store.locks import exclusive
 from sql.sqlite import migrations_of
 

@@ -31,10 +31,10 @@ from pipeline.backup.contents import (
     Manifest,
     dead_backups,
     stamp,
-    sync,
     whole_backups,
 )
 from pipeline.settings import Settings
+from pipeline.store.disk import sync
 from pipeline.store.locks import exclusive
 from sql.sqlite import connect, current_version
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sql
+from pipeline.batch.publish import transaction
 from pipeline.store.arrow import reading
 from pipeline.store.model import DAY_US, AccountStatus
 
@@ -35,8 +36,7 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
     notes = [
         {"viewer_did": row["did"], "deleted_us": row["deleted_us"]} for row in gone if row["did"] in viewers
     ]
-    serving.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(serving):
         serving.execute("CREATE TEMP TABLE gone (viewer_id INTEGER PRIMARY KEY)")
         serving.executemany("INSERT INTO temp.gone VALUES (?)", lists)
         removed = serving.execute(sql.load("serving/departed_lists")).rowcount
@@ -45,10 +45,6 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
         serving.executemany(sql.load("serving/departed_note"), notes)
         before_us = watermark_us - TOLD_DAYS * DAY_US
         serving.execute("DELETE FROM departed WHERE deleted_us <= ?", (before_us,))
-        serving.execute("COMMIT")
-    except BaseException:
-        serving.execute("ROLLBACK")
-        raise
     yield "lists of deleted accounts", removed
 
 

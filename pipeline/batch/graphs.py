@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from pipeline.batch import lake
 from pipeline.ranking import Feed, Ranking, neighbours_key
+from pipeline.store.disk import sync
 from pipeline.store.locks import exclusive
 
 SCHEMA = pa.schema(
@@ -178,9 +179,9 @@ def _change_arrived(graph: Graph, change: Any) -> None:
             return
         temporary = graph.arrived.with_suffix(".new")
         pq.write_table(rows.select(SCHEMA.names).cast(SCHEMA), temporary, compression="zstd")
-        lake.sync(temporary)
+        sync(temporary)
         os.replace(temporary, graph.arrived)
-        lake.sync(graph.arrived.parent)
+        sync(graph.arrived.parent)
 
 
 def _read(path: Path) -> str:

@@ -20,6 +20,7 @@ import duckdb
 import sql
 from pipeline.batch import lake
 from pipeline.store.arrow import reading
+from pipeline.store.disk import sync
 from pipeline.store.model import DAY_US, day_name, day_number, first_open_day
 
 Step = tuple[str, int]
@@ -60,7 +61,7 @@ def impressions(
         if day < open_day - RETENTION_DAYS:
             path = impressions_file(data_dir, day)
             path.unlink()
-            lake.sync(path.parent)
+            sync(path.parent)
             shutil.rmtree(path.parent, ignore_errors=True)
             yield f"remove impressions {day_name(day)}", 0
 

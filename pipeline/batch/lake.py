@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.store.disk import sync
 from pipeline.store.lake import day_file, unlikes_file
 from pipeline.store.model import day_name
 
@@ -104,12 +105,3 @@ def remove_day(data_dir: Path, day: int) -> None:
             path.unlink()
             sync(path.parent)
         shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

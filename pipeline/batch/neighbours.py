@@ -135,7 +135,7 @@ def is_full_due(former: About, snapshot_us: int, days: set[int], now: float) -> 
 
 
 def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, former: About) -> int:
-    """Leave in ``viewers`` those who changed; make ``kept_neighbours`` of the others. Return how many changed."""
+    """Leave in ``viewers`` those who changed; make ``kept_viewers`` of the others. Return how many changed."""
     attach(connection, graph, "former_neighbours")
     since_us = int(former.made_at * 1e6) - CLOCKS_US
     told = {

@@ -154,21 +154,29 @@ def _upsert(
         yield len(rows)
 
 
+def numbered_posts(
+    serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (post_no, post_id) of the stored posts that lists since a generation name and ``candidate_posts`` has."""
+    found = serving.execute(
+        "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
+    ).fetchall()
+    table = np.array(found, np.int64).reshape(-1, 3)
+    staged.register("stored_posts", pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"]))
+    numbers, post_ids = columns(
+        staged,
+        "SELECT p.post_no, s.post_id FROM candidate_posts AS p "
+        "JOIN stored_posts AS s ON s.author_id = p.author_id AND s.rkey = p.rkey ORDER BY s.post_id",
+    )
+    staged.unregister("stored_posts")
+    return numbers, post_ids
+
+
 def _post_ids(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, generation: int
 ) -> NDArray[np.int64]:
     """Return the post_id of each post_no; 0 where no list names the post."""
-    found = serving.execute(
-        "SELECT post_id, author_id, rkey FROM posts WHERE last_generation = ?", (generation,)
-    ).fetchall()
-    table = np.array(found, np.int64).reshape(-1, 3)
-    staged.register("numbered", pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"]))
-    numbers, post_ids = columns(
-        staged,
-        "SELECT p.post_no, n.post_id FROM candidate_posts AS p "
-        "JOIN numbered AS n ON n.author_id = p.author_id AND n.rkey = p.rkey",
-    )
-    staged.unregister("numbered")
+    numbers, post_ids = numbered_posts(serving, staged, generation)
     ids = np.zeros(count(staged, "candidate_posts"), np.int64)
     ids[numbers] = post_ids
     if len(ids) and ids.max() > 0xFFFFFFFF:

@@ -16,13 +16,12 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.kernel import compiled
 from pipeline.batch.products import columns
-from pipeline.batch.publish import transaction
+from pipeline.batch.publish import numbered_posts, transaction
 
 BITS = 64
 ROUNDS = 2
@@ -62,15 +61,7 @@ def sketches(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
 def write_tastes(serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection) -> int:
     """Write the sketches of the posts that lists name, forget those of posts that are gone; return how many."""
     made = sketches(staged)
-    stored = serving.execute("SELECT post_id, author_id, rkey FROM posts").fetchall()
-    table = np.array(stored, np.int64).reshape(-1, 3)
-    staged.register("stored_posts", pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"]))
-    post_ids, numbers = columns(
-        staged,
-        "SELECT s.post_id, p.post_no FROM stored_posts AS s "
-        "JOIN candidate_posts AS p ON p.author_id = s.author_id AND p.rkey = s.rkey ORDER BY s.post_id",
-    )
-    staged.unregister("stored_posts")
+    numbers, post_ids = numbered_posts(serving, staged, 0)
     rows = list(zip(post_ids.tolist(), made[numbers].tolist(), strict=True))
     for first in range(0, len(rows), CHUNK_ROWS):
         with transaction(serving):
