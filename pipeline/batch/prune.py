@@ -55,6 +55,7 @@ def prune(
         yield "prune posts", serving.execute(sql.load("serving/prune_posts")).rowcount
         yield "prune viewers", serving.execute(sql.load("serving/prune_viewers")).rowcount
     yield "prune generations", serving.execute(sql.load("serving/prune_generations"), kept).rowcount
+    serving.execute(sql.load("serving/prune_variants"))
 
 
 def _name(serving: sqlite3.Connection, table: str, column: str, ids: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ without a row in ``generations`` belong to a dead run, and the next run removes 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,21 @@ CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
 CHUNK_ROWS = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Whose lists a generation has: a feed's, or of one variant of its experiment, '' outside one.
+
+    ``fallbacks``: whether the feed's fallback lists are made anew. ``renewed`` and ``feed_rkeys`` as ``prune`` takes
+    them.
+    """
+
+    feed_rkey: str
+    variant: str
+    fallbacks: bool
+    renewed: Sequence[int]
+    feed_rkeys: Sequence[str] | None
+
+
 @contextmanager
 def transaction(serving: sqlite3.Connection) -> Iterator[None]:
     """Commit what is done within, or nothing of it."""
@@ -51,15 +67,14 @@ def publish(
     serving: sqlite3.Connection,
     staged: duckdb.DuckDBPyConnection,
     lists_path: Path,
-    feed_rkey: str,
+    lineage: Lineage,
     snapshot_us: int,
     ranking: Ranking,
     clock: Callable[[], float],
-    feed_rkeys: Sequence[str] | None = None,
 ) -> Iterator[Step]:
     """Write the staged lists, make them visible, and remove what they supersede.
 
-    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish".
+    Two runs that publish take turns: the caller holds the lock "publish".
 
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
     ``lists_path`` the lists, a row group a block of viewers. Yields after each transaction.
@@ -67,7 +82,7 @@ def publish(
     last = newest(serving)
     generation = last + 1
     yield "orphans", remove_orphans(serving, last)
-    feed_id = _feed(serving, feed_rkey)
+    feed_id = _feed(serving, lineage.feed_rkey)
     yield "feed", 1
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
@@ -76,10 +91,11 @@ def publish(
     post_ids = _post_ids(serving, staged, generation)
     lists = items = 0
     for viewers, packed in staged_chunks(lists_path, post_ids):
-        written = _write_lists(serving, feed_id, generation, viewers, packed)
+        written = _write_lists(serving, feed_id, (generation, lineage.variant), viewers, packed)
         lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
         yield "lists", len(written)
-    yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
+    if lineage.fallbacks:
+        yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
     now_us = int(clock() * 1e6)
     with transaction(serving):
         serving.execute(
@@ -87,9 +103,10 @@ def publish(
             "VALUES (?, ?, ?, ?, ?)",
             (generation, snapshot_us, now_us, lists, items),
         )
+        if lineage.variant:
+            serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, lineage.variant))
     yield "generation", 1
-    renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-    yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
+    yield from prune(serving, feed_id, lineage.renewed, ranking, now_us, lineage.feed_rkeys)
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
@@ -97,6 +114,7 @@ def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
     with transaction(serving):
         removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
         serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
+        serving.execute("DELETE FROM variants WHERE generation > ?", (newest,))
         serving.execute("UPDATE posts SET last_generation = ? WHERE last_generation > ?", (newest, newest))
     return removed
 
@@ -187,13 +205,15 @@ def _post_ids(
 def _write_lists(
     serving: sqlite3.Connection,
     feed_id: int,
-    generation: int,
+    made: tuple[int, str],
     viewers: NDArray[np.int64],
     packed: list[bytes],
 ) -> list[bytes]:
+    generation, variant = made
     span = {"feed_id": feed_id, "first_viewer": int(viewers[0]), "last_viewer": int(viewers[-1])}
     with transaction(serving):
-        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), span))
+        found = serving.execute(sql.load("serving/publish_current"), span)
+        current = {viewer: items for viewer, items, by in found if by == variant}
         changed = [
             (feed_id, viewer, generation, items)
             for viewer, items in zip(viewers.tolist(), packed, strict=True)
