@@ -89,16 +89,27 @@ def test_the_split_is_stable_and_fair() -> None:
     assert all(0 <= number < 1 for number in numbers)
     for low in (0.0, 0.3, 0.9):
         assert sum(low <= number < low + 0.1 for number in numbers) == pytest.approx(1000, abs=100)
-    both = [(arm_number("age", f"did:plc:{i}") < 0.5, arm_number("size", f"did:plc:{i}") < 0.5) for i in range(10_000)]
-    assert sum(one and other for one, other in both) == pytest.approx(2500, abs=150)  # independent of each other
+    both = [
+        (arm_number("age", f"did:plc:{i}") < 0.5, arm_number("size", f"did:plc:{i}") < 0.5)
+        for i in range(10_000)
+    ]
+    assert sum(one and other for one, other in both) == pytest.approx(
+        2500, abs=150
+    )  # independent of each other
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[experiments.a]\nfeed = 'other'\n[experiments.a.b]\nshare = 0.1", "feed = 'other': known are for-you"),
+        (
+            "[experiments.a]\nfeed = 'other'\n[experiments.a.b]\nshare = 0.1",
+            "feed = 'other': known are for-you",
+        ),
         ("[experiments.a]", "[experiments.a] needs a table a variant"),
-        ("[experiments.a.b]\nhalf_life_hours = 3", "[experiments.a.b] share = None: it must be a number above 0"),
+        (
+            "[experiments.a.b]\nhalf_life_hours = 3",
+            "[experiments.a.b] share = None: it must be a number above 0",
+        ),
         ("[experiments.a.b]\nshare = 1.5", "[experiments.a.b] share = 1.5"),
         ("[experiments.a.b]\nshare = 0.6\n[experiments.a.c]\nshare = 0.6", "shares up to 1 in all"),
         ("[experiments.a.control]\nshare = 0.6", "[experiments.a.control] must be a table"),
@@ -120,7 +131,11 @@ def test_a_wrong_table_is_one_clear_line(tmp_path: Path, text: str, words: str) 
 def test_a_variants_viewers_get_what_its_parameters_alone_would_give(split: Path, tmp_path: Path) -> None:
     found = lists_of(split / "data")
     assert {arm_of(name) for name in PEOPLE} == {"young", "old", CONTROL}
-    changes = {"young": "half_life_hours = 0.5", "old": "half_life_hours = 2000\nlist_length = 5", CONTROL: ""}
+    changes = {
+        "young": "half_life_hours = 0.5",
+        "old": "half_life_hours = 2000\nlist_length = 5",
+        CONTROL: "",
+    }
     lists = {}
     for arm, change in changes.items():
         town().write(tmp_path / arm / "data")
@@ -158,6 +173,22 @@ def test_who_waits_gets_a_list_of_their_variant(split: Path) -> None:
     assert {name: served(data, name) for name in PEOPLE} == before
 
 
+def test_who_was_seen_lately_gets_what_a_run_for_all_gives(split: Path, tmp_path: Path) -> None:
+    made = town()
+    for name in PEOPLE[::2]:
+        made.visit(name)
+    data = made.write(tmp_path / "data")
+    start = made.now_us / 1e6
+    jobs.run(settings_of(tmp_path, SPLIT), "all", lambda: start)
+    wanted = lists_of(data)
+    serving = connect(data / "serving.sqlite")
+    serving.execute("DELETE FROM lists")
+    serving.close()
+    jobs.run(settings_of(tmp_path, SPLIT), "candidates", lambda: start + 1, "recent")
+    assert lists_of(data) == {name: wanted[name] for name in wanted if name in PEOPLE[::2]}
+    assert {served(data, name)[1] for name in PEOPLE[::2]} == {"age/young", "age/old", "age/control"}
+
+
 def test_an_ended_experiment_leaves_no_trace_after_the_next_run(tmp_path: Path) -> None:
     town().write(tmp_path / "data")
     jobs.run(settings_of(tmp_path, SPLIT), "all")
@@ -184,7 +215,9 @@ def test_explain_has_the_variants_numbers_and_name(split: Path, tmp_path: Path, 
         for name in PEOPLE:
             told = explain_from(inputs, f"did:plc:{name}")
             assert told.variant == f"age/{arm_of(name)}"
-            assert [(row["post_uri"], row["score"]) for row in told.listed] == [item[:2] for item in found[name]]
+            assert [(row["post_uri"], row["score"]) for row in told.listed] == [
+                item[:2] for item in found[name]
+            ]
             scores = {row["post_uri"]: row["score"] for row in told.scored}
             for post, score, *_ in found[name]:
                 assert scores[post] == pytest.approx(score, rel=1e-6)
