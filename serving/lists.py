@@ -13,8 +13,9 @@ from typing import NamedTuple
 ITEM_BYTES = 11
 SOURCE_CO_LIKERS = 1
 SOURCE_POPULAR = 2
+SOURCE_EXPLORE = 3  # co-likers too, but tried before its turn
 _ID, _SCORE, _CO_LIKERS = struct.Struct("<I"), struct.Struct("<f"), struct.Struct("<H")
-_CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p"}
+_CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p", SOURCE_EXPLORE: "e"}
 
 
 class ListError(Exception):
@@ -32,7 +33,7 @@ class Item(NamedTuple):
     def context(self, generation: int) -> str:
         """Return the feedContext that interactions bring back; ``c7.41``: 7 co-likers, generation 41."""
         code = _CODES.get(self.source, "x")
-        return f"{code}{self.co_likers if self.source == SOURCE_CO_LIKERS else ''}.{generation}"
+        return f"{code}{'' if self.source == SOURCE_POPULAR else self.co_likers}.{generation}"
 
 
 def length(blob: bytes) -> int:

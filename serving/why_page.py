@@ -117,7 +117,7 @@ def _list(found: dict[str, Any]) -> str:
 
 
 def _post(place: int, post: dict[str, Any], found: dict[str, Any]) -> str:
-    if post["source"] == "co-likers":
+    if post["source"] != "popular":
         age = age_text(post["age_hours"] * 3600)
         facts = (
             f"<span>liked by {post['co_likers']:,} of them</span> <span>{age} old</span> "

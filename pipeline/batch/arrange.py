@@ -1,10 +1,12 @@
 """The rules after ranking: filling up, seen posts last, places between posts of one author.
 
-Owns: ``arrange``. Leaves to others: the order by score and the cap per author within the ranked posts.
+Owns: ``arrange``. Leaves to others: the order by score and the cap per author within the ranked posts, and which places
+try a post that few have seen (``exploring``).
 
 In this order, for each list: popular posts fill it up (the viewer's language first, then all; none excluded,
 none twice, none beyond the author's cap); seen posts move behind unseen ones; then each place goes to the
-first remaining post whose author is not in the last ``spacing`` places. The list ends when none fits.
+first remaining post whose author is not in the last ``spacing`` places, or one that tries a post to the one drawn for
+it. The list ends when none fits.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.batch import exploring
 from pipeline.batch.kernel import Sparse, Top, compiled
 from pipeline.ranking import Ranking
 
 CO_LIKERS = 1
 POPULAR = 2
+EXPLORE = 3
+AHEAD = exploring.AHEAD
+
+_is_place = compiled(exploring.is_place)
+_turn = compiled(exploring.turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,16 @@ class Popular:
     def row(self, language: str) -> int:
         """Return the row of a language, that of all languages when it has none of its own."""
         return self.languages.index(language) if language in self.languages else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a draw among posts few have seen depends on: the viewers, the hour, and by post its key and its likers."""
+
+    viewers: NDArray[np.int64]
+    hour: int
+    rkeys: NDArray[np.int64]
+    likers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +73,9 @@ def arrange(
     authors: NDArray[np.int32],
     ranking: Ranking,
     threads: int = 1,
+    draw: Draw | None = None,
 ) -> Lists:
-    """Return the finished lists; ``rows`` names each list's row of ``popular``.
+    """Return the finished lists; ``rows`` names each list's row of ``popular``. Without ``draw`` no place is tried.
 
     A list in which not a single post from co-likers has a place stays empty: its viewer is served the fallback list.
     """
@@ -67,6 +86,10 @@ def arrange(
     sources = np.zeros((count, length), np.uint8)
     filled = np.zeros(count, np.int64)
     author_count = int(authors.max()) + 1 if len(authors) else 0
+    share = ranking.explore_share
+    if draw is None:
+        share, draw = 0.0, Draw(np.zeros(count, np.int64), 0, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    few = draw.likers <= ranking.explore_max_likers
 
     def work(first: int, last: int) -> None:
         _arrange(
@@ -74,6 +97,7 @@ def arrange(
             popular.starts, popular.posts, popular.scores, rows,
             excluded.starts, excluded.columns, seen.starts, seen.columns,
             authors, author_count, length, ranking.max_per_author, ranking.author_spacing,
+            share, draw.viewers, draw.hour, draw.rkeys, few,
             posts, scores, co_likers, sources, filled,
         )  # fmt: skip
 
@@ -112,6 +136,7 @@ def _arrange(
     popular_starts: Any, popular_posts: Any, popular_scores: Any, rows: Any,
     x_starts: Any, x_posts: Any, seen_starts: Any, seen_posts: Any,
     authors: Any, author_count: int, length: int, per_author: int, spacing: int,
+    share: float, viewers: Any, hour: int, rkeys: Any, few: Any,
     posts: Any, scores: Any, co_likers: Any, sources: Any, filled: Any,
 ) -> None:  # fmt: skip
     barred = np.zeros(len(authors), np.uint8)  # excluded, or in the list
@@ -165,7 +190,21 @@ def _arrange(
         place = 0
         while left > 0:
             found = -1
-            for i in range(left):
+            tried = share > 0 and _is_place(place, share)
+            if tried:
+                best = np.inf
+                for i in range(left):
+                    item = order[i]
+                    post = item_post[item]
+                    if item_source[item] != 1 or not few[post] or seen[post] != 0 or item < place + AHEAD:
+                        continue
+                    if place - last[authors[post]] <= spacing:
+                        continue
+                    when = _turn(viewers[viewer], hour, rkeys[post], item_score[item])
+                    if when < best:
+                        best, found = when, i
+                tried = found >= 0
+            for i in range(0 if tried else left):
                 if place - last[authors[item_post[order[i]]]] > spacing:
                     found = i
                     break
@@ -173,7 +212,8 @@ def _arrange(
                 break
             item = order[found]
             posts[viewer, place], scores[viewer, place] = item_post[item], item_score[item]
-            co_likers[viewer, place], sources[viewer, place] = item_count[item], item_source[item]
+            co_likers[viewer, place] = item_count[item]
+            sources[viewer, place] = 3 if tried else item_source[item]
             last[authors[item_post[item]]] = place
             place += 1
             left -= 1
@@ -181,7 +221,7 @@ def _arrange(
                 order[i] = order[i + 1]
         ranked = False  # one that was seen may find no place behind popular posts of its author
         for i in range(place):
-            ranked = ranked or sources[viewer, i] == 1
+            ranked = ranked or sources[viewer, i] != 2
         filled[viewer] = place if ranked else 0
         for x in range(x_starts[viewer], x_starts[viewer + 1]):
             barred[x_posts[x]] = 0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.arrange import CO_LIKERS, POPULAR, Lists
+from pipeline.batch.arrange import EXPLORE, POPULAR, Lists
 from pipeline.batch.kernel import Sparse, compiled
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
@@ -75,9 +75,9 @@ def _audit(
         for i in range(first, last):
             post, source = posts[i], sources[i]
             author = authors[post]
-            taste += source == CO_LIKERS
-            good = np.isfinite(scores[i]) and scores[i] > 0 and source in (CO_LIKERS, POPULAR)
-            found[1] += not good or (source == CO_LIKERS) != (co_likers[i] > 0)
+            taste += source != POPULAR
+            good = np.isfinite(scores[i]) and scores[i] > 0 and 1 <= source <= EXPLORE
+            found[1] += not good or (source == POPULAR) != (co_likers[i] == 0)
             found[2] += in_list[post] > 0
             found[3] += author_ids[post] == viewers[row]
             found[4] += by_author[author] >= per_author

@@ -77,6 +77,8 @@ def candidates(
         for arm in to.feed.arms:
             variant = "" if arm == to.feed.arms[-1] else arm.name
             staging = Staging(data_dir, temporary_dir(data_dir) / variant, threads, progress)
+            if variant and to.recent is not None and not any(arm.has(did) for did in to.recent):
+                continue
             before = f"{variant} " if variant else ""
             definition.set_arm(connection, arm)
             for name in definition.LISTS:
@@ -88,6 +90,11 @@ def candidates(
                 made.append(stage_made(connection, staging.lists, arm, done.generation))
         if to.recent is None:  # of what lists were made of last: everybody's who is in no variant
             yield "tastes", write_tastes(serving, connection)
+        if to.recent is None:
+            wanted = {popular_path(data_dir, to.feed, arm) for arm in to.feed.arms}
+            for path in (data_dir / "lake").glob(f"popular-{to.feed.rkey}@*.parquet"):
+                if path not in wanted:  # of an experiment that is over
+                    path.unlink(missing_ok=True)
         if made:
             rows = hand_over(connection, graph, inputs, made, snapshot.snapshot_us)
             yield "export lists", rows

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.batch.arrange import Lists, Popular, arrange, popular_lists
+from pipeline.batch.arrange import Draw, Lists, Popular, arrange, popular_lists
 from pipeline.batch.audit import audit
 from pipeline.batch.products import candidate_blocks, columns, entries
 from pipeline.batch.progress import Progress
 from pipeline.batch.snapshot import Snapshot
 from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
 
 SCHEMA = pa.schema(
     [
@@ -68,7 +69,10 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging, generati
     """
     connection, threads, path = snapshot.connection, staging.threads, staging.lists
     popular = read_popular(connection)
-    numbers, ids = columns(connection, "SELECT author_no, author_id FROM candidate_posts ORDER BY post_no")
+    numbers, ids, rkeys, likers = columns(
+        connection, "SELECT author_no, author_id, rkey, likers FROM candidate_posts ORDER BY post_no"
+    )
+    rkeys, likers = np.asarray(rkeys, np.int64), np.asarray(likers, np.int64)
     authors, author_ids = np.asarray(numbers, np.int32), np.asarray(ids, np.int64)
     listed, viewers = np.zeros(len(authors), np.bool_), [np.zeros(0, np.int64)]
     total = 0
@@ -88,7 +92,8 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging, generati
                 "SELECT viewer_id, post_no FROM feedback WHERE event = 'interactionSeen'",
                 block.viewers,
             )
-            lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads)
+            draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, likers)
+            lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads, draw)
             audit(block.viewers, lists, block.excluded, authors, author_ids, ranking)
             listed[lists.posts] = True
             viewers.append(block.viewers[np.diff(lists.starts) > 0])

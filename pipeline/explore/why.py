@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pipeline.batch import definition
+from pipeline.batch import definition, exploring
 from pipeline.explore.explain import score_candidates, weigh_neighbours
 from pipeline.explore.inputs import ExplainError, Inputs
 from pipeline.ranking import Ranking, ranking_from
+from pipeline.store.model import HOUR_US
 
 POSTS_SHOWN = 30
 REASONS_SHOWN = 3
@@ -89,7 +91,7 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
     execute("DELETE FROM neighbours WHERE rank > ?", [inputs.ranking.max_neighbours])
     score_candidates(inputs)
     listed = inputs.rows("listed")
-    posts = _list(inputs, listed)
+    posts = _list(inputs, viewer_id, listed)
     positions = {item["post_uri"]: item["position"] for item in listed}
     _add_reasons(inputs, posts[:POSTS_SHOWN], shared)
     return {
@@ -128,7 +130,7 @@ def find_public_neighbours(inputs: Inputs) -> None:
     inputs.gather()
 
 
-def _list(inputs: Inputs, listed: Sequence[Row]) -> list[Row]:
+def _list(inputs: Inputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:
     """Return the viewer's list under the parameters in force, best first."""
     terms = {(row["author_id"], row["rkey"]): row for row in inputs.rows("terms")}
     ranked = sorted((row for row in terms.values() if row["position"]), key=lambda row: row["position"])
@@ -152,19 +154,48 @@ def _list(inputs: Inputs, listed: Sequence[Row]) -> list[Row]:
     )
     seen = set(inputs.connection.execute(query).fetchall())
     in_turn = sorted(mine, key=lambda row: (row["author_id"], row["rkey"]) in seen)
-    return spaced(in_turn, inputs.ranking.author_spacing)
+    tried = {
+        (row["author_id"], row["rkey"]): exploring.turn(
+            viewer_id, inputs.snapshot_us // HOUR_US, row["rkey"], row["score"]
+        )
+        for row in mine[exploring.AHEAD :]
+        if row["source"] == "co-likers"
+        and row["likers"] <= inputs.ranking.explore_max_likers
+        and (row["author_id"], row["rkey"]) not in seen
+    }
+    ranks = {(row["author_id"], row["rkey"]): rank for rank, row in enumerate(mine)}
+    return spaced(in_turn, inputs.ranking.author_spacing, inputs.ranking.explore_share, tried, ranks)
 
 
-def spaced(posts: Sequence[Row], spacing: int) -> list[Row]:
-    """Return posts so that ``spacing`` places lie between two of one author; those that never fit are left out."""
+def spaced(
+    posts: Sequence[Row],
+    spacing: int,
+    share: float = 0.0,
+    turns: Mapping[tuple[int, int], float] = MappingProxyType({}),
+    ranks: Mapping[tuple[int, int], int] = MappingProxyType({}),
+) -> list[Row]:
+    """Return posts so that ``spacing`` places lie between two of one author; those that never fit are left out.
+
+    ``share`` of the places try a post of ``turns``, the smallest first, of those whose rank is AHEAD further back.
+    """
     waiting = list(posts)
     placed: list[Row] = []
     while waiting:
         near = {post["author_id"] for post in placed[max(0, len(placed) - spacing) :]} if spacing else set()
-        fitting = next((place for place, post in enumerate(waiting) if post["author_id"] not in near), None)
-        if fitting is None:
+        fitting = [place for place, post in enumerate(waiting) if post["author_id"] not in near]
+        if not fitting:
             break
-        placed.append(waiting.pop(fitting))
+        tried = None
+        if exploring.is_place(len(placed), share):
+            drawn = [
+                (turns[key], place)
+                for place in fitting
+                if (key := (waiting[place]["author_id"], waiting[place]["rkey"])) in turns
+                and ranks[key] >= len(placed) + exploring.AHEAD
+            ]
+            tried = min(drawn)[1] if drawn else None
+        post = waiting.pop(fitting[0] if tried is None else tried)
+        placed.append(post if tried is None else post | {"source": "explore"})
     return placed
 
 
@@ -201,7 +232,7 @@ def _add_reasons(inputs: Inputs, posts: Sequence[Row], shared: Sequence[Row]) ->
         )
     for post in posts:
         number = numbers.get((post["author_id"], post["rkey"]), -1)
-        post["because"] = reasons.get(number, []) if post["source"] == "co-likers" else []
+        post["because"] = reasons.get(number, []) if post["source"] != "popular" else []
 
 
 def as_text(found: Row) -> str:
@@ -219,7 +250,9 @@ def as_text(found: Row) -> str:
         was = "" if found["public"] or post["was"] == place else f"  (served at {post['was'] or 'no place'})"
         lines += ["", f"{place:>4}  {post['post_uri']}{was}"]
         if post["source"] != "co-likers":
-            lines.append("      popular now")
+            lines.append(
+                "      popular now" if post["source"] == "popular" else "      to be tried: few have seen it"
+            )
         for reason in post.get("because", []):
             lines.append(
                 f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "

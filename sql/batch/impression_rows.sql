@@ -3,8 +3,8 @@
 -- Writes: nothing; returns the rows
 -- Grain: one row a post on a page that was served
 -- Parameters: none
--- Units: position counts from 1 in what the viewer was shown; source 1 is co-likers, 2 popular; served_us is
---   microseconds since 1970 (UTC); sorted by viewer, so that a viewer's rows compress and are read together
+-- Units: position counts from 1 in what the viewer was shown; source 1 is co-likers, 2 popular, 3 explore;
+--   served_us is microseconds since 1970 (UTC); sorted by viewer, so that a viewer's rows compress and are read together
 
 SELECT
   viewer_did::VARCHAR AS viewer_did, post_uri::VARCHAR AS post_uri, feed_rkey::VARCHAR AS feed_rkey,

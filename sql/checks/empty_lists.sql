@@ -8,4 +8,4 @@
 SELECT viewer_id, count(*) AS entries
 FROM lists
 GROUP BY viewer_id
-HAVING count(*) FILTER (WHERE source = 1) = 0;
+HAVING count(*) FILTER (WHERE source <> 2) = 0;

@@ -153,7 +153,7 @@ FROM stored_actors;
 CREATE OR REPLACE VIEW candidates AS
 SELECT
   v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
-  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
   l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
@@ -225,7 +225,7 @@ FROM stored_visits;
 CREATE OR REPLACE VIEW impressions AS
 SELECT
   viewer_did, post_uri, position AS rank,
-  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
   feed_rkey AS feed, generation, make_timestamp(served_us) AS served_at, variant
 FROM stored_impressions;
 
@@ -266,7 +266,7 @@ WITH first AS (
 )
 SELECT
   n.viewer_did, n.post_uri, n.position,
-  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' ELSE 'other' END AS source,
+  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
   n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
   coalesce(l.seen_us >= n.served_us AND l.seen_us <= n.served_us + (within_hours * 3600000000.0)::BIGINT, false)
     AS liked,
