@@ -93,7 +93,9 @@ def test_who_was_seen_lately_gets_the_same_draw(stores: dict[str, Path], tmp_pat
     serving.close()
     jobs.run(settings_for(data, EXPLORE), "candidates", lambda: last / 1e6 + 1, "recent")
     found = lists_of(data)
-    assert found == {name: wanted[name] for name in found}  # some who came have an old list, and none of this run
+    assert found == {
+        name: wanted[name] for name in found
+    }  # some who came have an old list, and none of this run
     assert found.keys() <= came
     assert len(found) > 20
     assert any(item[3] == 3 for items in found.values() for item in items)

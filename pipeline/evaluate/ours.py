@@ -21,8 +21,10 @@ Floats = NDArray[np.float64]
 CELLS = 4_000_000
 
 
-def rank(split: Split, keep: int, ranking: Ranking, threads: int = 1) -> NDArray[np.int32]:
-    """Return the best ``keep`` items for every viewer; places nobody's likes fill are NONE."""
+def rank(
+    split: Split, keep: int, ranking: Ranking, threads: int = 1, scores: NDArray[np.float32] | None = None
+) -> NDArray[np.int32]:
+    """Return the best ``keep`` items for every viewer; places nobody's likes fill are NONE. ``scores`` takes theirs."""
     near = _Neighbours(split, ranking)
     fresh = _Candidates(split, ranking)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
@@ -31,6 +33,8 @@ def rank(split: Split, keep: int, ranking: Ranking, threads: int = 1) -> NDArray
         rows = np.arange(first, min(first + step, len(split.viewers)))
         top = fresh.top(rows, near.top(rows, threads), keep, threads)
         lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
+        if scores is not None:
+            scores[rows] = top.scores
     return lists
 
 
