@@ -64,6 +64,7 @@ def neighbours(
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         liked[liker].append((seen_us, post))
+    ages = {liker: (now_us - min(like[0] for like in mine)) / HOUR_US for liker, mine in liked.items()}
     active_us = now_us - ranking.viewer_active_days * 24 * HOUR_US
     active = {liker for (liker, _), seen_us in likes.items() if seen_us > active_us}
     visitors = {visit[0] for visit in rows["visits"]}
@@ -97,6 +98,7 @@ def neighbours(
                 float32(
                     total**ranking.overlap_exponent
                     * (len(liked[other]) + ranking.degree_smoothing) ** -ranking.degree_exponent
+                    * newness(ages[other], ranking)
                 ),
             )
             for other, total in sums.items()
@@ -140,7 +142,11 @@ def ranked(
     names = {actor: did for did, (actor, _) in dids.items()}
     uris = rows["uris"][0] if "uris" in rows else {}
     langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
-    crowds, shares = popular(fresh, langs, ranking)
+    firsts: dict[int, int] = {}
+    for (liker, _), seen_us in likes.items():
+        firsts[liker] = min(firsts.get(liker, seen_us), seen_us)
+    ages = {liker: (now_us - first_us) / HOUR_US for liker, first_us in firsts.items()}
+    crowds, shares = popular(fresh, langs, ages, ranking)
     result = {}
     for viewer, near in graph.items():
         if dids[names[viewer]][1]:
@@ -200,16 +206,24 @@ def language(
     return min(counted, key=lambda code: (-counted[code], code)) if counted else ""
 
 
+def newness(age_hours: float, ranking: Ranking) -> float:
+    """Return how much a liker counts whose first like is so old."""
+    return min(age_hours / ranking.newcomer_hours, 1.0) if ranking.newcomer_hours else 1.0
+
+
 def popular(
-    fresh: dict[int, dict[Post, float]], langs: dict[Post, list[str]], ranking: Ranking
+    fresh: dict[int, dict[Post, float]],
+    langs: dict[Post, list[str]],
+    ages: dict[int, float],
+    ranking: Ranking,
 ) -> tuple[dict[str, list[Post]], dict[Post, float]]:
     """Return each language's popular posts, '' for all, and every post's share of the average liker."""
     masses: dict[Post, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     worths = 0.0
-    for posts in fresh.values():
+    for liker, posts in fresh.items():
         if not posts:
             continue
-        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5
+        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5 * newness(ages[liker], ranking)
         worths += worth
         by_author: dict[int, int] = defaultdict(int)
         for post in posts:
@@ -234,7 +248,7 @@ def popular(
                 by_author[post[0]] += 1
                 listed.append(post)
         del listed[ranking.list_length :]
-    return lists, {post: score / worths for post, score in scores.items()}
+    return lists, {post: score / (worths or 1.0) for post, score in scores.items()}
 
 
 def arranged(items: list[Any], author_of: dict[Any, int], seen: set[Any], spacing: int) -> list[Any]:

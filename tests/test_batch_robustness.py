@@ -137,3 +137,14 @@ def test_a_ring_that_likes_nothing_else_is_in_nobodys_first_page(lists: dict[str
     people = [name for name in lists if "-" in name and not name.startswith(("fake", "sly"))]
     assert len(people) > 150
     assert not [name for name in people if "plain-ring" in lists[name][:PAGE]]
+
+
+def test_nor_is_a_ring_that_likes_what_a_community_likes(lists: dict[str, list[str]]) -> None:
+    """Its accounts are of today, so they count next to nothing yet: newcomer_hours."""
+    people = [name for name in lists if "-" in name and not name.startswith(("fake", "sly"))]
+    assert not [name for name in people if "sly-ring" in lists[name][:PAGE]]
+
+
+def test_no_ring_is_on_the_first_page_of_what_is_popular(lists: dict[str, list[str]]) -> None:
+    assert not {"plain-ring", "sly-ring"} & set(lists[""][:PAGE])
+    assert not {"plain-ring", "sly-ring"} & set(lists["en"][:PAGE])

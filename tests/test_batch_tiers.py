@@ -208,7 +208,7 @@ def test_changed_works_out_those_who_liked_and_keeps_the_rest(
         later.post(f"q{i}", by=f"author{i}", hours_ago=i + 1 + 1 / 60).like(
             "bob", f"q{i}", hours_ago=0.5 + 1 / 60
         )
-    later.like("fay", "p1", hours_ago=0).write(tmp_path)
+    later.like("fay", "p1", hours_ago=1 / 120).write(tmp_path)
     with caplog.at_level("INFO", "foryou.batch"):
         run(tmp_path, "neighbours", "changed", START + 1)
     assert "1 of the viewers changed" in caplog.text

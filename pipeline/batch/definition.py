@@ -43,6 +43,7 @@ LISTS = (
     "answers",
     "feedback",
     "exclusions",
+    "crowd_likers",
     "popular",
     "crowd_worth",
     "crowds",

@@ -6,7 +6,7 @@ neighbours out (``neighbours``, ``waiting``), lists (``candidates``).
     lake/neighbours.parquet             of the feeds that agree with the first one in what decides on neighbours
     lake/neighbours-KEY.parquet         of other feeds, by ``ranking.neighbours_key``
     …-arrived.parquet beside each       viewers whose neighbours were worked out since: they count instead
-    …-degrees.parquet beside each       how many likes every liker had, as of the last full pass
+    …-degrees.parquet beside each       how many likes every liker had, and since when, as of the last full pass
 
 Columns: viewer_id int32, neighbour_id int32, weight float32, rank int32 from 1, snapshot_us int64 (stream time up to
 which likes were counted for this viewer); sorted by viewer and rank. Invariant: each file is replaced whole, by a
@@ -60,7 +60,7 @@ class Graph:
 
     @property
     def degrees(self) -> Path:
-        """Where (liker_id, likes) of every liker are."""
+        """Where (liker_id, likes, first_us) of every liker are."""
         return self.path.with_name(f"{self.path.stem}-degrees.parquet")
 
 

@@ -42,6 +42,7 @@ class LikeGraph:
     folder: Path
     viewers: NDArray[np.int64]
     degrees: NDArray[np.int32]  # by actor_id: distinct posts liked
+    firsts: NDArray[np.int64]  # by actor_id: when the first of them was seen
     posts: int = 0
     likers: int = 0
     blocks: list[Path] = field(default_factory=list)
@@ -86,7 +87,8 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     viewers = np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
     actors = int(columns(connection, "SELECT coalesce(max(actor_id), 0) FROM actors")[0][0]) + 1
-    graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32))
+    firsts = np.full(actors, np.iinfo(np.int64).max)
+    graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), firsts)
     blocks = -(-len(viewers) // ranking.block_viewers)
     graph.blocks = [folder / f"rows-{block}" for block in range(blocks)]
     rows_of = np.full(actors, -1, np.int32)
@@ -121,7 +123,7 @@ def _add(
     row_viewers, row_posts = np.empty(count, np.int32), np.empty(count, np.int32)
     row_seen = np.empty(count, np.int64)
     posts, likers, rows = walk(
-        *records, graph.posts, ranking.max_seed_likers, graph.degrees, rows_of, since,
+        *records, graph.posts, ranking.max_seed_likers, graph.degrees, graph.firsts, rows_of, since,
         made["authors"], made["rkeys"], made["counts"], made["likers"], made["ends"],
         row_viewers, row_posts, row_seen,
     )  # fmt: skip

@@ -21,7 +21,7 @@ def sample_number(liker_id: int, post_rkey: int) -> int:
 @compiled
 def walk(
     authors: Any, rkeys: Any, likers: Any, seen: Any, first_post: int, cap: int,
-    degrees: Any, viewer_rows: Any, since: Any,
+    degrees: Any, firsts: Any, viewer_rows: Any, since: Any,
     post_authors: Any, post_rkeys: Any, post_likers: Any, kept: Any, kept_ends: Any,
     row_viewers: Any, row_posts: Any, row_seen: Any,
 ) -> tuple[int, int, int]:  # fmt: skip
@@ -29,7 +29,8 @@ def walk(
 
     Of each post: author, rkey, distinct likers, and those of its likers that are kept (``seed_likers.sql``), with
     where they end. Of each first like by a viewer (``viewer_rows`` has their row, -1 for others) from ``since`` on,
-    by row: (row, post, seen). ``degrees`` counts every distinct like of a liker.
+    by row: (row, post, seen). ``degrees`` counts every distinct like of a liker, ``firsts`` has the
+    time of the first one.
     """
     posts = rows = size = 0
     first = 0
@@ -46,6 +47,7 @@ def walk(
             if i > first and liker == likers[i - 1]:
                 continue
             degrees[liker] += 1
+            firsts[liker] = min(firsts[liker], seen[i])
             if distinct <= cap or sample_number(liker, rkeys[first]) * distinct < cap * 4294967296:
                 kept[size] = liker
                 size += 1

@@ -186,9 +186,15 @@ def read_graph(
 
 
 def write_degrees(likes: LikeGraph, graph: Graph) -> None:
-    """Keep how many likes every liker has, for runs that read the likes of a few posts alone."""
+    """Keep how many likes every liker has, and since when, for runs that read the likes of a few posts alone."""
     likers = np.flatnonzero(likes.degrees)
-    rows = pa.table({"liker_id": likers.astype(np.int32), "likes": likes.degrees[likers]})
+    rows = pa.table(
+        {
+            "liker_id": likers.astype(np.int32),
+            "likes": likes.degrees[likers],
+            "first_us": likes.firsts[likers],
+        }
+    )
 
     def write(path: Path) -> None:
         pq.write_table(rows, path, compression="zstd")

@@ -18,6 +18,7 @@ from pipeline.batch.like_graph import ROW, LikeGraph
 from pipeline.batch.like_loops import deal, pick_seeds
 from pipeline.batch.products import columns
 from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
 
 
 def seed_blocks(
@@ -63,6 +64,10 @@ def neighbour_blocks(
     degrees = graph.degrees.astype(np.float64)
     scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
                      out=np.zeros(len(degrees)))  # fmt: skip
+    if ranking.newcomer_hours > 0:
+        snapshot_us = int(columns(connection, "SELECT getvariable('snapshot_us')")[0][0])
+        hours = np.where(degrees > 0, snapshot_us - graph.firsts, 0) / HOUR_US
+        scale *= np.clip(hours / ranking.newcomer_hours, 0.0, 1.0)
     for viewers, a in seed_blocks(connection, graph, ranking):
         itself = sparse(np.arange(len(viewers)), viewers, None, len(viewers))
         yield viewers, top_rows(

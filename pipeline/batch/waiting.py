@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch import definition
@@ -56,7 +57,15 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
-        _read(connection, "degrees", graph.degrees, "NULL::INTEGER AS liker_id, 0 AS likes")
+        degrees = graph.degrees
+        if degrees.exists() and "first_us" not in pq.read_schema(degrees).names:
+            degrees = degrees.with_suffix(".none")  # an older program's, until the next full pass
+        _read(
+            connection,
+            "degrees",
+            degrees,
+            "NULL::INTEGER AS liker_id, 0 AS likes, 0::BIGINT AS first_us",
+        )
         for name in definition.BEFORE_NEIGHBOURS:
             if name == "co_likers":
                 connection.execute(sql.load("narrow/known_co_likers"))
@@ -101,8 +110,9 @@ def waiting_candidates(
         narrow.know_actors(_actors_of("candidate_records"))
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
         for name in definition.BEFORE_CANDIDATES:
-            if name in {"popular", "crowd_worth"}:  # of everybody's likes
-                connection.execute(sql.load(f"narrow/{name}"))
+            if name in {"crowd_likers", "popular", "crowd_worth"}:  # of everybody's likes
+                if name != "crowd_likers":
+                    connection.execute(sql.load(f"narrow/{name}"))
             else:
                 yield name, definition.run_file(connection, name)
         staging = Staging(data_dir, folder, threads)

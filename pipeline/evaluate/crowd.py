@@ -7,21 +7,27 @@ Where authors are not known nobody can be told to belong to a crowd, so every li
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.events import Events, Ints
 from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Matrix F as entries: who liked which candidate lately, and what that like is still worth."""
+    """Matrix F as entries: who liked which candidate lately, and what that like is still worth.
+
+    ``newness`` is by liker how much one counts; in full without it.
+    """
 
     likers: Ints
     items: Ints
     values: NDArray[np.float64]
+    newness: NDArray[np.float64] | None = None
 
 
 def scores(
@@ -32,13 +38,26 @@ def scores(
         return np.zeros(item_count, np.float32), 1.0
     likes = np.bincount(fresh.likers)
     worth = 1 / np.sqrt(likes + ranking.fallback_smoothing)
+    if fresh.newness is not None:
+        worth = fresh.newness[: len(worth)] * worth
     crowd = np.arange(len(likes)) if authors is None else _favourites(fresh, authors, len(likes))
     pairs = fresh.items * (int(crowd.max()) + 1) + crowd[fresh.likers]
     found, place = np.unique(pairs, return_inverse=True)
     mass = np.bincount(place, weights=fresh.values * worth[fresh.likers])
     parts = np.log(1 + mass)
     score = np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count)
-    return score.astype(np.float32), float(worth[likes > 0].sum())
+    return score.astype(np.float32), float(worth[likes > 0].sum()) or 1.0
+
+
+def newness(
+    users: NDArray[Any], times_us: Ints, user_count: int, at_us: int, hours: float
+) -> NDArray[np.float64]:
+    """Return by user how much one counts whose first like came when it did; ``users`` are in the order of time."""
+    if hours <= 0:
+        return np.ones(user_count)
+    first = np.full(user_count, at_us, np.int64)
+    first[users[::-1]] = times_us[::-1]
+    return np.clip((at_us - first) / HOUR_US / hours, 0.0, 1.0)
 
 
 def _favourites(fresh: Fresh, authors: NDArray[np.int32], liker_count: int) -> Ints:

@@ -58,6 +58,7 @@ FOR_YOU = Ranking(
     likers_exponent=1.0,
     degree_exponent=1.0,
     degree_smoothing=0.0,
+    newcomer_hours=0.0,
     overlap_exponent=1.0,
     max_neighbours=1000,
     max_seed_likers=1_000_000,

@@ -48,6 +48,9 @@ class _Neighbours:
         users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
         degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
         self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
+        self._scale *= crowd.newness(
+            users, events.times_us[window], events.user_count, split.at_us, ranking.newcomer_hours
+        )
         likers = np.bincount(items, minlength=events.item_count)
         self._a = self._seeds(split, users, items, events.times_us[window], likers)
         # B: the likers of every seed post; of a popular one, the fixed sample.
@@ -108,12 +111,19 @@ class _Candidates:
             0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours)
             * np.maximum(likers, 1).astype(np.float64) ** -ranking.popularity_exponent
         )
+        newness = crowd.newness(
+            events.users[window],
+            events.times_us[window],
+            events.user_count,
+            split.at_us,
+            ranking.newcomer_hours,
+        )
         window = split.since(ranking.candidate_window_hours)
         users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
         hours = (split.at_us - events.times_us[window]) / HOUR_US
         kept = allowed[items]
         decay = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
-        fresh = crowd.Fresh(users[kept], items[kept], decay)
+        fresh = crowd.Fresh(users[kept], items[kept], decay, newness)
         self._crowds = crowd.Crowds(fresh, events, allowed, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(

@@ -140,7 +140,7 @@ def popular_score(inputs: Inputs) -> float | None:
     """Return the score that makes the post asked about popular, None when nobody liked it lately."""
     inputs.run("likers_records")
     inputs.look("likers_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in (*definition.LIKES, "candidate_posts", "fresh_likes"):
+    for name in (*definition.LIKES, "candidate_posts", "fresh_likes", "crowd_likers"):
         definition.run_file(inputs.connection, name)
     everything: dict[str, float] = {"list_length": 2**31 - 1, "max_per_author": 2**31 - 1}
     definition.set_variables(inputs.connection, everything)

@@ -3,11 +3,11 @@
 -- Writes: co_likers
 -- Grain: one row a liker of a seed post
 -- Parameters: degree_exponent, degree_smoothing
--- Units: scale = (likes in the window + smoothing) ^ -degree_exponent; liker_no counts from 0 by actor_id
+-- Units: scale = (likes in the window + smoothing) ^ -degree_exponent * newness of the first of them; liker_no counts from 0 by actor_id
 
 CREATE OR REPLACE TABLE co_likers AS
 WITH counted AS (
-  SELECT l.liker_id, count(*) AS likes
+  SELECT l.liker_id, count(*) AS likes, min(l.seen_us) AS first_us
   FROM likes AS l
   SEMI JOIN seed_likers AS s ON s.liker_id = l.liker_id
   GROUP BY l.liker_id
@@ -15,5 +15,5 @@ WITH counted AS (
 SELECT
   (row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS liker_no,
   liker_id, likes,
-  pow(likes + getvariable('degree_smoothing'), -getvariable('degree_exponent')) AS scale
+  pow(likes + getvariable('degree_smoothing'), -getvariable('degree_exponent')) * newness(first_us) AS scale
 FROM counted;

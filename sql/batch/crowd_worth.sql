@@ -1,12 +1,9 @@
 -- Question: how much attention do all likers have together, as popular.sql counts it?
--- Reads: fresh_likes
+-- Reads: crowd_likers
 -- Writes: crowd_worth
 -- Grain: one row
--- Parameters: fallback_smoothing
--- Units: total = the sum over likers of 1 / sqrt(their fresh likes + smoothing)
+-- Parameters: none
+-- Units: total = the sum over likers of their worth
 
 CREATE OR REPLACE TABLE crowd_worth AS
-SELECT coalesce(sum(worth), 0)::DOUBLE AS total
-FROM (
-  SELECT 1 / sqrt(count(*) + getvariable('fallback_smoothing')) AS worth FROM fresh_likes GROUP BY liker_id
-);
+SELECT coalesce(sum(worth), 0)::DOUBLE AS total FROM crowd_likers;

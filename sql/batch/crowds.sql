@@ -12,7 +12,7 @@ WITH served AS (
   FROM (SELECT DISTINCT language FROM list_viewers) AS l
   LEFT JOIN (SELECT DISTINCT language FROM popular) AS p ON p.language = l.language
 )
-SELECT s.language, p.post_no, p.score::DOUBLE / w.total AS share
+SELECT s.language, p.post_no, coalesce(p.score::DOUBLE / nullif(w.total, 0), 0) AS share
 FROM served AS s
 JOIN popular AS p ON p.language = s.list
 CROSS JOIN crowd_worth AS w;

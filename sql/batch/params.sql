@@ -25,6 +25,7 @@ SET VARIABLE seed_weight_more = 1.0::DOUBLE;
 SET VARIABLE likers_exponent = 0.5::DOUBLE;
 SET VARIABLE degree_exponent = 1.0::DOUBLE;
 SET VARIABLE degree_smoothing = 10.0::DOUBLE;
+SET VARIABLE newcomer_hours = 72.0::DOUBLE;
 SET VARIABLE overlap_exponent = 1.0::DOUBLE;
 SET VARIABLE max_neighbours = 300;
 SET VARIABLE max_seed_likers = 300;

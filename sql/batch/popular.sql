@@ -1,10 +1,9 @@
 -- Question: what is popular now, in all and in each language, without letting one crowd take the list?
--- Reads: fresh_likes, candidate_posts
+-- Reads: fresh_likes, candidate_posts, crowd_likers
 -- Writes: popular
 -- Grain: one row a (language, post), at most max_per_author an author and list_length a language; '' is all
--- Parameters: fallback_min_posts, fallback_smoothing, max_per_author, list_length
--- Units: position counts from 1. A like is worth its value / sqrt(the liker's fresh likes + smoothing), so
---   bulk likers count less. Likers are taken as one crowd when the author they like most is the same; a
+-- Parameters: fallback_min_posts, max_per_author, list_length
+-- Units: position counts from 1. A like is worth its value * the liker's worth. Likers are taken as one crowd when the author they like most is the same; a
 --   crowd worth m counts ln(1 + m): in full while small, next to nothing more once large. A post's
 --   score is the sum over crowds, so many likers of one circle, or accounts made to like one author, weigh
 --   less than as many who agree on nothing else.
@@ -18,14 +17,14 @@ WITH liked_authors AS (
 ), likers AS (
   SELECT
     liker_id,
-    arg_max(author_no, likes * 4294967296 - author_no) AS crowd,
-    1 / sqrt(sum(likes) + getvariable('fallback_smoothing')) AS worth
+    arg_max(author_no, likes * 4294967296 - author_no) AS crowd
   FROM liked_authors
   GROUP BY liker_id
 ), crowds AS (
-  SELECT f.post_no, l.crowd, sum(f.value * l.worth) AS mass
+  SELECT f.post_no, l.crowd, sum(f.value * w.worth) AS mass
   FROM fresh_likes AS f
   JOIN likers AS l ON l.liker_id = f.liker_id
+  JOIN crowd_likers AS w ON w.liker_id = f.liker_id
   GROUP BY f.post_no, l.crowd
 ), scored AS (
   SELECT post_no, sum(ln(1 + mass))::FLOAT AS score FROM crowds GROUP BY post_no

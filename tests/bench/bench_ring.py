@@ -1,31 +1,43 @@
 """How many fake accounts does it take to place a post in other people's lists?
 
     python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
+        [--set name=value,...] [--log FILE]
 
 On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else. A
 sly ring of a community also likes, each, five posts of the last day that the community's people like most, so as to
-become neighbours of everybody who likes these too. Lists are the default ranking's, cut at a page of 30. Prints for
-each size the share of viewers (of the targeted community's, for the sly ring) with the post on the first page and in
-the list of 300, and its place in the fallback list. Last, one line of JSON.
+become neighbours of everybody who likes these too. An aged ring is a sly one each of whose accounts also liked some
+old post four days ago, so that it is no newcomer (``newcomer_hours``). Lists are the default ranking's, cut at a page
+of 30. Prints for each size the share of viewers (of the targeted community's, for the other two) with the post on the
+first page and in the list of 300, and its place in the fallback list. Last, one line of JSON; --log appends a line a
+result.
 """
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_of, split_of
 
-from pipeline.evaluate import ours
+from pipeline.evaluate import crowd, ours
 from pipeline.evaluate.crowd import Crowds, Fresh
 from pipeline.evaluate.events import Events
 from pipeline.evaluate.splits import HOUR_US
 from pipeline.ranking import Ranking
 from pipeline.simulate.world import World, WorldParameters
 
+OLD_HOURS = 100.0
 
-def with_ring(events: Events, fakes: int, others: np.ndarray, rng: np.random.Generator) -> Events:
-    """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each."""
+
+def with_ring(
+    events: Events, fakes: int, others: np.ndarray, rng: np.random.Generator, *, aged: bool = False
+) -> Events:
+    """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each.
+
+    ``aged``: and each of them liked an old item days ago.
+    """
     count = events.user_count
     members = np.arange(count, count + fakes)
     users, items = [events.users, members], [events.items + 1, np.zeros(fakes, np.int64)]
@@ -35,6 +47,11 @@ def with_ring(events: Events, fakes: int, others: np.ndarray, rng: np.random.Gen
         users.append(np.repeat(members, min(5, len(others))))
         items.append(picked + 1)
         ages.append(rng.uniform(0.2, 2.0, len(picked)))
+    if aged:
+        old = np.flatnonzero(events.created_us < END_US - (OLD_HOURS + 1) * HOUR_US)
+        users.append(members)
+        items.append(rng.choice(old, fakes) + 1)
+        ages.append(np.full(fakes, OLD_HOURS))
     times_us = np.concatenate([events.times_us, (END_US - np.concatenate(ages) * HOUR_US).astype(np.int64)])
     order = np.argsort(times_us, kind="stable")
 
@@ -65,7 +82,11 @@ def measured(events: Events, viewers: np.ndarray, ranking: Ranking) -> dict[str,
     hours = (END_US - events.times_us[window]) / HOUR_US
     kept = events.allowed[items]
     value = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
-    fresh = Fresh(events.users[window][kept].astype(np.int64), items[kept], value)
+    known = split.since(ranking.post_max_age_hours)
+    newness = crowd.newness(
+        events.users[known], events.times_us[known], events.user_count, END_US, ranking.newcomer_hours
+    )
+    fresh = Fresh(events.users[window][kept].astype(np.int64), items[kept], value, newness)
     crowds = Crowds(fresh, events, events.allowed, viewers, ranking)
     popular = crowds.items[crowds.rows == 0]
     place = np.flatnonzero(popular == 0)
@@ -85,7 +106,15 @@ def main() -> None:
     parser.add_argument("--days", type=float, default=7.0)
     parser.add_argument("--viewers", type=int, default=300)
     parser.add_argument("--fakes", default="1,3,10,30,100,500,2000")
+    parser.add_argument(
+        "--set", default="", help="parameters of the ranking changed: name=value[,name=value]"
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append the results as JSON lines")
     options = parser.parse_args()
+    kinds = {item.name: item.type for item in fields(Ranking)}
+    pairs = [pair.split("=") for pair in options.set.split(",") if pair]
+    changes = {name: kinds[name](value) for name, value in pairs}
+    ranking = replace(Ranking(), **changes)
     world = World(WorldParameters(users=options.people, days=options.days, seed=1, end_us=END_US))
     world.make_until(END_US + 600_000_000)
     events, posts = events_of(world)
@@ -99,9 +128,11 @@ def main() -> None:
     members = np.flatnonzero(homes == community)
     print(f"{events.user_count:,} likers, {len(members):,} of them in the targeted community")
     found = []
-    for kind, others, viewers in (("plain", popular[:0], everyone), ("sly", popular, members)):
+    rings = (("plain", popular[:0], everyone), ("sly", popular, members), ("aged", popular, members))
+    for kind, others, viewers in rings:
         for fakes in (int(size) for size in options.fakes.split(",")):
-            row = measured(with_ring(events, fakes, others, np.random.default_rng(fakes)), viewers, Ranking())
+            ring = with_ring(events, fakes, others, np.random.default_rng(fakes), aged=kind == "aged")
+            row = measured(ring, viewers, ranking)
             found.append({"ring": kind, "fakes": fakes, **row})
             print(
                 f"{kind:<6} {fakes:>6} fakes: first page {row['page']:6.1%}, list {row['list']:6.1%}, "
@@ -109,6 +140,16 @@ def main() -> None:
                 flush=True,
             )
     print(json.dumps({"people": options.people, "rings": found}))
+    if options.log is not None:
+        head = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "set": f"simulated, middle, {options.people} people",
+            "stage": "ring",
+            "method": "foryou-default",
+            "parameters": changes,
+        }
+        with options.log.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps({**head, **row}) + "\n" for row in found)
 
 
 if __name__ == "__main__":
