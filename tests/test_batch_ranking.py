@@ -75,6 +75,29 @@ def test_two_seeds_worked_by_hand():
     assert "dan" not in near
 
 
+def test_a_newcomer_counts_in_proportion_to_their_first_like():
+    """bob's first like is 100 h old, cat's 18 h, a quarter of 72 h, dan's is of this moment; all share p1 and q1 alone.
+
+    So cat's weight is a quarter of bob's, and dan is no neighbour. q2, which cat likes, has a quarter of the similarity of q3,
+    which bob likes, and q4 of dan has none.
+    """
+    world = World().post("q1", by="eve", hours_ago=1)
+    for name, post, hours_ago in (("bob", "q3", 100.0), ("cat", "q2", 18.0), ("dan", "q4", 0.0)):
+        world.post(post, by=f"{post}-author", hours_ago=0.5)
+        world.like(name, "p1", hours_ago=min(hours_ago, 90.0)).like(name, "q1", hours_ago=0).like(
+            name, post, hours_ago=0
+        )
+    world.like("bob", "old", hours_ago=100).like("ann", "p1", hours_ago=95)
+    world.like("cat", "old2", hours_ago=18).like("dan", "old3", hours_ago=0)
+    near, lists = solve(world, replace(RANKING, newcomer_hours=72.0, post_max_age_hours=150.0))
+    weights = dict(near["ann"])
+    assert weights["cat"] == pytest.approx(weights["bob"] / 4)
+    assert "dan" not in weights
+    scores = {post: score for post, score, _ in lists["ann"]}
+    assert scores["q2"] == pytest.approx(scores["q3"] / 2)  # a square root of the similarity
+    assert "q4" not in scores
+
+
 def test_popularity_divides_and_co_likers_add_up():
     """bob and cat both liked q1, and so did six strangers: likers 8, 8^-0.25 = 0.594604.
 
