@@ -78,7 +78,8 @@ def test_two_seeds_worked_by_hand():
 def test_a_newcomer_counts_in_proportion_to_their_first_like():
     """bob's first like is 100 h old, cat's 18 h, a quarter of 72 h, dan's is of this moment; all share p1 and q1 alone.
 
-    So cat's weight is a quarter of bob's, and dan is no neighbour. q2, which cat likes, has a quarter of the similarity of q3,
+    So cat's weight is a quarter of bob's, and dan is no neighbour. q2, which cat likes, has a quarter of the similarity
+    of q3,
     which bob likes, and q4 of dan has none.
     """
     world = World().post("q1", by="eve", hours_ago=1)
