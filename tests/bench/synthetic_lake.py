@@ -10,6 +10,8 @@ to a community of the liker's. Every day has its own posts; a like that comes on
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +46,7 @@ class People:
 
 def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1) -> None:
     """Fill an empty data directory; the last of the days is open and lies in landing.sqlite."""
-    rng = np.random.default_rng(seed)
-    people = _people(rng, actors)
+    people = _people(np.random.default_rng(seed), actors)
     landing = connect(data_dir / "landing.sqlite")
     migrate(landing, "landing")
     landing.execute("BEGIN")
@@ -56,10 +57,8 @@ def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int 
     landing.execute("COMMIT")
     today = NOW_US // DAY_US
     waiting: list[NDArray[np.int64]] = []
-    for day in range(today - days + 1, today + 1):
-        began = time.perf_counter()
-        posts, made = _posts(rng, people, day, int(likes / days / LIKES_A_POST))
-        drawn = _likes(rng, people, posts, made, int(likes / days))
+    began = time.perf_counter()
+    for day, posts, drawn in _drawn_days(people, range(today - days + 1, today + 1), int(likes / days), seed):
         rows = np.concatenate([*waiting, drawn], axis=1)
         then = rows[3] // DAY_US
         waiting = [rows[:, then > day]]
@@ -69,10 +68,28 @@ def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int 
         else:
             _write_open_day(landing, day, rows)
         if day > today - POST_DAYS:
-            _write_posts(landing, rng, posts)
+            _write_posts(landing, np.random.default_rng([seed, day, 1]), posts)
         print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        began = time.perf_counter()
     landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
     landing.close()
+
+
+def _drawn_days(people: People, days: range, likes: int, seed: int) -> Iterator[tuple[int, Ints, Ints]]:
+    """Yield (day, posts, likes of those posts); the next day is drawn while the caller writes this one."""
+
+    def draw(day: int) -> tuple[int, Ints, Ints]:
+        rng = np.random.default_rng([seed, day])
+        posts, heap = _posts(rng, people, day, int(likes / LIKES_A_POST))
+        return day, posts, _likes(rng, people, posts, heap, likes)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(draw, days[0])
+        for day in days:
+            drawn = ahead.result()
+            if day + 1 in days:
+                ahead = pool.submit(draw, day + 1)
+            yield drawn
 
 
 def _people(rng: np.random.Generator, actors: int) -> People:
