@@ -7,7 +7,6 @@ record of what is true, taken from the simulator and from the rows written here,
 import json
 import random
 import sqlite3
-import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from batch_tools import settings_for
+from list_bytes import unpack
 
 from pipeline.batch import jobs
 from pipeline.explore import after_batch
@@ -162,7 +162,7 @@ class Store:
         # A list outlives its viewer's neighbours and their likes by a day, but is no part of the newest generation.
         lately = {like.liker for like in self.since(Ranking().candidate_window_hours)}
         return {
-            self.dids[viewer]: unpack(items, uris)
+            self.dids[viewer]: [(uris[post], *rest) for post, *rest in unpack(items)]
             for viewer, (_, items) in newest.items()
             if any(did in lately for did, _ in self.neighbours.get(self.dids[viewer], []))
         }
@@ -185,16 +185,6 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
         if key not in first or like.seen_us < first[key].seen_us:
             first[key] = like
     return list(first.values())
-
-
-def unpack(items: bytes, uris: dict[int, str]) -> list[tuple[str, float, int, int]]:
-    """Read a list's bytes as sql/serving/0001_serving.sql describes them."""
-    size = len(items) // 11
-    posts = struct.unpack_from(f"<{size}I", items)
-    scores = struct.unpack_from(f"<{size}f", items, 4 * size)
-    co_likers = struct.unpack_from(f"<{size}H", items, 8 * size)
-    sources = struct.unpack_from(f"<{size}B", items, 10 * size)
-    return [(uris[post], *rest) for post, *rest in zip(posts, scores, co_likers, sources, strict=True)]
 
 
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:

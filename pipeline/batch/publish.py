@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.definition import count
-from pipeline.batch.packing import ITEM_BYTES, pack, same_posts
+from pipeline.batch.packing import length, pack, same_posts
 from pipeline.batch.products import columns
 from pipeline.batch.prune import prune
 from pipeline.errors import StoreError
@@ -31,8 +31,11 @@ from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
-CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
+CHUNK_LISTS = 2_000  # about 4 MB of items: what one transaction adds to the WAL
 CHUNK_ROWS = 20_000
+# A post that lists name is kept so many generations longer, and its row rewritten only when they are over or its likers
+# have grown by an eighth: lists of a few viewers name most of the posts there are, and would rewrite them every time.
+KEPT_AHEAD = 128
 
 
 @contextmanager
@@ -69,15 +72,16 @@ def publish(
     yield "orphans", remove_orphans(serving, last)
     feed_id = _feed(serving, feed_rkey)
     yield "feed", 1
+    kept = {"generation": generation, "kept_ahead": KEPT_AHEAD}
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
-    for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
+    for rows in _upsert(serving, staged, "publish_post", _POSTS, kept):
         yield "posts", rows
     post_ids = _post_ids(serving, staged, generation)
     lists = items = 0
     for viewers, packed in staged_chunks(lists_path, post_ids):
         written = _write_lists(serving, feed_id, generation, viewers, packed)
-        lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
+        lists, items = lists + len(written), items + sum(map(length, written))
         yield "lists", len(written)
     yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
     now_us = int(clock() * 1e6)
@@ -97,7 +101,6 @@ def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
     with transaction(serving):
         removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
         serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
-        serving.execute("UPDATE posts SET last_generation = ? WHERE last_generation > ?", (newest, newest))
     return removed
 
 
@@ -106,17 +109,14 @@ def staged_chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[tuple[NDA
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            viewer, post, score, co_likers, source = (
-                table.column(name).to_numpy()
-                for name in ("viewer_id", "post_no", "score", "co_likers", "source")
+            viewer, post, score, co_likers = (
+                table.column(name).to_numpy() for name in ("viewer_id", "post_no", "score", "co_likers")
             )
             starts = np.concatenate(([0], np.flatnonzero(np.diff(viewer)) + 1, [len(viewer)]))
             for first in range(0, len(starts) - 1, CHUNK_LISTS):
                 edges = starts[first : first + CHUNK_LISTS + 1]
                 part = slice(edges[0], edges[-1])
-                packed = pack(
-                    edges - edges[0], post_ids[post[part]], score[part], co_likers[part], source[part]
-                )
+                packed = pack(edges - edges[0], post_ids[post[part]], score[part], co_likers[part])
                 yield viewer[edges[:-1]].astype(np.int64), packed
 
 
@@ -157,7 +157,7 @@ def _upsert(
 def numbered_posts(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (post_no, post_id) of the stored posts that lists since a generation name and ``candidate_posts`` has."""
+    """Return (post_no, post_id) of stored ``candidate_posts``, all those that lists since a generation name."""
     found = serving.execute(
         "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
     ).fetchall()
@@ -215,13 +215,7 @@ def _write_fallbacks(
     )
     names, starts = np.unique(language.astype(str), return_index=True)
     edges = np.append(starts, len(posts)).astype(np.int64)
-    packed = pack(
-        edges,
-        post_ids[posts.astype(np.int64)],
-        scores,
-        np.zeros(len(posts), np.int32),
-        np.full(len(posts), 2, np.uint8),
-    )
+    packed = pack(edges, post_ids[posts.astype(np.int64)], scores, np.zeros(len(posts), np.int32))
     with transaction(serving):
         rows = [(feed_id, str(name), generation, items) for name, items in zip(names, packed, strict=True)]
         _insert(serving, "fallbacks", "language", rows)
