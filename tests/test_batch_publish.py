@@ -40,10 +40,16 @@ def open_serving(data_dir: Path) -> sqlite3.Connection:
     return serving
 
 
-def steps(data_dir: Path, serving: sqlite3.Connection, seconds: float = START, ranking: Ranking = RANKING):
+def steps(
+    data_dir: Path,
+    serving: sqlite3.Connection,
+    seconds: float = START,
+    ranking: Ranking = RANKING,
+    recent: list[str] | None = None,
+):
     feed = Feed("for-you", ranking)
     graph = graphs_of(data_dir, [feed])[0]
-    return job.candidates(graph, job.Publication(feed, ("for-you",)), 1, serving, lambda: seconds)
+    return job.candidates(graph, job.Publication(feed, ("for-you",), recent), 1, serving, lambda: seconds)
 
 
 def make(data_dir: Path, made: World, seconds: float = START, ranking: Ranking = RANKING) -> None:
@@ -167,10 +173,13 @@ def test_an_unchanged_list_is_not_written_again(tmp_path: Path):
     serving.close()
 
 
-def test_posts_are_written_again_when_they_would_go_or_have_gathered_likers(
+def test_posts_are_written_again_when_they_would_go_or_everybody_is_told_of_likers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """With one generation ahead, those of the first stay as they are in the second; q1 has a second liker by then."""
+    """With one generation ahead, those of the first stay as they are in the second; q1 has a second liker by then.
+
+    q0 has one in the fourth, which is for ann alone and so tells nobody.
+    """
     monkeypatch.setattr(publish, "KEPT_AHEAD", 1)
     found = []
     for number in range(1, 4):
@@ -186,6 +195,15 @@ def test_posts_are_written_again_when_they_would_go_or_have_gathered_likers(
         [(1, 2), (2, 3), (1, 2)],
         [(1, 4), (2, 3), (1, 4)],
     ]
+    made.like("eve", "q0", hours_ago=0.3).write(tmp_path)
+    serving = open_serving(tmp_path)
+    list(steps(tmp_path, serving, START + 5, recent=["did:plc:ann"]))
+    assert serving.execute("SELECT likers, last_generation FROM posts ORDER BY uri").fetchall() == [
+        (1, 4),
+        (2, 5),
+        (1, 4),
+    ]
+    serving.close()
 
 
 def test_generations_are_kept_for_half_an_hour_and_at_least_two(tmp_path: Path):

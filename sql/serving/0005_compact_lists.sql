@@ -14,6 +14,6 @@
 --   a zero byte where the length would be a multiple of 11, as that of every list of the first layout is
 --
 -- posts.last_generation, the newest generation that named a post, may lie ahead of it: a post is kept until that
--- generation, and not written anew before it, so posts.likers is true to an eighth.
+-- generation, and not written anew before it; posts.likers is that of the last run for everybody.
 --
 -- An empty list has no byte. The number of this migration keeps an older web app from reading what it can't.
