@@ -1,14 +1,13 @@
 """What do a million lists of 300 posts weigh, and how many bytes does writing them cost?
 
-    python tests/bench/bench_lists.py [--viewers 100000] [--posts 300000] [--hours 2] [--recent 0.05] [--minutes 5]
-        [--page-size 4096 ...] [--layout second ...] [--dir DIR]
+    python tests/bench/bench_lists.py [--viewers 100000] [--posts 300000] [--hours 2] [--everybody 60] [--minutes 5]
+        [--recent 0.05] [--page-size 4096 ...] [--layout second ...] [--dir DIR]
 
 Publishes with the batch's own code, into a store of its own for each page size and layout: everybody's lists every
-hour, all of them changed, and between two hours those of a random share of viewers every so many minutes. Posts come
-and go, a forty-eighth of them an hour, and gather likes. Each publication is a process; what it wrote is what Linux
-counts for it (/proc/self/io): wchar, handed to the system (the log and the file), and write_bytes, pages made dirty.
-Then lists are read one at a time, with the file in the system's memory and out of it. Prints a line each and one of
-JSON.
+so many minutes, all of them changed, and in between those of a random share of viewers. Posts come and go, a
+forty-eighth of them an hour, and gather likes. Each publication is a process; what it wrote is what Linux counts for
+it (/proc/self/io): wchar, handed to the system (the log and the file), and write_bytes, pages made dirty. Then lists
+are read one at a time, with the file in the system's memory and out of it. Prints a line each and one of JSON.
 """
 
 import argparse
@@ -218,9 +217,8 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=100_000)
     parser.add_argument("--posts", type=int, default=300_000)
     parser.add_argument("--hours", type=int, default=2)
-    parser.add_argument(
-        "--recent", type=float, default=0.05, help="share of viewers in each run between two hours"
-    )
+    parser.add_argument("--everybody", type=int, default=60, help="minutes between two runs for everybody")
+    parser.add_argument("--recent", type=float, default=0.05, help="share of viewers in a run for some")
     parser.add_argument("--minutes", type=int, default=5, help="between two runs")
     parser.add_argument("--page-size", type=int, nargs="+", default=[4096])
     parser.add_argument("--layout", nargs="+", choices=("first", "second"), default=["second"])
@@ -234,7 +232,7 @@ def main() -> None:
                 path, lists = Path(folder) / "serving.sqlite", Path(folder) / "lists.parquet"
                 runs = []
                 for minute in range(0, options.hours * 60 + 1, options.minutes):
-                    whole = minute % 60 == 0
+                    whole = minute % options.everybody == 0
                     chance = np.random.default_rng(minute)
                     some = np.sort(
                         chance.choice(everybody, max(1, int(options.recent * len(everybody))), False)
@@ -246,7 +244,10 @@ def main() -> None:
                 cold = reads(path, options.viewers, drop=True)
                 print(layout, page, "reads: in memory", warm, "not", cold, flush=True)
                 answer.append({"layout": layout, "page": page, "runs": runs, "warm": warm, "cold": cold})
-    settings = {name: getattr(options, name) for name in ("viewers", "posts", "hours", "recent", "minutes")}
+    settings = {
+        name: getattr(options, name)
+        for name in ("viewers", "posts", "hours", "everybody", "recent", "minutes")
+    }
     print(json.dumps({"question": "bytes of lists", **settings, "answer": answer}))
 
 
