@@ -129,11 +129,14 @@ class Store:
     def records(self) -> Iterator[Like]:
         """Like records of posts that were not undone, whatever became of account and post."""
         yield from self.fetched
+        undone = set(self.undone)
         for like in self.truth.likes():
             parsed = parse_post_uri(like.subject)
             if parsed is not None:
                 author, rkey = parsed
-                yield Like(like.did, author, post_uri(author, rkey), like.seen_us)
+                made = Like(like.did, author, post_uri(author, rkey), like.seen_us)
+                if made not in undone:
+                    yield made
 
     def since(self, hours: float, until_hours: float = 0.0) -> list[Like]:
         """Live likes of the last hours, those of the last ``until_hours`` left out: earliest of each in the span."""
@@ -222,6 +225,7 @@ def follow(store: Store) -> None:
             jobs.run(store.settings, "compact")
             for day in closed_days(store.data_dir):
                 store.compacted.setdefault(day, now_us)
+            undo(store, landing, seen)
         if not store.departed and now_us > start_us + 2.5 * DAY_US:
             leave(store, landing)
     store.now_us = landing.watermark_us
@@ -255,6 +259,17 @@ def note_undone(store: Store, batch: EventBatch, seen: dict[tuple[str, int], Lik
             like = seen.pop(key)
             if day_of(like.seen_us) in store.compacted:
                 store.undone.append(like)
+
+
+def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> None:
+    """Undo some likes of the newest closed day: the simulator's people undo theirs before the day is over."""
+    newest = max(store.compacted)
+    closed = sorted(key for key, like in seen.items() if day_of(like.seen_us) == newest)
+    now_us = landing.watermark_us + 1
+    batch = EventBatch(newest_us=now_us)
+    batch.unlikes += [events.Unlike(did, rkey, now_us, tid_at(now_us, 0)) for did, rkey in closed[::20]]
+    landing.append(batch, HOST, jetstream.WIRE)
+    note_undone(store, batch, seen)
 
 
 def leave(store: Store, landing: Landing) -> None:
