@@ -145,7 +145,7 @@ class _Parts:
         for byte in range(width):
             numbers[2 + byte :: 4] = blob[tops + byte : tops + width * taken : width]
         lowest = self.lowest_post
-        return tuple(map(lowest.__add__, struct.unpack(f"<{taken}I", numbers)))
+        return tuple([lowest + number for number in struct.unpack(f"<{taken}I", numbers)])
 
     def item(self, blob: bytes, place: int) -> Item:
         """Return the item at one place."""
