@@ -60,7 +60,7 @@ class Picker(_Pages):
                     return
                 count = self.store.viewers(snapshot, current.number)
                 rows = snapshot.viewers_like(feed, search, after, VIEWERS_PER_PAGE + 1)
-        except StoreUnreadableError as error:
+        except (StoreUnreadableError, lists.ListError) as error:
             raise UnavailableError("the lists can't be read just now") from error
         more = ""
         if len(rows) > VIEWERS_PER_PAGE:

@@ -12,7 +12,7 @@ import pytest
 from batch_tools import settings_for
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_batch_publish import unpack
+from list_bytes import unpack
 from test_batch_ranking import EXAMPLES, rankings, worlds
 from worlds import NOW_US, World
 

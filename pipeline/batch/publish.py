@@ -8,11 +8,12 @@ inserted last, in one transaction, so they see all of a generation or nothing of
 without a row in ``generations`` belong to a dead run, and the next run removes them first.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -22,17 +23,20 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.definition import count
-from pipeline.batch.packing import ITEM_BYTES, pack, same_posts
+from pipeline.batch.packing import length, pack, same_posts
 from pipeline.batch.products import columns
-from pipeline.batch.prune import prune
+from pipeline.batch.prune import oldest_kept, prune
 from pipeline.errors import StoreError
 from pipeline.ranking import Ranking
 from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
-CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
+CHUNK_LISTS = 2_000  # about 4 MB of items: what one transaction adds to the WAL
 CHUNK_ROWS = 20_000
+# A post that lists name is kept so many generations longer, so that its row is not written again for each: lists of a
+# few viewers name most of the posts there are. How many like it is written by runs for everybody.
+KEPT_AHEAD = 128
 
 
 @contextmanager
@@ -69,15 +73,17 @@ def publish(
     yield "orphans", remove_orphans(serving, last)
     feed_id = _feed(serving, feed_rkey)
     yield "feed", 1
+    kept = {"generation": generation, "kept_ahead": KEPT_AHEAD, "everybody": int(feed_rkeys is not None)}
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
-    for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
+    for rows in _upsert(serving, staged, "publish_post", _POSTS, kept):
         yield "posts", rows
     post_ids = _post_ids(serving, staged, generation)
     lists = items = 0
+    target = _Target(feed_id, generation, oldest_kept(serving, ranking, int(clock() * 1e6)))
     for viewers, packed in staged_chunks(lists_path, post_ids):
-        written = _write_lists(serving, feed_id, generation, viewers, packed)
-        lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
+        written = _write_lists(serving, target, viewers, packed)
+        lists, items = lists + len(written), items + sum(map(length, written))
         yield "lists", len(written)
     yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
     now_us = int(clock() * 1e6)
@@ -97,7 +103,6 @@ def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
     with transaction(serving):
         removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
         serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
-        serving.execute("UPDATE posts SET last_generation = ? WHERE last_generation > ?", (newest, newest))
     return removed
 
 
@@ -106,17 +111,14 @@ def staged_chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[tuple[NDA
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            viewer, post, score, co_likers, source = (
-                table.column(name).to_numpy()
-                for name in ("viewer_id", "post_no", "score", "co_likers", "source")
+            viewer, post, score, co_likers = (
+                table.column(name).to_numpy() for name in ("viewer_id", "post_no", "score", "co_likers")
             )
             starts = np.concatenate(([0], np.flatnonzero(np.diff(viewer)) + 1, [len(viewer)]))
             for first in range(0, len(starts) - 1, CHUNK_LISTS):
                 edges = starts[first : first + CHUNK_LISTS + 1]
                 part = slice(edges[0], edges[-1])
-                packed = pack(
-                    edges - edges[0], post_ids[post[part]], score[part], co_likers[part], source[part]
-                )
+                packed = pack(edges - edges[0], post_ids[post[part]], score[part], co_likers[part])
                 yield viewer[edges[:-1]].astype(np.int64), packed
 
 
@@ -157,7 +159,7 @@ def _upsert(
 def numbered_posts(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (post_no, post_id) of the stored posts that lists since a generation name and ``candidate_posts`` has."""
+    """Return (post_no, post_id) of stored ``candidate_posts``, all those that lists since a generation name."""
     found = serving.execute(
         "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
     ).fetchall()
@@ -184,23 +186,49 @@ def _post_ids(
     return ids
 
 
+class _Target(NamedTuple):
+    """Where lists go: a feed, the generation to be, and the oldest one that readers may hold meanwhile."""
+
+    feed_id: int
+    generation: int
+    oldest_kept: int
+
+
 def _write_lists(
-    serving: sqlite3.Connection,
-    feed_id: int,
-    generation: int,
-    viewers: NDArray[np.int64],
-    packed: list[bytes],
+    serving: sqlite3.Connection, target: _Target, viewers: NDArray[np.int64], packed: list[bytes]
 ) -> list[bytes]:
-    span = {"feed_id": feed_id, "first_viewer": int(viewers[0]), "last_viewer": int(viewers[-1])}
+    """Write the lists that changed, in place of rows that no reader needs where there are any; return them."""
+    feed_id, generation, _ = target
+    named = {**target._asdict(), "viewers": json.dumps(viewers.tolist())}
     with transaction(serving):
-        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), span))
+        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), named))
+        spare: dict[int, int] = dict(serving.execute(sql.load("serving/publish_spare"), named))
         changed = [
-            (feed_id, viewer, generation, items)
+            (viewer, items)
             for viewer, items in zip(viewers.tolist(), packed, strict=True)
             if viewer not in current or not same_posts(items, current[viewer])
         ]
-        _insert(serving, "lists", "viewer_id", changed)
-    return [row[3] for row in changed]
+        serving.executemany(
+            sql.load("serving/publish_over"),
+            [
+                {
+                    "feed_id": feed_id,
+                    "generation": generation,
+                    "viewer_id": viewer,
+                    "spare": spare[viewer],
+                    "items": items,
+                }
+                for viewer, items in changed
+                if viewer in spare
+            ],
+        )
+        _insert(
+            serving,
+            "lists",
+            "viewer_id",
+            [(feed_id, viewer, generation, items) for viewer, items in changed if viewer not in spare],
+        )
+    return [items for _, items in changed]
 
 
 def _write_fallbacks(
@@ -215,13 +243,7 @@ def _write_fallbacks(
     )
     names, starts = np.unique(language.astype(str), return_index=True)
     edges = np.append(starts, len(posts)).astype(np.int64)
-    packed = pack(
-        edges,
-        post_ids[posts.astype(np.int64)],
-        scores,
-        np.zeros(len(posts), np.int32),
-        np.full(len(posts), 2, np.uint8),
-    )
+    packed = pack(edges, post_ids[posts.astype(np.int64)], scores, np.zeros(len(posts), np.int32))
     with transaction(serving):
         rows = [(feed_id, str(name), generation, items) for name, items in zip(names, packed, strict=True)]
         _insert(serving, "fallbacks", "language", rows)
