@@ -9,7 +9,7 @@ without a row in ``generations`` belong to a dead run, and the next run removes 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,15 @@ def publish(
     ranking: Ranking,
     clock: Callable[[], float],
     feed_rkeys: Sequence[str] | None = None,
-) -> Iterator[Step]:
-    """Write the staged lists, make them visible, and remove what they supersede.
+    before: int | None = None,
+) -> Generator[Step, None, int]:
+    """Write the staged lists, make them visible, remove what they supersede; return the generation.
 
-    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish".
+    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish". ``before``
+    is the newest generation at the time when the run began: who has had a list since, from a later snapshot, keeps it.
 
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
-    ``lists_path`` the lists, a row group a block of viewers. Yields after each transaction.
+    ``lists_path`` the lists, each whole in a row group. Yields after each transaction.
     """
     last = newest(serving)
     generation = last + 1
@@ -74,9 +76,10 @@ def publish(
     for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
         yield "posts", rows
     post_ids = _post_ids(serving, staged, generation)
+    fresher = _fresher(serving, last if before is None else before, snapshot_us)
     lists = items = 0
     for viewers, packed in staged_chunks(lists_path, post_ids):
-        written = _write_lists(serving, feed_id, generation, viewers, packed)
+        written = _write_lists(serving, feed_id, generation, viewers, packed, fresher)
         lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
         yield "lists", len(written)
     yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
@@ -90,6 +93,7 @@ def publish(
     yield "generation", 1
     renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
     yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
+    return generation
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
@@ -184,20 +188,32 @@ def _post_ids(
     return ids
 
 
+def _fresher(serving: sqlite3.Connection, before: int, snapshot_us: int) -> frozenset[int]:
+    """Return the generations that other runs made of a later snapshot while this one was at work."""
+    query = "SELECT generation FROM generations WHERE generation > ? AND snapshot_us > ?"
+    return frozenset(row[0] for row in serving.execute(query, (before, snapshot_us)))
+
+
 def _write_lists(
     serving: sqlite3.Connection,
     feed_id: int,
     generation: int,
     viewers: NDArray[np.int64],
     packed: list[bytes],
+    fresher: frozenset[int],
 ) -> list[bytes]:
     span = {"feed_id": feed_id, "first_viewer": int(viewers[0]), "last_viewer": int(viewers[-1])}
     with transaction(serving):
-        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), span))
+        current: dict[int, bytes] = {}
+        kept = set()
+        for viewer, items, made in serving.execute(sql.load("serving/publish_current"), span):
+            current[viewer] = items
+            if made in fresher:
+                kept.add(viewer)
         changed = [
             (feed_id, viewer, generation, items)
             for viewer, items in zip(viewers.tolist(), packed, strict=True)
-            if viewer not in current or not same_posts(items, current[viewer])
+            if viewer not in kept and (viewer not in current or not same_posts(items, current[viewer]))
         ]
         _insert(serving, "lists", "viewer_id", changed)
     return [row[3] for row in changed]
