@@ -7,10 +7,10 @@
 A store of a million viewers that ends now (synthetic_lake.py; --dir keeps it, and takes one that is there), everybody's
 neighbours and lists made as ``foryou batch`` makes them, then ``foryou up`` on it: ingest follows a live stream of the
 store's own people (soak_feed.py), the timetable runs, and signed requests come in (soak_load.py), most from --recent
-viewers who were all seen in the half hour before, --new a minute from people without a list. Every few seconds a like is
-made whose effect is known (soak_probes.py says what "in the viewer's list" means) and the time is taken until the
-visible list shows it. After --minutes no more likes are probed; for at most ten minutes more all goes on until
-those that are open are shown. One that never is counts with the time it waited.
+viewers who were all seen in the half hour before, --new a minute from people without a list. Every few seconds a like
+is made whose effect is known (soak_probes.py says what "in the viewer's list" means), and the time is taken until the
+visible list shows it. After --minutes no more likes are probed; for at most ten minutes more all goes on until those
+that are open are shown. One that never is counts with the time it waited.
 
 Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three minutes.
 The store must end less than six hours ago, for its people are active now. Needs 2 cores, 24 GB and 12 GB of disk.
@@ -19,12 +19,9 @@ The store must end less than six hours ago, for its people are active now. Needs
 import argparse
 import json
 import os
-import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -36,135 +33,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import commands
 import httpx
-from bench_million import active_days, run_job
 from bench_serving import keep_keys
 from serving_worlds import FEED, PUBLISHER_DID, SKELETON, Account, Directory, directory
 from soak_load import Load
 from soak_probes import KINDS, Probes, quantile
+from soak_store import bring_in, listed, prepare, unlisted
+from soak_stream import Stream, events, stored
 from soak_watch import Watch, batch_runs, number
 from streams import free_port, wait_until
-from synthetic_lake import AFTER_ALL_DIDS, did_of, make_store
+from synthetic_lake import did_of
 
-from pipeline.identifiers import tid_at
-from pipeline.store.model import day_of
-from sql.sqlite import connect, migrate
-
-OLD_SECONDS = 6 * 3600
 TAIL_SECONDS = 600.0
 PROBED_VIEWERS = 400
 SMALL = {"actors": 6_000, "likes": 300_000, "viewers": 2_000, "recent": 400, "events": 100.0, "requests": 20.0,
          "minutes": 2.0, "probe_seconds": 1.5, "new": 6.0}  # fmt: skip
 SMALL_SETTINGS = {"candidates_minutes": "0.25", "neighbours_minutes": "0.5", "everybody_minutes": "1"}
-
-
-def prepare(data_dir: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Make the store and everybody's lists, as far as they are not there; return what the runs took."""
-    if not (data_dir / "landing.sqlite").exists():
-        now_us = time.time_ns() // 1000
-        make_store(data_dir, actors=options.actors, likes=options.likes, days=14, now_us=now_us)
-    age = time.time() - number(data_dir, "landing", "SELECT seen_us FROM watermark") / 1e6
-    if age > OLD_SECONDS:
-        raise SystemExit(f"the store in {data_dir} ends {age / 3600:.1f} hours ago: make a new one")
-    config = data_dir / "foryou.toml"
-    if not config.exists():
-        config.write_text(f"[ranking]\nviewer_active_days = {active_days(data_dir, options.viewers)}\n")
-    took = {}
-    for job, made in (("neighbours", data_dir / "lake" / "neighbours.parquet"),
-                      ("candidates", data_dir / "serving.sqlite")):  # fmt: skip
-        if not made.exists() or (job == "candidates" and not listed(data_dir, 1)):
-            seconds, cpu, peak = run_job(data_dir, job)
-            took[job] = {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mb": round(peak)}
-    return took
-
-
-def listed(data_dir: Path, count: int) -> list[int]:
-    """Return viewers with a list, drawn by chance, always the same."""
-    serving = sqlite3.connect(f"file:{data_dir / 'serving.sqlite'}?mode=ro", uri=True)
-    try:
-        found = [row[0] for row in serving.execute("SELECT viewer_id FROM viewers ORDER BY viewer_id")]
-    except sqlite3.OperationalError:
-        return []
-    finally:
-        serving.close()
-    return random.Random(3).sample(found, min(count, len(found)))
-
-
-def unlisted(data_dir: Path, count: int) -> list[int]:
-    """Return people of the store who have no list."""
-    known = set(listed(data_dir, 1 << 40))
-    actors = number(data_dir, "landing", "SELECT max(actor_id) FROM actors WHERE did < ?", AFTER_ALL_DIDS)
-    chance, found = random.Random(4), set[int]()
-    for _ in range(100 * count):
-        found |= {chance.randint(1, actors)} - known
-        if len(found) >= count:
-            break
-    return sorted(found)
-
-
-def bring_in(data_dir: Path, viewers: list[int]) -> None:
-    """Make viewers ones who came in the last half hour, and whose likes have been looked for before."""
-    now_us = time.time_ns() // 1000
-    with connect(data_dir / "activity.sqlite") as activity:
-        migrate(activity, "activity")
-        activity.executemany(
-            "INSERT OR REPLACE INTO visits VALUES (?, 'for-you', 'en', 3, ?, ?)",
-            ((did_of(viewer), now_us, now_us - random.randrange(1_700_000_000)) for viewer in viewers),
-        )
-    activity.close()
-    with connect(data_dir / "landing.sqlite") as landing:
-        landing.executemany(
-            "INSERT OR REPLACE INTO fetched_viewers VALUES (?, ?, 0, 'enough')",
-            ((did_of(viewer), now_us) for viewer in viewers),
-        )
-    landing.close()
-
-
-class Stream:
-    """The live stream's process; ``tell`` puts events into it."""
-
-    def __init__(self, data_dir: Path, rate: float) -> None:
-        here = str(Path(__file__).with_name("soak_feed.py"))
-        self.process = subprocess.Popen(
-            [sys.executable, here, str(data_dir), str(rate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-        self.told: dict[str, Any] = {"sent": {}, "behind": 0.0}
-        self._answers: dict[int, int] = {}
-        self._arrived, self._number = threading.Condition(), 0
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def tell(self, steps: list[list[Any]]) -> int:
-        """Put events into the stream; return the time of the last."""
-        with self._arrived:
-            self._number += 1
-            asked = self._number
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"id": asked, "steps": steps}).encode() + b"\n")
-        self.process.stdin.flush()
-        with self._arrived:
-            if not self._arrived.wait_for(lambda: asked in self._answers, 60):
-                raise SystemExit("the stream does not answer")
-            return self._answers.pop(asked)
-
-    def end(self) -> None:
-        """End the stream; ``told`` is then what it sent in all."""
-        assert self.process.stdin is not None
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            self.process.wait(20)
-        time.sleep(0.2)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            told = json.loads(line)
-            with self._arrived:
-                if "id" in told:
-                    self._answers[told["id"]] = told["sent_us"]
-                    self._arrived.notify_all()
-                else:
-                    self.told = told
 
 
 def pages_of(port: int, accounts: dict[str, Account]) -> Callable[[str], list[str]]:
@@ -179,17 +62,6 @@ def pages_of(port: int, accounts: dict[str, Account]) -> Callable[[str], list[st
         return [item["post"] for item in answer.json().get("feed", [])] if answer.status_code == 200 else []
 
     return page
-
-
-def stored(data_dir: Path, since_us: int) -> dict[str, int]:
-    """Return what ingest has counted, and the live likes of since a time that are in the store."""
-    landing = sqlite3.connect(f"file:{data_dir / 'landing.sqlite'}?mode=ro", uri=True)
-    rows = landing.execute("SELECT kind || ' ' || name, value FROM counters").fetchall()
-    days = tuple(range(day_of(since_us), day_of(time.time_ns() // 1000) + 1))
-    query = "SELECT count(*) FROM likes WHERE day = ? AND rkey >= ? AND seen_us >= ?"
-    likes = sum(landing.execute(query, (day, tid_at(since_us), since_us)).fetchone()[0] for day in days)
-    landing.close()
-    return {**dict(rows), "likes in the store": likes}
 
 
 def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: ExitStack) -> dict[str, Any]:
@@ -274,7 +146,8 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
                    "likes_sent": stream.told["sent"].get("like", 0),
                    "unlikes_sent": stream.told["sent"].get("like_gone", 0),
                    "likes_in_store": counted["likes in the store"],
-                   "lag_p50_s": quantile(lags, 0.5), "lag_p99_s": quantile(lags, 0.99), "lag_max_s": quantile(lags, 1.0),
+                   "lag_p50_s": quantile(lags, 0.5), "lag_p99_s": quantile(lags, 0.99),
+                   "lag_max_s": quantile(lags, 1.0),
                    "stream_behind_s": round(stream.told["behind"], 2), "connections": stream.told["connections"]},
         "processes": watch.roles(),
         "peak_together_mb": round(watch.peak_together_mb),
@@ -284,15 +157,6 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
         "log_problems": sum(" WARNING " in line or " ERROR " in line or "Traceback" in line
                             for line in log.read_text().splitlines()),
     }  # fmt: skip
-
-
-def events(counted: dict[str, int], before: dict[str, int]) -> dict[str, int]:
-    """Return the events counted since."""
-    return {
-        name: value - before.get(name, 0)
-        for name, value in counted.items()
-        if name.startswith(("event ", "drop "))
-    }
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -311,8 +175,9 @@ def tell(minute: int, data_dir: Path, load: Load, probes: Probes, watch: Watch, 
     )
     generation = number(data_dir, "serving", "SELECT max(generation) FROM generations")
     bad = sum(count for name, count in load.statuses.items() if name != "200")
+    slow = (quantile(recent, 0.99) or 0) * 1e3
     print(
-        f"{minute:>3} min: {shown} | {len(recent) / 60:.0f} requests/s p99 {(quantile(recent, 0.99) or 0) * 1e3:.0f} ms, "
+        f"{minute:>3} min: {shown} | {len(recent) / 60:.0f} requests/s p99 {slow:.0f} ms, "
         f"{bad} bad | sent {sum(stream.told['sent'].values()):,}, lag {watch.lags[-1] if watch.lags else 0:.1f} s | "
         f"generation {generation}",
         flush=True,

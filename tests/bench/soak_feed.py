@@ -2,14 +2,15 @@
 
     python tests/bench/soak_feed.py DIR EVENTS_A_SECOND [SEED]
 
-Serves Jetstream v1 on a free port of loopback and prints the port. The mix is that of the recorded window of the live
-network (84 likes, 14 posts of which half are replies, in a hundred events; some unlikes, deletions, identity and account
-events). Who likes how often, and which community, is what the store was made from. Half of the likes go to posts made
+Serves Jetstream v1 on a free port of loopback and prints the port. In a hundred events there are 83 likes and 14 posts,
+half of them replies, as in the recorded window of the live network, and some unlikes, deletions, identity and account
+events. Who likes how often, and which community, is what the store was made from. Half of the likes go to posts made
 since the stream began, the others to posts of the store's last day.
 
-A line of JSON on standard input, {"id": 7, "steps": [["post", DID, RKEY], ["like", DID, RKEY, AUTHOR, POST]]}, puts these
-events into the stream at once; the answer on standard output, {"id": 7, "sent_us": …}, names the time of the last.
-Every ten seconds a line says what was sent so far. Ends with its standard input.
+A line of JSON on standard input puts events into the stream at once:
+{"id": 7, "steps": [["post", DID, RKEY], ["like", DID, RKEY, AUTHOR, POST]]}. The answer on standard output,
+{"id": 7, "sent_us": …}, names the time of the last. Every ten seconds a line says what was sent so far. Ends with its
+standard input.
 """
 
 import json

@@ -111,7 +111,7 @@ def number(data_dir: Path, store: str, query: str, *values: Any) -> int:
 
 
 def batch_runs(data_dir: Path, since_us: int) -> list[dict[str, Any]]:
-    """Return the batch's jobs that began since a time: how often, seconds in the middle and at most, and of each step."""
+    """Return the batch's jobs that began since a time: how often, median and most seconds, the longest steps."""
     connection = sqlite3.connect(f"file:{data_dir / 'serving'}.sqlite?mode=ro", uri=True, timeout=10)
     found = connection.execute(
         "SELECT run_id, job, tier, step, seconds, outcome FROM runs WHERE started_us >= ?", (since_us,)
