@@ -281,8 +281,9 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     landing = connect(tmp_path / FILE_NAME)
     landing.execute("UPDATE watermark SET seen_us = seen_us + 1000000")
     landing.execute(
-        "INSERT INTO likes SELECT seen_us / 86400000000, (seen_us - 10) * 1024, ?, p.author_id, p.rkey, seen_us - 5, 1 "
-        "FROM watermark, posts AS p JOIN actors AS a ON a.actor_id = p.author_id WHERE a.did = 'did:plc:author0'",
+        "INSERT INTO likes "
+        "SELECT w.seen_us / 86400000000, (w.seen_us - 10) * 1024, ?, p.author_id, p.rkey, w.seen_us - 5, 1 "
+        "FROM watermark AS w, posts AS p JOIN actors AS a ON a.actor_id = p.author_id WHERE a.did = 'did:plc:author0'",
         (made.id("ann"),),
     )
     landing.close()
@@ -290,14 +291,11 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     renewed = lists_of(tmp_path)["did:plc:ann"]
     assert len(renewed) == len(before["did:plc:ann"]) - 1
     list(steps)
-    serving.execute("DELETE FROM lists WHERE generation < (SELECT max(generation) FROM generations) AND viewer_id <> ?",
-                    (made.id("ann"),))  # fmt: skip
     serving.close()
-    assert lists_of(tmp_path)["did:plc:ann"] == renewed
-    stamped = (
-        pq.read_table(next((tmp_path / "explore").glob("*/lists.parquet"))).column("generation").unique()
-    )
-    assert stamped.to_pylist() == [3]
+    assert lists_of(tmp_path) == {**before, "did:plc:ann": renewed}
+    numbers = [pq.read_table(path).column("generation").unique().to_pylist()
+               for path in (tmp_path / "explore").glob("*/lists.parquet")]  # fmt: skip
+    assert [3] in numbers
 
 
 def run_in_child(data_dir: Path, viewers: str) -> None:
