@@ -9,8 +9,8 @@ neighbours and lists made as ``foryou batch`` makes them, then ``foryou up`` on 
 store's own people (soak_feed.py), the timetable runs, and signed requests come in (soak_load.py), most from --recent
 viewers who were all seen in the half hour before, --new a minute from people without a list. Every few seconds a like
 is made whose effect is known (soak_probes.py says what "in the viewer's list" means), and the time is taken until the
-visible list shows it. After --minutes no more likes are probed; for at most ten minutes more all goes on until those
-that are open are shown. One that never is counts with the time it waited.
+visible list shows it. After --minutes no more likes are probed; for at most --tail-minutes all goes on until those that
+are open are shown. One that never is counts with the time it waited.
 
 Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three minutes.
 The store must end less than six hours ago, for its people are active now. Needs 2 cores, 24 GB and 12 GB of disk.
@@ -43,7 +43,6 @@ from soak_watch import Watch, batch_runs, number
 from streams import free_port, wait_until
 from synthetic_lake import did_of
 
-TAIL_SECONDS = 600.0
 PROBED_VIEWERS = 400
 SMALL = {"actors": 6_000, "likes": 300_000, "viewers": 2_000, "recent": 400, "events": 100.0, "requests": 20.0,
          "minutes": 2.0, "probe_seconds": 1.5, "new": 6.0}  # fmt: skip
@@ -67,7 +66,7 @@ def pages_of(port: int, accounts: dict[str, Account]) -> Callable[[str], list[st
 def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: ExitStack) -> dict[str, Any]:
     """Run everything for the time; return the figures."""
     viewers = listed(data_dir, options.recent)
-    newcomers = unlisted(data_dir, int(options.new * (options.minutes + TAIL_SECONDS / 60)) + 1)
+    newcomers = unlisted(data_dir, int(options.new * (options.minutes + options.tail_minutes)) + 1)
     known, new = ([Account(did_of(viewer)) for viewer in some] for some in (viewers, newcomers))
     keep_keys(data_dir / "keys.sqlite", known)
     plc.publish(*known[:PROBED_VIEWERS], *new)
@@ -102,7 +101,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
     watch.start()
     load.start()
     started, said, turn = time.monotonic(), 0, 0
-    while (passed := time.monotonic() - started) < options.minutes * 60 + TAIL_SECONDS:
+    while (passed := time.monotonic() - started) < (options.minutes + options.tail_minutes) * 60:
         if passed >= options.minutes * 60 and not probes.open:
             break
         if passed < options.minutes * 60:
@@ -210,6 +209,9 @@ def options_of() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument(
+        "--tail-minutes", type=float, default=10.0, help="at most, for likes that are not shown yet"
+    )
     parser.add_argument("--dir", type=Path, help="keep the data here and use it again")
     parser.add_argument("--small", action="store_true", help="a few thousand people, for trying")
     for name, default in (("events", 500.0), ("requests", 200.0), ("new", 2.0), ("probe-seconds", 4.0)):
