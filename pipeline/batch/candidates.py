@@ -131,8 +131,7 @@ def stage_and_publish(
 ) -> Generator[Step, None, int]:
     """Make the lists of the relations that ``definition`` names, check them, make them visible; return the generation.
 
-    Another run may publish while the product is worked out; then these lists become the generation after it, though
-    the staged file still says the one after ``staging.before``.
+    Another run may publish meanwhile; then it is not the one after ``staging.before``, which the staged file says.
     """
     connection, ranking, path = snapshot.connection, to.feed.ranking, staging.lists
     if staging.progress is not None:
@@ -192,10 +191,7 @@ def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: st
 
 
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Give staged lists another generation's number: for analysts, after they were published.
-
-    Lists of the new file may lie across two row groups, which ``publish`` could not read.
-    """
+    """Give lists another generation's number, once published: here they may lie across two row groups."""
     other = path.with_suffix(".new")
     source, target = (str(each).replace("'", "''") for each in (path, other))
     connection.execute(
