@@ -8,7 +8,7 @@ Invariant: nothing is written to serving.sqlite before every check has passed ov
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pipeline.batch.graphs import Graph, attach
 from pipeline.batch.products import candidate_blocks, columns, entries
 from pipeline.batch.progress import Progress
 from pipeline.batch.publish import publish
-from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
+from pipeline.batch.snapshot import Snapshot, open_snapshot, recent_dir, temporary_dir
 from pipeline.batch.tastes import write_tastes
 from pipeline.ranking import Feed, Ranking
 from pipeline.store.generations import newest
@@ -75,13 +75,14 @@ def candidates(
     progress: Progress | None = None,
 ) -> Iterator[Step]:
     """Rank, arrange, check and publish one generation of one feed."""
-    data_dir, ranking = graph.data_dir, to.feed.ranking
-    with open_snapshot(data_dir, ranking, threads, window_hours=ranking.post_max_age_hours) as snapshot:
+    data_dir, ranking, window = graph.data_dir, to.feed.ranking, to.feed.ranking.post_max_age_hours
+    folder, before = (temporary_dir if to.recent is None else recent_dir)(data_dir), newest(serving)
+    with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection = snapshot.connection
         yield "snapshot", snapshot.records
         inputs: dict[str, Path] = {}
         if to.for_analysts:
-            inputs = stage_inputs(connection, temporary_dir(data_dir) / "inputs")
+            inputs = stage_inputs(connection, folder / "inputs")
             yield "export inputs", len(inputs)
         keep = "" if to.recent is None else name_viewers(connection, to.recent)
         attach(connection, graph, "neighbours", keep)
@@ -89,24 +90,30 @@ def candidates(
             yield name, definition.run_file(connection, name)
             if name == "likes":
                 snapshot.drop_records()
-        keep_popular(connection, data_dir, to.feed.rkey)
-        staging = Staging(data_dir, temporary_dir(data_dir), threads, progress)
-        yield from stage_and_publish(snapshot, to, staging, serving, clock)
+        keep_popular(connection, data_dir, to.feed.rkey, folder.name)
+        staging = Staging(data_dir, folder, threads, before, progress)
+        generation = yield from stage_and_publish(snapshot, to, staging, serving, clock)
         if to.recent is None:
             yield "tastes", write_tastes(serving, connection)
         if to.for_analysts:
-            path, generation = staging.lists, newest(serving)
+            path = staging.lists
+            if generation != before + 1:
+                renumber(connection, path, generation)
             rows = hand_over(connection, graph, inputs, path, generation, snapshot.snapshot_us, ranking)
             yield "export lists", rows
 
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How a run makes its lists: the folder they are staged in, and with how many threads."""
+    """How a run makes its lists: the folder they are staged in, and with how many threads.
+
+    ``before`` is the newest generation at the time when the run began.
+    """
 
     data_dir: Path
     folder: Path
     threads: int
+    before: int
     progress: Progress | None = None
 
     @property
@@ -121,24 +128,31 @@ def stage_and_publish(
     staging: Staging,
     serving: sqlite3.Connection,
     clock: Callable[[], float],
-) -> Iterator[Step]:
-    """Make the lists of the relations that ``definition`` names, check them, and make them visible.
+) -> Generator[Step, None, int]:
+    """Make the lists of the relations that ``definition`` names, check them, make them visible; return the generation.
 
-    Another run may publish while the product is worked out; then these lists become the generation after it.
+    Another run may publish meanwhile; then it is not the one after ``staging.before``, which the staged file says.
     """
     connection, ranking, path = snapshot.connection, to.feed.ranking, staging.lists
     if staging.progress is not None:
         staging.progress.start("product", definition.count(connection, "list_viewers"))
-    generation = newest(serving) + 1
-    entries_made = stage_lists(snapshot, ranking, staging, generation)
+    entries_made = stage_lists(snapshot, ranking, staging, staging.before + 1)
     yield "product", entries_made
     yield "checks", check(connection, entries_made)
     rkeys = to.rkeys if to.recent is None else None
     with exclusive(staging.data_dir, "publish", wait=True):
-        if newest(serving) + 1 != generation:
-            renumber(connection, path, newest(serving) + 1)
-        yield from publish(
-            serving, connection, path, to.feed.rkey, snapshot.snapshot_us, ranking, clock, rkeys
+        return (
+            yield from publish(
+                serving,
+                connection,
+                path,
+                to.feed.rkey,
+                snapshot.snapshot_us,
+                ranking,
+                clock,
+                rkeys,
+                staging.before,
+            )
         )
 
 
@@ -158,11 +172,14 @@ def popular_path(data_dir: Path, rkey: str) -> Path:
     return data_dir / "lake" / f"popular-{rkey}.parquet"
 
 
-def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: str) -> None:
-    """Keep the relation ``popular``, by the posts' own keys, for runs that read the likes of a few posts alone."""
+def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: str, run: str) -> None:
+    """Keep the relation ``popular``, by the posts' own keys, for runs that read the likes of a few posts alone.
+
+    ``run`` tells apart those that may do so at the same time.
+    """
     path = popular_path(data_dir, rkey)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
+    temporary = path.with_suffix(f".{run}")
     quoted = str(temporary).replace("'", "''")
     connection.execute(
         "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, w.total AS worth FROM popular AS s "
@@ -174,7 +191,7 @@ def keep_popular(connection: duckdb.DuckDBPyConnection, data_dir: Path, rkey: st
 
 
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Give staged lists another generation's number."""
+    """Give lists another generation's number, once published: here they may lie across two row groups."""
     other = path.with_suffix(".new")
     source, target = (str(each).replace("'", "''") for each in (path, other))
     connection.execute(

@@ -10,7 +10,7 @@ without a row in ``generations`` belong to a dead run, and the next run removes 
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,13 +60,15 @@ def publish(
     ranking: Ranking,
     clock: Callable[[], float],
     feed_rkeys: Sequence[str] | None = None,
-) -> Iterator[Step]:
-    """Write the staged lists, make them visible, and remove what they supersede.
+    before: int | None = None,
+) -> Generator[Step, None, int]:
+    """Write the staged lists, make them visible, remove what they supersede; return the generation.
 
-    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish".
+    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish". ``before``
+    is the newest generation at the time when the run began: who has had a list since, from a later snapshot, keeps it.
 
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
-    ``lists_path`` the lists, a row group a block of viewers. Yields after each transaction.
+    ``lists_path`` the lists, each whole in a row group. Yields after each transaction.
     """
     last = newest(serving)
     generation = last + 1
@@ -80,7 +82,9 @@ def publish(
         yield "posts", rows
     post_ids = _post_ids(serving, staged, generation)
     lists = items = 0
-    target = _Target(feed_id, generation, oldest_kept(serving, ranking, int(clock() * 1e6)))
+    oldest = oldest_kept(serving, ranking, int(clock() * 1e6))
+    fresher = _fresher(serving, last if before is None else before, snapshot_us)
+    target = _Target(feed_id, generation, oldest, fresher)
     for viewers, packed in staged_chunks(lists_path, post_ids):
         written = _write_lists(serving, target, viewers, packed)
         lists, items = lists + len(written), items + sum(map(length, written))
@@ -96,6 +100,7 @@ def publish(
     yield "generation", 1
     renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
     yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
+    return generation
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
@@ -187,26 +192,43 @@ def _post_ids(
 
 
 class _Target(NamedTuple):
-    """Where lists go: a feed, the generation to be, and the oldest one that readers may hold meanwhile."""
+    """Where lists go: a feed, the generation to be, the oldest one that readers may hold meanwhile, fresher ones."""
 
     feed_id: int
     generation: int
     oldest_kept: int
+    fresher: frozenset[int]
+
+
+def _fresher(serving: sqlite3.Connection, before: int, snapshot_us: int) -> frozenset[int]:
+    """Return the generations that other runs made of a later snapshot while this one was at work."""
+    query = "SELECT generation FROM generations WHERE generation > ? AND snapshot_us > ?"
+    return frozenset(row[0] for row in serving.execute(query, (before, snapshot_us)))
 
 
 def _write_lists(
     serving: sqlite3.Connection, target: _Target, viewers: NDArray[np.int64], packed: list[bytes]
 ) -> list[bytes]:
     """Write the lists that changed, in place of rows that no reader needs where there are any; return them."""
-    feed_id, generation, _ = target
-    named = {**target._asdict(), "viewers": json.dumps(viewers.tolist())}
+    feed_id, generation = target.feed_id, target.generation
+    named = {
+        "feed_id": feed_id,
+        "generation": generation,
+        "oldest_kept": target.oldest_kept,
+        "viewers": json.dumps(viewers.tolist()),
+    }
     with transaction(serving):
-        current: dict[int, bytes] = dict(serving.execute(sql.load("serving/publish_current"), named))
         spare: dict[int, int] = dict(serving.execute(sql.load("serving/publish_spare"), named))
+        current: dict[int, bytes] = {}
+        kept = set()
+        for viewer, items, made in serving.execute(sql.load("serving/publish_current"), named):
+            current[viewer] = items
+            if made in target.fresher:
+                kept.add(viewer)
         changed = [
             (viewer, items)
             for viewer, items in zip(viewers.tolist(), packed, strict=True)
-            if viewer not in current or not same_posts(items, current[viewer])
+            if viewer not in kept and (viewer not in current or not same_posts(items, current[viewer]))
         ]
         serving.executemany(
             sql.load("serving/publish_over"),

@@ -24,6 +24,7 @@ from pipeline.batch.narrow import open_narrow
 from pipeline.batch.neighbours import rows_of
 from pipeline.batch.products import neighbour_blocks
 from pipeline.batch.snapshot import waiting_dir
+from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
@@ -76,7 +77,7 @@ def waiting_candidates(
 ) -> Iterator[Step]:
     """Make and publish the lists of the viewers that ``to.recent`` names."""
     ranking, data_dir, dids = to.feed.ranking, graph.data_dir, to.recent or ()
-    folder, window = waiting_dir(data_dir), ranking.post_max_age_hours
+    folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         attach(connection, graph, "neighbours", "asked_viewers")
@@ -98,7 +99,7 @@ def waiting_candidates(
                 connection.execute(sql.load(f"narrow/{name}"))
             else:
                 yield name, definition.run_file(connection, name)
-        staging = Staging(data_dir, folder, threads)
+        staging = Staging(data_dir, folder, threads, before)
         yield from stage_and_publish(narrow.snapshot(), to, staging, serving, clock)
 
 

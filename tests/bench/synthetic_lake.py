@@ -32,6 +32,9 @@ NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
 LIKES_A_POST = 9.0  # liked posts only: 20 million likes a day on 2.2 million posts
 POST_DAYS = 5  # days of posts in landing: those that can be candidates, and a day more
 CHUNK = 4_000_000
+AFTER_ALL_DIDS = "did:plc:aaaaaaab"  # any store's people come before it; nearly all other accounts after it
+_TO_LETTERS = str.maketrans("01234567", "abcdefgh")
+_TO_DIGITS = str.maketrans("abcdefgh", "01234567")
 
 
 @dataclass(frozen=True)
@@ -44,34 +47,46 @@ class People:
     clock: NDArray[np.int16]
 
 
-def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1) -> None:
-    """Fill an empty data directory; the last of the days is open and lies in landing.sqlite."""
-    people = _people(np.random.default_rng(seed), actors)
+def did_of(actor: int) -> str:
+    """Return the DID of a person by number from 1: one that PLC could have given."""
+    return "did:plc:" + f"{actor:024o}".translate(_TO_LETTERS)
+
+
+def actor_of(did: str) -> int:
+    """Return the person's number again."""
+    return int(did[8:].translate(_TO_DIGITS), 8)
+
+
+def make_store(
+    data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1, now_us: int = NOW_US
+) -> None:
+    """Fill an empty data directory up to a time; its day, the last one, is open and lies in landing.sqlite."""
+    people = people_of(np.random.default_rng(seed), actors)
     landing = connect(data_dir / "landing.sqlite")
     migrate(landing, "landing")
     landing.execute("BEGIN")
     landing.executemany(
         "INSERT INTO actors (actor_id, did) VALUES (?, ?)",
-        ((number, f"did:plc:{number:024d}") for number in range(1, actors + 1)),
+        ((number, did_of(number)) for number in range(1, actors + 1)),
     )
     landing.execute("COMMIT")
-    today = NOW_US // DAY_US
+    today = now_us // DAY_US
     waiting: list[NDArray[np.int64]] = []
     began = time.perf_counter()
     for day, posts, drawn in _drawn_days(people, range(today - days + 1, today + 1), int(likes / days), seed):
         rows = np.concatenate([*waiting, drawn], axis=1)
         then = rows[3] // DAY_US
         waiting = [rows[:, then > day]]
-        rows = rows[:, (then == day) & (rows[3] < NOW_US)]
+        rows = rows[:, (then == day) & (rows[3] < now_us)]
         if day < today:
             write_closed_day(data_dir, day, rows)
         else:
             _write_open_day(landing, day, rows)
         if day > today - POST_DAYS:
-            _write_posts(landing, np.random.default_rng([seed, day, 1]), posts)
+            _write_posts(landing, np.random.default_rng([seed, day, 1]), posts[:, posts[2] < now_us])
         print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
         began = time.perf_counter()
-    landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
+    landing.execute("UPDATE watermark SET seen_us = ?", (now_us,))
     landing.close()
 
 
@@ -92,7 +107,8 @@ def _drawn_days(people: People, days: range, likes: int, seed: int) -> Iterator[
             yield drawn
 
 
-def _people(rng: np.random.Generator, actors: int) -> People:
+def people_of(rng: np.random.Generator, actors: int) -> People:
+    """Return the first thing that the generator of a store draws: so a seed and a number give the same people again."""
     weight = np.minimum(rng.lognormal(0.0, 2.2, actors), np.exp(2.2 * 4.1))
     communities = max(8, actors // 400)
     size = rng.pareto(1.2, communities) + 0.3
@@ -199,9 +215,20 @@ def main() -> None:
     parser.add_argument("--likes", type=int, default=100_000_000)
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--until-now", action="store_true", help="the store ends now, for a live stream to go on"
+    )
     options = parser.parse_args()
     options.dir.mkdir(parents=True, exist_ok=True)
-    make_store(options.dir, actors=options.actors, likes=options.likes, days=options.days, seed=options.seed)
+    now_us = time.time_ns() // 1000 if options.until_now else NOW_US
+    make_store(
+        options.dir,
+        actors=options.actors,
+        likes=options.likes,
+        days=options.days,
+        seed=options.seed,
+        now_us=now_us,
+    )
 
 
 if __name__ == "__main__":
