@@ -10,7 +10,8 @@ nobody's target. One's own items are never listed.
 Invariant: tuning moments and their windows end before the first moment that is reported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Split:
 
     ``viewers``: the users asked about, ascending; ``targets``: a row a viewer; ``liked``: a row a viewer of what
     they had liked, sorted; ``barred``: the same and their own items; ``activity``: likes each had; ``exists``: items
-    that were there and may be listed.
+    that were there and may be listed; ``kept``: what a ranking keeps for its next trial on this split.
     """
 
     events: Events
@@ -42,6 +43,7 @@ class Split:
     barred: Sparse
     activity: Ints
     exists: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def since(self, hours: float) -> slice:
         """Return the likes of the last hours before the moment."""
