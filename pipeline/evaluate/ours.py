@@ -8,14 +8,15 @@ Not here, since a history of likes has none of it: answers ("show less"), seen p
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, top_rows
+from pipeline.batch.kernel import Sparse, Top, compiled, top_rows
 from pipeline.evaluate import crowd
 from pipeline.evaluate.events import NONE, Ints
-from pipeline.evaluate.matrices import matrix, row_numbers, rows_of
+from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, stacked
 from pipeline.evaluate.splits import HOUR_US, Split
 from pipeline.ranking import Ranking, neighbours_key
 
@@ -24,6 +25,8 @@ Floats = NDArray[np.float64]
 CELLS = 4_000_000
 # (viewer, neighbour) places of a split that are kept for the next trial, which mostly changes what comes after.
 KEPT_CELLS = 10_000_000
+# Likes worked on at once.
+ROWS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class _Neighbours:
         self._ranking, self._viewers = ranking, split.viewers
         events = split.events
         window = split.since(ranking.seed_window_days * 24.0)
-        users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
+        users, items = events.users[window], events.items[window]
         degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
         self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
         likers = np.bincount(items, minlength=events.item_count)
@@ -95,23 +98,36 @@ class _Neighbours:
         # B: the likers of every seed post; of a popular one, the fixed sample.
         wanted = np.zeros(events.item_count, np.bool_)
         wanted[self._a.columns] = True
-        kept = wanted[items]
-        users, items = users[kept], items[kept]
-        self._mass: Floats = np.bincount(items, weights=self._scale[users], minlength=events.item_count)
-        popular = likers[items] > ranking.max_seed_likers
-        number = _sample_number(events.user_keys[users], events.item_keys[items])
-        kept = ~popular | (number * likers[items] < ranking.max_seed_likers * 2**32)
+        kept = np.zeros(len(items), np.bool_)
+        self._mass: Floats = np.zeros(events.item_count)
+        for first in range(0, len(items), ROWS):
+            part = slice(first, first + ROWS)
+            liker, item = users[part], items[part]
+            _add_up(self._mass, item, self._scale[liker])
+            number = _sample_number(events.user_keys[liker], events.item_keys[item])
+            sampled = number * likers[item] < ranking.max_seed_likers * 2**32
+            kept[part] = wanted[item] & (sampled | (likers[item] <= ranking.max_seed_likers))
         self._b = matrix(items[kept], users[kept], None, events.item_count)
 
     def _seeds(self, split: Split, users: Ints, items: Ints, times_us: Ints, likers: Ints) -> Sparse:
-        ranking, events = self._ranking, split.events
-        row_of = np.full(events.user_count, -1)
+        row_of = np.full(split.events.user_count, -1, np.int32)
         row_of[split.viewers] = np.arange(len(split.viewers))
-        mine = row_of[users] >= 0
-        rows, items, times_us = row_of[users[mine]], items[mine], times_us[mine]
+        rows = row_of[users]
+        mine = np.flatnonzero(rows >= 0).astype(np.int32)
+        likes = matrix(rows[mine], mine, None, len(split.viewers))  # by viewer: places among the likes
+        del rows, mine
+        parts = []
+        for block in _blocks(likes.starts):
+            own = likes.columns[likes.starts[block[0]] : likes.starts[block[-1] + 1]]
+            row = np.repeat(np.arange(len(block)), np.diff(likes.starts[block[0] : block[-1] + 2]))
+            parts.append(self._seeds_of(row, items[own], times_us[own], len(block), likers))
+        return stacked(parts)
+
+    def _seeds_of(self, rows: Ints, items: Ints, times_us: Ints, row_count: int, likers: Ints) -> Sparse:
+        ranking = self._ranking
         order = np.lexsort((items, -times_us, rows))  # items are numbered newest first
         rows, items = rows[order], items[order]
-        counts = np.bincount(rows, minlength=len(split.viewers))
+        counts = np.bincount(rows, minlength=row_count)
         place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         seeds = np.minimum(counts[rows], ranking.max_seeds)
         newest, oldest = ranking.seed_weight_newest, ranking.seed_weight_oldest
@@ -120,7 +136,7 @@ class _Neighbours:
         rows, items, weight = rows[kept], items[kept], weight[kept]
         scale = likers[items].astype(np.float64) ** -ranking.likers_exponent
         value = np.floor(weight * scale * 2.0**36 + 0.5) / 2.0**36
-        return matrix(rows, items, value, len(split.viewers))
+        return matrix(rows, items, value, row_count)
 
     def top(self, rows: Ints, threads: int) -> Top:
         """Return the neighbours of some viewers, columns users."""
@@ -209,6 +225,21 @@ class _Candidates:
             counted=events.user_count,
             threads=threads,
         )
+
+
+@compiled
+def _add_up(sums: Any, places: Any, values: Any) -> None:
+    for i in range(len(places)):
+        sums[places[i]] += values[i]
+
+
+def _blocks(starts: Ints) -> Iterator[Ints]:
+    """Yield row numbers, so many rows at a time that they have about ROWS entries."""
+    first = 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, starts[first] + ROWS, "right")) - 1
+        yield np.arange(first, last := min(max(last, first + 1), len(starts) - 1))
+        first = last
 
 
 def _sample_number(liker_keys: Ints, item_keys: Ints) -> Ints:

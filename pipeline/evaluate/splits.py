@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.events import EvaluateError, Events, Ints
-from pipeline.evaluate.matrices import matrix, row_numbers, rows_of
+from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, sort_rows
 
 HOUR_US = 3_600_000_000
 # Moments lie at even quantiles of the likes, so that busy and quiet hours count as they come.
@@ -82,19 +82,19 @@ def split_at(
     known[events.items[:cut]] = True
     exists = (known | (events.created_us <= at_us)) & events.allowed
     history = np.bincount(events.users[:cut], minlength=events.user_count)
-    users, items = events.users[cut:end].astype(np.int64), events.items[cut:end].astype(np.int64)
+    users, items = events.users[cut:end], events.items[cut:end]
     counts = (history[users] > 0) & exists[items]
     users, items = users[counts], items[counts]
     viewers = np.unique(users)
     if sample is not None and len(viewers) > sample:
         viewers = np.sort(rng.choice(viewers, sample, replace=False))
-    row_of = np.full(events.user_count, -1)
+    row_of = np.full(events.user_count, -1, np.int32)
     row_of[viewers] = np.arange(len(viewers))
     mine = row_of[users] >= 0
     targets = matrix(row_of[users[mine]], items[mine], None, len(viewers))
     rows = row_of[events.users[:cut]]
     mine = rows >= 0
-    liked = sorted_rows(rows[mine], events.items[:cut][mine].astype(np.int64), len(viewers))
+    liked = sorted_rows(rows[mine], events.items[:cut][mine], len(viewers))
     barred = with_own(liked, events, viewers)
     return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
 
@@ -103,21 +103,24 @@ def with_own(liked: Sparse, events: Events, viewers: Ints) -> Sparse:
     """Return a matrix of what each viewer liked and made."""
     if events.owners is None:
         return liked
-    row_of = np.full(events.user_count + 1, -1)
+    row_of = np.full(events.user_count + 1, -1, np.int32)
     row_of[viewers] = np.arange(len(viewers))
     rows = row_of[events.owners]  # NONE is the last place, which is no viewer's
     mine = np.flatnonzero(rows >= 0)
     return sorted_rows(
         np.concatenate([row_numbers(liked), rows[mine]]),
-        np.concatenate([liked.columns.astype(np.int64), mine]),
+        np.concatenate([liked.columns, mine.astype(np.int32)]),
         len(viewers),
     )
 
 
 def sorted_rows(rows: Ints, columns: Ints, row_count: int) -> Sparse:
     """Return a matrix whose rows are sorted by column."""
-    order = np.lexsort((columns, rows))
-    return matrix(rows[order], columns[order], None, row_count)
+    result = matrix(rows, columns, None, row_count)
+    if result.columns is columns:
+        result = Sparse(result.starts, result.columns.copy(), result.values)
+    sort_rows(result.starts, result.columns)
+    return result
 
 
 def rolling(
