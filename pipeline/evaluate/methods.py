@@ -85,7 +85,7 @@ REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, 
 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
 # A post's own age does not count.
-AGELESS = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
+AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
 # Every co-liker counts, none is a sample: where viewers are few it costs little, and it did best on both sets.
 EVERYBODY: Parameters = {
     **AGELESS,

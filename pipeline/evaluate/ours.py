@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, Top, compiled, top_rows
 from pipeline.evaluate import crowd
-from pipeline.evaluate.events import NONE, Ints
+from pipeline.evaluate.events import NONE, Ints, Small
 from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, stacked
 from pipeline.evaluate.splits import HOUR_US, Split
 from pipeline.ranking import Ranking, neighbours_key
@@ -109,7 +109,7 @@ class _Neighbours:
             kept[part] = wanted[item] & (sampled | (likers[item] <= ranking.max_seed_likers))
         self._b = matrix(items[kept], users[kept], None, events.item_count)
 
-    def _seeds(self, split: Split, users: Ints, items: Ints, times_us: Ints, likers: Ints) -> Sparse:
+    def _seeds(self, split: Split, users: Small, items: Small, times_us: Ints, likers: Ints) -> Sparse:
         row_of = np.full(split.events.user_count, -1, np.int32)
         row_of[split.viewers] = np.arange(len(split.viewers))
         rows = row_of[users]
@@ -123,7 +123,7 @@ class _Neighbours:
             parts.append(self._seeds_of(row, items[own], times_us[own], len(block), likers))
         return stacked(parts)
 
-    def _seeds_of(self, rows: Ints, items: Ints, times_us: Ints, row_count: int, likers: Ints) -> Sparse:
+    def _seeds_of(self, rows: Ints, items: Small, times_us: Ints, row_count: int, likers: Ints) -> Sparse:
         ranking = self._ranking
         order = np.lexsort((items, -times_us, rows))  # items are numbered newest first
         rows, items = rows[order], items[order]
@@ -163,7 +163,8 @@ class _Neighbours:
         )
         everybody = np.bincount(row_numbers(a), weights=shares, minlength=len(rows))
         neighbours = np.bincount(row_numbers(kept), weights=kept.values, minlength=len(rows))
-        return np.maximum(everybody - neighbours, 0.0)
+        result: Floats = np.maximum(everybody - neighbours, 0.0)
+        return result
 
 
 class _Candidates:

@@ -10,16 +10,19 @@ nobody's target. One's own items are never listed.
 Invariant: tuning moments and their windows end before the first moment that is reported.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.events import EvaluateError, Events, Ints
 from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, sort_rows
 
 HOUR_US = 3_600_000_000
+Numbers = NDArray[np.integer[Any]]
 # Moments lie at even quantiles of the likes, so that busy and quiet hours count as they come.
 TUNING = (0.30, 0.58)
 REPORTED = (0.62, 0.97)
@@ -59,13 +62,19 @@ class Split:
 
 
 def moments(events: Events, count: int, window_hours: float, quantiles: tuple[float, float]) -> list[int]:
-    """Return up to ``count`` moments whose windows do not overlap, all within the quantiles of the likes."""
-    low, high = (int(np.quantile(events.times_us, q)) for q in quantiles)
+    """Return up to ``count`` moments whose windows do not overlap, all within the quantiles of the likes.
+
+    Only likes of what may be listed count: a store knows posts for two weeks, but likes for three months.
+    """
+    times_us = events.times_us if events.allowed.all() else events.times_us[events.allowed[events.items]]
+    if not len(times_us):
+        return []
+    low, high = (int(np.quantile(times_us, q)) for q in quantiles)
     window_us = int(window_hours * HOUR_US)
     places = np.linspace(quantiles[0], quantiles[1], 4 * count + 1)
     chosen: list[int] = []
     spacing_us = max(window_us, int((high - low - window_us) / max(count, 1) * 0.75))
-    for at_us in np.quantile(events.times_us, places).astype(np.int64).tolist():
+    for at_us in np.quantile(times_us, places).astype(np.int64).tolist():
         if at_us + window_us > high or len(chosen) == count:
             break
         if not chosen or at_us >= chosen[-1] + spacing_us:
@@ -85,7 +94,7 @@ def split_at(
     users, items = events.users[cut:end], events.items[cut:end]
     counts = (history[users] > 0) & exists[items]
     users, items = users[counts], items[counts]
-    viewers = np.unique(users)
+    viewers = np.unique(users).astype(np.int64)
     if sample is not None and len(viewers) > sample:
         viewers = np.sort(rng.choice(viewers, sample, replace=False))
     row_of = np.full(events.user_count, -1, np.int32)
@@ -99,7 +108,7 @@ def split_at(
     return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
 
 
-def with_own(liked: Sparse, events: Events, viewers: Ints) -> Sparse:
+def with_own(liked: Sparse, events: Events, viewers: Numbers) -> Sparse:
     """Return a matrix of what each viewer liked and made."""
     if events.owners is None:
         return liked
@@ -114,7 +123,7 @@ def with_own(liked: Sparse, events: Events, viewers: Ints) -> Sparse:
     )
 
 
-def sorted_rows(rows: Ints, columns: Ints, row_count: int) -> Sparse:
+def sorted_rows(rows: Numbers, columns: Numbers, row_count: int) -> Sparse:
     """Return a matrix whose rows are sorted by column."""
     result = matrix(rows, columns, None, row_count)
     if result.columns is columns:
@@ -131,17 +140,30 @@ def rolling(
     seed: int,
 ) -> tuple[list[Split], list[Split]]:
     """Return the splits for tuning and those to report, each at most ``windows``, with so many viewers at most."""
-    parts = []
-    for number, quantiles in enumerate((TUNING, REPORTED)):
-        found = []
-        for place, at_us in enumerate(moments(events, windows, window_hours, quantiles)):
-            rng = np.random.default_rng([seed, number, place])
-            split = split_at(events, at_us, window_hours, samples[number], rng)
-            if len(split.viewers):
-                found.append(split)
-        if not found:
-            raise EvaluateError(
-                f"{events.name}: no window of {window_hours:g} hours fits; try a smaller --window-hours"
-            )
-        parts.append(found)
-    return parts[0], parts[1]
+    tuning, reported = (
+        list(one_by_one(events, windows, window_hours, quantiles, sample, seed))
+        for quantiles, sample in zip((TUNING, REPORTED), samples, strict=True)
+    )
+    return tuning, reported
+
+
+def one_by_one(
+    events: Events,
+    windows: int,
+    window_hours: float,
+    quantiles: tuple[float, float],
+    sample: int | None,
+    seed: int,
+) -> Iterator[Split]:
+    """Yield the splits of one part of the time, which are large where viewers are many; EvaluateError for none."""
+    found = False
+    for place, at_us in enumerate(moments(events, windows, window_hours, quantiles)):
+        rng = np.random.default_rng([seed, int(quantiles == REPORTED), place])
+        split = split_at(events, at_us, window_hours, sample, rng)
+        if len(split.viewers):
+            found = True
+            yield split
+    if not found:
+        raise EvaluateError(
+            f"{events.name}: no window of {window_hours:g} hours fits; try a smaller --window-hours"
+        )

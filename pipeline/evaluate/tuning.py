@@ -38,9 +38,18 @@ class Trial:
 
 
 def tune(
-    method: Method, splits: Sequence[Split], popular_hours: float, tried: Callable[[Trial], None]
+    method: Method,
+    splits: Sequence[Split],
+    popular_hours: float,
+    tried: Callable[[Trial], None],
+    most: int = MOST_TRIALS,
 ) -> dict[str, Any]:
-    """Return the parameters that are best on these splits; every trial is told to ``tried``."""
+    """Return the parameters that are best on these splits; every trial, at most ``most``, is told to ``tried``.
+
+    With none allowed they are the method's own.
+    """
+    if most == 0:
+        return dict(method.start)
 
     made: dict[str, Trial] = {}
 
@@ -58,7 +67,7 @@ def tune(
         tried(trial)
         return trial
 
-    starts = [attempt({**method.start, **changes}) for changes in ({}, *method.starts)]
+    starts = [attempt({**method.start, **changes}) for changes in ({}, *method.starts)[:most]]
     best = max(starts, key=lambda trial: trial.objective)
     if not method.grid:
         return best.parameters
@@ -71,7 +80,7 @@ def tune(
                 changes = dict(zip(names, (value,) if isinstance(entry, str) else value, strict=True))
                 if changes == base:
                     continue
-                if len(made) >= MOST_TRIALS:
+                if len(made) >= most:
                     return best.parameters
                 trial = attempt({**best.parameters, **changes})
                 if trial.objective > best.objective + LEAST:
