@@ -96,10 +96,11 @@ EVERYBODY: Parameters = {
 }
 # Where time is nearly all: the crowd of the last hour, bent by taste.
 NEWS: Parameters = {
+    **AGELESS,
     "crowd_weight": 3.0,
-    "half_life_hours": 6.0,
     "like_decay_hours": 1.0,
-    "like_decay_exponent": 4.0,
+    "like_decay_exponent": 6.0,
+    "max_seed_likers": 1000,
     "max_neighbours": 1000,
     "popularity_exponent": 0.1,
 }
@@ -111,7 +112,7 @@ OURS_GRID: Grid = {
     ),
     ("like_decay_exponent", "like_decay_hours"): (
         (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
-        (6.0, 2.0),
+        (6.0, 2.0), (8.0, 1.0),
     ),
     "crowd_weight": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
     "popularity_exponent": (0.0, 0.1),
@@ -144,7 +145,7 @@ METHODS: dict[str, Method] = {
                 "base": replace(Ranking(), **AGELESS, like_decay_hours=0.1, candidate_window_hours=96.0),
                 "weight": 1.0,
                 "hours": 1.0,
-                "exponent": 4.0,
+                "exponent": 8.0,
             },
         ),
         Method("foryou-default", "our ranking with the defaults it ships with", ranked, {"base": Ranking()}),
