@@ -86,7 +86,7 @@ REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
 # A post's own age does not count.
 AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
-# Every co-liker counts, none is a sample: where viewers are few it costs little, and it did best on both sets.
+# Every co-liker counts, none is a sample: where viewers are few it costs little.
 EVERYBODY: Parameters = {
     **AGELESS,
     "like_decay_hours": 1.0,
@@ -100,8 +100,11 @@ NEWS: Parameters = {
     "crowd_weight": 3.0,
     "like_decay_hours": 1.0,
     "like_decay_exponent": 6.0,
-    "max_seed_likers": 1000,
-    "max_neighbours": 1000,
+    "candidate_window_hours": 24.0,
+    "max_seed_likers": 5000,
+    "max_neighbours": 3000,
+    "likers_exponent": 0.25,
+    "seed_weight_newest": 1.0,
     "popularity_exponent": 0.1,
 }
 # What tuning may try of our ranking; it begins at the best of the defaults and the two above. The neighbours of a
