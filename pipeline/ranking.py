@@ -1,8 +1,8 @@
 """The parameters of the ranking: what each means, its unit, and where its default comes from.
 
-Owns: ``Ranking``, the check of foryou.toml's ``[ranking]`` and ``[feeds.NAME]`` tables, and which parameters
-decide on neighbours, so that feeds share them. Leaves to others: what is done with them; ``sql/batch`` is the
-readable definition, and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two equal).
+Owns: ``Ranking``, the check of a table of parameters, and which parameters decide on neighbours, so that feeds share
+them. Leaves to others: whose they are (``feeds``), what is done with them; ``sql/batch`` is the readable definition,
+and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two equal).
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pipeline.errors import SettingError
-from pipeline.settings import FEED_WORDS, Settings
 
 
 def _parameter(default: float, low: float, high: float) -> Any:
@@ -121,42 +120,11 @@ NEIGHBOUR_PARAMETERS = (
 MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """One feed of an installation: its record key and the parameters of its lists."""
-
-    rkey: str
-    ranking: Ranking
-
-
 def neighbours_key(ranking: Ranking) -> str:
     """Return twelve hex digits that are the same exactly when neighbours are worked out the same way."""
     values = asdict(ranking)
     text = json.dumps([float(values[name]) for name in NEIGHBOUR_PARAMETERS])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def feeds_of(settings: Settings) -> tuple[Feed, ...]:
-    """Return the feeds, that of FORYOU_FEED_RKEY first; SettingError for a parameter that is wrong.
-
-    A feed has the parameters of ``[ranking]``, and over them those of its own table ``[feeds.NAME]``.
-    """
-    base = ranking_from(settings.ranking)
-    own = {settings.rkey_of(name): (f"[feeds.{name}]", table) for name, table in settings.feeds.items()}
-    feeds = []
-    for rkey in settings.feed_rkeys:
-        where, table = own.get(rkey, ("", {}))
-        ranking = base
-        if table:
-            given = {name: value for name, value in table.items() if name not in FEED_WORDS}
-            ranking = ranking_from({**settings.ranking, **given}, where)
-            if ranking.seed_window_days > base.seed_window_days:
-                raise SettingError(
-                    f"{where} seed_window_days must not exceed that of [ranking], {base.seed_window_days}: so many "
-                    "days of likes are kept"
-                )
-        feeds.append(Feed(rkey, ranking))
-    return tuple(feeds)
 
 
 def ranking_from(table: Mapping[str, Any], where: str = "[ranking]") -> Ranking:

@@ -1,7 +1,8 @@
 """The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
 
 Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), and the
-ranking's parameters, which are the ``[ranking]`` and ``[feeds.NAME]`` tables of foryou.toml and belong to ``ranking``.
+ranking's parameters: the tables ``[ranking]``, ``[feeds.NAME]`` and ``[experiments.NAME]`` of foryou.toml belong to
+``ranking``.
 
 Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
 setting that is silently ignored costs somebody an evening.
@@ -18,6 +19,7 @@ from pipeline.errors import SettingError
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
+TABLES = ("ranking", "feeds", "experiments")  # of foryou.toml, beside the settings
 FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
 EVERYBODY_TIME_SHARE = 0.25  # that lists of all viewers take at most, unless everybody_minutes asks for more
@@ -100,6 +102,8 @@ class Settings:
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
     # The [feeds.NAME] tables, their record keys checked; ``ranking.feeds_of`` makes feeds of them.
     feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata={"table": True})
+    # The [experiments.NAME] tables, still unchecked; ``ranking.feeds_of`` gives each feed the variants of its own.
+    experiments: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
 
     @property
     def feed_rkeys(self) -> tuple[str, ...]:
@@ -175,7 +179,12 @@ def load_settings(
             raise SettingError(f"{origin} = {text!r}: {error}") from error
     found.setdefault("service_did", "did:web:" + found["hostname"].replace(":", "%3A"))
     found.setdefault("publisher_did", found["service_did"])
-    return Settings(**found, ranking=table.get("ranking", {}), feeds=_feeds(table.get("feeds", {})))
+    return Settings(
+        **found,
+        ranking=table.get("ranking", {}),
+        feeds=_feeds(table.get("feeds", {})),
+        experiments=table.get("experiments", {}),
+    )
 
 
 def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
@@ -224,12 +233,13 @@ def _read_file(environment: Mapping[str, str], directory: Path) -> dict[str, Any
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"{path}: {error}") from error
-    unknown = sorted(set(table) - set(option_names()) - {"ranking", "feeds"})
+    unknown = sorted(set(table) - set(option_names()) - set(TABLES))
     if unknown:
         raise SettingError(
-            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking], [feeds.NAME]"
+            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking], [feeds.NAME], "
+            "[experiments.NAME]"
         )
-    for name in ("ranking", "feeds"):
+    for name in TABLES:
         if not isinstance(table.get(name, {}), dict):
             raise SettingError(f"{path}: {name!r} must be a table, [{name}]")
     return table

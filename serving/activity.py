@@ -66,6 +66,7 @@ class ShownPage:
     post_uris: Sequence[str]
     sources: Sequence[int]
     served_us: int
+    variant: str = ""  # of an experiment, whose list the page came from
 
 
 Event = Interaction | Visit | ShownPage
@@ -229,7 +230,7 @@ def _page(event: ShownPage) -> dict[str, str | int]:
         "posts": json.dumps(posts, separators=(",", ":")),
         # Others than one digit can't be told apart in the row, and are nobody's source.
         "sources": "".join(str(source) if 0 <= source <= 9 else "0" for source in event.sources),
-        "variant": "",
+        "variant": event.variant,
         "served_us": event.served_us,
     }
 

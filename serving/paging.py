@@ -58,6 +58,7 @@ class Page:
     next_cursor: Cursor | None
     start: int
     marks: bytes = b""
+    variant: str = ""  # of an experiment, whose list it is
 
 
 EMPTY = Page([], None, None, 0)
@@ -94,7 +95,8 @@ def page_of(
     if len(entries) > limit:
         generation, place = chosen.stored.generation, entries[limit].place
         following = Cursor(feed, chosen.fallback, chosen.language, generation, place, began, marks)
-    return Page(entries[:limit], chosen, following, start, marks)
+    variant = "" if chosen.fallback else snapshot.variant_of(chosen.stored.generation)
+    return Page(entries[:limit], chosen, following, start, marks, variant)
 
 
 def _order(

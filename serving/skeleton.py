@@ -103,6 +103,7 @@ class FeedSkeleton:
             [entry.uri for entry in page.entries],
             [entry.item.source for entry in page.entries],
             at_us,
+            page.variant,
         )
         self.activity.record([visit, shown])
 

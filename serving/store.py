@@ -91,6 +91,18 @@ class Snapshot:
         rows = self._connection.execute(sql.load("serving/posts_of"), {"posts": json.dumps(post_ids)})
         return {post_id: Post(uri, created_us, likers) for post_id, uri, created_us, likers in rows}
 
+    def variant_of(self, generation: int) -> str:
+        """Return the variant whose lists a generation has, '' outside an experiment, or from an older batch."""
+        try:
+            row = self._connection.execute(
+                sql.load("serving/variant_of"), {"generation": generation}
+            ).fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return ""
+            raise
+        return "" if row is None else str(row[0])
+
     def posts_named(self, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (post id, author id) of those at-uris whose posts are stored."""
         keys = {tid_number(uri.rpartition("/")[2]) for uri in uris}

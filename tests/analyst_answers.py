@@ -6,7 +6,7 @@ Nothing here reads our SQL, the views or the copies under them.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from statistics import mean, median
 from typing import Any
@@ -492,16 +492,33 @@ def experiment_results(store: Store, days: float = 7.0, within_hours: float = 24
     for variant, viewers in sorted(groups.items()):
         n = sum(map(len, viewers.values()))
         row: list[Any] = [variant, len(viewers), n]
-        row.append(mean(len({day(o[0].served_us) for o in found}) for found in viewers.values()))
+        active = [len({day(o[0].served_us) for o in found}) for found in viewers.values()]
+        spread = 1.96 * math.sqrt(
+            sum((d - mean(active)) ** 2 for d in active) / max(len(active) - 1, 1) / len(active)
+        )
+        row += [mean(active), max(mean(active) - spread, 0), mean(active) + spread]
         for which in (1, 2):
-            rate = sum(o[which] for found in viewers.values() for o in found) / n
-            squares = sum(
-                (sum(o[which] for o in found) - rate * len(found)) ** 2 for found in viewers.values()
-            )
-            margin = 1.96 * math.sqrt(squares * len(viewers) / max(len(viewers) - 1, 1)) / n
+            rate, margin = _rate(viewers, which)
             row += [rate, max(rate - margin, 0), rate + margin]
+        control = (
+            groups.get(variant.split("/")[0] + "/control", {}) if not variant.endswith("/control") else {}
+        )
+        if control:
+            (mine, my_margin), (theirs, their_margin) = _rate(viewers, 1), _rate(control, 1)
+            both = math.hypot(my_margin, their_margin)
+            row += [mine - theirs, mine - theirs - both, mine - theirs + both]
+        else:
+            row += [None, None, None]
         rows.append(tuple(row))
     return rows
+
+
+def _rate(viewers: Mapping[str, list[Outcome]], which: int) -> tuple[float, float]:
+    """Return a rate per impression and the half of its interval, by viewer."""
+    n = sum(map(len, viewers.values()))
+    rate = sum(o[which] for found in viewers.values() for o in found) / n
+    squares = sum((sum(o[which] for o in found) - rate * len(found)) ** 2 for found in viewers.values())
+    return rate, 1.96 * math.sqrt(squares * len(viewers) / max(len(viewers) - 1, 1)) / n
 
 
 def viewers_per_day(store: Store, days: float = 14.0) -> Rows:

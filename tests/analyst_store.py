@@ -296,7 +296,7 @@ def act(store: Store, chance: random.Random) -> None:
             if chance.random() < 0.4:
                 like = chance.choice(liked[viewer])
                 post, served_us = like.post, like.seen_us - chance.randrange(30 * HOUR_US) + HOUR_US
-            source, variant = chance.choice([1, 1, 1, 2]), "ab"[hash_of(viewer) % 2]
+            source, variant = chance.choice([1, 1, 1, 2]), ("age/control", "age/young")[hash_of(viewer) % 2]
             shown = Impression(viewer, post, "for-you", 1, position, source, served_us, variant)
             store.impressions.append(shown)
             if chance.random() < 0.3:

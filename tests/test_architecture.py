@@ -50,7 +50,9 @@ ALLOWED = {
     "pipeline.ingest": {
         "pipeline.ingest", "pipeline.store", "pipeline.settings", "pipeline.ranking",
     } | COMMON,
-    "pipeline.batch": {"pipeline.batch", "pipeline.store", "pipeline.settings", "pipeline.ranking"} | COMMON,
+    "pipeline.batch": {
+        "pipeline.batch", "pipeline.store", "pipeline.settings", "pipeline.feeds", "pipeline.ranking",
+    } | COMMON,
     "pipeline.backfill": {
         "pipeline.backfill", "pipeline.store", "pipeline.ingest", "pipeline.batch.lake", "pipeline.settings",
         "pipeline.ranking",
@@ -63,7 +65,8 @@ ALLOWED = {
         "pipeline.store", "pipeline.settings", "pipeline.ranking",
     } | COMMON,
     "pipeline.explore": {
-        "pipeline.explore", "pipeline.store", "pipeline.batch", "pipeline.settings", "pipeline.ranking",
+        "pipeline.explore", "pipeline.store", "pipeline.batch", "pipeline.settings", "pipeline.feeds",
+        "pipeline.ranking",
     } | COMMON,
     "pipeline.evaluate": {
         "pipeline.evaluate", "pipeline.batch", "pipeline.store", "pipeline.settings", "pipeline.ranking",

@@ -12,7 +12,8 @@ from worlds import World
 from pipeline.batch import jobs
 from pipeline.batch.graphs import graphs_of
 from pipeline.errors import SettingError
-from pipeline.ranking import Feed, feeds_of, ranking_from
+from pipeline.feeds import Feed, feeds_of
+from pipeline.ranking import ranking_from
 from pipeline.settings import Settings, load_settings
 from sql.sqlite import connect
 

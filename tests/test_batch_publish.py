@@ -17,7 +17,8 @@ from pipeline.batch import candidates as job
 from pipeline.batch import jobs, publish
 from pipeline.batch.graphs import graphs_of
 from pipeline.errors import BatchError
-from pipeline.ranking import Feed, Ranking
+from pipeline.feeds import Feed
+from pipeline.ranking import Ranking
 from sql.sqlite import connect, migrate
 
 RANKING = Ranking()

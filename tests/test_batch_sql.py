@@ -21,7 +21,11 @@ RANKING = Ranking()
 STEPS = definition.BEFORE_NEIGHBOURS + definition.NEIGHBOURS
 STEPS += definition.BEFORE_CANDIDATES[len(definition.LIKES) :] + definition.CANDIDATES
 HEADS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
-RUN_VARIABLES = {"snapshot_us", "window_hours", "first_author", "last_author"}
+RUN_VARIABLES = {"snapshot_us", "window_hours", "first_author", "last_author"} | {
+    "experiment",
+    "from_share",
+    "until_share",
+}
 
 
 def header(name: str) -> dict[str, str]:

@@ -18,7 +18,8 @@ from worlds import NOW_US, World
 
 from pipeline.batch import jobs
 from pipeline.errors import BatchError
-from pipeline.ranking import Ranking, feeds_of
+from pipeline.feeds import feeds_of
+from pipeline.ranking import Ranking
 from pipeline.store.landing import FILE_NAME
 from sql.sqlite import connect
 

@@ -9,12 +9,14 @@ that ``params.sql`` does not declare.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 
 import duckdb
 
 import sql
+from pipeline.feeds import Arm
 from pipeline.ranking import Ranking
 
 # What the sparse path runs before each product; what the SQL path runs instead of it.
@@ -33,8 +35,8 @@ BEFORE_NEIGHBOURS = (
 # What the full pass runs before it reads the graph a part at a time.
 BEFORE_GRAPH = ("gone", "deleted_posts", "valid_likes", "viewers", "answers", "asked")
 NEIGHBOURS = ("neighbours",)
-BEFORE_CANDIDATES = (
-    *LIKES,
+# What lists are made of besides: of the likes, for viewers of one variant after another.
+LISTS = (
     "candidate_posts",
     "fresh_likes",
     "list_viewers",
@@ -45,6 +47,7 @@ BEFORE_CANDIDATES = (
     "crowd_worth",
     "crowds",
 )
+BEFORE_CANDIDATES = (*LIKES, *LISTS)
 CANDIDATES = ("candidates", "ranked")
 VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything
 
@@ -65,7 +68,20 @@ def prepare(connection: duckdb.DuckDBPyConnection, ranking: Ranking, snapshot_us
     connection.execute(sql.load("batch/macros"))
 
 
-def set_variables(connection: duckdb.DuckDBPyConnection, values: dict[str, float]) -> None:
+def set_arm(connection: duckdb.DuckDBPyConnection, arm: Arm) -> None:
+    """Set the parameters of an arm, and whose lists are made."""
+    values: dict[str, float] = {
+        name: value for name, value in asdict(arm.ranking).items() if name in declared()
+    }
+    whose: dict[str, float | str] = {
+        "experiment": arm.experiment,
+        "from_share": arm.from_share,
+        "until_share": arm.until_share,
+    }
+    set_variables(connection, {**values, **whose})
+
+
+def set_variables(connection: duckdb.DuckDBPyConnection, values: Mapping[str, float | str]) -> None:
     """Set DuckDB variables; ValueError for a name that ``params.sql`` does not declare."""
     for name, value in values.items():
         if name not in declared():

@@ -12,9 +12,11 @@ before a candidates run's window the neighbours job leaves its own.
 import os
 import re
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -22,8 +24,10 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.graphs import SCHEMA, Graph
+from pipeline.feeds import Arm
 from pipeline.ranking import Ranking
 from pipeline.store.explore import (
+    ARMS,
     HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_CROWDS,
@@ -76,38 +80,56 @@ def stage_history(
     return _stage(connection, folder, queries, until_us)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The published lists of one arm, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
+
+    arm: Arm
+    generation: int
+    files: dict[str, Path]
+
+
+def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, arm: Arm, generation: int) -> Made:
+    """Write what an arm's lists were made of, while it is in memory, beside them."""
+    posts = _write(
+        connection,
+        f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
+        "FROM candidate_posts ORDER BY post_no",
+        lists.with_name("list_posts.parquet"),
+    )
+    crowds = _write(
+        connection,
+        f"SELECT c.language, p.author_id, p.rkey, c.share, {generation} AS generation FROM crowds AS c "
+        "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
+        lists.with_name("list_crowds.parquet"),
+    )
+    return Made(arm, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
+
+
 def hand_over(
     connection: duckdb.DuckDBPyConnection,
     graph: Graph,
     inputs: dict[str, Path],
-    lists: Path,
-    generation: int,
+    made: Sequence[Made],
     snapshot_us: int,
-    ranking: Ranking,
 ) -> int:
-    """Make a snapshot with a published run's files; return the rows of its lists."""
-    folder = lists.parent
-    files = dict(inputs)
-    files[LISTS] = lists
-    files[LIST_POSTS] = _write(
-        connection,
-        f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
-        "FROM candidate_posts ORDER BY post_no",
-        folder / "list_posts.parquet",
-    )
-    files[LIST_CROWDS] = _write(
-        connection,
-        "SELECT c.language, p.author_id, p.rkey, c.share FROM crowds AS c "
-        "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
-        folder / "list_crowds.parquet",
-    )
-    parameters = {name: float(value) for name, value in asdict(ranking).items()}
+    """Make a snapshot with a published run's files, the last arm's generation its own; return the rows of its lists."""
+    last = made[-1]
+    folder = last.files[LISTS].parent
+    files = dict(inputs) | last.files
+    for name in last.files if len(made) > 1 else ():
+        files[name] = _together(
+            connection, [each.files[name] for each in made], folder / f"all-{name}.parquet"
+        )
+    parameters = {name: float(value) for name, value in asdict(last.arm.ranking).items()}
     files[RANKING] = folder / "ranking.parquet"
     table = {"name": list(parameters), "value": list(parameters.values())}
     pq.write_table(pa.table(table), files[RANKING])
+    files[ARMS] = folder / "arms.parquet"
+    pq.write_table(pa.Table.from_pylist([_arm_row(each) for each in made]), files[ARMS])
     files[SNAPSHOT] = folder / "snapshot.parquet"
     stamp = {
-        "generation": pa.array([generation], pa.int32()),
+        "generation": pa.array([last.generation], pa.int32()),
         "snapshot_us": pa.array([snapshot_us], pa.int64()),
     }
     pq.write_table(pa.table(stamp), files[SNAPSHOT])
@@ -115,7 +137,7 @@ def hand_over(
     _link(graph.path, files[LIST_NEIGHBOURS])
     files[LIST_ARRIVED] = folder / "list_arrived.parquet"
     _link(graph.arrived, files[LIST_ARRIVED])
-    rows = int(pq.read_metadata(lists).num_rows)
+    rows = int(pq.read_metadata(files[LISTS]).num_rows)
     make_snapshot(graph.data_dir, files)
     return rows
 
@@ -127,6 +149,18 @@ def _stage(
     connection.execute("SET VARIABLE until_us = ?", [until_us])
     return {name: _write(connection, query, folder / f"{number}.parquet")
             for number, (name, query) in enumerate(queries.items())}  # fmt: skip
+
+
+def _arm_row(made: Made) -> dict[str, Any]:
+    arm = made.arm
+    shares = {"from_share": arm.from_share, "until_share": arm.until_share}
+    values = {name: float(value) for name, value in asdict(arm.ranking).items()}
+    return {"generation": made.generation, "experiment": arm.experiment, "name": arm.name} | shares | values
+
+
+def _together(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], path: Path) -> Path:
+    listed = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+    return _write(connection, f"FROM read_parquet([{listed}])", path)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Path:

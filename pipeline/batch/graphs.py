@@ -26,7 +26,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.batch import lake
-from pipeline.ranking import Feed, Ranking, neighbours_key
+from pipeline.feeds import Feed
+from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.disk import sync
 from pipeline.store.locks import exclusive
 

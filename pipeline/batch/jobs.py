@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, repeat
 
 import duckdb
 
@@ -32,7 +32,8 @@ from pipeline.batch.progress import Progress
 from pipeline.batch.tiers import TIER_HELP, TIERS
 from pipeline.batch.waiting import waiting_candidates, waiting_neighbours
 from pipeline.errors import BatchError, StoreError
-from pipeline.ranking import Feed, feeds_of
+from pipeline.feeds import Feed, feeds_of
+from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.queue import attend, recent_viewers, waiting_viewers
@@ -94,7 +95,7 @@ def run(
                 raise NoLikesError(text)
             log.info("%s", text)
             return
-        feeds = tuple(replace(feed, ranking=within_memory(feed.ranking, memory)) for feed in feeds)
+        feeds = tuple(_within_memory(feed, memory) for feed in feeds)
         shutil.rmtree(folder, ignore_errors=True)
         try:
             serving = connect(settings.data_dir / "serving.sqlite")
@@ -110,6 +111,15 @@ def run(
         finally:
             serving.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _within_memory(feed: Feed, memory: tuple[float, str] | None) -> Feed:
+    fitting = within_memory(feed.ranking, memory)  # which variants can't change
+
+    def bounded(ranking: Ranking) -> Ranking:
+        return replace(ranking, block_viewers=fitting.block_viewers, memory_limit_gb=fitting.memory_limit_gb)
+
+    return feed.with_rankings(bounded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +204,13 @@ def waiting_parts(batch: Batch) -> Iterator[Part]:
         feed_rkey = graph.rkeys[0] if number else ""
         steps = waiting_neighbours(graph, dids, threads)
         yield Part("neighbours", "waiting", feed_rkey, steps, Progress("neighbours"))
-    for feed in batch.feeds:
+    for feed, arm in chain.from_iterable(zip(repeat(each), each.arms) for each in batch.feeds):
+        theirs = [did for did in dids if arm.has(did)]
+        if not theirs:
+            continue
         graph = next(graph for graph in graphs if feed.rkey in graph.rkeys)
-        steps = waiting_candidates(graph, Publication(feed, rkeys, dids), threads, batch.serving, batch.clock)
+        to = Publication(feed, rkeys, theirs)
+        steps = waiting_candidates(graph, to, arm, threads, batch.serving, batch.clock)
         yield Part(
             "candidates", "waiting", feed.rkey if len(rkeys) > 1 else "", steps, Progress("candidates")
         )

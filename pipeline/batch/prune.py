@@ -57,6 +57,7 @@ def prune(
         yield "prune posts", serving.execute(sql.load("serving/prune_posts")).rowcount
         yield "prune viewers", serving.execute(sql.load("serving/prune_viewers")).rowcount
     yield "prune generations", serving.execute(sql.load("serving/prune_generations"), kept).rowcount
+    serving.execute(sql.load("serving/prune_variants"))
 
 
 def oldest_kept(serving: sqlite3.Connection, ranking: Ranking, now_us: int) -> int:

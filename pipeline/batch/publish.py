@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,21 @@ CHUNK_ROWS = 20_000
 KEPT_AHEAD = 128
 
 
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Whose lists a generation has: a feed's, or of one variant of its experiment, '' outside one.
+
+    ``fallbacks``: whether the feed's fallback lists are made anew. ``renewed`` and ``feed_rkeys`` as ``prune`` takes
+    them.
+    """
+
+    feed_rkey: str
+    variant: str
+    fallbacks: bool
+    renewed: Sequence[int]
+    feed_rkeys: Sequence[str] | None
+
+
 @contextmanager
 def transaction(serving: sqlite3.Connection) -> Iterator[None]:
     """Commit what is done within, or nothing of it."""
@@ -55,17 +71,16 @@ def publish(
     serving: sqlite3.Connection,
     staged: duckdb.DuckDBPyConnection,
     lists_path: Path,
-    feed_rkey: str,
+    lineage: Lineage,
     snapshot_us: int,
     ranking: Ranking,
     clock: Callable[[], float],
-    feed_rkeys: Sequence[str] | None = None,
     before: int | None = None,
 ) -> Generator[Step, None, int]:
     """Write the staged lists, make them visible, remove what they supersede; return the generation.
 
-    ``feed_rkeys`` as in ``prune``. Two runs that publish take turns: the caller holds the lock "publish". ``before``
-    is the newest generation at the time when the run began: who has had a list since, from a later snapshot, keeps it.
+    Two runs that publish take turns: the caller holds the lock "publish". ``before`` is the newest generation at
+    the time when the run began: who has had a list since, from a later snapshot, keeps it.
 
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
     ``lists_path`` the lists, each whole in a row group. Yields after each transaction.
@@ -73,9 +88,13 @@ def publish(
     last = newest(serving)
     generation = last + 1
     yield "orphans", remove_orphans(serving, last)
-    feed_id = _feed(serving, feed_rkey)
+    feed_id = _feed(serving, lineage.feed_rkey)
     yield "feed", 1
-    kept = {"generation": generation, "kept_ahead": KEPT_AHEAD, "everybody": int(feed_rkeys is not None)}
+    kept = {
+        "generation": generation,
+        "kept_ahead": KEPT_AHEAD,
+        "everybody": int(lineage.feed_rkeys is not None),
+    }
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
     for rows in _upsert(serving, staged, "publish_post", _POSTS, kept):
@@ -84,12 +103,13 @@ def publish(
     lists = items = 0
     oldest = oldest_kept(serving, ranking, int(clock() * 1e6))
     fresher = _fresher(serving, last if before is None else before, snapshot_us)
-    target = _Target(feed_id, generation, oldest, fresher)
+    target = _Target(feed_id, generation, lineage.variant, oldest, fresher)
     for viewers, packed in staged_chunks(lists_path, post_ids):
         written = _write_lists(serving, target, viewers, packed)
         lists, items = lists + len(written), items + sum(map(length, written))
         yield "lists", len(written)
-    yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
+    if lineage.fallbacks:
+        yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
     now_us = int(clock() * 1e6)
     with transaction(serving):
         serving.execute(
@@ -97,9 +117,10 @@ def publish(
             "VALUES (?, ?, ?, ?, ?)",
             (generation, snapshot_us, now_us, lists, items),
         )
+        if lineage.variant:
+            serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, lineage.variant))
     yield "generation", 1
-    renewed = columns(staged, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-    yield from prune(serving, feed_id, renewed, ranking, now_us, feed_rkeys)
+    yield from prune(serving, feed_id, lineage.renewed, ranking, now_us, lineage.feed_rkeys)
     return generation
 
 
@@ -108,6 +129,7 @@ def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
     with transaction(serving):
         removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
         serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
+        serving.execute("DELETE FROM variants WHERE generation > ?", (newest,))
     return removed
 
 
@@ -192,10 +214,11 @@ def _post_ids(
 
 
 class _Target(NamedTuple):
-    """Where lists go: a feed, the generation to be, the oldest one that readers may hold meanwhile, fresher ones."""
+    """Where lists go: feed, generation and its variant, the oldest that readers may hold meanwhile, fresher ones."""
 
     feed_id: int
     generation: int
+    variant: str
     oldest_kept: int
     fresher: frozenset[int]
 
@@ -211,17 +234,15 @@ def _write_lists(
 ) -> list[bytes]:
     """Write the lists that changed, in place of rows that no reader needs where there are any; return them."""
     feed_id, generation = target.feed_id, target.generation
-    named = {
-        "feed_id": feed_id,
-        "generation": generation,
-        "oldest_kept": target.oldest_kept,
-        "viewers": json.dumps(viewers.tolist()),
-    }
+    target_row: dict[str, Any] = {"feed_id": feed_id, "generation": generation}
+    named = target_row | {"oldest_kept": target.oldest_kept, "viewers": json.dumps(viewers.tolist())}
     with transaction(serving):
         spare: dict[int, int] = dict(serving.execute(sql.load("serving/publish_spare"), named))
         current: dict[int, bytes] = {}
         kept = set()
-        for viewer, items, made in serving.execute(sql.load("serving/publish_current"), named):
+        for viewer, items, made, variant in serving.execute(sql.load("serving/publish_current"), named):
+            if variant != target.variant:
+                continue  # of an arm the viewer is no longer in
             current[viewer] = items
             if made in target.fresher:
                 kept.add(viewer)
@@ -233,13 +254,7 @@ def _write_lists(
         serving.executemany(
             sql.load("serving/publish_over"),
             [
-                {
-                    "feed_id": feed_id,
-                    "generation": generation,
-                    "viewer_id": viewer,
-                    "spare": spare[viewer],
-                    "items": items,
-                }
+                target_row | {"viewer_id": viewer, "spare": spare[viewer], "items": items}
                 for viewer, items in changed
                 if viewer in spare
             ],

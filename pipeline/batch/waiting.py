@@ -18,12 +18,14 @@ import pyarrow as pa
 
 import sql
 from pipeline.batch import definition
-from pipeline.batch.candidates import Publication, Staging, popular_path, stage_and_publish
+from pipeline.batch.candidates import Done, Publication, popular_path, stage_and_publish
 from pipeline.batch.graphs import SCHEMA, Graph, add_arrived, attach
 from pipeline.batch.narrow import open_narrow
 from pipeline.batch.neighbours import rows_of
 from pipeline.batch.products import neighbour_blocks
 from pipeline.batch.snapshot import waiting_dir
+from pipeline.batch.stage import Staging
+from pipeline.feeds import Arm
 from pipeline.store.generations import newest
 
 Step = tuple[str, int]
@@ -73,10 +75,15 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
 
 
 def waiting_candidates(
-    graph: Graph, to: Publication, threads: int, serving: sqlite3.Connection, clock: Callable[[], float]
+    graph: Graph,
+    to: Publication,
+    arm: Arm,
+    threads: int,
+    serving: sqlite3.Connection,
+    clock: Callable[[], float],
 ) -> Iterator[Step]:
-    """Make and publish the lists of the viewers that ``to.recent`` names."""
-    ranking, data_dir, dids = to.feed.ranking, graph.data_dir, to.recent or ()
+    """Make and publish the lists of the viewers that ``to.recent`` names, all of one arm."""
+    ranking, data_dir, dids = arm.ranking, graph.data_dir, to.recent or ()
     folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
@@ -85,7 +92,7 @@ def waiting_candidates(
         people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
-            connection, "known_popular", popular_path(data_dir, to.feed.rkey),
+            connection, "known_popular", popular_path(data_dir, to.feed, arm),
             "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score, 0::DOUBLE AS worth",
         )  # fmt: skip
         connection.execute(sql.load("narrow/wanted_candidates"))
@@ -100,7 +107,7 @@ def waiting_candidates(
             else:
                 yield name, definition.run_file(connection, name)
         staging = Staging(data_dir, folder, threads, before)
-        yield from stage_and_publish(narrow.snapshot(), to, staging, serving, clock)
+        yield from stage_and_publish(narrow.snapshot(), to, arm, staging, serving, clock, Done())
 
 
 def _actors_of(records: str) -> str:

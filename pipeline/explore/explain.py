@@ -26,6 +26,7 @@ Row = dict[str, Any]
 class Explanation:
     """What is known of a viewer's list, and of one post in it; rows as ``sql/explain`` returns them.
 
+    ``variant``: EXPERIMENT/VARIANT whose parameters made the list, nothing outside an experiment.
     ``scored``: posts with a score, before the rules; ``listed``: the list itself; ``shared``: seeds shared
     with each neighbour. ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are of the post.
     """
@@ -35,6 +36,7 @@ class Explanation:
     snapshot_us: int
     neighbours_us: int
     parameters: dict[str, float]
+    variant: str = ""
     neighbours: int = 0
     listed: list[Row] = field(default_factory=list)
     scored: list[Row] = field(default_factory=list)
@@ -72,6 +74,7 @@ def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) 
 def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explanation:
     """Do the same from inputs that are open already, which many viewers may share in turn."""
     viewer_id, did = inputs.find_viewer(viewer)
+    inputs.choose_arm(did)
     asked = None if post is None else inputs.find_post(post)
     inputs.restrict(viewer_id, did, asked)
     ranking = inputs.ranking
@@ -82,6 +85,7 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
         inputs.neighbours_us,
         {name: getattr(ranking, name) for name in ranking.__dataclass_fields__},
     )
+    result.variant = inputs.variant
     result.neighbours = definition.count(inputs.connection, "viewer_neighbours")
     score_candidates(inputs)
     result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")

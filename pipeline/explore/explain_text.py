@@ -23,6 +23,8 @@ def as_text(explanation: "Explanation") -> str:
         f"{len(explanation.listed)} posts in the list, {len(explanation.scored)} had a score",
         f"neighbours  {explanation.neighbours}, from likes up to {utc(explanation.neighbours_us)}",
     ]
+    if explanation.variant:
+        lines.append(f"variant     {explanation.variant}, an experiment's: its parameters made this list")
     if explanation.post is not None:
         lines += ["", f"post        {explanation.post}"]
         lines += [f"            {reason}" for reason in explanation.verdict]

@@ -20,9 +20,11 @@ import sql
 from pipeline.batch import definition
 from pipeline.batch.export import input_tables
 from pipeline.errors import PipelineError
+from pipeline.feeds import Arm
 from pipeline.identifiers import is_did, tid_to_int
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.explore import (
+    ARMS,
     HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_CROWDS,
@@ -59,6 +61,8 @@ class Inputs:
         self.snapshot_us: int = stamp["snapshot_us"]
         self.ranking = _ranking(copy_of(snapshot, RANKING))
         self.neighbours_us = _neighbours_time(copy_of(snapshot, LIST_NEIGHBOURS)) or self.snapshot_us
+        self.variant = ""  # of an experiment, once a viewer is chosen
+        self._arms = _arms(copy_of(snapshot, ARMS))
         self.connection = duckdb.connect(
             ":memory:",
             config={
@@ -78,7 +82,8 @@ class Inputs:
         self._view("all_neighbours_interactions", [asked])
         self._view("stored_lists", [copy_of(snapshot, LISTS)])
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
-        self._view("stored_crowds", [copy_of(snapshot, LIST_CROWDS)])
+        self._view("all_crowds", [copy_of(snapshot, LIST_CROWDS)])
+        self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
         self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
         arrived = copy_of(snapshot, LIST_ARRIVED)
         self._view("stored_arrived", [arrived if arrived.exists() else copy_of(snapshot, LIST_NEIGHBOURS)])
@@ -115,6 +120,18 @@ class Inputs:
             names = ", ".join(row[1] for row in found[:5]) + (", …" if len(found) > 5 else "")
             raise ExplainError(f"{text!r} may be any of {names}")
         return found[0]
+
+    def choose_arm(self, did: str) -> None:
+        """Take the parameters and the generation of the viewer's lists, which an experiment may have changed."""
+        for arm, generation in self._arms:
+            if arm.has(did):
+                self.variant, self.ranking, self.generation = arm.label, arm.ranking, generation
+                definition.prepare(self.connection, self.ranking, self.snapshot_us)
+                query = (
+                    f"CREATE OR REPLACE VIEW stored_crowds AS FROM all_crowds WHERE generation = {generation}"
+                )
+                self.connection.execute(query)
+                return
 
     def find_post(self, text: str) -> tuple[int, int]:
         """Return (author_id, rkey) of a post named by at-uri or bsky.app address; ExplainError for another."""
@@ -221,10 +238,25 @@ def _listed(files: list[Path]) -> str:
 
 def _ranking(path: Path) -> Ranking:
     """Return the parameters a run had; those it did not know keep their defaults."""
+    return _known({row["name"]: row["value"] for row in pq.read_table(path).to_pylist()})
+
+
+def _known(values: Mapping[str, Any]) -> Ranking:
     kinds: Mapping[str, Any] = {item.name: item.type for item in fields(Ranking)}
-    rows = pq.read_table(path).to_pylist()
-    known = {row["name"]: row["value"] for row in rows if row["name"] in kinds}
+    known = {name: value for name, value in values.items() if name in kinds}
     return ranking_from({name: int(value) if kinds[name] is int else value for name, value in known.items()})
+
+
+def _arms(path: Path) -> list[tuple[Arm, int]]:
+    """Return whose lists were made by which parameters, and their generations."""
+    rows = pq.read_table(path).to_pylist() if path.exists() else []
+    return [
+        (
+            Arm(row["experiment"], row["name"], _known(row), row["from_share"], row["until_share"]),
+            row["generation"],
+        )
+        for row in rows
+    ]
 
 
 def _neighbours_time(path: Path) -> int | None:

@@ -76,8 +76,9 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float],
 
 def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
     execute = inputs.connection.execute
-    usual = inputs.ranking
     viewer_id, did = inputs.find_viewer(viewer)
+    inputs.choose_arm(did)
+    usual = inputs.ranking
     inputs.ranking = changed(usual, changes)
     definition.prepare(inputs.connection, inputs.ranking, inputs.snapshot_us)
     inputs.restrict(viewer_id, did, None)
@@ -95,6 +96,7 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
         "viewer": did,
         "generation": inputs.generation,
         "snapshot_us": inputs.snapshot_us,
+        "variant": inputs.variant,
         "neighbours": definition.count(inputs.connection, "neighbours"),
         "length": len(posts),
         "public": public,
@@ -208,6 +210,8 @@ def as_text(found: Row) -> str:
         f"viewer      {found['viewer']}",
         f"generation  {found['generation']}; {found['length']} posts, {found['neighbours']} neighbours",
     ]
+    if found["variant"]:
+        lines.append(f"variant     {found['variant']}")
     for name, value in found["parameters"].items():
         if value != found["usual"][name]:
             lines.append(f"changed     {name} = {value:g} instead of {found['usual'][name]:g}")

@@ -11,6 +11,10 @@ SET VARIABLE window_hours = 2160.0::DOUBLE;
 -- The authors of a part of the likes, by actor_id: shard.sql.
 SET VARIABLE first_author = 0;
 SET VARIABLE last_author = 2147483647;
+-- Whose lists: everybody's, or those of viewers whose number in the experiment lies in a stretch.
+SET VARIABLE experiment = '';
+SET VARIABLE from_share = 0.0::DOUBLE;
+SET VARIABLE until_share = 1.0::DOUBLE;
 
 -- Neighbours.
 SET VARIABLE max_seeds = 500;

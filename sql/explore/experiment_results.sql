@@ -2,9 +2,10 @@
 -- Reads: outcomes_between
 -- Grain: one row a variant
 -- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving)
--- Units: rates per impression (first ones of a (viewer, post)); low and high bound the rate with 95 %
---   confidence, clustered by viewer: a viewer's impressions are not independent. active_days is the mean of
---   days with an impression a viewer
+-- Units: rates per impression (first ones of a (viewer, post)); low and high bound each number with 95 % confidence,
+--   clustered by viewer: a viewer's impressions are not independent. active_days is the mean of days with an
+--   impression a viewer, which says whether they return. like_change is the like rate less that of the experiment's
+--   control, EXPERIMENT/control: when its low and high are on one side of 0, the variant differs
 
 WITH outcomes AS (
   SELECT * FROM outcomes_between(
@@ -28,16 +29,25 @@ WITH outcomes AS (
     1.96 * sqrt(sum(pow(v.likes - r.like_rate * v.n, 2)) * r.viewers / greatest(r.viewers - 1, 1))
       / r.impressions AS like_margin,
     1.96 * sqrt(sum(pow(v.less - r.less_rate * v.n, 2)) * r.viewers / greatest(r.viewers - 1, 1))
-      / r.impressions AS less_margin
+      / r.impressions AS less_margin,
+    1.96 * sqrt(sum(pow(v.days - r.active_days, 2)) / greatest(r.viewers - 1, 1) / r.viewers) AS days_margin
   FROM by_viewer AS v
   JOIN rated AS r ON r.variant = v.variant
   GROUP BY v.variant, r.viewers, r.impressions
+), bounded AS (
+  SELECT * FROM rated JOIN spread USING (variant)
 )
 SELECT
-  r.variant, r.viewers, r.impressions, r.active_days, r.like_rate,
-  greatest(r.like_rate - s.like_margin, 0) AS like_rate_low, r.like_rate + s.like_margin AS like_rate_high,
-  r.less_rate, greatest(r.less_rate - s.less_margin, 0) AS less_rate_low,
-  r.less_rate + s.less_margin AS less_rate_high
-FROM rated AS r
-JOIN spread AS s ON s.variant = r.variant
+  r.variant, r.viewers, r.impressions,
+  r.active_days, greatest(r.active_days - r.days_margin, 0) AS active_days_low,
+  r.active_days + r.days_margin AS active_days_high,
+  r.like_rate, greatest(r.like_rate - r.like_margin, 0) AS like_rate_low, r.like_rate + r.like_margin AS like_rate_high,
+  r.less_rate, greatest(r.less_rate - r.less_margin, 0) AS less_rate_low,
+  r.less_rate + r.less_margin AS less_rate_high,
+  r.like_rate - c.like_rate AS like_change,
+  r.like_rate - c.like_rate - sqrt(pow(r.like_margin, 2) + pow(c.like_margin, 2)) AS like_change_low,
+  r.like_rate - c.like_rate + sqrt(pow(r.like_margin, 2) + pow(c.like_margin, 2)) AS like_change_high
+FROM bounded AS r
+LEFT JOIN bounded AS c
+  ON c.variant <> r.variant AND r.variant <> '' AND c.variant = string_split(r.variant, '/')[1] || '/control'
 ORDER BY r.variant;

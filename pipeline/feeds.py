@@ -1,0 +1,152 @@
+"""The feeds of an installation, and the experiments on them: who gets lists by which parameters.
+
+Owns: ``Feed``, ``Arm``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and the stable
+number that decides which variant a viewer gets. Leaves to others: what parameters mean (``ranking``), making lists
+(``batch``).
+
+An experiment splits one feed's viewers into variants, each with a share of them and parameters over the feed's own, and
+the others, its control. The split depends on the viewer's DID and the experiment's name alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pipeline.errors import SettingError
+from pipeline.ranking import NEIGHBOUR_PARAMETERS, Ranking, ranking_from
+from pipeline.settings import FEED_WORDS, Settings
+
+CONTROL = "control"
+# What a variant can't change: all variants of a feed share the neighbours and the likes that a run reads, and what
+# bounds its memory.
+NOT_IN_A_VARIANT = frozenset(
+    (*NEIGHBOUR_PARAMETERS, "post_max_age_hours", "block_viewers", "keep_minutes", "memory_limit_gb")
+)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def arm_number(experiment: str, did: str) -> float:
+    """Return a viewer's number in an experiment, from 0 up to 1: sql/batch/macros.sql has the same."""
+    return int(hashlib.sha256(f"{experiment} {did}".encode()).hexdigest()[:8], 16) / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Viewers whose lists are made by the same parameters: those whose number in the experiment lies in a stretch."""
+
+    experiment: str
+    name: str
+    ranking: Ranking
+    from_share: float = 0.0
+    until_share: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What impressions carry: EXPERIMENT/NAME, nothing outside an experiment."""
+        return f"{self.experiment}/{self.name}" if self.experiment else ""
+
+    def has(self, did: str) -> bool:
+        """Tell whether a viewer belongs to it."""
+        return not self.experiment or self.from_share <= arm_number(self.experiment, did) < self.until_share
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One feed of an installation: its record key and the parameters of its lists."""
+
+    rkey: str
+    ranking: Ranking
+    variants: tuple[Arm, ...] = ()  # of its experiment; the rest of the viewers are the control
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Those who get lists by different parameters: the variants, and last the others, or everybody."""
+        if not self.variants:
+            return (Arm("", "", self.ranking),)
+        last = self.variants[-1]
+        control = Arm(last.experiment, CONTROL, self.ranking, last.until_share)
+        return (*self.variants, control)
+
+    def with_rankings(self, change: Callable[[Ranking], Ranking]) -> "Feed":
+        """Return the feed with other parameters, in all its variants."""
+        variants = tuple(replace(arm, ranking=change(arm.ranking)) for arm in self.variants)
+        return replace(self, ranking=change(self.ranking), variants=variants)
+
+
+def feeds_of(settings: Settings) -> tuple[Feed, ...]:
+    """Return the feeds, that of FORYOU_FEED_RKEY first; SettingError for a parameter that is wrong.
+
+    A feed has the parameters of ``[ranking]``, and over them those of its own table ``[feeds.NAME]``.
+    """
+    base = ranking_from(settings.ranking)
+    own = {settings.rkey_of(name): (f"[feeds.{name}]", table) for name, table in settings.feeds.items()}
+    feeds = []
+    for rkey in settings.feed_rkeys:
+        where, table = own.get(rkey, ("", {}))
+        ranking = base
+        if table:
+            given = {name: value for name, value in table.items() if name not in FEED_WORDS}
+            ranking = ranking_from({**settings.ranking, **given}, where)
+            if ranking.seed_window_days > base.seed_window_days:
+                raise SettingError(
+                    f"{where} seed_window_days must not exceed that of [ranking], {base.seed_window_days}: so many "
+                    "days of likes are kept"
+                )
+        feeds.append(Feed(rkey, ranking))
+    return _with_experiments(settings, feeds)
+
+
+def _with_experiments(settings: Settings, feeds: Sequence[Feed]) -> tuple[Feed, ...]:
+    """Return the feeds with the variants that ``[experiments.NAME]`` gives them, at most one experiment a feed."""
+    found = {feed.rkey: feed for feed in feeds}
+    for name, table in settings.experiments.items():
+        where = f"[experiments.{name}]"
+        if not _NAME.fullmatch(name) or not isinstance(table, dict):
+            raise SettingError(f"{where} must be a table, its name letters, digits, - and _, 40 at most")
+        rkey = table.get("feed", settings.feed_rkey)
+        if rkey not in found:
+            raise SettingError(f"{where} feed = {rkey!r}: known are {', '.join(found)}")
+        if found[rkey].variants:
+            other = found[rkey].variants[0].experiment
+            raise SettingError(f"{where} feed = {rkey!r}: [experiments.{other}] is on this feed already")
+        feed = found[rkey]
+        variants = []
+        share = 0.0
+        for variant, values in table.items():
+            if variant == "feed":
+                continue
+            arm = _arm(name, variant, values, feed, share)
+            share = arm.until_share
+            variants.append(arm)
+        if not variants or share > 1 + 1e-9:
+            raise SettingError(
+                f"{where} needs a table a variant, [experiments.{name}.VARIANT], shares up to 1 in all"
+            )
+        found[rkey] = replace(feed, variants=tuple(variants))
+    return tuple(found.values())
+
+
+def _arm(experiment: str, name: str, table: Any, feed: Feed, from_share: float) -> Arm:
+    where = f"[experiments.{experiment}.{name}]"
+    if not _NAME.fullmatch(name) or name == CONTROL or not isinstance(table, dict):
+        raise SettingError(f"{where} must be a table, its name letters, digits, - and _, not {CONTROL!r}")
+    share = table.get("share")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise SettingError(
+            f"{where} share = {share!r}: it must be a number above 0, up to 1: the viewers who get it"
+        )
+    values = {key: value for key, value in table.items() if key != "share"}
+    for key in values:
+        if key in NOT_IN_A_VARIANT:
+            raise SettingError(
+                f"{where} {key} is the same in all variants: make it a feed of its own, [feeds.NAME]"
+            )
+    return Arm(
+        experiment,
+        name,
+        ranking_from({**asdict(feed.ranking), **values}, where),
+        from_share,
+        from_share + share,
+    )
