@@ -35,7 +35,9 @@ _OURS = {"cursor", "kinds", "collections", "zstdDictionary", "wantedCollections"
 _DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"
 
 
-class _Payload(Commit, gc=False, tag_field="$type", tag=_COMMIT, rename={"witnessed_at": "witnessedAt"}, kw_only=True):
+class _Payload(
+    Commit, gc=False, tag_field="$type", tag=_COMMIT, rename={"witnessed_at": "witnessedAt"}, kw_only=True
+):
     seq: int
     did: str
     time: str = ""
