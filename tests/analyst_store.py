@@ -214,8 +214,7 @@ def follow(store: Store) -> None:
     seen: dict[tuple[str, int], Like] = {}
     for lines in batches(store.world.lines(), 2_000):
         batch = EventBatch()
-        for line in lines:
-            jetstream.decode(line, batch)
+        jetstream.decode(lines, batch)
         landing.append(batch, HOST, jetstream.WIRE)
         now_us = landing.watermark_us
         start_us = start_us or now_us

@@ -138,8 +138,7 @@ class Writer:
         for chunk in chunks:
             if subscription.void:
                 break
-            for message in chunk.messages:
-                decode(message, batch)
+            decode(chunk.messages, batch)
             batch.messages += len(chunk.messages)
             if batch.cursor_is_void:
                 # Nothing of this connection is the continuation of what is stored.

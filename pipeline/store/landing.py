@@ -23,7 +23,7 @@ import sql
 from pipeline.errors import StoreError
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
-from pipeline.store.model import CLOCK_SKEW_US, AccountStatus, day_of, first_open_day
+from pipeline.store.model import CLOCK_SKEW_US, DAY_US, AccountStatus, first_open_day
 from sql.sqlite import SchemaError, connect, migrate
 
 FILE_NAME = "landing.sqlite"
@@ -125,16 +125,14 @@ class Landing:
         first_day = first_open_day(self._watermark_us)
         deleted_us = self._deleted_us
         likes, history = [], []
-        for like in batch.likes:
-            liker, day = ids[like.liker], day_of(like.seen_us)
-            if like.seen_us <= deleted_us.get(liker, 0):
+        for liker_did, rkey, author_did, post_rkey, seen_us, rev in batch.likes:
+            liker, author, day = ids[liker_did], ids[author_did], seen_us // DAY_US
+            if deleted_us and seen_us <= deleted_us.get(liker, 0):
                 batch.drop("like_of_deleted_account")
             elif day >= first_day:
-                likes.append(
-                    (day, liker, like.rkey, ids[like.author], like.post_rkey, like.seen_us, like.rev)
-                )
-            elif late == "history" and like.rkey >= 0:
-                history.append((like.rkey, liker, ids[like.author], like.post_rkey, like.seen_us))
+                likes.append((day, liker, rkey, author, post_rkey, seen_us, rev))
+            elif late == "history" and rkey >= 0:
+                history.append((rkey, liker, author, post_rkey, seen_us))
             else:
                 batch.drop("like_of_closed_day")
         execute_many = self.connection.executemany
@@ -242,8 +240,8 @@ class Landing:
 
 
 def _dids_of(batch: EventBatch) -> set[str]:
-    dids = {like.liker for like in batch.likes}
-    dids.update(like.author for like in batch.likes)
+    dids = {like[0] for like in batch.likes}  # liker and author, by place: most of a batch is likes
+    dids.update([like[2] for like in batch.likes])
     dids.update(unlike.liker for unlike in batch.unlikes)
     dids.update(post.author for post in batch.posts)
     dids.update(deletion.author for deletion in batch.post_deletions)
