@@ -162,12 +162,14 @@ class Supervisor:
         child.starts += 1
 
 
-def run_child(arguments: Sequence[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
+def run_child(
+    arguments: Sequence[str], environment: Mapping[str, str], stopping: threading.Event, niceness: int = 10
+) -> int:
     """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status.
 
     It runs at a lower priority: a batch takes what ingest and serve leave of the processors.
     """
-    command = ["nice", "-n", "10", *foryou_command(*arguments, "--with-parent")]
+    command = ["nice", "-n", str(niceness), *foryou_command(*arguments, "--with-parent")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         while process.poll() is None:

@@ -122,8 +122,7 @@ class Ranking:
 NEIGHBOUR_PARAMETERS = (
     "seed_window_days", "max_seeds", "seed_weight_newest", "seed_weight_oldest", "seed_weight_less",
     "seed_weight_more", "likers_exponent", "degree_exponent", "degree_smoothing", "newcomer_hours",
-    "max_neighbours",
-    "max_seed_likers", "viewer_active_days",
+    "overlap_exponent", "max_neighbours", "max_seed_likers", "viewer_active_days",
 )  # fmt: skip
 
 MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}

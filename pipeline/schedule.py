@@ -6,14 +6,15 @@ each runs as a process of its own, so that its memory is given back and its fail
     compact      every compact_minutes
     neighbours   of viewers who changed (or of all, when that is due: batch.neighbours); at most a tenth of the time,
                  and at least every neighbours_minutes
-    candidates   every candidates_minutes for viewers seen in the last half hour; for everybody, while that takes at
-                 most a quarter of the time, and at least every everybody_minutes
+    candidates   for everybody, while that takes at most a quarter of the time, and at least every everybody_minutes
+    recent       every candidates_minutes: lists of viewers seen in the last half hour
     fetch        the likes of viewers who came and whom the store does not know, from their repositories
     waiting      neighbours and lists of those who have none: looked for every waiting_seconds, and after a fetch
 
 One of the first three runs at a time, since each needs the machine and the batch's lock; one that comes due meanwhile
-waits its turn, once, however often it came due. The last two go on beside them, since somebody is looking at the
-screen.
+waits its turn, once, however often it came due. The last three go on beside them, and take most of what the
+processors have left, since somebody is looking at the screen: a like that has to wait for a run for everybody would
+be in nobody's list for minutes.
 """
 
 import logging
@@ -39,6 +40,8 @@ log = logging.getLogger("foryou.schedule")
 
 FIRST_LISTS_SECONDS = 5.0
 ALIVE_SECONDS = 5.0
+# Ingest and the web app run at 0. At five steps more, a run has a third of the other's share of a processor.
+SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, but in a young store they change fast and cost little: the job takes at most this
 # share of the time, and comes round at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
@@ -69,7 +72,7 @@ class Timetable:
         self._everybody_due = 0.0  # on the monotonic clock
         self._wide_look = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(
-            executors={name: ThreadPoolExecutor(1) for name in ("default", "fetch", "waiting")},
+            executors={name: ThreadPoolExecutor(1) for name in ("default", "recent", "fetch", "waiting")},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -83,6 +86,13 @@ class Timetable:
             self._add("compact", settings.compact_minutes)
             self._add("neighbours", settings.neighbours_minutes)
             self._add("candidates", settings.candidates_minutes)
+            self._scheduler.add_job(
+                self._renew_recent,
+                IntervalTrigger(minutes=settings.candidates_minutes),
+                id="recent",
+                name="recent",
+                executor="recent",
+            )
             seconds = settings.waiting_seconds
             for name, look in (("fetch", self._fetch), ("waiting", self._see_to_waiting)):
                 self._scheduler.add_job(
@@ -116,14 +126,12 @@ class Timetable:
     def _run_job(self, job: str) -> None:
         began = time.monotonic()
         arguments = ["batch", "--job", job]
-        everybody = job == "candidates" and began >= self._everybody_due
+        everybody = job == "candidates"
+        if everybody and began < self._everybody_due:
+            return
         if job == "neighbours":
             arguments += ["--viewers", "changed"]
-        elif job == "candidates" and not everybody:
-            if not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
-                return  # nobody to do it for
-            arguments += ["--viewers", "recent"]
-        done = self._run_child(job, arguments)
+        done = self._run_child(job, arguments, LATER_NICENESS)
         seconds = time.monotonic() - began
         if self._stopping.is_set():
             return
@@ -136,6 +144,13 @@ class Timetable:
         scheduled = self._scheduler.get_job(job)
         if scheduled is not None:
             log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
+
+    def _renew_recent(self) -> None:
+        """Make the lists of those who were seen lately, if anybody was."""
+        began = time.monotonic()
+        if recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
+            self._run_child("recent", ["batch", "--job", "candidates", "--viewers", "recent"])
+            log.info("lists of viewers seen lately took %.1f s", time.monotonic() - began)
 
     def _fetch(self) -> None:
         """Fetch likes when somebody came whom nobody has looked for; now and then see to those whose host failed."""
@@ -160,10 +175,10 @@ class Timetable:
             self._wide_look[job] = now + WIDE_LOOK_SECONDS
         return int((time.time() - NARROW_LOOK_SECONDS - self._settings.waiting_seconds) * 1e6), wide
 
-    def _run_child(self, job: str, arguments: Sequence[str]) -> bool:
+    def _run_child(self, job: str, arguments: Sequence[str], niceness: int = SOON_NICENESS) -> bool:
         """Run a command to its end; tell whether it went well."""
         began = time.monotonic()
-        status = run_child(arguments, self._environment, self._stopping)
+        status = run_child(arguments, self._environment, self._stopping, niceness)
         if status != 0 and not self._stopping.is_set():
             seconds = time.monotonic() - began
             log.warning("%s failed after %.1f s (status %d); the timetable goes on", job, seconds, status)

@@ -4,15 +4,17 @@ Owns: the header X-Request-Id, timing, the form of the line, and which requests 
 log goes, and counting (``metrics``).
 
 A line has no header, no query and no body of the request, so no token and no viewer is ever in the log; what it has
-of the client's writing is escaped. The number is the configured proxy's when it gives one, so that its log and ours
-can be read together, else our own.
+of the client's writing is escaped. Where problems alone are logged, the first answer of 502, 503 and 504 has a line
+and the others of that minute have one together, which the next answer of any kind brings: a store that can't be read
+fails every request. The number is the configured proxy's when it gives one, so that its log and ours can be read
+together, else our own.
 """
 
 import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -21,11 +23,14 @@ import falcon
 from serving.clients import client_address, is_trusted, peer_address
 from serving.config import ServingConfig
 from serving.metrics import Metrics
+from serving.throttle import Tally
 
 log = logging.getLogger("foryou.access")
 
 SLOW_SECONDS = 1.0
 PATH_MAX = 120
+REPEAT_SECONDS = 60.0
+_REPEATED = frozenset({502, 503, 504})
 _FAILURES = frozenset({500, 502, 503, 504})  # a 501 is the client's own doing
 _NUMBER = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -41,6 +46,7 @@ class RequestLog:
 
     config: ServingConfig
     metrics: Metrics
+    repeats: Tally = field(default_factory=lambda: Tally(REPEAT_SECONDS))
 
     def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
         """Number a request and note when it began."""
@@ -60,9 +66,10 @@ class RequestLog:
         seconds = 0.0 if began is None else time.perf_counter() - began
         self.metrics.answered(request.uri_template or "other", response.status_code, seconds)
         level = self.config.access_log
-        if level == "all" or (
-            level == "problems" and (response.status_code in _FAILURES or seconds > SLOW_SECONDS)
-        ):
+        if level == "problems":
+            for status, count in self.repeats.over().items():
+                log.info("%d was answered %d times more since its last line", status, count)
+        if level == "all" or (level == "problems" and self._is_wanted(response.status_code, seconds)):
             log.info(
                 "%s %s %s %s %d %.1f ms %d bytes",
                 getattr(request.context, "number", "-"),
@@ -73,3 +80,8 @@ class RequestLog:
                 seconds * 1e3,
                 len(response.data or response.text or ""),
             )
+
+    def _is_wanted(self, status: int, seconds: float) -> bool:
+        if status in _REPEATED:
+            return self.repeats.allows(status)
+        return status in _FAILURES or seconds > SLOW_SECONDS

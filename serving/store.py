@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sql
+from serving.lists import stored_length
 from serving.throttle import Throttle
 from serving.tids import tid_number
 from sql import sqlite
@@ -131,7 +132,8 @@ class Snapshot:
     def viewers_like(self, feed: str, search: str, after: str, rows: int) -> list[tuple[str, int]]:
         """Return viewers who have a list, with its number of items, in the order of their DIDs."""
         parameters = {"feed": feed, "search": search, "after": after, "rows": rows}
-        return self._connection.execute(sql.load("serving/viewers_like"), parameters).fetchall()
+        found = self._connection.execute(sql.load("serving/viewers_like"), parameters)
+        return [(did, stored_length(head, size)) for did, head, size in found]
 
     def count_viewers(self) -> int:
         """Return how many viewers have a list; reads all of them."""

@@ -1,7 +1,7 @@
 """Saying the same thing once in a while.
 
-Owns: when a repeated complaint may be made again. A disk that is full fails every second; its log line is
-wanted once a minute.
+Owns: when a repeated complaint may be made again, and how often it was held back. A disk that is full fails every
+second; its log line is wanted once a minute.
 """
 
 import threading
@@ -27,3 +27,35 @@ class Throttle:
                 return False
             self._last[subject] = now
             return True
+
+
+class Tally:
+    """The first of each subject is spoken of at once; of what follows within ``seconds`` only how many they were."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._held: dict[int, int] = {}  # subjects of the span that goes on, and how many were held back
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def allows(self, subject: int) -> bool:
+        """Tell whether a subject is the first of its kind in this span; else count it."""
+        with self._lock:
+            if not self._held:
+                self._until = self._clock() + self._seconds
+            elif subject in self._held:
+                self._held[subject] += 1
+                return False
+            self._held[subject] = 0
+            return True
+
+    def over(self) -> dict[int, int]:
+        """Return how many were held back of each subject once the span is over, and begin anew; else nothing."""
+        if not self._held or self._clock() < self._until:
+            return {}
+        with self._lock:
+            if self._clock() < self._until:
+                return {}  # another thread was here first
+            counts, self._held = self._held, {}
+        return {subject: count for subject, count in counts.items() if count}

@@ -60,7 +60,7 @@ class Picker(_Pages):
                     return
                 count = self.store.viewers(snapshot, current.number)
                 rows = snapshot.viewers_like(feed, search, after, VIEWERS_PER_PAGE + 1)
-        except StoreUnreadableError as error:
+        except (StoreUnreadableError, lists.ListError) as error:
             raise UnavailableError("the lists can't be read just now") from error
         more = ""
         if len(rows) > VIEWERS_PER_PAGE:
@@ -160,6 +160,8 @@ def source_text(item: Item) -> str:
     """Return in words why an item is in a list."""
     if item.source == lists.SOURCE_CO_LIKERS:
         return f"liked by {item.co_likers:,} of your neighbours"
+    if item.source == lists.SOURCE_EXPLORE:
+        return f"to be tried: few have seen it, {item.co_likers:,} of your neighbours liked it"
     return "popular now" if item.source == lists.SOURCE_POPULAR else "of an unknown source"
 
 

@@ -7,7 +7,6 @@ record of what is true, taken from the simulator and from the rows written here,
 import json
 import random
 import sqlite3
-import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from batch_tools import settings_for
+from list_bytes import unpack
 
 from pipeline.batch import jobs
 from pipeline.explore import after_batch
@@ -129,11 +129,14 @@ class Store:
     def records(self) -> Iterator[Like]:
         """Like records of posts that were not undone, whatever became of account and post."""
         yield from self.fetched
+        undone = set(self.undone)
         for like in self.truth.likes():
             parsed = parse_post_uri(like.subject)
             if parsed is not None:
                 author, rkey = parsed
-                yield Like(like.did, author, post_uri(author, rkey), like.seen_us)
+                made = Like(like.did, author, post_uri(author, rkey), like.seen_us)
+                if made not in undone:
+                    yield made
 
     def since(self, hours: float, until_hours: float = 0.0) -> list[Like]:
         """Live likes of the last hours, those of the last ``until_hours`` left out: earliest of each in the span."""
@@ -162,7 +165,7 @@ class Store:
         # A list outlives its viewer's neighbours and their likes by a day, but is no part of the newest generation.
         lately = {like.liker for like in self.since(Ranking().candidate_window_hours)}
         return {
-            self.dids[viewer]: unpack(items, uris)
+            self.dids[viewer]: [(uris[post], *rest) for post, *rest in unpack(items)]
             for viewer, (_, items) in newest.items()
             if any(did in lately for did, _ in self.neighbours.get(self.dids[viewer], []))
         }
@@ -185,16 +188,6 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
         if key not in first or like.seen_us < first[key].seen_us:
             first[key] = like
     return list(first.values())
-
-
-def unpack(items: bytes, uris: dict[int, str]) -> list[tuple[str, float, int, int]]:
-    """Read a list's bytes as sql/serving/0001_serving.sql describes them."""
-    size = len(items) // 11
-    posts = struct.unpack_from(f"<{size}I", items)
-    scores = struct.unpack_from(f"<{size}f", items, 4 * size)
-    co_likers = struct.unpack_from(f"<{size}H", items, 8 * size)
-    sources = struct.unpack_from(f"<{size}B", items, 10 * size)
-    return [(uris[post], *rest) for post, *rest in zip(posts, scores, co_likers, sources, strict=True)]
 
 
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:
@@ -221,8 +214,7 @@ def follow(store: Store) -> None:
     seen: dict[tuple[str, int], Like] = {}
     for lines in batches(store.world.lines(), 2_000):
         batch = EventBatch()
-        for line in lines:
-            jetstream.decode(line, batch)
+        jetstream.decode(lines, batch)
         landing.append(batch, HOST, jetstream.WIRE)
         now_us = landing.watermark_us
         start_us = start_us or now_us
@@ -232,6 +224,7 @@ def follow(store: Store) -> None:
             jobs.run(store.settings, "compact")
             for day in closed_days(store.data_dir):
                 store.compacted.setdefault(day, now_us)
+            undo(store, landing, seen)
         if not store.departed and now_us > start_us + 2.5 * DAY_US:
             leave(store, landing)
     store.now_us = landing.watermark_us
@@ -265,6 +258,17 @@ def note_undone(store: Store, batch: EventBatch, seen: dict[tuple[str, int], Lik
             like = seen.pop(key)
             if day_of(like.seen_us) in store.compacted:
                 store.undone.append(like)
+
+
+def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> None:
+    """Undo some likes of the newest closed day: the simulator's people undo theirs before the day is over."""
+    newest = max(store.compacted)
+    closed = sorted(key for key, like in seen.items() if day_of(like.seen_us) == newest)
+    now_us = landing.watermark_us + 1
+    batch = EventBatch(newest_us=now_us)
+    batch.unlikes += [events.Unlike(did, rkey, now_us, tid_at(now_us, 0)) for did, rkey in closed[::20]]
+    landing.append(batch, HOST, jetstream.WIRE)
+    note_undone(store, batch, seen)
 
 
 def leave(store: Store, landing: Landing) -> None:

@@ -16,7 +16,8 @@ class Checked:
     scores: int = 0
     weights: int = 0
     worst: float = 0.0
-    popular: dict[str, float] = field(default_factory=dict)  # post: its score in a list, to be looked at once
+    # By post that fills a list up: that list's viewer and the score there, to be looked at once.
+    popular: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def near(self, found: float, wanted: float) -> None:
         """Note how far a number is from what it should be."""
@@ -39,7 +40,7 @@ def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> E
     for post, score, co_likers, source in store.lists[viewer]:
         row = scored.get(post)
         if source == 2 and (row is None or row["position"] is None):
-            checked.popular[post] = score
+            checked.popular[post] = viewer, score
             continue
         assert row is not None
         assert row["co_likers"] == co_likers
@@ -57,10 +58,11 @@ def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> E
     return found
 
 
-def check_popular(inputs: Inputs, viewer: str, post: str, checked: Checked) -> None:
+def check_popular(inputs: Inputs, post: str, checked: Checked) -> None:
     """Compare the score of a post that fills lists up with its explanation."""
+    viewer, score = checked.popular[post]
     found = explain_from(inputs, viewer, post)
     assert found.popular_score is not None
     assert "as a popular post" in found.verdict[0]
-    checked.near(found.popular_score, checked.popular[post])
+    checked.near(found.popular_score, score)
     checked.scores += 1

@@ -8,7 +8,6 @@ import hashlib
 import json
 import secrets
 import sqlite3
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from list_bytes import blob as blob
 
 from serving.config import ServingConfig
 from serving.keys import SigningKey, signing_key
@@ -269,22 +269,6 @@ def config_of(data_dir: Path, plc_url: str = "http://127.0.0.1:9", **changes: An
         "threads": 4,
     }
     return ServingConfig(**(values | changes))
-
-
-def blob(
-    post_ids: Sequence[int],
-    scores: Sequence[float] | None = None,
-    co_likers: Sequence[int] | None = None,
-    sources: Sequence[int] | None = None,
-) -> bytes:
-    """Return a list as serving.sqlite holds it."""
-    count = len(post_ids)
-    return (
-        struct.pack(f"<{count}I", *post_ids)
-        + struct.pack(f"<{count}f", *(scores or [1 / (1 + place) for place in range(count)]))
-        + struct.pack(f"<{count}H", *(co_likers or [3] * count))
-        + struct.pack(f"<{count}B", *(sources or [1] * count))
-    )
 
 
 def post_uri(post_id: int) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import commands
 import httpx
 import pytest
+from list_bytes import unpack
 from streams import free_port, wait_until
-from test_batch_publish import unpack
 from worlds import World
 
 from pipeline.batch import jobs

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
+from list_bytes import unpack
 from worlds import World
 
 from pipeline.batch import jobs
@@ -88,7 +89,8 @@ def test_candidates_without_neighbours_publish_what_is_popular(tmp_path: Path):
     jobs.run(settings_for(world().write(tmp_path)), "candidates")
     serving = sqlite3.connect(tmp_path / "serving.sqlite")
     assert serving.execute("SELECT lists FROM generations").fetchall() == [(0,)]
-    assert serving.execute("SELECT language, length(items) FROM fallbacks").fetchall() == [("", 22)]
+    ((language, items),) = serving.execute("SELECT language, items FROM fallbacks").fetchall()
+    assert (language, len(unpack(items))) == ("", 2)
     serving.close()
 
 

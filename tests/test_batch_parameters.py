@@ -1,9 +1,14 @@
 """The [ranking] table: what is taken and what is refused, in one clear line."""
 
+import re
+from dataclasses import fields, replace
+
 import pytest
 
+import sql
+from pipeline.batch import definition
 from pipeline.errors import SettingError
-from pipeline.ranking import Ranking, ranking_from
+from pipeline.ranking import Ranking, neighbours_key, ranking_from
 
 
 def test_nothing_set_gives_the_defaults():
@@ -34,3 +39,14 @@ def test_what_is_refused(table: dict[str, object], text: str):
     with pytest.raises(SettingError, match=text) as caught:
         ranking_from(table)
     assert "\n" not in str(caught.value)
+
+
+def test_what_neighbours_depend_on_is_told_by_their_key():
+    """Every parameter that the queries up to neighbours.sql read; else feeds that differ in it would share a file."""
+    files = (*definition.BEFORE_NEIGHBOURS, *definition.NEIGHBOURS)
+    text = "".join(sql.load(f"batch/{name}") for name in files)
+    read = {item.name for item in fields(Ranking)} & set(re.findall(r"getvariable\('(\w+)'\)", text))
+    assert {"max_seeds", "overlap_exponent"} <= read
+    for name in read:
+        other = replace(Ranking(), **{name: getattr(Ranking(), name) + 1})
+        assert neighbours_key(other) != neighbours_key(Ranking()), name

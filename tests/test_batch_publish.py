@@ -2,24 +2,20 @@
 
 import shutil
 import sqlite3
-import struct
 import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
-from hypothesis import given
-from hypothesis import strategies as st
+from list_bytes import unpack
 from worlds import NOW_US, World
 
 from pipeline.batch import candidates as job
 from pipeline.batch import jobs, publish
 from pipeline.batch.graphs import graphs_of
-from pipeline.batch.packing import pack, same_posts
 from pipeline.errors import BatchError
 from pipeline.feeds import Feed
 from pipeline.ranking import Ranking
@@ -27,16 +23,6 @@ from sql.sqlite import connect, migrate
 
 RANKING = Ranking()
 START = NOW_US / 1e6
-
-
-def unpack(items: bytes) -> list[tuple[int, float, int, int]]:
-    """Read a list as sql/serving/0001_serving.sql describes it."""
-    n = len(items) // 11
-    columns = [
-        struct.unpack_from(f"<{n}{code}", items, at * n)
-        for code, at in zip("IfHB", (0, 4, 8, 10), strict=True)
-    ]
-    return list(zip(*columns, strict=True))
 
 
 def world(liked: int = 3, *, now_us: int = NOW_US) -> World:
@@ -55,10 +41,16 @@ def open_serving(data_dir: Path) -> sqlite3.Connection:
     return serving
 
 
-def steps(data_dir: Path, serving: sqlite3.Connection, seconds: float = START, ranking: Ranking = RANKING):
+def steps(
+    data_dir: Path,
+    serving: sqlite3.Connection,
+    seconds: float = START,
+    ranking: Ranking = RANKING,
+    recent: list[str] | None = None,
+):
     feed = Feed("for-you", ranking)
     graph = graphs_of(data_dir, [feed])[0]
-    return job.candidates(graph, job.Publication(feed, ("for-you",)), 1, serving, lambda: seconds)
+    return job.candidates(graph, job.Publication(feed, ("for-you",), recent), 1, serving, lambda: seconds)
 
 
 def make(data_dir: Path, made: World, seconds: float = START, ranking: Ranking = RANKING) -> None:
@@ -98,41 +90,6 @@ def look(serving: sqlite3.Connection, generation: int | None = None) -> dict[str
     return {"generation": wanted, **{str(key): value for key, value in named.items()}}
 
 
-@given(
-    st.lists(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 70_000)), max_size=5), max_size=5)
-)
-def test_lists_are_packed_as_the_schema_says(lists: list[list[tuple[int, int]]]):
-    flat = [item for items in lists for item in items]
-    starts = np.cumsum([0, *map(len, lists)])
-    packed = pack(
-        starts,
-        np.array([post for post, _ in flat], np.int64),
-        np.array([count / 2 for _, count in flat], np.float32),
-        np.array([count for _, count in flat], np.int32),
-        np.ones(len(flat), np.uint8),
-    )
-    assert [unpack(blob) for blob in packed] == [
-        [(post, count / 2, min(count, 65_535), 1) for post, count in items] for items in lists
-    ]
-
-
-def test_same_posts_looks_at_posts_and_sources_alone():
-    def blob(posts: list[int], score: float, source: int) -> bytes:
-        n = len(posts)
-        arrays = (
-            np.array(posts),
-            np.full(n, score, np.float32),
-            np.zeros(n, np.int32),
-            np.full(n, source, np.uint8),
-        )
-        return pack(np.array([0, n]), *arrays)[0]
-
-    assert same_posts(blob([1, 2], 0.5, 1), blob([1, 2], 0.25, 1))
-    assert not same_posts(blob([1, 2], 0.5, 1), blob([2, 1], 0.5, 1))
-    assert not same_posts(blob([1, 2], 0.5, 1), blob([1, 2], 0.5, 2))
-    assert not same_posts(blob([1, 2], 0.5, 1), blob([1], 0.5, 1))
-
-
 def test_a_generation_is_what_the_lists_say(tmp_path: Path):
     made = world()
     make(tmp_path, made)
@@ -149,7 +106,8 @@ def test_a_generation_is_what_the_lists_say(tmp_path: Path):
     assert serving.execute("SELECT snapshot_us, published_us, lists, items FROM generations").fetchall() == [
         (NOW_US, NOW_US, 4, 12)
     ]
-    assert serving.execute("SELECT likers, last_generation FROM posts").fetchall() == [(1, 1)] * 3
+    kept_until = 1 + publish.KEPT_AHEAD
+    assert serving.execute("SELECT likers, last_generation FROM posts").fetchall() == [(1, kept_until)] * 3
     serving.close()
 
 
@@ -213,7 +171,39 @@ def test_an_unchanged_list_is_not_written_again(tmp_path: Path):
         (2, 0, 0),
     ]
     assert serving.execute("SELECT DISTINCT generation FROM lists").fetchall() == [(1,)]
-    assert serving.execute("SELECT DISTINCT last_generation FROM posts").fetchall() == [(2,)]
+    serving.close()
+
+
+def test_posts_are_written_again_when_they_would_go_or_everybody_is_told_of_likers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With one generation ahead, those of the first stay as they are in the second; q1 has a second liker by then.
+
+    q0 has one in the fourth, which is for ann alone and so tells nobody.
+    """
+    monkeypatch.setattr(publish, "KEPT_AHEAD", 1)
+    found = []
+    for number in range(1, 4):
+        made = world()
+        if number > 1:
+            made.like("eve", "q1", hours_ago=0.4)
+        make(tmp_path, made, START + number)
+        serving = connect(tmp_path / "serving.sqlite", read_only=True)
+        found.append(serving.execute("SELECT likers, last_generation FROM posts ORDER BY uri").fetchall())
+        serving.close()
+    assert found == [
+        [(1, 2), (1, 2), (1, 2)],
+        [(1, 2), (2, 3), (1, 2)],
+        [(1, 4), (2, 3), (1, 4)],
+    ]
+    made.like("eve", "q0", hours_ago=0.3).write(tmp_path)
+    serving = open_serving(tmp_path)
+    list(steps(tmp_path, serving, START + 5, recent=["did:plc:ann"]))
+    assert serving.execute("SELECT likers, last_generation FROM posts ORDER BY uri").fetchall() == [
+        (1, 4),
+        (2, 5),
+        (1, 4),
+    ]
     serving.close()
 
 
@@ -261,7 +251,8 @@ def test_the_oldest_kept_generation_keeps_a_list_from_before_it(tmp_path: Path):
     serving.close()
 
 
-def test_posts_leave_with_the_last_list_that_names_them(tmp_path: Path):
+def test_posts_leave_with_the_last_list_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(publish, "KEPT_AHEAD", 0)
     short = replace(RANKING, keep_minutes=0.0)
     for number in range(4):
         made = World()

@@ -12,12 +12,13 @@ import pytest
 from batch_tools import settings_for
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_batch_publish import unpack
+from list_bytes import unpack
 from test_batch_ranking import EXAMPLES, rankings, worlds
 from worlds import NOW_US, World
 
 from pipeline.batch import jobs
 from pipeline.errors import BatchError
+from pipeline.feeds import feeds_of
 from pipeline.ranking import Ranking
 from pipeline.store.landing import FILE_NAME
 from sql.sqlite import connect
@@ -264,6 +265,38 @@ def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
     run(data, "candidates", "recent", START + 2, **parameters)
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
+
+
+def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
+    """While a run for everybody is at work, ann likes q0 and her list is renewed: the older lists leave it alone."""
+    made = town().visit("ann")
+    made.write(tmp_path)
+    run(tmp_path)
+    before = lists_of(tmp_path)
+    settings = settings_for(tmp_path, {})
+    serving = connect(tmp_path / "serving.sqlite")
+    everybody = jobs.Batch(settings, feeds_of(settings), serving, lambda: START + 10, "all")
+    steps = next(jobs.batch_parts(everybody, ["candidates"])).steps
+    while next(steps)[0] != "checks":
+        pass
+    landing = connect(tmp_path / FILE_NAME)
+    landing.execute("UPDATE watermark SET seen_us = seen_us + 1000000")
+    landing.execute(
+        "INSERT INTO likes "
+        "SELECT w.seen_us / 86400000000, (w.seen_us - 10) * 1024, ?, p.author_id, p.rkey, w.seen_us - 5, 1 "
+        "FROM watermark AS w, posts AS p JOIN actors AS a ON a.actor_id = p.author_id WHERE a.did = 'did:plc:author0'",
+        (made.id("ann"),),
+    )
+    landing.close()
+    run(tmp_path, "candidates", "recent", START + 11)
+    renewed = lists_of(tmp_path)["did:plc:ann"]
+    assert len(renewed) == len(before["did:plc:ann"]) - 1
+    list(steps)
+    serving.close()
+    assert lists_of(tmp_path) == {**before, "did:plc:ann": renewed}
+    numbers = [pq.read_table(path).column("generation").unique().to_pylist()
+               for path in (tmp_path / "explore").glob("*/lists.parquet")]  # fmt: skip
+    assert [3] in numbers
 
 
 def run_in_child(data_dir: Path, viewers: str) -> None:

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import cli
-from pipeline.evaluate import classical
+from pipeline.evaluate import classical, ours
 from pipeline.evaluate.events import EvaluateError, Events, from_file, numbered
 from pipeline.evaluate.intervals import summarise
-from pipeline.evaluate.measures import BY_VIEWER, DEPTH, Measured, measure
+from pipeline.evaluate.measures import BY_VIEWER, COVERAGE_RESAMPLES, DEPTH, Measured, measure
 from pipeline.evaluate.methods import METHODS, Method, chosen, variant
 from pipeline.evaluate.splits import HOUR_US, REPORTED, TUNING, Split, moments, rolling, split_at
 from pipeline.evaluate.tuning import Trial, tune
+from pipeline.ranking import Ranking
 
 RNG = np.random.default_rng(0)
 
@@ -123,13 +124,52 @@ def test_tuning_finds_the_better_value_and_tells_every_trial() -> None:
     assert tune(fixed, splits, 1.0, told.append) == {"hours": 2.0}
 
 
+def test_tuning_moves_parameters_together_and_begins_at_the_best_start() -> None:
+    """Two parameters that help only together: neither alone is better than the start."""
+    split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
+
+    def both(split: Split, keep: int, *, one: int, two: int) -> np.ndarray:
+        hours = {(0, 0): 12.0, (1, 1): 1.0, (2, 2): 2.0}.get((one, two), 48.0)
+        return METHODS["popular"].rank(split, keep, hours=hours)
+
+    told: list[Trial] = []
+    method = Method("both", "", both, {"one": 0, "two": 0}, {("one", "two"): ((1, 0), (1, 1), (2, 2))})
+    best = tune(method, [split], 1.0, told.append)
+    assert best == max(told, key=lambda trial: trial.objective).parameters
+    assert best["one"] == best["two"] > 0
+    told.clear()
+    assert tune(replace(method, grid={}, starts=(best,)), [split], 1.0, told.append) == best
+    assert len(told) == 2  # the start and the other start, none twice
+
+
+def test_what_is_kept_of_a_split_changes_no_list() -> None:
+    split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
+    rank = METHODS["foryou"].rank
+    sets = [{"max_neighbours": 20}, {"max_neighbours": 20, "crowd_weight": 2.0}, {"overlap_exponent": 1.5}]
+    again = [rank(split, DEPTH, base=Ranking(), **changes) for changes in sets]
+    for changes, lists in zip(sets, again, strict=True):
+        assert np.array_equal(lists, rank(replace(split, kept={}), DEPTH, base=Ranking(), **changes))
+    assert not np.array_equal(again[0], again[1])
+
+
+def test_the_crowd_stands_for_the_co_likers_left_out() -> None:
+    """With every co-liker a neighbour nothing is left out, so no crowd is heard; with few of them it is."""
+    split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
+    changes = {"crowd_weight": 0.0, "newcomer_hours": 0.0}
+    ranking = replace(Ranking(), **changes, max_neighbours=1000, max_seed_likers=1_000_000)
+    alone = ours.rank(split, DEPTH, ranking)
+    assert np.array_equal(alone, ours.rank(split, DEPTH, ranking, rest=ours.Rest()))
+    few = replace(ranking, max_neighbours=3)
+    quiet, heard = ours.rank(split, DEPTH, few), ours.rank(split, DEPTH, few, rest=ours.Rest())
+    assert np.count_nonzero(heard >= 0) > np.count_nonzero(quiet >= 0)
+
+
 def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
     """Of 200 samples the 95 % interval of the mean must miss in a few; a small constant lead is significant."""
     rng, missed = np.random.default_rng(5), 0
     for draw in range(200):
         values = rng.random((150, len(BY_VIEWER)))
-        lists = np.zeros((150, DEPTH), np.int32)
-        one = Measured(np.arange(150) // 2, np.full(150, 3), values, lists, 10)
+        one = Measured(np.arange(150) // 2, np.full(150, 3), values, np.full(1 + COVERAGE_RESAMPLES, 0.1))
         two = replace(one, values=values + 0.01)
         found = summarise({"one": [one], "two": [two]}, "one", draw)["all"]
         missed += not found["one"]["recall"].low <= 0.5 <= found["one"]["recall"].high
@@ -208,3 +248,25 @@ def test_a_real_set_reads_and_splits() -> None:
     _, later = rolling(known, 2, 6.0, (50, 50), 1)
     lists = METHODS["foryou-default"].lists(later[0], METHODS["foryou-default"].start, 0.25)
     assert measure(later[0], lists).values[:, 0].mean() > 0.3
+
+
+def test_moments_lie_where_posts_are_known() -> None:
+    """Of ninety days of likes the posts of the last five are known: all moments are there, and tuning has some."""
+    rng = np.random.default_rng(3)
+    hours = np.sort(rng.uniform(0, 90 * 24, 20_000))
+    items = (hours // 6).astype(np.int64)
+    known = numbered("store", rng.integers(0, 50, len(hours)), items, (hours * HOUR_US).astype(np.int64))
+    recent = replace(known, allowed=known.created_us > 85 * 24 * HOUR_US)
+    earlier, later = rolling(recent, 3, 6.0, (None, None), 1)
+    assert earlier and later
+    assert min(split.at_us for split in earlier) > 85 * 24 * HOUR_US
+    assert moments(replace(known, allowed=np.zeros(known.item_count, np.bool_)), 3, 6.0, TUNING) == []
+
+
+def test_a_number_of_trials_bounds_tuning() -> None:
+    splits = [split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)]
+    for most in (0, 1, 2, 5):
+        told: list[Trial] = []
+        best = tune(METHODS["foryou"], splits, 1.0, told.append, most)
+        assert len(told) == most
+        assert most > 1 or best == METHODS["foryou"].start

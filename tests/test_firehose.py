@@ -50,7 +50,7 @@ def test_the_recorded_frames_say_what_the_recorded_lines_say(frames: list[bytes]
     here = decoded(*frames)
     there = EventBatch()
     for line in (real_bytes / "expected_v1.jsonl").read_bytes().splitlines():
-        jetstream.decode(line, there)
+        jetstream.decode([line], there)
 
     def without_times(batch: EventBatch) -> dict[str, list[Any]]:
         return {

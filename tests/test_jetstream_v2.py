@@ -54,7 +54,7 @@ def like(**changes: Any) -> dict[str, Any]:
 
 def decoded(event: Any) -> EventBatch:
     batch = EventBatch()
-    decode(event if isinstance(event, bytes) else json.dumps(event), batch)
+    decode([event if isinstance(event, bytes) else json.dumps(event)], batch)
     return batch
 
 
@@ -65,10 +65,10 @@ def test_the_recorded_window_says_the_same_on_both_wires(real_bytes: Path) -> No
     one, two, plain = EventBatch(), EventBatch(), EventBatch()
     decode_compressed = Decoder(dictionary)
     for number, line in enumerate((real_bytes / "expected_v1.jsonl").read_bytes().splitlines(), 1):
-        jetstream.decode(line, one)
+        jetstream.decode([line], one)
         message = json.dumps(from_v1(json.loads(line), number)).encode()
-        decode_compressed(compress(message), two)
-        decode(message, plain)
+        decode_compressed([compress(message)], two)
+        decode([message], plain)
     assert two == plain
     assert (one.likes, one.unlikes, one.posts) == (two.likes, two.unlikes, two.posts)
     assert (one.post_deletions, one.accounts, one.counts) == (two.post_deletions, two.accounts, two.counts)
@@ -132,17 +132,32 @@ def test_what_is_dropped_is_counted_by_reason(event: Any, reason: str) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(message: bytes) -> None:
     batch = EventBatch()
-    Decoder(None)(message, batch)
+    Decoder(None)([message], batch)
     assert batch.counts.total() == 1
 
 
 def test_rubbish_in_place_of_a_compressed_message(real_bytes: Path) -> None:
     batch = EventBatch()
-    Decoder((real_bytes / "subscribe_events_20260811.zdict").read_bytes())(b"rubbish", batch)
+    Decoder((real_bytes / "subscribe_events_20260811.zdict").read_bytes())([b"rubbish"], batch)
     assert batch.counts == {("drop", "not_zstd"): 1}
 
 
-@pytest.mark.parametrize("change", [{"record": {"subject": 7}}, {"operation": "update"}, {"rev": None}, {}])
+@pytest.mark.parametrize("tells_its_size", [True, False])
+def test_a_small_frame_of_a_huge_message_is_left_out(real_bytes: Path, tells_its_size: bool) -> None:
+    dictionary = (real_bytes / "subscribe_events_20260811.zdict").read_bytes()
+    known = zstandard.ZstdCompressionDict(dictionary)
+    compressor = zstandard.ZstdCompressor(dict_data=known, write_content_size=tells_its_size)
+    frame = compressor.compress(b" " * (jetstream_v2.MESSAGE_BYTES_MAX + 1))
+    good = compressor.compress(json.dumps(like()).encode())
+    batch = EventBatch()
+    Decoder(dictionary)([frame, good], batch)
+    assert batch.counts == {("drop", "not_zstd"): 1, ("event", "like"): 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"record": {"subject": 7}}, {"operation": "update"}, {"rev": None}, {"witnessedAt": "soon"}, {}],
+)
 def test_the_quick_way_says_what_the_careful_one_says(change: dict[str, Any]) -> None:
     careful = EventBatch()
     decode_with_care(json.dumps(like(**change)), careful)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import commands
 import httpx
 import pytest
+from list_bytes import unpack
 from serving_worlds import Account, bearer, directory
 from streams import free_port, wait_until
 
@@ -145,10 +146,7 @@ def _lists(data_dir: Path, query: str, *values: str) -> list[list[str]]:
     found = [row[0] for row in store.execute(query, values)]
     uris = dict(store.execute("SELECT post_id, uri FROM posts"))
     store.close()
-    return [
-        [uris[int.from_bytes(items[4 * i : 4 * i + 4], "little")] for i in range(len(items) // 11)]
-        for items in found
-    ]
+    return [[uris[item[0]] for item in unpack(items)] for items in found]
 
 
 def fallbacks(data_dir: Path, language: str) -> list[list[str]]:

@@ -65,8 +65,7 @@ def test_the_relays_wire_tells_the_same(real_bytes: Path) -> None:
     from test_firehose import frames
 
     there, here = EventBatch(with_reposts=True), EventBatch(with_reposts=True)
-    for line in (real_bytes / "expected_v1.jsonl").read_bytes().splitlines():
-        jetstream.decode(line, there)
+    jetstream.decode((real_bytes / "expected_v1.jsonl").read_bytes().splitlines(), there)
     for frame in frames.__wrapped__(real_bytes):
         firehose.decode(frame, here)
     assert sorted(repost[:4] for repost in here.reposts) == sorted(repost[:4] for repost in there.reposts)

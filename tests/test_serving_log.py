@@ -23,8 +23,10 @@ from serving_worlds import (
     plc_did,
 )
 
+from serving import request_log
 from serving.app import create_app
 from serving.clients import client_address, is_trusted
+from serving.throttle import Tally
 
 LOCAL = {"host": "localhost", "remote_addr": "127.0.0.1"}
 
@@ -90,6 +92,38 @@ def test_problems_alone_are_logged_unless_all_are_wanted(
         client.simulate_get("/robots.txt")
         client.simulate_get("/health")  # 503: there is no store
         assert sum(record.name == "foryou.access" for record in caplog.records) == lines
+
+
+def test_of_many_failures_the_first_has_a_line_and_the_others_a_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    monkeypatch.setattr(request_log, "Tally", lambda seconds: Tally(seconds, clock))
+    client, _ = _client(tmp_path, access_log="problems")
+
+    def lines(requests: int) -> list[str]:
+        caplog.clear()
+        for _ in range(requests):
+            assert client.simulate_get("/health").status_code == 503  # there is no store
+        return [record.getMessage() for record in caplog.records if record.name == "foryou.access"]
+
+    (first,) = lines(50)
+    assert " GET /health 503 " in first
+    clock.at += 59
+    assert lines(10) == []
+    clock.at += 1
+    count, again = lines(3)
+    assert count == "503 was answered 59 times more since its last line"
+    assert " GET /health 503 " in again
+    clock.at += 60
+    caplog.clear()
+    client.simulate_get("/robots.txt")  # any answer brings the count
+    client.simulate_get("/robots.txt")
+    assert [record.getMessage() for record in caplog.records if record.name == "foryou.access"] == [
+        "503 was answered 2 times more since its last line"
+    ]
+    assert len(lines(1)) == 1
 
 
 def test_a_request_has_a_number_the_proxys_if_it_is_trusted(tmp_path: Path) -> None:

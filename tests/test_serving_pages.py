@@ -24,8 +24,8 @@ def store(tmp_path: Path) -> Iterator[ServingStore]:
 @pytest.fixture
 def client(tmp_path: Path, store: ServingStore) -> TestClient:
     store.posts(range(1, 130))
-    sources = [1, 2] * 60
-    lists = {VIEWER: blob(range(1, 121), co_likers=list(range(120)), sources=sources)}
+    co_likers = [0 if place % 2 else place for place in range(120)]
+    lists = {VIEWER: blob(range(1, 121), co_likers=co_likers)}
     lists |= {plc_did(number): blob([1, 2]) for number in range(2, 80)}
     store.publish(41, lists, {"": blob([125], sources=[2])})
     return TestClient(create_app(config_of(tmp_path), now=Clock()))

@@ -23,7 +23,6 @@ from serving_worlds import (
     post_uri,
 )
 
-from serving import lists
 from serving.activity import ActivityWriter
 from serving.app import create_app
 from serving.cursors import (
@@ -94,26 +93,6 @@ def test_languages_come_in_the_order_of_their_weights() -> None:
     assert accepted("en;q=0.5, pt-BR;q=0.9,de") == ("de", "pt", "en")
     assert accepted("en,pt") == ("en", "pt")
     assert accepted(None) == accepted("*") == accepted("en;q=0") == ()
-
-
-_ITEMS = st.lists(
-    st.tuples(
-        st.integers(0, 2**32 - 1),
-        st.floats(width=32, allow_nan=False),
-        st.integers(0, 65535),
-        st.integers(0, 255),
-    ),
-    max_size=30,
-)
-
-
-@given(_ITEMS, st.integers(0, 40), st.integers(0, 40))
-def test_a_slice_of_a_blob_is_the_slice_of_its_items(
-    entries: list[tuple[int, float, int, int]], start: int, stop: int
-) -> None:
-    columns: list[Any] = [list(column) for column in zip(*entries, strict=True)] or [[], [], [], []]
-    whole = [lists.Item(*entry) for entry in entries]
-    assert lists.items(blob(*columns), start, stop) == whole[start:stop]
 
 
 @settings(max_examples=60, deadline=None)

@@ -58,8 +58,7 @@ def _store(landing: Landing, name: str) -> None:
         lines = told = 0
         for batch_lines in _batches(file, name):
             batch = EventBatch()
-            for line in batch_lines:
-                jetstream.decode(line, batch)
+            jetstream.decode(batch_lines, batch)
             _leave_out_the_future(batch)
             batch.value = 0
             if follows:

@@ -22,7 +22,7 @@ from pipeline.batch.graphs import Graph, attach
 from pipeline.batch.products import columns
 from pipeline.batch.progress import Progress
 from pipeline.batch.publish import Lineage, publish
-from pipeline.batch.snapshot import Snapshot, open_snapshot, temporary_dir
+from pipeline.batch.snapshot import Snapshot, open_snapshot, recent_dir, temporary_dir
 from pipeline.batch.stage import Staging, renumber, stage_lists
 from pipeline.batch.tastes import write_tastes
 from pipeline.feeds import Arm, Feed
@@ -59,34 +59,38 @@ def candidates(
     progress: Progress | None = None,
 ) -> Iterator[Step]:
     """Rank, arrange, check and publish one generation of one feed."""
-    data_dir, ranking = graph.data_dir, to.feed.ranking
-    with open_snapshot(data_dir, ranking, threads, window_hours=ranking.post_max_age_hours) as snapshot:
+    data_dir, ranking, window = graph.data_dir, to.feed.ranking, to.feed.ranking.post_max_age_hours
+    folder, before = (temporary_dir if to.recent is None else recent_dir)(data_dir), newest(serving)
+    with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection = snapshot.connection
         yield "snapshot", snapshot.records
         inputs: dict[str, Path] = {}
         if to.for_analysts:
-            inputs = stage_inputs(connection, temporary_dir(data_dir) / "inputs")
+            inputs = stage_inputs(connection, folder / "inputs")
             yield "export inputs", len(inputs)
         keep = "" if to.recent is None else name_viewers(connection, to.recent)
         attach(connection, graph, "neighbours", keep)
         for name in definition.LIKES:
             yield name, definition.run_file(connection, name)
-        snapshot.drop_records()
+            if name == "likes":
+                snapshot.drop_records()
         made: list[Made] = []
         done = Done()
         for arm in to.feed.arms:
             variant = "" if arm == to.feed.arms[-1] else arm.name
-            staging = Staging(data_dir, temporary_dir(data_dir) / variant, threads, progress)
             if variant and to.recent is not None and not any(arm.has(did) for did in to.recent):
                 continue
-            before = f"{variant} " if variant else ""
+            staging = Staging(data_dir, folder / variant, threads, before, progress)
+            prefix = f"{variant} " if variant else ""
             definition.set_arm(connection, arm)
             for name in definition.LISTS:
-                yield before + name, definition.run_file(connection, name)
-            keep_popular(connection, popular_path(data_dir, to.feed, arm))
+                yield prefix + name, definition.run_file(connection, name)
+            keep_popular(connection, popular_path(data_dir, to.feed, arm), folder.name)
             for step, rows in stage_and_publish(snapshot, to, arm, staging, serving, clock, done):
-                yield before + step, rows
+                yield prefix + step, rows
             if to.for_analysts:
+                if done.generation != staging.generation:
+                    renumber(connection, staging.lists, done.generation)
                 made.append(stage_made(connection, staging.lists, arm, done.generation))
         if to.recent is None:  # of what lists were made of last: everybody's who is in no variant
             yield "tastes", write_tastes(serving, connection)
@@ -119,25 +123,23 @@ def stage_and_publish(
 ) -> Iterator[Step]:
     """Make the lists of the relations that ``definition`` names, check them, and make them visible.
 
-    Another run may publish while the product is worked out; then these lists become the generation after it.
-    ``done`` collects who got a list, arm by arm; the last one removes the lists of all others.
+    Another run may publish meanwhile; then their generation is not ``staging.generation``, which the staged file says.
+    ``done`` collects that generation and who got a list, arm by arm; the last one removes the lists of all others.
     """
     connection, ranking, path = snapshot.connection, arm.ranking, staging.lists
     if staging.progress is not None:
         staging.progress.start("product", definition.count(connection, "list_viewers"))
-    generation = newest(serving) + 1
-    entries_made = stage_lists(snapshot, ranking, staging, generation)
+    entries_made = stage_lists(snapshot, ranking, staging)
     yield "product", entries_made
     yield "checks", check(connection, entries_made)
     last = arm == to.feed.arms[-1]
     rkeys = to.rkeys if to.recent is None and last else None
     with exclusive(staging.data_dir, "publish", wait=True):
-        if newest(serving) + 1 != generation:
-            renumber(connection, path, newest(serving) + 1)
-        done.generation = newest(serving) + 1
         done.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
         lineage = Lineage(to.feed.rkey, arm.label, last, sorted(done.viewers), rkeys)
-        yield from publish(serving, connection, path, lineage, snapshot.snapshot_us, ranking, clock)
+        done.generation = yield from publish(
+            serving, connection, path, lineage, snapshot.snapshot_us, ranking, clock, staging.before
+        )
 
 
 def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> str:
@@ -157,10 +159,13 @@ def popular_path(data_dir: Path, feed: Feed, arm: Arm) -> Path:
     return data_dir / "lake" / f"popular-{feed.rkey}{variant}.parquet"
 
 
-def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Keep the relation ``popular``, by the posts' own keys, for runs that read the likes of a few posts alone."""
+def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) -> None:
+    """Keep the relation ``popular``, by the posts' own keys, for runs that read the likes of a few posts alone.
+
+    ``run`` tells apart those that may do so at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
+    temporary = path.with_suffix(f".{run}")
     quoted = str(temporary).replace("'", "''")
     connection.execute(
         "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, w.total AS worth FROM popular AS s "

@@ -41,6 +41,8 @@ from sql.sqlite import SchemaError, connect, migrate
 
 JOBS = ("compact", "neighbours", "candidates")
 KEEP_RUNS_DAYS = 30
+# Tiers whose runs go on beside the others: under which lock, and in which folder.
+BESIDE = {"waiting": ("waiting", snapshot.waiting_dir), "recent": ("recent", snapshot.recent_dir)}
 
 # No room, no memory, a file that is broken: the operator can mend these, so they become one line.
 MENDABLE = (
@@ -72,8 +74,8 @@ def run(
 
     ``viewers``: "all"; "changed" for the neighbours of those who liked or answered something since; "recent" for the
     lists of those seen in the last half hour; "waiting", with job "all", for neighbours and lists of those who have
-    none, or likes and answers that their list does not know of. The last goes on beside another run. ``memory`` is
-    what is free, as ``memory.before_libraries`` tells.
+    none, or likes and answers that their list does not know of. The last two go on beside each other and one of the
+    first. ``memory`` is what is free, as ``memory.before_libraries`` tells.
 
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises
     BatchError or StoreError when a job fails; what was published before stays.
@@ -84,8 +86,9 @@ def run(
         raise BatchError(f"there is no job {job!r} for viewers {viewers!r}: {TIER_HELP}")
     feeds = feeds_of(settings)
     waits = viewers == "waiting"
-    folder = (snapshot.waiting_dir if waits else snapshot.temporary_dir)(settings.data_dir)
-    with exclusive(settings.data_dir, "waiting" if waits else "batch"):
+    duty, folder_of = BESIDE.get(viewers, ("batch", snapshot.temporary_dir))
+    folder = folder_of(settings.data_dir)
+    with exclusive(settings.data_dir, duty):
         if not snapshot.has_likes(settings.data_dir):
             text = f"no likes yet in {settings.data_dir}: run 'foryou ingest' first"
             if job != "all":

@@ -4,9 +4,13 @@ Owns: which generations are kept, and the removals. Leaves to others: writing (`
 
 Kept are the newest two generations and all published within keep_minutes, so that a page cursor's generation
 stays readable. Invariant: for every kept generation, each viewer's newest list up to it remains, and with it
-the posts it names; lists go in ranges of viewers, so no transaction is large.
+the posts it names; lists go a number of viewers at a time, so no transaction is large.
+
+Few are left to remove: new lists take the rows of those that nobody reads (``publish``). A run for some viewers removes
+nothing of others', which the next run for everybody writes over.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +21,6 @@ from pipeline.store.model import DAY_US
 Step = tuple[str, int]
 
 CHUNK_VIEWERS = 2_000
-FEW_VIEWERS = 200
 FORGET_AFTER_US = DAY_US
 
 
@@ -35,18 +38,17 @@ def prune(
     are, is given by a run for everybody; any other run looks at the lists of its own viewers alone, since it says
     nothing of the rest. Each statement is a transaction.
     """
-    keep_since_us = now_us - int(ranking.keep_minutes * 60e6)
-    oldest = serving.execute(sql.load("serving/prune_kept"), {"keep_since_us": keep_since_us}).fetchone()[0]
-    kept = {"oldest_kept": oldest}
+    kept = {"oldest_kept": oldest_kept(serving, ranking, now_us)}
     if feed_rkeys is None:
-        for span in _spans(renewed):
-            yield "prune lists", serving.execute(sql.load("serving/prune_lists"), {**span, **kept}).rowcount
+        for viewers in _chunks(renewed):
+            yield "prune lists", _prune_lists(serving, viewers, kept)
     else:
         _name(serving, "renewed", "viewer_id", renewed)
         _name(serving, "configured", "feed_id", _feed_ids(serving, feed_rkeys))
-        for first, last in _ranges(serving):
-            span = {"first_viewer": first, "last_viewer": last}
-            removed = serving.execute(sql.load("serving/prune_lists"), {**span, **kept}).rowcount
+        everybody = [row[0] for row in serving.execute("SELECT viewer_id FROM viewers ORDER BY viewer_id")]
+        for viewers in _chunks(everybody):
+            removed = _prune_lists(serving, viewers, kept)
+            span = {"first_viewer": viewers[0], "last_viewer": viewers[-1]}
             forgotten = {**span, "feed_id": feed_id, "written_before_us": now_us - FORGET_AFTER_US}
             removed += serving.execute(sql.load("serving/prune_forgotten"), forgotten).rowcount
             yield "prune lists", removed
@@ -56,6 +58,13 @@ def prune(
         yield "prune viewers", serving.execute(sql.load("serving/prune_viewers")).rowcount
     yield "prune generations", serving.execute(sql.load("serving/prune_generations"), kept).rowcount
     serving.execute(sql.load("serving/prune_variants"))
+
+
+def oldest_kept(serving: sqlite3.Connection, ranking: Ranking, now_us: int) -> int:
+    """Return the oldest generation that readers may still hold, 0 while there is none."""
+    keep_since_us = now_us - int(ranking.keep_minutes * 60e6)
+    found = serving.execute(sql.load("serving/prune_kept"), {"keep_since_us": keep_since_us}).fetchone()[0]
+    return int(found or 0)
 
 
 def _name(serving: sqlite3.Connection, table: str, column: str, ids: Sequence[int]) -> None:
@@ -71,17 +80,11 @@ def _feed_ids(serving: sqlite3.Connection, rkeys: Sequence[str]) -> list[int]:
     return [row[0] for row in serving.execute(f"SELECT feed_id FROM feeds WHERE rkey IN ({marks})", rkeys)]
 
 
-def _spans(viewers: Sequence[int]) -> Iterator[dict[str, int]]:
-    """Yield spans that hold the viewers, ascending: one by one where they are few, for they lie far apart."""
-    step = 1 if len(viewers) <= FEW_VIEWERS else CHUNK_VIEWERS
-    for first in range(0, len(viewers), step):
-        last = min(first + step, len(viewers)) - 1
-        yield {"first_viewer": viewers[first], "last_viewer": viewers[last]}
+def _chunks(viewers: Sequence[int]) -> Iterator[Sequence[int]]:
+    for first in range(0, len(viewers), CHUNK_VIEWERS):
+        yield viewers[first : first + CHUNK_VIEWERS]
 
 
-def _ranges(serving: sqlite3.Connection) -> list[tuple[int, int]]:
-    viewers = [row[0] for row in serving.execute("SELECT viewer_id FROM viewers ORDER BY viewer_id")]
-    return [
-        (viewers[first], viewers[min(first + CHUNK_VIEWERS, len(viewers)) - 1])
-        for first in range(0, len(viewers), CHUNK_VIEWERS)
-    ]
+def _prune_lists(serving: sqlite3.Connection, viewers: Sequence[int], kept: dict[str, int]) -> int:
+    named = {"viewers": json.dumps(viewers), **kept}
+    return serving.execute(sql.load("serving/prune_lists"), named).rowcount

@@ -8,12 +8,13 @@ inserted last, in one transaction, so they see all of a generation or nothing of
 without a row in ``generations`` belong to a dead run, and the next run removes them first.
 """
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -22,18 +23,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import sql
+from pipeline.batch.arrange import EXPLORE
 from pipeline.batch.definition import count
-from pipeline.batch.packing import ITEM_BYTES, pack, same_posts
+from pipeline.batch.packing import length, pack, same_posts
 from pipeline.batch.products import columns
-from pipeline.batch.prune import prune
+from pipeline.batch.prune import oldest_kept, prune
 from pipeline.errors import StoreError
 from pipeline.ranking import Ranking
 from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
-CHUNK_LISTS = 2_000  # about 7 MB of items: what one transaction adds to the WAL
+CHUNK_LISTS = 2_000  # about 4 MB of items: what one transaction adds to the WAL
 CHUNK_ROWS = 20_000
+# A post that lists name is kept so many generations longer, so that its row is not written again for each: lists of a
+# few viewers name most of the posts there are. How many like it is written by runs for everybody.
+KEPT_AHEAD = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +76,38 @@ def publish(
     snapshot_us: int,
     ranking: Ranking,
     clock: Callable[[], float],
-) -> Iterator[Step]:
-    """Write the staged lists, make them visible, and remove what they supersede.
+    before: int | None = None,
+) -> Generator[Step, None, int]:
+    """Write the staged lists, make them visible, remove what they supersede; return the generation.
 
-    Two runs that publish take turns: the caller holds the lock "publish".
+    Two runs that publish take turns: the caller holds the lock "publish". ``before`` is the newest generation at
+    the time when the run began: who has had a list since, from a later snapshot, keeps it.
 
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors;
-    ``lists_path`` the lists, a row group a block of viewers. Yields after each transaction.
+    ``lists_path`` the lists, each whole in a row group. Yields after each transaction.
     """
     last = newest(serving)
     generation = last + 1
     yield "orphans", remove_orphans(serving, last)
     feed_id = _feed(serving, lineage.feed_rkey)
     yield "feed", 1
+    kept = {
+        "generation": generation,
+        "kept_ahead": KEPT_AHEAD,
+        "everybody": int(lineage.feed_rkeys is not None),
+    }
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
-    for rows in _upsert(serving, staged, "publish_post", _POSTS, {"generation": generation}):
+    for rows in _upsert(serving, staged, "publish_post", _POSTS, kept):
         yield "posts", rows
     post_ids = _post_ids(serving, staged, generation)
     lists = items = 0
+    oldest = oldest_kept(serving, ranking, int(clock() * 1e6))
+    fresher = _fresher(serving, last if before is None else before, snapshot_us)
+    target = _Target(feed_id, generation, lineage.variant, oldest, fresher)
     for viewers, packed in staged_chunks(lists_path, post_ids):
-        written = _write_lists(serving, feed_id, (generation, lineage.variant), viewers, packed)
-        lists, items = lists + len(written), items + sum(len(blob) for blob in written) // ITEM_BYTES
+        written = _write_lists(serving, target, viewers, packed)
+        lists, items = lists + len(written), items + sum(map(length, written))
         yield "lists", len(written)
     if lineage.fallbacks:
         yield "fallbacks", _write_fallbacks(serving, staged, feed_id, generation, post_ids)
@@ -107,6 +122,7 @@ def publish(
             serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, lineage.variant))
     yield "generation", 1
     yield from prune(serving, feed_id, lineage.renewed, ranking, now_us, lineage.feed_rkeys)
+    return generation
 
 
 def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
@@ -115,7 +131,6 @@ def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
         removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
         serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
         serving.execute("DELETE FROM variants WHERE generation > ?", (newest,))
-        serving.execute("UPDATE posts SET last_generation = ? WHERE last_generation > ?", (newest, newest))
     return removed
 
 
@@ -133,7 +148,11 @@ def staged_chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[tuple[NDA
                 edges = starts[first : first + CHUNK_LISTS + 1]
                 part = slice(edges[0], edges[-1])
                 packed = pack(
-                    edges - edges[0], post_ids[post[part]], score[part], co_likers[part], source[part]
+                    edges - edges[0],
+                    post_ids[post[part]],
+                    score[part],
+                    co_likers[part],
+                    source[part] == EXPLORE,
                 )
                 yield viewer[edges[:-1]].astype(np.int64), packed
 
@@ -175,7 +194,7 @@ def _upsert(
 def numbered_posts(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (post_no, post_id) of the stored posts that lists since a generation name and ``candidate_posts`` has."""
+    """Return (post_no, post_id) of stored ``candidate_posts``, all those that lists since a generation name."""
     found = serving.execute(
         "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
     ).fetchall()
@@ -202,25 +221,59 @@ def _post_ids(
     return ids
 
 
+class _Target(NamedTuple):
+    """Where lists go: feed, generation and its variant, the oldest that readers may hold meanwhile, fresher ones."""
+
+    feed_id: int
+    generation: int
+    variant: str
+    oldest_kept: int
+    fresher: frozenset[int]
+
+
+def _fresher(serving: sqlite3.Connection, before: int, snapshot_us: int) -> frozenset[int]:
+    """Return the generations that other runs made of a later snapshot while this one was at work."""
+    query = "SELECT generation FROM generations WHERE generation > ? AND snapshot_us > ?"
+    return frozenset(row[0] for row in serving.execute(query, (before, snapshot_us)))
+
+
 def _write_lists(
-    serving: sqlite3.Connection,
-    feed_id: int,
-    made: tuple[int, str],
-    viewers: NDArray[np.int64],
-    packed: list[bytes],
+    serving: sqlite3.Connection, target: _Target, viewers: NDArray[np.int64], packed: list[bytes]
 ) -> list[bytes]:
-    generation, variant = made
-    span = {"feed_id": feed_id, "first_viewer": int(viewers[0]), "last_viewer": int(viewers[-1])}
+    """Write the lists that changed, in place of rows that no reader needs where there are any; return them."""
+    feed_id, generation = target.feed_id, target.generation
+    target_row: dict[str, Any] = {"feed_id": feed_id, "generation": generation}
+    named = target_row | {"oldest_kept": target.oldest_kept, "viewers": json.dumps(viewers.tolist())}
     with transaction(serving):
-        found = serving.execute(sql.load("serving/publish_current"), span)
-        current = {viewer: items for viewer, items, by in found if by == variant}
+        spare: dict[int, int] = dict(serving.execute(sql.load("serving/publish_spare"), named))
+        current: dict[int, bytes] = {}
+        kept = set()
+        for viewer, items, made, variant in serving.execute(sql.load("serving/publish_current"), named):
+            if variant != target.variant:
+                continue  # of an arm the viewer is no longer in
+            current[viewer] = items
+            if made in target.fresher:
+                kept.add(viewer)
         changed = [
-            (feed_id, viewer, generation, items)
+            (viewer, items)
             for viewer, items in zip(viewers.tolist(), packed, strict=True)
-            if viewer not in current or not same_posts(items, current[viewer])
+            if viewer not in kept and (viewer not in current or not same_posts(items, current[viewer]))
         ]
-        _insert(serving, "lists", "viewer_id", changed)
-    return [row[3] for row in changed]
+        serving.executemany(
+            sql.load("serving/publish_over"),
+            [
+                target_row | {"viewer_id": viewer, "spare": spare[viewer], "items": items}
+                for viewer, items in changed
+                if viewer in spare
+            ],
+        )
+        _insert(
+            serving,
+            "lists",
+            "viewer_id",
+            [(feed_id, viewer, generation, items) for viewer, items in changed if viewer not in spare],
+        )
+    return [items for _, items in changed]
 
 
 def _write_fallbacks(
@@ -235,13 +288,7 @@ def _write_fallbacks(
     )
     names, starts = np.unique(language.astype(str), return_index=True)
     edges = np.append(starts, len(posts)).astype(np.int64)
-    packed = pack(
-        edges,
-        post_ids[posts.astype(np.int64)],
-        scores,
-        np.zeros(len(posts), np.int32),
-        np.full(len(posts), 2, np.uint8),
-    )
+    packed = pack(edges, post_ids[posts.astype(np.int64)], scores, np.zeros(len(posts), np.int32))
     with transaction(serving):
         rows = [(feed_id, str(name), generation, items) for name, items in zip(names, packed, strict=True)]
         _insert(serving, "fallbacks", "language", rows)

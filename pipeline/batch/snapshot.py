@@ -3,8 +3,11 @@
 Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to others: what is made of them.
 
 Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day
-has a file there and from landing otherwise, so from one of them; the batch, which alone writes the lake,
-holds its lock meanwhile. What was undone is deleted in landing; in the lake tombstones undo it here.
+has a file there and from landing otherwise, so from one of them. A run for viewers seen lately goes on beside a
+compaction: the days are looked up once, after the transaction began, so a day whose file comes later is read from
+landing, and one whose file came in between from the file, which is complete and final. A file that is replaced or
+removed meanwhile may end such a run; the next one sees the lake as it is then. What was undone is deleted in landing;
+in the lake tombstones undo it here.
 """
 
 import sqlite3
@@ -57,9 +60,16 @@ def waiting_dir(data_dir: Path) -> Path:
     return data_dir / "tmp-waiting"
 
 
-def open_batch_duckdb(data_dir: Path, ranking: Ranking, threads: int) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB for a job of the batch."""
-    return open_duckdb(temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
+def recent_dir(data_dir: Path) -> Path:
+    """Return the same of a run for viewers seen lately, which goes on beside both."""
+    return data_dir / "tmp-recent"
+
+
+def open_batch_duckdb(
+    data_dir: Path, ranking: Ranking, threads: int, folder: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB for a job of the batch; it spills to ``folder``, by default the batch's own."""
+    return open_duckdb(folder or temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
 
 
 def has_likes(data_dir: Path) -> bool:
@@ -76,10 +86,13 @@ def has_likes(data_dir: Path) -> bool:
 
 @contextmanager
 def open_snapshot(
-    data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float
+    data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float, folder: Path | None = None
 ) -> Iterator[Snapshot]:
-    """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite."""
-    connection = open_batch_duckdb(data_dir, ranking, threads)
+    """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite.
+
+    ``folder`` as in ``open_batch_duckdb``.
+    """
+    connection = open_batch_duckdb(data_dir, ranking, threads, folder)
     try:
         with reading(data_dir / "landing.sqlite") as reader:
             snapshot_us = reader.number("SELECT seen_us FROM watermark")

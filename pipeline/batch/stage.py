@@ -37,12 +37,21 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How a run makes its lists: the folder they are staged in, and with how many threads."""
+    """How a run makes its lists: the folder they are staged in, and with how many threads.
+
+    ``before`` is the newest generation at the time when the run began.
+    """
 
     data_dir: Path
     folder: Path
     threads: int
+    before: int
     progress: Progress | None = None
+
+    @property
+    def generation(self) -> int:
+        """The number in the staged file: the lists' own, if no other run publishes meanwhile."""
+        return self.before + 1
 
     @property
     def lists(self) -> Path:
@@ -51,7 +60,7 @@ class Staging:
 
 
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Give staged lists another generation's number."""
+    """Give lists another generation's number, once published: here they may lie across two row groups."""
     other = path.with_suffix(".new")
     source, target = (str(each).replace("'", "''") for each in (path, other))
     connection.execute(
@@ -61,7 +70,7 @@ def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int)
     other.replace(path)
 
 
-def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging, generation: int) -> int:
+def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them.
 
     Also ``listed_posts`` (post_no), of both, and ``listed_viewers`` (viewer_id). Raises BatchError when a list
@@ -97,7 +106,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging, generati
             audit(block.viewers, lists, block.excluded, authors, author_ids, ranking)
             listed[lists.posts] = True
             viewers.append(block.viewers[np.diff(lists.starts) > 0])
-            table = _table(block.viewers, lists, generation)
+            table = _table(block.viewers, lists, staging.generation)
             if len(table):
                 writer.write_table(table, row_group_size=len(table))
             total += len(table)

@@ -27,6 +27,7 @@ from pipeline.batch.products import neighbour_blocks
 from pipeline.batch.snapshot import waiting_dir
 from pipeline.batch.stage import Staging
 from pipeline.feeds import Arm
+from pipeline.store.generations import newest
 
 Step = tuple[str, int]
 
@@ -92,7 +93,7 @@ def waiting_candidates(
 ) -> Iterator[Step]:
     """Make and publish the lists of the viewers that ``to.recent`` names, all of one arm."""
     ranking, data_dir, dids = arm.ranking, graph.data_dir, to.recent or ()
-    folder, window = waiting_dir(data_dir), ranking.post_max_age_hours
+    folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         attach(connection, graph, "neighbours", "asked_viewers")
@@ -115,7 +116,7 @@ def waiting_candidates(
                     connection.execute(sql.load(f"narrow/{name}"))
             else:
                 yield name, definition.run_file(connection, name)
-        staging = Staging(data_dir, folder, threads)
+        staging = Staging(data_dir, folder, threads, before)
         yield from stage_and_publish(narrow.snapshot(), to, arm, staging, serving, clock, Done())
 
 

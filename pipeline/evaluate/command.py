@@ -17,6 +17,7 @@ from pipeline.evaluate.methods import METHODS, chosen, variant
 from pipeline.evaluate.page import as_html
 from pipeline.evaluate.run import evaluate
 from pipeline.evaluate.table import as_json, as_text
+from pipeline.evaluate.tuning import MOST_TRIALS
 from pipeline.settings import Settings
 
 
@@ -50,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="viewers a moment to tune on (default 1000)",
     )
     parser.add_argument(
+        "--trials",
+        type=_whole,
+        default=MOST_TRIALS,
+        metavar="N",
+        help=f"parameter sets to try of a method at most; 0: take all as they are (default {MOST_TRIALS})",
+    )
+    parser.add_argument(
         "--variant",
         action="append",
         default=[],
@@ -76,6 +84,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         seed=options.seed,
         sample=options.users,
         tuning_sample=options.tuning_users,
+        trials_most=options.trials,
         variants=variants,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -94,6 +103,12 @@ def _write(path: Path, text: str, mode: str = "w") -> None:
             file.write(text)
     except OSError as error:
         raise EvaluateError(f"can't write {path}: {error.strerror or error}") from error
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 100000")
+    return int(text)
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

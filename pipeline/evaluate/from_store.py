@@ -11,16 +11,21 @@ from dataclasses import replace
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 import sql
 from pipeline.batch import definition, snapshot
 from pipeline.batch.products import columns
-from pipeline.evaluate.events import EvaluateError, Events, Known, numbered
+from pipeline.evaluate.events import NONE, EvaluateError, Events
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 
 POST_DAYS = 20.0
+DUCKDB_GB = (
+    3.0  # at most: what DuckDB spills costs a little time, what is held beside it is most of the memory
+)
+ROWS = 1_000_000
 
 
 def from_store(settings: Settings) -> Events:
@@ -29,7 +34,11 @@ def from_store(settings: Settings) -> Events:
     if not snapshot.has_likes(settings.data_dir):
         raise EvaluateError(f"no likes yet in {settings.data_dir}: run 'foryou ingest' first, or name a file")
     with exclusive(settings.data_dir, "batch"):
-        wide = replace(ranking, post_max_age_hours=POST_DAYS * 24)
+        wide = replace(
+            ranking,
+            post_max_age_hours=POST_DAYS * 24,
+            memory_limit_gb=min(ranking.memory_limit_gb, DUCKDB_GB),
+        )
         hours = ranking.seed_window_days * 24.0
         with snapshot.open_snapshot(
             settings.data_dir, wide, settings.batch_threads, window_hours=hours
@@ -41,22 +50,47 @@ def from_store(settings: Settings) -> Events:
 
 
 def events_of(connection: duckdb.DuckDBPyConnection, name: str) -> Events:
-    """Return the events of the relations ``likes`` and ``posts``."""
-    likers, places, times_us = columns(connection, sql.load("evaluate/likes"))
-    if not len(likers):
+    """Return the events of the relations ``likes`` and ``posts``.
+
+    DuckDB sorts and numbers them, for it can spill; what is held here is 16 bytes a like.
+    """
+    connection.execute(sql.load("evaluate/items"))
+    count = int(columns(connection, "SELECT count(*) FROM likes")[0][0])
+    if not count:
         raise EvaluateError("no like in the store counts: nothing to evaluate")
-    keys, created_us, authors, known, langs = columns(connection, sql.load("evaluate/items"))
-    spoken = [str(text).split(",") if text else [] for text in langs]
-    codes = sorted({code for codes in spoken for code in codes})
-    speaks = np.zeros((len(keys), len(codes)), np.bool_)
-    for row, item in enumerate(spoken):
-        for code in item:
-            speaks[row, codes.index(code)] = True
-    items = Known(
-        keys.astype(np.int64),
-        created_us.astype(np.int64),
-        known.astype(np.bool_),
-        authors.astype(np.int64),
-        speaks,
+    users, items = np.empty(count, np.int32), np.empty(count, np.int32)
+    times_us = np.empty(count, np.int64)
+    place = 0
+    for batch in connection.sql(sql.load("evaluate/likes")).to_arrow_reader(ROWS):
+        part = slice(place, place := place + batch.num_rows)
+        users[part], items[part], times_us[part] = (column.to_numpy() for column in batch.columns)
+    user_keys = np.flatnonzero(np.bincount(users)).astype(np.int64)
+    number_of = np.full(int(user_keys[-1]) + 1, NONE, np.int32)
+    number_of[user_keys] = np.arange(len(user_keys))
+    for first in range(0, count, ROWS):
+        users[first : first + ROWS] = number_of[users[first : first + ROWS]]
+    keys, made_us, author_keys, listable = columns(
+        connection, "SELECT post_rkey, made_us, author_id, listable FROM items ORDER BY item_no"
     )
-    return numbered(name, likers.astype(np.int64), places.astype(np.int64), times_us.astype(np.int64), items)
+    author_keys = np.asarray(author_keys, np.int32)
+    owners = np.full(len(author_keys), NONE, np.int32)
+    likes_too = author_keys < len(number_of)
+    owners[likes_too] = number_of[author_keys[likes_too]]
+    authors = np.unique(author_keys, return_inverse=True)[1].astype(np.int32)
+    return Events(
+        name, users, items, times_us, user_keys, np.asarray(keys, np.int64), np.asarray(made_us, np.int64),
+        np.asarray(listable, np.bool_), authors, _speaks(connection), owners,
+    )  # fmt: skip
+
+
+def _speaks(connection: duckdb.DuckDBPyConnection) -> NDArray[np.bool_]:
+    """Return (items, languages by name): a text of languages is taken apart once, however many posts have it."""
+    texts = [str(text) for text in columns(connection, "SELECT DISTINCT langs FROM items ORDER BY langs")[0]]
+    spoken = [set(text.split(",")) if text else set() for text in texts]
+    codes = sorted(set().union(*spoken))
+    table = np.array([[code in found for code in codes] for found in spoken], np.bool_)
+    numbers = columns(
+        connection, "SELECT dense_rank() OVER (ORDER BY langs) - 1 AS n FROM items ORDER BY item_no"
+    )[0]
+    result: NDArray[np.bool_] = table.reshape(len(texts), len(codes))[np.asarray(numbers, np.int64)]
+    return result

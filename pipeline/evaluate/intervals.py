@@ -16,7 +16,6 @@ from pipeline.evaluate.measures import BY_VIEWER, Measured
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
-COVERAGE_RESAMPLES = 50
 # By likes before the moment, as the issue of what a new viewer sees differs from that of an old one.
 CLASSES = {"all": (1, 1 << 62), "cold": (1, 5), "warm": (6, 20), "heavy": (21, 1 << 62)}
 
@@ -48,18 +47,18 @@ def summarise(
         if not rows.any():
             continue
         means, draws = _bootstrap(users[rows], stacked[rows], np.random.default_rng([seed, 7, number]))
-        base = names.index(reference)
+        place = names.index(reference)
         summary[label] = {
             name: {
-                item: _estimate(means[m, i], draws[:, m, i], means[base, i], draws[:, base, i])
+                item: _estimate(means[m, i], draws[:, m, i], means[place, i], draws[:, place, i])
                 for i, item in enumerate(BY_VIEWER)
             }
             for m, name in enumerate(names)
         }
-    base_coverage = _coverage(results[reference], seed)
-    for name in names:
-        mean, drawn = _coverage(results[name], seed)
-        summary["all"][name]["coverage"] = _estimate(mean, drawn, *base_coverage)
+    coverage = {name: np.mean([part.coverage for part in results[name]], axis=0) for name in names}
+    base = coverage[reference]
+    for name, drawn in coverage.items():
+        summary["all"][name]["coverage"] = _estimate(drawn[0], drawn[1:], base[0], base[1:])
     return summary
 
 
@@ -71,21 +70,21 @@ def viewers_by_class(results: list[Measured]) -> dict[str, int]:
     }
 
 
-def _bootstrap(users: NDArray[np.int64], values: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _bootstrap(
+    users: NDArray[np.int64], values: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Return the means (methods, measures) and RESAMPLES draws of them; values are (rows, methods, measures)."""
     _, place = np.unique(users, return_inverse=True)
     count = int(place.max()) + 1
     flat = values.reshape(len(values), -1)
-    order = np.argsort(place, kind="stable")
-    starts = np.searchsorted(place[order], np.arange(count))
-    sums = np.add.reduceat(flat[order], starts, axis=0)
+    sums = np.stack([np.bincount(place, weights=column, minlength=count) for column in flat.T], 1)
     sizes = np.bincount(place, minlength=count).astype(np.float64)
     draws = np.empty((RESAMPLES, flat.shape[1]))
     step = max(1, 4_000_000 // count)
     for low in range(0, RESAMPLES, step):
         weights = rng.poisson(1.0, (min(step, RESAMPLES - low), count)).astype(np.float64)
         draws[low : low + step] = (weights @ sums) / np.maximum(weights @ sizes, 1e-12)[:, None]
-    return flat.mean(0).reshape(values.shape[1:]), draws.reshape(RESAMPLES, *values.shape[1:])
+    return (sums.sum(0) / len(values)).reshape(values.shape[1:]), draws.reshape(RESAMPLES, *values.shape[1:])
 
 
 def _estimate(mean: float, draws: Floats, base: float, base_draws: Floats) -> Estimate:
@@ -94,19 +93,3 @@ def _estimate(mean: float, draws: Floats, base: float, base_draws: Floats) -> Es
     return Estimate(
         float(mean), float(low), float(high), float(mean - base), float(change[0]), float(change[1])
     )
-
-
-def _coverage(parts: list[Measured], seed: int) -> tuple[float, Floats]:
-    """Return the mean over moments of different items / catalogue, and draws of it."""
-    exact, draws = 0.0, np.zeros(COVERAGE_RESAMPLES)
-    for number, part in enumerate(parts):
-        rng = np.random.default_rng([seed, 8, number])
-        rows, columns = np.nonzero(part.lists >= 0)
-        items = part.lists[rows, columns]
-        size = int(items.max()) + 1 if len(items) else 1
-        scale = max(part.catalogue, 1) * len(parts)
-        exact += np.count_nonzero(np.bincount(items, minlength=size)) / scale
-        for draw in range(COVERAGE_RESAMPLES):
-            kept = rng.poisson(1.0, len(part.lists)) > 0
-            draws[draw] += np.count_nonzero(np.bincount(items[kept[rows]], minlength=size)) / scale
-    return exact, draws

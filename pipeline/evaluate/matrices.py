@@ -3,6 +3,9 @@
 Owns: building and turning round the kernel's ``Sparse``. Leaves to others: multiplying (``pipeline.batch.kernel``).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +20,32 @@ def matrix(
     row_count: int,
 ) -> Sparse:
     """Return a matrix of entries in any order; within a row they keep the order given."""
-    if len(rows) and np.any(rows[1:] < rows[:-1]):
-        order = np.argsort(rows, kind="stable")
-        rows, columns = rows[order], columns[order]
-        values = None if values is None else values[order]
-    return sparse(rows, columns, values, row_count)
+    if not len(rows) or not np.any(rows[1:] < rows[:-1]):
+        return sparse(rows, columns, values, row_count)
+    starts = np.zeros(row_count + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=row_count), out=starts[1:])
+    # Dealing the entries out, row by row, needs no order of them, which is as large as they are.
+    dealt = np.empty(len(rows), np.int32)
+    worth = np.empty(0 if values is None else len(rows))
+    _deal(rows, columns, worth if values is None else values, starts[:-1].copy(), dealt, worth)
+    return Sparse(starts, dealt, worth)
+
+
+@compiled
+def _deal(rows: Any, columns: Any, values: Any, places: Any, dealt: Any, worth: Any) -> None:
+    for i in range(len(rows)):
+        place = places[rows[i]]
+        places[rows[i]] = place + 1
+        dealt[place] = columns[i]
+        if len(values) > 0:
+            worth[place] = values[i]
+
+
+@compiled
+def sort_rows(starts: Any, columns: Any) -> None:
+    """Sort the columns of each row, in place."""
+    for row in range(len(starts) - 1):
+        columns[starts[row] : starts[row + 1]].sort()
 
 
 def rows_of(a: Sparse, wanted: NDArray[np.integer]) -> Sparse:
@@ -38,13 +62,26 @@ def spans(firsts: Ints, sizes: Ints) -> Ints:
     if not total:
         return np.zeros(0, np.int64)
     ends = np.cumsum(sizes)
-    result: Ints = np.arange(total) + np.repeat(firsts - (ends - sizes), sizes)
+    result: Ints = np.repeat(firsts - (ends - sizes), sizes)
+    result += np.arange(total)
     return result
+
+
+def stacked(parts: Sequence[Sparse]) -> Sparse:
+    """Return one matrix of several, one below the other."""
+    if not parts:
+        return Sparse(np.zeros(1, np.int64), np.zeros(0, np.int32), np.empty(0))
+    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    return Sparse(
+        np.concatenate(([0], np.cumsum(sizes))),
+        np.concatenate([part.columns for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
 
 
 def row_numbers(a: Sparse) -> Ints:
     """Return the row of each entry."""
-    return np.repeat(np.arange(len(a.starts) - 1), np.diff(a.starts))
+    return np.repeat(np.arange(len(a.starts) - 1, dtype=np.int32), np.diff(a.starts))
 
 
 def transposed(a: Sparse, column_count: int) -> Sparse:

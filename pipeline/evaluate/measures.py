@@ -10,39 +10,81 @@ and may be listed.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.batch.kernel import compiled
 from pipeline.evaluate.events import NONE, Ints
 from pipeline.evaluate.matrices import contains, row_numbers
 from pipeline.evaluate.splits import HOUR_US, Split, sorted_rows
 
 Floats = NDArray[np.float64]
 DEPTH = 30
+BLOCK = 100_000  # viewers measured at once
+COVERAGE_RESAMPLES = 50
 BY_VIEWER = ("recall", "ndcg", "mrr", "hit", "novelty", "authors", "fresh")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """``values``: (viewers, measures), in the order of BY_VIEWER, NaN where unknown; ``lists`` as given."""
+    """``values``: (viewers, measures), in the order of BY_VIEWER, NaN where unknown.
+
+    ``coverage``: of all lists together, then of ``COVERAGE_RESAMPLES`` bootstrap samples of them.
+    """
 
     users: Ints
     activity: Ints
-    values: Floats
-    lists: NDArray[np.int32]
-    catalogue: int
+    values: NDArray[np.float32]
+    coverage: Floats
 
 
-def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
-    """Return the measures of lists (viewers, DEPTH), whose empty places are NONE."""
-    filled = lists != NONE
+def measure(split: Split, lists: NDArray[np.int32], seed: int = 0) -> Measured:
+    """Return the measures of lists (viewers, DEPTH), whose empty places are NONE; a block of viewers at a time."""
+    values = np.empty((len(lists), len(BY_VIEWER)), np.float32)
     percentile = popularity_percentiles(split)
-    catalogue = int(np.count_nonzero(split.exists))
+    for first in range(0, len(lists), BLOCK):
+        rows = np.arange(first, min(first + BLOCK, len(lists)))
+        values[rows] = _values(split.only(rows), lists[rows], percentile)
+    return Measured(split.viewers, split.activity, values, coverage(split, lists, seed))
+
+
+def coverage(split: Split, lists: NDArray[np.int32], seed: int) -> Floats:
+    """Return different items / items that may be listed: of all lists, then of bootstrap samples of them.
+
+    A sample leaves out e^-1 of the lists; by the same seed the same of every method's.
+    """
+    rng = np.random.default_rng([seed, 8, split.at_us % 2**32])
+    catalogue = max(int(np.count_nonzero(split.exists)), 1)
+    size = split.events.item_count
+    drawn = np.empty(1 + COVERAGE_RESAMPLES)
+    drawn[0] = _different(lists, np.ones(len(lists), np.bool_), size) / catalogue
+    for draw in range(COVERAGE_RESAMPLES):
+        drawn[1 + draw] = _different(lists, rng.poisson(1.0, len(lists)) > 0, size) / catalogue
+    return drawn
+
+
+@compiled
+def _different(lists: Any, kept: Any, item_count: int) -> int:
+    seen = np.zeros(item_count, np.bool_)
+    count = 0
+    for row in range(len(lists)):
+        if kept[row]:
+            for place in range(lists.shape[1]):
+                item = lists[row, place]
+                if item >= 0 and not seen[item]:
+                    seen[item] = True
+                    count += 1
+    return count
+
+
+def _values(split: Split, lists: NDArray[np.int32], percentile: Floats) -> Floats:
+    filled = lists != NONE
     listed = np.maximum(filled.sum(1), 1)
     safe = np.where(filled, lists, 0)
     ages = split.at_us - split.events.created_us[safe]
-    values = np.column_stack(
+    values: Floats = np.column_stack(
         [
             *hits_of(split, lists),
             (percentile[safe] * filled).sum(1) / listed,
@@ -50,7 +92,7 @@ def measure(split: Split, lists: NDArray[np.int32]) -> Measured:
             ((ages < HOUR_US) & filled).sum(1) / listed,
         ]
     )
-    return Measured(split.viewers, split.activity, values, lists, catalogue)
+    return values
 
 
 def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Floats, Floats]:

@@ -23,6 +23,7 @@ from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking, ranking_from
 
 Parameters = Mapping[str, Any]
+Grid = Mapping[str | tuple[str, ...], tuple[Any, ...]]
 Ranker = Callable[..., NDArray[np.int32]]
 
 # No decay, no window: longer than any history.
@@ -31,14 +32,18 @@ FOREVER = 2400.0
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """``start``: parameters before tuning; ``grid``: the values tuning tries, a parameter at a time."""
+    """``start``: parameters before tuning; ``starts``: changes of them that tuning may begin at instead.
+
+    ``grid``: the values tuning tries, a parameter at a time, or several together where the key names several.
+    """
 
     name: str
     about: str
     rank: Ranker
     start: Parameters = field(default_factory=dict)
-    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    grid: Grid = field(default_factory=dict)
     needs_implicit: bool = False
+    starts: tuple[Parameters, ...] = ()
 
     def lists(self, split: Split, parameters: Parameters, popular_hours: float) -> NDArray[np.int32]:
         """Return finished lists of DEPTH items."""
@@ -50,6 +55,13 @@ class Method:
 def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray[np.int32]:
     """Return our ranking's lists: ``base`` with some parameters changed."""
     return ours.rank(split, keep, replace(base, **changes))
+
+
+def ranked_with_rest(
+    split: Split, keep: int, *, base: Ranking, weight: float, hours: float, exponent: float, **changes: Any
+) -> NDArray[np.int32]:
+    """Return our ranking's lists with the crowd in the place of the co-likers left out (``ours.Rest``)."""
+    return ours.rank(split, keep, replace(base, **changes), rest=ours.Rest(weight, hours, exponent))
 
 
 # "For You": what its author published; likes do not decay by their own age, and there is no crowd.
@@ -73,22 +85,50 @@ FOR_YOU = Ranking(
 REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, popularity_exponent=0.2)
 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
-# What tuning may try of our ranking; it begins at the defaults.
-OURS_GRID: dict[str, tuple[Any, ...]] = {
-    "post_max_age_hours": (96.0, FOREVER),
-    "half_life_hours": (24.0, 72.0, FOREVER),
-    "crowd_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
-    "like_decay_exponent": (1.0, 1.5, 2.0, 4.0, 6.0),
-    "like_decay_hours": (0.1, 0.2, 0.5, 1.0),
-    "max_seed_likers": (300, 1000, 5000),
-    "max_neighbours": (300, 1000, 3000),
+# A post's own age does not count.
+AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
+# Every co-liker counts, none is a sample: where viewers are few it costs little.
+EVERYBODY: Parameters = {
+    **AGELESS,
+    "like_decay_hours": 1.0,
+    "like_decay_exponent": 4.0,
+    "max_seed_likers": 1_000_000,
+    "max_neighbours": 10_000,
+}
+# Where time is nearly all: the crowd of the last hour, bent by taste.
+NEWS: Parameters = {
+    **AGELESS,
+    "crowd_weight": 3.0,
+    "like_decay_hours": 1.0,
+    "like_decay_exponent": 6.0,
+    "candidate_window_hours": 24.0,
+    "max_seed_likers": 5000,
+    "max_neighbours": 3000,
+    "likers_exponent": 0.25,
+    "seed_weight_newest": 1.0,
+    "popularity_exponent": 0.1,
+}
+# What tuning may try of our ranking; it begins at the best of the defaults and the two above. The neighbours of a
+# trial are kept for the next, so what decides on them comes last.
+OURS_GRID: Grid = {
+    ("post_max_age_hours", "half_life_hours"): (
+        (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (FOREVER, 72.0), (FOREVER, FOREVER),
+    ),
+    ("like_decay_exponent", "like_decay_hours"): (
+        (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
+        (6.0, 2.0), (8.0, 1.0),
+    ),
+    "crowd_weight": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
     "popularity_exponent": (0.0, 0.1),
+    "candidate_window_hours": (24.0, 48.0, 96.0),
+    ("max_seed_likers", "max_neighbours"): (
+        (300, 300), (1000, 1000), (5000, 3000), (1_000_000, 10_000),
+    ),
+    "overlap_exponent": (1.0, 1.5),
     "degree_exponent": (0.5, 1.0),
     "likers_exponent": (0.25, 0.5, 0.75),
-    "overlap_exponent": (1.0, 1.5),
     "seed_weight_newest": (0.1, 1.0),
-    "candidate_window_hours": (24.0, 48.0, 96.0),
-}
+}  # fmt: skip
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -99,6 +139,18 @@ METHODS: dict[str, Method] = {
             ranked,
             {"base": Ranking()},
             OURS_GRID,
+            starts=(EVERYBODY, NEWS),
+        ),
+        Method(
+            "foryou-rest",
+            "an idea: the crowd stands for the co-likers left out; one set of parameters, never tuned here",
+            ranked_with_rest,
+            {
+                "base": replace(Ranking(), **AGELESS, like_decay_hours=0.1, candidate_window_hours=96.0),
+                "weight": 1.0,
+                "hours": 1.0,
+                "exponent": 8.0,
+            },
         ),
         Method("foryou-default", "our ranking with the defaults it ships with", ranked, {"base": Ranking()}),
         Method(

@@ -6,36 +6,88 @@ every parameter (``pipeline.ranking``). A test holds these lists and the batch's
 Not here, since a history of likes has none of it: answers ("show less"), seen posts, places between an author's posts.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, top_rows
+from pipeline.batch.kernel import Sparse, Top, compiled, top_rows
 from pipeline.evaluate import crowd
-from pipeline.evaluate.events import NONE, Ints
-from pipeline.evaluate.matrices import matrix, rows_of
+from pipeline.evaluate.events import NONE, Ints, Small
+from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, stacked
 from pipeline.evaluate.splits import HOUR_US, Split
-from pipeline.ranking import Ranking
+from pipeline.ranking import Ranking, neighbours_key
 
 Floats = NDArray[np.float64]
 # (viewer, neighbour) places held at once: bounds memory for long rows of neighbours.
 CELLS = 4_000_000
+# (viewer, neighbour) places of a split that are kept for the next trial, which mostly changes what comes after.
+KEPT_CELLS = 10_000_000
+# Likes worked on at once.
+ROWS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An idea on trial: the crowd stands for the co-likers that ``max_neighbours`` and the sample left out.
+
+    Instead of ``crowd_weight`` times the sum of the neighbours' weights the crowd has ``weight`` times the sum of the
+    weights of those left out, so a viewer of niches hardly hears it and one who likes what everybody likes hears
+    little else; and its likes decay by (1 + age / ``hours``)^-``exponent``, sooner than the neighbours'.
+    """
+
+    weight: float = 1.0
+    hours: float = 1.0
+    exponent: float = 4.0
 
 
 def rank(
-    split: Split, keep: int, ranking: Ranking, threads: int = 1, scores: NDArray[np.float32] | None = None
+    split: Split,
+    keep: int,
+    ranking: Ranking,
+    threads: int = 1,
+    rest: Rest | None = None,
+    scores: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
     """Return the best ``keep`` items for every viewer; places nobody's likes fill are NONE. ``scores`` takes theirs."""
-    near = _Neighbours(split, ranking)
-    fresh = _Candidates(split, ranking)
+    fresh = _Candidates(split, ranking, rest)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
-    step = max(1, min(CELLS // ranking.max_neighbours, ranking.block_viewers))
-    for first in range(0, len(split.viewers), step):
-        rows = np.arange(first, min(first + step, len(split.viewers)))
-        top = fresh.top(rows, near.top(rows, threads), keep, threads)
+    for rows, weights, left_out in _weights(split, ranking, threads):
+        top = fresh.top(rows, weights, left_out, keep, threads)
         lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
         if scores is not None:
             scores[rows] = top.scores
     return lists
+
+
+def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Ints, Sparse, Floats]]:
+    """Yield blocks of viewers, their neighbours' weights, and the weight of the co-likers left out.
+
+    Those of a small split are kept for the next trial.
+    """
+    key = neighbours_key(ranking)
+    if key in split.kept:
+        yield from split.kept[key]
+        return
+    split.kept.clear()  # before the next is made: one at a time
+    blocks = []
+    near = _Neighbours(split, ranking)
+    small = len(split.viewers) * ranking.max_neighbours <= KEPT_CELLS
+    step = max(1, min(CELLS // ranking.max_neighbours, ranking.block_viewers))
+    for first in range(0, len(split.viewers), step):
+        rows = np.arange(first, min(first + step, len(split.viewers)))
+        top = near.top(rows, threads)
+        taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
+        starts = np.concatenate(([0], np.cumsum(top.filled, dtype=np.int64)))
+        weights = Sparse(starts, top.columns[taken], top.scores[taken].astype(np.float64))
+        block = rows, weights, near.left_out(rows, weights)
+        if small:
+            blocks.append(block)
+        yield block
+    if small:
+        split.kept[key] = blocks
 
 
 class _Neighbours:
@@ -45,7 +97,7 @@ class _Neighbours:
         self._ranking, self._viewers = ranking, split.viewers
         events = split.events
         window = split.since(ranking.seed_window_days * 24.0)
-        users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
+        users, items = events.users[window], events.items[window]
         degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
         self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
         self._scale *= crowd.newness(
@@ -56,22 +108,36 @@ class _Neighbours:
         # B: the likers of every seed post; of a popular one, the fixed sample.
         wanted = np.zeros(events.item_count, np.bool_)
         wanted[self._a.columns] = True
-        kept = wanted[items]
-        users, items = users[kept], items[kept]
-        popular = likers[items] > ranking.max_seed_likers
-        number = _sample_number(events.user_keys[users], events.item_keys[items])
-        kept = ~popular | (number * likers[items] < ranking.max_seed_likers * 2**32)
+        kept = np.zeros(len(items), np.bool_)
+        self._mass: Floats = np.zeros(events.item_count)
+        for first in range(0, len(items), ROWS):
+            part = slice(first, first + ROWS)
+            liker, item = users[part], items[part]
+            _add_up(self._mass, item, self._scale[liker])
+            number = _sample_number(events.user_keys[liker], events.item_keys[item])
+            sampled = number * likers[item] < ranking.max_seed_likers * 2**32
+            kept[part] = wanted[item] & (sampled | (likers[item] <= ranking.max_seed_likers))
         self._b = matrix(items[kept], users[kept], None, events.item_count)
 
-    def _seeds(self, split: Split, users: Ints, items: Ints, times_us: Ints, likers: Ints) -> Sparse:
-        ranking, events = self._ranking, split.events
-        row_of = np.full(events.user_count, -1)
+    def _seeds(self, split: Split, users: Small, items: Small, times_us: Ints, likers: Ints) -> Sparse:
+        row_of = np.full(split.events.user_count, -1, np.int32)
         row_of[split.viewers] = np.arange(len(split.viewers))
-        mine = row_of[users] >= 0
-        rows, items, times_us = row_of[users[mine]], items[mine], times_us[mine]
+        rows = row_of[users]
+        mine = np.flatnonzero(rows >= 0).astype(np.int32)
+        likes = matrix(rows[mine], mine, None, len(split.viewers))  # by viewer: places among the likes
+        del rows, mine
+        parts = []
+        for block in _blocks(likes.starts):
+            own = likes.columns[likes.starts[block[0]] : likes.starts[block[-1] + 1]]
+            row = np.repeat(np.arange(len(block)), np.diff(likes.starts[block[0] : block[-1] + 2]))
+            parts.append(self._seeds_of(row, items[own], times_us[own], len(block), likers))
+        return stacked(parts)
+
+    def _seeds_of(self, rows: Ints, items: Small, times_us: Ints, row_count: int, likers: Ints) -> Sparse:
+        ranking = self._ranking
         order = np.lexsort((items, -times_us, rows))  # items are numbered newest first
         rows, items = rows[order], items[order]
-        counts = np.bincount(rows, minlength=len(split.viewers))
+        counts = np.bincount(rows, minlength=row_count)
         place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         seeds = np.minimum(counts[rows], ranking.max_seeds)
         newest, oldest = ranking.seed_weight_newest, ranking.seed_weight_oldest
@@ -80,7 +146,7 @@ class _Neighbours:
         rows, items, weight = rows[kept], items[kept], weight[kept]
         scale = likers[items].astype(np.float64) ** -ranking.likers_exponent
         value = np.floor(weight * scale * 2.0**36 + 0.5) / 2.0**36
-        return matrix(rows, items, value, len(split.viewers))
+        return matrix(rows, items, value, row_count)
 
     def top(self, rows: Ints, threads: int) -> Top:
         """Return the neighbours of some viewers, columns users."""
@@ -96,12 +162,26 @@ class _Neighbours:
             threads=threads,
         )
 
+    def left_out(self, rows: Ints, kept: Sparse) -> Floats:
+        """Return the summed weight of all co-likers of some viewers, less that of their neighbours.
+
+        Exact with an overlap exponent of 1; with another, what it would be with 1 less what it is.
+        """
+        a = rows_of(self._a, rows)
+        shares = a.values * (
+            self._mass[a.columns] - np.repeat(self._scale[self._viewers[rows]], np.diff(a.starts))
+        )
+        everybody = np.bincount(row_numbers(a), weights=shares, minlength=len(rows))
+        neighbours = np.bincount(row_numbers(kept), weights=kept.values, minlength=len(rows))
+        result: Floats = np.maximum(everybody - neighbours, 0.0)
+        return result
+
 
 class _Candidates:
     """N · F of a split: fresh likes, the crowd's row, and how age and popularity scale each item."""
 
-    def __init__(self, split: Split, ranking: Ranking) -> None:
-        self._ranking, self._split = ranking, split
+    def __init__(self, split: Split, ranking: Ranking, rest: Rest | None) -> None:
+        self._ranking, self._split, self._rest = ranking, split, rest
         events = split.events
         window = split.since(ranking.post_max_age_hours)
         likers = np.bincount(events.items[window], minlength=events.item_count)
@@ -124,7 +204,10 @@ class _Candidates:
         kept = allowed[items]
         decay = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
         fresh = crowd.Fresh(users[kept], items[kept], decay, newness)
-        self._crowds = crowd.Crowds(fresh, events, allowed, split.viewers, ranking)
+        lately = fresh
+        if rest is not None:
+            lately = replace(fresh, values=(1 + hours[kept] / rest.hours) ** -rest.exponent)
+        self._crowds = crowd.Crowds(lately, events, allowed, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
             np.concatenate([fresh.likers, everyone + self._crowds.rows]),
@@ -133,17 +216,19 @@ class _Candidates:
             everyone + self._crowds.count,
         )
 
-    def top(self, rows: Ints, near: Top, keep: int, threads: int) -> Top:
+    def top(self, rows: Ints, near: Sparse, left_out: Floats, keep: int, threads: int) -> Top:
         """Return the best items of some viewers, who have these neighbours."""
         events, ranking = self._split.events, self._ranking
-        taken = np.arange(near.columns.shape[1]) < near.filled[:, None]
-        weights = np.where(taken, near.scores.astype(np.float64), 0.0)
-        some = np.flatnonzero(near.filled) if ranking.crowd_weight > 0 else np.zeros(0, np.int64)
-        total = weights.sum(1)
+        weighted = row_numbers(near)
+        if self._rest is None:
+            heard = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
+        else:
+            heard = self._rest.weight * left_out
+        some = np.flatnonzero(heard)
         n = matrix(
-            np.concatenate([np.repeat(np.arange(len(rows)), near.filled), some]),
-            np.concatenate([near.columns[taken], events.user_count + self._crowds.row_of[rows[some]]]),
-            np.concatenate([weights[taken], ranking.crowd_weight * total[some]]),
+            np.concatenate([weighted, some]),
+            np.concatenate([near.columns, events.user_count + self._crowds.row_of[rows[some]]]),
+            np.concatenate([near.values, heard[some]]),
             len(rows),
         )
         return top_rows(
@@ -158,6 +243,21 @@ class _Candidates:
             counted=events.user_count,
             threads=threads,
         )
+
+
+@compiled
+def _add_up(sums: Any, places: Any, values: Any) -> None:
+    for i in range(len(places)):
+        sums[places[i]] += values[i]
+
+
+def _blocks(starts: Ints) -> Iterator[Ints]:
+    """Yield row numbers, so many rows at a time that they have about ROWS entries."""
+    first = 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, starts[first] + ROWS, "right")) - 1
+        yield np.arange(first, last := min(max(last, first + 1), len(starts) - 1))
+        first = last
 
 
 def _sample_number(liker_keys: Ints, item_keys: Ints) -> Ints:

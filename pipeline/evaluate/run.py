@@ -1,21 +1,23 @@
 """An evaluation from likes to report: tune on the earlier moments, rank and measure at the later ones.
 
-Owns: the order of work, progress lines. Leaves to others: everything it calls. Methods run one after another and keep
-their lists of DEPTH items a viewer alone, so memory is bounded by the history and one method's matrices.
+Owns: the order of work, progress lines. Leaves to others: everything it calls. Moments come one after another, and
+at each the methods; what is kept of a method's lists is what they were worth. So memory is bounded by the history, the
+viewers of one moment and one method's matrices.
 """
 
 import resource
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pipeline.evaluate.events import Events
 from pipeline.evaluate.intervals import summarise, viewers_by_class
 from pipeline.evaluate.measures import Measured, measure
 from pipeline.evaluate.methods import METHODS, REFERENCE, Method
-from pipeline.evaluate.splits import rolling
+from pipeline.evaluate.splits import REPORTED, TUNING, one_by_one
 from pipeline.evaluate.table import Report
-from pipeline.evaluate.tuning import Trial, tune
+from pipeline.evaluate.tuning import MOST_TRIALS, Trial, tune
 
 Say = Callable[[str], None]
 
@@ -29,15 +31,17 @@ def evaluate(
     seed: int,
     sample: int | None = None,
     tuning_sample: int | None = None,
+    trials_most: int = MOST_TRIALS,
     variants: Sequence[Method] = (),
     say: Say = lambda line: None,
 ) -> Report:
     """Return the report of all methods, and of variants of the tuned reference; EvaluateError for too short a time."""
-    earlier, later = rolling(events, windows, window_hours, (tuning_sample, sample), seed)
-    say(f"{events.name}: {len(earlier)} moments to tune on, {len(later)} to report")
+    earlier = []
+    if trials_most:
+        earlier = list(one_by_one(events, windows, window_hours, TUNING, tuning_sample, seed))
+    say(f"{events.name}: {len(earlier)} moments to tune on")
     trials: list[Trial] = []
-    parameters, seconds = {}, {}
-    results: dict[str, list[Measured]] = {}
+    parameters: dict[str, dict[str, Any]] = {}
     # First the fallback, which every other method's short lists need.
     popular_hours = float(METHODS["popular"].start["hours"])
     for method in sorted(methods, key=lambda method: method.name != "popular"):
@@ -49,30 +53,30 @@ def evaluate(
             if time.monotonic() - started > 2 and len(trials) % 5 == 0:  # noqa: B023
                 say(f"  {trial.method}: {len(trials)} trials, recall {trial.recall:.4f}")
 
-        parameters[method.name] = tune(method, earlier, popular_hours, tried)
+        parameters[method.name] = tune(method, earlier, popular_hours, tried, trials_most)
         if method.name == "popular":
             popular_hours = float(parameters["popular"]["hours"])
-        tuned = time.monotonic()
-        results[method.name] = [
-            measure(split, method.lists(split, parameters[method.name], popular_hours)) for split in later
-        ]
-        seconds[method.name] = time.monotonic() - tuned
-        mean = sum(part.values[:, 0].sum() for part in results[method.name])
-        mean /= sum(len(part.users) for part in results[method.name])
-        say(
-            f"{method.name}: {len(trials) - before} trials in {tuned - started:.1f} s, lists in "
-            f"{seconds[method.name]:.1f} s, recall@30 {mean:.4f}"
-        )
+        say(f"{method.name}: {len(trials) - before} trials in {time.monotonic() - started:.1f} s")
+    tuned_at = [_utc(split.at_us) for split in earlier]
+    earlier.clear()
     for variant in variants:  # of our ranking as it was tuned
-        started = time.monotonic()
         parameters[variant.name] = {**parameters[REFERENCE], **variant.start}
-        results[variant.name] = [
-            measure(split, variant.lists(split, parameters[variant.name], popular_hours)) for split in later
-        ]
-        seconds[variant.name] = time.monotonic() - started
-        say(f"{variant.name}: lists in {seconds[variant.name]:.1f} s")
     methods = [*methods, *variants]
-    ordered = {method.name: results[method.name] for method in methods}
+    ordered: dict[str, list[Measured]] = {method.name: [] for method in methods}
+    seconds = dict.fromkeys(ordered, 0.0)
+    reported_at = []
+    for split in one_by_one(events, windows, window_hours, REPORTED, sample, seed):
+        reported_at.append(_utc(split.at_us))
+        for method in methods:
+            started = time.monotonic()
+            lists = method.lists(split, parameters[method.name], popular_hours)
+            seconds[method.name] += time.monotonic() - started
+            found = measure(split, lists, seed)
+            ordered[method.name].append(found)
+            say(
+                f"{reported_at[-1]} {method.name}: {len(lists):,} lists in {time.monotonic() - started:.1f} s, "
+                f"recall@30 {found.values[:, 0].mean():.4f}"
+            )
     return Report(
         name=events.name,
         likes=len(events.users),
@@ -82,8 +86,8 @@ def evaluate(
         seed=seed,
         sample=sample,
         reference=REFERENCE,
-        tuning_moments=[_utc(split.at_us) for split in earlier],
-        moments=[_utc(split.at_us) for split in later],
+        tuning_moments=tuned_at,
+        moments=reported_at,
         viewers=viewers_by_class(ordered[REFERENCE]),
         parameters=parameters,
         seconds=seconds,

@@ -61,7 +61,7 @@ def as_text(report: Report) -> str:
     lines = [
         f"{report.name}: {report.likes:,} likes by {report.users:,} users of {report.items:,} items",
         f"{len(report.moments)} moments from {report.moments[0]} to {report.moments[-1]} (UTC), targets in the next "
-        f"{report.window_hours:g} h{sample}; parameters chosen on {len(report.tuning_moments)} earlier moments",
+        f"{report.window_hours:g} h{sample}; {_chosen(report)}",
         f"± half of the 95 % interval; - / + : significantly behind / ahead of {report.reference} (paired, by user)",
     ]
     for label, methods in report.summary.items():
@@ -79,6 +79,11 @@ def as_text(report: Report) -> str:
         lines.append(f"{name:<18}  {report.seconds[name]:6.1f} s  {_parameters(parameters)}")
     lines.append(f"peak memory {report.peak_mb:,.0f} MB")
     return "\n".join(lines)
+
+
+def _chosen(report: Report) -> str:
+    count = len(report.tuning_moments)
+    return f"parameters chosen on {count} earlier moments" if count else "parameters as they are, none tuned"
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 Owns: ``tune``. Leaves to others: which values may be tried (``methods``).
 
-Coordinate ascent: from the start values, one parameter after another takes the value with the best objective, until
-a whole round changes nothing or ``ROUNDS`` are over. The objective is recall@30 + NDCG@30, each the mean over the
-tuning windows' viewers. Deterministic; nothing of the reported windows is read.
+From the best of a method's starts, one entry of the grid after another takes the value with the best objective, until
+a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. An entry is a parameter, or several
+that work against one another (how fast a like decays, and its shape; how many neighbours, and of how many likers),
+which then change together: one at a time they end where neither can move alone. The objective is recall@30 + NDCG@30,
+each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from pipeline.evaluate.methods import Method
 from pipeline.evaluate.splits import Split
 
 ROUNDS = 3
+MOST_TRIALS = 120  # bounds the time
 LEAST = 1e-5  # a gain below this is none
 
 
@@ -35,33 +38,58 @@ class Trial:
 
 
 def tune(
-    method: Method, splits: Sequence[Split], popular_hours: float, tried: Callable[[Trial], None]
+    method: Method,
+    splits: Sequence[Split],
+    popular_hours: float,
+    tried: Callable[[Trial], None],
+    most: int = MOST_TRIALS,
 ) -> dict[str, Any]:
-    """Return the parameters that are best on these splits; every trial is told to ``tried``."""
+    """Return the parameters that are best on these splits; every trial, at most ``most``, is told to ``tried``.
+
+    With none allowed they are the method's own.
+    """
+    if most == 0:
+        return dict(method.start)
+
+    made: dict[str, Trial] = {}
 
     def attempt(parameters: dict[str, Any]) -> Trial:
+        known = repr(sorted(parameters.items()))
+        if known in made:
+            return made[known]
         sums, viewers = [0.0, 0.0], 0
         for split in splits:
             recall, ndcg, _, _ = hits_of(split, method.lists(split, parameters, popular_hours))
             sums = [sums[0] + recall.sum(), sums[1] + ndcg.sum()]
             viewers += len(recall)
         trial = Trial(method.name, parameters, float(sums[0] / viewers), float(sums[1] / viewers))
+        made[known] = trial
         tried(trial)
         return trial
 
-    best = attempt(dict(method.start))
+    starts = [attempt({**method.start, **changes}) for changes in ({}, *method.starts)[:most]]
+    best = max(starts, key=lambda trial: trial.objective)
     if not method.grid:
         return best.parameters
     for _ in range(ROUNDS):
         before = best
-        for name, values in method.grid.items():
-            base = best.parameters.get(name, getattr(best.parameters.get("base"), name, None))
+        for entry, values in method.grid.items():
+            names = (entry,) if isinstance(entry, str) else entry
+            base = {name: _value(best.parameters, name) for name in names}
             for value in values:
-                if value == base:
+                changes = dict(zip(names, (value,) if isinstance(entry, str) else value, strict=True))
+                if changes == base:
                     continue
-                trial = attempt({**best.parameters, name: value})
+                if len(made) >= most:
+                    return best.parameters
+                trial = attempt({**best.parameters, **changes})
                 if trial.objective > best.objective + LEAST:
                     best = trial
         if best is before:
             break
     return best.parameters
+
+
+def _value(parameters: dict[str, Any], name: str) -> Any:
+    """Return a parameter's value, where it is not among them that of the ranking they change."""
+    return parameters.get(name, getattr(parameters.get("base"), name, None))

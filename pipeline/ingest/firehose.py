@@ -9,7 +9,7 @@ records lie in the body's CAR blocks. time is the word of each PDS (``stream_clo
 counts its own. Frames are not verified, as is usual for feeds: the relay, or the operator's own PDS, is trusted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -44,9 +44,10 @@ class Decoder:
     def __init__(self, resumed_us: int) -> None:
         self._seen = StreamClock(resumed_us).seen_us
 
-    def __call__(self, message: str | bytes, batch: EventBatch) -> None:
-        """Add what one frame says to the batch."""
-        decode(message, batch, self._seen)
+    def __call__(self, messages: Iterable[str | bytes], batch: EventBatch) -> None:
+        """Add what frames say to the batch."""
+        for message in messages:
+            decode(message, batch, self._seen)
 
 
 def decode(message: str | bytes, batch: EventBatch, seen: Callable[[int], int] | None = None) -> None:

@@ -6,19 +6,21 @@ with a usable time still moves the cursor, so that one poisonous event can't sto
 
 Wire: https://github.com/bluesky-social/jetstream. One JSON object a text frame; time_us is the cursor.
 
-Four of five messages are well-formed likes. Those are read through msgspec's types, which skip what is not
-asked for; any message that does not fit them is read again with care, field by field.
+Nearly all messages are well-formed commits. They are read through msgspec's types, which skip what is not asked
+for, and their likes are numbered many at a time (``plain_likes``); any message that does not fit the types is read
+again with care, field by field.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import orjson
 
-from pipeline.identifiers import is_did, parse_post_uri
-from pipeline.ingest.operations import LIKE, POST, add_account, add_like, add_operation
+from pipeline.identifiers import is_did
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
+from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -29,31 +31,58 @@ EARLIEST_US = 1_577_836_800_000_000
 LATEST_US = 4_102_444_800_000_000
 
 
+_Typed = TypedDict("_Typed", {"$type": str}, total=False)
+_Embed = TypedDict("_Embed", {"$type": str, "media": _Typed | None}, total=False)
+
+
 class _Subject(msgspec.Struct, gc=False):
     uri: str
 
 
-class _LikeRecord(msgspec.Struct, gc=False):
-    subject: _Subject
+class _Object(msgspec.Struct, gc=False):
+    """Any object: only that it is there counts."""
 
 
-class _Commit(msgspec.Struct, gc=False):
+class Record(msgspec.Struct, gc=False):
+    """What is asked of a like, post or repost."""
+
+    subject: _Subject | None = None
+    created_at: str | None = msgspec.field(name="createdAt", default=None)
+    reply: _Object | None = None
+    embed: _Embed | None = None
+    langs: list[str] | None = None
+    labels: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as ``records`` reads it."""
+        return {
+            "subject": None if self.subject is None else {"uri": self.subject.uri},
+            "createdAt": self.created_at,
+            "reply": self.reply,
+            "embed": self.embed,
+            "langs": self.langs,
+            "labels": self.labels,
+        }
+
+
+class Commit(msgspec.Struct, gc=False):
+    """An operation as both versions of Jetstream spell it."""
+
     operation: str
     collection: str
     rkey: str
     rev: str = ""
-    record: msgspec.Raw = msgspec.Raw()
+    record: Record | None = None
 
 
 class _Event(msgspec.Struct, gc=False):
     did: str
     time_us: int
     kind: str
-    commit: _Commit | None = None
+    commit: Commit | None = None
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
-_decode_like = msgspec.json.Decoder(_LikeRecord).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -68,38 +97,53 @@ def subscribe_url(url: str, cursor: int, collections: Iterable[str] = (LIKE, POS
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-def decode(message: str | bytes, batch: EventBatch) -> None:
-    """Add what one message says to the batch."""
-    try:
-        event = _decode_event(message)
-        commit = event.commit
-        if commit is None or commit.collection != LIKE or event.kind != "commit":
+def decode(messages: Iterable[str | bytes], batch: EventBatch) -> None:
+    """Add what messages say to the batch."""
+    likes: list[LikeTexts] = []
+    for message in messages:
+        try:
+            event = _decode_event(message)
+        except MISFITS:
             decode_with_care(message, batch)
-            return
-        subject = subject_of(commit.operation, commit.record)
-    except MISFITS:
-        decode_with_care(message, batch)
-        return
-    seen_us = event.time_us
-    if not EARLIEST_US < seen_us < LATEST_US:
-        batch.drop("bad_time")
-        return
-    batch.reach(seen_us, seen_us)
-    if is_did(event.did):
-        add_like(event.did, seen_us, commit.rev, commit.rkey, commit.operation, subject, batch)
+            continue
+        seen_us, commit = event.time_us, event.commit
+        if commit is None or event.kind != "commit":
+            decode_with_care(message, batch)
+        elif EARLIEST_US < seen_us < LATEST_US:
+            batch.reach(seen_us, seen_us)
+            add_typed(event.did, seen_us, commit, likes, batch)
+        else:
+            batch.drop("bad_time")
+    add_likes(likes, batch)
+
+
+def add_typed(did: str, seen_us: int, commit: Commit, likes: list[LikeTexts], batch: EventBatch) -> None:
+    """Add an operation to the batch, or to the likes that are yet to be numbered."""
+    record = commit.record
+    if (
+        commit.operation == "create"
+        and commit.collection == LIKE
+        and record is not None
+        and record.subject is not None
+    ):
+        likes.append((did, commit.rkey, commit.rev, record.subject.uri, seen_us))
+    elif is_did(did):
+        add_operation(
+            did,
+            seen_us,
+            commit.rev,
+            commit.collection,
+            commit.rkey,
+            commit.operation,
+            None if record is None else record.as_dict(),
+            batch,
+        )
     else:
         batch.drop("bad_did")
 
 
-def subject_of(operation: str, record: msgspec.Raw) -> tuple[str, int] | str:
-    """Return what a well-formed like names, as ``records.like_subject`` does; one of MISFITS is raised for others."""
-    if operation == "delete":
-        return ""
-    return parse_post_uri(_decode_like(record).subject.uri) or "like_of_no_post"
-
-
 def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
-    """Do the same for any message, however odd."""
+    """Add what one message says, however odd it is."""
     try:
         event = orjson.loads(message)
     except (orjson.JSONDecodeError, RecursionError):

@@ -8,7 +8,7 @@ Wire: the lexicon network.bsky.jetstream.subscribeEvents. One JSON object a mess
 host, inclusive, or from 10^15 on a time in microseconds, which also another host understands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -17,14 +17,9 @@ import orjson
 import zstandard
 
 from pipeline.identifiers import is_did
-from pipeline.ingest.jetstream import (
-    LATEST_US,
-    MISFITS,
-    add_account_event,
-    add_commit,
-    subject_of,
-)
-from pipeline.ingest.operations import LIKE, POST, add_like, add_reset
+from pipeline.ingest.jetstream import LATEST_US, MISFITS, Commit, add_account_event, add_commit, add_typed
+from pipeline.ingest.operations import LIKE, POST, add_reset
+from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -40,17 +35,13 @@ _OURS = {"cursor", "kinds", "collections", "zstdDictionary", "wantedCollections"
 _DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"
 
 
-class _Payload(msgspec.Struct, gc=False, rename={"type": "$type", "witnessed_at": "witnessedAt"}):
-    type: str
+class _Payload(
+    Commit, gc=False, tag_field="$type", tag=_COMMIT, rename={"witnessed_at": "witnessedAt"}, kw_only=True
+):
     seq: int
     did: str
-    time: str
-    collection: str
-    operation: str
-    rkey: str
-    rev: str = ""
+    time: str = ""
     witnessed_at: str = ""
-    record: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -96,39 +87,45 @@ class Decoder:
             known = zstandard.ZstdCompressionDict(dictionary)
             self._decompress = zstandard.ZstdDecompressor(dict_data=known).decompress
 
-    def __call__(self, message: str | bytes, batch: EventBatch) -> None:
-        """Add what one message says to the batch."""
-        if self._decompress is not None and isinstance(message, bytes):
+    def __call__(self, messages: Iterable[str | bytes], batch: EventBatch) -> None:
+        """Add what messages say to the batch."""
+        decode(messages if self._decompress is None else self._unpacked(messages, batch), batch)
+
+    def _unpacked(self, messages: Iterable[str | bytes], batch: EventBatch) -> Iterator[str | bytes]:
+        assert self._decompress is not None
+        for message in messages:
+            if isinstance(message, str):
+                yield message
+                continue
             try:
-                message = self._decompress(message, max_output_size=MESSAGE_BYTES_MAX)
+                # The library heeds its limit only where a frame does not tell its size.
+                if zstandard.frame_content_size(message) > MESSAGE_BYTES_MAX:
+                    batch.drop("not_zstd")
+                    continue
+                unpacked = self._decompress(message, MESSAGE_BYTES_MAX)
             except (zstandard.ZstdError, MemoryError):
                 batch.drop("not_zstd")
-                return
-        decode(message, batch)
+            else:
+                yield unpacked
 
 
-def decode(message: str | bytes, batch: EventBatch) -> None:
-    """Add what one decompressed message says to the batch."""
-    try:
-        event = _decode_message(message).payload
-        if event.type != _COMMIT or event.collection != LIKE:
+def decode(messages: Iterable[str | bytes], batch: EventBatch) -> None:
+    """Add what decompressed messages say to the batch."""
+    likes: list[LikeTexts] = []
+    for message in messages:
+        try:
+            commit = _decode_message(message).payload
+        except MISFITS:
             decode_with_care(message, batch)
-            return
-        subject = subject_of(event.operation, event.record)
-    except MISFITS:
-        decode_with_care(message, batch)
-        return
-    seen_us = time_us_of_text(event.witnessed_at or event.time)
-    if not _reach(event.seq, seen_us, batch):
-        return
-    if is_did(event.did):
-        add_like(event.did, batch.event_us, event.rev, event.rkey, event.operation, subject, batch)
-    else:
-        batch.drop("bad_did")
+            continue
+        seen_us = time_us_of_text(commit.witnessed_at) or time_us_of_text(commit.time)
+        if _reach(commit.seq, seen_us, batch):
+            add_typed(commit.did, batch.event_us, commit, likes, batch)
+    add_likes(likes, batch)
 
 
 def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
-    """Do the same for any message, however odd."""
+    """Add what one decompressed message says, however odd it is."""
     try:
         envelope = orjson.loads(message)
     except (orjson.JSONDecodeError, RecursionError):

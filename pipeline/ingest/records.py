@@ -17,13 +17,21 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
 _SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _LANGS_MAX = 3  # as the lexicon has it
-_ADULT_LABELS = frozenset({"porn", "sexual", "nudity", "graphic-media"})
+_REPLY, _QUOTE = int(PostFlag.REPLY), int(PostFlag.QUOTE)
 _EMBEDS = {
-    "app.bsky.embed.images": PostFlag.IMAGES,
-    "app.bsky.embed.gallery": PostFlag.IMAGES,
-    "app.bsky.embed.video": PostFlag.VIDEO,
-    "app.bsky.embed.external": PostFlag.EXTERNAL,
-    "app.bsky.embed.record": PostFlag.QUOTE,
+    "app.bsky.embed.images": int(PostFlag.IMAGES),
+    "app.bsky.embed.gallery": int(PostFlag.IMAGES),
+    "app.bsky.embed.video": int(PostFlag.VIDEO),
+    "app.bsky.embed.external": int(PostFlag.EXTERNAL),
+    "app.bsky.embed.record": _QUOTE,
+}
+_LABELS = {
+    "porn": int(PostFlag.ADULT),
+    "sexual": int(PostFlag.ADULT),
+    "nudity": int(PostFlag.ADULT),
+    "graphic-media": int(PostFlag.ADULT),
+    "!hide": int(PostFlag.HIDE),
+    "!no-unauthenticated": int(PostFlag.SIGNED_IN),
 }
 
 
@@ -41,10 +49,11 @@ def time_us_of_text(text: Any) -> int | None:
     """Return the time an RFC 3339 text with a zone names, None when it is no such text or before 2020."""
     if type(text) is not str or len(text) > 64:
         return None
-    if text[-1:] == "Z" and text[19:20] == "." and text[20:-1].isdecimal() and text.isascii():
+    fraction = text[20:-1]
+    if fraction.isdecimal() and len(text) <= 27 and text[19] == "." and text[-1] == "Z" and text.isascii():
         second_us = _second_us(text[:19])  # the usual form: events of one second share most of it
-        if second_us is not None and len(text) <= 27:
-            return second_us + int(text[20:-1].ljust(6, "0"))
+        if second_us is not None:
+            return second_us + int(fraction if len(fraction) == 6 else fraction.ljust(6, "0"))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -68,6 +77,9 @@ def created_us(record: dict[str, Any], seen_us: int) -> int:
     text = record.get("createdAt")
     if not isinstance(text, str) or len(text) > 64:
         return seen_us
+    usual = time_us_of_text(text)
+    if usual is not None:
+        return min(usual, seen_us)
     try:
         claimed = datetime.fromisoformat(text)
         if claimed.tzinfo is None:
@@ -79,26 +91,21 @@ def created_us(record: dict[str, Any], seen_us: int) -> int:
 
 def post_flags(record: dict[str, Any]) -> int:
     """Return a post's PostFlag bits."""
-    flags = PostFlag(0)
+    flags = 0  # plain numbers: adding PostFlags up costs a microsecond
     if record.get("reply") is not None:
-        flags |= PostFlag.REPLY
+        flags |= _REPLY
     embed = record.get("embed")
     if isinstance(embed, dict):
         kind = embed.get("$type")
         if kind == "app.bsky.embed.recordWithMedia":
-            flags |= PostFlag.QUOTE
+            flags |= _QUOTE
             media = embed.get("media")
             kind = media.get("$type") if isinstance(media, dict) else None
         if isinstance(kind, str):
-            flags |= _EMBEDS.get(kind, PostFlag(0))
+            flags |= _EMBEDS.get(kind, 0)
     for label in _self_labels(record):
-        if label in _ADULT_LABELS:
-            flags |= PostFlag.ADULT
-        elif label == "!hide":
-            flags |= PostFlag.HIDE
-        elif label == "!no-unauthenticated":
-            flags |= PostFlag.SIGNED_IN
-    return int(flags)
+        flags |= _LABELS.get(label, 0)
+    return flags
 
 
 def post_langs(record: dict[str, Any]) -> str:
@@ -106,9 +113,12 @@ def post_langs(record: dict[str, Any]) -> str:
     langs = record.get("langs")
     if not isinstance(langs, list):
         return ""
-    primary = [
-        tag.split("-", 1)[0].lower() for tag in langs[:_LANGS_MAX] if isinstance(tag, str) and len(tag) < 64
-    ]
+    return _primary_langs(tuple(tag for tag in langs[:_LANGS_MAX] if isinstance(tag, str) and len(tag) < 64))
+
+
+@lru_cache(maxsize=4096)
+def _primary_langs(tags: tuple[str, ...]) -> str:
+    primary = [tag.split("-", 1)[0].lower() for tag in tags]
     return ",".join(dict.fromkeys(tag for tag in primary if _LANGUAGE.fullmatch(tag)))
 
 

@@ -9,7 +9,7 @@ where it stopped; a position of another goes on by time, a little earlier, since
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ class Subscription:
     address: str  # with the cursor
     host: str
     wire: str  # its name in the store
-    decode: Callable[[str | bytes, EventBatch], None]
+    decode: Callable[[Iterable[str | bytes], EventBatch], None]
     resumed_from: StreamPosition | None
     void: bool = False  # the host did not know the cursor: what it sends is not the continuation
     events: int = 0  # messages so far that moved the cursor, counted by the writer

@@ -26,7 +26,7 @@ from pipeline.store.retention import Retention
 log = logging.getLogger("foryou.ingest")
 
 QUEUE_CHUNKS = 64  # of about a megabyte each: a minute of a busy stream, should the disk hang
-BATCH_MESSAGES = 20_000  # a commit costs the same for one event and for thousands
+BATCH_MESSAGES = 40_000  # a commit costs the same for one event and for thousands
 BATCH_SECONDS = 1.0
 REPORT_SECONDS = 60.0
 # The first event after a reconnect is this much later than the last one stored, and at the stream's pace so many
@@ -138,8 +138,7 @@ class Writer:
         for chunk in chunks:
             if subscription.void:
                 break
-            for message in chunk.messages:
-                decode(message, batch)
+            decode(chunk.messages, batch)
             batch.messages += len(chunk.messages)
             if batch.cursor_is_void:
                 # Nothing of this connection is the continuation of what is stored.

@@ -31,7 +31,7 @@ class ActorIds:
     def intern(self, dids: Collection[str]) -> dict[str, int]:
         """Return the id of every DID given, storing the ones never seen; valid until the next call."""
         ids = self._ids
-        unknown = sorted({did for did in dids if did not in ids})
+        unknown = sorted([did for did in set(dids) if did not in ids])
         if unknown:
             if len(ids) + len(unknown) > self._cache_max:
                 self._evict(len(unknown))
@@ -43,9 +43,10 @@ class ActorIds:
                 first = self._connection.execute(
                     "SELECT coalesce(max(actor_id), 0) + 1 FROM actors"
                 ).fetchone()[0]
-                numbered = [(first + place, did) for place, did in enumerate(new)]
-                self._connection.executemany("INSERT INTO actors (actor_id, did) VALUES (?, ?)", numbered)
-                ids.update((did, number) for number, did in numbered)
+                self._connection.execute(
+                    sql.load("landing/new_actors"), {"first": first, "dids": json.dumps(new)}
+                )
+                ids.update(zip(new, range(first, first + len(new)), strict=True))
         return ids
 
     def forget(self) -> None:

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections import Counter
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +24,16 @@ import sql
 from pipeline.errors import StoreError
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
-from pipeline.store.model import CLOCK_SKEW_US, AccountStatus, day_of, first_open_day
+from pipeline.store.model import CLOCK_SKEW_US, DAY_US, AccountStatus, first_open_day
 from sql.sqlite import SchemaError, connect, migrate
 
 FILE_NAME = "landing.sqlite"
 PACE_SECONDS = 600.0  # of stream time: how long the stream's pace is remembered
+
+STAGED_AT_ONCE = 50  # likes a statement: one each took twice as long
+
+# A row of staged_likes: day, liker, rkey, author, post_rkey, seen_us, rev.
+LikeRow = tuple[int, int, int, int, int, int, int]
 
 _STAGED = ("staged_likes", "staged_unlikes", "staged_posts", "staged_deletions")
 
@@ -124,21 +130,20 @@ class Landing:
         """Fill the temporary tables; return how many likes of each day are in them."""
         first_day = first_open_day(self._watermark_us)
         deleted_us = self._deleted_us
-        likes, history = [], []
-        for like in batch.likes:
-            liker, day = ids[like.liker], day_of(like.seen_us)
-            if like.seen_us <= deleted_us.get(liker, 0):
+        likes: list[LikeRow] = []
+        history = []
+        for liker_did, rkey, author_did, post_rkey, seen_us, rev in batch.likes:
+            liker, author, day = ids[liker_did], ids[author_did], seen_us // DAY_US
+            if deleted_us and seen_us <= deleted_us.get(liker, 0):
                 batch.drop("like_of_deleted_account")
             elif day >= first_day:
-                likes.append(
-                    (day, liker, like.rkey, ids[like.author], like.post_rkey, like.seen_us, like.rev)
-                )
-            elif late == "history" and like.rkey >= 0:
-                history.append((like.rkey, liker, ids[like.author], like.post_rkey, like.seen_us))
+                likes.append((day, liker, rkey, author, post_rkey, seen_us, rev))
+            elif late == "history" and rkey >= 0:
+                history.append((rkey, liker, author, post_rkey, seen_us))
             else:
                 batch.drop("like_of_closed_day")
         execute_many = self.connection.executemany
-        execute_many("INSERT INTO staged_likes VALUES (?, ?, ?, ?, ?, ?, ?)", likes)
+        self._stage_likes(likes)
         execute_many(sql.load("landing/history_add"), history)
         execute_many(
             "INSERT INTO staged_unlikes VALUES (?, ?, ?, ?)",
@@ -153,6 +158,16 @@ class Landing:
             [(ids[deletion.author], deletion.rkey, deletion.rev) for deletion in batch.post_deletions],
         )
         return Counter(like[0] for like in likes)
+
+    def _stage_likes(self, likes: list[LikeRow]) -> None:
+        row, whole = "(?, ?, ?, ?, ?, ?, ?)", len(likes) // STAGED_AT_ONCE * STAGED_AT_ONCE
+        many = (
+            tuple(chain.from_iterable(likes[start : start + STAGED_AT_ONCE]))
+            for start in range(0, whole, STAGED_AT_ONCE)
+        )
+        insert = "INSERT INTO staged_likes VALUES "
+        self.connection.executemany(insert + ", ".join([row] * STAGED_AT_ONCE), many)
+        self.connection.executemany(insert + row, likes[whole:])
 
     def _merge(self, batch: EventBatch, ids: dict[str, int], likes_by_day: Counter[int]) -> None:
         execute = self.connection.execute
@@ -242,8 +257,8 @@ class Landing:
 
 
 def _dids_of(batch: EventBatch) -> set[str]:
-    dids = {like.liker for like in batch.likes}
-    dids.update(like.author for like in batch.likes)
+    dids = {like[0] for like in batch.likes}  # liker and author, by place: most of a batch is likes
+    dids.update([like[2] for like in batch.likes])
     dids.update(unlike.liker for unlike in batch.unlikes)
     dids.update(post.author for post in batch.posts)
     dids.update(deletion.author for deletion in batch.post_deletions)

@@ -1,10 +1,11 @@
--- Question: who liked what, with posts numbered as items.sql orders them?
--- Reads: likes
+-- Question: who liked what, in the order of time?
+-- Reads: likes, items
 -- Writes: nothing; returns the rows
 -- Grain: one row a (liker, post)
 -- Parameters: none
--- Units: item_no counts from 0; seen_us is microseconds since 1970 (UTC)
+-- Units: seen_us is microseconds since 1970 (UTC)
 
-SELECT
-  liker_id, dense_rank() OVER (ORDER BY post_rkey DESC, author_id) - 1 AS item_no, seen_us
-FROM likes;
+SELECT l.liker_id, i.item_no, l.seen_us
+FROM likes AS l
+JOIN items AS i ON i.author_id = l.author_id AND i.post_rkey = l.post_rkey
+ORDER BY l.seen_us, l.liker_id, i.item_no;

@@ -22,7 +22,9 @@ WITH records AS (
       WHEN r.liker_id = r.author_id THEN 5
       ELSE 0 END AS verdict
   FROM records AS r
-  LEFT JOIN stored_unlikes AS u
+  LEFT JOIN (  -- one a like: a tombstone that has just been copied to the lake is stored twice
+    SELECT liker_id, rkey, max(seen_us) AS seen_us FROM stored_unlikes GROUP BY liker_id, rkey
+  ) AS u
     ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
   JOIN stored_actors AS l ON l.actor_id = r.liker_id
   JOIN stored_actors AS a ON a.actor_id = r.author_id

@@ -2,12 +2,12 @@
 -- Reads: lists, feeds
 -- Writes: lists
 -- Grain: one list
--- Parameters: :first_viewer, :last_viewer, :oldest_kept
+-- Parameters: :viewers JSON array of viewer_id, :oldest_kept
 -- Units: none
 
 DELETE FROM lists
 WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
-  AND viewer_id BETWEEN :first_viewer AND :last_viewer
+  AND viewer_id IN (SELECT value FROM json_each(:viewers))
   AND generation < :oldest_kept
   AND EXISTS (
     SELECT 1 FROM lists AS newer

@@ -1,14 +1,14 @@
--- Question: which lists do these viewers have now, and of which variant?
+-- Question: which lists do these viewers have now, of which generation and variant?
 -- Reads: lists, variants
 -- Writes: nothing
 -- Grain: one row a viewer
--- Parameters: :feed_id, :first_viewer, :last_viewer
+-- Parameters: :feed_id, :viewers JSON array of viewer_id
 -- Units: none
 
-SELECT viewer_id, items, coalesce(v.variant, '')
+SELECT viewer_id, items, l.generation, coalesce(v.variant, '')
 FROM lists AS l
 LEFT JOIN variants AS v ON v.generation = l.generation
 WHERE feed_id = :feed_id
-  AND viewer_id BETWEEN :first_viewer AND :last_viewer
+  AND viewer_id IN (SELECT value FROM json_each(:viewers))
   AND l.generation = (
     SELECT max(generation) FROM lists AS m WHERE m.feed_id = l.feed_id AND m.viewer_id = l.viewer_id);

@@ -28,25 +28,24 @@ LIMIT = 1e-5
 made: list[Store] = []  # what the processes inherit
 
 
-def part(viewers: list[str]) -> tuple[Checked, dict[str, str], list[float]]:
-    """Check some lists; return also whose list has each post that fills up, and the seconds of each explanation."""
-    checked, filled, seconds = Checked(), {}, []
+def part(viewers: list[str]) -> tuple[Checked, list[float]]:
+    """Check some lists; return also the seconds of each explanation."""
+    checked, seconds = Checked(), []
     with closing(Inputs(made[0].data_dir, 1)) as inputs:
         for viewer in viewers:
             began = time.perf_counter()
-            found = check_list(made[0], inputs, viewer, checked)
+            check_list(made[0], inputs, viewer, checked)
             seconds.append(time.perf_counter() - began)
-            filled |= {row["post_uri"]: viewer for row in found.listed if row["source"] == "popular"}
-    return checked, filled, seconds
+    return checked, seconds
 
 
-def popular(task: tuple[Checked, list[tuple[str, str]]]) -> Checked:
+def popular(task: tuple[Checked, list[str]]) -> Checked:
     """Check posts that fill lists up, each in one viewer's list."""
     before, posts = task
     checked = Checked(popular=before.popular)
     with closing(Inputs(made[0].data_dir, 1)) as inputs:
-        for post, viewer in posts:
-            check_popular(inputs, viewer, post, checked)
+        for post in posts:
+            check_popular(inputs, post, checked)
     return checked
 
 
@@ -66,20 +65,18 @@ def main() -> int:
         viewers = random.Random(options.seed).sample(sorted(store.lists), options.lists)
         print(f"{len(store.likes):,} likes, {len(store.lists):,} lists", flush=True)
         began, checked = time.perf_counter(), Checked()
-        filled: dict[str, str] = {}
         seconds: list[float] = []
         with multiprocessing.get_context("fork").Pool(options.processes) as pool:
             blocks = [viewers[start : start + 20] for start in range(0, len(viewers), 20)]
-            for found, posts, took in pool.imap_unordered(part, blocks):
+            for found, took in pool.imap_unordered(part, blocks):
                 checked.add(found)
-                filled |= posts
                 seconds += took
-            named = sorted(filled.items())
+            named = sorted(checked.popular)
             tasks = [(checked, named[start : start + 10]) for start in range(0, len(named), 10)]
             for found in list(pool.imap_unordered(popular, tasks)):
                 checked.add(found)
         whole = time.perf_counter() - began
-    print(f"{options.lists:,} lists: {checked.scores:,} scores ({len(filled):,} of popular posts) and "
+    print(f"{options.lists:,} lists: {checked.scores:,} scores ({len(named):,} of popular posts) and "
           f"{checked.weights:,} weights in {whole:.0f} s, {sorted(seconds)[len(seconds) // 2]:.2f} s a list; "
           f"largest relative difference {checked.worst:.1e}")  # fmt: skip
     print(json.dumps({"bench": "explain", "lists": options.lists, "users": options.users, "scores": checked.scores,

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import duckdb
-from synthetic_lake import NOW_US, make_store
+from synthetic_lake import make_store
 
 from pipeline.store.lake import closed_days, day_file
 from pipeline.store.model import DAY_US
@@ -29,6 +29,7 @@ def active_days(data_dir: Path, viewers: int) -> float:
     newest = sorted(closed_days(data_dir))[-8:]
     files = [str(day_file(data_dir, day)) for day in newest]
     with sqlite3.connect(data_dir / "landing.sqlite") as landing:
+        now_us = landing.execute("SELECT seen_us FROM watermark").fetchone()[0]
         landed = landing.execute("SELECT liker_id, max(seen_us) FROM likes GROUP BY liker_id").fetchall()
     last = dict(landed)
     rows = duckdb.execute(
@@ -38,7 +39,7 @@ def active_days(data_dir: Path, viewers: int) -> float:
     for liker, seen_us in rows:
         last[liker] = max(seen_us, last.get(liker, 0))
     times = sorted(last.values(), reverse=True)
-    return (NOW_US - times[min(viewers, len(times)) - 1] + 1) / DAY_US
+    return (now_us - times[min(viewers, len(times)) - 1] + 1) / DAY_US
 
 
 def run_job(data_dir: Path, job: str) -> tuple[float, float, float]:

@@ -37,6 +37,7 @@ from pipeline.settings import load_settings
 from pipeline.simulate.world import World, WorldParameters
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
+from serving.lists import items as items_of
 from sql.sqlite import connect, migrate
 
 PAGES = 3 * PAGE
@@ -109,12 +110,10 @@ class Town:
             query = "SELECT v.did, l.items FROM lists AS l JOIN viewers AS v USING (viewer_id)"
             found = dict(serving.execute(query).fetchall())
         for row, did in enumerate(self.dids):
-            blob = found.get(did, b"")
-            size = len(blob) // 11
-            for place, post in enumerate(np.frombuffer(blob, "<u4", size).tolist()):
-                parts = uris[post].split("/")
+            for place, entry in enumerate(items_of(found.get(did, b""), 0, length)):
+                parts = uris[entry.post_id].split("/")
                 items[row, place] = self.item.get((parts[2], tid_to_int(parts[4])), -1)
-            sources[row, :size] = np.frombuffer(blob, "u1", size, 10 * size)
+                sources[row, place] = entry.source
         return items, sources
 
     def answer(self, event: str, posts: list[list[int]]) -> None:

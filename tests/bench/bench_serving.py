@@ -25,7 +25,6 @@ import random
 import selectors
 import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from list_bytes import blob, unpack
 from serving_worlds import (
     FEED,
     PUBLISHER_DID,
@@ -78,14 +78,7 @@ def make_store(path: Path, viewers: int) -> None:
         "INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)",
         ((post, post % 7, post_rkey(post), post_uri(post), 1, 5, 1) for post in range(1, POSTS + 1)),
     )
-    tail = (
-        struct.pack(f"<{ITEMS}f", *([0.5] * ITEMS))
-        + struct.pack(f"<{ITEMS}H", *([3] * ITEMS))
-        + b"\1" * ITEMS
-    )
-    lists = [
-        struct.pack(f"<{ITEMS}I", *chance.sample(range(1, POSTS + 1), ITEMS)) + tail for _ in range(2_000)
-    ]
+    lists = [blob(chance.sample(range(1, POSTS + 1), ITEMS)) for _ in range(2_000)]
     numbers = range(1, viewers + 1)
     connection.executemany(
         "INSERT INTO viewers VALUES (?, ?)", ((viewer, plc_did(viewer)) for viewer in numbers)
@@ -117,7 +110,7 @@ def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:
     )
     for viewer in signers:
         did, items = connection.execute(query, (viewer,)).fetchone()
-        posts = struct.unpack_from(f"<{ITEMS}I", items)
+        posts = [item[0] for item in unpack(items)]
         connection.executemany(
             "INSERT INTO ranked VALUES (?, ?, ?)", ((did, place, post) for place, post in enumerate(posts))
         )

@@ -26,6 +26,7 @@ from pipeline.explore import export, queries, session
 from pipeline.explore.explain import explain
 from pipeline.ranking import Ranking
 from pipeline.store.explore import (
+    LIST_CROWDS,
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
@@ -160,6 +161,14 @@ class Maker:
                 "author_id": self.author[recent].astype(np.int32), "rkey": self.rkey[recent],
                 "created_us": self.created[recent], "likers": self.rng.integers(1, 500, len(recent)),
                 "generation": np.ones(len(recent), np.int32),
+            },
+        )  # fmt: skip
+        popular = np.sort(self.rng.choice(recent, min(2_000, len(recent)), replace=False))
+        write(
+            self.copy(LIST_CROWDS),
+            {
+                "language": [""] * len(popular), "author_id": self.author[popular].astype(np.int32),
+                "rkey": self.rkey[popular], "share": self.rng.pareto(1.2, len(popular)) / 1e4,
             },
         )  # fmt: skip
         viewers = np.sort(self.rng.choice(self.actors, self.lists, replace=False)) + 1

@@ -10,6 +10,8 @@ to a community of the liker's. Every day has its own posts; a like that comes on
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,9 @@ NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
 LIKES_A_POST = 9.0  # liked posts only: 20 million likes a day on 2.2 million posts
 POST_DAYS = 5  # days of posts in landing: those that can be candidates, and a day more
 CHUNK = 4_000_000
+AFTER_ALL_DIDS = "did:plc:aaaaaaab"  # any store's people come before it; nearly all other accounts after it
+_TO_LETTERS = str.maketrans("01234567", "abcdefgh")
+_TO_DIGITS = str.maketrans("abcdefgh", "01234567")
 
 
 @dataclass(frozen=True)
@@ -42,40 +47,68 @@ class People:
     clock: NDArray[np.int16]
 
 
-def make_store(data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1) -> None:
-    """Fill an empty data directory; the last of the days is open and lies in landing.sqlite."""
-    rng = np.random.default_rng(seed)
-    people = _people(rng, actors)
+def did_of(actor: int) -> str:
+    """Return the DID of a person by number from 1: one that PLC could have given."""
+    return "did:plc:" + f"{actor:024o}".translate(_TO_LETTERS)
+
+
+def actor_of(did: str) -> int:
+    """Return the person's number again."""
+    return int(did[8:].translate(_TO_DIGITS), 8)
+
+
+def make_store(
+    data_dir: Path, *, actors: int, likes: int, days: int, seed: int = 1, now_us: int = NOW_US
+) -> None:
+    """Fill an empty data directory up to a time; its day, the last one, is open and lies in landing.sqlite."""
+    people = people_of(np.random.default_rng(seed), actors)
     landing = connect(data_dir / "landing.sqlite")
     migrate(landing, "landing")
     landing.execute("BEGIN")
     landing.executemany(
         "INSERT INTO actors (actor_id, did) VALUES (?, ?)",
-        ((number, f"did:plc:{number:024d}") for number in range(1, actors + 1)),
+        ((number, did_of(number)) for number in range(1, actors + 1)),
     )
     landing.execute("COMMIT")
-    today = NOW_US // DAY_US
+    today = now_us // DAY_US
     waiting: list[NDArray[np.int64]] = []
-    for day in range(today - days + 1, today + 1):
-        began = time.perf_counter()
-        posts, made = _posts(rng, people, day, int(likes / days / LIKES_A_POST))
-        drawn = _likes(rng, people, posts, made, int(likes / days))
+    began = time.perf_counter()
+    for day, posts, drawn in _drawn_days(people, range(today - days + 1, today + 1), int(likes / days), seed):
         rows = np.concatenate([*waiting, drawn], axis=1)
         then = rows[3] // DAY_US
         waiting = [rows[:, then > day]]
-        rows = rows[:, (then == day) & (rows[3] < NOW_US)]
+        rows = rows[:, (then == day) & (rows[3] < now_us)]
         if day < today:
             write_closed_day(data_dir, day, rows)
         else:
             _write_open_day(landing, day, rows)
         if day > today - POST_DAYS:
-            _write_posts(landing, rng, posts)
+            _write_posts(landing, np.random.default_rng([seed, day, 1]), posts[:, posts[2] < now_us])
         print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
-    landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
+        began = time.perf_counter()
+    landing.execute("UPDATE watermark SET seen_us = ?", (now_us,))
     landing.close()
 
 
-def _people(rng: np.random.Generator, actors: int) -> People:
+def _drawn_days(people: People, days: range, likes: int, seed: int) -> Iterator[tuple[int, Ints, Ints]]:
+    """Yield (day, posts, likes of those posts); the next day is drawn while the caller writes this one."""
+
+    def draw(day: int) -> tuple[int, Ints, Ints]:
+        rng = np.random.default_rng([seed, day])
+        posts, heap = _posts(rng, people, day, int(likes / LIKES_A_POST))
+        return day, posts, _likes(rng, people, posts, heap, likes)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(draw, days[0])
+        for day in days:
+            drawn = ahead.result()
+            if day + 1 in days:
+                ahead = pool.submit(draw, day + 1)
+            yield drawn
+
+
+def people_of(rng: np.random.Generator, actors: int) -> People:
+    """Return the first thing that the generator of a store draws: so a seed and a number give the same people again."""
     weight = np.minimum(rng.lognormal(0.0, 2.2, actors), np.exp(2.2 * 4.1))
     communities = max(8, actors // 400)
     size = rng.pareto(1.2, communities) + 0.3
@@ -182,9 +215,20 @@ def main() -> None:
     parser.add_argument("--likes", type=int, default=100_000_000)
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--until-now", action="store_true", help="the store ends now, for a live stream to go on"
+    )
     options = parser.parse_args()
     options.dir.mkdir(parents=True, exist_ok=True)
-    make_store(options.dir, actors=options.actors, likes=options.likes, days=options.days, seed=options.seed)
+    now_us = time.time_ns() // 1000 if options.until_now else NOW_US
+    make_store(
+        options.dir,
+        actors=options.actors,
+        likes=options.likes,
+        days=options.days,
+        seed=options.seed,
+        now_us=now_us,
+    )
 
 
 if __name__ == "__main__":

@@ -4,4 +4,3 @@ CREATE TABLE variants (
   generation INTEGER PRIMARY KEY,
   variant    TEXT NOT NULL
 );
--- A list's source may be 3, explore: of co-likers, but tried before its turn, since few like it yet.

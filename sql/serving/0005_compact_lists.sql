@@ -1,0 +1,19 @@
+-- The second layout of lists.items and fallbacks.items: 16 bytes, then 6.5 an item where the first had 11, so that two
+-- lists of 300 fill a page. All little-endian. Nothing is rewritten here: lists of the first layout stay readable until
+-- the next run for their viewers writes them anew.
+--
+--   uint8   layout, 2
+--   uint8   widths: 1 where the top part of a post_id has two bytes, 2 where co_likers has two
+--   uint16  n, how many items
+--   uint32  the lowest post_id
+--   float32 the lowest score above 0, float32 the highest
+--   n x uint16 post_id less the lowest, its low 16 bits; then n x uint8 (or uint16) the bits above
+--   n x uint8 (or uint16) co_likers, at most 65535; 0 where the post is there because it is popular
+--   n x uint16 mark, its low 16 bits; then n x 4 bits above, two items a byte, the first in the low half.
+--     mark 0: score 0; else score = lowest * (highest / lowest) ^ ((mark - 1) / (2^20 - 2))
+--   a zero byte where the length would be a multiple of 11, as that of every list of the first layout is
+--
+-- posts.last_generation, the newest generation that named a post, may lie ahead of it: a post is kept until that
+-- generation, and not written anew before it; posts.likers is that of the last run for everybody.
+--
+-- An empty list has no byte. The number of this migration keeps an older web app from reading what it can't.
