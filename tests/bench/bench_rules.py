@@ -18,6 +18,7 @@ import tempfile
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,11 @@ class Town:
     def _land(self) -> None:
         self.data_dir.mkdir(parents=True)
         landing = Landing(self.data_dir)
-        batch = EventBatch()
-        for number, line in enumerate(self.world.lines(until_us=END_US), 1):
-            jetstream.decode(line, batch)
-            if number % 20_000 == 0:
-                landing.append(batch, "simulated", jetstream.WIRE)
-                batch = EventBatch()
-        landing.append(batch, "simulated", jetstream.WIRE)
+        lines = self.world.lines(until_us=END_US)
+        while part := list(islice(lines, 20_000)):
+            batch = EventBatch()
+            jetstream.decode(part, batch)
+            landing.append(batch, "simulated", jetstream.WIRE)
         landing.close()
 
     def settings(self, changes: dict[str, Any]) -> Any:
@@ -320,7 +319,7 @@ def tried_on(path: Path, log: Log, seed: int) -> None:
             names = np.unique(found[found >= 0])
             shown |= {(split.at_us, item) for item in names.tolist()}
             few += int(np.count_nonzero(likers[names] <= 5))
-            catalogue += measured.catalogue
+            catalogue += int(np.count_nonzero(split.exists))
         recall = np.concatenate(recalls)
         usual = recall if usual is None else usual
         draws = np.random.default_rng(seed).poisson(1.0, (1000, len(recall))).astype(float)
