@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sql
 from serving.lists import stored_length
@@ -93,15 +93,8 @@ class Snapshot:
 
     def variant_of(self, generation: int) -> str:
         """Return the variant whose lists a generation has, '' outside an experiment, or from an older batch."""
-        try:
-            row = self._connection.execute(
-                sql.load("serving/variant_of"), {"generation": generation}
-            ).fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return ""
-            raise
-        return "" if row is None else str(row[0])
+        rows = self._newer_rows("serving/variant_of", {"generation": generation})
+        return str(rows[0][0]) if rows else ""
 
     def posts_named(self, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (post id, author id) of those at-uris whose posts are stored."""
@@ -114,13 +107,7 @@ class Snapshot:
 
     def tastes_of(self, post_ids: Sequence[int]) -> dict[int, int]:
         """Return the sketches of who likes those posts; none from a store that an older batch wrote."""
-        try:
-            rows = self._connection.execute(sql.load("serving/tastes_of"), {"posts": json.dumps(post_ids)})
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return {}
-            raise
-        return dict(rows.fetchall())
+        return dict(self._newer_rows("serving/tastes_of", {"posts": json.dumps(post_ids)}))
 
     def posts_by(self, author_ids: Sequence[int]) -> set[int]:
         """Return the stored posts of some authors."""
@@ -138,6 +125,15 @@ class Snapshot:
     def count_viewers(self) -> int:
         """Return how many viewers have a list; reads all of them."""
         return int(self._connection.execute("SELECT count(*) FROM viewers").fetchone()[0])
+
+    def _newer_rows(self, query: str, parameters: dict[str, str | int]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query whose table a store lacks that an older batch wrote: then none."""
+        try:
+            return self._connection.execute(sql.load(query), parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
 
     def _list(self, query: str, parameters: dict[str, str | int]) -> StoredList | None:
         row = self._connection.execute(sql.load(query), parameters).fetchone()

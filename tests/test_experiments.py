@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from list_bytes import unpack
 from test_batch_feeds import settings_of
+from test_batch_tiers import lists_of as lists_by_did
 from worlds import World
 
 from pipeline import cli
@@ -61,18 +61,9 @@ def served(data_dir: Path, viewer: str) -> tuple[list[str], str]:
     return [entry.uri for entry in page.entries], page.variant
 
 
-def lists_of(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return everybody's newest list."""
-    serving = connect(data_dir / "serving.sqlite", read_only=True)
-    uris = dict(serving.execute("SELECT post_id, uri FROM posts"))
-    rows = serving.execute(
-        "SELECT v.did, l.items, max(l.generation) FROM lists AS l JOIN viewers AS v USING (viewer_id) GROUP BY v.did"
-    ).fetchall()
-    serving.close()
-    return {
-        did.removeprefix("did:plc:"): [(uris[item[0]], *item[1:]) for item in unpack(items)]
-        for did, items, _ in rows
-    }
+def lists_of(data_dir: Path) -> dict[str, list[tuple[str, float, int, int]]]:
+    """Return everybody's newest list, by name."""
+    return {did.removeprefix("did:plc:"): items for did, items in lists_by_did(data_dir).items()}
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,10 @@ class LikeFeed:
         return self._person(fraction(hashed(self.seed, 1, number)), 2.2)
 
     def rkeys(self, number: Ints) -> Ints:
-        lag_us = 200_000 + (hashed(self.seed, 2, number) % np.uint64(3_000_000)).astype(np.int64)
-        result: Ints = (self.time_us(number) - lag_us) << 10 | self.likers(number) & 1023
+        """Return the likes' keys: their clock, and how long before the stream showed them as in recorded lines."""
+        luck = fraction(hashed(self.seed, 2, number)) * fraction(hashed(self.seed, 7, number))
+        lag_us = (400_000 - 60_000 * np.log(np.maximum(luck, 1e-9))).astype(np.int64)  # median 0.5 s, P95 0.7 s
+        result: Ints = (self.time_us(number) - lag_us) << 10 | self.likers(number) & 31
         return result
 
     def posts(self, number: Ints) -> tuple[Ints, Ints]:

@@ -105,11 +105,11 @@ def _ask(
             except OSError:
                 part = b""
             if not part:
-                statuses["broken"] += 1
-                if connection not in free:
-                    free.append(_renew(connection, port, selector))
-                else:
+                if connection in free:  # closed because nobody asked on it for a while
                     free[free.index(connection)] = _renew(connection, port, selector)
+                else:
+                    statuses["broken"] += 1
+                    free.append(_renew(connection, port, selector))
                 continue
             key.data[0] += part
             status = _status(key.data[0])

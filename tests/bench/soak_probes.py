@@ -16,7 +16,6 @@ it; ``void`` own likes whose post left the list before. Owns: ``Probes``. Leaves
 
 import random
 import sqlite3
-import struct
 import threading
 import time
 from dataclasses import dataclass, field
@@ -31,9 +30,9 @@ import sql
 from pipeline.identifiers import parse_post_uri, tid_at
 from pipeline.simulate.randomness import hashed
 from pipeline.simulate.wire import did_matrix, texts
+from serving.lists import post_ids
 
 KINDS = ("own", "neighbour", "seed")
-ITEM_BYTES = 11
 LOOK_SECONDS = 0.5
 NEIGHBOURS = 5
 REFUTED_AFTER = 3  # generations that knew of a like and did not show it
@@ -148,8 +147,7 @@ class Probes:
         post = serving.execute(
             "SELECT post_id FROM posts WHERE author_id = ? AND rkey = ?", (probe.author_id, probe.rkey)
         ).fetchone()
-        count = len(items) // ITEM_BYTES
-        listed = post is not None and post[0] in struct.unpack_from(f"<{count}I", items)
+        listed = post is not None and post[0] in post_ids(items)
         knew = known is not None and known[0] >= probe.sent_us
         if listed == (probe.kind != "own"):
             # The others' posts can come by nothing but these likes; one's own may leave a list by itself.
