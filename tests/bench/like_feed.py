@@ -92,7 +92,8 @@ class LikeFeed:
     def rkeys(self, number: Ints) -> Ints:
         """Return the likes' keys: their clock, and how long before the stream showed them as in recorded lines."""
         luck = fraction(hashed(self.seed, 2, number)) * fraction(hashed(self.seed, 7, number))
-        lag_us = (400_000 - 60_000 * np.log(np.maximum(luck, 1e-9))).astype(np.int64)  # median 0.5 s, P95 0.7 s
+        # Median 0.5 s, P95 0.7 s.
+        lag_us = (400_000 - 60_000 * np.log(np.maximum(luck, 1e-9))).astype(np.int64)
         result: Ints = (self.time_us(number) - lag_us) << 10 | self.likers(number) & 31
         return result
 
