@@ -50,9 +50,9 @@ class Ranking:
     # A liker counts in full once their first like in the window is so old; before, in proportion to its age; 0: from
     # the first one. So an account made to be near others waits for days: ten that like what a community likes reach
     # 22 % of its first pages without this, none with it (tests/bench/bench_ring.py). It costs nothing of the optimum on
-    # the simulated network. On sets of a few days, where nearly all are newcomers, it costs, with parameters tuned for
-    # each: 0.007 of the recall@30 and 0.004 of the NDCG of news (0.011 and 0.006 for those with few likes), and 0.005 of
-    # the NDCG of retweets, whose recall is level (0.002, its interval holds 0).
+    # the simulated network. On sets of a few days, where nearly all are newcomers, it costs with parameters tuned for
+    # each: on news 0.007 recall@30 and 0.004 NDCG (0.011 and 0.006 for those with few likes), on retweets 0.005 NDCG,
+    # while the recall there is level (0.002 less, its interval holds 0).
     newcomer_hours: float = _parameter(72.0, 0.0, 2160.0)
     # A neighbour's weight = (sum over shared likes)^overlap_exponent / that: above 1, sharing much counts for more.
     # Retweets: 1.5 gains 0.003 recall; simulated network: costs 0.01 of the optimum.

@@ -1,7 +1,7 @@
 """Places that try posts, on sets with time: what they cost in recall, and how much more of the set is shown.
 
 Owns: ``tried_on``, by ``foryou evaluate``'s kernel, moments and measures; the shares and bounds that are tried.
-Leaves to others: the rule of which place and which post (``exploring``), the same on a simulated network (bench_rules.py).
+Leaves to others: which places and which posts (``exploring``), the same on a simulated network (bench_rules.py).
 """
 
 from collections.abc import Callable
