@@ -7,7 +7,8 @@ A viewer opens the feed (a signed request), and one of three things is put into 
     neighbour  five of the viewer's neighbours like a post that was made this moment by somebody else. It is in the
                list when that post is: nothing else can bring it.
     seed       three accounts that nobody has heard of like four posts that were made this moment; the viewer likes
-               three of them. It is in the list when the fourth is: only these likes make neighbours of them.
+               three of them. It is in the list when the fourth is: only these likes make neighbours of them, and only
+               where new accounts count at once (``newcomer_hours`` 0, which soak_store.py sets).
 
 Measured from the event time of the last like to the moment at which the generation is visible, by looking at
 serving.sqlite twice a second as the web app reads it. ``refuted`` counts lists that knew of the like and did not show

@@ -29,7 +29,9 @@ def prepare(data_dir: Path, options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"the store in {data_dir} ends {age / 3600:.1f} hours ago: make a new one")
     config = data_dir / "foryou.toml"
     if not config.exists():
-        config.write_text(f"[ranking]\nviewer_active_days = {active_days(data_dir, options.viewers)}\n")
+        # The probes' new accounts must count from their first like on, not three days later.
+        days = active_days(data_dir, options.viewers)
+        config.write_text(f"[ranking]\nviewer_active_days = {days}\nnewcomer_hours = 0\n")
     took = {}
     for job, made in (("neighbours", data_dir / "lake" / "neighbours.parquet"),
                       ("candidates", data_dir / "serving.sqlite")):  # fmt: skip
