@@ -38,6 +38,7 @@ from bench_serving import (
     family,
     keep_keys,
     make_store,
+    memory_mb,
     plc_did,
     request,
     server,
@@ -123,8 +124,7 @@ def asked_of(process: int, port: int, requests: list[bytes], *, new: bool) -> Ro
     row["first"], row["first cpu"] = measured(process, lambda: client.ask(requests[0]))
     row["second"], row["second cpu"] = measured(process, lambda: client.ask(requests[1], new=new))
     row["third"] = client.ask(requests[2], new=new)
-    for data in requests[3 : THOUSAND - 1]:
-        client.ask(data)
+    row["slowest between"] = max(client.ask(data) for data in requests[3 : THOUSAND - 1])
     tail = [client.ask(data, new=new) for data in requests[THOUSAND - 1 : THOUSAND - 1 + TAIL]]
     row["thousandth"] = median(tail)
     cpu = [measured(process, partial(client.ask, data, new=new))[1] for data in requests[-TAIL:-1]]
@@ -134,6 +134,7 @@ def asked_of(process: int, port: int, requests: list[bytes], *, new: bool) -> Ro
     time.sleep(PAUSE_SECONDS)
     row["rested"], row["rested cpu"] = measured(process, lambda: client.ask(requests[-1]))
     client.close()
+    row["resident MB"] = memory_mb(process)[0]
     return row
 
 
