@@ -73,7 +73,7 @@ Event = Interaction | Visit | ShownPage
 
 
 class ActivityWriter:
-    """Takes events from any thread and writes them; its thread starts with the first one."""
+    """Takes events from any thread and writes them; its thread starts with the first one, or before."""
 
     def __init__(
         self,
@@ -99,6 +99,16 @@ class ActivityWriter:
         self.written = self.dropped = self.failures = 0
         self.failure = ""
 
+    def start(self) -> None:
+        """Start the thread, and open the file if there is one; without this the first event does both."""
+        try:
+            if self._path.exists():
+                self._open()
+        except (sqlite3.Error, sqlite.SchemaError, OSError):
+            pass  # the first batch is tried again and again, and says so
+        with self._lock:
+            self._start()
+
     def record(self, events: Sequence[Event]) -> int:
         """Queue events and return how many found room; the rest are dropped and counted."""
         with self._lock:
@@ -108,10 +118,14 @@ class ActivityWriter:
             if taken < len(events):
                 self.dropped += len(events) - taken
                 self._lost(len(events) - taken)
-            if taken and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
-                self._thread.start()
+            if taken:
+                self._start()
         return taken
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stopping:
+            self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
+            self._thread.start()
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Wait until all that was recorded before is written; False when that takes longer."""

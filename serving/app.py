@@ -1,7 +1,7 @@
 """The web app, put together.
 
 Owns: which part answers which address, and what they share. Leaves to others: every answer, and the socket
-(``server``). Nothing is opened or started until a request needs it.
+(``server``). Unless the app is rehearsed, nothing is opened or started until a request needs it.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import falcon
 
-from serving import interactions, skeleton, xrpc
+from serving import interactions, skeleton, warm, xrpc
 from serving.activity import ActivityWriter
 from serving.auth import Authenticator
 from serving.config import ServingConfig
@@ -25,7 +25,7 @@ from serving.metrics import Metrics, MetricsPage
 from serving.peers import Peers
 from serving.recall import Recall
 from serving.request_log import RequestLog
-from serving.resolver import KeyResolver
+from serving.resolver import KeyResolver, Resolver
 from serving.service import DidDocument, FeedGenerator, Robots
 from serving.skeleton import FeedSkeleton
 from serving.sources import default_resolver
@@ -44,16 +44,18 @@ def create_app(
     activity: ActivityWriter | None = None,
     peers: Peers | None = None,
     metrics: Metrics | None = None,
+    rehearsed: bool = False,
 ) -> App:
     """Return the app of an installation.
 
     ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers; whoever passes
-    ``activity`` closes it.
+    ``activity`` closes it. ``rehearsed`` makes the first request as fast as later ones are (``warm``).
     """
     metrics = metrics or Metrics()
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost)
-    authenticator = Authenticator(config, resolver or default_resolver(config, now), now)
+    resolver = resolver or default_resolver(config, now)
+    authenticator = Authenticator(config, resolver, now)
     store = Store(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
@@ -62,15 +64,13 @@ def create_app(
     app: App = falcon.App(middleware=[RequestLog(config, metrics)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
-    app.add_route(
-        f"/xrpc/{skeleton.METHOD}", FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
-    )
+    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
+    app.add_route(feed_address := f"/xrpc/{skeleton.METHOD}", feed)
     app.add_route(f"/xrpc/{interactions.METHOD}", taken)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
     app.add_route("/health", Health(store, activity, taken, now))
     app.add_route("/robots.txt", Robots())
-    app.add_route("/metrics", MetricsPage(config, metrics))
     if config.pages != "off":
         app.add_route("/", Home(config, store, now))
         app.add_route("/viewers", Picker(config, store, now))
@@ -78,4 +78,10 @@ def create_app(
         app.add_route("/dashboard", Dashboard(config, now))
         if config.explain:
             app.add_route("/why", Why(config, Explainer(config), Handles(config.appview_url)))
+    app.add_route("/metrics", MetricsPage(config, metrics), compile=True)  # the last: all routes, and now
+    if rehearsed:
+        metrics.expect(feed_address, 200)
+        if isinstance(resolver, Resolver):
+            resolver.open()
+        warm.rehearse(feed)
     return app

@@ -133,7 +133,7 @@ class ViewerMemory:
         now: Callable[[], float] = time.time,
         viewers_max: int = VIEWERS_MAX,
     ) -> None:
-        self._recall = recall
+        self.recall = recall
         self._peers = peers
         self._now = now
         self._viewers_max = viewers_max
@@ -151,7 +151,7 @@ class ViewerMemory:
         with known.lock:
             if not known.recalled:
                 # What was heard meanwhile is newer than what is read back.
-                known.waiting[:0] = self._recall.answers(viewer, feed)
+                known.waiting[:0] = self.recall.answers(viewer, feed)
                 known.recalled = True
             if known.waiting:
                 found = snapshot.posts_named([answer.post_uri for answer in known.waiting])

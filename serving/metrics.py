@@ -55,12 +55,18 @@ class Metrics:
 
     def answered(self, address: str, status: int, seconds: float) -> None:
         """Count an answer; ``address`` is one of the app's own few."""
-        children = self._children.get((address, status))
-        if children is None:  # finding them by their labels takes as long as counting
-            found = self._requests.labels(address, str(status)), self._seconds.labels(address)
-            children = self._children[address, status] = found
+        # Finding them by their labels takes as long as counting.
+        children = self._children.get((address, status)) or self.expect(address, status)
         children[0].inc()
         children[1].observe(seconds)
+
+    def expect(
+        self, address: str, status: int
+    ) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+        """Begin to count an answer's kind, at 0; the first one has files to make."""
+        found = self._requests.labels(address, str(status)), self._seconds.labels(address)
+        self._children[address, status] = found
+        return found
 
     def refused(self) -> None:
         """Count a request for which there was no time."""

@@ -111,6 +111,12 @@ class Resolver:
         self._forced_minute, self._forced = 0, 0
         self.fetches = 0
 
+    def open(self) -> None:
+        """Open what is kept on disk, so that no request has to."""
+        for source in self._sources.values():
+            if source.kept is not None:
+                source.kept.key_of("")
+
     def signing_key(self, did: str) -> SigningKey:
         """Return a DID's key, at most 24 hours old; raise DidUnknownError or DidUnreachableError."""
         source, now = self._source(did), self._now()

@@ -52,7 +52,15 @@ class WebServer:
     ) -> None:
         metrics = Metrics()
         self._activity = ActivityWriter(config.activity_path, lost=metrics.lost)
-        app = create_app(config, activity=self._activity, peers=peers, metrics=metrics, resolver=resolver)
+        app = create_app(
+            config,
+            activity=self._activity,
+            peers=peers,
+            metrics=metrics,
+            resolver=resolver,
+            rehearsed=True,
+        )
+        self._activity.start()
         # The queue's depth is logged at every burst otherwise.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._socket = listening or listen(config.listen)

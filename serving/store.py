@@ -122,6 +122,10 @@ class Snapshot:
         found = self._connection.execute(sql.load("serving/viewers_like"), parameters)
         return [(did, stored_length(head, size)) for did, head, size in found]
 
+    def some_viewers(self, rows: int) -> list[str]:
+        """Return viewers of the store, whoever is found first."""
+        return [did for (did,) in self._connection.execute("SELECT did FROM viewers LIMIT ?", (rows,))]
+
     def count_viewers(self) -> int:
         """Return how many viewers have a list; reads all of them."""
         return int(self._connection.execute("SELECT count(*) FROM viewers").fetchone()[0])

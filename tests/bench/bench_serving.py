@@ -54,10 +54,11 @@ from serving_worlds import (
 from serving.key_store import KeyStore
 from serving.keys import signing_key
 
+HERE = Path(__file__).resolve().parents[2]
 COLD = 1_100  # requests one after another at the start
 POSTS = 200_000
 ITEMS = 300
-_PROGRAM = """
+PROGRAM = """
 import sys
 from pathlib import Path
 from serving.config import ServingConfig
@@ -187,10 +188,15 @@ def memory_mb(process: int) -> list[float]:
 
 
 @contextmanager
-def server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a server that prints its port at the end of its first line."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment)
+def server(command: list[str], tree: Path = HERE) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a server, of a working tree, that prints its port at the end of its first line."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        cwd=tree,  # Python looks there first
+    )
     assert process.stderr is not None
     try:
         port = int(process.stderr.readline().rpartition(":")[2])
@@ -312,7 +318,7 @@ def main() -> None:
                 drop_cache(lists)
             command = [
                 "-c",
-                _PROGRAM,
+                PROGRAM,
                 str(folder),
                 plc.url,
                 PUBLISHER_DID,
