@@ -1,7 +1,8 @@
 """One worker process of the web app: ``python -m serving.worker``, started by ``workers``.
 
 Owns: what a worker is told (the first line of its standard input, as JSON), its processor, and its end: at SIGTERM,
-or when standard input ends because the parent is gone. Leaves to others: answering (``server``).
+or when standard input ends because the parent is gone. Leaves to others: answering (``server``), and what is done
+beforehand so that the first answer takes no longer than later ones (``warm``).
 """
 
 import gc
