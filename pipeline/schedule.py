@@ -6,7 +6,7 @@ each runs as a process of its own, so that its memory is given back and its fail
     compact      every compact_minutes
     neighbours   of viewers who changed (or of all, when that is due: batch.neighbours); at most a tenth of the time,
                  and at least every neighbours_minutes
-    candidates   for everybody, while that takes at most a quarter of the time, and at least every everybody_minutes
+    candidates   for everybody, while that takes at most a twentieth of the time, and at least every everybody_minutes
     recent       every candidates_minutes: lists of viewers seen in the last half hour
     fetch        the likes of viewers who came and whom the store does not know, from their repositories
     waiting      neighbours and lists of those who have none: looked for every waiting_seconds, and after a fetch

@@ -22,7 +22,7 @@ CONFIG_FILE = "foryou.toml"
 TABLES = ("ranking", "feeds", "experiments")  # of foryou.toml, beside the settings
 FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
-EVERYBODY_TIME_SHARE = 0.25  # that lists of all viewers take at most, unless everybody_minutes asks for more
+EVERYBODY_TIME_SHARE = 0.05  # that lists of all viewers take at most, unless everybody_minutes asks for more
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
 APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
 

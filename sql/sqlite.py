@@ -37,6 +37,8 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # Debian's SQLite writes zeros over every page that goes free, which doubles what a removal writes.
+        connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 

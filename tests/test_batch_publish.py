@@ -14,7 +14,7 @@ from list_bytes import unpack
 from worlds import NOW_US, World
 
 from pipeline.batch import candidates as job
-from pipeline.batch import jobs, publish
+from pipeline.batch import jobs, publish, write_lists
 from pipeline.batch.graphs import graphs_of
 from pipeline.errors import BatchError
 from pipeline.feeds import Feed
@@ -25,11 +25,14 @@ RANKING = Ranking()
 START = NOW_US / 1e6
 
 
-def world(liked: int = 3, *, now_us: int = NOW_US) -> World:
-    """Five viewers who share p1; bob has liked the first ``liked`` of q0, q1 and so on."""
+def world(liked: int = 3, *, now_us: int = NOW_US, visits_later: float = 0.0) -> World:
+    """Five viewers who share p1; bob has liked the first ``liked`` of q0, q1 and so on.
+
+    All have asked for a page, ``visits_later`` seconds after START.
+    """
     made = World(now_us)
     for name in ("ann", "bob", "cat", "dan", "eve"):
-        made.like(name, "p1", hours_ago=30).visit(name)
+        made.like(name, "p1", hours_ago=30).visit(name, hours_ago=-visits_later / 3_600)
     for i in range(liked):
         made.post(f"q{i}", by=f"author{i}", hours_ago=i + 1).like("bob", f"q{i}", hours_ago=0.5)
     return made
@@ -113,7 +116,7 @@ def test_a_generation_is_what_the_lists_say(tmp_path: Path):
 
 def test_stopped_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """After each step the files are as kill -9 would leave them: readers see one whole generation."""
-    monkeypatch.setattr(publish, "CHUNK_LISTS", 2)
+    monkeypatch.setattr(write_lists, "CHUNK_LISTS", 2)
     monkeypatch.setattr(publish, "CHUNK_ROWS", 2)
     data = tmp_path / "data"
     make(data, world(2))
@@ -130,10 +133,10 @@ def test_stopped_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.Monke
     published = []
     for number, (step, _) in enumerate(steps(data, serving)):
         if (
-            step in ("checks", "viewers", "posts", "lists", "orphans", "feed", "fallbacks", "generation")
+            step in ("checks", "viewers", "posts", "lists", "orphans", "feed", "fallbacks", "generations")
             or published
         ):
-            published += [number] if step == "generation" else []
+            published += [number] if step == "lists" else []
             left = tmp_path / f"left-{number}"
             shutil.copytree(data, left)
             assert visible(left) == (new if published else old), step
@@ -208,26 +211,19 @@ def test_posts_are_written_again_when_they_would_go_or_everybody_is_told_of_like
 
 
 def test_generations_are_kept_for_half_an_hour_and_at_least_two(tmp_path: Path):
-    """A generation every ten minutes: at the seventh, the last 30 minutes (4, 5, 6, 7) stay readable."""
+    """A generation every ten minutes: at the seventh, those visible in the last 30 minutes (3 to 7) stay readable."""
     for minute in range(0, 70, 10):
-        make(tmp_path, world(2 + minute // 10), START + minute * 60)
+        make(tmp_path, world(2 + minute // 10, visits_later=minute * 60.0), START + minute * 60)
     serving = connect(tmp_path / "serving.sqlite", read_only=True)
-    assert [row[0] for row in serving.execute("SELECT generation FROM generations")] == [4, 5, 6, 7]
-    assert [row[0] for row in serving.execute("SELECT DISTINCT generation FROM lists ORDER BY 1")] == [
-        4,
-        5,
-        6,
-        7,
-    ]
-    assert [row[0] for row in serving.execute("SELECT DISTINCT generation FROM fallbacks ORDER BY 1")] == [
-        4,
-        5,
-        6,
-        7,
-    ]
+    for query in (
+        "SELECT generation FROM generations",
+        "SELECT DISTINCT generation FROM lists ORDER BY 1",
+        "SELECT DISTINCT generation FROM fallbacks ORDER BY 1",
+    ):
+        assert [row[0] for row in serving.execute(query)] == [3, 4, 5, 6, 7], query
     serving.close()
     assert len(visible(tmp_path, 4)["4"]) == 5  # type: ignore[arg-type]
-    make(tmp_path, world(9), START + 86_000)
+    make(tmp_path, world(9, visits_later=86_000.0), START + 86_000)
     serving = connect(tmp_path / "serving.sqlite", read_only=True)
     assert [row[0] for row in serving.execute("SELECT generation FROM generations")] == [7, 8]
     serving.close()
@@ -237,7 +233,7 @@ def test_the_oldest_kept_generation_keeps_a_list_from_before_it(tmp_path: Path):
     """Written in 1, unchanged in 2, new in 3: with 2 and 3 kept, a reader of 2 still needs the list of 1."""
     short = replace(RANKING, keep_minutes=0.0)
     for number, liked in enumerate((2, 2, 4), start=1):
-        make(tmp_path, world(liked), START + number, short)
+        make(tmp_path, world(liked, visits_later=60.0), START + number, short)
     serving = connect(tmp_path / "serving.sqlite", read_only=True)
     assert serving.execute("SELECT DISTINCT generation FROM lists ORDER BY 1").fetchall() == [(1,), (3,)]
     assert serving.execute("SELECT generation FROM generations").fetchall() == [(1,), (2,), (3,)]
@@ -278,7 +274,7 @@ def test_a_viewer_without_a_new_list_is_forgotten_after_a_day(tmp_path: Path):
 
 
 def test_a_reader_beside_the_batch_sees_whole_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(publish, "CHUNK_LISTS", 1)
+    monkeypatch.setattr(write_lists, "CHUNK_LISTS", 1)
     make(tmp_path, world(1))
     stop, seen = threading.Event(), []
 

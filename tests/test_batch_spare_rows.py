@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_batch_publish import START, make, open_serving, steps, visible, world
 
-from pipeline.batch import publish
+from pipeline.batch import write_lists
 
 
 def rows(serving: sqlite3.Connection) -> dict[int, list[int]]:
@@ -21,9 +21,9 @@ def test_a_new_list_takes_the_row_of_one_that_nobody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lists of 1 and 2; 3 and 4 are of others. An hour later nobody reads 1, and 5 is written over it."""
-    monkeypatch.setattr(publish, "CHUNK_LISTS", 2)
-    make(tmp_path, world(2))
-    make(tmp_path, world(3), START + 3_600)
+    monkeypatch.setattr(write_lists, "CHUNK_LISTS", 2)
+    make(tmp_path, world(2, visits_later=7_200))
+    make(tmp_path, world(3, visits_later=7_200), START + 3_600)
     serving = open_serving(tmp_path)
     for generation, minutes in ((3, 100), (4, 101)):
         at_us = int((START + minutes * 60) * 1e6)
@@ -31,7 +31,7 @@ def test_a_new_list_takes_the_row_of_one_that_nobody_reads(
     before = rows(serving)
     assert before.keys() == {1, 2}
     held = {generation: visible(tmp_path, generation) for generation in (2, 3, 4)}
-    world(4).write(tmp_path)
+    world(4, visits_later=7_200).write(tmp_path)
     for step, _ in steps(tmp_path, serving, START + 7_200):
         if step == "prune lists":  # 2 may go then, for it is older than half an hour
             break

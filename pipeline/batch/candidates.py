@@ -21,13 +21,12 @@ from pipeline.batch.export import Made, hand_over, stage_inputs, stage_made
 from pipeline.batch.graphs import Graph, attach
 from pipeline.batch.products import columns
 from pipeline.batch.progress import Progress
-from pipeline.batch.publish import Lineage, publish
+from pipeline.batch.publish import Lineage, Source, publish
 from pipeline.batch.snapshot import Snapshot, open_snapshot, recent_dir, temporary_dir
 from pipeline.batch.stage import Staging, renumber, stage_lists
 from pipeline.batch.tastes import write_tastes
 from pipeline.feeds import Arm, Feed
 from pipeline.store.generations import newest
-from pipeline.store.locks import exclusive
 
 Step = tuple[str, int]
 
@@ -126,7 +125,7 @@ def stage_and_publish(
     Another run may publish meanwhile; then their generation is not ``staging.generation``, which the staged file says.
     ``done`` collects that generation and who got a list, arm by arm; the last one removes the lists of all others.
     """
-    connection, ranking, path = snapshot.connection, arm.ranking, staging.lists
+    connection, ranking = snapshot.connection, arm.ranking
     if staging.progress is not None:
         staging.progress.start("product", definition.count(connection, "list_viewers"))
     entries_made = stage_lists(snapshot, ranking, staging)
@@ -134,12 +133,10 @@ def stage_and_publish(
     yield "checks", check(connection, entries_made)
     last = arm == to.feed.arms[-1]
     rkeys = to.rkeys if to.recent is None and last else None
-    with exclusive(staging.data_dir, "publish", wait=True):
-        done.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-        lineage = Lineage(to.feed.rkey, arm.label, last, sorted(done.viewers), rkeys)
-        done.generation = yield from publish(
-            serving, connection, path, lineage, snapshot.snapshot_us, ranking, clock, staging.before
-        )
+    done.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
+    lineage = Lineage(to.feed.rkey, arm.label, last, sorted(done.viewers), rkeys)
+    source = Source(staging.data_dir, staging.lists, snapshot.snapshot_us, staging.before)
+    done.generation = yield from publish(serving, connection, source, lineage, ranking, clock)
 
 
 def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> str:

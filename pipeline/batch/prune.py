@@ -1,10 +1,10 @@
 """Removing from serving.sqlite what no reader needs any more.
 
-Owns: which generations are kept, and the removals. Leaves to others: writing (``publish``).
+Owns: the removals. Leaves to others: what readers may hold (``kept``), writing (``publish``).
 
-Kept are the newest two generations and all published within keep_minutes, so that a page cursor's generation
-stays readable. Invariant: for every kept generation, each viewer's newest list up to it remains, and with it
-the posts it names; lists go a number of viewers at a time, so no transaction is large.
+Invariant: for every kept generation, the newest list up to it of each viewer who is reading remains, of all others
+the newest of all, and with a list the posts it names; lists go a number of viewers at a time, so no transaction is
+large.
 
 Few are left to remove: new lists take the rows of those that nobody reads (``publish``). A run for some viewers removes
 nothing of others', which the next run for everybody writes over.
@@ -15,7 +15,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 import sql
+from pipeline.batch.kept import oldest_kept
 from pipeline.ranking import Ranking
+from pipeline.store.generations import newest
 from pipeline.store.model import DAY_US
 
 Step = tuple[str, int]
@@ -36,9 +38,9 @@ def prune(
 
     ``renewed`` are the viewers who got a list in this run, written or unchanged. ``feed_rkeys``, the feeds there
     are, is given by a run for everybody; any other run looks at the lists of its own viewers alone, since it says
-    nothing of the rest. Each statement is a transaction.
+    nothing of the rest. ``temp.readers`` names who is reading. Each statement is a transaction.
     """
-    kept = {"oldest_kept": oldest_kept(serving, ranking, now_us)}
+    kept = {"oldest_kept": oldest_kept(serving, ranking, now_us), "newest": newest(serving)}
     if feed_rkeys is None:
         for viewers in _chunks(renewed):
             yield "prune lists", _prune_lists(serving, viewers, kept)
@@ -54,17 +56,10 @@ def prune(
             yield "prune lists", removed
     yield "prune fallbacks", serving.execute(sql.load("serving/prune_fallbacks"), kept).rowcount
     if feed_rkeys is not None:  # each reads a whole table
-        yield "prune posts", serving.execute(sql.load("serving/prune_posts")).rowcount
+        yield "prune posts", serving.execute(sql.load("serving/prune_posts"), kept).rowcount
         yield "prune viewers", serving.execute(sql.load("serving/prune_viewers")).rowcount
     yield "prune generations", serving.execute(sql.load("serving/prune_generations"), kept).rowcount
     serving.execute(sql.load("serving/prune_variants"))
-
-
-def oldest_kept(serving: sqlite3.Connection, ranking: Ranking, now_us: int) -> int:
-    """Return the oldest generation that readers may still hold, 0 while there is none."""
-    keep_since_us = now_us - int(ranking.keep_minutes * 60e6)
-    found = serving.execute(sql.load("serving/prune_kept"), {"keep_since_us": keep_since_us}).fetchone()[0]
-    return int(found or 0)
 
 
 def _name(serving: sqlite3.Connection, table: str, column: str, ids: Sequence[int]) -> None:

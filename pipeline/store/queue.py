@@ -33,9 +33,9 @@ def waiting_viewers(
                 {"now_us": now_us, "again_us": AGAIN_US, "rows": rows, **lately})  # fmt: skip
 
 
-def recent_viewers(data_dir: Path, now_us: int) -> list[str]:
-    """Return the DIDs of those who asked for a feed in the last half hour."""
-    since = {"since_us": now_us - int(RECENT_SECONDS * 1e6)}
+def recent_viewers(data_dir: Path, now_us: int, seconds: float = RECENT_SECONDS) -> list[str]:
+    """Return the DIDs of those who asked for a feed in the last half hour, or in so many seconds."""
+    since = {"since_us": now_us - int(seconds * 1e6)}
     return _ask(data_dir, "activity", (), "activity/recent_viewers", since)
 
 

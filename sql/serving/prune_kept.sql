@@ -1,13 +1,10 @@
--- Question: which is the oldest generation that readers may still hold?
+-- Question: which is the oldest generation that readers may still hold? That which was the newest at some time, since
+--   a page cursor made then names it.
 -- Reads: generations
 -- Writes: nothing
 -- Grain: one row
 -- Parameters: :keep_since_us
 -- Units: microseconds since 1970 (UTC)
 
-SELECT min(generation)
-FROM (
-  SELECT generation FROM generations WHERE published_us >= :keep_since_us
-  UNION
-  SELECT * FROM (SELECT generation FROM generations ORDER BY generation DESC LIMIT 2)
-);
+SELECT coalesce(max(generation) FILTER (WHERE published_us < :keep_since_us), min(generation))
+FROM generations;

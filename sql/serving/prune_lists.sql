@@ -1,17 +1,16 @@
--- Question: which of these viewers' lists does no kept generation use, since a newer one took their place?
--- Reads: lists, feeds
+-- Question: which of these viewers' lists does nobody hold, since a newer one took their place?
+-- Reads: lists, feeds, temp.readers (viewer_id)
 -- Writes: lists
 -- Grain: one list
--- Parameters: :viewers JSON array of viewer_id, :oldest_kept
+-- Parameters: :viewers JSON array of viewer_id, :oldest_kept and :newest generations
 -- Units: none
 
 DELETE FROM lists
 WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
   AND viewer_id IN (SELECT value FROM json_each(:viewers))
-  AND generation < :oldest_kept
   AND EXISTS (
     SELECT 1 FROM lists AS newer
     WHERE newer.feed_id = lists.feed_id
       AND newer.viewer_id = lists.viewer_id
       AND newer.generation > lists.generation
-      AND newer.generation <= :oldest_kept);
+      AND newer.generation <= iif(lists.viewer_id IN (SELECT viewer_id FROM temp.readers), :oldest_kept, :newest));

@@ -1,4 +1,4 @@
--- Question: where does a new list go whose viewer has a row that nobody reads any more?
+-- Question: where does a new list go whose viewer has a row that it can take?
 -- Reads: lists
 -- Writes: lists, in place: in WAL mode SQLite writes the pages of a deleted row as it does those of a new one
 -- Grain: one list

@@ -1,5 +1,6 @@
--- Question: which rows of these viewers does no kept generation use any more, so that a new list can take their place?
--- Reads: lists
+-- Question: which rows of these viewers can a new list take? Of one who is reading, a row that no kept generation uses
+--   any more; of all others, any.
+-- Reads: lists, temp.readers (viewer_id)
 -- Writes: nothing
 -- Grain: one row a viewer who has such a row, the oldest
 -- Parameters: :feed_id, :viewers JSON array of viewer_id, :oldest_kept
@@ -9,11 +10,12 @@ SELECT viewer_id, min(generation) AS generation
 FROM lists AS l
 WHERE feed_id = :feed_id
   AND viewer_id IN (SELECT value FROM json_each(:viewers))
-  AND generation < :oldest_kept
-  AND EXISTS (
-    SELECT 1 FROM lists AS newer
-    WHERE newer.feed_id = l.feed_id
-      AND newer.viewer_id = l.viewer_id
-      AND newer.generation > l.generation
-      AND newer.generation <= :oldest_kept)
+  AND (
+    viewer_id NOT IN (SELECT viewer_id FROM temp.readers)
+    OR EXISTS (
+      SELECT 1 FROM lists AS newer
+      WHERE newer.feed_id = l.feed_id
+        AND newer.viewer_id = l.viewer_id
+        AND newer.generation > l.generation
+        AND newer.generation <= :oldest_kept))
 GROUP BY viewer_id;

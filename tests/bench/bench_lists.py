@@ -4,7 +4,8 @@
         [--recent 0.05] [--page-size 4096 ...] [--layout second ...] [--dir DIR]
 
 Publishes with the batch's own code, into a store of its own for each page size and layout: everybody's lists every
-so many minutes, all of them changed, and in between those of a random share of viewers. Posts come and go, a
+so many minutes, all of them changed, and in between those of a random share of viewers, who have just asked for a
+page, so that their old lists are kept. Posts come and go, a
 forty-eighth of them an hour, and gather likes. Each publication is a process; what it wrote is what Linux counts for
 it (/proc/self/io): wchar, handed to the system (the log and the file), and write_bytes, pages made dirty. Then lists
 are read one at a time, with the file in the system's memory and out of it. Prints a line each and one of JSON.
@@ -27,7 +28,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.batch import candidates, publish
+from pipeline.batch import publish
+from pipeline.batch.stage import SCHEMA
 from pipeline.ranking import Ranking
 from serving.store import Store
 from sql.sqlite import connect, migrate
@@ -59,7 +61,7 @@ def first_layout(starts: Any, post_ids: Any, scores: Any, co_likers: Any, _tried
 def stage(path: Path, viewers: np.ndarray, posts: int, seed: int) -> None:
     """Write the lists of one run as the batch stages them; some posts are in many lists."""
     chance = np.random.default_rng(seed)
-    with pq.ParquetWriter(path, candidates.SCHEMA, compression="zstd", compression_level=1) as writer:
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1) as writer:
         for first in range(0, len(viewers), BLOCK):
             block = viewers[first : first + BLOCK]
             size = len(block) * ITEMS
@@ -78,7 +80,7 @@ def stage(path: Path, viewers: np.ndarray, posts: int, seed: int) -> None:
                     np.where(co_likers > 0, 1, 2).astype(np.uint8),
                     np.zeros(size, np.int32),
                 ],
-                schema=candidates.SCHEMA,
+                schema=SCHEMA,
             )
             writer.write_table(table, row_group_size=size)
 
@@ -114,6 +116,18 @@ def staged_tables(lists: Path, posts: int, minute: int) -> duckdb.DuckDBPyConnec
     return staged
 
 
+def visit(data_dir: Path, viewers: np.ndarray, at_us: int) -> None:
+    """Let some viewers ask for a page."""
+    activity = connect(data_dir / "activity.sqlite")
+    migrate(activity, "activity")
+    with publish.transaction(activity):
+        activity.executemany(
+            "INSERT OR REPLACE INTO visits VALUES (?, 'for-you', 'en', 1, ?, ?)",
+            [(did_of(number), at_us, at_us) for number in viewers.tolist()],
+        )
+    activity.close()
+
+
 def io() -> dict[str, int]:
     """Return what this process has written so far."""
     lines = Path("/proc/self/io").read_text().splitlines()
@@ -139,9 +153,10 @@ def one_run(
     at, wrote = began, before["wchar"]
     at_us = START_US + minute * 60_000_000
     keys = ["for-you"] if everybody else None
-    for step, rows in publish.publish(
-        serving, staged, lists, "for-you", at_us, Ranking(), lambda: at_us / 1e6, keys
-    ):
+    renewed = [row[0] for row in staged.execute("SELECT viewer_id FROM listed_viewers ORDER BY 1").fetchall()]
+    lineage = publish.Lineage("for-you", "", everybody, renewed, keys)
+    source = publish.Source(path.parent, lists, at_us)
+    for step, rows in publish.publish(serving, staged, source, lineage, Ranking(), lambda: at_us / 1e6):
         now, written = time.perf_counter(), io()["wchar"]
         total = steps.setdefault(step, [0, 0.0, 0.0])
         total[0], total[1], total[2] = (
@@ -238,6 +253,7 @@ def main() -> None:
                         chance.choice(everybody, max(1, int(options.recent * len(everybody))), False)
                     )
                     stage(lists, everybody if whole else some, options.posts, minute + 1)
+                    visit(path.parent, some, START_US + minute * 60_000_000)
                     runs.append(in_process(path, lists, options.posts, minute, whole, layout, page))
                     print(layout, page, json.dumps(runs[-1]), flush=True)
                 warm = reads(path, options.viewers, drop=False) and reads(path, options.viewers, drop=False)
