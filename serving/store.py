@@ -13,6 +13,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,6 +122,18 @@ class Snapshot:
         parameters = {"feed": feed, "search": search, "after": after, "rows": rows}
         found = self._connection.execute(sql.load("serving/viewers_like"), parameters)
         return [(did, stored_length(head, size)) for did, head, size in found]
+
+    def read_posts_ahead(self, seconds: float) -> None:
+        """Read all posts from the disk, in the order in which they lie there, for so long at most."""
+        until = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+        try:
+            self._connection.execute("SELECT sum(length(uri)) FROM posts NOT INDEXED").fetchone()
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def some_viewers(self, rows: int) -> list[str]:
         """Return viewers of the store, whoever is found first."""

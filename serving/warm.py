@@ -1,14 +1,15 @@
 """Rehearsing the feed before a worker says that it is ready, so that its first request is as fast as the thousandth.
 
-Owns: what a first request would have to open, prepare and learn, done beforehand: connections to the store with their
-statements, activity.sqlite for reading, and the code of a signed request, which Python runs faster once it has run a
-few times. Leaves to others: the key store (``resolver``), routes (``app``), and what is counted (``metrics``).
+Owns: what a first request would have to open, prepare, read and learn, done beforehand: connections to the store with
+their statements, the posts (a page's thirty lie in as many places of the disk), activity.sqlite for reading, and the
+code of a signed request, which Python runs faster once it has run a few times. Leaves to others: the key store
+(``resolver``), routes (``app``), and what is counted (``metrics``).
 
 The rehearsal is a real request, by WSGI, of a viewer the store has, with a token that is signed by a key made for it
 and believed by the rehearsal's own authenticator alone. Connections are not a thread's, so it matters not which thread
 rehearses. Invariants: it leaves nothing behind, neither in the memory of viewers, nor in activity.sqlite, nor in a
-count; it takes a tenth of a second, more only by as much as one page does; a store that is absent or can't be read
-makes it shorter, and whatever fails keeps no worker from starting.
+count; it takes a tenth of a second and a page's time, and where posts are on the disk alone a second more; a store
+that is absent or can't be read makes it shorter, and whatever fails keeps no worker from starting.
 """
 
 import base64
@@ -38,15 +39,16 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 20  # Python adapts a function to what it meets after eight calls, and its parts after some more
 SECONDS = 0.1
+READ_AHEAD_SECONDS = 1.0
 LIMIT = 30  # what the app asks for
 NOBODY = "did:plc:" + "a" * 24  # asks when the store knows nobody
 
 
 def rehearse(feed: FeedSkeleton) -> None:
     """Answer some requests of viewers of the store as ``feed`` would, in its place."""
-    until = time.monotonic() + SECONDS
     try:
         viewers = _prepared(feed.store, feed.config.feed_rkeys[0], feed.config.threads)
+        until = time.monotonic() + SECONDS
         key = coincurve.PrivateKey()
         known = _OneKey(SigningKey("ES256K", key.public_key.format()))
         stand_in = replace(
@@ -93,7 +95,9 @@ def _prepared(store: Store, feed: str, connections: int) -> list[str]:
             snapshot = held.enter_context(store.read())
             if snapshot is None:
                 break
-            viewers = viewers or snapshot.some_viewers(ROUNDS) or [NOBODY]
+            if not viewers:
+                snapshot.read_posts_ahead(READ_AHEAD_SECONDS)
+                viewers = snapshot.some_viewers(ROUNDS) or [NOBODY]
             page_of(snapshot, feed, viewers[0], (), LIMIT, None)
     return viewers or [NOBODY]
 

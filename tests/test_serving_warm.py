@@ -163,6 +163,22 @@ def test_it_reads_lists_of_viewers_and_is_believed(folder: Path, monkeypatch: py
     assert {posts for _, posts in pages} == {30}
 
 
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+def test_reading_posts_ahead_ends_in_time_and_the_connection_goes_on(tmp_path: Path, seconds: float) -> None:
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts(range(1, 20_001))
+    store.publish(1, {ALICE.did: blob(POSTS)})
+    store.close()
+    statements: list[str] = []
+    with Store(tmp_path / "serving.sqlite").read() as snapshot:
+        assert snapshot is not None
+        snapshot._connection.set_trace_callback(statements.append)
+        snapshot.read_posts_ahead(seconds)
+        assert snapshot.uris_of([20_000])
+        assert snapshot.list_of("for-you", ALICE.did, 1) is not None
+    assert "FROM posts NOT INDEXED" in statements[0]
+
+
 def test_before_there_is_a_store_nothing_fails_and_it_is_picked_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
