@@ -1,10 +1,11 @@
 """How long do neighbours and candidates take for a million viewers, and what do they need?
 
     python tests/bench/bench_million.py [--actors 4000000] [--likes 100000000] [--days 14] [--viewers 1000000]
-        [--dir DIR] [--jobs neighbours,candidates]
+        [--dir DIR] [--jobs neighbours,candidates,recent] [--recent 50000]
 
 Makes a store (synthetic_lake.py) unless DIR has one, sets viewer_active_days so that about so many viewers come of
-it, and runs each job as ``foryou batch`` does, as a process of its own. Prints the steps, then one line of JSON.
+it, and runs each job as ``foryou batch`` does, as a process of its own; "recent" is candidates for --recent viewers
+who have lists and asked for a page just now. Prints the steps, then one line of JSON.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import duckdb
+from soak_people import bring_in, listed
 from synthetic_lake import make_store
 
 from pipeline.store.lake import closed_days, day_file
@@ -42,8 +44,8 @@ def active_days(data_dir: Path, viewers: int) -> float:
     return (now_us - times[min(viewers, len(times)) - 1] + 1) / DAY_US
 
 
-def run_job(data_dir: Path, job: str) -> tuple[float, float, float]:
-    """Run one job; return wall seconds, CPU seconds and peak memory in MB."""
+def run_job(data_dir: Path, job: str, tier: str = "all") -> tuple[float, float, float]:
+    """Run one job for viewers of one tier; return wall seconds, CPU seconds and peak memory in MB."""
     before = os.times()
     began = time.perf_counter()
     environment = os.environ | {
@@ -51,7 +53,9 @@ def run_job(data_dir: Path, job: str) -> tuple[float, float, float]:
         "FORYOU_CONFIG": str(data_dir / "foryou.toml"),
     }
     child = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "batch", "--job", job], env=environment, cwd=data_dir
+        [sys.executable, "-m", "pipeline.cli", "batch", "--job", job, "--viewers", tier],
+        env=environment,
+        cwd=data_dir,
     )
     _, status, usage = os.wait4(child.pid, 0)
     if status:
@@ -68,7 +72,8 @@ def main() -> None:
     parser.add_argument("--likes", type=int, default=100_000_000)
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--viewers", type=int, default=1_000_000)
-    parser.add_argument("--jobs", default="neighbours,candidates")
+    parser.add_argument("--jobs", default="neighbours,candidates,recent")
+    parser.add_argument("--recent", type=int, default=50_000)
     parser.add_argument(
         "--ranking", default="", help="further parameters, as in max_neighbours=100,max_seeds=100"
     )
@@ -84,14 +89,16 @@ def main() -> None:
         (data_dir / "foryou.toml").write_text("\n".join(["[ranking]", *parameters, ""]))
         answer: dict[str, object] = {"bench": "million", "likes": options.likes, "viewers": options.viewers}
         for job in options.jobs.split(","):
-            seconds, cpu, peak = run_job(data_dir, job)
+            if job == "recent":
+                bring_in(data_dir, listed(data_dir, options.recent))
+            seconds, cpu, peak = run_job(data_dir, *(("candidates", job) if job == "recent" else (job,)))
             answer[job] = {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mb": round(peak)}
         serving = sqlite3.connect(data_dir / "serving.sqlite")
-        for job, step, rows, seconds, peak in serving.execute(
-            "SELECT job, step, rows, seconds, peak_mb FROM runs ORDER BY started_us"
+        for job, tier, step, rows, seconds, peak in serving.execute(
+            "SELECT job, tier, step, rows, seconds, peak_mb FROM runs ORDER BY started_us"
         ):
             if seconds > 0.05:
-                print(f"{job:<11} {step:<18} {rows:>13,} rows {seconds:>8.2f} s {peak:>8.0f} MB")
+                print(f"{job:<11} {tier:<7} {step:<18} {rows:>13,} rows {seconds:>8.2f} s {peak:>8.0f} MB")
         serving.execute("DELETE FROM runs")
         serving.commit()
         lake = sum(day_file(data_dir, day).stat().st_size for day in closed_days(data_dir))

@@ -36,8 +36,9 @@ import httpx
 from bench_serving import keep_keys
 from serving_worlds import FEED, PUBLISHER_DID, SKELETON, Account, Directory, directory
 from soak_load import Load
+from soak_people import bring_in, listed, unlisted
 from soak_probes import KINDS, Probes, quantile
-from soak_store import bring_in, listed, prepare, unlisted
+from soak_store import prepare
 from soak_stream import Stream, events, stored
 from soak_watch import Watch, batch_runs, number
 from streams import free_port, wait_until
