@@ -177,10 +177,16 @@ def list_ages(store: Store) -> Rows:
 
 
 def generation_lag(store: Store, rows: int = 20) -> Rows:
-    found = store.rows("serving", "SELECT * FROM generations ORDER BY generation")
+    runs: dict[int, list[tuple[int, int, int, int]]] = {}
+    for generation, snapshot_us, published_us, lists, items in store.rows(
+        "serving", "SELECT * FROM generations ORDER BY generation"
+    ):
+        runs.setdefault(snapshot_us, []).append((generation, published_us, lists, items))
     answer, before = [], None
-    for generation, snapshot_us, published_us, lists, items in found:
+    for snapshot_us in sorted(runs):
+        generation, published_us = (max(row[column] for row in runs[snapshot_us]) for column in (0, 1))
         apart = None if before is None else (published_us - before) / 60e6
+        lists, items = (sum(row[column] for row in runs[snapshot_us]) for column in (2, 3))
         answer.append((generation, at(snapshot_us), at(published_us), (published_us - snapshot_us) / 60e6, apart,
                        lists, items))  # fmt: skip
         before = published_us

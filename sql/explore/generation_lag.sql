@@ -1,16 +1,17 @@
--- Question: how stale is what is served: how long does each generation take, and how far apart are they?
+-- Question: how stale is what is served: how long does each run take to publish, and how far apart are they?
 -- Reads: generations
--- Grain: one row a generation of the last 30 days, newest first
--- Parameters: rows = 20 (generations shown)
--- Units: behind_minutes from the newest like counted to the moment it was published; apart_minutes since the
---   generation before; lists and items are those written anew
+-- Grain: one row a snapshot, of the last 30 days, newest first: a run for many viewers makes several generations of one
+-- Parameters: rows = 20 (snapshots shown)
+-- Units: generation is the newest of it; behind_minutes from the newest like counted to the moment the last of it was
+--   published; apart_minutes since that moment of the snapshot before; lists and items are those written anew
 
 SELECT
-  generation, snapshot_at, published_at,
-  (epoch_us(published_at) - epoch_us(snapshot_at)) / 60000000.0::DOUBLE AS behind_minutes,
-  (epoch_us(published_at) - epoch_us(lag(published_at) OVER (ORDER BY generation)))
+  max(generation) AS generation, snapshot_at, max(published_at) AS published_at,
+  (epoch_us(max(published_at)) - epoch_us(snapshot_at)) / 60000000.0::DOUBLE AS behind_minutes,
+  (epoch_us(max(published_at)) - epoch_us(lag(max(published_at)) OVER (ORDER BY snapshot_at)))
     / 60000000.0::DOUBLE AS apart_minutes,
-  lists, items
+  sum(lists)::BIGINT AS lists, sum(items)::BIGINT AS items
 FROM generations
-ORDER BY generation DESC
+GROUP BY snapshot_at
+ORDER BY snapshot_at DESC
 LIMIT coalesce(getvariable('rows'), 20);
