@@ -56,6 +56,35 @@ def test_best_columns(power: float, keep: int, per_group: int, threads: int):
         assert top.counts[row, :size].tolist() == counts[row][taken].tolist()
 
 
+@pytest.mark.parametrize(("keep", "per_group"), [(5, 0), (7, 2)])
+def test_the_order_of_columns_in_memory_says_nothing_of_the_list(keep: int, per_group: int):
+    """Columns stand in another order, with their former numbers as ties: the lists are the same, ties and all."""
+    rng = np.random.default_rng(keep)
+    a, _ = random_sparse(rng, 30, 20, 0.3)
+    b, dense_b = random_sparse(rng, 20, 60, 0.3)
+    excluded, dense_x = random_sparse(rng, 30, 60, 0.1)
+    scale, groups = rng.integers(1, 4, 60) / 4, rng.integers(0, 6, 60).astype(np.int32)
+    grouped = groups if per_group else None
+    usual = top_rows(
+        a, b, scale=scale, power=1.0, excluded=excluded, keep=keep, groups=grouped, per_group=per_group
+    )
+    order = rng.permutation(60).astype(np.int32)  # by new column the former one
+
+    def moved(dense: np.ndarray) -> Sparse:
+        rows, columns = np.nonzero(dense[:, order])
+        return sparse(rows, columns, dense[:, order][rows, columns].astype(np.float64), len(dense))
+
+    other = top_rows(
+        a, moved(dense_b), scale=scale[order], power=1.0, excluded=moved(dense_x), keep=keep,
+        groups=None if grouped is None else groups[order], per_group=per_group, ties=order,
+    )  # fmt: skip
+    assert other.filled.tolist() == usual.filled.tolist()
+    for row, size in enumerate(usual.filled):
+        assert order[other.columns[row, :size]].tolist() == usual.columns[row, :size].tolist()
+        assert other.counts[row, :size].tolist() == usual.counts[row, :size].tolist()
+        assert other.scores[row, :size].tolist() == usual.scores[row, :size].tolist()
+
+
 def test_a_prolific_group_does_not_shorten_the_list():
     """The best thousand columns are one group's; the list is still filled from the others."""
     columns, keep = 1200, 10

@@ -7,13 +7,15 @@ keeps the best ``keep`` columns by
 
     score = (sum of a * b) ^ power * scale[column]
 
-Sums are float64, scores are compared as float32; a tie goes to the smaller column, so callers number columns
-in the order ties should have. Different orders of summation thus agree on the list but for one rounding in
+Sums are float64, scores are compared as float32; a tie goes to the smaller number of ``ties``, by default to
+the smaller column. Different orders of summation thus agree on the list but for one rounding in
 about 10^8. Columns a row excludes are passed over; at most ``per_group`` columns of one group are kept, the
 best ones. Counts of summands come out beside the scores, those from B's rows after the first ``counted`` left out.
 
-A column's sum and count lie side by side, for the accumulator is too large for the caches and every access
-to a new column waits for memory; an excluded column's count is negative while its row is selected from.
+A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
+that is not there waits for memory. So callers do well to number columns by how many entries they have, the most
+first: those that are met all the time then lie in few pages. An excluded column's count is negative while its row is
+selected from.
 
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """
@@ -88,9 +90,13 @@ def top_rows(
     groups: NDArray[np.int32] | None = None,
     per_group: int = 0,
     counted: int | None = None,
+    ties: NDArray[np.int32] | None = None,
     threads: int = 1,
 ) -> Top:
-    """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values."""
+    """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values.
+
+    ``ties`` has a different number for each column, from 0 to how many there are less one.
+    """
     if len(a.values) != len(a.columns):
         raise ValueError("the left matrix has entries without values")
     row_count, column_count = len(a.starts) - 1, len(scale)
@@ -104,6 +110,12 @@ def top_rows(
         groups, per_group = np.zeros(0, np.int32), 0
     group_count = int(groups.max()) + 1 if len(groups) else 0
     counted = len(b.starts) - 1 if counted is None else counted
+    places = np.zeros(0, np.int32)
+    if ties is None:
+        ties = places
+    else:
+        places = np.empty(column_count, np.int32)
+        places[ties] = np.arange(column_count, dtype=np.int32)
     spaces: SimpleQueue[list[Any]] = SimpleQueue()
     for _ in range(threads):
         spaces.put(
@@ -121,7 +133,7 @@ def top_rows(
         _top_rows(
             first, last,
             a.starts, a.columns, a.values, b.starts, b.columns, b.values,
-            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted,
+            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted, ties, places,
             cells, touched, scores, scores.view(np.uint32), keys, used,
             top.columns, top.scores, top.counts, top.filled,
         )  # fmt: skip
@@ -148,11 +160,11 @@ def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
 
 @compiled
 def _select(
-    touched: Any, count: int, cells: Any, scale: Any, power: float, scores: Any, bits: Any, keys: Any
+    touched: Any, count: int, cells: Any, scale: Any, power: float, ties: Any, scores: Any, bits: Any, keys: Any
 ) -> int:  # fmt: skip
     """Write a key for every column that may be kept, larger is better; return how many there are.
 
-    A key is the score's bits (positive floats sort as their bits do), then the column, turned round.
+    A key is the score's bits (positive floats sort as their bits do), then the number for ties, turned round.
     """
     size = 0
     for t in range(count):
@@ -169,7 +181,8 @@ def _select(
         scores[size] = raised * scale[column]
         if not scores[size] > 0.0:
             continue
-        keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - column)
+        tie = ties[column] if ties.size else column
+        keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - tie)
         size += 1
     return size
 
@@ -207,7 +220,7 @@ def _top_rows(
     first: int, last: int,
     a_starts: Any, a_columns: Any, a_values: Any, b_starts: Any, b_columns: Any, b_values: Any,
     scale: Any, power: float, x_starts: Any, x_columns: Any,
-    keep: int, groups: Any, per_group: int, counted: int,
+    keep: int, groups: Any, per_group: int, counted: int, ties: Any, places: Any,
     cells: Any, touched: Any, scores: Any, bits: Any, keys: Any, used: Any,
     top_columns: Any, top_scores: Any, top_counts: Any, top_filled: Any,
 ) -> None:  # fmt: skip
@@ -236,7 +249,7 @@ def _top_rows(
                     cells[column, 0] += value * b_values[y]
         for x in range(x_starts[row], x_starts[row + 1]):
             cells[x_columns[x], 1] *= -1.0
-        size = _select(touched, count, cells, scale, power, scores, bits, keys)
+        size = _select(touched, count, cells, scale, power, ties, scores, bits, keys)
         limit = room
         while True:
             _best_first(keys, size, limit)
@@ -244,6 +257,8 @@ def _top_rows(
             looked = 0
             while looked < min(limit, size) and filled < keep:
                 column = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
+                if places.size:
+                    column = np.int64(places[column])
                 looked += 1
                 if per_group > 0:
                     if used[groups[column]] == per_group:

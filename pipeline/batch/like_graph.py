@@ -7,6 +7,9 @@ A relation of 1.8 billion likes fits into no memory, so it is read a range of au
 lie in one range, sorted by post, and one walk over them gives everything. Posts are numbered by (author_id, rkey).
 What is too large to hold is a file in the folder, mapped into memory where it is looked up.
 
+Likers have numbers of their own, columns of matrix B: those who like most come first, so that the product meets most
+of them in few places of memory (``kernel``).
+
 A viewer's likes older than the newest ``2 * max_seeds`` records are left out, since the newest ``max_seeds`` likes are
 wanted. Records are not always likes: a post may be liked again, or the post be gone. Viewers that come out short are
 looked up once more, in full.
@@ -32,6 +35,7 @@ Records = tuple[
     NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]
 ]  # author_id, post_rkey, liker_id, seen_us
 
+RENUMBERED = 1 << 22  # likers at a time
 ROW = np.dtype([("viewer", np.int32), ("post", np.int32), ("seen_us", np.int64)])  # viewer: its row
 
 
@@ -49,9 +53,11 @@ class LikeGraph:
     short: NDArray[Any] = field(
         default_factory=lambda: np.empty(0, ROW)
     )  # all likes of viewers cut too short
+    actors: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by column
+    columns: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by actor_id
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return one of the files as an array: authors, rkeys, counts and ends by post, likers by place."""
+        """Return one of the files as an array: authors, rkeys, counts and ends by post, likers' columns by place."""
         path = self.folder / name
         return np.memmap(path, _FILES[name], mode="r") if path.stat().st_size else np.empty(0, _FILES[name])
 
@@ -102,6 +108,7 @@ def build(
         if told is not None:
             told(len(records[0]))
     _mend_short(graph, connection, rows_of, since, ranking)
+    _renumber(graph)
     return graph
 
 
@@ -149,6 +156,18 @@ def _add(
 def _append(path: Path, array: NDArray[Any]) -> None:
     with path.open("ab") as file:
         array.tofile(file)
+
+
+def _renumber(graph: LikeGraph) -> None:
+    """Put columns in place of likers, who are actors until all their likes have been counted."""
+    graph.actors = np.argsort(-graph.degrees, kind="stable").astype(np.int32)
+    graph.columns = np.empty(len(graph.actors), np.int32)
+    graph.columns[graph.actors] = np.arange(len(graph.actors), dtype=np.int32)
+    if graph.likers:
+        likers = np.memmap(graph.folder / "likers", np.int32, mode="r+")
+        for first in range(0, len(likers), RENUMBERED):
+            part = likers[first : first + RENUMBERED]
+            part[:] = graph.columns[part]
 
 
 def _mend_short(

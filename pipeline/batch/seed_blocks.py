@@ -3,8 +3,8 @@
 Owns: each viewer's seeds and what they are worth (A), and the product with all likers of posts (B). Leaves to
 others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
 
-B's columns are actor numbers, so a tie goes to the smaller one, and it has a row for every liked post. One that only
-the viewer likes adds to nobody but the viewer, who is no neighbour of their own: ``seed_posts.sql`` leaves it out.
+B's columns are ``LikeGraph.columns``; a tie goes to the smaller actor_id. It has a row for every liked post. One that
+only the viewer likes adds to nobody but the viewer, who is no neighbour of their own: ``seed_posts.sql`` leaves it out.
 """
 
 from collections.abc import Iterator
@@ -58,19 +58,19 @@ def seed_blocks(
 
 def neighbour_blocks(
     connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
-) -> Iterator[tuple[NDArray[np.int64], Top]]:
-    """Yield (actor ids of viewers, their best co-likers); a column is an actor id."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], Top]]:
+    """Yield (viewer ids, actor ids by column, best co-likers) a block of viewers."""
     b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
-    degrees = graph.degrees.astype(np.float64)
+    degrees = graph.degrees[graph.actors].astype(np.float64)
     scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
                      out=np.zeros(len(degrees)))  # fmt: skip
     if ranking.newcomer_hours > 0:
         snapshot_us = int(columns(connection, "SELECT getvariable('snapshot_us')")[0][0])
-        hours = np.where(degrees > 0, snapshot_us - graph.firsts, 0) / HOUR_US
+        hours = np.where(degrees > 0, snapshot_us - graph.firsts[graph.actors], 0) / HOUR_US
         scale *= np.clip(hours / ranking.newcomer_hours, 0.0, 1.0)
     for viewers, a in seed_blocks(connection, graph, ranking):
-        itself = sparse(np.arange(len(viewers)), viewers, None, len(viewers))
-        yield viewers, top_rows(
+        itself = sparse(np.arange(len(viewers)), graph.columns[viewers], None, len(viewers))
+        yield viewers, graph.actors, top_rows(
             a, b, scale=scale, power=ranking.overlap_exponent, excluded=itself,
-            keep=ranking.max_neighbours, threads=threads,
+            keep=ranking.max_neighbours, ties=graph.actors, threads=threads,
         )  # fmt: skip
