@@ -103,11 +103,12 @@ def by_graph(world: World, ranking: Ranking, folder: Path, ranges: Sequence[Rang
         definition.run_file(connection, name)
     near: dict[int, Any] = {}
     graph = build(connection, ranking, folder, ranges)
-    for viewers, actor_ids, top in neighbour_blocks_of(connection, graph, ranking, 2):
+    for viewers, top in neighbour_blocks_of(connection, graph, ranking, 2):
         for row, viewer in enumerate(viewers.tolist()):
             if size := top.filled[row]:
-                actors = actor_ids[top.columns[row, :size]].tolist()
-                near[viewer] = list(zip(actors, top.scores[row, :size].tolist(), strict=True))
+                near[viewer] = list(
+                    zip(top.columns[row, :size].tolist(), top.scores[row, :size].tolist(), strict=True)
+                )
     connection.close()
     return near
 

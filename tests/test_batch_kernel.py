@@ -58,7 +58,7 @@ def test_best_columns(power: float, keep: int, per_group: int, threads: int):
 
 @pytest.mark.parametrize(("keep", "per_group"), [(5, 0), (7, 2)])
 def test_the_order_of_columns_in_memory_says_nothing_of_the_list(keep: int, per_group: int):
-    """Columns stand in another order, with their former numbers as ties: the lists are the same, ties and all."""
+    """Columns stand in another order, with their former numbers as names: the lists are the same, ties and all."""
     rng = np.random.default_rng(keep)
     a, _ = random_sparse(rng, 30, 20, 0.3)
     b, dense_b = random_sparse(rng, 20, 60, 0.3)
@@ -76,11 +76,11 @@ def test_the_order_of_columns_in_memory_says_nothing_of_the_list(keep: int, per_
 
     other = top_rows(
         a, moved(dense_b), scale=scale[order], power=1.0, excluded=moved(dense_x), keep=keep,
-        groups=None if grouped is None else groups[order], per_group=per_group, ties=order,
+        groups=None if grouped is None else groups[order], per_group=per_group, names=order,
     )  # fmt: skip
     assert other.filled.tolist() == usual.filled.tolist()
     for row, size in enumerate(usual.filled):
-        assert order[other.columns[row, :size]].tolist() == usual.columns[row, :size].tolist()
+        assert other.columns[row, :size].tolist() == usual.columns[row, :size].tolist()
         assert other.counts[row, :size].tolist() == usual.counts[row, :size].tolist()
         assert other.scores[row, :size].tolist() == usual.scores[row, :size].tolist()
 

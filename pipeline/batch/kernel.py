@@ -7,10 +7,10 @@ keeps the best ``keep`` columns by
 
     score = (sum of a * b) ^ power * scale[column]
 
-Sums are float64, scores are compared as float32; a tie goes to the smaller number of ``ties``, by default to
-the smaller column. Different orders of summation thus agree on the list but for one rounding in
-about 10^8. Columns a row excludes are passed over; at most ``per_group`` columns of one group are kept, the
-best ones. Counts of summands come out beside the scores, those from B's rows after the first ``counted`` left out.
+Sums are float64, scores are compared as float32; a tie goes to the column with the smaller name. Different orders
+of summation thus agree on the list but for one rounding in about 10^8. Columns a row excludes are passed over; at most
+``per_group`` columns of one group are kept, the best ones. Counts of summands come out beside the scores, those from
+B's rows after the first ``counted`` left out.
 
 A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
 that is not there waits for memory. So callers do well to number columns by how many entries they have, the most
@@ -55,7 +55,7 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """The best columns of each row, best first: row r has ``filled[r]`` of them."""
+    """The best columns of each row by name, best first: row r has ``filled[r]`` of them."""
 
     columns: NDArray[np.int32]
     scores: NDArray[np.float32]
@@ -90,12 +90,13 @@ def top_rows(
     groups: NDArray[np.int32] | None = None,
     per_group: int = 0,
     counted: int | None = None,
-    ties: NDArray[np.int32] | None = None,
+    names: NDArray[np.int32] | None = None,
     threads: int = 1,
 ) -> Top:
     """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values.
 
-    ``ties`` has a different number for each column, from 0 to how many there are less one.
+    ``names`` has a different number for each column, from 0 to how many there are less one: the answer calls it so,
+    and a tie goes to the smaller one. By default a column's name is its number.
     """
     if len(a.values) != len(a.columns):
         raise ValueError("the left matrix has entries without values")
@@ -110,12 +111,12 @@ def top_rows(
         groups, per_group = np.zeros(0, np.int32), 0
     group_count = int(groups.max()) + 1 if len(groups) else 0
     counted = len(b.starts) - 1 if counted is None else counted
-    places = np.zeros(0, np.int32)
-    if ties is None:
-        ties = places
+    named = np.zeros(0, np.int32)  # by name the column
+    if names is None:
+        names = named
     else:
-        places = np.empty(column_count, np.int32)
-        places[ties] = np.arange(column_count, dtype=np.int32)
+        named = np.empty(column_count, np.int32)
+        named[names] = np.arange(column_count, dtype=np.int32)
     spaces: SimpleQueue[list[Any]] = SimpleQueue()
     for _ in range(threads):
         spaces.put(
@@ -133,7 +134,7 @@ def top_rows(
         _top_rows(
             first, last,
             a.starts, a.columns, a.values, b.starts, b.columns, b.values,
-            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted, ties, places,
+            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted, names, named,
             cells, touched, scores, scores.view(np.uint32), keys, used,
             top.columns, top.scores, top.counts, top.filled,
         )  # fmt: skip
@@ -160,11 +161,11 @@ def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
 
 @compiled
 def _select(
-    touched: Any, count: int, cells: Any, scale: Any, power: float, ties: Any, scores: Any, bits: Any, keys: Any
+    touched: Any, count: int, cells: Any, scale: Any, power: float, names: Any, scores: Any, bits: Any, keys: Any
 ) -> int:  # fmt: skip
     """Write a key for every column that may be kept, larger is better; return how many there are.
 
-    A key is the score's bits (positive floats sort as their bits do), then the number for ties, turned round.
+    A key is the score's bits (positive floats sort as their bits do), then the name, turned round.
     """
     size = 0
     for t in range(count):
@@ -181,8 +182,8 @@ def _select(
         scores[size] = raised * scale[column]
         if not scores[size] > 0.0:
             continue
-        tie = ties[column] if ties.size else column
-        keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - tie)
+        name = names[column] if names.size else column
+        keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - name)
         size += 1
     return size
 
@@ -220,7 +221,7 @@ def _top_rows(
     first: int, last: int,
     a_starts: Any, a_columns: Any, a_values: Any, b_starts: Any, b_columns: Any, b_values: Any,
     scale: Any, power: float, x_starts: Any, x_columns: Any,
-    keep: int, groups: Any, per_group: int, counted: int, ties: Any, places: Any,
+    keep: int, groups: Any, per_group: int, counted: int, names: Any, named: Any,
     cells: Any, touched: Any, scores: Any, bits: Any, keys: Any, used: Any,
     top_columns: Any, top_scores: Any, top_counts: Any, top_filled: Any,
 ) -> None:  # fmt: skip
@@ -249,29 +250,29 @@ def _top_rows(
                     cells[column, 0] += value * b_values[y]
         for x in range(x_starts[row], x_starts[row + 1]):
             cells[x_columns[x], 1] *= -1.0
-        size = _select(touched, count, cells, scale, power, ties, scores, bits, keys)
+        size = _select(touched, count, cells, scale, power, names, scores, bits, keys)
         limit = room
         while True:
             _best_first(keys, size, limit)
             filled = 0
             looked = 0
             while looked < min(limit, size) and filled < keep:
-                column = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
-                if places.size:
-                    column = np.int64(places[column])
+                name = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
+                column = np.int64(named[name]) if named.size else name
                 looked += 1
                 if per_group > 0:
                     if used[groups[column]] == per_group:
                         continue
                     used[groups[column]] += 1
                 bits[0] = keys[looked - 1] >> np.uint64(32)
-                top_columns[row, filled] = column
+                top_columns[row, filled] = name
                 top_scores[row, filled] = scores[0]
                 top_counts[row, filled] = np.int32(cells[column, 1])
                 filled += 1
             for place in range(filled):
                 if per_group > 0:
-                    used[groups[top_columns[row, place]]] = 0
+                    name = top_columns[row, place]
+                    used[groups[named[name] if named.size else name]] = 0
             if filled == keep or size <= limit:
                 break
             limit *= 4  # so many columns fell to the cap that the list is short: look at more of them

@@ -18,13 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 import sql
 from pipeline.batch import definition, lake
@@ -217,8 +215,8 @@ def write_product(
     """Write the best co-likers of every viewer, a row group a block, and return the rows."""
     total = 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for viewers, actor_ids, top in neighbour_blocks(snapshot.connection, likes, ranking, threads):
-            table = rows_of(viewers, actor_ids, top, snapshot.snapshot_us)
+        for viewers, top in neighbour_blocks(snapshot.connection, likes, ranking, threads):
+            table = rows_of(viewers, None, top, snapshot.snapshot_us)
             if len(table):
                 writer.write_table(table)
             total += len(table)
@@ -229,8 +227,8 @@ def write_product(
     return total
 
 
-def rows_of(viewers: Ids, actor_ids: NDArray[Any], top: Top, snapshot_us: int) -> pa.Table:
-    """Return a block's rows, as ``graphs.SCHEMA`` has them; ``actor_ids`` is by column."""
+def rows_of(viewers: Ids, actor_ids: Ids | None, top: Top, snapshot_us: int) -> pa.Table:
+    """Return a block's rows, as ``graphs.SCHEMA`` has them; ``actor_ids`` is by column where these are others."""
     taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
     rank = np.broadcast_to(np.arange(1, taken.shape[1] + 1, dtype=np.int32), taken.shape)
     count = int(top.filled.sum())
@@ -238,7 +236,7 @@ def rows_of(viewers: Ids, actor_ids: NDArray[Any], top: Top, snapshot_us: int) -
     return pa.table(
         [
             np.repeat(viewers, top.filled).astype(np.int32),
-            actor_ids[found].astype(np.int32, copy=False),
+            found if actor_ids is None else actor_ids[found].astype(np.int32),
             top.scores[taken],
             rank[taken],
             np.full(count, snapshot_us, np.int64),

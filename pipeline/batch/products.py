@@ -4,11 +4,11 @@ Owns: turning relations into matrices and the kernel's rows back into relations.
 arithmetic (``kernel``), what the relations mean (``sql/batch``), the rules after ranking (``arrange``).
 
 Invariant: only B, F and one block of viewers are in memory at once. Co-likers are numbered by actor_id and
-posts by (rkey descending, author_id), so the kernel's "smaller column wins" is the documented tie order.
+posts by (rkey descending, author_id), so the kernel's "smaller name wins" is the documented tie order.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -82,9 +82,10 @@ def neighbour_blocks(
 def candidate_blocks(
     connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
 ) -> Iterator[Block]:
-    """Yield each block of viewers with the ranked posts of those who have any; columns are post numbers.
+    """Yield each block of viewers with the ranked posts of those who have any; a column's name is a post number.
 
-    The crowds are rows of F after the likers', and each viewer's is an entry of N that does not count.
+    Within the product the posts that are liked most come first (``kernel`` tells why). The crowds are rows of F after
+    the likers', and each viewer's is an entry of N that does not count.
     """
     scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
     connection.execute(
@@ -103,12 +104,16 @@ def candidate_blocks(
         connection, "SELECT language, post_no, share FROM crowds ORDER BY language, post_no"
     )
     names, sizes = np.unique(crowds.astype(str), return_counts=True)
+    post_of = np.argsort(-np.bincount(posts, minlength=len(scale)), kind="stable").astype(np.int32)
+    column_of = np.empty(len(post_of), np.int32)
+    column_of[post_of] = np.arange(len(post_of), dtype=np.int32)
     f = Sparse(
         np.concatenate([starts, starts[-1] + np.cumsum(sizes)]),
-        np.concatenate([posts, crowd_posts]).astype(np.int32),
+        column_of[np.concatenate([posts, crowd_posts])],
         np.concatenate([values, shares]).astype(np.float64),
     )
     del posts, values
+    scale, authors = scale[post_of], np.asarray(authors, np.int32)[post_of]
     viewers = np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
     for first in range(0, len(viewers), ranking.block_viewers):
         block = viewers[first : first + ranking.block_viewers]
@@ -135,11 +140,12 @@ def candidate_blocks(
             f,
             scale=scale,
             power=ranking.score_exponent,
-            excluded=excluded,
+            excluded=replace(excluded, columns=column_of[excluded.columns]),
             keep=ranking.list_length,
-            groups=np.asarray(authors, np.int32),
+            groups=authors,
             per_group=ranking.max_per_author,
             counted=likers,
+            names=post_of,
             threads=threads,
         )
         yield Block(block, top, excluded)

@@ -3,8 +3,9 @@
 Owns: each viewer's seeds and what they are worth (A), and the product with all likers of posts (B). Leaves to
 others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
 
-B's columns are ``LikeGraph.columns``; a tie goes to the smaller actor_id. It has a row for every liked post. One that
-only the viewer likes adds to nobody but the viewer, who is no neighbour of their own: ``seed_posts.sql`` leaves it out.
+B's columns are ``LikeGraph.columns``, their names actor numbers, so a tie goes to the smaller one. It has a row for
+every liked post. One that only the viewer likes adds to nobody but the viewer, who is no neighbour of their own:
+``seed_posts.sql`` leaves it out.
 """
 
 from collections.abc import Iterator
@@ -58,8 +59,8 @@ def seed_blocks(
 
 def neighbour_blocks(
     connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], Top]]:
-    """Yield (viewer ids, actor ids by column, best co-likers) a block of viewers."""
+) -> Iterator[tuple[NDArray[np.int64], Top]]:
+    """Yield (actor ids of viewers, their best co-likers); a column's name is an actor id."""
     b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
     degrees = graph.degrees[graph.actors].astype(np.float64)
     scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
@@ -70,7 +71,7 @@ def neighbour_blocks(
         scale *= np.clip(hours / ranking.newcomer_hours, 0.0, 1.0)
     for viewers, a in seed_blocks(connection, graph, ranking):
         itself = sparse(np.arange(len(viewers)), graph.columns[viewers], None, len(viewers))
-        yield viewers, graph.actors, top_rows(
+        yield viewers, top_rows(
             a, b, scale=scale, power=ranking.overlap_exponent, excluded=itself,
-            keep=ranking.max_neighbours, ties=graph.actors, threads=threads,
+            keep=ranking.max_neighbours, names=graph.actors, threads=threads,
         )  # fmt: skip
