@@ -138,10 +138,7 @@ def publish(
             if lineage.variant:
                 serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, lineage.variant))
         yield "lists", len(written)
-        if fallbacks:
-            yield "fallbacks", len(fallbacks)
         fallbacks = []
-        yield "generations", 1
     now_us = int(clock() * 1e6)
     name_readers(serving, source.data_dir, ranking, now_us)
     yield from prune(serving, feed_id, lineage.renewed, ranking, now_us, lineage.feed_rkeys)
