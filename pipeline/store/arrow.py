@@ -3,7 +3,9 @@
 Owns: ``reading`` and ``Reader``. Leaves to others: which rows; DuckDB's own SQLite extension is a download
 at run time, so rows take this way instead.
 
-Invariant: every query of one ``reading`` block sees the same commit of the store, and nothing is written.
+Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written. Nothing else
+in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a file in one of two
+drops the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from adbc_driver_sqlite import dbapi
 from pipeline.errors import StoreError
 
 BATCH_ROWS = 65_536
+# A store whose writer was killed is locked while the next one recovers its log, and for a moment when its last user
+# leaves. The driver itself does not wait.
+BUSY_SECONDS = 30
 
 
 class Reader:
@@ -65,6 +70,7 @@ def reading(path: Path) -> Iterator[Reader]:
     try:
         reader = Reader(connection)
         try:
+            reader.table(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
             yield reader
         finally:
             reader.close()

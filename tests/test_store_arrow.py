@@ -1,0 +1,65 @@
+"""Reading a store as Arrow rows: one that another process has locked is waited for, one that is not there is named."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.store import arrow
+from sql.sqlite import connect
+
+HOLD = """
+import sqlite3, sys, time
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("PRAGMA locking_mode = EXCLUSIVE")  # as while a log is recovered: nobody may read
+store.execute("BEGIN IMMEDIATE")
+store.execute("INSERT INTO numbers VALUES (2)")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+store.execute("COMMIT")
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.sqlite"
+    with connect(path) as connection:
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
+        connection.execute("INSERT INTO numbers VALUES (1)")
+    connection.close()
+    return path
+
+
+def held(path: Path, seconds: float) -> subprocess.Popen[str]:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_locked_store_is_waited_for(store: Path) -> None:
+    with held(store, 0.5) as holder:
+        began = time.monotonic()
+        with arrow.reading(store) as reader:
+            assert reader.number("SELECT count(*) FROM numbers") == 2
+        assert time.monotonic() - began > 0.3
+        assert holder.wait() == 0
+
+
+def test_one_that_stays_locked_is_an_error_that_names_it(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "BUSY_SECONDS", 0)
+    with held(store, 1.0), pytest.raises(StoreError, match=r"can't read .*numbers.sqlite: .*locked"):  # noqa: SIM117
+        with arrow.reading(store) as reader:
+            reader.number("SELECT count(*) FROM numbers")
+
+
+def test_one_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="does not exist"), arrow.reading(tmp_path / "none.sqlite"):
+        pass
