@@ -11,6 +11,8 @@ each runs as a process of its own, so that its memory is given back and its fail
     fetch        the likes of viewers who came and whom the store does not know, from their repositories
     waiting      neighbours and lists of those who have none: looked for every waiting_seconds, and after a fetch
 
+A restart changes nothing in that: what is due next follows from when a job ran last and how long it took.
+
 One of the first three runs at a time, since each needs the machine and the batch's lock; one that comes due meanwhile
 waits its turn, once, however often it came due. The last three go on beside them, and take most of what the
 processors have left, since somebody is looking at the screen: a like that has to wait for a run for everybody would
@@ -34,7 +36,7 @@ from pipeline.processes import child_environment, run_child
 from pipeline.settings import Settings
 from pipeline.store.generations import newest_generation
 from pipeline.store.locks import exclusive
-from pipeline.store.queue import recent_viewers, unknown_viewers, waiting_viewers
+from pipeline.store.queue import last_run, recent_viewers, unknown_viewers, waiting_viewers
 
 log = logging.getLogger("foryou.schedule")
 
@@ -86,6 +88,7 @@ class Timetable:
             self._add("compact", settings.compact_minutes)
             self._add("neighbours", settings.neighbours_minutes)
             self._add("candidates", settings.candidates_minutes)
+            self._remember(time.time())
             self._scheduler.add_job(
                 self._renew_recent,
                 IntervalTrigger(minutes=settings.candidates_minutes),
@@ -122,6 +125,23 @@ class Timetable:
             self._run_job, IntervalTrigger(minutes=minutes), args=(job,), id=job, name=job
         )
         log.info("%s every %g minutes", job, minutes)
+
+    def _remember(self, now: float) -> None:
+        """Go on where the timetable stopped, as far as the record of runs tells; ``now`` is in seconds since 1970."""
+        neighbours, everybody = (
+            last_run(self._settings.data_dir, job) for job in ("neighbours", "candidates")
+        )
+        if neighbours is not None:
+            began_us, seconds = neighbours
+            due = began_us / 1e6 + self._space_neighbours(seconds) * 60
+            soonest = now + self._settings.candidates_minutes * 60
+            self._scheduler.modify_job(
+                "neighbours", next_run_time=datetime.fromtimestamp(max(due, soonest), UTC)
+            )
+        if everybody is not None:
+            began_us, seconds = everybody
+            due = began_us / 1e6 + self._settings.everybody_after(seconds) * 60
+            self._everybody_due = time.monotonic() + due - now
 
     def _run_job(self, job: str) -> None:
         began = time.monotonic()
@@ -184,11 +204,13 @@ class Timetable:
             log.warning("%s failed after %.1f s (status %d); the timetable goes on", job, seconds, status)
         return status == 0
 
-    def _space_neighbours(self, seconds: float) -> None:
+    def _space_neighbours(self, seconds: float) -> float:
+        """Return how many minutes after a neighbours job that took so long the next one is due, and go by it."""
         settings = self._settings
         minutes = seconds / NEIGHBOURS_TIME_SHARE / 60
         minutes = min(max(minutes, settings.candidates_minutes), settings.neighbours_minutes)
         self._scheduler.reschedule_job("neighbours", trigger=IntervalTrigger(minutes=minutes))
+        return minutes
 
     def _report_defect(self, event: JobExecutionEvent) -> None:
         log.error("%s could not be run: %s", event.job_id, event.exception)

@@ -1,13 +1,17 @@
 """What the timetable goes by: how often everybody is due, who was seen lately, who waits. test_newcomer.py runs it."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from batch_tools import settings_for
 from test_batch_tiers import run, town
 from worlds import World
 
+from pipeline.schedule import Timetable
 from pipeline.settings import load_settings
-from pipeline.store.queue import attend, unknown_viewers, waiting_viewers
+from pipeline.store.queue import attend, last_run, unknown_viewers, waiting_viewers
 from sql.sqlite import connect
 
 
@@ -43,3 +47,52 @@ def test_one_for_whom_no_list_could_be_made_is_left_alone_for_a_while(tmp_path: 
     assert waiting_viewers(tmp_path, now_us + 601_000_000) == ["did:plc:nobody"]
     assert waiting_viewers(tmp_path, now_us + 601_000_000, since_us=now_us) == []  # came before that
     assert waiting_viewers(tmp_path, now_us + 90_000_000_000) == []  # a day ago
+
+
+def test_what_ran_last_and_how_long_is_told_of_whole_runs_alone(tmp_path: Path) -> None:
+    assert last_run(tmp_path, "neighbours") is None
+    town().write(tmp_path)
+    run(tmp_path)
+    serving = connect(tmp_path / "serving.sqlite")
+    for job in ("neighbours", "candidates"):
+        began_us, seconds = serving.execute(
+            "SELECT min(started_us), sum(seconds) FROM runs WHERE job = ?", (job,)
+        ).fetchone()
+        assert last_run(tmp_path, job) == (began_us, pytest.approx(seconds))
+    # One that died in the middle, and one for some viewers, say nothing of when everybody is due.
+    before = last_run(tmp_path, "candidates")
+    serving.executemany(
+        "INSERT INTO runs (run_id, job, step, started_us, seconds, rows, peak_mb, outcome, tier, feed) "
+        "VALUES (?, 'candidates', ?, 9e15, 1.0, 1, 1.0, 'done', ?, '')",
+        [(90, "product", "all"), (91, "prune generations", "recent")],
+    )
+    serving.close()
+    assert last_run(tmp_path, "candidates") == before
+
+
+def test_a_restart_goes_on_with_the_timetable(tmp_path: Path) -> None:
+    """Neighbours took 60 s four minutes ago, so they are due in six; everybody's lists took 15 s, so in one."""
+    town().write(tmp_path)
+    run(tmp_path)
+    now = 2e9
+    serving = connect(tmp_path / "serving.sqlite")
+    serving.execute("UPDATE runs SET started_us = ?, seconds = 0", (int((now - 240) * 1e6),))
+    for job, seconds in (("neighbours", 60.0), ("candidates", 15.0)):
+        serving.execute(
+            "UPDATE runs SET seconds = ? WHERE job = ? AND step = (SELECT min(step) FROM runs WHERE job = ?)",
+            (seconds, job, job),
+        )
+    serving.close()
+    timetable = Timetable(settings_for(tmp_path), threading.Event())
+    for job, minutes in (("neighbours", 180), ("candidates", 3)):
+        timetable._add(job, minutes)
+    timetable._scheduler.start(paused=True)
+    try:
+        timetable._remember(now)
+        due = timetable._scheduler.get_job("neighbours")
+        assert due is not None
+        assert due.next_run_time.timestamp() == pytest.approx(now + 360, abs=1)
+        assert due.trigger.interval.total_seconds() == 600
+        assert timetable._everybody_due - time.monotonic() == pytest.approx(60, abs=5)
+    finally:
+        timetable._scheduler.shutdown(wait=False)

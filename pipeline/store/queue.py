@@ -1,4 +1,4 @@
-"""Who waits for a list, who was seen lately, whose likes nobody has looked for: what the timetable asks.
+"""Who waits for a list, who was seen lately, whose likes nobody has looked for, what ran when: what the timetable asks.
 
 Owns: these questions, asked of three stores at once without the batch's libraries, and the record of who was seen to.
 Leaves to others: making the lists (``batch.waiting``), fetching the likes (``backfill.viewers``).
@@ -42,6 +42,22 @@ def recent_viewers(data_dir: Path, now_us: int, seconds: float = RECENT_SECONDS)
 def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
     """Return one DID, if there is any, of a viewer who came since a time and whose likes were never looked for."""
     return _ask(data_dir, "landing", ("activity",), "landing/history_came", {"since_us": since_us})
+
+
+def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
+    """Return when the last whole run of neighbours or candidates began (microseconds), and its seconds."""
+    last_step = {"neighbours": "commit", "candidates": "prune generations"}[job]
+    try:
+        serving = connect(data_dir / "serving.sqlite", read_only=True)
+    except sqlite3.OperationalError:
+        return None
+    try:
+        row = serving.execute(sql.load("serving/last_run"), {"job": job, "last_step": last_step}).fetchone()
+        return None if row is None else (int(row[0]), float(row[1]))
+    except sqlite3.OperationalError:
+        return None
+    finally:
+        serving.close()
 
 
 def attend(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
