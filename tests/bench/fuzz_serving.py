@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench_serving import _PROGRAM, memory_mb, server
+from bench_serving import PROGRAM, memory_mb, server
 from serving_fuzz import Client, Requests, fuzz
 from serving_worlds import PUBLISHER_DID, Account, ServingStore, blob, directory, plc_did
 
@@ -62,7 +62,7 @@ def main() -> int:
         lists = {account.did: blob(POSTS) for account in accounts}
         store.publish(1, lists, {"": blob(POSTS), "pt": blob(POSTS[:9])}, at=time.time())
         store.close()
-        command = ["-c", _PROGRAM, folder, plc.url, PUBLISHER_DID, "8", str(options.workers)]
+        command = ["-c", PROGRAM, folder, plc.url, PUBLISHER_DID, "8", str(options.workers)]
         with server(command) as (process, port):
             results: Any = multiprocessing.Queue()
             began = time.monotonic()
