@@ -1,0 +1,33 @@
+"""Every benchmark finds what it uses of the project: they run too seldom to tell by themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).parent / "bench"
+OPTIONAL = ("implicit", "sparse_dot_topn")  # which some compare with
+
+IMPORT = """
+import importlib, sys
+sys.path[:0] = sys.argv[1:4]
+for name in sys.argv[4:]:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(f"{name}: {type(error).__name__}: {error}")
+"""
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    names = sorted(path.stem for path in BENCH.glob("*.py"))
+    assert len(names) > 20
+    folders = [str(BENCH), str(BENCH.parent), str(BENCH.parents[1])]
+    told = subprocess.run(
+        [sys.executable, "-c", IMPORT, *folders, *names],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    failed = [line for line in told.splitlines() if not any(name in line for name in OPTIONAL)]
+    assert failed == []
