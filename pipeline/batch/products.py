@@ -88,17 +88,15 @@ def candidate_blocks(
     the likers', and each viewer's is an entry of N that does not count.
     """
     scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE fresh_likers AS SELECT liker_id, "
-        "(row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS liker_no "
-        "FROM (SELECT DISTINCT liker_id FROM fresh_likes)"
-    )
-    likers = int(columns(connection, "SELECT count(*) FROM fresh_likers")[0][0])
-    posts, values = columns(
+    liker_ids, posts, values = columns(
         connection,
-        "SELECT post_no, value FROM fresh_likes ORDER BY liker_id, post_no",
+        "SELECT liker_id, post_no, value FROM fresh_likes ORDER BY liker_id, post_no",
     )
-    starts = _starts(connection, "fresh_likes JOIN fresh_likers USING (liker_id)", "liker_no", likers)
+    fresh, starts = np.unique(liker_ids, return_index=True)
+    likers, starts = len(fresh), np.append(starts, len(posts))
+    row_of_liker = np.full(int(fresh.max(initial=0)) + 2, -1, np.int32)  # the last one stands for all above
+    row_of_liker[fresh] = np.arange(likers, dtype=np.int32)
+    del liker_ids
     # After the likers' rows come the crowds', one a language.
     crowds, crowd_posts, shares = columns(
         connection, "SELECT language, post_no, share FROM crowds ORDER BY language, post_no"
@@ -118,20 +116,26 @@ def candidate_blocks(
     for first in range(0, len(viewers), ranking.block_viewers):
         block = viewers[first : first + ranking.block_viewers]
         span = int(block[0]), int(block[-1])
+        # In the order of the file, by viewer and rank; looked up here, since a join would sort them all again.
         ids, neighbour, weight = columns(
             connection,
-            "SELECT n.viewer_id, l.liker_no, n.weight::DOUBLE AS weight FROM neighbours AS n "
-            "JOIN fresh_likers AS l ON l.liker_id = n.neighbour_id "
-            "SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id "
-            "WHERE n.viewer_id BETWEEN ? AND ? ORDER BY n.viewer_id, n.rank",
+            "SELECT viewer_id, neighbour_id, weight FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
             *span,
         )
-        row = np.searchsorted(block, ids)
+        row_of_viewer = np.full(span[1] - span[0] + 1, -1, np.int32)
+        row_of_viewer[block - span[0]] = np.arange(len(block), dtype=np.int32)
+        row, weight = row_of_viewer[ids - span[0]], np.asarray(weight, np.float64)
+        neighbour = row_of_liker[np.minimum(neighbour, len(row_of_liker) - 1)]
+        listed = row >= 0
+        total = np.bincount(row[listed], weights=weight[listed], minlength=len(block))
+        fruitful = listed & (neighbour >= 0)
+        row, neighbour, weight = row[fruitful], neighbour[fruitful], weight[fruitful]
         if ranking.crowd_weight > 0:
-            crowd_row, crowd, total = _crowd_entries(connection, names, block)
+            crowd_row, crowd = _crowd_entries(connection, names, block)
             row = np.concatenate([row, crowd_row])
             neighbour = np.concatenate([neighbour, likers + crowd])
-            weight = np.concatenate([weight, ranking.crowd_weight * total])
+            weight = np.concatenate([weight, ranking.crowd_weight * total[crowd_row]])
+        if len(row) and np.diff(row).min(initial=0) < 0:
             order = np.argsort(row, kind="stable")
             row, neighbour, weight = row[order], neighbour[order], weight[order]
         excluded = entries(connection, "SELECT viewer_id, post_no FROM exclusions", block)
@@ -151,21 +155,17 @@ def candidate_blocks(
         yield Block(block, top, excluded)
 
 
-def _crowd_entries(
-    connection: duckdb.DuckDBPyConnection, names: NDArray[Any], block: Ids
-) -> tuple[Ids, Ids, NDArray[np.float64]]:
-    # Each viewer's row in the block, the row of the crowd that serves their language, the sum of their weights.
-    ids, language, total = columns(
+def _crowd_entries(connection: duckdb.DuckDBPyConnection, names: NDArray[Any], block: Ids) -> tuple[Ids, Ids]:
+    # Each viewer's row in the block, and the row of the crowd that serves their language.
+    ids, language = columns(
         connection,
-        "SELECT v.viewer_id, v.language, n.total FROM list_viewers AS v JOIN (SELECT viewer_id, "
-        "sum(weight::DOUBLE) AS total FROM neighbours WHERE viewer_id BETWEEN ? AND ? GROUP BY viewer_id) AS n "
-        "ON n.viewer_id = v.viewer_id ORDER BY v.viewer_id",
+        "SELECT viewer_id, language FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
         int(block[0]),
         int(block[-1]),
     )
     place = np.searchsorted(names, language.astype(str))
     known = np.flatnonzero(place < len(names))  # no language has a crowd while nobody likes anything
-    return np.searchsorted(block, ids)[known], place[known], np.asarray(total, np.float64)[known]
+    return np.searchsorted(block, ids)[known], place[known]
 
 
 def _starts(connection: duckdb.DuckDBPyConnection, relation: str, number: str, count: int) -> Ids:
