@@ -15,7 +15,8 @@ B's rows after the first ``counted`` left out.
 A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
 that is not there waits for memory. So callers do well to number columns by how many entries they have, the most
 first: those that are met all the time then lie in few pages. An excluded column's count is negative while its row is
-selected from.
+selected from. Whether a column is new is not branched on, since a processor guesses that wrong every other time; and
+columns are read without a sign, which spares a look at whether they count from the end.
 
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 # What a summand that does not count adds to a count: too little to show, enough to mark the column as touched.
 UNCOUNTED = 2.0**-30
+FULL = 4  # times as many keys as are wanted, at which those that can't be kept are left out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -122,7 +124,7 @@ def top_rows(
         spaces.put(
             [
                 np.zeros((column_count, 2), np.float64),
-                np.empty(column_count, np.int32),
+                np.empty(column_count + 1, np.int32),
                 np.empty(column_count + 1, np.float32),
                 np.empty(column_count, np.uint64),
                 np.zeros(group_count, np.int32),
@@ -161,21 +163,30 @@ def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
 
 @compiled
 def _select(
-    touched: Any, count: int, cells: Any, scale: Any, power: float, names: Any, scores: Any, bits: Any, keys: Any
-) -> int:  # fmt: skip
-    """Write a key for every column that may be kept, larger is better; return how many there are.
+    touched: Any, count: int, cells: Any, scale: Any, power: float, names: Any, scores: Any, bits: Any, keys: Any,
+    wanted: int,
+) -> tuple[int, bool]:  # fmt: skip
+    """Write a key for every column that may be kept, larger is better; return how many, and whether any is left out.
 
-    A key is the score's bits (positive floats sort as their bits do), then the name, turned round.
+    A key is the score's bits (positive floats sort as their bits do), then the name, turned round. With ``wanted`` > 0
+    those that can't be among so many best are left out on the way: whenever ``FULL`` times as many have come together,
+    the others go, and the least that stays is what a further one must reach.
     """
     size = 0
+    left_out = False
+    least = 0.0  # what the score, raised to 1 / power, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
-        column = touched[t]
+        column = np.uint32(touched[t])
         if cells[column, 1] < 0.0:
             continue
         total = cells[column, 0]
         if power == 1.0:
+            if total * scale[column] < least:
+                continue
             raised = total
         elif power == 0.5:
+            if total * scale[column] * scale[column] < least:
+                continue
             raised = np.sqrt(total)
         else:
             raised = total**power
@@ -185,7 +196,14 @@ def _select(
         name = names[column] if names.size else column
         keys[size] = (np.uint64(bits[size]) << np.uint64(32)) | np.uint64(0xFFFFFFFF - name)
         size += 1
-    return size
+        if wanted > 0 and size == FULL * wanted:
+            _best_first(keys, size, wanted)
+            size, left_out = wanted, True
+            bits[size] = keys[size - 1] >> np.uint64(32)
+            least = np.float64(scores[size]) * (1.0 - 1e-5)
+            if power == 0.5:
+                least *= least
+    return size, left_out
 
 
 @compiled
@@ -234,23 +252,21 @@ def _top_rows(
             one = 1.0 if inner < counted else UNCOUNTED
             if b_values.size == 0:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
-                    column = b_columns[y]
-                    if cells[column, 1] == 0.0:
-                        touched[count] = column
-                        count += 1
+                    column = np.uint32(b_columns[y])
+                    touched[count] = column
+                    count += cells[column, 1] == 0.0
                     cells[column, 1] += one
                     cells[column, 0] += value
             else:
                 for y in range(b_starts[inner], b_starts[inner + 1]):
-                    column = b_columns[y]
-                    if cells[column, 1] == 0.0:
-                        touched[count] = column
-                        count += 1
+                    column = np.uint32(b_columns[y])
+                    touched[count] = column
+                    count += cells[column, 1] == 0.0
                     cells[column, 1] += one
                     cells[column, 0] += value * b_values[y]
         for x in range(x_starts[row], x_starts[row + 1]):
             cells[x_columns[x], 1] *= -1.0
-        size = _select(touched, count, cells, scale, power, names, scores, bits, keys)
+        size, left_out = _select(touched, count, cells, scale, power, names, scores, bits, keys, room)
         limit = room
         while True:
             _best_first(keys, size, limit)
@@ -258,23 +274,25 @@ def _top_rows(
             looked = 0
             while looked < min(limit, size) and filled < keep:
                 name = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
-                column = np.int64(named[name]) if named.size else name
+                place = np.int64(named[name]) if named.size else name
                 looked += 1
                 if per_group > 0:
-                    if used[groups[column]] == per_group:
+                    if used[groups[place]] == per_group:
                         continue
-                    used[groups[column]] += 1
+                    used[groups[place]] += 1
                 bits[0] = keys[looked - 1] >> np.uint64(32)
                 top_columns[row, filled] = name
                 top_scores[row, filled] = scores[0]
-                top_counts[row, filled] = np.int32(cells[column, 1])
+                top_counts[row, filled] = np.int32(cells[place, 1])
                 filled += 1
-            for place in range(filled):
+            for kept in range(filled):
                 if per_group > 0:
-                    name = top_columns[row, place]
+                    name = top_columns[row, kept]
                     used[groups[named[name] if named.size else name]] = 0
-            if filled == keep or size <= limit:
+            if filled == keep or (size <= limit and not left_out):
                 break
+            if left_out:
+                size, left_out = _select(touched, count, cells, scale, power, names, scores, bits, keys, 0)
             limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
         top_filled[row] = filled
         room = limit
