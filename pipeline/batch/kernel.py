@@ -14,9 +14,9 @@ B's rows after the first ``counted`` left out.
 
 A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
 that is not there waits for memory. So callers do well to number columns by how many entries they have, the most
-first: those that are met all the time then lie in few pages. An excluded column's count is negative while its row is
-selected from. Whether a column is new is not branched on, since a processor guesses that wrong every other time; and
-columns are read without a sign, which spares a look at whether they count from the end.
+first: those that are met all the time then lie in few pages. An excluded column's count is negative meanwhile. Whether a
+column is new is not branched on, for a processor guesses that wrong every other time; and columns are read without a
+sign, which spares a look at whether they count from the end.
 
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """

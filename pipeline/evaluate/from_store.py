@@ -22,9 +22,6 @@ from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 
 POST_DAYS = 20.0
-DUCKDB_GB = (
-    3.0  # at most: what DuckDB spills costs a little time, what is held beside it is most of the memory
-)
 ROWS = 1_000_000
 
 
@@ -34,19 +31,21 @@ def from_store(settings: Settings) -> Events:
     if not snapshot.has_likes(settings.data_dir):
         raise EvaluateError(f"no likes yet in {settings.data_dir}: run 'foryou ingest' first, or name a file")
     with exclusive(settings.data_dir, "batch"):
-        wide = replace(
-            ranking,
-            post_max_age_hours=POST_DAYS * 24,
-            memory_limit_gb=min(ranking.memory_limit_gb, DUCKDB_GB),
-        )
+        wide = replace(ranking, post_max_age_hours=POST_DAYS * 24)
         hours = ranking.seed_window_days * 24.0
-        with snapshot.open_snapshot(
-            settings.data_dir, wide, settings.batch_threads, window_hours=hours
-        ) as opened:
-            for name in definition.LIKES:
-                definition.run_file(opened.connection, name)
-            opened.drop_records()
-            return events_of(opened.connection, settings.data_dir.name)
+        try:
+            with snapshot.open_snapshot(
+                settings.data_dir, wide, settings.batch_threads, window_hours=hours
+            ) as opened:
+                for name in definition.LIKES:
+                    definition.run_file(opened.connection, name)
+                opened.drop_records()
+                return events_of(opened.connection, settings.data_dir.name)
+        except duckdb.OutOfMemoryException as error:
+            raise EvaluateError(
+                f"the likes of {ranking.seed_window_days} days don't fit into the {ranking.memory_limit_gb:g} GB of "
+                "memory_limit_gb: raise it in [ranking], or lower seed_window_days"
+            ) from error
 
 
 def events_of(connection: duckdb.DuckDBPyConnection, name: str) -> Events:
