@@ -13,10 +13,9 @@ of summation thus agree on the list but for one rounding in about 10^8. Columns 
 B's rows after the first ``counted`` left out.
 
 A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
-that is not there waits for memory. So callers do well to number columns by how many entries they have, the most
-first: those that are met all the time then lie in few pages. An excluded column's count is negative meanwhile. Whether a
-column is new is not branched on, for a processor guesses that wrong every other time; and columns are read without a
-sign, which spares a look at whether they count from the end.
+that is not there waits for memory. So callers do well to give those columns small numbers that have most entries. An
+excluded column's count is negative meanwhile. No branch asks whether a column is new, for a processor guesses that
+wrong every other time; columns are read without a sign, which spares a look at whether they count from the end.
 
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """
@@ -172,8 +171,7 @@ def _select(
     those that can't be among so many best are left out on the way: whenever ``FULL`` times as many have come together,
     the others go, and the least that stays is what a further one must reach.
     """
-    size = 0
-    left_out = False
+    size, left_out = 0, False
     least = 0.0  # what the score, raised to 1 / power, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
         column = np.uint32(touched[t])
