@@ -65,8 +65,9 @@ def neighbours(
         likers[post].add(liker)
         liked[liker].append((seen_us, post))
     ages = {liker: (now_us - min(like[0] for like in mine)) / HOUR_US for liker, mine in liked.items()}
-    active_us = now_us - ranking.viewer_active_days * 24 * HOUR_US
-    active = {liker for (liker, _), seen_us in likes.items() if seen_us > active_us}
+    # Who likes a post again that they liked long ago is here too.
+    active_days = min(ranking.viewer_active_days, ranking.seed_window_days)
+    active = {liker for liker, _ in live_likes(rows, now_us, active_days * 24)}
     visitors = {visit[0] for visit in rows["visits"]}
     active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
     told = answers(rows)
