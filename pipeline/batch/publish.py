@@ -94,9 +94,9 @@ def publish(
     ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors. Yields after
     each transaction.
     """
+    yield "orphans", remove_orphans(serving)
     before = newest(serving)
     first = before + 1
-    yield "orphans", remove_orphans(serving, before)
     feed_id = _feed(serving, lineage.feed_rkey)
     yield "feed", 1
     kept = {
@@ -145,12 +145,13 @@ def publish(
     return generation
 
 
-def remove_orphans(serving: sqlite3.Connection, newest: int) -> int:
+def remove_orphans(serving: sqlite3.Connection) -> int:
     """Remove what a run of a program up to 2026-11, that died in its midst, wrote before its generation's row."""
     with transaction(serving):
-        removed = serving.execute("DELETE FROM lists WHERE generation > ?", (newest,)).rowcount
-        serving.execute("DELETE FROM fallbacks WHERE generation > ?", (newest,))
-        serving.execute("DELETE FROM variants WHERE generation > ?", (newest,))
+        last = newest(serving)  # within the transaction: another run may publish at any other time
+        removed = serving.execute("DELETE FROM lists WHERE generation > ?", (last,)).rowcount
+        serving.execute("DELETE FROM fallbacks WHERE generation > ?", (last,))
+        serving.execute("DELETE FROM variants WHERE generation > ?", (last,))
     return removed
 
 

@@ -7,7 +7,6 @@ transaction and the generation that make a part visible (``publish``), who is re
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +38,7 @@ def staged_parts(path: Path, post_ids: NDArray[np.int64]) -> Iterator[list[Chunk
     """Yield the lists of the staged file, PART_LISTS or somewhat more at a time; one empty part when it has none."""
     part: list[Chunk] = []
     first = True
-    for chunk in chain.from_iterable(_chunks(path, post_ids)):
+    for chunk in _chunks(path, post_ids):
         part.append(chunk)
         if sum(len(viewers) for viewers, _ in part) >= PART_LISTS:
             yield part
@@ -94,10 +93,10 @@ def insert(serving: sqlite3.Connection, table: str, key: str, rows: Iterable[tup
     serving.executemany(statement, rows)
 
 
-def _chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[Iterator[Chunk]]:
+def _chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[Chunk]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            yield _chunks_of(file, group, post_ids)
+            yield from _chunks_of(file, group, post_ids)
 
 
 def _chunks_of(file: pq.ParquetFile, group: int, post_ids: NDArray[np.int64]) -> Iterator[Chunk]:
