@@ -81,10 +81,17 @@ class Ranking:
     like_decay_hours: float = _parameter(0.5, 0.001, 2400.0)
     like_decay_exponent: float = _parameter(1.0, 0.0, 10.0)
     # The crowd is everybody's neighbour: what is popular now in the viewer's language adds to a post's similarity
-    # crowd_weight · (sum of the weights of the viewer's neighbours) · (the post's share of the crowd, crowds.sql): at 1
-    # the average liker's likes count as much as the average neighbour's. Retweets want 0 to 0.1, news 3; the simulated
-    # network is level from 0 to 0.3.
-    crowd_weight: float = _parameter(0.1, 0.0, 1000.0)
+    # (left_out_weight · weight of the co-likers that max_neighbours and max_seed_likers left out + crowd_weight ·
+    # weight of the neighbours) · the post's share of the crowd (crowd_shares.sql). So who likes what everybody likes
+    # hears everybody, and who likes what few like hears those few. Of other sets, news wants left_out_weight 3 to 10
+    # and retweets 0 to 1; together with a crowd that forgets soon, 3 and 1 gain 0.01 to 0.03 of the optimum on the
+    # simulated network over 0 and 0.1 with a crowd that forgets as neighbours do.
+    left_out_weight: float = _parameter(3.0, 0.0, 1000.0)
+    crowd_weight: float = _parameter(1.0, 0.0, 1000.0)
+    # A like counts (1 + its age / crowd_decay_hours)^-crowd_decay_exponent in the crowd: half after five minutes. There
+    # are enough of the newest to tell, as there are not among neighbours. News wants even less.
+    crowd_decay_hours: float = _parameter(1.0, 0.001, 2400.0)
+    crowd_decay_exponent: float = _parameter(8.0, 0.0, 20.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here a like's own age does what the post's age did there, and better: a post's half-life of
     # 6 h costs half the recall of retweets and 0.01 of the optimum on the simulated network, where 24 and 72 h are

@@ -21,6 +21,7 @@ from serving.html import age_text, fragment, show
 from serving.skeleton import parameter
 
 _TYPED_MAX = 300
+LEAST_SHOWN = 0.005  # of a post's similarity
 OPEN_POSTS = 2  # whose reasons are shown unasked, so that it is seen that there are some
 _NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 # What can be moved: name, label, least, most, step.
@@ -28,6 +29,7 @@ KNOBS = (
     ("half_life_hours", "Hours after which a post counts half", "0.5", "960", "0.5"),
     ("like_decay_hours", "Hours after which a like counts half", "0.1", "96", "0.1"),
     ("crowd_weight", "How much counts what is popular now", "0", "10", "0.1"),
+    ("left_out_weight", "The same, the more people you share likes with", "0", "10", "0.1"),
     ("popularity_exponent", "How much popular posts are held back", "0", "2", "0.05"),
     ("max_neighbours", "People whose likes count, closest first", "1", "20000", "1"),
     ("max_per_author", "Posts of one author", "1", "100", "1"),
@@ -126,6 +128,8 @@ def _post(place: int, post: dict[str, Any], found: dict[str, Any]) -> str:
     else:
         facts = "<span>popular now; no taste in it</span>"
     reasons = "".join(_reason(reason) for reason in post.get("because", []))
+    if reasons and post.get("crowd_share", 0.0) >= LEAST_SHOWN:
+        reasons += fragment("reason_crowd", share=f"{post['crowd_share']:.0%}")
     return fragment(
         "why_post",
         place=str(place),

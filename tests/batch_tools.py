@@ -41,6 +41,13 @@ def duck(world: World, ranking: Ranking) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def read_left_out(connection: duckdb.DuckDBPyConnection) -> dict[int, float]:
+    """Return what the relation ``neighbours`` says of each viewer's other co-likers."""
+    found = connection.execute("SELECT DISTINCT viewer_id, left_out FROM neighbours").fetchall()
+    assert len({viewer for viewer, _ in found}) == len(found)
+    return dict(found)
+
+
 def read_neighbours(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[int, float]]]:
     """Return the relation ``neighbours`` as the oracle writes it."""
     result: dict[int, list[tuple[int, float]]] = {}
@@ -62,19 +69,21 @@ def read_ranked(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[t
     return result
 
 
-def by_kernel(connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int = 2) -> tuple[Any, Any]:
-    """Return (neighbours, ranked) of the sparse path, from the shared relations."""
+def by_kernel(
+    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int = 2
+) -> tuple[Any, Any, Any]:
+    """Return (neighbours, ranked, left out) of the sparse path, from the shared relations."""
     definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in definition.BEFORE_NEIGHBOURS:
+    for name in (*definition.BEFORE_NEIGHBOURS, "everybody"):
         definition.run_file(connection, name)
-    rows: list[tuple[int, int, float, int]] = []
-    for viewers, actor_ids, top in neighbour_blocks(connection, ranking, threads):
+    rows: list[tuple[int, int, float, int, float]] = []
+    for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads):
         for row, viewer in enumerate(viewers.tolist()):
             for rank in range(top.filled[row]):
                 actor = int(actor_ids[top.columns[row, rank]])
-                rows.append((viewer, actor, float(top.scores[row, rank]), rank + 1))
+                rows.append((viewer, actor, float(top.scores[row, rank]), rank + 1, float(left_out[row])))
     put_neighbours(connection, rows)
-    near = read_neighbours(connection)
+    near, rest = read_neighbours(connection), read_left_out(connection)
     definition.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
     for name in definition.BEFORE_CANDIDATES:
         definition.run_file(connection, name)
@@ -92,28 +101,34 @@ def by_kernel(connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: 
             ]
             if items:
                 ranked[viewer] = items
-    return near, ranked
+    return near, ranked, rest
 
 
-def by_graph(world: World, ranking: Ranking, folder: Path, ranges: Sequence[Range]) -> dict[int, Any]:
-    """Return the neighbours of the full pass, which reads a range of authors at a time."""
+def by_graph(
+    world: World, ranking: Ranking, folder: Path, ranges: Sequence[Range]
+) -> tuple[dict[int, Any], dict[int, float]]:
+    """Return the neighbours of the full pass, which reads a range of authors at a time, and what it left out."""
     connection = duck(world, ranking)
     definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
     for name in BEFORE_GRAPH:
         definition.run_file(connection, name)
     near: dict[int, Any] = {}
+    rest: dict[int, float] = {}
     graph = build(connection, ranking, folder, ranges)
-    for viewers, top in neighbour_blocks_of(connection, graph, ranking, 2):
+    for viewers, top, left_out in neighbour_blocks_of(connection, graph, ranking, 2):
         for row, viewer in enumerate(viewers.tolist()):
             if size := top.filled[row]:
+                rest[viewer] = float(left_out[row])
                 near[viewer] = list(
                     zip(top.columns[row, :size].tolist(), top.scores[row, :size].tolist(), strict=True)
                 )
     connection.close()
-    return near
+    return near, rest
 
 
-def put_neighbours(connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, int, float, int]]) -> None:
+def put_neighbours(
+    connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, int, float, int, float]]
+) -> None:
     """Make the relation ``neighbours`` of these rows."""
     table = pa.table(
         {
@@ -121,6 +136,7 @@ def put_neighbours(connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, 
             "neighbour_id": pa.array([row[1] for row in rows], pa.int32()),
             "weight": pa.array(np.array([row[2] for row in rows], np.float32)),
             "rank": pa.array([row[3] for row in rows], pa.int32()),
+            "left_out": pa.array(np.array([row[4] for row in rows], np.float32)),
         }
     )
     connection.register("given", table)
@@ -128,9 +144,9 @@ def put_neighbours(connection: duckdb.DuckDBPyConnection, rows: list[tuple[int, 
     connection.unregister("given")
 
 
-def by_oracle(world: World, ranking: Ranking) -> tuple[Any, Any]:
-    """Return (neighbours, ranked) of the plain-Python ranker."""
+def by_oracle(world: World, ranking: Ranking) -> tuple[Any, Any, Any]:
+    """Return (neighbours, ranked, left out) of the plain-Python ranker."""
     rows: dict[str, Any] = dict(world.rows())
     rows["uris"] = [{world.posts[name]: world.uri(name) for name in world.posts}]
-    near = oracle.neighbours(rows, world.now_us, ranking)
-    return near, oracle.ranked(rows, world.now_us, ranking, near)
+    near, left_out = oracle.neighbours(rows, world.now_us, ranking)
+    return near, oracle.ranked(rows, world.now_us, ranking, near, left_out), left_out

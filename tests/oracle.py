@@ -5,7 +5,7 @@ Written from DESIGN.md and the parameters' descriptions, without the SQL.
 
 import struct
 from collections import defaultdict
-from math import floor, log
+from math import floor, log1p
 from typing import Any
 
 from pipeline.ranking import Ranking
@@ -57,8 +57,8 @@ def answers(rows: dict[str, list[Any]]) -> dict[int, dict[Post, set[str]]]:
 
 def neighbours(
     rows: dict[str, list[Any]], now_us: int, ranking: Ranking
-) -> dict[int, list[tuple[int, float]]]:
-    """Return each viewer's (neighbour, weight), best first."""
+) -> tuple[dict[int, list[tuple[int, float]]], dict[int, float]]:
+    """Return each viewer's (neighbour, weight), best first, and what their other co-likers weigh."""
     likes = live_likes(rows, now_us, ranking.seed_window_days * 24)
     likers, liked = defaultdict(set), defaultdict(list)
     for (liker, post), seen_us in likes.items():
@@ -71,7 +71,12 @@ def neighbours(
     visitors = {visit[0] for visit in rows["visits"]}
     active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
     told = answers(rows)
-    result = {}
+    scales = {
+        liker: (len(mine) + ranking.degree_smoothing) ** -ranking.degree_exponent
+        * newness(ages[liker], ranking)
+        for liker, mine in liked.items()
+    }
+    result, left_out = {}, {}
     for viewer in sorted(active):
         seeds = sorted(liked[viewer], key=lambda like: (-like[0], like[1]))
         seeds = seeds[: ranking.max_seeds]
@@ -82,33 +87,38 @@ def neighbours(
                 ranking.seed_weight_newest + (ranking.seed_weight_oldest - ranking.seed_weight_newest) * step
             )
         asked = [post for post, events in told[viewer].items() if events & {"requestLess", "requestMore"}]
-        for post in sorted(asked, key=lambda post: (-post[1], post[0]))[: ranking.max_seeds]:
+        asked = sorted(asked, key=lambda post: (-post[1], post[0]))[: ranking.max_seeds]
+        for post in asked:
             less = "requestLess" in told[viewer][post]
             weights[post] = -ranking.seed_weight_less if less else ranking.seed_weight_more
         sums: dict[int, float] = defaultdict(float)
+        everybody = 0.0
         for post, weight in weights.items():
             size = len(likers[post])
-            for other in likers[post]:
-                kept = size <= ranking.max_seed_likers
-                kept = kept or sampled(other, post[1]) * size < ranking.max_seed_likers * 2**32
-                if other != viewer and kept:
-                    sums[other] += floor(weight * size**-ranking.likers_exponent * 2**36 + 0.5) / 2**36
+            looked_at = [
+                other
+                for other in likers[post]
+                if size <= ranking.max_seed_likers
+                or sampled(other, post[1]) * size < ranking.max_seed_likers * 2**32
+            ]
+            for other in looked_at:
+                if other == viewer:
+                    continue
+                value = floor(weight * size**-ranking.likers_exponent * 2**36 + 0.5) / 2**36
+                sums[other] += value
+                if post not in asked:  # each stands for as many as were not looked at
+                    everybody += value * scales[other] * size / len(looked_at)
         weighted = [
-            (
-                other,
-                float32(
-                    total**ranking.overlap_exponent
-                    * (len(liked[other]) + ranking.degree_smoothing) ** -ranking.degree_exponent
-                    * newness(ages[other], ranking)
-                ),
-            )
+            (other, float32(total**ranking.overlap_exponent * scales[other]))
             for other, total in sums.items()
             if total > 0
         ]
         weighted = sorted((pair for pair in weighted if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
         if weighted:
             result[viewer] = weighted[: ranking.max_neighbours]
-    return result
+            rest = everybody - sum(weight for _, weight in result[viewer])
+            left_out[viewer] = rest if rest > 1e-6 * everybody else 0.0
+    return result, left_out
 
 
 def ranked(
@@ -116,6 +126,7 @@ def ranked(
     now_us: int,
     ranking: Ranking,
     graph: dict[int, list[tuple[int, float]]],
+    left_out: dict[int, float],
 ) -> dict[int, list[tuple[Post, float, int]]]:
     """Return each viewer's (post, score, co-likers), best first."""
     likes = live_likes(rows, now_us, ranking.post_max_age_hours)
@@ -129,12 +140,13 @@ def ranked(
         and (not ranking.media or flags & ranking.media)
         and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }
-    likers, fresh = defaultdict(set), defaultdict(dict)
+    likers, fresh, lately = defaultdict(set), defaultdict(dict), {}
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         if post in allowed and now_us - seen_us < ranking.candidate_window_hours * HOUR_US:
             age_hours = (now_us - seen_us) / HOUR_US
             fresh[liker][post] = (1 + age_hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent
+            lately[liker, post] = (1 + age_hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
     refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
     by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
     for viewer, told in answers(rows).items():
@@ -147,7 +159,7 @@ def ranked(
     for (liker, _), seen_us in likes.items():
         firsts[liker] = min(firsts.get(liker, seen_us), seen_us)
     ages = {liker: (now_us - first_us) / HOUR_US for liker, first_us in firsts.items()}
-    crowds, shares = popular(fresh, langs, ages, ranking)
+    crowds, shares = popular(fresh, lately, langs, ages, ranking)
     result = {}
     for viewer, near in graph.items():
         if dids[names[viewer]][1]:
@@ -157,11 +169,11 @@ def ranked(
             for post, value in fresh[other].items():
                 sums[post] += weight * value
                 counts[post] += 1
-        if ranking.crowd_weight > 0:
-            spoken = language(viewer, names[viewer], rows, fresh, langs)
-            total = sum(weight for _, weight in near)
-            for post in crowds.get(spoken, crowds[""]):
-                sums[post] += ranking.crowd_weight * total * shares[post]
+        spoken = language(viewer, names[viewer], rows, fresh, langs)
+        heard = ranking.crowd_weight * sum(weight for _, weight in near)
+        heard += ranking.left_out_weight * left_out[viewer]
+        for post in crowds.get(spoken, crowds[""]):
+            sums[post] += heard * shares[post]
         scored = []
         for post, similarity in sums.items():
             hidden = (names[viewer], uris.get(post)) in refused or by_author_refused[viewer, post[0]] >= (
@@ -214,12 +226,14 @@ def newness(age_hours: float, ranking: Ranking) -> float:
 
 def popular(
     fresh: dict[int, dict[Post, float]],
+    lately: dict[tuple[int, Post], float],
     langs: dict[Post, list[str]],
     ages: dict[int, float],
     ranking: Ranking,
 ) -> tuple[dict[str, list[Post]], dict[Post, float]]:
-    """Return each language's popular posts, '' for all, and every post's share of the average liker."""
+    """Return each language's popular posts, '' for all, and every post's share of the average liker by ``lately``."""
     masses: dict[Post, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    now: dict[Post, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     worths = 0.0
     for liker, posts in fresh.items():
         if not posts:
@@ -232,9 +246,8 @@ def popular(
         crowd = min(by_author, key=lambda author: (-by_author[author], author))
         for post, value in posts.items():
             masses[post][crowd] += value * worth
-    scores = {
-        post: float32(sum(log(1 + mass) for mass in crowds.values())) for post, crowds in masses.items()
-    }
+            now[post][crowd] += lately[liker, post] * worth
+    scores = {post: float32(sum(log1p(mass) for mass in crowds.values())) for post, crowds in masses.items()}
     ordered = sorted(
         (post for post in scores if scores[post] > 0), key=lambda post: (-scores[post], -post[1], post[0])
     )
@@ -249,7 +262,7 @@ def popular(
                 by_author[post[0]] += 1
                 listed.append(post)
         del listed[ranking.list_length :]
-    return lists, {post: score / (worths or 1.0) for post, score in scores.items()}
+    return lists, {post: sum(log1p(mass) for mass in now[post].values()) / (worths or 1.0) for post in scores}
 
 
 def arranged(items: list[Any], author_of: dict[Any, int], seen: set[Any], spacing: int) -> list[Any]:

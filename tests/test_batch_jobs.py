@@ -40,7 +40,7 @@ def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogC
     assert newest_generation(tmp_path) == 1
     assert closed_days(tmp_path)
     table = pq.read_table(tmp_path / "lake" / "neighbours.parquet")
-    assert table.column_names == ["viewer_id", "neighbour_id", "weight", "rank", "snapshot_us"]
+    assert table.column_names == ["viewer_id", "neighbour_id", "weight", "rank", "snapshot_us", "left_out"]
     assert len(table) == 6
     serving = sqlite3.connect(tmp_path / "serving.sqlite")
     runs = serving.execute("SELECT DISTINCT run_id, job, outcome FROM runs ORDER BY job").fetchall()

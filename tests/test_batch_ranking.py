@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 
 import pytest
-from batch_tools import by_graph, by_kernel, by_oracle, duck, read_neighbours, read_ranked
+from batch_tools import by_graph, by_kernel, by_oracle, duck, read_left_out, read_neighbours, read_ranked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
@@ -30,6 +30,7 @@ RANKING = replace(
     score_exponent=0.5,
     half_life_hours=6.0,
     popularity_exponent=0.25,
+    left_out_weight=0.0,
     crowd_weight=0.0,
 )
 
@@ -303,7 +304,9 @@ def rankings(draw: st.DrawFn) -> Ranking:
         overlap_exponent=draw(st.sampled_from([1.0, 1.5])),
         newcomer_hours=draw(st.sampled_from([0.0, 2.0, 72.0, 400.0])),
         like_decay_exponent=draw(st.sampled_from([0.0, 1.5, 3.0])),
+        left_out_weight=draw(st.sampled_from([0.0, 0.3, 3.0])),
         crowd_weight=draw(st.sampled_from([0.0, 0.1, 2.0])),
+        crowd_decay_exponent=draw(st.sampled_from([0.0, 1.0, 8.0])),
         fallback_min_posts=draw(st.sampled_from([2, 20])),
         score_exponent=draw(st.sampled_from([0.5, 1.0, 0.7])),
         list_length=draw(st.sampled_from([1, 4, 300])),
@@ -331,17 +334,21 @@ def close(one, other) -> bool:
 @given(worlds(), rankings())
 def test_sql_equals_kernel_equals_plain_python(world: World, ranking: Ranking):
     """Same neighbours, same posts, same order; figures to 1e-5."""
-    expected_near, expected_lists = by_oracle(world, ranking)
+    expected_near, expected_lists, left_out = by_oracle(world, ranking)
+    left_out = pytest.approx(left_out, rel=1e-4, abs=1e-7)
     connection = duck(world, ranking)
     definition.run_neighbours(connection, ranking)
     definition.run_candidates(connection, ranking)
     near, lists = read_neighbours(connection), read_ranked(connection)
+    assert read_left_out(connection) == left_out
     assert close(near, expected_near)
     assert close(lists, expected_lists)
-    near, lists = by_kernel(connection, ranking)
+    near, lists, rest = by_kernel(connection, ranking)
     connection.close()
+    assert rest == left_out
     assert close(near, expected_near)
     assert close(lists, expected_lists)
     with tempfile.TemporaryDirectory() as folder:
-        near = by_graph(world, ranking, Path(folder), [(0, 1), (2, 2), (3, 2**31 - 1)])
+        near, rest = by_graph(world, ranking, Path(folder), [(0, 1), (2, 2), (3, 2**31 - 1)])
     assert close(near, expected_near)
+    assert rest == left_out

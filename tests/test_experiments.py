@@ -30,6 +30,7 @@ half_life_hours = 2000
 list_length = 5
 [ranking]
 crowd_weight = 0.0
+left_out_weight = 0.0
 """
 PEOPLE = [f"p{i}" for i in range(24)]
 
@@ -130,7 +131,8 @@ def test_a_variants_viewers_get_what_its_parameters_alone_would_give(split: Path
     lists = {}
     for arm, change in changes.items():
         town().write(tmp_path / arm / "data")
-        jobs.run(settings_of(tmp_path / arm, f"[ranking]\ncrowd_weight = 0.0\n{change}\n"), "all")
+        no_crowd = "[ranking]\ncrowd_weight = 0.0\nleft_out_weight = 0.0\n"
+        jobs.run(settings_of(tmp_path / arm, f"{no_crowd}{change}\n"), "all")
         alone = lists_of(tmp_path / arm / "data")
         theirs = [name for name in found if arm_of(name) == arm]
         assert theirs
@@ -183,7 +185,7 @@ def test_who_was_seen_lately_gets_what_a_run_for_all_gives(split: Path, tmp_path
 def test_an_ended_experiment_leaves_no_trace_after_the_next_run(tmp_path: Path) -> None:
     town().write(tmp_path / "data")
     jobs.run(settings_of(tmp_path, SPLIT), "all")
-    jobs.run(settings_of(tmp_path, "[ranking]\ncrowd_weight = 0.0\n"), "candidates")
+    jobs.run(settings_of(tmp_path, "[ranking]\ncrowd_weight = 0.0\nleft_out_weight = 0.0\n"), "candidates")
     assert {served(tmp_path / "data", name)[1] for name in PEOPLE} == {""}
     lengths = {len(served(tmp_path / "data", name)[0]) for name in PEOPLE}
     assert lengths == {10}

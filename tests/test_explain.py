@@ -33,7 +33,10 @@ def told(
     data_dir: Path, made: World, viewer: str, post: str, ranking: dict[str, Any] | None = None
 ) -> Explanation:
     """Run the batch on a world, without the crowd unless told otherwise, and explain one post of it."""
-    jobs.run(settings_for(made.write(data_dir), {"crowd_weight": 0.0} | (ranking or {})), "all")
+    jobs.run(
+        settings_for(made.write(data_dir), {"crowd_weight": 0.0, "left_out_weight": 0.0} | (ranking or {})),
+        "all",
+    )
     return explain(data_dir, 1, made.did(viewer), made.uri(post))
 
 

@@ -57,14 +57,33 @@ def test_without_changes_the_list_is_the_batchs(store: tuple[Path, World]) -> No
 def test_each_post_names_who_brought_it_and_what_they_share(store: tuple[Path, World]) -> None:
     data_dir, made = store
     found = why(data_dir, 1, made.did("ann"), {}, public=True)
-    because = {post["post_uri"]: post["because"] for post in found["posts"]}
+    posts = {post["post_uri"]: post for post in found["posts"]}
+    because = {uri: post["because"] for uri, post in posts.items()}
     assert [reason["did"] for reason in because[made.uri("q1")]] == [made.did("bob")]
-    assert because[made.uri("q1")][0]["share"] == pytest.approx(1)
+    crowd = posts[made.uri("q1")]["crowd_share"]
+    assert 0 < crowd < 0.1
+    assert because[made.uri("q1")][0]["share"] == pytest.approx(1 - crowd)
     assert because[made.uri("q1")][0]["shared"] == 3
     assert set(because[made.uri("q1")][0]["posts"]) == {made.uri("old1"), made.uri("old2"), made.uri("old3")}
     reasons = because[made.uri("q6")]
     assert {reason["did"] for reason in reasons} == {made.did(name) for name in CROWD}
-    assert sum(reason["share"] for reason in reasons) == pytest.approx(1)
+    crowd = posts[made.uri("q6")]["crowd_share"]
+    assert sum(reason["share"] for reason in reasons) + crowd == pytest.approx(1)
+
+
+def test_fewer_neighbours_leave_more_to_the_crowd(store: tuple[Path, World]) -> None:
+    """Of a list made with one neighbour alone: the others' weight goes to the crowd, times left_out_weight."""
+    data_dir, made = store
+    shares = {}
+    for most in (1, 3):
+        for weight in (0.0, 3.0):
+            changes = {"max_neighbours": most, "left_out_weight": weight}
+            found = why(data_dir, 1, made.did("ann"), changes, public=False)["posts"]
+            shares[most, weight] = next(
+                post["crowd_share"] for post in found if post["post_uri"] == made.uri("q6")
+            )
+    assert shares[3, 0.0] == shares[3, 3.0], "nobody is left out"
+    assert shares[1, 3.0] > 2 * shares[1, 0.0]
 
 
 def test_moving_a_parameter_changes_the_list(store: tuple[Path, World]) -> None:

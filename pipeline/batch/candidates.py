@@ -165,8 +165,8 @@ def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) ->
     temporary = path.with_suffix(f".{run}")
     quoted = str(temporary).replace("'", "''")
     connection.execute(
-        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, w.total AS worth FROM popular AS s "
-        "JOIN candidate_posts AS p ON p.post_no = s.post_no CROSS JOIN crowd_worth AS w "
+        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, c.share FROM popular AS s "
+        "JOIN candidate_posts AS p ON p.post_no = s.post_no JOIN crowd_shares AS c ON c.post_no = s.post_no "
         "ORDER BY s.language, s.position) "
         f"TO '{quoted}' (FORMAT parquet)"
     )

@@ -34,7 +34,7 @@ BEFORE_NEIGHBOURS = (
 )
 # What the full pass runs before it reads the graph a part at a time.
 BEFORE_GRAPH = ("gone", "deleted_posts", "valid_likes", "viewers", "answers", "asked")
-NEIGHBOURS = ("neighbours",)
+NEIGHBOURS = ("everybody", "neighbours")
 # What lists are made of besides: of the likes, for viewers of one variant after another.
 LISTS = (
     "candidate_posts",
@@ -45,7 +45,7 @@ LISTS = (
     "exclusions",
     "crowd_likers",
     "popular",
-    "crowd_worth",
+    "crowd_shares",
     "crowds",
 )
 BEFORE_CANDIDATES = (*LIKES, *LISTS)

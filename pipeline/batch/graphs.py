@@ -8,9 +8,10 @@ neighbours out (``neighbours``, ``waiting``), lists (``candidates``).
     …-arrived.parquet beside each       viewers whose neighbours were worked out since: they count instead
     …-degrees.parquet beside each       how many likes every liker had, and since when, as of the last full pass
 
-Columns: viewer_id int32, neighbour_id int32, weight float32, rank int32 from 1, snapshot_us int64 (stream time up to
-which likes were counted for this viewer); sorted by viewer and rank. Invariant: each file is replaced whole, by a
-rename; that of arrivals is changed by two jobs, one at a time, under the lock "arrived".
+Columns: viewer_id int32, neighbour_id int32, weight float32, rank int32 from 1, and of the viewer snapshot_us int64
+(stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh); sorted by viewer
+and rank. Invariant: each file is replaced whole, by a rename; that of arrivals is changed by two jobs, one at a time,
+under the lock "arrived".
 """
 
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -38,6 +40,7 @@ SCHEMA = pa.schema(
         ("weight", pa.float32()),
         ("rank", pa.int32()),
         ("snapshot_us", pa.int64()),
+        ("left_out", pa.float32()),  # of the viewer: sql/batch/neighbours.sql
     ]
 )
 _ABOUT = b"foryou"
@@ -109,6 +112,8 @@ def about(graph: Graph) -> About | None:
     """Return what a file says of itself, None when there is none, or one of another program or parameters."""
     if not graph.path.exists():
         return None
+    if pq.read_schema(graph.path).names != SCHEMA.names:
+        return None
     text = (pq.read_metadata(graph.path).metadata or {}).get(_ABOUT)
     known = About(**json.loads(text)) if text else None
     return known if known is not None and known.key == graph.key else None
@@ -124,20 +129,16 @@ def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, k
 
     ``keep`` names a relation (viewer_id): only these viewers', as a table.
     """
-    columns = ", ".join(SCHEMA.names)
     if not graph.path.exists():
         connection.register("no_neighbours", SCHEMA.empty_table())
         connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM no_neighbours")
         connection.unregister("no_neighbours")
         return
-    base, arrived = _read(graph.path), _read(graph.arrived)
-    had = "snapshot_us" in pq.read_schema(graph.path).names
-    query = (
-        f"SELECT {columns if had else columns.replace('snapshot_us', '0::BIGINT AS snapshot_us')} FROM {base}"
-    )
+    query = f"SELECT {_columns(graph.path)} FROM {_read(graph.path)}"
     if graph.arrived.exists():
+        arrived = _read(graph.arrived)
         query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {arrived}) USING (viewer_id)"
-        query += f" UNION ALL SELECT {columns} FROM {arrived}"
+        query += f" UNION ALL SELECT {_columns(graph.arrived)} FROM {arrived}"
     if keep:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {keep} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if keep else "VIEW"
@@ -157,7 +158,12 @@ def add_arrived(graph: Graph, rows: pa.Table) -> None:
 
 def arrived_rows(graph: Graph) -> pa.Table:
     """Return the rows of arrivals."""
-    return pq.read_table(graph.arrived) if graph.arrived.exists() else SCHEMA.empty_table()
+    if not graph.arrived.exists():
+        return SCHEMA.empty_table()
+    rows = pq.read_table(graph.arrived)
+    if "left_out" not in rows.column_names:  # an older program's
+        rows = rows.append_column("left_out", pa.array(np.zeros(len(rows), np.float32)))
+    return rows
 
 
 def remove_arrived(graph: Graph, taken: pa.Table) -> None:
@@ -183,6 +189,12 @@ def _change_arrived(graph: Graph, change: Any) -> None:
         sync(temporary)
         os.replace(temporary, graph.arrived)
         sync(graph.arrived.parent)
+
+
+def _columns(path: Path) -> str:
+    """Return a SELECT list of the schema's columns, 0 for what an older program did not write."""
+    had = pq.read_schema(path).names
+    return ", ".join(name if name in had else f"0 AS {name}" for name in SCHEMA.names)
 
 
 def _read(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The loops of the full pass over the graph, compiled: walking sorted likes, dealing rows out, picking seeds.
 
-Owns: ``walk``, ``deal``, ``pick_seeds`` and ``find_posts``. Leaves to others: what the arrays are and where they
-are kept (``like_graph``, ``seed_blocks``); what they mean is said by ``sql/batch``, file by file.
+Owns: ``walk``, ``deal``, ``pick_seeds``, ``weigh`` and ``find_posts``. Leaves to others: what the arrays are and
+where they are kept (``like_graph``, ``seed_blocks``); what they mean is said by ``sql/batch``, file by file.
 """
 
 from typing import Any
@@ -81,12 +81,14 @@ def deal(groups: Any, group_count: int, starts: Any, order: Any) -> None:
 def pick_seeds(
     starts: Any, posts: Any, seen: Any, asked_starts: Any, asked_posts: Any, asked_weights: Any,
     post_likers: Any, max_seeds: int, newest: float, oldest: float, exponent: float,
-    a_starts: Any, a_posts: Any, a_values: Any,
+    viewers: Any, scales: Any, post_rkeys: Any, kept_starts: Any, masses: Any, cap: int,
+    a_starts: Any, a_posts: Any, a_values: Any, everybody: Any,
 ) -> int:  # fmt: skip
     """Write the rows of matrix A for viewers whose likes lie together, by ascending post; return the entries.
 
     As ``seeds.sql`` and ``seed_entries.sql`` define them. Posts are numbered by (author_id, rkey), so likes seen at
-    once stand in the documented order.
+    once stand in the documented order. ``everybody`` gets what all co-likers of each would weigh (``everybody.sql``);
+    ``viewers`` are their actor numbers, ``scales`` how much each counts as a co-liker.
     """
     size = 0
     for viewer in range(len(starts) - 1):
@@ -103,6 +105,15 @@ def pick_seeds(
             weight = oldest if seeds == 1 else newest + (oldest - newest) * place / (seeds - 1)
             scale = float(post_likers[post]) ** -exponent
             a_posts[size], a_values[size] = post, np.floor(weight * scale * 68719476736 + 0.5) / 68719476736
+            likers, kept = post_likers[post], kept_starts[post + 1] - kept_starts[post]
+            if kept > 0:
+                others = masses[post]
+                if (
+                    likers <= cap
+                    or sample_number(viewers[viewer], post_rkeys[post]) * likers < cap * 4294967296
+                ):
+                    others -= scales[viewer]
+                everybody[viewer] += a_values[size] * (likers / kept) * others
             size += 1
         for x in range(asked_starts[viewer], asked_starts[viewer + 1]):
             post = asked_posts[x]
@@ -112,6 +123,16 @@ def pick_seeds(
             size += 1
         a_starts[viewer + 1] = size
     return size
+
+
+@compiled
+def weigh(starts: Any, likers: Any, scales: Any, masses: Any) -> None:
+    """Write what the kept likers of each post weigh together, in the order in which they are kept."""
+    for post in range(len(starts) - 1):
+        total = 0.0
+        for place in range(starts[post], starts[post + 1]):
+            total += scales[likers[place]]
+        masses[post] = total
 
 
 @compiled

@@ -23,6 +23,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 import sql
 from pipeline.batch import definition, lake
@@ -215,8 +216,8 @@ def write_product(
     """Write the best co-likers of every viewer, a row group a block, and return the rows."""
     total = 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for viewers, top in neighbour_blocks(snapshot.connection, likes, ranking, threads):
-            table = rows_of(viewers, None, top, snapshot.snapshot_us)
+        for viewers, top, left_out in neighbour_blocks(snapshot.connection, likes, ranking, threads):
+            table = rows_of(viewers, None, top, left_out, snapshot.snapshot_us)
             if len(table):
                 writer.write_table(table)
             total += len(table)
@@ -227,7 +228,9 @@ def write_product(
     return total
 
 
-def rows_of(viewers: Ids, actor_ids: Ids | None, top: Top, snapshot_us: int) -> pa.Table:
+def rows_of(
+    viewers: Ids, actor_ids: Ids | None, top: Top, left_out: NDArray[np.float32], snapshot_us: int
+) -> pa.Table:
     """Return a block's rows, as ``graphs.SCHEMA`` has them; ``actor_ids`` is by column where these are others."""
     taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
     rank = np.broadcast_to(np.arange(1, taken.shape[1] + 1, dtype=np.int32), taken.shape)
@@ -240,6 +243,7 @@ def rows_of(viewers: Ids, actor_ids: Ids | None, top: Top, snapshot_us: int) -> 
             top.scores[taken],
             rank[taken],
             np.full(count, snapshot_us, np.int64),
+            np.repeat(left_out, top.filled),
         ],
         schema=SCHEMA,
     )

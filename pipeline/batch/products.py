@@ -19,6 +19,7 @@ from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.ranking import Ranking
 
 Ids = NDArray[np.int64]
+LEAST_LEFT_OUT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,20 @@ def columns(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> 
     return list(connection.execute(query, list(values)).fetchnumpy().values())
 
 
+def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
+    """Return by viewer what those co-likers weigh that are not among the best, of what all of them do.
+
+    Next to nothing is nothing: then all were kept, and what is left is their weights' rounding.
+    """
+    kept = np.arange(top.scores.shape[1]) < top.filled[:, None]
+    rest = everybody - np.sum(top.scores, axis=1, dtype=np.float64, where=kept)
+    return np.where(rest > LEAST_LEFT_OUT * everybody, rest, 0.0).astype(np.float32)
+
+
 def neighbour_blocks(
     connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
-) -> Iterator[tuple[Ids, Ids, Top]]:
-    """Yield (viewer ids, actor ids by column, best co-likers) a block of viewers."""
+) -> Iterator[tuple[Ids, Ids, Top, NDArray[np.float32]]]:
+    """Yield (viewer ids, actor ids by column, best co-likers, what was left out) a block of viewers."""
     actor_ids, scale = columns(connection, "SELECT liker_id, scale FROM co_likers ORDER BY liker_no")
     actor_ids = np.asarray(actor_ids, np.int64)
     seeds = int(columns(connection, "SELECT count(*) FROM seed_posts")[0][0])
@@ -76,7 +87,15 @@ def neighbour_blocks(
             keep=ranking.max_neighbours,
             threads=threads,
         )
-        yield block, actor_ids, top
+        ids, weight = columns(
+            connection,
+            "SELECT viewer_id, weight FROM everybody WHERE viewer_id BETWEEN ? AND ?",
+            int(block[0]),
+            int(block[-1]),
+        )
+        everybody = np.zeros(len(block))
+        everybody[np.searchsorted(block, ids)] = weight
+        yield block, actor_ids, top, weight_left_out(everybody, top)
 
 
 def candidate_blocks(
@@ -117,9 +136,9 @@ def candidate_blocks(
         block = viewers[first : first + ranking.block_viewers]
         span = int(block[0]), int(block[-1])
         # In the order of the file, by viewer and rank; looked up here, since a join would sort them all again.
-        ids, neighbour, weight = columns(
+        ids, neighbour, weight, left_out = columns(
             connection,
-            "SELECT viewer_id, neighbour_id, weight FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
+            "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
             *span,
         )
         row_of_viewer = np.full(span[1] - span[0] + 1, -1, np.int32)
@@ -127,14 +146,17 @@ def candidate_blocks(
         row, weight = row_of_viewer[ids - span[0]], np.asarray(weight, np.float64)
         neighbour = row_of_liker[np.minimum(neighbour, len(row_of_liker) - 1)]
         listed = row >= 0
-        total = np.bincount(row[listed], weights=weight[listed], minlength=len(block))
+        heard = ranking.crowd_weight * np.bincount(row[listed], weights=weight[listed], minlength=len(block))
+        of_viewer = np.zeros(len(block))
+        of_viewer[row[listed]] = left_out[listed]
+        heard += ranking.left_out_weight * of_viewer
         fruitful = listed & (neighbour >= 0)
         row, neighbour, weight = row[fruitful], neighbour[fruitful], weight[fruitful]
-        if ranking.crowd_weight > 0:
+        if heard.any():
             crowd_row, crowd = _crowd_entries(connection, names, block)
             row = np.concatenate([row, crowd_row])
             neighbour = np.concatenate([neighbour, likers + crowd])
-            weight = np.concatenate([weight, ranking.crowd_weight * total[crowd_row]])
+            weight = np.concatenate([weight, heard[crowd_row]])
         if len(row) and np.diff(row).min(initial=0) < 0:
             order = np.argsort(row, kind="stable")
             row, neighbour, weight = row[order], neighbour[order], weight[order]

@@ -72,9 +72,10 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
                 connection.execute(sql.load("narrow/known_co_likers"))
             elif name != "viewers":
                 yield name, definition.run_file(connection, name)
+        definition.run_file(connection, "everybody")
         blocks = [
-            rows_of(viewers, actor_ids, top, narrow.snapshot_us)
-            for viewers, actor_ids, top in neighbour_blocks(connection, ranking, threads)
+            rows_of(viewers, actor_ids, top, left_out, narrow.snapshot_us)
+            for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads)
         ]
         rows = pa.concat_tables([SCHEMA.empty_table(), *blocks])
         yield "product", len(rows)
@@ -102,7 +103,7 @@ def waiting_candidates(
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
             connection, "known_popular", popular_path(data_dir, to.feed, arm),
-            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score, 0::DOUBLE AS worth",
+            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score, 0::DOUBLE AS share",
         )  # fmt: skip
         connection.execute(sql.load("narrow/wanted_candidates"))
         connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
@@ -111,7 +112,7 @@ def waiting_candidates(
         narrow.know_actors(_actors_of("candidate_records"))
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
         for name in definition.BEFORE_CANDIDATES:
-            if name in {"crowd_likers", "popular", "crowd_worth"}:  # of everybody's likes
+            if name in {"crowd_likers", "popular", "crowd_shares"}:  # of everybody's likes
                 if name != "crowd_likers":
                     connection.execute(sql.load(f"narrow/{name}"))
             else:

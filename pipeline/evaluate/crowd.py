@@ -31,22 +31,23 @@ class Fresh:
 
 
 def scores(
-    fresh: Fresh, authors: NDArray[np.int32] | None, item_count: int, ranking: Ranking
-) -> tuple[NDArray[np.float32], float]:
-    """Return each item's popularity score, 0 for those nobody liked lately, and the sum of all likers' worth."""
+    fresh: Fresh, values: NDArray[np.float64], favourites: Ints, item_count: int, ranking: Ranking
+) -> NDArray[np.float64]:
+    """Return each item's popularity score with so much for every like, 0 for those nobody liked lately."""
     if not len(fresh.likers):
-        return np.zeros(item_count, np.float32), 1.0
+        return np.zeros(item_count)
+    span = int(favourites.max()) + 1
+    found, place = np.unique(fresh.items * span + favourites[fresh.likers], return_inverse=True)
+    mass = np.bincount(place, weights=values * worth(fresh, ranking)[fresh.likers])
+    result = np.bincount(found // span, weights=np.log1p(mass), minlength=item_count)
+    return result.astype(np.float64)
+
+
+def worth(fresh: Fresh, ranking: Ranking) -> NDArray[np.float64]:
+    """Return by liker how much attention they have to give, 0 for those who liked nothing lately."""
     likes = np.bincount(fresh.likers)
-    worth = 1 / np.sqrt(likes + ranking.fallback_smoothing)
-    if fresh.newness is not None:
-        worth = fresh.newness[: len(worth)] * worth
-    crowd = np.arange(len(likes)) if authors is None else _favourites(fresh, authors, len(likes))
-    pairs = fresh.items * (int(crowd.max()) + 1) + crowd[fresh.likers]
-    found, place = np.unique(pairs, return_inverse=True)
-    mass = np.bincount(place, weights=fresh.values * worth[fresh.likers])
-    parts = np.log(1 + mass)
-    score = np.bincount(found // (int(crowd.max()) + 1), weights=parts, minlength=item_count)
-    return score.astype(np.float32), float(worth[likes > 0].sum()) or 1.0
+    result = np.where(likes > 0, 1 / np.sqrt(likes + ranking.fallback_smoothing), 0.0)
+    return result if fresh.newness is None else fresh.newness[: len(result)] * result
 
 
 def newness(
@@ -60,8 +61,11 @@ def newness(
     return np.clip((at_us - first) / HOUR_US / hours, 0.0, 1.0)
 
 
-def _favourites(fresh: Fresh, authors: NDArray[np.int32], liker_count: int) -> Ints:
-    """Return the author each liker likes most, the smaller number in a tie."""
+def favourites(fresh: Fresh, authors: NDArray[np.int32] | None) -> Ints:
+    """Return by liker the author they like most, the smaller number in a tie; without authors each has one alone."""
+    liker_count = int(fresh.likers.max(initial=-1)) + 1
+    if authors is None:
+        return np.arange(liker_count)
     span = int(authors.max()) + 1
     found, sizes = np.unique(fresh.likers * span + authors[fresh.items], return_counts=True)
     liker, author = found // span, found % span
@@ -95,18 +99,21 @@ def best_items(
 class Crowds:
     """The crowds as rows of matrix F: row 0 is everybody, then each language with a list of its own.
 
-    ``rows``, ``items``, ``shares``: the entries; ``row_of``: the row that serves each viewer.
+    ``lately`` is what each of ``fresh`` counts in the crowd. ``rows``, ``items``, ``shares``: the entries; ``row_of``:
+    the row that serves each viewer.
     """
 
     def __init__(
         self,
         fresh: Fresh,
+        lately: NDArray[np.float64],
         events: Events,
         allowed: NDArray[np.bool_],
         viewers: Ints,
         ranking: Ranking,
     ) -> None:
-        score, worths = scores(fresh, events.authors, events.item_count, ranking)
+        circles = favourites(fresh, events.authors)
+        score = scores(fresh, fresh.values, circles, events.item_count, ranking).astype(np.float32)
         lists = [best_items(score, allowed, events.authors, ranking)]
         self.row_of: Ints = np.zeros(len(viewers), np.int64)
         liked = np.zeros(events.item_count, np.bool_)
@@ -119,7 +126,8 @@ class Crowds:
         self.count = len(lists)
         self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in lists])
         self.items: Ints = np.concatenate(lists).astype(np.int64)
-        self.shares: NDArray[np.float64] = score[self.items].astype(np.float64) / worths
+        share = scores(fresh, lately, circles, events.item_count, ranking)
+        self.shares: NDArray[np.float64] = share[self.items] / (worth(fresh, ranking).sum() or 1.0)
 
 
 def _speakers(fresh: Fresh, events: Events, viewers: Ints) -> Ints:

@@ -57,13 +57,6 @@ def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray
     return ours.rank(split, keep, replace(base, **changes))
 
 
-def ranked_with_rest(
-    split: Split, keep: int, *, base: Ranking, weight: float, hours: float, exponent: float, **changes: Any
-) -> NDArray[np.int32]:
-    """Return our ranking's lists with the crowd in the place of the co-likers left out (``ours.Rest``)."""
-    return ours.rank(split, keep, replace(base, **changes), rest=ours.Rest(weight, hours, exponent))
-
-
 # "For You": what its author published; likes do not decay by their own age, and there is no crowd.
 FOR_YOU = Ranking(
     max_seeds=500,
@@ -79,6 +72,7 @@ FOR_YOU = Ranking(
     score_exponent=0.5,
     half_life_hours=6.0,
     popularity_exponent=0.25,
+    left_out_weight=0.0,
     crowd_weight=0.0,
 )
 # The open re-implementation: 400 seeds, 1000 co-likers, likes of the last 24 hours.
@@ -98,9 +92,10 @@ EVERYBODY: Parameters = {
 # Where time is nearly all: the crowd of the last hour, bent by taste.
 NEWS: Parameters = {
     **AGELESS,
-    "crowd_weight": 3.0,
+    "left_out_weight": 10.0,
     "like_decay_hours": 1.0,
     "like_decay_exponent": 6.0,
+    "newcomer_hours": 0.0,
     "candidate_window_hours": 24.0,
     "max_seed_likers": 5000,
     "max_neighbours": 3000,
@@ -118,7 +113,11 @@ OURS_GRID: Grid = {
         (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
         (6.0, 2.0), (8.0, 1.0),
     ),
-    "crowd_weight": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
+    "left_out_weight": (0.0, 0.3, 1.0, 3.0, 10.0),
+    "crowd_weight": (0.0, 0.1, 0.3, 1.0),
+    ("crowd_decay_exponent", "crowd_decay_hours"): (
+        (1.0, 0.5), (2.0, 0.25), (4.0, 0.5), (4.0, 1.0), (8.0, 0.5), (8.0, 1.0), (12.0, 1.0),
+    ),
     "popularity_exponent": (0.0, 0.1),
     "candidate_window_hours": (24.0, 48.0, 96.0),
     ("max_seed_likers", "max_neighbours"): (
@@ -127,6 +126,7 @@ OURS_GRID: Grid = {
     "overlap_exponent": (1.0, 1.5),
     "degree_exponent": (0.5, 1.0),
     "likers_exponent": (0.25, 0.5, 0.75),
+    "newcomer_hours": (0.0, 72.0),
     "seed_weight_newest": (0.1, 1.0),
 }  # fmt: skip
 
@@ -142,15 +142,10 @@ METHODS: dict[str, Method] = {
             starts=(EVERYBODY, NEWS),
         ),
         Method(
-            "foryou-rest",
-            "an idea: the crowd stands for the co-likers left out; one set of parameters, never tuned here",
-            ranked_with_rest,
-            {
-                "base": replace(Ranking(), **AGELESS, like_decay_hours=0.1, candidate_window_hours=96.0),
-                "weight": 1.0,
-                "hours": 1.0,
-                "exponent": 8.0,
-            },
+            "foryou-ageless",
+            "the defaults, but for the limits on a post's age: a file has likes alone",
+            ranked,
+            {"base": replace(Ranking(), **AGELESS)},
         ),
         Method("foryou-default", "our ranking with the defaults it ships with", ranked, {"base": Ranking()}),
         Method(

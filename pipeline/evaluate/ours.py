@@ -7,13 +7,12 @@ Not here, since a history of likes has none of it: answers ("show less"), seen p
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, compiled, top_rows
+from pipeline.batch.kernel import Sparse, Top, top_rows
+from pipeline.batch.products import weight_left_out
 from pipeline.evaluate import crowd
 from pipeline.evaluate.events import NONE, Ints, Small
 from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, stacked
@@ -29,30 +28,15 @@ KEPT_CELLS = 10_000_000
 ROWS = 4_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """An idea on trial: the crowd stands for the co-likers that ``max_neighbours`` and the sample left out.
-
-    Instead of ``crowd_weight`` times the sum of the neighbours' weights the crowd has ``weight`` times the sum of the
-    weights of those left out, so a viewer of niches hardly hears it and one who likes what everybody likes hears
-    little else; and its likes decay by (1 + age / ``hours``)^-``exponent``, sooner than the neighbours'.
-    """
-
-    weight: float = 1.0
-    hours: float = 1.0
-    exponent: float = 4.0
-
-
 def rank(
     split: Split,
     keep: int,
     ranking: Ranking,
     threads: int = 1,
-    rest: Rest | None = None,
     scores: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
     """Return the best ``keep`` items for every viewer; places nobody's likes fill are NONE. ``scores`` takes theirs."""
-    fresh = _Candidates(split, ranking, rest)
+    fresh = _Candidates(split, ranking)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
     for rows, weights, left_out in _weights(split, ranking, threads):
         top = fresh.top(rows, weights, left_out, keep, threads)
@@ -82,7 +66,7 @@ def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Int
         taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
         starts = np.concatenate(([0], np.cumsum(top.filled, dtype=np.int64)))
         weights = Sparse(starts, top.columns[taken], top.scores[taken].astype(np.float64))
-        block = rows, weights, near.left_out(rows, weights)
+        block = rows, weights, near.left_out(rows, top)
         if small:
             blocks.append(block)
         yield block
@@ -94,7 +78,7 @@ class _Neighbours:
     """A · B of a split: seeds, who liked them, and how much each co-liker is held back."""
 
     def __init__(self, split: Split, ranking: Ranking) -> None:
-        self._ranking, self._viewers = ranking, split.viewers
+        self._split, self._ranking, self._viewers = split, ranking, split.viewers
         events = split.events
         window = split.since(ranking.seed_window_days * 24.0)
         users, items = events.users[window], events.items[window]
@@ -103,21 +87,23 @@ class _Neighbours:
         self._scale *= crowd.newness(
             users, events.times_us[window], events.user_count, split.at_us, ranking.newcomer_hours
         )
-        likers = np.bincount(items, minlength=events.item_count)
+        self._likers = likers = np.bincount(items, minlength=events.item_count)
         self._a = self._seeds(split, users, items, events.times_us[window], likers)
         # B: the likers of every seed post; of a popular one, the fixed sample.
         wanted = np.zeros(events.item_count, np.bool_)
         wanted[self._a.columns] = True
         kept = np.zeros(len(items), np.bool_)
-        self._mass: Floats = np.zeros(events.item_count)
         for first in range(0, len(items), ROWS):
             part = slice(first, first + ROWS)
             liker, item = users[part], items[part]
-            _add_up(self._mass, item, self._scale[liker])
-            number = _sample_number(events.user_keys[liker], events.item_keys[item])
-            sampled = number * likers[item] < ranking.max_seed_likers * 2**32
-            kept[part] = wanted[item] & (sampled | (likers[item] <= ranking.max_seed_likers))
+            kept[part] = wanted[item] & self._is_sampled(liker, item)
         self._b = matrix(items[kept], users[kept], None, events.item_count)
+        sizes = np.diff(self._b.starts)
+        # By item the likers that each of the sample stands for, and what all its likers would weigh together.
+        self._each: Floats = np.divide(likers, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        self._mass: Floats = self._each * np.bincount(
+            row_numbers(self._b), weights=self._scale[self._b.columns], minlength=len(sizes)
+        )
 
     def _seeds(self, split: Split, users: Small, items: Small, times_us: Ints, likers: Ints) -> Sparse:
         row_of = np.full(split.events.user_count, -1, np.int32)
@@ -162,26 +148,30 @@ class _Neighbours:
             threads=threads,
         )
 
-    def left_out(self, rows: Ints, kept: Sparse) -> Floats:
-        """Return the summed weight of all co-likers of some viewers, less that of their neighbours.
-
-        Exact with an overlap exponent of 1; with another, what it would be with 1 less what it is.
-        """
+    def left_out(self, rows: Ints, top: Top) -> Floats:
+        """Return what the co-likers of some viewers weigh who are not among their neighbours."""
         a = rows_of(self._a, rows)
-        shares = a.values * (
-            self._mass[a.columns] - np.repeat(self._scale[self._viewers[rows]], np.diff(a.starts))
+        viewers = np.repeat(self._viewers[rows], np.diff(a.starts))
+        itself = self._is_sampled(viewers, a.columns) * self._scale[viewers]
+        others = self._mass[a.columns] - self._each[a.columns] * itself
+        everybody = np.bincount(row_numbers(a), weights=a.values * others, minlength=len(rows))
+        return weight_left_out(everybody.astype(np.float64), top).astype(np.float64)
+
+    def _is_sampled(self, users: Ints | Small, items: Small) -> NDArray[np.bool_]:
+        """Tell of likes whether their liker is one of those that are looked at."""
+        events, most = self._split.events, self._ranking.max_seed_likers
+        number = _sample_number(events.user_keys[users], events.item_keys[items])
+        result: NDArray[np.bool_] = (self._likers[items] <= most) | (
+            number * self._likers[items] < most * 2**32
         )
-        everybody = np.bincount(row_numbers(a), weights=shares, minlength=len(rows))
-        neighbours = np.bincount(row_numbers(kept), weights=kept.values, minlength=len(rows))
-        result: Floats = np.maximum(everybody - neighbours, 0.0)
         return result
 
 
 class _Candidates:
     """N · F of a split: fresh likes, the crowd's row, and how age and popularity scale each item."""
 
-    def __init__(self, split: Split, ranking: Ranking, rest: Rest | None) -> None:
-        self._ranking, self._split, self._rest = ranking, split, rest
+    def __init__(self, split: Split, ranking: Ranking) -> None:
+        self._ranking, self._split = ranking, split
         events = split.events
         window = split.since(ranking.post_max_age_hours)
         likers = np.bincount(events.items[window], minlength=events.item_count)
@@ -204,10 +194,8 @@ class _Candidates:
         kept = allowed[items]
         decay = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
         fresh = crowd.Fresh(users[kept], items[kept], decay, newness)
-        lately = fresh
-        if rest is not None:
-            lately = replace(fresh, values=(1 + hours[kept] / rest.hours) ** -rest.exponent)
-        self._crowds = crowd.Crowds(lately, events, allowed, split.viewers, ranking)
+        lately = (1 + hours[kept] / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
+        self._crowds = crowd.Crowds(fresh, lately, events, allowed, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
             np.concatenate([fresh.likers, everyone + self._crowds.rows]),
@@ -220,10 +208,8 @@ class _Candidates:
         """Return the best items of some viewers, who have these neighbours."""
         events, ranking = self._split.events, self._ranking
         weighted = row_numbers(near)
-        if self._rest is None:
-            heard = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
-        else:
-            heard = self._rest.weight * left_out
+        heard = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
+        heard += ranking.left_out_weight * left_out
         some = np.flatnonzero(heard)
         n = matrix(
             np.concatenate([weighted, some]),
@@ -243,12 +229,6 @@ class _Candidates:
             counted=events.user_count,
             threads=threads,
         )
-
-
-@compiled
-def _add_up(sums: Any, places: Any, values: Any) -> None:
-    for i in range(len(places)):
-        sums[places[i]] += values[i]
 
 
 def _blocks(starts: Ints) -> Iterator[Ints]:

@@ -3,15 +3,19 @@
 Owns: ``tune``. Leaves to others: which values may be tried (``methods``).
 
 From the best of a method's starts, one entry of the grid after another takes the value with the best objective, until
-a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. An entry is a parameter, or several
-that work against one another (how fast a like decays, and its shape; how many neighbours, and of how many likers),
-which then change together: one at a time they end where neither can move alone. The objective is recall@30 + NDCG@30,
-each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
+a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. A value must be surely better than the
+one it replaces: its mean gain over the windows more than ``SURE`` times the standard error of that mean. What gains
+much in one hour and loses in others is a matter of that hour, and did not come again later. An entry is a parameter, or
+several that work against one another (how fast a like decays, and its shape; how many neighbours, and of how many
+likers), which then change together: one at a time they end where neither can move alone. The objective is recall@30 +
+NDCG@30, each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pipeline.evaluate.measures import hits_of
 from pipeline.evaluate.methods import Method
@@ -20,6 +24,7 @@ from pipeline.evaluate.splits import Split
 ROUNDS = 3
 MOST_TRIALS = 120  # bounds the time
 LEAST = 1e-5  # a gain below this is none
+SURE = 1.5  # of five windows without any gain one in ten passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,18 @@ class Trial:
     parameters: dict[str, Any]
     recall: float
     ndcg: float
+    by_window: tuple[float, ...] = ()  # the objective
 
     @property
     def objective(self) -> float:
         """What tuning maximises."""
         return self.recall + self.ndcg
+
+    def beats(self, other: "Trial") -> bool:
+        """Tell whether this one's gain over another is more than chance among the windows."""
+        gains = np.subtract(self.by_window, other.by_window)
+        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
+        return bool(self.objective > other.objective + LEAST and gains.mean() > SURE * error)
 
 
 def tune(
@@ -57,12 +69,14 @@ def tune(
         known = repr(sorted(parameters.items()))
         if known in made:
             return made[known]
-        sums, viewers = [0.0, 0.0], 0
+        sums, viewers, by_window = [0.0, 0.0], 0, []
         for split in splits:
             recall, ndcg, _, _ = hits_of(split, method.lists(split, parameters, popular_hours))
             sums = [sums[0] + recall.sum(), sums[1] + ndcg.sum()]
             viewers += len(recall)
-        trial = Trial(method.name, parameters, float(sums[0] / viewers), float(sums[1] / viewers))
+            by_window.append(float(recall.mean() + ndcg.mean()))
+        mean_recall, mean_ndcg = (float(total / viewers) for total in sums)
+        trial = Trial(method.name, parameters, mean_recall, mean_ndcg, tuple(by_window))
         made[known] = trial
         tried(trial)
         return trial
@@ -76,15 +90,18 @@ def tune(
         for entry, values in method.grid.items():
             names = (entry,) if isinstance(entry, str) else entry
             base = {name: _value(best.parameters, name) for name in names}
+            rivals = []
             for value in values:
                 changes = dict(zip(names, (value,) if isinstance(entry, str) else value, strict=True))
                 if changes == base:
                     continue
                 if len(made) >= most:
-                    return best.parameters
-                trial = attempt({**best.parameters, **changes})
-                if trial.objective > best.objective + LEAST:
-                    best = trial
+                    break
+                rivals.append(attempt({**best.parameters, **changes}))
+            rivals.sort(key=lambda trial: trial.objective, reverse=True)
+            best = next((trial for trial in rivals if trial.beats(best)), best)
+            if len(made) >= most:
+                return best.parameters
         if best is before:
             break
     return best.parameters

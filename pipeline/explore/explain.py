@@ -114,7 +114,7 @@ def score_candidates(inputs: Inputs) -> None:
     for name in definition.BEFORE_CANDIDATES + definition.CANDIDATES:
         if name == "crowds":
             inputs.run("crowds")  # as the run left it: like popular, it is made of everybody's likes
-        elif name != "popular":
+        elif name not in {"popular", "crowd_likers", "crowd_shares"}:
             definition.run_file(inputs.connection, name)
 
 

@@ -174,7 +174,8 @@ class Inputs:
             self.neighbours_us = (
                 made and made[0]
             ) or self.neighbours_us  # those of each viewer have their own
-        execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
+        older = "" if "left_out" in [column[0] for column in known] else ", 0::FLOAT AS left_out"
+        execute(f"CREATE OR REPLACE TABLE neighbours AS SELECT *{older} FROM viewer_neighbours")
         self.gather()
 
     def gather(self) -> None:

@@ -27,12 +27,14 @@ from pipeline.store.model import HOUR_US
 POSTS_SHOWN = 30
 REASONS_SHOWN = 3
 SEEDS_SHOWN = 3
+LEAST_SHOWN = 0.005  # of a post's similarity
 MEMORY_LIMIT = "700MB"  # it runs beside the web app
 # Parameters whose change shows without new neighbours.
 CHANGEABLE = (
     "half_life_hours",
     "like_decay_hours",
     "crowd_weight",
+    "left_out_weight",
     "popularity_exponent",
     "score_exponent",
     "max_per_author",
@@ -77,7 +79,6 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float],
 
 
 def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
-    execute = inputs.connection.execute
     viewer_id, did = inputs.find_viewer(viewer)
     inputs.choose_arm(did)
     usual = inputs.ranking
@@ -88,7 +89,8 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
         find_public_neighbours(inputs)
     weigh_neighbours(inputs)
     shared = inputs.rows("shared_seeds")
-    execute("DELETE FROM neighbours WHERE rank > ?", [inputs.ranking.max_neighbours])
+    if inputs.ranking.max_neighbours < usual.max_neighbours:
+        leave_out(inputs, inputs.ranking.max_neighbours)
     score_candidates(inputs)
     listed = inputs.rows("listed")
     posts = _list(inputs, viewer_id, listed)
@@ -110,6 +112,13 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
             for post in posts[:POSTS_SHOWN]
         ],
     }
+
+
+def leave_out(inputs: Inputs, most: int) -> None:
+    """Leave the viewer so many neighbours, and what the others weigh to the crowd."""
+    others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM neighbours WHERE rank > $most"
+    inputs.connection.execute(f"UPDATE neighbours SET left_out = left_out + ({others})", {"most": most})
+    inputs.connection.execute("DELETE FROM neighbours WHERE rank > $most", {"most": most})
 
 
 def find_public_neighbours(inputs: Inputs) -> None:
@@ -137,7 +146,8 @@ def _list(inputs: Inputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:
     mine = [
         {
             name: row[name]
-            for name in ("author_id", "rkey", "post_uri", "score", "similarity", "co_likers", "likers", "age_hours")
+            for name in ("author_id", "rkey", "post_uri", "score", "similarity", "crowd", "co_likers", "likers",
+                         "age_hours")
         }
         | {"source": "co-likers" if row["co_likers"] else "popular"}
         for row in ranked
@@ -233,6 +243,9 @@ def _add_reasons(inputs: Inputs, posts: Sequence[Row], shared: Sequence[Row]) ->
     for post in posts:
         number = numbers.get((post["author_id"], post["rkey"]), -1)
         post["because"] = reasons.get(number, []) if post["source"] != "popular" else []
+        post["crowd_share"] = post["crowd"] / post["similarity"] if post["because"] else 1.0
+        for reason in post["because"]:
+            reason["share"] *= 1 - post["crowd_share"]
 
 
 def as_text(found: Row) -> str:
@@ -258,4 +271,6 @@ def as_text(found: Row) -> str:
                 f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "
                 f"{reason['shared']} shared likes, such as {', '.join(reason['posts'][:1])}"
             )
+        if post.get("because") and post["crowd_share"] >= LEAST_SHOWN:
+            lines.append(f"      {post['crowd_share']:5.0%}  what is popular now")
     return "\n".join(lines)

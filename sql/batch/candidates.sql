@@ -2,25 +2,30 @@
 -- Reads: neighbours, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row a (viewer, candidate post)
--- Parameters: crowd_weight, score_exponent
--- Units: similarity = sum of weight * value + crowd_weight * the sum of the viewer's weights * the crowd's share;
---   score = similarity ^ score_exponent * the post's scale, as FLOAT; co_likers is the number of neighbours who
---   liked it, 0 for what the crowd alone brings
+-- Parameters: left_out_weight, crowd_weight, score_exponent
+-- Units: similarity = sum of weight * value + (crowd_weight * the sum of the viewer's weights + left_out_weight *
+--   what was left out) * the crowd's share; score = similarity ^ score_exponent * the post's scale, as FLOAT; co_likers
+--   is the number of neighbours who liked it, 0 for what the crowd alone brings
 
 CREATE OR REPLACE TABLE candidates AS
-WITH totals AS (
-  SELECT viewer_id, sum(weight::DOUBLE) AS total FROM neighbours GROUP BY viewer_id
+WITH heard AS (
+  SELECT
+    viewer_id,
+    getvariable('crowd_weight') * sum(weight::DOUBLE)
+    + getvariable('left_out_weight') * max(left_out)::DOUBLE AS weight
+  FROM neighbours
+  GROUP BY viewer_id
 ), parts AS (
   SELECT n.viewer_id, f.post_no, n.weight::DOUBLE * f.value AS part, 1 AS co_likers
   FROM neighbours AS n
   SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id
   UNION ALL
-  SELECT v.viewer_id, c.post_no, getvariable('crowd_weight') * t.total * c.share, 0
+  SELECT v.viewer_id, c.post_no, h.weight * c.share, 0
   FROM list_viewers AS v
-  JOIN totals AS t ON t.viewer_id = v.viewer_id
+  JOIN heard AS h ON h.viewer_id = v.viewer_id
   JOIN crowds AS c ON c.language = v.language
-  WHERE getvariable('crowd_weight') > 0
+  WHERE h.weight > 0
 ), summed AS (
   SELECT viewer_id, post_no, sum(part) AS similarity, sum(co_likers)::BIGINT AS co_likers
   FROM parts

@@ -1,20 +1,30 @@
--- Question: how much attention does each liker have to give to what is popular?
--- Reads: fresh_likes, likes
+-- Question: how much attention does each liker have to give to what is popular, and whose crowd is each of?
+-- Reads: fresh_likes, candidate_posts, likes
 -- Writes: crowd_likers
 -- Grain: one row a liker of candidate posts
 -- Parameters: fallback_smoothing
 -- Units: worth = newness of their first like at hand / sqrt(their fresh likes + smoothing), so bulk likers count less,
---   and accounts that were just made next to nothing
+--   and accounts that were just made next to nothing. Likers are taken as one crowd when the author they like most,
+--   in a tie the smaller number, is the same
 
 CREATE OR REPLACE TABLE crowd_likers AS
-WITH fresh AS (
-  SELECT liker_id, count(*) AS likes FROM fresh_likes GROUP BY liker_id
+WITH liked_authors AS (
+  SELECT f.liker_id, p.author_no, count(*) AS likes
+  FROM fresh_likes AS f
+  JOIN candidate_posts AS p ON p.post_no = f.post_no
+  GROUP BY f.liker_id, p.author_no
+), fresh AS (
+  SELECT
+    liker_id, sum(likes)::BIGINT AS likes,
+    arg_max(author_no, likes * 4294967296 - author_no) AS crowd
+  FROM liked_authors
+  GROUP BY liker_id
 ), first AS (
   SELECT l.liker_id, min(l.seen_us) AS first_us
   FROM likes AS l
   SEMI JOIN fresh AS f ON f.liker_id = l.liker_id
   GROUP BY l.liker_id
 )
-SELECT f.liker_id, newness(i.first_us) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
+SELECT f.liker_id, f.crowd, newness(i.first_us) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
 FROM fresh AS f
 JOIN first AS i ON i.liker_id = f.liker_id;

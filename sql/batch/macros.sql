@@ -1,7 +1,7 @@
 -- Question: how do record keys read as numbers and texts, and which likers are a popular post's sample, and
 --   which number has a viewer in an experiment?
 -- Reads: nothing
--- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number, arm_number, newness)
+-- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number, arm_number, newness, damped)
 -- Grain: one macro a formula; pipeline/identifiers.py has the same for TIDs
 -- Parameters: snapshot_us, newcomer_hours
 -- Units: tid numbers are microseconds * 1024 + clock id
@@ -56,3 +56,8 @@ CREATE OR REPLACE MACRO newness(first_us) AS CASE
   WHEN getvariable('newcomer_hours') > 0
     THEN least(greatest(hours_before(first_us), 0) / getvariable('newcomer_hours'), 1::DOUBLE)
   ELSE 1::DOUBLE END;
+
+-- What a crowd counts whose likes are worth so much: ln(1 + mass), also where that is too close to 1 to tell.
+CREATE OR REPLACE MACRO damped(mass) AS CASE
+  WHEN mass < 0.00001 THEN mass - mass * mass / 2
+  ELSE ln(1 + mass) END;

@@ -1,10 +1,11 @@
 -- Question: which co-likers share most of a viewer's taste?
--- Reads: seed_entries, seed_likers, co_likers
+-- Reads: seed_entries, seed_likers, co_likers, everybody
 -- Writes: neighbours
 -- Grain: one row a (viewer, neighbour), at most max_neighbours a viewer
 -- Parameters: max_neighbours, overlap_exponent
 -- Units: weight = (sum of shared seeds' values) ^ overlap_exponent * the co-liker's scale, as FLOAT; rank counts
---   from 1. A sum of 0 or less, by "show less", makes no neighbour
+--   from 1. A sum of 0 or less, by "show less", makes no neighbour. left_out
+--   is of the viewer: what co-likers weigh who are no neighbours, 0 when it is next to nothing, as FLOAT
 
 CREATE OR REPLACE TABLE neighbours AS
 WITH summed AS (
@@ -18,11 +19,20 @@ WITH summed AS (
   FROM summed AS s
   JOIN co_likers AS c ON c.liker_id = s.neighbour_id
   WHERE s.shared > 0
+), ranked AS (
+  SELECT
+    viewer_id, neighbour_id, weight,
+    row_number() OVER (PARTITION BY viewer_id ORDER BY weight DESC, neighbour_id)::INTEGER AS rank
+  FROM weighted
+  WHERE weight > 0
+  QUALIFY rank <= getvariable('max_neighbours')
+), kept AS (
+  SELECT viewer_id, sum(weight::DOUBLE) AS weight FROM ranked GROUP BY viewer_id
 )
 SELECT
-  viewer_id, neighbour_id, weight,
-  row_number() OVER (PARTITION BY viewer_id ORDER BY weight DESC, neighbour_id)::INTEGER AS rank
-FROM weighted
-WHERE weight > 0
-QUALIFY rank <= getvariable('max_neighbours')
-ORDER BY viewer_id, rank;
+  r.viewer_id, r.neighbour_id, r.weight, r.rank,
+  (CASE WHEN e.weight - k.weight > 1e-6 * e.weight THEN e.weight - k.weight ELSE 0 END)::FLOAT AS left_out
+FROM ranked AS r
+JOIN kept AS k ON k.viewer_id = r.viewer_id
+LEFT JOIN everybody AS e ON e.viewer_id = r.viewer_id
+ORDER BY r.viewer_id, r.rank;

@@ -3,31 +3,18 @@
 -- Writes: popular
 -- Grain: one row a (language, post), at most max_per_author an author and list_length a language; '' is all
 -- Parameters: fallback_min_posts, max_per_author, list_length
--- Units: position counts from 1. A like is worth its value * the liker's worth. Likers are taken as one crowd when the author they like most is the same; a
---   crowd worth m counts ln(1 + m): in full while small, next to nothing more once large. A post's
---   score is the sum over crowds, so many likers of one circle, or accounts made to like one author, weigh
---   less than as many who agree on nothing else.
+-- Units: position counts from 1. A like is worth its value * the liker's worth; a crowd (crowd_likers.sql) worth m counts
+--   ln(1 + m): in full while small, next to nothing more once large. A post's score is the sum over crowds, so many
+--   likers of one circle, or accounts made to like one author, weigh less than as many who agree on nothing else
 
 CREATE OR REPLACE TABLE popular AS
-WITH liked_authors AS (
-  SELECT f.liker_id, p.author_no, count(*) AS likes
+WITH crowds AS (
+  SELECT f.post_no, w.crowd, sum(f.value * w.worth) AS mass
   FROM fresh_likes AS f
-  JOIN candidate_posts AS p ON p.post_no = f.post_no
-  GROUP BY f.liker_id, p.author_no
-), likers AS (
-  SELECT
-    liker_id,
-    arg_max(author_no, likes * 4294967296 - author_no) AS crowd
-  FROM liked_authors
-  GROUP BY liker_id
-), crowds AS (
-  SELECT f.post_no, l.crowd, sum(f.value * w.worth) AS mass
-  FROM fresh_likes AS f
-  JOIN likers AS l ON l.liker_id = f.liker_id
   JOIN crowd_likers AS w ON w.liker_id = f.liker_id
-  GROUP BY f.post_no, l.crowd
+  GROUP BY f.post_no, w.crowd
 ), scored AS (
-  SELECT post_no, sum(ln(1 + mass))::FLOAT AS score FROM crowds GROUP BY post_no
+  SELECT post_no, sum(damped(mass))::FLOAT AS score FROM crowds GROUP BY post_no
 ), languages AS (
   SELECT post_no, '' AS language FROM candidate_posts
   UNION

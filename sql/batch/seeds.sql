@@ -5,7 +5,7 @@
 -- Parameters: max_seeds, seed_weight_newest, seed_weight_oldest
 -- Units: a like's weight is linear in its place, from the newest to the oldest; a single one has the oldest's. Of
 --   likes seen at once those by the smaller author_id, then of the smaller post_rkey, are the newer ones. An
---   answer's weight takes the like's place
+--   answer's weight takes the like's place: such a seed is not called liked
 
 CREATE OR REPLACE TABLE seeds AS
 WITH placed AS (
@@ -22,9 +22,10 @@ SELECT
   CASE WHEN seeds = 1 THEN getvariable('seed_weight_oldest') ELSE
     getvariable('seed_weight_newest')
     + (getvariable('seed_weight_oldest') - getvariable('seed_weight_newest')) * place / (seeds - 1)
-  END AS weight
+  END AS weight,
+  true AS liked
 FROM placed
 ANTI JOIN asked USING (viewer_id, author_id, post_rkey)
 WHERE place < seeds
 UNION ALL
-SELECT viewer_id, author_id, post_rkey, weight FROM asked;
+SELECT viewer_id, author_id, post_rkey, weight, false FROM asked;

@@ -2,23 +2,24 @@
 -- Reads: candidates, candidate_posts, ranked, neighbours, fresh_likes, crowds, actors
 -- Writes: nothing; returns the rows
 -- Grain: one row a post with a score, best first
--- Parameters: crowd_weight, half_life_hours, popularity_exponent
+-- Parameters: left_out_weight, crowd_weight, half_life_hours, popularity_exponent
 -- Units: score = similarity ^ score_exponent * decay * popularity; similarity includes the crowd's part; author_place counts the author's posts by
 --   score, rank_before all posts by score, position those left by the author's cap and the list's length
 
-WITH parts AS (
+WITH heard AS (
+  SELECT
+    getvariable('crowd_weight') * sum(weight::DOUBLE)
+    + getvariable('left_out_weight') * max(left_out)::DOUBLE AS weight
+  FROM neighbours
+), parts AS (
   SELECT f.post_no, n.weight::DOUBLE * f.value AS part, 0::DOUBLE AS crowd
   FROM neighbours AS n
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id
   UNION ALL
-  SELECT post_no, part, part
-  FROM (
-    SELECT
-      post_no,
-      getvariable('crowd_weight') * (SELECT sum(weight::DOUBLE) FROM neighbours) * share AS part
-    FROM crowds
-  )
-  WHERE part > 0
+  SELECT c.post_no, h.weight * c.share, h.weight * c.share
+  FROM crowds AS c
+  CROSS JOIN heard AS h
+  WHERE h.weight > 0
 ), summed AS (
   SELECT post_no, sum(part) AS similarity, sum(crowd) AS crowd FROM parts GROUP BY post_no
 )

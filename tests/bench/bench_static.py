@@ -40,6 +40,7 @@ TIMELESS = replace(
     like_decay_exponent=0.0,
     half_life_hours=1e9,
     crowd_weight=0.0,
+    left_out_weight=0.0,
     score_exponent=1.0,
     seed_weight_newest=1.0,
     max_seed_likers=1_000_000,

@@ -1,0 +1,29 @@
+-- Question: how much of the average liker's attention does each popular post have at this moment?
+-- Reads: popular, candidate_posts, likes, crowd_likers
+-- Writes: crowd_shares
+-- Grain: one row a post of any list in popular
+-- Parameters: snapshot_us, candidate_window_hours, crowd_decay_hours, crowd_decay_exponent
+-- Units: share = the sum over crowds of ln(1 + mass) / the sum of all likers' worth. Like popular.sql's score, but a
+--   like counts (1 + age / crowd_decay_hours) ^ -crowd_decay_exponent: what comes first there may be over by now
+
+CREATE OR REPLACE TABLE crowd_shares AS
+WITH listed AS (
+  SELECT p.post_no, p.author_id, p.rkey
+  FROM candidate_posts AS p
+  SEMI JOIN popular AS l ON l.post_no = p.post_no
+), crowds AS (
+  SELECT p.post_no, w.crowd, sum(
+    pow(1 + hours_before(l.seen_us) / getvariable('crowd_decay_hours'), -getvariable('crowd_decay_exponent'))
+    * w.worth) AS mass
+  FROM likes AS l
+  JOIN listed AS p ON p.author_id = l.author_id AND p.rkey = l.post_rkey
+  JOIN crowd_likers AS w ON w.liker_id = l.liker_id
+  WHERE hours_before(l.seen_us) < getvariable('candidate_window_hours')
+  GROUP BY p.post_no, w.crowd
+), total AS (
+  SELECT sum(worth) AS worth FROM crowd_likers
+)
+SELECT c.post_no, coalesce(sum(damped(c.mass)) / nullif(any_value(t.worth), 0), 0)::DOUBLE AS share
+FROM crowds AS c
+CROSS JOIN total AS t
+GROUP BY c.post_no;
