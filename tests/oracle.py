@@ -238,7 +238,7 @@ def popular(
     for liker, posts in fresh.items():
         if not posts:
             continue
-        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5 * newness(ages[liker], ranking)
+        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5 * newness(ages[liker], ranking) ** 2
         worths += worth
         by_author: dict[int, int] = defaultdict(int)
         for post in posts:

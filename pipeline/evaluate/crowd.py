@@ -1,7 +1,7 @@
 """What everybody likes lately, in all and in each language: ``sql/batch/popular.sql`` over arrays.
 
-Owns: ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition (``sql/batch/popular.sql``,
-``sql/batch/crowds.sql``); a test holds the two equal.
+Owns: ``fresh_likes``; ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition (``popular``,
+``crowd_likers``, ``crowd_shares`` and ``crowds`` of ``sql/batch``); a test holds the two equal.
 
 Where authors are not known nobody can be told to belong to a crowd, so every liker is a crowd of their own.
 """
@@ -13,21 +13,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.events import Events, Ints
+from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking
 from pipeline.store.model import HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Matrix F as entries: who liked which candidate lately, and what that like is still worth.
+    """Matrix F as entries: who liked which candidate lately, and what that like is still worth to a neighbour.
 
-    ``newness`` is by liker how much one counts; in full without it.
+    ``lately`` is what it is worth in the crowd. ``newness`` is by liker how much one counts; in full without it.
     """
 
     likers: Ints
     items: Ints
     values: NDArray[np.float64]
+    lately: NDArray[np.float64]
     newness: NDArray[np.float64] | None = None
+
+
+def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> Fresh:
+    """Return the likes of a moment that make candidates of the items allowed (``sql/batch/fresh_likes.sql``)."""
+    events = split.events
+    window = split.since(ranking.post_max_age_hours)
+    counts = newness(
+        events.users[window], events.times_us[window], events.user_count, split.at_us, ranking.newcomer_hours
+    )
+    window = split.since(ranking.candidate_window_hours)
+    users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
+    kept = allowed[items]
+    hours = (split.at_us - events.times_us[window])[kept] / HOUR_US
+    return Fresh(
+        users[kept],
+        items[kept],
+        (1 + hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent,
+        (1 + hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent,
+        counts,
+    )
 
 
 def scores(
@@ -47,7 +69,7 @@ def worth(fresh: Fresh, ranking: Ranking) -> NDArray[np.float64]:
     """Return by liker how much attention they have to give, 0 for those who liked nothing lately."""
     likes = np.bincount(fresh.likers)
     result = np.where(likes > 0, 1 / np.sqrt(likes + ranking.fallback_smoothing), 0.0)
-    return result if fresh.newness is None else fresh.newness[: len(result)] * result
+    return result if fresh.newness is None else fresh.newness[: len(result)] ** 2 * result
 
 
 def newness(
@@ -99,14 +121,12 @@ def best_items(
 class Crowds:
     """The crowds as rows of matrix F: row 0 is everybody, then each language with a list of its own.
 
-    ``lately`` is what each of ``fresh`` counts in the crowd. ``rows``, ``items``, ``shares``: the entries; ``row_of``:
-    the row that serves each viewer.
+    ``rows``, ``items``, ``shares``: the entries; ``row_of``: the row that serves each viewer.
     """
 
     def __init__(
         self,
         fresh: Fresh,
-        lately: NDArray[np.float64],
         events: Events,
         allowed: NDArray[np.bool_],
         viewers: Ints,
@@ -126,7 +146,7 @@ class Crowds:
         self.count = len(lists)
         self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in lists])
         self.items: Ints = np.concatenate(lists).astype(np.int64)
-        share = scores(fresh, lately, circles, events.item_count, ranking)
+        share = scores(fresh, fresh.lately, circles, events.item_count, ranking)
         self.shares: NDArray[np.float64] = share[self.items] / (worth(fresh, ranking).sum() or 1.0)
 
 

@@ -181,21 +181,8 @@ class _Candidates:
             0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours)
             * np.maximum(likers, 1).astype(np.float64) ** -ranking.popularity_exponent
         )
-        newness = crowd.newness(
-            events.users[window],
-            events.times_us[window],
-            events.user_count,
-            split.at_us,
-            ranking.newcomer_hours,
-        )
-        window = split.since(ranking.candidate_window_hours)
-        users, items = events.users[window].astype(np.int64), events.items[window].astype(np.int64)
-        hours = (split.at_us - events.times_us[window]) / HOUR_US
-        kept = allowed[items]
-        decay = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
-        fresh = crowd.Fresh(users[kept], items[kept], decay, newness)
-        lately = (1 + hours[kept] / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
-        self._crowds = crowd.Crowds(fresh, lately, events, allowed, split.viewers, ranking)
+        fresh = crowd.fresh_likes(split, allowed, ranking)
+        self._crowds = crowd.Crowds(fresh, events, allowed, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
             np.concatenate([fresh.likers, everyone + self._crowds.rows]),

@@ -3,8 +3,8 @@
 -- Writes: crowd_likers
 -- Grain: one row a liker of candidate posts
 -- Parameters: fallback_smoothing
--- Units: worth = newness of their first like at hand / sqrt(their fresh likes + smoothing), so bulk likers count less,
---   and accounts that were just made next to nothing. Likers are taken as one crowd when the author they like most,
+-- Units: worth = newness of their first like at hand ^ 2 / sqrt(their fresh likes + smoothing), so bulk likers count
+--   less, and accounts that were just made nothing: in a crowd there are enough others. Likers are taken as one crowd when the author they like most,
 --   in a tie the smaller number, is the same
 
 CREATE OR REPLACE TABLE crowd_likers AS
@@ -25,6 +25,6 @@ WITH liked_authors AS (
   SEMI JOIN fresh AS f ON f.liker_id = l.liker_id
   GROUP BY l.liker_id
 )
-SELECT f.liker_id, f.crowd, newness(i.first_us) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
+SELECT f.liker_id, f.crowd, pow(newness(i.first_us), 2) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
 FROM fresh AS f
 JOIN first AS i ON i.liker_id = f.liker_id;

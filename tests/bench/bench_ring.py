@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_of, split_of
 
-from pipeline.evaluate import crowd, ours
-from pipeline.evaluate.crowd import Crowds, Fresh
+from pipeline.evaluate import ours
+from pipeline.evaluate.crowd import Crowds, fresh_likes
 from pipeline.evaluate.events import Events
 from pipeline.evaluate.splits import HOUR_US
 from pipeline.ranking import Ranking
@@ -77,17 +77,7 @@ def measured(events: Events, viewers: np.ndarray, ranking: Ranking) -> dict[str,
     """Return how far item 0 comes."""
     split = split_of(events, viewers)
     lists = ours.rank(split, LIST, ranking)
-    window = split.since(ranking.candidate_window_hours)
-    items = events.items[window].astype(np.int64)
-    hours = (END_US - events.times_us[window]) / HOUR_US
-    kept = events.allowed[items]
-    value = (1 + hours[kept] / ranking.like_decay_hours) ** -ranking.like_decay_exponent
-    known = split.since(ranking.post_max_age_hours)
-    newness = crowd.newness(
-        events.users[known], events.times_us[known], events.user_count, END_US, ranking.newcomer_hours
-    )
-    fresh = Fresh(events.users[window][kept].astype(np.int64), items[kept], value, newness)
-    crowds = Crowds(fresh, events, events.allowed, viewers, ranking)
+    crowds = Crowds(fresh_likes(split, events.allowed, ranking), events, events.allowed, viewers, ranking)
     popular = crowds.items[crowds.rows == 0]
     place = np.flatnonzero(popular == 0)
     return {
