@@ -24,6 +24,7 @@ RANKING = replace(
     likers_exponent=0.5,
     degree_exponent=0.5,
     degree_smoothing=10.0,
+    overlap_exponent=1.0,
     newcomer_hours=0.0,
     like_decay_hours=6.0,
     like_decay_exponent=1.0,

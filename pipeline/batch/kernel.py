@@ -172,22 +172,20 @@ def _select(
     the others go, and the least that stays is what a further one must reach.
     """
     size, left_out = 0, False
-    least = 0.0  # what the score, raised to 1 / power, must reach; a margin leaves room for the rounding of scores
+    least = 0.0  # what the score, for a root its square, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
         column = np.uint32(touched[t])
         if cells[column, 1] < 0.0:
             continue
         total = cells[column, 0]
-        if power == 1.0:
-            if total * scale[column] < least:
-                continue
-            raised = total
-        elif power == 0.5:
+        if power == 0.5:
             if total * scale[column] * scale[column] < least:
                 continue
             raised = np.sqrt(total)
         else:
-            raised = total**power
+            raised = total if power == 1.0 else total * np.sqrt(total) if power == 1.5 else total**power
+            if raised * scale[column] < least:
+                continue
         scores[size] = raised * scale[column]
         if not scores[size] > 0.0:
             continue

@@ -84,6 +84,7 @@ AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOR
 # Every co-liker counts, none is a sample: where viewers are few it costs little.
 EVERYBODY: Parameters = {
     **AGELESS,
+    "overlap_exponent": 1.0,
     "like_decay_hours": 1.0,
     "like_decay_exponent": 4.0,
     "max_seed_likers": 1_000_000,
@@ -92,6 +93,7 @@ EVERYBODY: Parameters = {
 # Where time is nearly all: the crowd of the last hour, bent by taste.
 NEWS: Parameters = {
     **AGELESS,
+    "overlap_exponent": 1.0,
     "left_out_weight": 10.0,
     "like_decay_hours": 1.0,
     "like_decay_exponent": 6.0,

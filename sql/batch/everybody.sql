@@ -3,9 +3,10 @@
 -- Writes: everybody
 -- Grain: one row a viewer
 -- Parameters: none
--- Units: weight = the sum over the viewer's liked seeds of value * the sum of their other likers' scales: that of all
---   neighbours with an overlap exponent of 1. Of a post of which a sample is looked at, each of it stands for
---   likers / sample. Answers of the viewer are left out: they are about few people
+-- Units: weight = the sum over the viewer's liked seeds of value * the sum of their other likers' scales: what all would
+--   weigh with an overlap exponent of 1, so with a larger one what little is shared counts here if not there. Of a post
+--   of which a sample is looked at, each of it stands for likers / sample. Answers of the viewer are left out: they are
+--   about few people
 
 CREATE OR REPLACE TABLE everybody AS
 WITH masses AS (

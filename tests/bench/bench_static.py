@@ -39,6 +39,7 @@ TIMELESS = replace(
     candidate_window_hours=FOREVER,
     like_decay_exponent=0.0,
     half_life_hours=1e9,
+    overlap_exponent=1.0,
     crowd_weight=0.0,
     left_out_weight=0.0,
     score_exponent=1.0,
