@@ -58,15 +58,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
-        degrees = graph.degrees
-        if degrees.exists() and "first_us" not in pq.read_schema(degrees).names:
-            degrees = degrees.with_suffix(".none")  # an older program's, until the next full pass
-        _read(
-            connection,
-            "degrees",
-            degrees,
-            "NULL::INTEGER AS liker_id, 0 AS likes, 0::BIGINT AS first_us",
-        )
+        _read(connection, "degrees", graph.degrees, "liker_id INTEGER, likes INTEGER, first_us BIGINT")
         for name in definition.BEFORE_NEIGHBOURS:
             if name == "co_likers":
                 connection.execute(sql.load("narrow/known_co_likers"))
@@ -103,7 +95,7 @@ def waiting_candidates(
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
             connection, "known_popular", popular_path(data_dir, to.feed, arm),
-            "'' AS language, 0 AS position, 0 AS author_id, 0::BIGINT AS rkey, 0::FLOAT AS score, 0::DOUBLE AS share",
+            "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE",
         )  # fmt: skip
         connection.execute(sql.load("narrow/wanted_candidates"))
         connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
@@ -125,8 +117,11 @@ def _actors_of(records: str) -> str:
     return f"SELECT liker_id AS actor_id FROM {records} UNION SELECT author_id FROM {records}"
 
 
-def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, empty: str) -> None:
-    """Make a view of a Parquet file, an empty one where no run has left it yet."""
-    quoted = str(path).replace("'", "''")
-    source = f"FROM read_parquet('{quoted}')" if path.exists() else f"SELECT {empty} WHERE false"
-    connection.execute(f"CREATE OR REPLACE VIEW {relation} AS {source}")
+def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
+    """Make a relation of a Parquet file, an empty one where no run of this program has left it yet."""
+    names = [column.split()[0] for column in columns.split(", ")]
+    connection.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")
+    if path.exists() and set(names) <= set(pq.read_schema(path).names):
+        quoted = str(path).replace("'", "''")
+        connection.execute(f"DROP TABLE {relation}")
+        connection.execute(f"CREATE OR REPLACE VIEW {relation} AS FROM read_parquet('{quoted}')")
