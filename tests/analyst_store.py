@@ -154,6 +154,12 @@ class Store:
         return dict(self.rows("landing", "SELECT actor_id, did FROM actors"))
 
     @cached_property
+    def renewed(self) -> set[str]:
+        """Whose lists the last run wrote: where it found the same posts in the same order, older scores stand."""
+        query = "SELECT viewer_id FROM lists WHERE generation = (SELECT max(generation) FROM generations)"
+        return {self.dids[row[0]] for row in self.rows("serving", query)}
+
+    @cached_property
     def lists(self) -> dict[str, list[tuple[str, float, int, int]]]:
         """Each viewer's list as the web app would read it: (post, score, co-likers, source) in order."""
         uris = dict(self.rows("serving", "SELECT post_id, uri FROM posts"))

@@ -45,15 +45,17 @@ def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> E
         assert row is not None
         assert row["co_likers"] == co_likers
         terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
-        checked.near(row["score"], score)
-        checked.near(float(np.float32(terms)), score)
-        checked.scores += 1
+        checked.near(float(np.float32(terms)), row["score"])
+        if viewer in store.renewed:
+            checked.near(row["score"], score)
+            checked.scores += 1
     sums: dict[str, float] = {}
+    scales = {row["neighbour_did"]: row["scale"] for row in found.shared}
     for row in found.shared:
-        sums[row["neighbour_did"]] = sums.get(row["neighbour_did"], 0.0) + row["value"] * row["scale"]
+        sums[row["neighbour_did"]] = sums.get(row["neighbour_did"], 0.0) + row["value"]
     assert found.neighbours == len(store.neighbours[viewer]) == len(sums)
     for did, weight in store.neighbours[viewer]:
-        checked.near(sums[did], weight)
+        checked.near(sums[did] ** found.parameters["overlap_exponent"] * scales[did], weight)
         checked.weights += 1
     return found
 

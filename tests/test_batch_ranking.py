@@ -302,7 +302,7 @@ def rankings(draw: st.DrawFn) -> Ranking:
         max_seeds=draw(st.sampled_from([2, 4, 500])),
         max_seed_likers=draw(st.sampled_from([2, 3, 300])),
         max_neighbours=draw(st.sampled_from([1, 3, 300])),
-        overlap_exponent=draw(st.sampled_from([1.0, 1.5])),
+        overlap_exponent=draw(st.sampled_from([1.0, 1.25, 1.5, 0.7])),
         newcomer_hours=draw(st.sampled_from([0.0, 2.0, 72.0, 400.0])),
         like_decay_exponent=draw(st.sampled_from([0.0, 1.5, 3.0])),
         left_out_weight=draw(st.sampled_from([0.0, 0.3, 3.0])),

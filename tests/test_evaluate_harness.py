@@ -158,7 +158,9 @@ def test_what_is_kept_of_a_split_changes_no_list() -> None:
 def test_the_crowd_stands_for_the_co_likers_left_out() -> None:
     """With every co-liker a neighbour nothing is left out, so no crowd is heard; with few of them it is."""
     split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
-    quiet = replace(Ranking(), crowd_weight=0.0, left_out_weight=0.0, newcomer_hours=0.0)
+    quiet = replace(
+        Ranking(), crowd_weight=0.0, left_out_weight=0.0, newcomer_hours=0.0, overlap_exponent=1.0
+    )
     everybody = {"max_neighbours": 1000, "max_seed_likers": 1_000_000}
     alone, heard = (
         ours.rank(split, DEPTH, replace(quiet, **everybody, left_out_weight=weight)) for weight in (0.0, 1.0)

@@ -71,9 +71,11 @@ def test_each_post_names_who_brought_it_and_what_they_share(store: tuple[Path, W
     assert sum(reason["share"] for reason in reasons) + crowd == pytest.approx(1)
 
 
-def test_fewer_neighbours_leave_more_to_the_crowd(store: tuple[Path, World]) -> None:
+def test_fewer_neighbours_leave_more_to_the_crowd(tmp_path: Path) -> None:
     """Of a list made with one neighbour alone: the others' weight goes to the crowd, times left_out_weight."""
-    data_dir, made = store
+    made = _world()
+    data_dir = made.write(tmp_path)
+    jobs.run(settings_for(data_dir, {"overlap_exponent": 1.0}), "all")
     shares = {}
     for most in (1, 3):
         for weight in (0.0, 3.0):

@@ -125,7 +125,7 @@ OURS_GRID: Grid = {
     ("max_seed_likers", "max_neighbours"): (
         (300, 300), (1000, 1000), (5000, 3000), (1_000_000, 10_000),
     ),
-    "overlap_exponent": (1.0, 1.5),
+    "overlap_exponent": (1.0, 1.25, 1.5),
     "degree_exponent": (0.5, 1.0),
     "likers_exponent": (0.25, 0.5, 0.75),
     "newcomer_hours": (0.0, 72.0),

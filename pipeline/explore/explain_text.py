@@ -97,11 +97,13 @@ def _neighbours(explanation: "Explanation") -> list[str]:
     lines = []
     for did, seeds in list(grouped.items())[:SHOWN_NEIGHBOURS]:
         first = seeds[0]
-        total = sum(row["value"] for row in seeds) * first["scale"]
+        shared = max(sum(row["value"] for row in seeds), 0.0)
+        total = shared ** explanation.parameters["overlap_exponent"] * first["scale"]
         lines += [
             "",
             f"neighbour {first['rank']}  {did}: weight {first['weight']:.4g}, from {len(seeds)} shared seeds, "
-            f"{first['likes']:,} likes in the window (× {first['scale']:.4g})",
+            f"{first['likes']:,} likes in the window: {shared:.4g} ^ "
+            f"{explanation.parameters['overlap_exponent']:g} × {first['scale']:.4g}",
         ]
         if abs(total - first["weight"]) > 1e-5 * max(abs(total), abs(first["weight"])):
             lines.append(f"    likes have changed since: today it would be {total:.4g}")

@@ -3,8 +3,8 @@
 -- Writes: nothing; returns the rows
 -- Grain: one row a (neighbour, shared seed), closest neighbour first
 -- Parameters: viewer_id
--- Units: value = the seed's weight * likers ^ -likers_exponent; a neighbour's weight is the sum of its values
---   * scale, scale = (likes in the window + smoothing) ^ -degree_exponent
+-- Units: value = the seed's weight * likers ^ -likers_exponent; a neighbour's weight is (the sum of its
+--   values) ^ overlap_exponent * scale, scale = (likes in the window + smoothing) ^ -degree_exponent
 
 SELECT
   v.rank, n.did AS neighbour_did, v.weight, c.likes, c.scale,
