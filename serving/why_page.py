@@ -29,7 +29,7 @@ KNOBS = (
     ("half_life_hours", "Hours after which a post counts half", "0.5", "960", "0.5"),
     ("like_decay_hours", "Hours after which a like counts half", "0.1", "96", "0.1"),
     ("crowd_weight", "How much counts what is popular now", "0", "10", "0.1"),
-    ("left_out_weight", "The same, the more people you share likes with", "0", "10", "0.1"),
+    ("left_out_weight", "The same, for the many who share little with you", "0", "10", "0.1"),
     ("popularity_exponent", "How much popular posts are held back", "0", "2", "0.05"),
     ("max_neighbours", "People whose likes count, closest first", "1", "20000", "1"),
     ("max_per_author", "Posts of one author", "1", "100", "1"),
