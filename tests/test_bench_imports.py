@@ -1,5 +1,6 @@
 """Every benchmark finds what it uses of the project: they run too seldom to tell by themselves."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,21 @@ def test_every_benchmark_can_be_imported() -> None:
     ).stdout
     failed = [line for line in told.splitlines() if not any(name in line for name in OPTIONAL)]
     assert failed == []
+
+
+def test_make_bench_goes_from_an_empty_store_to_served_lists() -> None:
+    """What ``make bench`` runs, on a network that takes seconds."""
+    command = [
+        sys.executable,
+        str(BENCH / "bench_end_to_end.py"),
+        "--users",
+        "300",
+        "--days",
+        "2",
+        "--requests",
+        "200",
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    figures = json.loads(told.splitlines()[-1])
+    assert figures["likes"] > 1000 and figures["lists"] > 50
+    assert figures["serve_requests_per_second"] > 0 and figures["ingest_resident_mb"] > 0

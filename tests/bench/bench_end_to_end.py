@@ -32,9 +32,10 @@ import commands
 from bench_serving import cpu_seconds, load, memory_mb
 from streams import free_port, wait_until
 
+from pipeline.settings import load_settings
 from pipeline.simulate.accounts import account_of, mint_token
 from pipeline.simulate.world import World, WorldParameters
-from pipeline.status import gather
+from pipeline.status.gather import gather
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 END = "2026-11-01T00:00:00Z"
@@ -60,7 +61,7 @@ def ingest(env: dict[str, str], data_dir: Path, last_us: int) -> dict[str, Any]:
         began = time.perf_counter()
         wait_until(lambda: number(data_dir, "landing", "SELECT seen_us FROM watermark") >= last_us, 3600)
         seconds = time.perf_counter() - began
-        cpu, resident = cpu_seconds(process.pid), memory_mb(process.pid)
+        cpu, resident = cpu_seconds(process.pid), sum(memory_mb(process.pid))
         commands.stop(process)
     likes = number(data_dir, "landing", "SELECT count(*) FROM likes")
     events = number(data_dir, "landing", "SELECT sum(value) FROM counters WHERE kind IN ('event', 'drop')")
@@ -138,11 +139,11 @@ def serve(
             before = cpu_seconds(process.pid)
             child = multiprocessing.Process(target=load, args=(port, batch_of, at_once, 0.0, results))
             child.start()
-            latencies, wrong, seconds = results.get()
+            latencies, wrong, seconds, _ = results.get()
             child.join()
             assert wrong == 0, f"{wrong} answers were no page"
         used = cpu_seconds(process.pid) - before
-        resident = memory_mb(process.pid)
+        resident = sum(memory_mb(process.pid))
         commands.stop(process)
     latencies.sort()
     return {
@@ -189,10 +190,11 @@ def main() -> None:
             figures |= ingest(env, data_dir, last_us)
             figures |= batch(env, data_dir)
             figures |= serve(env, data_dir, world, serve_port, options.requests, options.connections)
+            stores = gather(load_settings({"data_dir": str(data_dir)}, {}, data_dir))
             figures["stores_bytes"] = {
-                "landing": gather(data_dir)["landing"]["bytes"],
-                "lake": gather(data_dir)["lake"]["bytes"],
-                "serving": gather(data_dir)["serving_bytes"],
+                "landing": stores["landing"]["bytes"],
+                "lake": stores["lake"]["bytes"],
+                "serving": stores["serving_bytes"],
             }
     print()
     for name, value in figures.items():
