@@ -120,6 +120,7 @@ OURS_GRID: Grid = {
     ("crowd_decay_exponent", "crowd_decay_hours"): (
         (1.0, 0.5), (2.0, 0.25), (4.0, 0.5), (4.0, 1.0), (8.0, 0.5), (8.0, 1.0), (12.0, 1.0),
     ),
+    "fallback_smoothing": (10.0, 1000.0),
     "popularity_exponent": (0.0, 0.1),
     "candidate_window_hours": (24.0, 48.0, 96.0),
     ("max_seed_likers", "max_neighbours"): (
