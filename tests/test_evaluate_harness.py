@@ -288,4 +288,6 @@ def test_a_gain_of_one_window_alone_changes_nothing() -> None:
     better = Trial("one", {"a": 2}, 0.31, 0.2, (0.51, 0.52, 0.5, 0.51, 0.51))
     assert lucky.objective > better.objective
     assert not lucky.beats(base)
+    seldom = Trial("one", {"a": 3}, 0.36, 0.2, (0.66, 0.64, 0.49, 0.499, 0.499))
+    assert seldom.objective > better.objective and not seldom.beats(base)
     assert better.beats(base) and not base.beats(better)

@@ -4,11 +4,12 @@ Owns: ``tune``. Leaves to others: which values may be tried (``methods``).
 
 From the best of a method's starts, one entry of the grid after another takes the value with the best objective, until
 a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. A value must be surely better than the
-one it replaces: its mean gain over the windows more than ``SURE`` times the standard error of that mean. What gains
-much in one hour and loses in others is a matter of that hour, and did not come again later. An entry is a parameter, or
-several that work against one another (how fast a like decays, and its shape; how many neighbours, and of how many
-likers), which then change together: one at a time they end where neither can move alone. The objective is recall@30 +
-NDCG@30, each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
+one it replaces: better in most windows, and its mean gain over the windows more than ``SURE`` times the standard error
+of that mean. What gains much in one hour and loses in others is a matter of that hour, and did not come again later. An
+entry is a parameter, or several that work against one another (how fast a like decays, and its shape; how many
+neighbours, and of how many likers), which then change together: one at a time they end where neither can move alone.
+The objective is recall@30 + NDCG@30, each the mean over the tuning windows' viewers. Deterministic; nothing of the
+reported windows is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +47,8 @@ class Trial:
         """Tell whether this one's gain over another is more than chance among the windows."""
         gains = np.subtract(self.by_window, other.by_window)
         error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
-        return bool(self.objective > other.objective + LEAST and gains.mean() > SURE * error)
+        likely = gains.mean() > SURE * error and np.median(gains) > 0
+        return bool(self.objective > other.objective + LEAST and likely)
 
 
 def tune(
