@@ -49,7 +49,7 @@ LISTS = (
     "crowds",
 )
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
-CANDIDATES = ("candidates", "ranked")
+CANDIDATES = ("heard", "candidates", "ranked")
 VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything
 
 _DECLARED = re.compile(r"^SET VARIABLE (\w+) =", re.MULTILINE)

@@ -134,11 +134,11 @@ def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, k
         connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM no_neighbours")
         connection.unregister("no_neighbours")
         return
-    query = f"SELECT {_columns(graph.path)} FROM {_read(graph.path)}"
+    query = f"SELECT {columns_of(graph.path)} FROM {_read(graph.path)}"
     if graph.arrived.exists():
         arrived = _read(graph.arrived)
         query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {arrived}) USING (viewer_id)"
-        query += f" UNION ALL SELECT {_columns(graph.arrived)} FROM {arrived}"
+        query += f" UNION ALL SELECT {columns_of(graph.arrived)} FROM {arrived}"
     if keep:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {keep} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if keep else "VIEW"
@@ -191,7 +191,7 @@ def _change_arrived(graph: Graph, change: Any) -> None:
         sync(graph.arrived.parent)
 
 
-def _columns(path: Path) -> str:
+def columns_of(path: Path) -> str:
     """Return a SELECT list of the schema's columns, 0 for what an older program did not write."""
     had = pq.read_schema(path).names
     return ", ".join(name if name in had else f"0 AS {name}" for name in SCHEMA.names)

@@ -19,6 +19,12 @@ def sample_number(liker_id: int, post_rkey: int) -> int:
 
 
 @compiled
+def is_looked_at(liker_id: int, post_rkey: int, likers: int, cap: int) -> bool:
+    """Tell whether a liker of a post with so many is one of those in ``seed_likers.sql``."""
+    return likers <= cap or sample_number(liker_id, post_rkey) * likers < cap * 4294967296
+
+
+@compiled
 def walk(
     authors: Any, rkeys: Any, likers: Any, seen: Any, first_post: int, cap: int,
     degrees: Any, firsts: Any, viewer_rows: Any, since: Any,
@@ -48,7 +54,7 @@ def walk(
                 continue
             degrees[liker] += 1
             firsts[liker] = min(firsts[liker], seen[i])
-            if distinct <= cap or sample_number(liker, rkeys[first]) * distinct < cap * 4294967296:
+            if is_looked_at(liker, rkeys[first], distinct, cap):
                 kept[size] = liker
                 size += 1
             row = viewer_rows[liker]
@@ -108,10 +114,7 @@ def pick_seeds(
             likers, kept = post_likers[post], kept_starts[post + 1] - kept_starts[post]
             if kept > 0:
                 others = masses[post]
-                if (
-                    likers <= cap
-                    or sample_number(viewers[viewer], post_rkeys[post]) * likers < cap * 4294967296
-                ):
+                if is_looked_at(viewers[viewer], post_rkeys[post], likers, cap):
                     others -= scales[viewer]
                 everybody[viewer] += a_values[size] * (likers / kept) * others
             size += 1

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import sql
 from pipeline.batch import definition
 from pipeline.batch.export import input_tables
+from pipeline.batch.graphs import columns_of
 from pipeline.errors import PipelineError
 from pipeline.feeds import Arm
 from pipeline.identifiers import is_did, tid_to_int
@@ -84,9 +85,10 @@ class Inputs:
         self._view("stored_list_posts", [copy_of(snapshot, LIST_POSTS)])
         self._view("all_crowds", [copy_of(snapshot, LIST_CROWDS)])
         self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
-        self._view("stored_neighbours", [copy_of(snapshot, LIST_NEIGHBOURS)])
-        arrived = copy_of(snapshot, LIST_ARRIVED)
-        self._view("stored_arrived", [arrived if arrived.exists() else copy_of(snapshot, LIST_NEIGHBOURS)])
+        near, arrived = copy_of(snapshot, LIST_NEIGHBOURS), copy_of(snapshot, LIST_ARRIVED)
+        self._view("stored_neighbours", [near], columns_of(near))
+        arrived = arrived if arrived.exists() else near
+        self._view("stored_arrived", [arrived], columns_of(arrived))
         self.connection.execute(sql.load("batch/lake_macros"))
         self._records(snapshot)
         definition.prepare(self.connection, self.ranking, self.snapshot_us)
@@ -168,14 +170,10 @@ class Inputs:
                 "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_neighbours WHERE viewer_id = $viewer",
                 {"viewer": viewer_id},
             )
-        known = execute("FROM viewer_neighbours LIMIT 0").description or []
-        if "snapshot_us" in [column[0] for column in known]:
-            made = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchone()
-            self.neighbours_us = (
-                made and made[0]
-            ) or self.neighbours_us  # those of each viewer have their own
-        older = "" if "left_out" in [column[0] for column in known] else ", 0::FLOAT AS left_out"
-        execute(f"CREATE OR REPLACE TABLE neighbours AS SELECT *{older} FROM viewer_neighbours")
+        made = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchone()
+        # Those of each viewer have their own; 0 in an older program's file.
+        self.neighbours_us = (made and made[0]) or self.neighbours_us
+        execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
         self.gather()
 
     def gather(self) -> None:
@@ -224,8 +222,8 @@ class Inputs:
                 parts.append(f"SELECT *, true AS open FROM lake_likes({_listed([history])}) {older}")
             self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
-    def _view(self, name: str, files: list[Path]) -> None:
-        self.connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(files)})")
+    def _view(self, name: str, files: list[Path], columns: str = "*") -> None:
+        self.connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({_listed(files)})")
 
 
 def hours(from_us: int, to_us: int) -> float:

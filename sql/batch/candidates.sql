@@ -1,21 +1,14 @@
 -- Question: what did a viewer's neighbours and the crowd like lately, and how does each post score?
--- Reads: neighbours, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
+-- Reads: neighbours, heard, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row a (viewer, candidate post)
--- Parameters: left_out_weight, crowd_weight, score_exponent
--- Units: similarity = sum of weight * value + (crowd_weight * the sum of the viewer's weights + left_out_weight *
---   what was left out) * the crowd's share; score = similarity ^ score_exponent * the post's scale, as FLOAT; co_likers
---   is the number of neighbours who liked it, 0 for what the crowd alone brings
+-- Parameters: score_exponent
+-- Units: similarity = sum of weight * value + how much the crowd is heard * its share; score = similarity ^
+--   score_exponent * the post's scale, as FLOAT; co_likers is the number of neighbours who liked it, 0 for what the
+--   crowd alone brings
 
 CREATE OR REPLACE TABLE candidates AS
-WITH heard AS (
-  SELECT
-    viewer_id,
-    getvariable('crowd_weight') * sum(weight::DOUBLE)
-    + getvariable('left_out_weight') * max(left_out)::DOUBLE AS weight
-  FROM neighbours
-  GROUP BY viewer_id
-), parts AS (
+WITH parts AS (
   SELECT n.viewer_id, f.post_no, n.weight::DOUBLE * f.value AS part, 1 AS co_likers
   FROM neighbours AS n
   SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id

@@ -1,17 +1,12 @@
 -- Question: what are the terms of each post's score for the viewer?
--- Reads: candidates, candidate_posts, ranked, neighbours, fresh_likes, crowds, actors
+-- Reads: candidates, candidate_posts, ranked, neighbours, heard, fresh_likes, crowds, actors
 -- Writes: nothing; returns the rows
 -- Grain: one row a post with a score, best first
--- Parameters: left_out_weight, crowd_weight, half_life_hours, popularity_exponent
+-- Parameters: half_life_hours, popularity_exponent
 -- Units: score = similarity ^ score_exponent * decay * popularity; similarity includes the crowd's part; author_place counts the author's posts by
 --   score, rank_before all posts by score, position those left by the author's cap and the list's length
 
-WITH heard AS (
-  SELECT
-    getvariable('crowd_weight') * sum(weight::DOUBLE)
-    + getvariable('left_out_weight') * max(left_out)::DOUBLE AS weight
-  FROM neighbours
-), parts AS (
+WITH parts AS (
   SELECT f.post_no, n.weight::DOUBLE * f.value AS part, 0::DOUBLE AS crowd
   FROM neighbours AS n
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id

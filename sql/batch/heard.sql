@@ -1,0 +1,14 @@
+-- Question: how much is the crowd heard by each viewer?
+-- Reads: neighbours
+-- Writes: heard
+-- Grain: one row a viewer
+-- Parameters: crowd_weight, left_out_weight
+-- Units: weight = crowd_weight * the sum of the neighbours' weights + left_out_weight * what was left out
+
+CREATE OR REPLACE TABLE heard AS
+SELECT
+  viewer_id,
+  getvariable('crowd_weight') * sum(weight::DOUBLE)
+  + getvariable('left_out_weight') * max(left_out)::DOUBLE AS weight
+FROM neighbours
+GROUP BY viewer_id;
