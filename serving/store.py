@@ -223,11 +223,6 @@ class Store:
         connection = sqlite.connect(self._path, read_only=True, busy_seconds=2.0)
         try:
             version = sqlite.current_version(connection)
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if "no such table" in str(error):
-                return None  # made a moment ago, and its writer is still at the schema
-            raise
         except BaseException:
             connection.close()
             raise

@@ -84,7 +84,12 @@ def statements(script: str) -> Iterator[str]:
 
 
 def current_version(connection: sqlite3.Connection) -> int:
-    """Return the number of the last migration applied to this store, 0 for none."""
+    """Return the number of the last migration applied to this store.
+
+    0 for none: a file made a moment ago, whose writer is still at the schema, is no error.
+    """
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_migrations'").fetchone() is None:
+        return 0
     row = connection.execute("SELECT coalesce(max(version), 0) FROM _migrations").fetchone()
     return int(row[0])
 

@@ -120,7 +120,17 @@ def test_all_is_well(world: World) -> None:
     assert world.pds.sessions == set()  # logged out
     found = world.doctor()[1]
     assert found["signed fetch"]["state"] == "skipped"
-    assert "keys version" in found["stores"]["seen"]  # made when the first viewer came
+    assert found["stores"]["state"] == "ok"
+    # Made when the first viewer came, after the request was answered.
+    wait_until(lambda: "keys version" in world.doctor()[1]["stores"]["seen"])
+
+
+def test_a_store_whose_writer_is_still_at_the_schema_is_well(world: World, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    connect(new / "landing.sqlite").close()
+    stores = world.doctor(data_dir=str(new))[1]["stores"]
+    assert (stores["state"], stores["seen"]) == ("ok", "landing just made")
 
 
 def test_settings_that_are_refused_are_a_finding(world: World) -> None:

@@ -116,7 +116,7 @@ def _stores(data_dir: Path) -> str:
                 f"{path} has schema version {version}, this program knows {newest}",
                 "upgrade foryou, or restore the backup made before the upgrade",
             )
-        seen.append(f"{name} version {version}")
+        seen.append(f"{name} version {version}" if version else f"{name} just made")
     if not seen:
         raise SkippedError("there are none yet")
     return ", ".join(seen)

@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Parquet with user, item and ts_ms, whole numbers; none: the store itself",
     )
-    parser.add_argument("--windows", type=_positive(int), default=5, help="moments to report (default 5)")
+    parser.add_argument(
+        "--windows",
+        type=_positive(int),
+        default=5,
+        help="moments to report, and as many to tune on, as far as they fit into the time (default 5)",
+    )
     parser.add_argument(
         "--window-hours", type=_positive(float), default=6.0, help="hours of targets after each (default 6)"
     )
