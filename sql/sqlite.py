@@ -1,14 +1,18 @@
 """Opening the project's SQLite files, and bringing their schema up to date.
 
-Owns: the pragmas every connection needs, and numbered migrations. Leaves to others: what is in the
+Owns: making a file, the pragmas every connection needs, and numbered migrations. Leaves to others: what is in the
 files; each has exactly one writer process, and that process alone migrates it.
 
-Invariant: a migration and the row that records it commit together, so a killed process leaves either
-the old schema or the new one.
+Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. A
+migration and the row that records it commit together: there is either the old schema or the new one.
 """
 
+import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import sql
@@ -25,14 +29,9 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
     ``synchronous=NORMAL`` in WAL mode survives a killed process without loss; a power cut may lose
     the last commits, which the stream's replay brings back, since the cursor is in the same commit.
     """
-    mode = "ro" if read_only else "rwc"
-    connection = sqlite3.connect(
-        f"file:{_quoted(path)}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        timeout=busy_seconds,
-        check_same_thread=False,
-    )
+    if not read_only and not path.exists():
+        _make(path)
+    connection = _open(path, "ro" if read_only else "rwc", busy_seconds)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -102,6 +101,40 @@ def migrations_of(folder: str) -> dict[int, str]:
         if prefix.isdigit():
             numbered[int(prefix)] = name
     return numbered
+
+
+def _make(path: Path) -> None:
+    """Make an empty store in WAL mode, unless another process just did.
+
+    Killed on the way from a rollback journal to WAL, a process would leave a journal that only a writer may roll back:
+    until the next one came, no reader could open the file. So it gets its name when it is in that mode. (On a file
+    system without links it is made by whoever opens it.)
+    """
+    for left in path.parent.glob(f".{path.name}.*.new*"):  # by one that was killed
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > 60:
+                left.unlink()
+    making = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        connection = _open(making, "rwc", 30.0)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+        with suppress(OSError):  # also when another was faster
+            os.link(making, path)
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _open(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{_quoted(path)}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=busy_seconds,
+        check_same_thread=False,
+    )
 
 
 def _quoted(path: Path) -> str:

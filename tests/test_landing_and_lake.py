@@ -232,3 +232,27 @@ def test_an_update_and_a_deletion_told_at_once_undo_a_like_in_the_lake(tmp_path:
     landing.append(host.batch(words), host.name, host.wire)
     records, _ = like_records(tmp_path)
     assert [record[0] for record in records] == [LIKERS[1]]
+
+
+def test_a_closed_day_told_again_by_a_host_ahead_undoes_nothing(tmp_path: Path) -> None:
+    """A like whose key tells no day undoes what stood under its key; told again, that would be the like itself."""
+    landing, subject = Landing(tmp_path), (AUTHORS[0], tid_at(START))
+    told = [
+        Told(LIKERS[0], "self", "create", subject, START + HOUR_US),
+        Told(LIKERS[0], "3k", "create", subject, START + HOUR_US + 1),
+        Told(LIKERS[0], "3k", "update", subject, START + HOUR_US + 2),
+    ]
+    landing.append(HOSTS[0].batch(told), HOSTS[0].name, HOSTS[0].wire)
+    later = [Told(LIKERS[1], "self", "create", subject, START + 5 * 24 * HOUR_US)]
+    landing.append(HOSTS[0].batch(later), HOSTS[0].name, HOSTS[0].wire)
+    list(compact(tmp_path, RANKING, 1))
+    retention = Retention(landing, tmp_path, 90)
+    for _ in range(90):
+        retention.step()
+    assert number(landing, "SELECT count(*) FROM unlikes WHERE liker_id = 1") == 0
+    before = sorted(like_records(tmp_path)[0])
+    assert len(before) == 3
+    for host in HOSTS[1:]:
+        landing.append(host.batch(told), host.name, host.wire)
+        look_through(tmp_path)
+        assert sorted(like_records(tmp_path)[0]) == before
