@@ -77,6 +77,7 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
     inputs.choose_arm(did)
     asked = None if post is None else inputs.find_post(post)
     inputs.restrict(viewer_id, did, asked)
+    inputs.gather()
     ranking = inputs.ranking
     result = Explanation(
         did,
@@ -123,17 +124,21 @@ def weigh_neighbours(inputs: Inputs) -> None:
     execute = inputs.connection.execute
     inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
     inputs.answer("neighbours_interactions")
-    for name in definition.BEFORE_NEIGHBOURS:
-        definition.run_file(inputs.connection, name)
+    before = definition.BEFORE_NEIGHBOURS.index("co_likers")
+    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[:before])
+    # Of others not every like is at hand, so their weights can't be told.
+    execute("DELETE FROM seed_likers WHERE liker_id NOT IN (SELECT neighbour_id FROM viewer_neighbours)")
+    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[before:])
+
+
+def run_for_viewer(inputs: Inputs, names: Sequence[str]) -> None:
+    """Run files of ``sql/batch`` for the viewer alone."""
+    for name in names:
         if name == "viewers":
-            execute(
-                "CREATE OR REPLACE TABLE viewers AS SELECT getvariable('viewer_id')::INTEGER AS viewer_id"
-            )
-        elif name == "seed_likers":
-            # Of others not every like is at hand, so their weights can't be told.
-            execute(
-                "DELETE FROM seed_likers WHERE liker_id NOT IN (SELECT neighbour_id FROM viewer_neighbours)"
-            )
+            query = "CREATE OR REPLACE TABLE viewers AS SELECT getvariable('viewer_id')::INTEGER AS viewer_id"
+            inputs.connection.execute(query)
+        else:
+            definition.run_file(inputs.connection, name)
 
 
 def popular_score(inputs: Inputs) -> float | None:

@@ -151,7 +151,7 @@ class Inputs:
         return self.find_viewer(author)[0], rkey
 
     def restrict(self, viewer_id: int, did: str, asked: tuple[int, int] | None) -> None:
-        """Make the inputs those that can matter to this viewer, and to the post asked about."""
+        """Make the inputs those of this viewer, and of the post asked about; ``gather`` picks the likes."""
         execute = self.connection.execute
         execute("SET VARIABLE viewer_id = ?", [viewer_id])
         self.ask(asked)
@@ -174,7 +174,6 @@ class Inputs:
         # Those of each viewer have their own; 0 in an older program's file.
         self.neighbours_us = (made and made[0]) or self.neighbours_us
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
-        self.gather()
 
     def gather(self) -> None:
         """Pick the like records that can matter to the viewer, from ``viewer_neighbours`` and ``interactions``."""

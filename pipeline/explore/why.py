@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.batch import definition, exploring
-from pipeline.explore.explain import score_candidates, weigh_neighbours
+from pipeline.explore.explain import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.explore.inputs import ExplainError, Inputs
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.model import HOUR_US
@@ -87,6 +87,7 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
     inputs.restrict(viewer_id, did, None)
     if public:
         find_public_neighbours(inputs)
+    inputs.gather()
     weigh_neighbours(inputs)
     shared = inputs.rows("shared_seeds")
     if inputs.ranking.max_neighbours < usual.max_neighbours:
@@ -126,17 +127,20 @@ def find_public_neighbours(inputs: Inputs) -> None:
     execute = inputs.connection.execute
     for name in ("interactions", "neighbours_interactions", "visits"):
         execute(f"DELETE FROM my_{name}")
+    window_hours = inputs.ranking.seed_window_days * 24.0
+    execute("DELETE FROM viewer_neighbours")
+    for name in ("people", "own_records", "answered_posts", "seed_records"):
+        inputs.run(name)
+    inputs.look("seed_records", inputs.neighbours_us, window_hours)
+    before = definition.BEFORE_NEIGHBOURS.index("co_likers")
+    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[:before])
+    # What a co-liker counts follows from all their likes: of those who are looked at alone, who are few beside all
+    # who liked one of the seeds.
     inputs.run("public_people")
     inputs.run("own_records")
-    inputs.look("own_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
-    for name in definition.BEFORE_NEIGHBOURS + definition.NEIGHBOURS:
-        definition.run_file(inputs.connection, name)
-        if name == "viewers":
-            execute(
-                "CREATE OR REPLACE TABLE viewers AS SELECT getvariable('viewer_id')::INTEGER AS viewer_id"
-            )
+    inputs.look("own_records", inputs.neighbours_us, window_hours)
+    run_for_viewer(inputs, (*definition.LIKES, "co_likers", *definition.NEIGHBOURS))
     execute("CREATE OR REPLACE TABLE viewer_neighbours AS FROM neighbours")
-    inputs.gather()
 
 
 def _list(inputs: Inputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:

@@ -1,16 +1,11 @@
--- Question: who liked a post that the viewer liked?
--- Reads: stored_records
+-- Question: who is looked at as a neighbour of the viewer?
+-- Reads: seed_likers
 -- Writes: people
--- Grain: one row an actor: the viewer and everybody who may be their neighbour
+-- Grain: one row an actor: the viewer and the likers of their seeds, of popular ones the sample
 -- Parameters: viewer_id
 -- Units: none
 
 CREATE OR REPLACE TABLE people AS
-WITH liked AS (
-  SELECT DISTINCT author_id, post_rkey FROM stored_records WHERE liker_id = getvariable('viewer_id')
-)
 SELECT getvariable('viewer_id')::INTEGER AS actor_id
 UNION
-SELECT r.liker_id
-FROM stored_records AS r
-SEMI JOIN liked AS l ON l.author_id = r.author_id AND l.post_rkey = r.post_rkey;
+SELECT liker_id FROM seed_likers;
