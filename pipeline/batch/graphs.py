@@ -161,9 +161,9 @@ def arrived_rows(graph: Graph) -> pa.Table:
     if not graph.arrived.exists():
         return SCHEMA.empty_table()
     rows = pq.read_table(graph.arrived)
-    if "left_out" not in rows.column_names:  # an older program's
-        rows = rows.append_column("left_out", pa.array(np.zeros(len(rows), np.float32)))
-    return rows
+    for lacking in set(SCHEMA.names) - set(rows.column_names):  # as in columns_of
+        rows = rows.append_column(lacking, pa.array(np.zeros(len(rows), np.int8)))
+    return rows.select(SCHEMA.names).cast(SCHEMA)
 
 
 def remove_arrived(graph: Graph, taken: pa.Table) -> None:
