@@ -9,14 +9,15 @@ ARGS ?=
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
 
+# Two at a time: most tests wait for processes. The tests of one file run one after another.
 test: $(READY)
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory test
 
 # A real PLC directory and PDS on loopback, from npm packages (see tests/network/README.md).
 network-test: $(READY)
