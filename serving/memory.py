@@ -213,7 +213,9 @@ class ViewerMemory:
         known = self._known(viewer, feed)
         with known.lock:
             known.waiting.extend(answers)
-            del known.waiting[:-WAITING_MAX]
+            if len(known.waiting) > WAITING_MAX:  # posts seen are many, and must not push out a "show less"
+                known.waiting.sort(key=lambda answer: (answer.event != "interactionSeen", answer.at_us))
+                del known.waiting[:-WAITING_MAX]
 
     def _known(self, viewer: str, feed: str) -> _Known:
         with self._lock:

@@ -1,14 +1,15 @@
 """One worker process of the web app: ``python -m serving.worker``, started by ``workers``.
 
-Owns: what a worker is told (the first line of its standard input, as JSON), its processor, and its end: at SIGTERM,
-or when standard input ends because the parent is gone. Leaves to others: answering (``server``), and what is done
-beforehand so that the first answer takes no longer than later ones (``warm``).
+Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its end: at
+SIGTERM, or when standard input ends because the parent is gone. Leaves to others: answering (``server``), and what is
+done beforehand so that the first answer takes no longer than later ones (``warm``).
 """
 
 import gc
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 from serving.config import ServingConfig
 
 READY = "ready"
+OPEN_FILES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def main() -> None:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
     stay_on_one_core(orders.number)
+    allow_open_files()
     from serving.peers import Peers
     from serving.server import WebServer
 
@@ -79,6 +82,18 @@ def main() -> None:
     gc.freeze()  # all of it stays, and looking through it once more made some request wait 15 ms
     print(READY, flush=True)
     server.run()
+
+
+def allow_open_files() -> None:
+    """Allow this process as many descriptors as its connections may take, where the system lets us.
+
+    The usual 1,024 are fewer than ``channels.CONNECTIONS_MAX`` and a quarter: past them nothing is accepted any more,
+    and idle connections are not closed to make room.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def stay_on_one_core(number: int) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from serving.config import ServingConfig
@@ -33,6 +35,7 @@ log = logging.getLogger("foryou.serve")
 START_SECONDS = 20.0
 STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
+COUNTS_PREFIX = "foryou-counts-"
 COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
 BACKOFF_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 30.0
@@ -60,7 +63,7 @@ class Workers:
         self._crashes: dict[int, int] = {}
         self._stopping = threading.Event()
         self._renewing = threading.Event()
-        self._counts = tempfile.TemporaryDirectory(prefix="foryou-counts-")
+        self._counts = counts_folder()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -173,6 +176,31 @@ class Workers:
         _stop(list(self._workers.values()), STOP_SECONDS)
         self._workers.clear()
         self._counts.cleanup()
+
+
+def counts_folder(memory: Path = Path("/dev/shm")) -> "tempfile.TemporaryDirectory[str]":
+    """Return a folder for the files of counts that the workers share: in memory, where the system has such a place.
+
+    They are mapped into memory and grow as they are written to: on a disk that is full, a new page of them would end
+    the worker by SIGBUS. What dead parents left there is removed.
+    """
+    if not os.access(memory, os.W_OK):
+        return tempfile.TemporaryDirectory(prefix=COUNTS_PREFIX)
+    for left in memory.glob(f"{COUNTS_PREFIX}*-*"):
+        owner = left.name.removeprefix(COUNTS_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _lives(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{COUNTS_PREFIX}{os.getpid()}-", dir=memory)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def run(config: ServingConfig) -> None:

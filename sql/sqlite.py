@@ -7,12 +7,10 @@ Invariants: a file is in WAL mode from its first moment, so that readers can ope
 migration and the row that records it commit together: there is either the old schema or the new one.
 """
 
+import fcntl
 import os
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import sql
@@ -107,24 +105,26 @@ def _make(path: Path) -> None:
     """Make an empty store in WAL mode, unless another process just did.
 
     Killed on the way from a rollback journal to WAL, a process would leave a journal that only a writer may roll back:
-    until the next one came, no reader could open the file. So it gets its name when it is in that mode. (On a file
-    system without links it is made by whoever opens it.)
+    until the next one came, no reader could open the file. So it gets its name when it is in that mode. What stands
+    beside it then is of a store that somebody deleted, and would be read as this one's.
     """
-    for left in path.parent.glob(f".{path.name}.*.new*"):  # by one that was killed
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > 60:
-                left.unlink()
-    making = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    making = path.with_name(f".{path.name}.new")
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # all that makes a store comes by here
+        if path.exists():
+            return
+        making.unlink(missing_ok=True)  # by one that was killed
         connection = _open(making, "rwc", 30.0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
-        with suppress(OSError):  # also when another was faster
-            os.link(making, path)
+        for end in ("-wal", "-shm", "-journal"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        making.rename(path)
     finally:
-        making.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def _open(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:

@@ -36,7 +36,7 @@ from serving.activity import ActivityWriter
 from serving.app import create_app
 from serving.memory import ViewerMemory
 from serving.peers import Peers, drain, new_pipes
-from serving.recall import Recall
+from serving.recall import Answer, Recall
 from serving.store import Store
 from serving.tids import tid_number
 
@@ -235,6 +235,35 @@ def test_memory_is_bounded_and_who_is_pushed_out_is_read_back(world: World) -> N
 def test_a_store_that_can_not_be_recalled_fails_no_request(world: World) -> None:
     (world.folder / "activity.sqlite").write_bytes(b"no database, no database, no database")
     assert world.posts(limit=5) == uris(range(1, 6))
+
+
+def test_show_less_outlives_hundreds_of_seen_posts_and_a_restart(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        world.add()
+        world.tell("requestLess", 63)
+        world.clock.at += 3600
+        for first in (121, 261, 401):
+            world.clock.at += 61
+            world.tell("interactionSeen", *range(first, first + 140))
+        world.flush()
+        restarted = world.add()
+        shown = world.walk(restarted, limit=100)
+        assert not set(shown) & set(uris(post for post in range(1, 121) if post % 7 == 63 % 7))
+
+
+def test_show_less_outlives_what_a_worker_hears_before_it_serves(tmp_path: Path) -> None:
+    memory = ViewerMemory(Recall(tmp_path / "activity.sqlite"), now=Clock())
+    answers = [Answer("requestLess", post_uri(1), 1)]
+    answers += [
+        Answer("interactionSeen", post_uri(post), post) for post in range(2, memory_module.WAITING_MAX + 50)
+    ]
+    for answer in answers:
+        memory._wait(ALICE.did, "for-you", [answer])
+    waiting = memory._known(ALICE.did, "for-you").waiting
+    assert len(waiting) == memory_module.WAITING_MAX
+    assert answers[0] in waiting
+    assert answers[-1] in waiting
+    assert answers[1] not in waiting
 
 
 def test_what_one_worker_answered_counts_at_every_other_at_once(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -329,3 +331,46 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 def test_orders_round_trip(tmp_path: Path) -> None:
     orders = Orders(1, config_of(tmp_path, workers=3), 5, 6, (7, 8))
     assert Orders.read(orders.text()) == orders
+
+
+def test_a_worker_takes_all_its_connections_under_a_low_soft_limit(tmp_path: Path) -> None:
+    """The usual soft limit is 1,024 descriptors; here it is so low that the idle connections alone pass it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = len(os.listdir("/dev/fd")) + 150
+    config = config_of(tmp_path, workers=1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    try:
+        workers = Workers(config)
+        thread = threading.Thread(target=workers.run, daemon=True)
+        thread.start()
+        wait_until(lambda: bool(_pids(workers)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    idle = []
+    try:
+        for _ in range(low + 100):
+            idle.append(socket.create_connection(workers.address, timeout=10))
+        connection = http.client.HTTPConnection(*workers.address, timeout=20)
+        connection.request("GET", "/robots.txt")
+        assert connection.getresponse().status < 500
+        connection.close()
+    finally:
+        for held in idle:
+            held.close()
+        workers.stop()
+        thread.join(10)
+
+
+def test_counts_are_kept_in_memory_and_what_the_dead_left_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f"foryou-counts-{dead.pid}-x"
+    kept = [tmp_path / f"foryou-counts-{os.getpid()}-y", tmp_path / "other"]
+    for folder in (left, *kept):
+        folder.mkdir()
+        (folder / "counter.db").touch()
+    with module.counts_folder(tmp_path) as made:
+        assert Path(made).parent == tmp_path
+        assert set(tmp_path.iterdir()) == {*kept, Path(made)}
+    with module.counts_folder(tmp_path / "absent") as made:
+        assert Path(made).is_dir()

@@ -1,6 +1,5 @@
 """Making and opening stores (``sql.sqlite``), with kills in between."""
 
-import os
 import random
 import subprocess
 import sys
@@ -42,23 +41,47 @@ def test_readers_can_open_what_a_process_left_that_was_killed_while_it_made_a_st
 
 
 def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    left = [tmp_path / f".landing.sqlite.{name}" for name in ("12-34.new", "12-34.new-journal", "56-78.new")]
-    for path in left:
-        path.touch()
-    for path in left[:2]:
-        os.utime(path, (1, 1))
+    (tmp_path / ".landing.sqlite.new").write_bytes(b"half")
     with closing(connect(tmp_path / "landing.sqlite")) as store:
         migrate(store, "landing")
-    assert [path for path in left if path.exists()] == left[2:]  # who makes one now is left alone
-    left[2].unlink()
     assert {path.name for path in tmp_path.iterdir()} == {"landing.sqlite"}
 
 
-def test_a_store_is_made_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("Operation not supported")
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_store_that_was_deleted_leaves_nothing_to_its_successor(tmp_path: Path, is_read: bool) -> None:
+    """Readers are read-only: the last to close leaves the WAL, and it must not become part of a new store."""
+    path = tmp_path / "serving.sqlite"
+    fill = (
+        "import os, sys; from pathlib import Path; from sql.sqlite import connect; store = connect(Path(sys.argv[1])); "
+        "store.execute('CREATE TABLE old (x)'); "
+        "store.executemany('INSERT INTO old VALUES (?)', [('x' * 1000,)] * 500); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", fill, str(path)], check=True)
+    assert path.with_name("serving.sqlite-wal").stat().st_size > 500_000
+    reader = connect(path, read_only=True) if is_read else None
+    if reader is not None:
+        assert reader.execute("SELECT count(*) FROM old").fetchone() == (500,)
+    path.unlink()
+    with closing(connect(path)) as store:
+        migrate(store, "serving")
+    with closing(connect(path, read_only=True)) as store:
+        assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store.execute("SELECT count(*) FROM sqlite_master WHERE name = 'old'").fetchone() == (0,)
+        assert current_version(store) > 0
+    if reader is not None:
+        reader.close()
+    with closing(connect(path)) as store:
+        assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
-    monkeypatch.setattr(os, "link", refuse)
-    with closing(connect(tmp_path / "landing.sqlite")) as store:
-        assert migrate(store, "landing") == current_version(store) > 0
-    assert {path.name for path in tmp_path.iterdir()} == {"landing.sqlite"}
+
+def test_many_that_make_a_store_at_once_get_the_same(tmp_path: Path) -> None:
+    add = (
+        "import sys; from pathlib import Path; from sql.sqlite import connect; store = connect(Path(sys.argv[1])); "
+        "store.execute('CREATE TABLE IF NOT EXISTS t (x)'); store.execute('INSERT INTO t VALUES (1)')"
+    )
+    for number in range(5):
+        path = tmp_path / f"{number}.sqlite"
+        makers = [subprocess.Popen([sys.executable, "-c", add, str(path)]) for _ in range(4)]
+        assert [maker.wait(60) for maker in makers] == [0] * 4
+        with closing(connect(path, read_only=True)) as store:
+            assert store.execute("SELECT count(*) FROM t").fetchone() == (4,)
