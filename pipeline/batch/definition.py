@@ -21,17 +21,9 @@ from pipeline.ranking import Ranking
 
 # What the sparse path runs before each product; what the SQL path runs instead of it.
 LIKES = ("gone", "deleted_posts", "valid_likes", "likes")
-BEFORE_NEIGHBOURS = (
-    *LIKES,
-    "viewers",
-    "answers",
-    "asked",
-    "seeds",
-    "seed_posts",
-    "seed_entries",
-    "seed_likers",
-    "co_likers",
-)
+# Who liked what the viewers liked; what each of them counts follows from all their likes, which may be known otherwise.
+SEEDS = (*LIKES, "viewers", "answers", "asked", "seeds", "seed_posts", "seed_entries", "seed_likers")
+BEFORE_NEIGHBOURS = (*SEEDS, "co_likers")
 # What the full pass runs before it reads the graph a part at a time.
 BEFORE_GRAPH = ("gone", "deleted_posts", "valid_likes", "viewers", "answers", "asked")
 NEIGHBOURS = ("everybody", "neighbours")

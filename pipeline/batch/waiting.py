@@ -59,11 +59,10 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
         _read(connection, "degrees", graph.degrees, "liker_id INTEGER, likes INTEGER, first_us BIGINT")
-        for name in definition.BEFORE_NEIGHBOURS:
-            if name == "co_likers":
-                connection.execute(sql.load("narrow/known_co_likers"))
-            elif name != "viewers":
+        for name in definition.SEEDS:
+            if name != "viewers":
                 yield name, definition.run_file(connection, name)
+        connection.execute(sql.load("narrow/known_co_likers"))
         definition.run_file(connection, "everybody")
         blocks = [
             rows_of(viewers, actor_ids, top, left_out, narrow.snapshot_us)

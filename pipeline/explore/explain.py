@@ -124,11 +124,10 @@ def weigh_neighbours(inputs: Inputs) -> None:
     execute = inputs.connection.execute
     inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
     inputs.answer("neighbours_interactions")
-    before = definition.BEFORE_NEIGHBOURS.index("co_likers")
-    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[:before])
+    run_for_viewer(inputs, definition.SEEDS)
     # Of others not every like is at hand, so their weights can't be told.
     execute("DELETE FROM seed_likers WHERE liker_id NOT IN (SELECT neighbour_id FROM viewer_neighbours)")
-    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[before:])
+    run_for_viewer(inputs, ["co_likers"])
 
 
 def run_for_viewer(inputs: Inputs, names: Sequence[str]) -> None:

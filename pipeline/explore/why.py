@@ -132,8 +132,7 @@ def find_public_neighbours(inputs: Inputs) -> None:
     for name in ("people", "own_records", "answered_posts", "seed_records"):
         inputs.run(name)
     inputs.look("seed_records", inputs.neighbours_us, window_hours)
-    before = definition.BEFORE_NEIGHBOURS.index("co_likers")
-    run_for_viewer(inputs, definition.BEFORE_NEIGHBOURS[:before])
+    run_for_viewer(inputs, definition.SEEDS)
     # What a co-liker counts follows from all their likes: of those who are looked at alone, who are few beside all
     # who liked one of the seeds.
     inputs.run("public_people")
