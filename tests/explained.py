@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from analyst_store import Store
 
-from pipeline.explore.explain import Explanation, explain_from
+from pipeline.explore.explain import explain_from
+from pipeline.explore.explanation import Explanation
 from pipeline.explore.inputs import Inputs
 
 

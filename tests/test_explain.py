@@ -14,7 +14,8 @@ from worlds import World
 
 from pipeline import cli
 from pipeline.batch import jobs
-from pipeline.explore.explain import Explanation, explain
+from pipeline.explore.explain import explain
+from pipeline.explore.explanation import Explanation
 from pipeline.explore.inputs import ExplainError, Inputs
 from pipeline.store.model import AccountStatus, PostFlag
 

@@ -1,7 +1,7 @@
 """``foryou explain``: why a post is in a viewer's list, or is not, by the ranking's own SQL.
 
-Owns: running ``sql/batch`` for one viewer and collecting its numbers. Leaves to others: opening the inputs
-(``inputs``), which rule decided (``verdict``), words for people (``explain_text``).
+Owns: the command, and collecting the numbers of one viewer. Leaves to others: opening the inputs (``inputs``),
+running ``sql/batch`` on them (``viewer_run``), which rule decided (``verdict``), words for people (``explain_text``).
 
 Invariant: scores, weights and places come from the files that define the ranking, run on every row that can
 matter to this viewer, so they change when the ranking does. Nothing is written.
@@ -9,43 +9,16 @@ matter to this viewer, so they change when the ranking does. Nothing is written.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline.batch import definition
+from pipeline.explore import why
 from pipeline.explore.explain_text import as_text
+from pipeline.explore.explanation import Explanation, as_dict
 from pipeline.explore.inputs import Inputs
 from pipeline.explore.verdict import verdict
+from pipeline.explore.viewer_run import popular_score, score_candidates, weigh_neighbours
 from pipeline.settings import Settings
-
-Row = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Explanation:
-    """What is known of a viewer's list, and of one post in it; rows as ``sql/explain`` returns them.
-
-    ``variant``: EXPERIMENT/VARIANT whose parameters made the list, nothing outside an experiment.
-    ``scored``: posts with a score, before the rules; ``listed``: the list itself; ``shared``: seeds shared
-    with each neighbour. ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are of the post.
-    """
-
-    viewer: str
-    generation: int
-    snapshot_us: int
-    neighbours_us: int
-    parameters: dict[str, float]
-    variant: str = ""
-    neighbours: int = 0
-    listed: list[Row] = field(default_factory=list)
-    scored: list[Row] = field(default_factory=list)
-    shared: list[Row] = field(default_factory=list)
-    post: str | None = None
-    facts: Row | None = None
-    contributors: list[Row] = field(default_factory=list)
-    popular_score: float | None = None
-    verdict: list[str] = field(default_factory=list)
 
 
 def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> None:
@@ -56,8 +29,6 @@ def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> 
 
 def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bool, as_json: bool) -> None:
     """Print a list with reasons, under the changes that NAME=VALUE texts ask for; ExplainError as ``run``."""
-    from pipeline.explore import why  # it builds on this module
-
     found = why.why(settings.data_dir, settings.batch_threads, viewer, why.changes_of(texts), public=public)
     print(json.dumps(found) if as_json else why.as_text(found))
 
@@ -107,57 +78,3 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
     if asked is not None:
         result.verdict = verdict(result)
     return result
-
-
-def score_candidates(inputs: Inputs) -> None:
-    """Make ``candidates`` and ``ranked`` of the viewer, as the candidates job does."""
-    inputs.look("candidate_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in definition.BEFORE_CANDIDATES + definition.CANDIDATES:
-        if name == "crowds":
-            inputs.run("crowds")  # as the run left it: like popular, it is made of everybody's likes
-        elif name not in {"popular", "crowd_likers", "crowd_shares"}:
-            definition.run_file(inputs.connection, name)
-
-
-def weigh_neighbours(inputs: Inputs) -> None:
-    """Make ``seeds`` to ``co_likers`` of the viewer and the neighbours they have, as the neighbours job does."""
-    execute = inputs.connection.execute
-    inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
-    inputs.answer("neighbours_interactions")
-    run_for_viewer(inputs, definition.SEEDS)
-    # Of others not every like is at hand, so their weights can't be told.
-    execute("DELETE FROM seed_likers WHERE liker_id NOT IN (SELECT neighbour_id FROM viewer_neighbours)")
-    run_for_viewer(inputs, ["co_likers"])
-
-
-def run_for_viewer(inputs: Inputs, names: Sequence[str]) -> None:
-    """Run files of ``sql/batch`` for the viewer alone."""
-    for name in names:
-        if name == "viewers":
-            query = "CREATE OR REPLACE TABLE viewers AS SELECT getvariable('viewer_id')::INTEGER AS viewer_id"
-            inputs.connection.execute(query)
-        else:
-            definition.run_file(inputs.connection, name)
-
-
-def popular_score(inputs: Inputs) -> float | None:
-    """Return the score that makes the post asked about popular, None when nobody liked it lately."""
-    inputs.run("likers_records")
-    inputs.look("likers_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in (*definition.LIKES, "candidate_posts", "fresh_likes", "crowd_likers"):
-        definition.run_file(inputs.connection, name)
-    everything: dict[str, float] = {"list_length": 2**31 - 1, "max_per_author": 2**31 - 1}
-    definition.set_variables(inputs.connection, everything)
-    definition.run_file(inputs.connection, "popular")
-    definition.set_variables(inputs.connection, {name: getattr(inputs.ranking, name) for name in everything})
-    query = (
-        "SELECT s.score FROM popular AS s JOIN candidate_posts AS p ON p.post_no = s.post_no "
-        "JOIN asked_post AS q ON q.author_id = p.author_id AND q.rkey = p.rkey WHERE s.language = ''"
-    )
-    row = inputs.connection.execute(query).fetchone()
-    return None if row is None else float(row[0])
-
-
-def as_dict(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as plain values, for JSON."""
-    return {name: getattr(explanation, name) for name in explanation.__dataclass_fields__}

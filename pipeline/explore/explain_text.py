@@ -3,19 +3,17 @@
 Owns: ``as_text``. Leaves to others: the numbers (``explain``) and the reasons (``verdict``).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipeline.explore.explanation import Explanation
 from pipeline.store.model import utc
-
-if TYPE_CHECKING:
-    from pipeline.explore.explain import Explanation
 
 SHOWN_POSTS = 30
 SHOWN_NEIGHBOURS = 10
 SHOWN_SEEDS = 5
 
 
-def as_text(explanation: "Explanation") -> str:
+def as_text(explanation: Explanation) -> str:
     """Return the explanation of a post when one was asked about, else of the whole list."""
     lines = [
         f"viewer      {explanation.viewer}",
@@ -35,7 +33,7 @@ def as_text(explanation: "Explanation") -> str:
     return "\n".join(lines + _neighbours(explanation))
 
 
-def _score(explanation: "Explanation") -> list[str]:
+def _score(explanation: Explanation) -> list[str]:
     if explanation.popular_score is not None:
         return ["", f"score       {explanation.popular_score:.6g} = how many crowds of likers it has lately"]
     row = next((row for row in explanation.scored if row["post_uri"] == explanation.post), None)
@@ -55,7 +53,7 @@ def _score(explanation: "Explanation") -> list[str]:
     ]
 
 
-def _contributors(explanation: "Explanation") -> list[str]:
+def _contributors(explanation: Explanation) -> list[str]:
     if not explanation.contributors:
         return []
     lines = ["", "liked by neighbours           weight   × worth     = part   like's age"]
@@ -67,7 +65,7 @@ def _contributors(explanation: "Explanation") -> list[str]:
     return lines
 
 
-def _list(explanation: "Explanation") -> list[str]:
+def _list(explanation: Explanation) -> list[str]:
     if not explanation.listed:
         return ["", "no list: the viewer is served what is popular"]
     terms = {row["post_uri"]: row for row in explanation.scored}
@@ -87,7 +85,7 @@ def _list(explanation: "Explanation") -> list[str]:
     return lines
 
 
-def _neighbours(explanation: "Explanation") -> list[str]:
+def _neighbours(explanation: Explanation) -> list[str]:
     """Say how the weights of the neighbours that matter came about."""
     wanted = {row["neighbour_did"] for row in explanation.contributors}
     grouped: dict[str, list[dict[str, Any]]] = {}

@@ -4,15 +4,14 @@ Owns: walking the rules in the order in which the batch applies them. Leaves to 
 (``explain``), the rules themselves (``sql/batch``, ``batch.arrange``).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pipeline.explore.explain import Explanation
+from pipeline.explore.explanation import Explanation
 
 _STATUSES = ("active", "deactivated", "taken down", "suspended", "deleted", "not active")
 
 
-def verdict(explanation: "Explanation") -> list[str]:
+def verdict(explanation: Explanation) -> list[str]:
     """Return what happened to the post, first the outcome, then the reasons."""
     listed = next((item for item in explanation.listed if item["post_uri"] == explanation.post), None)
     scored = next((item for item in explanation.scored if item["post_uri"] == explanation.post), None)
@@ -42,7 +41,7 @@ def _popular(listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]
     ]
 
 
-def _moves(explanation: "Explanation", listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]:
+def _moves(explanation: Explanation, listed: dict[str, Any], scored: dict[str, Any] | None) -> list[str]:
     facts = explanation.facts or {}
     if scored is None or scored["position"] is None:
         return ["the store has changed since the list was made: the post has no such score any more"]
@@ -61,7 +60,7 @@ def _moves(explanation: "Explanation", listed: dict[str, Any], scored: dict[str,
     return reasons
 
 
-def _absence(explanation: "Explanation", scored: dict[str, Any] | None) -> list[str]:
+def _absence(explanation: Explanation, scored: dict[str, Any] | None) -> list[str]:
     facts, parameters = explanation.facts or {}, explanation.parameters
     if explanation.neighbours == 0:
         return ["the viewer has no neighbours, hence no list: they are served what is popular"]

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.batch import definition, exploring
-from pipeline.explore.explain import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.explore.inputs import ExplainError, Inputs
+from pipeline.explore.viewer_run import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.model import HOUR_US
 

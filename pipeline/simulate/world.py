@@ -17,11 +17,11 @@ import orjson
 from pipeline.simulate.attention import burst_survival, survival
 from pipeline.simulate.events import Events, Kind, join
 from pipeline.simulate.generator import REACH_DAYS, Generator
+from pipeline.simulate.like_log import LikeLog
 from pipeline.simulate.parameters import DAY_US, HOUR_US, SLOT_US, SLOTS_A_DAY, WorldParameters
 from pipeline.simulate.people import People
 from pipeline.simulate.posts import PostTable
 from pipeline.simulate.randomness import Flags, Floats, Ints
-from pipeline.simulate.record import LikeLog
 from pipeline.simulate.render import Renderer
 
 __all__ = ["World", "WorldParameters"]
@@ -45,7 +45,7 @@ class World:
         self.event_count = 0
         self.lock = threading.RLock()
         self.renderer = Renderer(parameters.seed, self.people, self.posts)
-        self.log = LikeLog(self.people, self.posts)
+        self.log = LikeLog(self.posts)
         self._generator = Generator(parameters, self.people, self.posts)
         self._slots: list[Events] = []
         self._reach: list[int] = []  # the oldest post within reach in each slot, from slot 0 on
