@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if options.with_parent:
-            from pipeline.processes import stop_with_parent
+            from pipeline.run.supervisor import stop_with_parent
 
             stop_with_parent()
         options.run(options)
@@ -137,7 +137,7 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         command("publish", commands.publish, "create, update or delete the feed's record at Bluesky")
     )
     if name == "publish":
-        from pipeline.publish.command import add_arguments as add_publish_arguments
+        from pipeline.operate.feed_record.command import add_arguments as add_publish_arguments
 
         add_publish_arguments(publish)
     doctor = with_settings(

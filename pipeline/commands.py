@@ -1,8 +1,8 @@
 """What each command does: from parsed options to the module that does it.
 
-Owns: handing settings and options on; a module is imported when its command runs, so that ``foryou --help`` is
-instant. With ``cli`` this is the command line, which alone imports both ``pipeline`` and ``serving``. Leaves to others:
-parsing (``cli``), the doing.
+Owns: handing settings and options on; a module is imported when its command runs, so that ``foryou --help``
+is instant. With ``cli`` this is the command line, which alone imports both ``pipeline`` and ``serving``.
+Leaves to others: parsing (``cli``), the doing.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def up(options: argparse.Namespace) -> None:
     """Run the whole feed under one parent."""
-    from pipeline import up
+    from pipeline.run import up
 
     up.run(_settings(options))
 
@@ -35,17 +35,17 @@ def ingest(options: argparse.Namespace) -> None:
 
 def schedule(options: argparse.Namespace) -> None:
     """Run the batch on its timetable."""
-    from pipeline import schedule
+    from pipeline.run import timetable
 
-    schedule.run(_settings(options))
+    timetable.run(_settings(options))
 
 
 def serve(options: argparse.Namespace) -> None:
     """Answer feed requests."""
     from pipeline.notify import watch_address
     from serving.config import ServingConfig
-    from serving.errors import ServingError
-    from serving.workers import run
+    from serving.process.workers import run
+    from serving.web_errors import ServingError
 
     settings = _settings(options)
     config = ServingConfig(
@@ -91,7 +91,7 @@ def batch(options: argparse.Namespace) -> None:
 def backfill(options: argparse.Namespace) -> None:
     """Fetch likes of the past."""
     from pipeline.backfill import command
-    from serving.endpoints import RepositoryReader
+    from serving.identity.repository_reader import RepositoryReader
 
     settings = _settings(options)
     command.run(settings, options, RepositoryReader(settings.plc_url), os.environ)
@@ -113,13 +113,15 @@ def explain(options: argparse.Namespace) -> None:
         os.nice(10)
     else:
         priority.give_way()
-    from pipeline.explore import explain
+    from pipeline.explore import explain_command
 
     settings = _settings(options)
     if options.why:
-        explain.run_why(settings, options.viewer, options.set, public=options.public, as_json=options.json)
+        explain_command.run_why(
+            settings, options.viewer, options.set, public=options.public, as_json=options.json
+        )
     else:
-        explain.run(settings, options.viewer, options.post, as_json=options.json)
+        explain_command.run(settings, options.viewer, options.post, as_json=options.json)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -133,35 +135,35 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def publish(options: argparse.Namespace) -> None:
     """Publish the feed's record."""
-    from pipeline.publish import command
+    from pipeline.operate.feed_record import command
 
     command.run(_settings(options), options, os.environ)
 
 
 def doctor(options: argparse.Namespace) -> None:
     """Check the installation."""
-    from pipeline.doctor import command
+    from pipeline.operate.doctor import command
 
     command.run(lambda: _settings(options), os.environ, as_json=options.json)
 
 
 def backup(options: argparse.Namespace) -> None:
     """Make a backup."""
-    from pipeline.backup import take
+    from pipeline.operate.backup import take
 
     take.run(_settings(options), options.folder, keep=options.keep, lists=options.lists)
 
 
 def restore(options: argparse.Namespace) -> None:
     """Fill a data directory from a backup."""
-    from pipeline.backup import restore
+    from pipeline.operate.backup import restore
 
     restore.run(_settings(options), options.backup)
 
 
 def status(options: argparse.Namespace) -> None:
     """Say how the installation is doing."""
-    from pipeline.status import show
+    from pipeline.operate.status import show
 
     show.run(_settings(options), as_json=options.json, watch=options.watch)
 

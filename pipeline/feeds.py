@@ -1,11 +1,12 @@
 """The feeds of an installation, and the experiments on them: who gets lists by which parameters.
 
-Owns: ``Feed``, ``Arm``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and the stable
-number that decides which variant a viewer gets. Leaves to others: what parameters mean (``ranking``), making lists
-(``batch``).
+Owns: ``Feed``, ``Arm``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and
+the stable number that decides which variant a viewer gets. Leaves to others: what parameters mean
+(``ranking``), making lists (``batch``).
 
-An experiment splits one feed's viewers into variants, each with a share of them and parameters over the feed's own, and
-the others, its control. The split depends on the viewer's DID and the experiment's name alone.
+An experiment splits one feed's viewers into variants, each with a share of them and parameters over the
+feed's own, and the others, its control. The split depends on the viewer's DID and the experiment's name
+alone.
 """
 
 import hashlib

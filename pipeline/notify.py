@@ -1,10 +1,11 @@
 """Telling systemd that a service is up, and that it is still alive: sd_notify without a library.
 
-Owns: the messages, and how often they are sent. Leaves to others: where in a service's loop it is alive. Without
-NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify``, every call does nothing.
+Owns: the messages, and how often they are sent. Leaves to others: where in a service's loop it is alive.
+Without NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify``, every call does
+nothing.
 
-Invariant: ``alive`` is called by the loop that does the work, or after the service has answered a request, never by
-a thread that only sleeps: a watchdog fed by such a thread guards nothing.
+Invariant: ``alive`` is called by the loop that does the work, or after the service has answered a request,
+never by a thread that only sleeps: a watchdog fed by such a thread guards nothing.
 """
 
 import os

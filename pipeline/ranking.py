@@ -1,8 +1,9 @@
 """The parameters of the ranking: what each means, its unit, and where its default comes from.
 
-Owns: ``Ranking``, the check of a table of parameters, and which parameters decide on neighbours, so that feeds share
-them. Leaves to others: whose they are (``feeds``), what is done with them; ``sql/batch`` is the readable definition,
-and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two equal).
+Owns: ``Ranking``, the check of a table of parameters, and which parameters decide on neighbours, so that
+feeds share them. Leaves to others: whose they are (``feeds``), what is done with them; ``sql/batch`` is the
+readable definition, and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two
+equal).
 """
 
 import hashlib
@@ -108,7 +109,8 @@ class Ranking:
     # Posts of one author in a list, and places between two of them. For You: 3 and 3.
     max_per_author: int = _parameter(3, 1, 1000)
     author_spacing: int = _parameter(3, 0, 100)
-    # Share of a list's places that try a post few have seen, and how many likers it has at most (batch/exploring.py).
+    # Share of a list's places that try a post few have seen, and how many likers it has at most
+    # (batch/lists/trial_places.py).
     explore_share: float = _parameter(0.0, 0.0, 0.5)
     explore_max_likers: int = _parameter(5, 1, 1_000_000)
     # Posts of one author answered with "show less" from which on none of theirs is listed, while the answers are

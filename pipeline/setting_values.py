@@ -1,7 +1,7 @@
 """What the text of a setting means: one function a kind of value.
 
-Owns: turning a text into a value, or a ValueError that says what it should be. Leaves to others: which settings there
-are (``settings``).
+Owns: turning a text into a value, or a ValueError that says what it should be. Leaves to others: which
+settings there are (``settings``).
 """
 
 import ipaddress

@@ -1,8 +1,8 @@
 """The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
 
-Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), and the
-ranking's parameters: the tables ``[ranking]``, ``[feeds.NAME]`` and ``[experiments.NAME]`` of foryou.toml belong to
-``ranking``.
+Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), and
+the ranking's parameters: the tables ``[ranking]``, ``[feeds.NAME]`` and ``[experiments.NAME]`` of foryou.toml
+belong to ``ranking``.
 
 Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
 setting that is silently ignored costs somebody an evening.

@@ -1,7 +1,7 @@
 """The web app, put together.
 
 Owns: which part answers which address, and what they share. Leaves to others: every answer, and the socket
-(``server``). Unless the app is rehearsed, nothing is opened or started until a request needs it.
+(``web_server``). Unless the app is rehearsed, nothing is opened or started until a request needs it.
 """
 
 import time
@@ -9,29 +9,30 @@ from collections.abc import Callable
 
 import falcon
 
-from serving import interactions, skeleton, warm, xrpc
-from serving.activity import ActivityWriter
-from serving.auth import Authenticator
 from serving.config import ServingConfig
-from serving.cursors import CursorCodec, installation_key
-from serving.dashboard import Dashboard
-from serving.explaining import Explainer
-from serving.handles import Handles
-from serving.health import Health
-from serving.home_page import Home
-from serving.interactions import Interactions
-from serving.memory import ViewerMemory
-from serving.metrics import Metrics, MetricsPage
-from serving.peers import Peers
-from serving.recall import Recall
-from serving.request_log import RequestLog
-from serving.resolver import KeyResolver, Resolver
-from serving.service import DidDocument, FeedGenerator, Robots
-from serving.skeleton import FeedSkeleton
-from serving.sources import default_resolver
-from serving.store import Store
-from serving.viewer_pages import Picker, ViewerFeed
-from serving.why_page import Why
+from serving.feed import get_feed_skeleton, rehearsal, send_interactions
+from serving.feed.describe import DidDocument, FeedGenerator, Robots
+from serving.feed.get_feed_skeleton import FeedSkeleton
+from serving.feed.health import Health
+from serving.feed.page_cursors import CursorCodec, installation_key
+from serving.feed.send_interactions import Interactions
+from serving.http import xrpc
+from serving.http.request_log import RequestLog
+from serving.http.web_metrics import Metrics, MetricsPage
+from serving.identity.auth import Authenticator
+from serving.identity.default_resolver import default_resolver
+from serving.identity.handles import Handles
+from serving.identity.resolver import KeyResolver, Resolver
+from serving.lists.list_store import Store
+from serving.pages.dashboard import Dashboard
+from serving.pages.explainer import Explainer
+from serving.pages.home import Home
+from serving.pages.viewer_pages import Picker, ViewerFeed
+from serving.pages.why import Why
+from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.peers import Peers
+from serving.viewers.recall import Recall
+from serving.viewers.viewer_memory import ViewerMemory
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -65,8 +66,8 @@ def create_app(
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
     feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
-    app.add_route(feed_address := f"/xrpc/{skeleton.METHOD}", feed)
-    app.add_route(f"/xrpc/{interactions.METHOD}", taken)
+    app.add_route(feed_address := f"/xrpc/{get_feed_skeleton.METHOD}", feed)
+    app.add_route(f"/xrpc/{send_interactions.METHOD}", taken)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
     app.add_route("/health", Health(store, activity, taken, now))
@@ -83,5 +84,5 @@ def create_app(
         metrics.expect(feed_address, 200)
         if isinstance(resolver, Resolver):
             resolver.open()
-        warm.rehearse(feed)
+        rehearsal.rehearse(feed)
     return app

@@ -1,7 +1,7 @@
 """Opening the project's SQLite files, and bringing their schema up to date.
 
-Owns: making a file, the pragmas every connection needs, and numbered migrations. Leaves to others: what is in the
-files; each has exactly one writer process, and that process alone migrates it.
+Owns: making a file, the pragmas every connection needs, and numbered migrations. Leaves to others: what is in
+the files; each has exactly one writer process, and that process alone migrates it.
 
 Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. A
 migration and the row that records it commit together: there is either the old schema or the new one.

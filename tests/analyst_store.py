@@ -28,15 +28,15 @@ from pipeline.ingest import jetstream
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.simulate.parameters import WorldParameters
-from pipeline.simulate.record import Record, record
-from pipeline.simulate.world import World
+from pipeline.simulate.timeline import World
+from pipeline.simulate.world_record import Record, record
 from pipeline.store import events
 from pipeline.store.events import AccountChange, EventBatch
-from pipeline.store.history import HistoryLike, HistoryStore
-from pipeline.store.lake import closed_days
+from pipeline.store.fetched_likes import HistoryLike, HistoryStore
+from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_name, day_of
-from pipeline.store.retention import Retention
 from sql.sqlite import connect, migrate
 
 END_US = 1_790_000_000_000_000

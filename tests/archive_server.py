@@ -1,9 +1,9 @@
 """A small archive of a Jetstream v2: an encoder of sealed segments, and an HTTP server that gives them out.
 
-The encoder writes the real format (its blocks come out of the SDK's decoder as they went in, and a real segment's
-rows come out byte by byte), but for the DID filters and the checksum of header and footer, which no reader of ours
-looks at. The server speaks listSegments, getSegment with ranges and ETags, planSnapshot and getBlock, asks for a key,
-and misbehaves as told.
+The encoder writes the real format (its blocks come out of the SDK's decoder as they went in, and a real
+segment's rows come out byte by byte), but for the DID filters and the checksum of header and footer, which no
+reader of ours looks at. The server speaks listSegments, getSegment with ranges and ETags, planSnapshot and
+getBlock, asks for a key, and misbehaves as told.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from archive_server import ArchiveServer, Event
 from histories import History, Record, did
 
 import sql
-from pipeline.store.lake import closed_days, day_file
+from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, day_of
 from sql.sqlite import connect
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 from worlds import World
 
 import sql
-from pipeline.batch import definition
-from pipeline.batch.definition import BEFORE_GRAPH
-from pipeline.batch.like_graph import Range, build
-from pipeline.batch.products import candidate_blocks, neighbour_blocks
-from pipeline.batch.seed_blocks import neighbour_blocks as neighbour_blocks_of
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.sql_steps import BEFORE_GRAPH
+from pipeline.batch.lists.product import candidate_blocks, neighbour_blocks
+from pipeline.batch.neighbours.like_graph import Range, build
+from pipeline.batch.neighbours.product_of_graph import neighbour_blocks as neighbour_blocks_of
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
@@ -37,7 +37,7 @@ def duck(world: World, ranking: Ranking) -> duckdb.DuckDBPyConnection:
         if rows:
             marks = ", ".join("?" * len(rows[0]))
             connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
-    definition.prepare(connection, ranking, world.now_us)
+    sql_steps.prepare(connection, ranking, world.now_us)
     return connection
 
 
@@ -73,9 +73,9 @@ def by_kernel(
     connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int = 2
 ) -> tuple[Any, Any, Any]:
     """Return (neighbours, ranked, left out) of the sparse path, from the shared relations."""
-    definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in (*definition.BEFORE_NEIGHBOURS, "everybody"):
-        definition.run_file(connection, name)
+    sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    for name in (*sql_steps.BEFORE_NEIGHBOURS, "everybody"):
+        sql_steps.run_file(connection, name)
     rows: list[tuple[int, int, float, int, float]] = []
     for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads):
         for row, viewer in enumerate(viewers.tolist()):
@@ -84,9 +84,9 @@ def by_kernel(
                 rows.append((viewer, actor, float(top.scores[row, rank]), rank + 1, float(left_out[row])))
     put_neighbours(connection, rows)
     near, rest = read_neighbours(connection), read_left_out(connection)
-    definition.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
-    for name in definition.BEFORE_CANDIDATES:
-        definition.run_file(connection, name)
+    sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
+    for name in sql_steps.BEFORE_CANDIDATES:
+        sql_steps.run_file(connection, name)
     posts = connection.execute("SELECT author_id, rkey FROM candidate_posts ORDER BY post_no").fetchall()
     ranked: dict[int, Any] = {}
     for block in candidate_blocks(connection, ranking, threads):
@@ -109,9 +109,9 @@ def by_graph(
 ) -> tuple[dict[int, Any], dict[int, float]]:
     """Return the neighbours of the full pass, which reads a range of authors at a time, and what it left out."""
     connection = duck(world, ranking)
-    definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
     for name in BEFORE_GRAPH:
-        definition.run_file(connection, name)
+        sql_steps.run_file(connection, name)
     near: dict[int, Any] = {}
     rest: dict[int, float] = {}
     graph = build(connection, ranking, folder, ranges)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from analyst_store import Store
 
-from pipeline.explore.explain import explain_from
+from pipeline.explore.explain_command import explain_from
 from pipeline.explore.explanation import Explanation
-from pipeline.explore.inputs import Inputs
+from pipeline.explore.generation_inputs import Inputs
 
 
 @dataclass

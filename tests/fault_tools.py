@@ -18,12 +18,12 @@ import commands
 import pytest
 from streams import LineStream, free_port, wait_until
 
-from pipeline.batch.lake import temporary_dir
-from pipeline.contents import like_record, like_records
-from pipeline.simulate.network import SimulatedNetwork
-from pipeline.simulate.record import record
-from pipeline.simulate.world import World, WorldParameters
-from pipeline.store.lake import closed_days
+from pipeline.demo.stored_likes import like_record, like_records
+from pipeline.lake.day_files import temporary_dir
+from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.simulate.world_record import record
+from pipeline.store.lake_layout import closed_days
 
 
 def differences(data_dir: Path, world: World) -> tuple[int, int, int]:

@@ -1,8 +1,8 @@
 """Random histories of an archive, and what is true of the likes at their end, in plain Python.
 
-A history is events in the order of the archive: likes, unlikes, records that say something else later, re-likes under
-the same key, events delivered twice, keys that are no TID or of the future, accounts deleted, repositories read anew
-(all of an actor's likes again, under old keys), other collections and rubbish.
+A history is events in the order of the archive: likes, unlikes, records that say something else later,
+re-likes under the same key, events delivered twice, keys that are no TID or of the future, accounts deleted,
+repositories read anew (all of an actor's likes again, under old keys), other collections and rubbish.
 """
 
 import random

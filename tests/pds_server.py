@@ -1,7 +1,7 @@
 """A small PDS and PLC directory on loopback that speaks the XRPC calls of publishing, with the real one's answers.
 
-Its refusals (names, statuses, swapRecord) are those of the reference PDS, against which tests/network/test_publish.py
-runs the same command.
+Its refusals (names, statuses, swapRecord) are those of the reference PDS, against which
+tests/network/test_publish.py runs the same command.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """Random and mutated requests for the web app, as bytes, and a client that sends them and judges what comes back.
 
-Owns: making requests (good ones, and ones spoilt in one or more of many ways), sending them over kept connections,
-and what counts as wrong: a 500, an answer that is no HTTP, an error that has no XRPC form, or no answer in time.
-Leaves to others: the server and its memory (``test_serving_fuzz``, ``bench/fuzz_serving``).
+Owns: making requests (good ones, and ones spoilt in one or more of many ways), sending them over kept
+connections, and what counts as wrong: a 500, an answer that is no HTTP, an error that has no XRPC form, or no
+answer in time. Leaves to others: the server and its memory (``test_serving_fuzz``, ``bench/fuzz_serving``).
 """
 
 import gzip

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from list_bytes import blob as blob
 
 from serving.config import ServingConfig
-from serving.keys import SigningKey, signing_key
-from serving.tids import tid_number
+from serving.identity.keys import SigningKey, signing_key
+from serving.lists.tids import tid_number
 from sql import sqlite
 
 SERVICE_DID = "did:web:feed.example.com"

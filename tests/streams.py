@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from pipeline.simulate.server import frames
+from pipeline.simulate.server.listener import frames
 
 # What happens to a connection once it has been sent its lines; the n-th connection gets the n-th ending, and
 # every later one stays open. 'half' breaks off within a frame, 'rubbish' sends what is no event for ever.

@@ -40,24 +40,49 @@ def top(module: str) -> str:
 # longest name that fits a module is its wing, however deep it lies. Data flows one way: stream, store, batch, lists.
 BASE = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers", "pipeline.notify"}
 CONFIGURED = {"pipeline.settings", "pipeline.ranking"} | BASE
+BATCH = {"pipeline.store", "pipeline.batch.kernel", "pipeline.progress", "pipeline.feeds"} | CONFIGURED
 MAY_KNOW: dict[str, set[str]] = {
     "sql": set(),
-    "serving": {"sql"},
     "pipeline": {"pipeline", "serving"},
     "pipeline.store": BASE,
+    "pipeline.lake": {"pipeline.store", "pipeline.batch.inputs"} | CONFIGURED,
     "pipeline.ingest": {"pipeline.store"} | CONFIGURED,
-    "pipeline.batch": {"pipeline.store", "pipeline.feeds"} | CONFIGURED,
-    "pipeline.backfill": {"pipeline.store", "pipeline.ingest", "pipeline.batch.lake"} | CONFIGURED,
+    "pipeline.backfill": {"pipeline.store", "pipeline.lake", "pipeline.ingest"} | CONFIGURED,
+    "pipeline.batch": {"pipeline.lake"} | BATCH,
+    "pipeline.batch.kernel": set(),
+    "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
+    "pipeline.batch.neighbours": {"pipeline.batch.inputs", "pipeline.batch.lists"} | BATCH,
+    "pipeline.batch.lists": {"pipeline.batch.inputs", "pipeline.batch.publish"} | BATCH,
+    "pipeline.batch.publish": {"pipeline.batch.inputs", "pipeline.batch.lists"} | BATCH,
     "pipeline.simulate": {"pipeline.store.model"} | BASE,
-    "pipeline.demo": {"pipeline.contents", "pipeline.processes"} | CONFIGURED,
-    "pipeline.backup": {"pipeline.store"} | CONFIGURED,
-    "pipeline.publish": {"pipeline.outside"} | CONFIGURED,
-    "pipeline.doctor": {
-        "pipeline.outside", "pipeline.publish.repository", "pipeline.ingest", "pipeline.store",
+    "pipeline.run": {"pipeline.store"} | CONFIGURED,
+    "pipeline.demo": {"pipeline.run", "pipeline.store"} | CONFIGURED,
+    "pipeline.operate.status": {"pipeline.store"} | CONFIGURED,
+    "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
+    "pipeline.operate.feed_record": CONFIGURED,
+    "pipeline.operate.doctor": {
+        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.store",
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {"pipeline.batch", "pipeline.store"} | CONFIGURED,
-    "pipeline.status": {"pipeline.store"} | CONFIGURED,
+    "serving": {"serving", "sql"},
+    "serving.web_errors": set(),
+    "serving.config": set(),
+    "serving.throttle": set(),
+    "serving.http": {"serving.config", "serving.throttle", "serving.web_errors"},
+    "serving.identity": {"serving.config", "serving.throttle", "serving.web_errors"},
+    "serving.lists": {"serving.throttle"},
+    "serving.viewers": {"serving.lists", "serving.throttle"},
+    "serving.feed": {
+        "serving.viewers", "serving.lists", "serving.identity", "serving.http", "serving.config",
+        "serving.throttle", "serving.web_errors",
+    },
+    "serving.pages": {
+        "serving.feed", "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
+    },
+    "serving.process": {
+        "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
+    },
 }  # fmt: skip
 # What lies outside the house and a wing must not need.
 TOO_HEAVY = {"serving": {"duckdb", "polars", "numpy", "pyarrow", "numba"}}

@@ -1,4 +1,5 @@
-"""History from an archive: what ends in the lake is what a plain model of the events says, after any number of ends."""
+"""History from an archive: what ends in the lake is what a plain model of the events says, after any number of
+ends."""
 
 import random
 import time
@@ -14,7 +15,7 @@ from histories import POST, History, did
 from streams import wait_until
 
 from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
-from pipeline.store.lake import closed_days, day_file
+from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US, day_name
 from sql.sqlite import connect, migrate

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from histories import did
 
-from pipeline.backfill import lines
+from pipeline.backfill import file_of_lines
 from pipeline.backfill.errors import BackfillError
 from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at, tid_from_int
@@ -92,7 +92,7 @@ def packed(form: str) -> bytes:
 def test_a_file_however_it_is_packed(tmp_path: Path, form: str) -> None:
     (tmp_path / "lines").write_bytes(packed(form))
     for _ in range(2):  # reading it again changes nothing
-        lines.run(tmp_path, str(tmp_path / "lines"))
+        file_of_lines.run(tmp_path, str(tmp_path / "lines"))
         assert store_of(tmp_path) == EXPECTED
     assert number(tmp_path, "SELECT count(*) FROM stream_cursors") == 0
     assert number(tmp_path, "SELECT seen_us FROM watermark") == NOON_US + 50_000
@@ -114,9 +114,9 @@ def test_standard_input(tmp_path: Path) -> None:
 
 
 def test_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "BATCH_LINES", 7)
+    monkeypatch.setattr(file_of_lines, "BATCH_LINES", 7)
     (tmp_path / "lines").write_bytes(TEXT)
-    lines.run(tmp_path, str(tmp_path / "lines"))
+    file_of_lines.run(tmp_path, str(tmp_path / "lines"))
     assert store_of(tmp_path) == EXPECTED
 
 
@@ -126,7 +126,7 @@ def test_likes_of_closed_days_become_history(tmp_path: Path) -> None:
     (tmp_path / "lines").write_text(
         "\n".join([*LINES, line(did("c"), long_ago), line(did("c"), long_ago, rkey="self")])
     )
-    lines.run(tmp_path, str(tmp_path / "lines"))
+    file_of_lines.run(tmp_path, str(tmp_path / "lines"))
     closed = day_of(NOON_US) < day_of(NOW_US - HOUR_US)
     history = {(did("c"), tid_at(long_ago), long_ago)}
     assert store_of(tmp_path, "history_likes") - EXPECTED == history
@@ -137,7 +137,7 @@ def test_likes_of_closed_days_become_history(tmp_path: Path) -> None:
 def test_a_file_closes_no_day_that_ingest_has_to_catch_up_with(tmp_path: Path) -> None:
     followed_store(tmp_path, NOON_US - 3 * DAY_US)
     (tmp_path / "lines").write_bytes(TEXT)
-    lines.run(tmp_path, str(tmp_path / "lines"))
+    file_of_lines.run(tmp_path, str(tmp_path / "lines"))
     assert store_of(tmp_path) == EXPECTED
     assert number(tmp_path, "SELECT seen_us FROM watermark") == NOON_US - 3 * DAY_US
     assert number(tmp_path, "SELECT value FROM stream_cursors") == 7
@@ -146,7 +146,7 @@ def test_a_file_closes_no_day_that_ingest_has_to_catch_up_with(tmp_path: Path) -
 def test_what_claims_to_be_of_the_future_is_left_out(tmp_path: Path) -> None:
     ahead = [line(did("d"), NOW_US + 30 * DAY_US), line(did("d"), NOW_US + 30 * DAY_US, "delete")]
     (tmp_path / "lines").write_text("\n".join([*LINES, *ahead]))
-    lines.run(tmp_path, str(tmp_path / "lines"))
+    file_of_lines.run(tmp_path, str(tmp_path / "lines"))
     assert store_of(tmp_path) == EXPECTED
     assert number(tmp_path, "SELECT seen_us FROM watermark") < NOW_US
     assert number(tmp_path, "SELECT value FROM counters WHERE name = 'time_in_the_future'") == 2
@@ -158,17 +158,17 @@ def test_a_file_that_is_cut_short_is_told_and_what_came_before_is_stored(tmp_pat
     data = gzip.compress(text) if form == "gzip" else zstandard.ZstdCompressor().compress(text)
     (tmp_path / "lines").write_bytes(data[: len(data) // 2])
     with pytest.raises(BackfillError, match="can't be read to its end"):
-        lines.run(tmp_path, str(tmp_path / "lines"))
+        file_of_lines.run(tmp_path, str(tmp_path / "lines"))
     assert 100 < len(store_of(tmp_path)) < 20_000
 
 
 @pytest.mark.parametrize("name", ["absent", "."])
 def test_a_file_that_can_not_be_opened(tmp_path: Path, name: str) -> None:
     with pytest.raises(BackfillError, match="can't open"):
-        lines.run(tmp_path, str(tmp_path / name))
+        file_of_lines.run(tmp_path, str(tmp_path / name))
 
 
 def test_while_ingest_is_at_work_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(TEXT)
     with exclusive(tmp_path, "ingest"), pytest.raises(StoreError, match="another ingest"):
-        lines.run(tmp_path, str(tmp_path / "lines"))
+        file_of_lines.run(tmp_path, str(tmp_path / "lines"))

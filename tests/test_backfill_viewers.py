@@ -16,16 +16,16 @@ from archive_server import ArchiveServer, like, segments_of
 from backfill_tools import TODAY, backfill
 from histories import did
 
-from pipeline.backfill import viewers
+from pipeline.backfill import viewer_repository
 from pipeline.identifiers import tid_at, tid_from_int
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
-from pipeline.store.history import HistoryLike, HistoryStore, Waiting, prune_history
+from pipeline.store.fetched_likes import HistoryLike, HistoryStore, Waiting, prune_history
 from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
-from serving.dids import Target
-from serving.endpoints import Page, RepositoryReader, endpoint_of
+from serving.identity.dids import Target
+from serving.identity.repository_reader import Page, RepositoryReader, endpoint_of
 from sql.sqlite import connect, migrate
 
 LIKE = "app.bsky.feed.like"
@@ -168,7 +168,7 @@ def test_it_stops_at_the_end_of_the_window(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, day * DAY_US, day) for day in range(200)]
     with Repositories({who: likes}) as hosts:
-        found = viewers.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
         assert len(hosts.asked()) == 2
     assert len(found.likes) == 91
     assert found.failure == ""
@@ -178,7 +178,7 @@ def test_it_takes_the_newest_and_not_more_than_it_needs(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, number * 1000, number % 1024) for number in range(1000)]
     with Repositories({who: likes}) as hosts:
-        found = viewers.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking(max_seeds=60))
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking(max_seeds=60))
     assert [like.seen_us for like in found.likes] == [NOW_US - number * 1000 for number in range(120)]
 
 
@@ -192,14 +192,14 @@ def test_rubbish_records_are_left_out_and_counted() -> None:
         {**odd, "value": {"subject": {"uri": f"at://{AUTHOR}/app.bsky.feed.generator/x"}}},
     ]  # fmt: skip
     with Repositories({who: [ahead, *rubbish, good]}) as hosts:
-        found = viewers.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
     assert [like.seen_us for like in found.likes] == [NOW_US, NOW_US - DAY_US]
     assert found.counts == {"not_a_like": 5, "rkey_no_tid": 2, "like_without_record": 1, "like_of_no_post": 1}
 
 
 @pytest.mark.parametrize(
     ("cursor", "pages"),
-    [(lambda _: "same", 2), (lambda query: query.get("cursor", "") + "x", viewers.PAGES_MAX)],
+    [(lambda _: "same", 2), (lambda query: query.get("cursor", "") + "x", viewer_repository.PAGES_MAX)],
 )
 def test_an_endless_cursor_ends(cursor: Callable[[dict[str, str]], str], pages: int) -> None:
     who = did("v")
@@ -208,7 +208,7 @@ def test_an_endless_cursor_ends(cursor: Callable[[dict[str, str]], str], pages: 
         hosts.send(request, 200, {"records": [record_of(who, 1)], "cursor": cursor(query)})
 
     with Repositories(answers={who: endless}) as hosts:
-        found = viewers.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
         assert len(hosts.asked()) == pages
     assert found.counts["cut_short"] == 1
     assert found.failure == ""
@@ -231,7 +231,9 @@ def test_a_slow_drip_is_left_at_the_deadline() -> None:
 
     with Repositories(answers={who: drip}) as hosts:
         began = time.monotonic()
-        found = viewers.read_likes(who, RepositoryReader(hosts.url, page_seconds=0.5), NOW_US, Ranking())
+        found = viewer_repository.read_likes(
+            who, RepositoryReader(hosts.url, page_seconds=0.5), NOW_US, Ranking()
+        )
         assert time.monotonic() - began < 15
     assert "TimeoutError" in found.failure
     assert not found.absent
@@ -254,7 +256,7 @@ def test_answers_that_are_none(answer: tuple[int, bytes, dict[str, str], str, bo
     who = did("v")
     with Repositories() as hosts:
         hosts.answers[who] = lambda request, _query: hosts.send(request, status, body, headers)
-        found = viewers.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
     assert reason in found.failure
     assert found.absent == absent
 
@@ -297,16 +299,16 @@ def test_a_viewer_that_is_none_is_one_clear_line(tmp_path: Path, viewer: str) ->
 def test_those_waiting_longest_come_first_and_each_run_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewers, "RUN_VIEWERS", 3)
+    monkeypatch.setattr(viewer_repository, "RUN_VIEWERS", 3)
     waiting = [did(letter) for letter in "bcdef"]
     visit(tmp_path, *((who, 1000 - number) for number, who in enumerate(waiting)))
     with Repositories({who: [record_of(who, DAY_US)] for who in waiting}) as hosts:
         ask = RepositoryReader(hosts.url)
-        viewers.run_waiting(tmp_path, ask, Ranking())
+        viewer_repository.run_waiting(tmp_path, ask, Ranking())
         assert [parse_qs(urlsplit(path).query)["repo"][0] for path in hosts.asked()] == waiting[:1:-1]
-        viewers.run_waiting(tmp_path, ask, Ranking())
+        viewer_repository.run_waiting(tmp_path, ask, Ranking())
         assert len(hosts.asked()) == 5
-        viewers.run_waiting(tmp_path, ask, Ranking())
+        viewer_repository.run_waiting(tmp_path, ask, Ranking())
         assert len(hosts.asked()) == 5
     assert {row[0] for row in stored(tmp_path)} == set(waiting)
 
@@ -334,7 +336,7 @@ def test_a_viewer_whose_likes_the_store_has_is_not_asked_for(tmp_path: Path) -> 
     store.close()
     visit(tmp_path, *((who, 1) for who in (lake, landed, both, few)))
     with Repositories({few: []}) as hosts:
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert len(hosts.asked()) == 1
     assert outcome(tmp_path, few) == (0, "done")
     assert [outcome(tmp_path, who) for who in (lake, landed, both)] == [(n, "enough") for n in (20, 25, 20)]
@@ -349,16 +351,16 @@ def test_a_viewer_whose_repository_was_reset_is_asked_again(tmp_path: Path) -> N
     store.close()
     visit(tmp_path, (who, 1), (other, 2))
     with Repositories({who: [record_of(who, DAY_US)]}) as hosts:
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
         landing = Landing(tmp_path)
         landing.append(EventBatch(resets=[who, did("z")]), "one.example", "firehose")
         landing.close()
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert outcome(tmp_path, who) == (1, "done")
         assert outcome(tmp_path, other) == (90, "enough")
         asked = len(hosts.requests)
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert len(hosts.requests) == asked
 
 
@@ -397,20 +399,20 @@ def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path)
 
 def test_without_anybody_waiting_nothing_is_made_or_asked(tmp_path: Path) -> None:
     with Repositories() as hosts:
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert list(tmp_path.iterdir()) == []
         (tmp_path / "activity.sqlite").touch()  # the web app is just making it
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
 
 
 def test_two_runs_do_not_meet(tmp_path: Path) -> None:
     visit(tmp_path, (did("b"), 1))
     with Repositories({did("b"): []}) as hosts, exclusive(tmp_path, "viewers"):
-        viewers.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
         with pytest.raises(Exception, match="another viewers"):
-            viewers.run_viewer(tmp_path, did("b"), RepositoryReader(hosts.url), Ranking())
+            viewer_repository.run_viewer(tmp_path, did("b"), RepositoryReader(hosts.url), Ranking())
 
 
 def test_history_that_is_too_old_is_pruned(tmp_path: Path) -> None:

@@ -17,19 +17,19 @@ import pytest
 from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
-from pipeline.backup import lake
-from pipeline.backup import take as take_module
-from pipeline.backup.contents import BackupError, whole_backups
-from pipeline.backup.restore import restore
-from pipeline.backup.take import take
-from pipeline.contents import like_record, like_records
-from pipeline.simulate.network import SimulatedNetwork
-from pipeline.simulate.record import record
-from pipeline.simulate.world import World, WorldParameters
-from pipeline.store.history import DONE, HistoryLike, HistoryStore
-from pipeline.store.lake import closed_days
+from pipeline.demo.stored_likes import like_record, like_records
+from pipeline.operate.backup import lake_copy
+from pipeline.operate.backup import take as take_module
+from pipeline.operate.backup.manifest import BackupError, whole_backups
+from pipeline.operate.backup.restore import restore
+from pipeline.operate.backup.take import take
+from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.simulate.world_record import record
+from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore
+from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
-from serving.activity import ActivityWriter, Visit
+from serving.viewers.activity_writer import ActivityWriter, Visit
 from sql.sqlite import connect
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
@@ -212,14 +212,14 @@ def test_a_lake_that_changes_meanwhile_is_taken_as_of_one_moment(
     added = data_dir / "lake" / "likes" / "day=2026-11-03" / "likes.parquet"
     first = data_dir / "lake" / "likes" / "day=2026-11-01" / "likes.parquet"
     changes = iter([lambda: (added.parent.mkdir(), added.write_bytes(b"new")), first.unlink])
-    list_files = lake.listed
+    list_files = lake_copy.listed
 
-    def listed(folder: Path, *, lists: bool) -> frozenset[lake.LakeFile]:
+    def listed(folder: Path, *, lists: bool) -> frozenset[lake_copy.LakeFile]:
         found = list_files(folder, lists=lists)
         next(changes, lambda: None)()  # a compaction just after each of the first two looks
         return found
 
-    monkeypatch.setattr(lake, "listed", listed)
+    monkeypatch.setattr(lake_copy, "listed", listed)
     backup = take(data_dir, tmp_path / "backups")
     names = {name for name in files(backup) if name.startswith("lake/likes")}
     assert names == {f"lake/likes/day=2026-11-0{n}/likes.parquet" for n in (2, 3)}

@@ -1,4 +1,5 @@
-"""Bringing a store to a new schema: killed at any moment it is old or new, and an older program refuses a newer one."""
+"""Bringing a store to a new schema: killed at any moment it is old or new, and an older program refuses a newer
+one."""
 
 import random
 import shutil
@@ -15,7 +16,7 @@ from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
 from pipeline.store.landing import Landing
-from serving.activity import ActivityWriter, Visit
+from serving.viewers.activity_writer import ActivityWriter, Visit
 from sql.sqlite import connect, current_version, migrate, migrations_of
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import arranged
 
-from pipeline.batch.arrange import Popular, arrange, popular_lists
 from pipeline.batch.kernel import Sparse, Top, sparse
+from pipeline.batch.lists.arrange import Popular, arrange, popular_lists
 from pipeline.ranking import Ranking
 
 RANKING = replace(Ranking(), list_length=8, max_per_author=3, author_spacing=3)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import sql
-from pipeline.batch.arrange import CO_LIKERS, POPULAR, Lists
-from pipeline.batch.audit import FAULTS, audit
 from pipeline.batch.kernel import Sparse
+from pipeline.batch.lists.arrange import CO_LIKERS, POPULAR, Lists
+from pipeline.batch.lists.checks_compiled import FAULTS, audit
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 

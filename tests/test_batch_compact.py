@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from worlds import NOW_US, World
 
 import sql
-from pipeline.batch import lake
-from pipeline.batch.compact import compact
-from pipeline.batch.snapshot import open_snapshot
+from pipeline.batch.inputs.snapshot import open_snapshot
+from pipeline.lake import day_files
+from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
-from pipeline.store.lake import closed_days, day_file
+from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, day_of
 
 RANKING = Ranking()
@@ -81,16 +81,16 @@ def test_stopped_between_any_two_steps(tmp_path: Path):
         list(compact(left, RANKING, 1))
         assert seen_by_readers(left) == expected, step
         assert closed_days(left) == closed_days(tmp_path / "whole")
-        assert not list(lake.temporary_dir(left).glob("*"))
+        assert not list(day_files.temporary_dir(left).glob("*"))
     assert count == 9
 
 
 def test_a_half_written_temporary_is_removed(tmp_path: Path):
     world().write(tmp_path)
-    lake.temporary_dir(tmp_path).mkdir(parents=True)
-    (lake.temporary_dir(tmp_path) / "likes-2026-05-24.parquet").write_bytes(b"PAR1 half")
+    day_files.temporary_dir(tmp_path).mkdir(parents=True)
+    (day_files.temporary_dir(tmp_path) / "likes-2026-05-24.parquet").write_bytes(b"PAR1 half")
     next(iter(compact(tmp_path, RANKING, 1)))
-    assert not lake.temporary_dir(tmp_path).exists()
+    assert not day_files.temporary_dir(tmp_path).exists()
 
 
 def test_rows_of_a_day_in_the_lake_are_not_read_twice(tmp_path: Path):
@@ -148,7 +148,7 @@ def test_nothing_is_lost_in_a_file(tmp_path_factory: pytest.TempPathFactory, lik
     )
     if likes:
         connection.executemany("INSERT INTO day VALUES (?, ?, ?, ?, ?)", likes)
-    lake.write_likes(path, connection.sql(sql.load("batch/lake_rows")).to_arrow_table())
+    day_files.write_likes(path, connection.sql(sql.load("batch/lake_rows")).to_arrow_table())
     connection.execute(sql.load("batch/lake_macros"))
     restored = connection.execute(f"SELECT * FROM lake_likes(['{path}'])").fetchall()
     connection.close()

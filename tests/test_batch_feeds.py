@@ -10,7 +10,7 @@ from streams import free_port, wait_until
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.batch.graphs import graphs_of
+from pipeline.batch.inputs.neighbour_files import graphs_of
 from pipeline.errors import SettingError
 from pipeline.feeds import Feed, feeds_of
 from pipeline.ranking import ranking_from

@@ -11,11 +11,11 @@ from test_batch_compact import seen_by_readers
 from worlds import NOW_US, World
 
 import sql
-from pipeline.batch import lake
-from pipeline.batch.compact import compact
-from pipeline.batch.fold import fold
+from pipeline.lake import day_files
+from pipeline.lake.compact import compact
+from pipeline.lake.rewrite import fold
 from pipeline.ranking import Ranking
-from pipeline.store.lake import closed_days, day_file, unlikes_files
+from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
 from pipeline.store.model import day_of
 
 RANKING = Ranking()
@@ -59,7 +59,7 @@ def close_days(world: World, data_dir: Path) -> tuple[int, int]:
     list(compact(data_dir, RANKING, 1))
     dead = (world.id("ann"), world.like_rkeys["ann", "p3"])
     tombstone = {"liker_id": [dead[0]], "rkey": [dead[1]], "seen_us": [world.time(25)]}
-    lake.replace_unlikes(data_dir, TODAY - 1, pa.table(tombstone))
+    day_files.replace_unlikes(data_dir, TODAY - 1, pa.table(tombstone))
     return dead
 
 
@@ -95,7 +95,7 @@ def test_a_few_dead_are_not_worth_a_rewrite(tmp_path: Path) -> None:
     made.write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
     dead = {"liker_id": [made.id("l3")], "rkey": [made.like_rkeys["l3", "p1"]], "seen_us": [made.time(25)]}
-    lake.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
+    day_files.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
     file = day_file(tmp_path, TODAY - 2)
     before = file.read_bytes()
     assert fold_all(tmp_path) == []
@@ -141,7 +141,7 @@ def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> 
     made.write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
     dead = {"liker_id": [made.id("bob")], "rkey": [made.like_rkeys["bob", "p3"]], "seen_us": [made.time(24)]}
-    lake.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
+    day_files.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
     made.depart("ann", hours_ago=0.5).write(tmp_path)
     connection = duckdb.connect(config={"threads": 1})
     os.utime(day_file(tmp_path, TODAY - 1), (1, 1))  # waits longest

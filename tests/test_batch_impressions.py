@@ -1,4 +1,5 @@
-"""A closed day of impressions is in the lake whole, once, and leaves activity.sqlite; wherever the step is stopped."""
+"""A closed day of impressions is in the lake whole, once, and leaves activity.sqlite; wherever the step is
+stopped."""
 
 import sqlite3
 from pathlib import Path
@@ -7,10 +8,10 @@ import duckdb
 import pytest
 from serving_worlds import plc_did, post_uri
 
-from pipeline.batch import impressions as module
-from pipeline.batch.impressions import impressions, impressions_file, stored_days
+from pipeline.lake import impressions as module
+from pipeline.lake.impressions import impressions, impressions_file, stored_days
 from pipeline.store.model import DAY_US, HOUR_US
-from serving.activity import ActivityWriter, ShownPage
+from serving.viewers.activity_writer import ActivityWriter, ShownPage
 
 DAY = 20_600
 NOW_US = DAY * DAY_US + 5 * HOUR_US

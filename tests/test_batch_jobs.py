@@ -16,12 +16,12 @@ from list_bytes import unpack
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.batch.snapshot import open_snapshot
+from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.errors import BatchError, SettingError, StoreError
 from pipeline.ranking import Ranking
-from pipeline.store.generations import newest_generation
-from pipeline.store.lake import closed_days
+from pipeline.store.lake_layout import closed_days
 from pipeline.store.locks import exclusive
+from pipeline.store.newest_generation import newest_generation
 from sql.sqlite import connect
 
 

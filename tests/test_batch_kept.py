@@ -8,7 +8,8 @@ import pytest
 from batch_tools import settings_for
 from test_batch_publish import RANKING, START, make, open_serving, steps, visible, world
 
-from pipeline.batch import jobs, publish, write_lists
+from pipeline.batch import jobs
+from pipeline.batch.publish import generations, write_lists
 from sql.sqlite import connect
 
 
@@ -92,13 +93,13 @@ def test_other_runs_publish_between_parts_and_no_post_is_lost(
     """Many generations of others come between two parts; what the last part names is kept as long as its list."""
     monkeypatch.setattr(write_lists, "PART_LISTS", 2)
     monkeypatch.setattr(write_lists, "CHUNK_LISTS", 1)
-    monkeypatch.setattr(publish, "KEPT_AHEAD", 1)
+    monkeypatch.setattr(generations, "KEPT_AHEAD", 1)
     short = replace(RANKING, keep_minutes=0.0)
     world(3).write(tmp_path)
     jobs.run(settings_for(tmp_path), "neighbours")
     serving, other = open_serving(tmp_path), open_serving(tmp_path)
     for step, _ in steps(tmp_path, serving, START, short):
-        if step == "lists" and generations(other) < 100:
+        if step == "lists" and newest_generation(other) < 100:
             later_us = int((START - 1) * 1e6)
             other.executemany(
                 "INSERT INTO generations VALUES (?, ?, ?, 0, 0)",
@@ -114,5 +115,5 @@ def test_other_runs_publish_between_parts_and_no_post_is_lost(
     assert rows(tmp_path, "SELECT DISTINCT last_generation FROM posts") == [(102,)]
 
 
-def generations(serving: sqlite3.Connection) -> int:
+def newest_generation(serving: sqlite3.Connection) -> int:
     return int(serving.execute("SELECT max(generation) FROM generations").fetchone()[0])

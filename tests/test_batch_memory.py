@@ -14,7 +14,7 @@ from pipeline.batch import memory
 from pipeline.batch.memory import available_mb, viewer_bytes, within_memory
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
-from pipeline.store.generations import newest_generation
+from pipeline.store.newest_generation import newest_generation
 
 RANKING = Ranking()
 

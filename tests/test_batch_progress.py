@@ -2,7 +2,7 @@
 
 import io
 
-from pipeline.batch.progress import Progress
+from pipeline.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -13,9 +13,10 @@ from batch_tools import settings_for
 from list_bytes import unpack
 from worlds import NOW_US, World
 
-from pipeline.batch import candidates as job
-from pipeline.batch import jobs, publish, write_lists
-from pipeline.batch.graphs import graphs_of
+from pipeline.batch import candidates_job as job
+from pipeline.batch import jobs
+from pipeline.batch.inputs.neighbour_files import graphs_of
+from pipeline.batch.publish import generations, write_lists
 from pipeline.errors import BatchError
 from pipeline.feeds import Feed
 from pipeline.ranking import Ranking
@@ -109,7 +110,7 @@ def test_a_generation_is_what_the_lists_say(tmp_path: Path):
     assert serving.execute("SELECT snapshot_us, published_us, lists, items FROM generations").fetchall() == [
         (NOW_US, NOW_US, 4, 12)
     ]
-    kept_until = 1 + publish.KEPT_AHEAD
+    kept_until = 1 + generations.KEPT_AHEAD
     assert serving.execute("SELECT likers, last_generation FROM posts").fetchall() == [(1, kept_until)] * 3
     serving.close()
 
@@ -117,7 +118,7 @@ def test_a_generation_is_what_the_lists_say(tmp_path: Path):
 def test_stopped_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """After each step the files are as kill -9 would leave them: readers see one whole generation."""
     monkeypatch.setattr(write_lists, "CHUNK_LISTS", 2)
-    monkeypatch.setattr(publish, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(generations, "CHUNK_ROWS", 2)
     data = tmp_path / "data"
     make(data, world(2))
     old = visible(data)
@@ -181,7 +182,7 @@ def test_posts_are_written_again_when_they_would_go_or_everybody_is_told_of_like
 
     q0 has one in the fourth, which is for ann alone and so tells nobody.
     """
-    monkeypatch.setattr(publish, "KEPT_AHEAD", 1)
+    monkeypatch.setattr(generations, "KEPT_AHEAD", 1)
     found = []
     for number in range(1, 4):
         made = world()
@@ -245,7 +246,7 @@ def test_the_oldest_kept_generation_keeps_a_list_from_before_it(tmp_path: Path):
 
 
 def test_posts_leave_with_the_last_list_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(publish, "KEPT_AHEAD", 0)
+    monkeypatch.setattr(generations, "KEPT_AHEAD", 0)
     short = replace(RANKING, keep_minutes=0.0)
     for number in range(4):
         made = World()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
 
-from pipeline.batch import definition
+from pipeline.batch.inputs import sql_steps
 from pipeline.ranking import Ranking
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
@@ -39,8 +39,8 @@ RANKING = replace(
 def solve(world: World, ranking: Ranking = RANKING):
     """Return (neighbours, ranked) by names, from the SQL definition."""
     connection = duck(world, ranking)
-    definition.run_neighbours(connection, ranking)
-    definition.run_candidates(connection, ranking)
+    sql_steps.run_neighbours(connection, ranking)
+    sql_steps.run_candidates(connection, ranking)
     actors = {number: name for name, number in world.actors.items()}
     posts = {key: name for name, key in world.posts.items()}
     near = {
@@ -245,8 +245,8 @@ def test_popular_is_not_taken_by_one_crowd():
         world.like(f"user{i}", "organic", hours_ago=0.5)
     ranking = replace(RANKING, fallback_min_posts=3)
     connection = duck(world, ranking)
-    definition.run_neighbours(connection, ranking)
-    definition.run_candidates(connection, ranking)
+    sql_steps.run_neighbours(connection, ranking)
+    sql_steps.run_candidates(connection, ranking)
     names = {key: name for name, key in world.posts.items()}
     found = connection.execute(
         "SELECT language, author_id, rkey FROM popular JOIN candidate_posts USING (post_no) ORDER BY 1, position"
@@ -338,8 +338,8 @@ def test_sql_equals_kernel_equals_plain_python(world: World, ranking: Ranking):
     expected_near, expected_lists, left_out = by_oracle(world, ranking)
     left_out = pytest.approx(left_out, rel=1e-4, abs=1e-7)
     connection = duck(world, ranking)
-    definition.run_neighbours(connection, ranking)
-    definition.run_candidates(connection, ranking)
+    sql_steps.run_neighbours(connection, ranking)
+    sql_steps.run_candidates(connection, ranking)
     near, lists = read_neighbours(connection), read_ranked(connection)
     assert read_left_out(connection) == left_out
     assert close(near, expected_near)

@@ -12,7 +12,7 @@ from batch_tools import settings_for
 from worlds import World
 
 from pipeline.batch import jobs
-from serving.lists import post_ids
+from serving.lists.list_bytes import post_ids
 from sql.sqlite import connect
 
 COMMUNITIES = ("cats", "birds", "trains")

@@ -1,4 +1,5 @@
-"""Ten times "show less", as somebody new to the feed would try it: before, on the next fetch, after the next batch.
+"""Ten times "show less", as somebody new to the feed would try it: before, on the next fetch, after the next
+batch.
 
 FORYOU_TEST_SHOW=1 python -m pytest -s tests/test_batch_show_less.py      prints the shares
 """
@@ -18,8 +19,8 @@ from worlds import World
 
 from pipeline.batch import jobs
 from pipeline.ranking import Ranking
-from serving.activity import ActivityWriter
 from serving.app import create_app
+from serving.viewers.activity_writer import ActivityWriter
 
 COMMUNITIES = ("cats", "birds", "trains", "chess")
 PEOPLE, AUTHORS, POSTS = 120, 150, 300  # of each community

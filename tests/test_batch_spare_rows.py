@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_batch_publish import START, make, open_serving, steps, visible, world
 
-from pipeline.batch import write_lists
+from pipeline.batch.publish import write_lists
 
 
 def rows(serving: sqlite3.Connection) -> dict[int, list[int]]:

@@ -11,15 +11,15 @@ from worlds import World
 
 import sql
 from pipeline import identifiers
-from pipeline.batch import definition
-from pipeline.batch.checks import SAMPLE_ENTRIES, check
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.lists.checks import SAMPLE_ENTRIES, check
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 from pipeline.store.model import PostFlag
 
 RANKING = Ranking()
-STEPS = definition.BEFORE_NEIGHBOURS + definition.NEIGHBOURS
-STEPS += definition.BEFORE_CANDIDATES[len(definition.LIKES) :] + definition.CANDIDATES
+STEPS = sql_steps.BEFORE_NEIGHBOURS + sql_steps.NEIGHBOURS
+STEPS += sql_steps.BEFORE_CANDIDATES[len(sql_steps.LIKES) :] + sql_steps.CANDIDATES
 HEADS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
 RUN_VARIABLES = {"snapshot_us", "window_hours", "first_author", "last_author"} | {
     "experiment",
@@ -67,15 +67,15 @@ def test_the_header_names_the_parameters(name: str):
 
 def test_every_parameter_is_declared_and_used():
     used = {v for name in ALL for v in re.findall(r"getvariable\('(\w+)'\)", sql.load(name))}
-    assert used == definition.declared()
+    assert used == sql_steps.declared()
 
 
 def test_defaults_equal_those_of_ranking():
     connection = duckdb.connect()
     connection.execute(sql.load("batch/params"))
     values = dict(connection.execute("SELECT name, value FROM duckdb_variables()").fetchall())
-    assert set(values) == definition.declared()
-    for name in definition.declared() - RUN_VARIABLES:
+    assert set(values) == sql_steps.declared()
+    for name in sql_steps.declared() - RUN_VARIABLES:
         assert float(values[name]) == asdict(RANKING)[name], name
     assert float(values["window_hours"]) == RANKING.seed_window_days * 24
     connection.close()
@@ -84,7 +84,7 @@ def test_defaults_equal_those_of_ranking():
 def test_undeclared_variables_are_refused():
     connection = duckdb.connect()
     with pytest.raises(ValueError, match="max_seed is not declared"):
-        definition.set_variables(connection, {"max_seed": 1})
+        sql_steps.set_variables(connection, {"max_seed": 1})
     connection.close()
 
 
@@ -115,7 +115,7 @@ def test_each_step_reads_and_writes_what_its_header_says():
     for step in STEPS:
         reads, writes = (listed(header(f"batch/{step}")[head]) for head in ("Reads", "Writes"))
         alone = duckdb.connect(config={"threads": 1})
-        definition.prepare(alone, RANKING, small_world().now_us)
+        sql_steps.prepare(alone, RANKING, small_world().now_us)
         for read in reads:
             alone.register("given", whole.sql(f"FROM {read}").to_arrow_table())
             alone.execute(f"CREATE TABLE {read} AS SELECT * FROM given")
@@ -123,7 +123,7 @@ def test_each_step_reads_and_writes_what_its_header_says():
         alone.execute(sql.load(f"batch/{step}"))
         assert tables(alone) - reads == writes == {step}
         alone.close()
-        definition.run_file(whole, step)
+        sql_steps.run_file(whole, step)
     assert tables(whole) == {*INPUTS, *STEPS}
     whole.close()
 
@@ -173,8 +173,8 @@ FAULTS = {
 def staged():
     """A finished run with one list and one fallback list, which passes every check."""
     connection = duck(small_world(), RANKING)
-    definition.run_neighbours(connection, RANKING)
-    definition.run_candidates(connection, RANKING)
+    sql_steps.run_neighbours(connection, RANKING)
+    sql_steps.run_candidates(connection, RANKING)
     connection.execute(
         "CREATE TABLE lists AS SELECT viewer_id, position, post_no, score, co_likers::INTEGER AS co_likers, "
         "1::UTINYINT AS source FROM ranked WHERE viewer_id = (SELECT min(viewer_id) FROM ranked) AND position = 1"

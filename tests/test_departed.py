@@ -5,10 +5,10 @@ from pathlib import Path
 
 from worlds import NOW_US, World
 
-from pipeline.batch.departed import purge_departed
 from pipeline.batch.jobs import run
+from pipeline.batch.publish.deleted_accounts import purge_departed
 from pipeline.settings import load_settings
-from serving.retention import Retention
+from serving.viewers.activity_retention import Retention
 from sql.sqlite import connect
 
 

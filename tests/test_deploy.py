@@ -16,12 +16,12 @@ import prometheus_client
 import prometheus_client.parser
 import pytest
 
-from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch
-from serving.sources import SLOTS
-from serving.workers import START_SECONDS, STOP_SECONDS
+from serving.identity.default_resolver import SLOTS
+from serving.process.workers import START_SECONDS, STOP_SECONDS
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -24,12 +24,12 @@ from pds_server import PASSWORD, Pds, pds
 from serving_worlds import Account, ServingStore, blob, plc_did
 from streams import LineStream, free_port, wait_until
 
-from pipeline.batch.lake import UNLIKES, commit, replace_unlikes, write_temporary
-from pipeline.doctor import network
-from pipeline.doctor.findings import SkippedError, WrongError
-from pipeline.outside import http_client
+from pipeline.lake.day_files import UNLIKES, commit, replace_unlikes, write_temporary
+from pipeline.operate.doctor import network_checks
+from pipeline.operate.doctor.findings import SkippedError, WrongError
+from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import Settings, load_settings
-from pipeline.store.lake import day_file
+from pipeline.store.lake_layout import day_file
 from pipeline.store.landing import Landing
 from pipeline.store.model import day_number
 from sql.sqlite import connect
@@ -181,9 +181,9 @@ def test_parts_that_cannot_be_reached(world: World) -> None:
 
 
 def test_a_stream_that_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "EVENT_SECONDS", 0.3)
+    monkeypatch.setattr(network_checks, "EVENT_SECONDS", 0.3)
     with LineStream([]) as stream, pytest.raises(WrongError, match=r"no event|timed out"):
-        network._stream(settings(world.data_dir, stream_url=stream.url))
+        network_checks._stream(settings(world.data_dir, stream_url=stream.url))
 
 
 def test_another_installation_under_our_name(world: World) -> None:
@@ -236,12 +236,12 @@ def test_clocks(tmp_path: Path) -> None:
         (formatdate(time.time() + 100, usegmt=True), "behind"),
     ]:
         with date_server(date) as url, http_client() as client, pytest.raises(WrongError) as caught:
-            network._clock(settings(tmp_path, plc_url=url), client)
+            network_checks._clock(settings(tmp_path, plc_url=url), client)
         assert caught.value.seen.startswith("this clock is")
         assert said in caught.value.seen.replace("101 s", "100 s").replace("99 s", "100 s")
     for date in (None, "yesterday"):
         with date_server(date) as url, http_client() as client, pytest.raises(SkippedError):
-            network._clock(settings(tmp_path, plc_url=url), client)
+            network_checks._clock(settings(tmp_path, plc_url=url), client)
 
 
 @contextmanager
@@ -271,18 +271,18 @@ def tls_server(folder: Path, days: int) -> Iterator[tuple[int, Path]]:
 
 
 def test_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "public_url", lambda hostname: f"https://{hostname}")
+    monkeypatch.setattr(network_checks, "public_url", lambda hostname: f"https://{hostname}")
     for days, said in [(60, "valid for 60 more days"), (5, "valid for 5 more days")]:
         with tls_server(tmp_path, days) as (port, certificate):
             checked = settings(tmp_path, hostname=f"localhost:{port}")
             with pytest.raises(WrongError, match="certificate is not valid"):
-                network._certificate(checked)  # nobody has told this machine to trust it
+                network_checks._certificate(checked)  # nobody has told this machine to trust it
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-            if days > network.CERTIFICATE_MIN_DAYS:
-                assert network._certificate(checked) == said
+            if days > network_checks.CERTIFICATE_MIN_DAYS:
+                assert network_checks._certificate(checked) == said
             else:
                 with pytest.raises(WrongError, match=said):
-                    network._certificate(checked)
+                    network_checks._certificate(checked)
             monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(WrongError, match="refused"):
-        network._certificate(settings(tmp_path, hostname=f"localhost:{free_port()}"))
+        network_checks._certificate(settings(tmp_path, hostname=f"localhost:{free_port()}"))

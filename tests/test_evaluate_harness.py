@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import cli
-from pipeline.evaluate import classical, ours
-from pipeline.evaluate.events import EvaluateError, Events, from_file, numbered
 from pipeline.evaluate.intervals import summarise
+from pipeline.evaluate.like_events import EvaluateError, Events, from_file, numbered
 from pipeline.evaluate.measures import BY_VIEWER, COVERAGE_RESAMPLES, DEPTH, Measured, measure
-from pipeline.evaluate.methods import METHODS, Method, chosen, variant
+from pipeline.evaluate.methods import classical, ours
+from pipeline.evaluate.methods.registry import METHODS, Method, chosen, variant
 from pipeline.evaluate.splits import HOUR_US, REPORTED, TUNING, Split, moments, rolling, split_at
 from pipeline.evaluate.tuning import Trial, tune
 from pipeline.ranking import Ranking

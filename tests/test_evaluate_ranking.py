@@ -9,13 +9,13 @@ import pytest
 from batch_tools import read_ranked, settings_for
 
 from pipeline import cli
-from pipeline.batch import definition
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.kernel import Sparse
-from pipeline.batch.snapshot import open_snapshot
-from pipeline.evaluate import ours
-from pipeline.evaluate.events import Events
 from pipeline.evaluate.from_store import events_of, from_store
+from pipeline.evaluate.like_events import Events
 from pipeline.evaluate.matrices import row_numbers
+from pipeline.evaluate.methods import ours
 from pipeline.evaluate.splits import Split, rolling, sorted_rows, split_at, with_own
 from pipeline.ranking import Ranking
 
@@ -40,11 +40,11 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         connection = opened.connection
         for name in ("visits", "interactions"):  # a history of likes knows of neither
             connection.execute(f"DELETE FROM {name}")
-        definition.run_neighbours(connection, ranking)
-        definition.run_candidates(connection, ranking)
+        sql_steps.run_neighbours(connection, ranking)
+        sql_steps.run_candidates(connection, ranking)
         expected = read_ranked(connection)
-        definition.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-        definition.run_file(connection, "likes")
+        sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+        sql_steps.run_file(connection, "likes")
         events = events_of(connection, "store")
         posts = connection.execute(
             "SELECT author_id, post_rkey FROM (SELECT DISTINCT author_id, post_rkey FROM likes) "

@@ -12,12 +12,12 @@ from worlds import World
 from pipeline import cli
 from pipeline.batch import jobs
 from pipeline.errors import SettingError
-from pipeline.explore.explain import explain, explain_from
+from pipeline.explore.explain_command import explain, explain_from
 from pipeline.explore.explain_text import as_text
-from pipeline.explore.inputs import Inputs
+from pipeline.explore.generation_inputs import Inputs
 from pipeline.feeds import CONTROL, arm_number, feeds_of
-from serving.paging import page_of
-from serving.store import Store
+from serving.feed.paging import page_of
+from serving.lists.list_store import Store
 from sql.sqlite import connect
 
 SPLIT = """

@@ -14,9 +14,9 @@ from worlds import World
 
 from pipeline import cli
 from pipeline.batch import jobs
-from pipeline.explore.explain import explain
+from pipeline.explore.explain_command import explain
 from pipeline.explore.explanation import Explanation
-from pipeline.explore.inputs import ExplainError, Inputs
+from pipeline.explore.generation_inputs import ExplainError, Inputs
 from pipeline.store.model import AccountStatus, PostFlag
 
 CROWD = ("bob", "cat", "dan")

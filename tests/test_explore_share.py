@@ -11,9 +11,10 @@ from analyst_store import RANKING, Store
 from batch_tools import settings_for
 from test_experiments import lists_of
 
-from pipeline.batch import exploring, jobs
-from pipeline.explore.explain import explain
-from pipeline.explore.why import why
+from pipeline.batch import jobs
+from pipeline.batch.lists import trial_places
+from pipeline.explore.explain_command import explain
+from pipeline.explore.list_reasons import why
 from sql.sqlite import connect
 
 SHARE = 0.1
@@ -22,7 +23,7 @@ EXPLORE = {**RANKING, "explore_share": SHARE, "explore_max_likers": 4, "list_len
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 1 / 30, 0.1, 0.3, 0.5])
 def test_never_more_places_than_the_share(share: float) -> None:
-    places = np.array([exploring.is_place(place, share) for place in range(3000)])
+    places = np.array([trial_places.is_place(place, share) for place in range(3000)])
     so_far = np.cumsum(places)
     assert (so_far <= share * np.arange(1, 3001) + 1e-6).all()
     assert so_far[-1] >= 3000 * share - 1
@@ -31,7 +32,7 @@ def test_never_more_places_than_the_share(share: float) -> None:
 def test_a_draw_is_in_proportion_to_the_score() -> None:
     scores = {10**18: 1.0, 10**18 + 777: 2.0, 10**18 + 99_991: 5.0}
     drawn = [
-        min(scores, key=lambda rkey: exploring.turn(viewer, hour, rkey, scores[rkey]))
+        min(scores, key=lambda rkey: trial_places.turn(viewer, hour, rkey, scores[rkey]))
         for viewer in range(100)
         for hour in range(494_000, 494_100)
     ]

@@ -12,10 +12,10 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store import events as told
 from pipeline.store.events import EventBatch
-from pipeline.store.lake import day_file
+from pipeline.store.lake_layout import day_file
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US, AccountStatus, day_of
-from pipeline.store.retention import Retention
 
 START = 20_000 * DAY_US  # midnight
 LIKERS = [f"did:plc:liker{n}" for n in range(3)]
@@ -311,7 +311,7 @@ def test_a_store_of_a_newer_program_is_refused(landing: Landing, tmp_path: Path)
 
 
 def test_the_lake_is_where_compaction_puts_it(tmp_path: Path) -> None:
-    from pipeline.store.lake import closed_days
+    from pipeline.store.lake_layout import closed_days
 
     file = day_file(tmp_path, day_of(START))
     assert file == tmp_path / "lake/likes/day=2024-10-04/likes.parquet"

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_landing import AUTHORS, LIKERS, START, Event, Like, Unlike, batch_of
 
-from pipeline.batch.compact import compact
-from pipeline.contents import like_records
+from pipeline.demo.stored_likes import like_records
 from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
 from pipeline.ingest.operations import add_account, add_like
+from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import HOUR_US
-from pipeline.store.retention import Retention
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_HISTORIES", "25"))
 RANKING = Ranking()

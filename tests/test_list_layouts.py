@@ -13,9 +13,9 @@ from list_bytes import Entry, blob, first_layout, unpack
 from serving_worlds import ServingStore, plc_did
 from test_batch_publish import make, world
 
-from pipeline.batch import packing
-from serving import lists
-from serving.store import Store
+from pipeline.batch.publish import list_packing
+from serving.lists import list_bytes
+from serving.lists.list_store import Store
 from sql.sqlite import connect
 
 POSTS = st.integers(0, 2**32 - 1) | st.integers(20_000_000, 20_700_000)
@@ -28,7 +28,7 @@ def pack(*given: Sequence[tuple[int, float, int]]) -> list[bytes]:
     """Pack lists of (post_id, score, co_likers) as the batch does."""
     flat = [item for items in given for item in items]
     columns: list[Any] = [list(column) for column in zip(*flat, strict=True)] or [[], [], []]
-    return packing.pack(
+    return list_packing.pack(
         np.cumsum([0, *map(len, given)]),
         np.array(columns[0], np.int64),
         np.array(columns[1], np.float32),
@@ -56,10 +56,10 @@ def test_what_is_packed_is_what_is_read(given: list[list[tuple[int, float, int]]
     for packed, items in zip(pack(*given), given, strict=True):
         assert not items or len(packed) % 11  # or it would be taken for one of the first layout
         assert close(unpack(packed), items)
-        assert close(lists.items(packed, 0, 100), items)
-        assert lists.post_ids(packed) == tuple(post for post, _, _ in items)
-        assert lists.length(packed) == packing.length(packed) == len(items)
-        assert lists.stored_length(packed[: lists.HEAD_BYTES], len(packed)) == len(items)
+        assert close(list_bytes.items(packed, 0, 100), items)
+        assert list_bytes.post_ids(packed) == tuple(post for post, _, _ in items)
+        assert list_bytes.length(packed) == list_packing.length(packed) == len(items)
+        assert list_bytes.stored_length(packed[: list_bytes.HEAD_BYTES], len(packed)) == len(items)
 
 
 @settings(deadline=None)
@@ -70,11 +70,11 @@ def test_a_part_of_a_list_is_that_part(
     packed = pack(items)[0]
     if first:
         packed = first_layout([(post, score, min(count, 65_535), 1) for post, score, count in items])
-    whole = lists.items(packed, 0, 100)
-    assert lists.items(packed, start, stop) == whole[start:stop]
+    whole = list_bytes.items(packed, 0, 100)
+    assert list_bytes.items(packed, start, stop) == whole[start:stop]
     places = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=40)) if items else []
-    assert lists.items_at(packed, places) == [whole[place] for place in places]
-    assert lists.post_ids(packed) == tuple(item.post_id for item in whole)
+    assert list_bytes.items_at(packed, places) == [whole[place] for place in places]
+    assert list_bytes.post_ids(packed) == tuple(item.post_id for item in whole)
 
 
 @settings(deadline=None)
@@ -95,22 +95,22 @@ def test_posts_that_were_tried_are_told(given: list[tuple[list[tuple[int, float,
     arrays = [
         np.array(column, kind) for column, kind in zip(columns, (np.int64, np.float32, np.int32), strict=True)
     ]
-    plain, told = packing.pack(starts, *arrays), packing.pack(starts, *arrays, tried)
+    plain, told = list_packing.pack(starts, *arrays), list_packing.pack(starts, *arrays, tried)
     for row, (one, other) in enumerate(zip(plain, told, strict=True)):
         mine = tried[starts[row] : starts[row + 1]]
         assert (one == other) == (not mine.any())
-        assert packing.same_posts(one, other) == (not mine.any())
+        assert list_packing.same_posts(one, other) == (not mine.any())
         assert not other or len(other) % 11
         expected = [
             (*entry[:3], 3) if early else entry
             for entry, early in zip(unpack(one), mine.tolist(), strict=True)
         ]
         assert unpack(other) == expected
-        found = lists.items(other, 0, 100)
+        found = list_bytes.items(other, 0, 100)
         assert [item[2:] for item in found] == [entry[2:] for entry in expected]
-        assert lists.items_at(other, range(len(found))[::-2]) == found[::-2]
-        assert lists.post_ids(other) == tuple(entry[0] for entry in expected)
-        assert lists.stored_length(other[: lists.HEAD_BYTES], len(other)) == len(expected)
+        assert list_bytes.items_at(other, range(len(found))[::-2]) == found[::-2]
+        assert list_bytes.post_ids(other) == tuple(entry[0] for entry in expected)
+        assert list_bytes.stored_length(other[: list_bytes.HEAD_BYTES], len(other)) == len(expected)
 
 
 def test_the_tests_own_bytes_are_the_batchs() -> None:
@@ -119,14 +119,14 @@ def test_the_tests_own_bytes_are_the_batchs() -> None:
         assert blob(posts, co_likers=counts) == packed
     starts, posts = np.array([0, 9]), np.arange(1, 10)
     tried = np.arange(9) == 7
-    packed = packing.pack(starts, posts, 1 / posts.astype(np.float32), np.full(9, 3, np.int32), tried)[0]
+    packed = list_packing.pack(starts, posts, 1 / posts.astype(np.float32), np.full(9, 3, np.int32), tried)[0]
     assert blob(range(1, 10), sources=[3 if early else 1 for early in tried.tolist()]) == packed
 
 
 def test_scores_of_a_list_are_kept_to_a_hundred_thousandth() -> None:
     scores = np.geomspace(2e-4, 3e3, 300).astype(np.float32)[::-1]
     packed = pack([(place + 1, float(score), 1) for place, score in enumerate(scores)])[0]
-    read = np.array([item.score for item in lists.items(packed, 0, 300)])
+    read = np.array([item.score for item in list_bytes.items(packed, 0, 300)])
     assert np.abs(read / scores - 1).max() < 1e-5
     assert (np.diff(read) < 0).all()
 
@@ -149,15 +149,15 @@ def test_two_lists_of_300_fill_a_page(tmp_path: Path) -> None:
 
 def test_lists_are_the_same_when_they_show_the_same() -> None:
     one = pack([(1, 0.5, 1), (2, 0.4, 0)])[0]
-    assert packing.same_posts(one, pack([(1, 0.25, 7), (2, 0.1, 0)])[0])
-    assert packing.same_posts(one, pack([(1, 0.25, 700), (2, 0.1, 0)])[0])  # in two bytes
-    assert not packing.same_posts(one, pack([(2, 0.5, 1), (1, 0.4, 0)])[0])
-    assert not packing.same_posts(one, pack([(1, 0.5, 0), (2, 0.4, 1)])[0])
-    assert not packing.same_posts(one, pack([(1, 0.5, 1)])[0])
-    assert not packing.same_posts(one, pack([(11, 0.5, 1), (12, 0.4, 0)])[0])
-    assert not packing.same_posts(one, first_layout([(1, 0.5, 1, 1), (2, 0.4, 0, 2)]))
-    assert packing.same_posts(b"", b"")
-    assert not packing.same_posts(one, b"")
+    assert list_packing.same_posts(one, pack([(1, 0.25, 7), (2, 0.1, 0)])[0])
+    assert list_packing.same_posts(one, pack([(1, 0.25, 700), (2, 0.1, 0)])[0])  # in two bytes
+    assert not list_packing.same_posts(one, pack([(2, 0.5, 1), (1, 0.4, 0)])[0])
+    assert not list_packing.same_posts(one, pack([(1, 0.5, 0), (2, 0.4, 1)])[0])
+    assert not list_packing.same_posts(one, pack([(1, 0.5, 1)])[0])
+    assert not list_packing.same_posts(one, pack([(11, 0.5, 1), (12, 0.4, 0)])[0])
+    assert not list_packing.same_posts(one, first_layout([(1, 0.5, 1, 1), (2, 0.4, 0, 2)]))
+    assert list_packing.same_posts(b"", b"")
+    assert not list_packing.same_posts(one, b"")
 
 
 @pytest.mark.parametrize("cut", [1, 5, 15, 30])
@@ -165,8 +165,8 @@ def test_a_damaged_list_is_an_error(cut: int) -> None:
     whole = blob(range(1, 40))
     for damaged in (whole[:-cut], whole + b"\0" * cut, b"\3" + whole[1:]):
         if len(damaged) % 11:
-            with pytest.raises(lists.ListError):
-                lists.post_ids(damaged)
+            with pytest.raises(list_bytes.ListError):
+                list_bytes.post_ids(damaged)
 
 
 def test_a_store_of_the_first_layout_is_served_and_then_written_anew(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_a_store_of_the_first_layout_is_served_and_then_written_anew(tmp_path: P
             assert stored is not None
             assert popular is not None
             return (
-                lists.post_ids(stored.blob),
-                lists.post_ids(popular.blob),
+                list_bytes.post_ids(stored.blob),
+                list_bytes.post_ids(popular.blob),
                 snapshot.viewers_like("for-you", "", "", 9),
                 stored.generation,
                 len(stored.blob) % 11 == 0,

@@ -15,7 +15,7 @@ from pds_server import MAIN_PASSWORD, PASSWORD, Pds, RefusedError, cid_of, pds
 from serving_worlds import Account, plc_did
 from streams import free_port
 
-from pipeline.publish.record import Avatar, count_graphemes
+from pipeline.operate.feed_record.record import Avatar, count_graphemes
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture" * 20
 DID_JSON = "/.well-known/did.json"

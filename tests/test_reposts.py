@@ -16,8 +16,8 @@ from pipeline.ingest.wires import subscription
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch, Repost, Unlike
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US
-from pipeline.store.retention import Retention
 
 __all__ = ["landing"]
 KEY = tid_from_int(tid_at(START_US))

@@ -1,4 +1,5 @@
-"""What the timetable goes by: how often everybody is due, who was seen lately, who waits. test_newcomer.py runs it."""
+"""What the timetable goes by: how often everybody is due, who was seen lately, who waits. test_newcomer.py runs
+it."""
 
 import threading
 import time
@@ -9,9 +10,9 @@ from batch_tools import settings_for
 from test_batch_tiers import run, town
 from worlds import World
 
-from pipeline.schedule import Timetable
+from pipeline.run.timetable import Timetable
 from pipeline.settings import load_settings
-from pipeline.store.queue import attend, last_run, unknown_viewers, waiting_viewers
+from pipeline.store.who_is_due import attend, last_run, unknown_viewers, waiting_viewers
 from sql.sqlite import connect
 
 

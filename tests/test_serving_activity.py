@@ -12,10 +12,10 @@ import pytest
 from falcon.testing import TestClient
 from serving_worlds import START, Clock, ServingStore, blob, config_of, plc_did, post_uri, wait_until
 
-from serving import activity as module
-from serving import retention
-from serving.activity import ActivityWriter, Interaction, Visit
 from serving.app import create_app
+from serving.viewers import activity_retention
+from serving.viewers import activity_writer as module
+from serving.viewers.activity_writer import ActivityWriter, Interaction, Visit
 from sql import sqlite
 
 
@@ -158,7 +158,7 @@ def test_a_reader_is_not_in_the_way(writer: ActivityWriter, path: Path) -> None:
 def test_a_viewer_keeps_the_newest_and_others_are_untouched(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "KEPT_PER_VIEWER", 100)
+    monkeypatch.setattr(activity_retention, "KEPT_PER_VIEWER", 100)
     writer = ActivityWriter(path, now=Clock())
     writer.record([_seen(post, viewer=2) for post in range(150)])
     writer.record([_seen(post, at=START + post) for post in range(1_200)])

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from serving_worlds import directory
 
-from serving import fetch
-from serving.addresses import is_public
-from serving.dids import Target, is_signer, plc_target, web_target
-from serving.fetch import Fetcher, FetchError, FetchRefusedError
-from serving.kept import KeptConnections
+from serving.identity import fetch
+from serving.identity.addresses import is_public
+from serving.identity.dids import Target, is_signer, plc_target, web_target
+from serving.identity.fetch import Fetcher, FetchError, FetchRefusedError
+from serving.identity.idle_connections import KeptConnections
 
 REFUSED_ADDRESSES = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",

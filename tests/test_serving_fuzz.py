@@ -1,4 +1,5 @@
-"""Two thousand random and spoilt requests over real sockets: no 500, no hang. bench/fuzz_serving.py sends a million."""
+"""Two thousand random and spoilt requests over real sockets: no 500, no hang. bench/fuzz_serving.py sends a
+million."""
 
 import threading
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 from serving_fuzz import Requests, fuzz
 from serving_worlds import Account, ServingStore, blob, config_of, directory, plc_did
 
-from serving.server import WebServer
+from serving.process.web_server import WebServer
 
 POSTS = list(range(1, 301))
 

@@ -1,4 +1,5 @@
-"""Two hundred viewers whose DIDs lead to hostile hosts arrive at once: refused in time, and nobody else waits for it.
+"""Two hundred viewers whose DIDs lead to hostile hosts arrive at once: refused in time, and nobody else waits
+for it.
 
 FORYOU_TEST_SHOW=1 python -m pytest -s tests/test_serving_hostile.py      prints the latencies
 """
@@ -30,12 +31,12 @@ from serving_worlds import (
     plc_did,
 )
 
-from serving.addresses import is_public
-from serving.dids import Target, plc_target, web_target
-from serving.fetch import Fetcher
-from serving.resolver import KeyResolver, Resolver, Source
-from serving.server import WebServer
-from serving.sources import WEB_SLOTS
+from serving.identity.addresses import is_public
+from serving.identity.default_resolver import WEB_SLOTS
+from serving.identity.dids import Target, plc_target, web_target
+from serving.identity.fetch import Fetcher
+from serving.identity.resolver import KeyResolver, Resolver, Source
+from serving.process.web_server import WebServer
 
 PUBLIC = (
     "127.0.0.2"  # stands for a public address of the hostile hosts: there is no other that a test may use

@@ -25,9 +25,9 @@ from serving_worlds import (
     post_uri,
 )
 
-from serving import interactions as module
-from serving.activity import ActivityWriter
 from serving.app import create_app
+from serving.feed import send_interactions as module
+from serving.viewers.activity_writer import ActivityWriter
 
 METHOD = "app.bsky.feed.sendInteractions"
 PREFIX = "app.bsky.feed.defs#"

@@ -23,9 +23,9 @@ from serving_worlds import (
     plc_did,
 )
 
-from serving import request_log
 from serving.app import create_app
-from serving.clients import client_address, is_trusted
+from serving.http import request_log
+from serving.http.clients import client_address, is_trusted
 from serving.throttle import Tally
 
 LOCAL = {"host": "localhost", "remote_addr": "127.0.0.1"}

@@ -30,15 +30,15 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving import memory as memory_module
-from serving import order, peers, retention
-from serving.activity import ActivityWriter
 from serving.app import create_app
-from serving.memory import ViewerMemory
-from serving.peers import Peers, drain, new_pipes
-from serving.recall import Answer, Recall
-from serving.store import Store
-from serving.tids import tid_number
+from serving.lists.list_store import Store
+from serving.lists.tids import tid_number
+from serving.viewers import activity_retention, peers, seen_order
+from serving.viewers import viewer_memory as memory_module
+from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.peers import Peers, drain, new_pipes
+from serving.viewers.recall import Answer, Recall
+from serving.viewers.viewer_memory import ViewerMemory
 
 METHOD = "app.bsky.feed.sendInteractions"
 PREFIX = "app.bsky.feed.defs#"
@@ -355,7 +355,7 @@ def test_impressions_are_bounded_and_go_once_the_lake_has_them(
     world.clock.at += 700
     world.posts(limit=5)
     assert pages() == [first_day + 1, first_day + 1]
-    monkeypatch.setattr(retention, "PAGES_KEPT", 2)
+    monkeypatch.setattr(activity_retention, "PAGES_KEPT", 2)
     for _ in range(5):
         world.clock.at += 700
         world.posts(limit=5)
@@ -368,8 +368,8 @@ _POSTS = st.lists(st.integers(1, 60), unique=True, max_size=60)
 
 @given(_POSTS, st.sets(st.integers(1, 60)), st.sets(st.integers(1, 60)), st.sets(st.integers(1, 60)))
 def test_the_order_of_a_list(posts: list[int], shown: set[int], seen: set[int], left_out: set[int]) -> None:
-    marks = order.marks_of(posts, shown=shown, seen=seen, left_out=left_out)
-    arranged = [posts[place] for place in order.order_of(marks, len(posts))]
+    marks = seen_order.marks_of(posts, shown=shown, seen=seen, left_out=left_out)
+    arranged = [posts[place] for place in seen_order.order_of(marks, len(posts))]
     kept = [post for post in posts if post not in left_out]
     assert arranged == sorted(kept, key=lambda post: 2 if post in seen else post in shown)
 

@@ -8,8 +8,8 @@ from falcon.testing import Result, TestClient
 from serving_worlds import Clock, ServingStore, blob, config_of, plc_did, post_uri
 
 from serving.app import create_app
-from serving.service import DidDocument
-from serving.viewer_pages import age_text
+from serving.feed.describe import DidDocument
+from serving.pages.viewer_pages import age_text
 
 VIEWER = plc_did(1)
 

@@ -23,9 +23,9 @@ from serving_worlds import (
     post_uri,
 )
 
-from serving.activity import ActivityWriter
 from serving.app import create_app
-from serving.cursors import (
+from serving.feed.languages import accepted
+from serving.feed.page_cursors import (
     BEGAN_MAX,
     GENERATION_MAX,
     PLACE_MAX,
@@ -34,9 +34,9 @@ from serving.cursors import (
     CursorError,
     installation_key,
 )
-from serving.languages import accepted
-from serving.paging import page_of
-from serving.store import Store
+from serving.feed.paging import page_of
+from serving.lists.list_store import Store
+from serving.viewers.activity_writer import ActivityWriter
 
 CODEC = CursorCodec(b"k" * 32)
 VIEWER = plc_did(1)

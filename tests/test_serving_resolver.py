@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from serving_worlds import Account, Clock, Directory, base58btc, directory, plc_did, wait_until
 
-from serving import resolver as module
-from serving.dids import Target, plc_target
-from serving.fetch import Fetcher
-from serving.key_store import KeyStore
-from serving.keys import KeyDocumentError, SigningKey, signing_key
-from serving.resolver import DidUnknownError, DidUnreachableError, Resolver, Source
+from serving.identity import resolver as module
+from serving.identity.dids import Target, plc_target
+from serving.identity.fetch import Fetcher
+from serving.identity.key_store import KeyStore
+from serving.identity.keys import KeyDocumentError, SigningKey, signing_key
+from serving.identity.resolver import DidUnknownError, DidUnreachableError, Resolver, Source
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_a_key_file_that_can_not_be_used_fails_no_request(
 
 
 def test_old_keys_are_removed_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.key_store.PRUNE_EVERY", 3)
+    monkeypatch.setattr("serving.identity.key_store.PRUNE_EVERY", 3)
     kept = KeyStore(tmp_path / "keys.sqlite", 100)
     key = signing_key(Account(plc_did(1)).document(), plc_did(1))
     for number in range(20):

@@ -31,11 +31,12 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving import channels, sources
-from serving import server as server_module
 from serving.config import ServingConfig
-from serving.errors import ServingError
-from serving.server import WebServer
+from serving.identity import default_resolver
+from serving.process import connections
+from serving.process import web_server as server_module
+from serving.process.web_server import WebServer
+from serving.web_errors import ServingError
 
 _QUERY = f"{SKELETON}?feed={FEED}"
 
@@ -198,7 +199,7 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
 
 
 def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PLC_SLOTS", 12)
+    monkeypatch.setattr(default_resolver, "PLC_SLOTS", 12)
     monkeypatch.setattr(server_module, "SLOTS", 12)
     gate = threading.Event()
     with directory() as plc, _running(config_of(tmp_path, plc.url, threads=2)) as server:
@@ -270,7 +271,7 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
 def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels.Server, "connections_max", 4)
+    monkeypatch.setattr(connections.Server, "connections_max", 4)
     gate = threading.Event()
     accounts = [Account(plc_did(number)) for number in range(4)]
     with directory() as plc, _running(config_of(tmp_path, plc.url)) as server:
@@ -318,15 +319,15 @@ def test_a_storm_of_newcomers_is_answered(tmp_path: Path) -> None:
             thread.join(20)
         assert answers == [200] * 300
         assert len(plc.requests) == 300
-        assert plc.connections <= sources.PLC_FETCHING
+        assert plc.connections <= default_resolver.PLC_FETCHING
 
 
 _PROGRAM = """
 import sys
 from pathlib import Path
 from serving.config import ServingConfig
-from serving.errors import ServingError
-from serving.workers import run
+from serving.web_errors import ServingError
+from serving.process.workers import run
 try:
     run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
                       ("for-you",), ("127.0.0.1", int(sys.argv[4])), sys.argv[2], "local", 4))

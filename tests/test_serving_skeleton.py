@@ -26,9 +26,9 @@ from serving_worlds import (
     post_uri,
 )
 
-from serving.activity import ActivityWriter
 from serving.app import create_app
-from serving.cursors import Cursor, CursorCodec, installation_key
+from serving.feed.page_cursors import Cursor, CursorCodec, installation_key
+from serving.viewers.activity_writer import ActivityWriter
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""Several times "show less" of one kind: the kind goes to the list's end at once; one time, and all else, does not."""
+"""Several times "show less" of one kind: the kind goes to the list's end at once; one time, and all else, does
+not."""
 
 import json
 from collections.abc import Iterator
@@ -28,9 +29,9 @@ from serving_worlds import (
 from worlds import World
 
 from pipeline.batch import jobs
-from serving.activity import ActivityWriter
 from serving.app import create_app
-from serving.tastes import LESS_MIN, NEAR_BITS, unwanted
+from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.unwanted_kinds import LESS_MIN, NEAR_BITS, unwanted
 from sql import sqlite
 
 ALICE = Account(plc_did(1))

@@ -28,8 +28,8 @@ from serving_worlds import (
 )
 
 from serving.app import create_app
-from serving.errors import TokenError
-from serving.tokens import read_token
+from serving.identity.tokens import read_token
+from serving.web_errors import TokenError
 
 METHOD = "app.bsky.feed.getFeedSkeleton"
 

@@ -25,14 +25,14 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving.activity import ActivityWriter, Visit
 from serving.app import create_app
-from serving.key_store import KeyStore
-from serving.keys import signing_key
-from serving.metrics import Metrics
-from serving.resolver import STALE_SECONDS
-from serving.store import Store
-from serving.warm import rehearse
+from serving.feed.rehearsal import rehearse
+from serving.http.web_metrics import Metrics
+from serving.identity.key_store import KeyStore
+from serving.identity.keys import signing_key
+from serving.identity.resolver import STALE_SECONDS
+from serving.lists.list_store import Store
+from serving.viewers.activity_writer import ActivityWriter, Visit
 
 ALICE = Account(plc_did(1))
 POSTS = list(range(1, 121))

@@ -14,13 +14,13 @@ from serving_worlds import Clock, ServingStore, blob, config_of, directory, plc_
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.explore.explain import explain
-from pipeline.explore.inputs import ExplainError
-from pipeline.explore.why import changes_of, spaced, why
+from pipeline.explore.explain_command import explain
+from pipeline.explore.generation_inputs import ExplainError
+from pipeline.explore.list_reasons import changes_of, spaced, why
 from pipeline.settings import SettingError
-from serving import explaining
 from serving.app import create_app
 from serving.config import ServingConfig
+from serving.pages import explainer
 
 CROWD = ("bob", "cat", "dan")
 
@@ -207,8 +207,8 @@ def test_a_handle_is_looked_up(store: tuple[Path, World]) -> None:
 
 
 def test_one_list_at_a_time_and_none_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "DEADLINE_SECONDS", 2.0)
-    monkeypatch.setattr(explaining, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(explainer, "DEADLINE_SECONDS", 2.0)
+    monkeypatch.setattr(explainer, "TURN_SECONDS", 0.2)
     marks = tmp_path / "started"
     sleeper = ("/bin/sh", "-c", f"echo >> {marks}; exec sleep 30")
     client = TestClient(create_app(config_of(tmp_path, explain=sleeper), now=Clock()))

@@ -38,18 +38,18 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving import workers as module
 from serving.config import ServingConfig
-from serving.errors import ServingError
-from serving.worker import Orders
-from serving.workers import Workers
+from serving.process import workers as module
+from serving.process.worker import Orders
+from serving.process.workers import Workers
+from serving.web_errors import ServingError
 
 POSTS = list(range(1, 121))
 _PROGRAM = f"""
 import sys
 from pathlib import Path
 from serving.config import ServingConfig
-from serving.workers import run
+from serving.process.workers import run
 run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", "{PUBLISHER_DID}",
                   ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", 4, 2))
 """

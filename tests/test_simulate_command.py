@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from bench import bench_calibration
 
 from pipeline.errors import SettingError
-from pipeline.simulate import calibration, command
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate import command
+from pipeline.simulate.timeline import World, WorldParameters
 
 SMALL = ["--users", "50", "--days", "0.2", "--end", "2026-07-03T00:00:00Z"]
 
@@ -85,7 +86,7 @@ def test_it_says_where_it_listens_and_ends_on_a_signal(how: signal.Signals) -> N
 
 
 def test_calibration_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    calibration.main(["--users", "600", "--days", "4"])
+    bench_calibration.main(["--users", "600", "--days", "4"])
     table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     assert all(len(row) == 3 for row in table)
     figures = {row[0].strip(): row[2] for row in table}
@@ -97,6 +98,6 @@ def test_calibration_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_exponent_finds_the_one_that_was_drawn() -> None:
     rng = np.random.default_rng(1)
     counts = np.floor(127 * rng.random(20_000) ** (-1 / 1.15)).astype(np.int64)
-    found, size = calibration.exponent(counts, 127)
+    found, size = bench_calibration.exponent(counts, 127)
     assert size == 20_000
     assert abs(found - 2.15) < 0.03

@@ -17,13 +17,13 @@ from websockets.sync.client import ClientConnection as ClientConnectionSync
 from websockets.sync.client import connect as connect_sync
 
 from pipeline.errors import SettingError
-from pipeline.simulate.accounts import account_of, base58
-from pipeline.simulate.faults import FaultCounter, parse_faults
-from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.mischief.faults import FaultCounter, parse_faults
+from pipeline.simulate.mischief.rubbish import noise
 from pipeline.simulate.parameters import HOUR_US
-from pipeline.simulate.record import record
-from pipeline.simulate.rubbish import noise
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.server.accounts import account_of, base58
+from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.simulate.world_record import record
 
 END_US = 1_783_036_800_000_000
 PARAMETERS = WorldParameters(users=400, days=1, seed=2, end_us=END_US, communities=4)

@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.errors import SettingError
 from pipeline.identifiers import is_did, parse_post_uri, rkey_to_int, tid_to_int
-from pipeline.simulate.events import Kind
 from pipeline.simulate.parameters import DAY_US, HOUR_US
-from pipeline.simulate.record import record
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.simulate.world.event_columns import Kind
+from pipeline.simulate.world_record import record
 
 END_US = 1_783_036_800_000_000
 SMALL = WorldParameters(users=1000, days=2, seed=5, end_us=END_US, rubbish=0.01, communities=6)

@@ -12,7 +12,7 @@ from serving_worlds import Clock, config_of
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.explore import after_batch, dashboard
+from pipeline.explore import after_batch, dashboard_figures
 from serving.app import create_app
 
 
@@ -48,13 +48,13 @@ def test_refreshing_keeps_history_and_takes_little_time(tmp_path: Path) -> None:
     after_batch.run(settings)
     path = tmp_path / "dashboard.json"
     figures = json.loads(path.read_text())
-    assert not dashboard.refresh(settings), "it was refreshed a moment ago"
+    assert not dashboard_figures.refresh(settings), "it was refreshed a moment ago"
     figures["written_at"] -= 100 * figures["seconds"] + 1
     path.write_text(json.dumps(figures))
-    assert dashboard.refresh(settings)
+    assert dashboard_figures.refresh(settings)
     assert len(json.loads(path.read_text())["history"]) == 2
     path.write_text("{ not json")
-    assert dashboard.refresh(settings)
+    assert dashboard_figures.refresh(settings)
 
 
 def test_a_failure_does_not_fail_the_batch(tmp_path: Path, caplog: Any) -> None:

@@ -12,7 +12,7 @@ from worlds import World
 
 from pipeline.batch import jobs
 from pipeline.explore import after_batch
-from pipeline.store.explore import KEPT_SECONDS, copy_of, current_snapshot, make_snapshot
+from pipeline.store.analyst_snapshot import KEPT_SECONDS, copy_of, current_snapshot, make_snapshot
 
 VIEWS = (Path(__file__).resolve().parents[1] / "sql/explore/views.sql").read_text()
 

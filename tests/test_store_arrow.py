@@ -1,4 +1,5 @@
-"""Reading a store as Arrow rows: one that another process has locked is waited for, one that is not there is named."""
+"""Reading a store as Arrow rows: one that another process has locked is waited for, one that is not there is
+named."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """The archive of a Jetstream over HTTP: which segments there are, and a segment's file on this disk.
 
 Owns: requests, the operator's key, retries, and going on with a download where it was cut. Leaves to others:
-which segments are wanted (``days``), what is in them (``segments``).
+which segments are wanted (``archived_days``), what is in them (``segments``).
 
 Invariants: the key is in a header of requests to the archive and nowhere else, and goes over https or to this
 machine alone; a file is complete, of one generation and of the announced size when its path is returned.

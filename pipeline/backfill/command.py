@@ -1,9 +1,10 @@
 """``foryou backfill``: which history to fetch, and the operator's key.
 
-Owns: the command's flags, and reading the key. Leaves to others: the fetching (``days``, ``viewers``, ``lines``).
+Owns: the command's flags, and reading the key. Leaves to others: the fetching (``archived_days``,
+``viewer_repository``, ``file_of_lines``).
 
-The key comes from a file or from FORYOU_ARCHIVE_KEY, never from a flag, which every user of the machine could read;
-it is neither stored, nor logged, nor handed to child processes.
+The key comes from a file or from FORYOU_ARCHIVE_KEY, never from a flag, which every user of the machine could
+read; it is neither stored, nor logged, nor handed to child processes.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.backfill.errors import BackfillError
-from pipeline.backfill.viewers import Ask
+from pipeline.backfill.viewer_repository import Ask
 from pipeline.ranking import ranking_from
 from pipeline.settings import ARCHIVE_KEY, Settings
 
@@ -45,20 +46,20 @@ def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: 
     """Fetch what the flags name; ``ask`` reads a page of a repository."""
     ranking = ranking_from(settings.ranking)
     if options.viewer is not None or options.waiting:
-        from pipeline.backfill import viewers
+        from pipeline.backfill import viewer_repository
 
         if options.waiting:
-            viewers.run_waiting(settings.data_dir, ask, ranking)
+            viewer_repository.run_waiting(settings.data_dir, ask, ranking)
         else:
-            viewers.run_viewer(settings.data_dir, options.viewer, ask, ranking)
+            viewer_repository.run_viewer(settings.data_dir, options.viewer, ask, ranking)
     elif options.file is not None:
-        from pipeline.backfill import lines
+        from pipeline.backfill import file_of_lines
 
-        lines.run(settings.data_dir, options.file)
+        file_of_lines.run(settings.data_dir, options.file)
     else:
-        from pipeline.backfill import days
+        from pipeline.backfill import archived_days
 
-        wish = days.Wish(
+        wish = archived_days.Wish(
             days=options.days,
             url=settings.archive_url,
             key=read_key(options.key_file, environment),
@@ -66,7 +67,7 @@ def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: 
             threads=settings.batch_threads,
             estimate_only=options.estimate,
         )
-        days.run(settings.data_dir, wish)
+        archived_days.run(settings.data_dir, wish)
 
 
 def read_key(file: str | None, environment: Mapping[str, str]) -> str | None:

@@ -3,10 +3,10 @@
 Owns: the bytes of a ``.jss`` file. Leaves to others: what a like record says (``ingest.records``), which day a
 row belongs to and where it is kept (``spool``). Malformed blocks and rows are counted by reason, never raised.
 
-A segment is a header of 256 bytes, blocks of some thousand events, each a zstd frame after its length in eight
-bytes, and a footer. A block is columns: nine of fixed width, then the texts and payloads, each column in one
-piece (https://github.com/bluesky-social/jetstream, docs, section 3). Fixed columns are read with numpy, and only
-rows of our kinds are looked at one by one; of the rest not even a string is made.
+A segment is a header of 256 bytes, blocks of some thousand events, each a zstd frame after its length in
+eight bytes, and a footer. A block is columns: nine of fixed width, then the texts and payloads, each column
+in one piece (https://github.com/bluesky-social/jetstream, docs, section 3). Fixed columns are read with
+numpy, and only rows of our kinds are looked at one by one; of the rest not even a string is made.
 """
 
 import struct

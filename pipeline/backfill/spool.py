@@ -1,7 +1,7 @@
 """What was decoded of segments and is not in the lake yet, on disk, so that a run can go on after any end.
 
 Owns: which day a row belongs to, and the files of ``DATA_DIR/backfill/<host>``. Leaves to others: decoding
-(``segments``), making a day of the lake (``day``).
+(``segments``), making a day of the lake (``day_into_lake``).
 
     done/SEGMENT.json        the segment is decoded: its other files are whole; what was counted
     rows/YYYY-MM-DD/SEGMENT  its likes of that day, and unlikes of that day whose rkeys tell nothing
@@ -9,13 +9,13 @@ Owns: which day a row belongs to, and the files of ``DATA_DIR/backfill/<host>``.
     gone/SEGMENT             actors whose earlier rows are void
     download/, out/          files being fetched and written
 
-Invariant: a segment is decoded exactly when its file in done/ exists; that is renamed there after all else of it
-is on the disk, and decoding again writes the same files.
+Invariant: a segment is decoded exactly when its file in done/ exists; that is renamed there after all else of
+it is on the disk, and decoding again writes the same files.
 
-A like belongs to the day it was witnessed, but for one whose rkey is a time a day or more earlier: the archive
-has read a whole repository then (at its own beginning, or after trouble), and the rkey tells when it was liked.
-Days are made from the newest to the oldest, so such rows are at hand when their day's turn comes; an unlike comes
-after its like, so by then all unlikes are at hand too.
+A like belongs to the day it was witnessed, but for one whose rkey is a time a day or more earlier: the
+archive has read a whole repository then (at its own beginning, or after trouble), and the rkey tells when it
+was liked. Days are made from the newest to the oldest, so such rows are at hand when their day's turn comes;
+an unlike comes after its like, so by then all unlikes are at hand too.
 """
 
 import json
@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.backfill.segments import EARLIEST_US, Rows
-from pipeline.store.disk import sync
+from pipeline.store.fsync import sync
 from pipeline.store.model import DAY_US, day_name, day_number
 
 LIKE_ROW, UNLIKE_ROW = 1, 2

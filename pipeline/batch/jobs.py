@@ -21,22 +21,22 @@ from itertools import chain, repeat
 
 import duckdb
 
-from pipeline.batch import snapshot
-from pipeline.batch.candidates import Publication, candidates
-from pipeline.batch.compact import compact
-from pipeline.batch.departed import purge_departed
-from pipeline.batch.graphs import Graph, graphs_of, remove_others
+from pipeline.batch.candidates_job import Publication, candidates
+from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
+from pipeline.batch.inputs import snapshot
+from pipeline.batch.inputs.neighbour_files import Graph, graphs_of, remove_others
 from pipeline.batch.memory import within_memory
-from pipeline.batch.neighbours import neighbours
-from pipeline.batch.progress import Progress
+from pipeline.batch.neighbours_job import neighbours
+from pipeline.batch.publish.deleted_accounts import purge_departed
 from pipeline.batch.tiers import TIER_HELP, TIERS
-from pipeline.batch.waiting import waiting_candidates, waiting_neighbours
 from pipeline.errors import BatchError, StoreError
 from pipeline.feeds import Feed, feeds_of
+from pipeline.lake.compact import compact
+from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
-from pipeline.store.queue import attend, recent_viewers, waiting_viewers
+from pipeline.store.who_is_due import attend, recent_viewers, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
 JOBS = ("compact", "neighbours", "candidates")

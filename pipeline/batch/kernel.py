@@ -1,21 +1,22 @@
 """The sparse kernel: rows of A times B, and the best columns of each row, without building the product.
 
-Owns: ``top_rows``. Leaves to others: what the matrices mean (``products``).
+Owns: ``top_rows``. Leaves to others: what the matrices mean (``product``).
 
 For each row of A it adds up the rows of B that A names (Gustavson's method) in a dense accumulator, then
 keeps the best ``keep`` columns by
 
     score = (sum of a * b) ^ power * scale[column]
 
-Sums are float64, scores are compared as float32; a tie goes to the column with the smaller name. Different orders
-of summation thus agree on the list but for one rounding in about 10^8. Columns a row excludes are passed over; at most
-``per_group`` columns of one group are kept, the best ones. Counts of summands come out beside the scores, those from
-B's rows after the first ``counted`` left out.
+Sums are float64, scores are compared as float32; a tie goes to the column with the smaller name. Different
+orders of summation thus agree on the list but for one rounding in about 10^8. Columns a row excludes are
+passed over; at most ``per_group`` columns of one group are kept, the best ones. Counts of summands come out
+beside the scores, those from B's rows after the first ``counted`` left out.
 
-A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a column
-that is not there waits for memory. So callers do well to give those columns small numbers that have most entries. An
-excluded column's count is negative meanwhile. No branch asks whether a column is new, for a processor guesses that
-wrong every other time; columns are read without a sign, which spares a look at whether they count from the end.
+A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a
+column that is not there waits for memory. So callers do well to give those columns small numbers that have
+most entries. An excluded column's count is negative meanwhile. No branch asks whether a column is new, for a
+processor guesses that wrong every other time; columns are read without a sign, which spares a look at whether
+they count from the end.
 
 Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
 """

@@ -1,10 +1,11 @@
 """How much memory a run may take, and what it takes less of when there is little.
 
-Owns: reading what there is (the machine's, a cgroup's, a limit of the process), and the block size and DuckDB's share
-that fit. Leaves to others: using them. What does not fit all the same ends the run with one line, before anything is
-published.
+Owns: reading what there is (the machine's, a cgroup's, a limit of the process), and the block size and
+DuckDB's share that fit. Leaves to others: using them. What does not fit all the same ends the run with one
+line, before anything is published.
 
-Ingest and the web app matter more than a run, so a run is also the first that the kernel ends when memory is short.
+Ingest and the web app matter more than a run, so a run is also the first that the kernel ends when memory is
+short.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Whose lists and neighbours a run makes: everybody's, or those of some.
 
-Owns: the tiers' names, and which job each goes with. Leaves to others: when each is due (``schedule``), who was seen
-lately or waits (``store.queue``), who changed (``neighbours``).
+Owns: the tiers' names, and which job each goes with. Leaves to others: when each is due (``timetable``), who
+was seen lately or waits (``store.who_is_due``), who changed (``neighbours_job``).
 """
 
 # Tier: the jobs there are for it.

@@ -1,8 +1,8 @@
 """The whole feed on a simulated network, on this machine alone: ``make demo``.
 
 Owns: choosing addresses, starting simulator and feed together, and telling where to look. Leaves to others:
-the checks of ``--once`` (``checks``). The parts run as they do in earnest: ``foryou simulate`` stands for
-Bluesky's servers, ``foryou up`` is the feed.
+the checks of ``--once`` (``end_to_end_checks``). The parts run as they do in earnest: ``foryou simulate``
+stands for Bluesky's servers, ``foryou up`` is the feed.
 """
 
 import logging
@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 import httpx
 
-from pipeline.demo import checks
+from pipeline.demo import end_to_end_checks
 from pipeline.demo.parts import SKELETON, Demo
 from pipeline.errors import PipelineError
-from pipeline.processes import Supervisor, child_environment
+from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
 
 log = logging.getLogger("foryou.demo")
@@ -79,7 +79,7 @@ def run(*, once: bool) -> None:
         print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n", flush=True)
         _tell(demo, viewer)
         if once:
-            for line in checks.check(demo, viewer):
+            for line in end_to_end_checks.check(demo, viewer):
                 print("  ok  " + line, flush=True)
         else:
             print("Ctrl-C stops everything.", flush=True)

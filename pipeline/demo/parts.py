@@ -1,6 +1,7 @@
 """Where the parts of a running demo are, and how to ask them.
 
-Owns: the demo's addresses. Leaves to others: starting the parts (``command``), checking them (``checks``).
+Owns: the demo's addresses. Leaves to others: starting the parts (``command``), checking them
+(``end_to_end_checks``).
 """
 
 from dataclasses import dataclass

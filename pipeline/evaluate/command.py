@@ -1,6 +1,7 @@
 """``foryou evaluate``: its flags, where the likes come from, and where the report goes.
 
-Owns: the command. Leaves to others: the evaluation (``run``), the forms of the report (``table``, ``page``).
+Owns: the command. Leaves to others: the evaluation (``run``), the forms of the report (``report_table``,
+``report_page``).
 """
 
 import argparse
@@ -10,13 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.evaluate.events import EvaluateError, from_file
+from pipeline.evaluate.evaluation_log import as_lines
 from pipeline.evaluate.from_store import from_store
-from pipeline.evaluate.log import as_lines
-from pipeline.evaluate.methods import METHODS, chosen, variant
-from pipeline.evaluate.page import as_html
+from pipeline.evaluate.like_events import EvaluateError, from_file
+from pipeline.evaluate.methods.registry import METHODS, chosen, variant
+from pipeline.evaluate.report_page import as_html
+from pipeline.evaluate.report_table import as_json, as_text
 from pipeline.evaluate.run import evaluate
-from pipeline.evaluate.table import as_json, as_text
 from pipeline.evaluate.tuning import MOST_TRIALS
 from pipeline.settings import Settings
 

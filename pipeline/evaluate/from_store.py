@@ -1,7 +1,7 @@
 """The store's own likes as events: what ``foryou evaluate`` works on without a file.
 
-Owns: reading likes and posts through the batch's snapshot, so by the batch's own rules of what counts. Leaves to
-others: the rules (``sql/batch/likes.sql``), cutting at a moment (``splits``).
+Owns: reading likes and posts through the batch's snapshot, so by the batch's own rules of what counts. Leaves
+to others: the rules (``sql/batch/likes.sql``), cutting at a moment (``splits``).
 
 What was deleted since is missing from the past too, and the likes of accounts that are gone: the store keeps no
 record of them. Posts are known for as long as the store keeps them (about two weeks); others are no candidates.
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sql
-from pipeline.batch import definition, snapshot
-from pipeline.batch.products import columns
-from pipeline.evaluate.events import NONE, EvaluateError, Events
+from pipeline.batch.inputs import snapshot, sql_steps
+from pipeline.batch.lists.product import columns
+from pipeline.evaluate.like_events import NONE, EvaluateError, Events
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
@@ -37,8 +37,8 @@ def from_store(settings: Settings) -> Events:
             with snapshot.open_snapshot(
                 settings.data_dir, wide, settings.batch_threads, window_hours=hours
             ) as opened:
-                for name in definition.LIKES:
-                    definition.run_file(opened.connection, name)
+                for name in sql_steps.LIKES:
+                    sql_steps.run_file(opened.connection, name)
                 opened.drop_records()
                 return events_of(opened.connection, settings.data_dir.name)
         except duckdb.OutOfMemoryException as error:

@@ -1,6 +1,7 @@
 """Means with bootstrap intervals over users, and differences between methods that are seen in the same viewers.
 
-Owns: resampling. Leaves to others: the measures (``measures``), how they are shown (``table``, ``page``).
+Owns: resampling. Leaves to others: the measures (``measures``), how they are shown (``report_table``,
+``report_page``).
 
 A user may be asked about at several moments; resampling takes users, not rows, so these stay together. Every
 method meets the same resamples, so a difference is paired. Weights are Poisson(1), which is the bootstrap for

@@ -1,6 +1,7 @@
 """Sparse matrices from columns of numbers: what every ranking here is made of.
 
-Owns: building and turning round the kernel's ``Sparse``. Leaves to others: multiplying (``pipeline.batch.kernel``).
+Owns: building and turning round the kernel's ``Sparse``. Leaves to others: multiplying
+(``pipeline.batch.kernel``).
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, compiled, sparse
-from pipeline.evaluate.events import Ints
+from pipeline.evaluate.like_events import Ints
 
 
 def matrix(

@@ -2,11 +2,11 @@
 
 Owns: the measures, one row a viewer. Leaves to others: means and intervals (``intervals``).
 
-recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), against the best order possible. MRR: 1 /
-place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity percentile of the
-listed items among all liked in the last day, 100 the most popular. Author diversity: different authors / items.
-Fresh: share of items less than an hour old. Coverage (of all lists together): different items / items that existed
-and may be listed.
+recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), against the best order possible.
+MRR: 1 / place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity
+percentile of the listed items among all liked in the last day, 100 the most popular. Author diversity:
+different authors / items. Fresh: share of items less than an hour old. Coverage (of all lists together):
+different items / items that existed and may be listed.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import compiled
-from pipeline.evaluate.events import NONE, Ints
+from pipeline.evaluate.like_events import NONE, Ints
 from pipeline.evaluate.matrices import contains, row_numbers
 from pipeline.evaluate.splits import HOUR_US, Split, sorted_rows
 

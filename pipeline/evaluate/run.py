@@ -1,8 +1,8 @@
 """An evaluation from likes to report: tune on the earlier moments, rank and measure at the later ones.
 
-Owns: the order of work, progress lines. Leaves to others: everything it calls. Moments come one after another, and
-at each the methods; what is kept of a method's lists is what they were worth. So memory is bounded by the history, the
-viewers of one moment and one method's matrices.
+Owns: the order of work, progress lines. Leaves to others: everything it calls. Moments come one after
+another, and at each the methods; what is kept of a method's lists is what they were worth. So memory is
+bounded by the history, the viewers of one moment and one method's matrices.
 """
 
 import resource
@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.evaluate.events import Events
 from pipeline.evaluate.intervals import summarise, viewers_by_class
+from pipeline.evaluate.like_events import Events
 from pipeline.evaluate.measures import Measured, measure
-from pipeline.evaluate.methods import METHODS, REFERENCE, Method
+from pipeline.evaluate.methods.registry import METHODS, REFERENCE, Method
+from pipeline.evaluate.report_table import Report
 from pipeline.evaluate.splits import REPORTED, TUNING, one_by_one
-from pipeline.evaluate.table import Report
 from pipeline.evaluate.tuning import MOST_TRIALS, Trial, tune
 
 Say = Callable[[str], None]

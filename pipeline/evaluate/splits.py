@@ -1,6 +1,6 @@
 """Histories cut at rolling moments: what was known then, and what came next.
 
-Owns: choosing the moments, ``Split``. Leaves to others: ranking (``methods``), measuring (``measures``).
+Owns: choosing the moments, ``Split``. Leaves to others: ranking (``registry``), measuring (``measures``).
 
 At a moment T the history is every like before T. The people asked about have a history, and like something in
 (T, T + window] that existed at T and that they had not liked: these are the targets. An item exists once it was
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.events import EvaluateError, Events, Ints
+from pipeline.evaluate.like_events import EvaluateError, Events, Ints
 from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, sort_rows
 
 HOUR_US = 3_600_000_000

@@ -1,15 +1,15 @@
 """Choosing parameters on the earlier windows, the same way for every method.
 
-Owns: ``tune``. Leaves to others: which values may be tried (``methods``).
+Owns: ``tune``. Leaves to others: which values may be tried (``registry``).
 
-From the best of a method's starts, one entry of the grid after another takes the value with the best objective, until
-a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. A value must be surely better than the
-one it replaces: better in most windows, and its mean gain over the windows more than ``SURE`` times the standard error
-of that mean. What gains much in one hour and loses in others is a matter of that hour, and did not come again later. An
-entry is a parameter, or several that work against one another (how fast a like decays, and its shape; how many
-neighbours, and of how many likers), which then change together: one at a time they end where neither can move alone.
-The objective is recall@30 + NDCG@30, each the mean over the tuning windows' viewers. Deterministic; nothing of the
-reported windows is read.
+From the best of a method's starts, one entry of the grid after another takes the value with the best
+objective, until a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. A value
+must be surely better than the one it replaces: better in most windows, and its mean gain over the windows
+more than ``SURE`` times the standard error of that mean. What gains much in one hour and loses in others is a
+matter of that hour, and did not come again later. An entry is a parameter, or several that work against one
+another (how fast a like decays, and its shape; how many neighbours, and of how many likers), which then
+change together: one at a time they end where neither can move alone. The objective is recall@30 + NDCG@30,
+each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluate.measures import hits_of
-from pipeline.evaluate.methods import Method
+from pipeline.evaluate.methods.registry import Method
 from pipeline.evaluate.splits import Split
 
 ROUNDS = 3

@@ -9,7 +9,7 @@ import logging
 import duckdb
 
 from pipeline.errors import PipelineError
-from pipeline.explore import dashboard, export
+from pipeline.explore import dashboard_figures, table_copies
 from pipeline.settings import Settings
 
 log = logging.getLogger("foryou.explore")
@@ -18,7 +18,7 @@ log = logging.getLogger("foryou.explore")
 def run(settings: Settings) -> None:
     """Refresh the copies and the dashboard's file."""
     try:
-        export.export(settings.data_dir)
-        dashboard.refresh(settings)
+        table_copies.export(settings.data_dir)
+        dashboard_figures.refresh(settings)
     except (PipelineError, OSError, duckdb.Error) as error:
         log.warning("analysts' copies were not refreshed: %s", error)

@@ -1,6 +1,6 @@
 """An explanation in words and tables, for a person at a terminal.
 
-Owns: ``as_text``. Leaves to others: the numbers (``explain``) and the reasons (``verdict``).
+Owns: ``as_text``. Leaves to others: the numbers (``explain_command``) and the reasons (``verdict``).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """What is known of a viewer's list, and of one post in it.
 
-Owns: ``Explanation``. Leaves to others: the numbers (``explain``), which rule decided (``verdict``), words for people
-(``explain_text``).
+Owns: ``Explanation``. Leaves to others: the numbers (``explain_command``), which rule decided (``verdict``),
+words for people (``explain_text``).
 """
 
 from dataclasses import dataclass, field

@@ -3,8 +3,8 @@
 Owns: opening it, what a query may be, and running one. Leaves to others: the views (``sql/explore/views.sql``)
 and the copies under them.
 
-All is of one snapshot, likes to lists as the last candidates run left them; small tables are read from the SQLite
-stores when a query names them, so that runs and counters are those of this moment.
+All is of one snapshot, likes to lists as the last candidates run left them; small tables are read from the
+SQLite stores when a query names them, so that runs and counters are those of this moment.
 
 Invariant: files outside the data directory can't be read, and no statement that writes a file is run.
 """
@@ -22,9 +22,9 @@ import duckdb
 import pyarrow as pa
 
 import sql
-from pipeline.explore import export
+from pipeline.explore import table_copies
 from pipeline.explore.queries import VIEWS, Query, QueryError, Value
-from pipeline.store.explore import SNAPSHOT, copy_of, current_snapshot
+from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot
 
 MEMORY_SHARE = 0.25  # of the machine's memory, before a query spills to a temporary folder
 
@@ -120,8 +120,8 @@ def refuse_writing(statement: duckdb.Statement, name: str) -> None:
 def read_live(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) -> None:
     """Replace the copies of small tables that a text names by the stores' own rows."""
     words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
-    for table in export.relations(words):
-        export.arrive(connection, data_dir, table)
+    for table in table_copies.relations(words):
+        table_copies.arrive(connection, data_dir, table)
         query = sql.load(f"export/{table.relation}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{table.relation} AS {query}")
         connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM live_{table.relation}")

@@ -1,7 +1,7 @@
 """Which rule put a post where it is in a viewer's list, or kept it out, in words.
 
 Owns: walking the rules in the order in which the batch applies them. Leaves to others: the numbers
-(``explain``), the rules themselves (``sql/batch``, ``batch.arrange``).
+(``explain_command``), the rules themselves (``sql/batch``, ``batch.lists.arrange``).
 """
 
 from typing import Any

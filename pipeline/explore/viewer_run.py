@@ -1,23 +1,24 @@
 """The ranking's own SQL, run again for one viewer on the inputs of a generation.
 
-Owns: which files of ``sql/batch`` run, and what stands in for those that need everybody's likes. Leaves to others:
-opening the inputs (``inputs``), what the numbers mean (``explain``, ``why``).
+Owns: which files of ``sql/batch`` run, and what stands in for those that need everybody's likes. Leaves to
+others: opening the inputs (``generation_inputs``), what the numbers mean (``explain_command``,
+``list_reasons``).
 """
 
 from collections.abc import Sequence
 
-from pipeline.batch import definition
-from pipeline.explore.inputs import Inputs
+from pipeline.batch.inputs import sql_steps
+from pipeline.explore.generation_inputs import Inputs
 
 
 def score_candidates(inputs: Inputs) -> None:
     """Make ``candidates`` and ``ranked`` of the viewer, as the candidates job does."""
     inputs.look("candidate_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in definition.BEFORE_CANDIDATES + definition.CANDIDATES:
+    for name in sql_steps.BEFORE_CANDIDATES + sql_steps.CANDIDATES:
         if name == "crowds":
             inputs.run("crowds")  # as the run left it: like popular, it is made of everybody's likes
         elif name not in {"popular", "crowd_likers", "crowd_shares"}:
-            definition.run_file(inputs.connection, name)
+            sql_steps.run_file(inputs.connection, name)
 
 
 def weigh_neighbours(inputs: Inputs) -> None:
@@ -25,7 +26,7 @@ def weigh_neighbours(inputs: Inputs) -> None:
     execute = inputs.connection.execute
     inputs.look("seed_records", inputs.neighbours_us, inputs.ranking.seed_window_days * 24.0)
     inputs.answer("neighbours_interactions")
-    run_for_viewer(inputs, definition.SEEDS)
+    run_for_viewer(inputs, sql_steps.SEEDS)
     # Of others not every like is at hand, so their weights can't be told.
     execute("DELETE FROM seed_likers WHERE liker_id NOT IN (SELECT neighbour_id FROM viewer_neighbours)")
     run_for_viewer(inputs, ["co_likers"])
@@ -38,19 +39,19 @@ def run_for_viewer(inputs: Inputs, names: Sequence[str]) -> None:
             query = "CREATE OR REPLACE TABLE viewers AS SELECT getvariable('viewer_id')::INTEGER AS viewer_id"
             inputs.connection.execute(query)
         else:
-            definition.run_file(inputs.connection, name)
+            sql_steps.run_file(inputs.connection, name)
 
 
 def popular_score(inputs: Inputs) -> float | None:
     """Return the score that makes the post asked about popular, None when nobody liked it lately."""
     inputs.run("likers_records")
     inputs.look("likers_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in (*definition.LIKES, "candidate_posts", "fresh_likes", "crowd_likers"):
-        definition.run_file(inputs.connection, name)
+    for name in (*sql_steps.LIKES, "candidate_posts", "fresh_likes", "crowd_likers"):
+        sql_steps.run_file(inputs.connection, name)
     everything: dict[str, float] = {"list_length": 2**31 - 1, "max_per_author": 2**31 - 1}
-    definition.set_variables(inputs.connection, everything)
-    definition.run_file(inputs.connection, "popular")
-    definition.set_variables(inputs.connection, {name: getattr(inputs.ranking, name) for name in everything})
+    sql_steps.set_variables(inputs.connection, everything)
+    sql_steps.run_file(inputs.connection, "popular")
+    sql_steps.set_variables(inputs.connection, {name: getattr(inputs.ranking, name) for name in everything})
     query = (
         "SELECT s.score FROM popular AS s JOIN candidate_posts AS p ON p.post_no = s.post_no "
         "JOIN asked_post AS q ON q.author_id = p.author_id AND q.rkey = p.rkey WHERE s.language = ''"

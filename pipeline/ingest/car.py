@@ -1,10 +1,10 @@
 """Finding a few records in a commit's CAR, without decoding the rest of it.
 
-Owns: walking a CAR's sections (https://ipld.io/specs/transport/car/carv1). Leaves to others: which records are wanted,
-what they say (``firehose``). Nothing is verified, as the module ``firehose`` says.
+Owns: walking a CAR's sections (https://ipld.io/specs/transport/car/carv1). Leaves to others: which records
+are wanted, what they say (``firehose``). Nothing is verified, as the module ``firehose`` says.
 
-A commit carries some ten nodes of its repository's tree beside the record; decoding all of them took most of the
-time that a frame takes (tests/bench/RESULTS.md).
+A commit carries some ten nodes of its repository's tree beside the record; decoding all of them took most of
+the time that a frame takes (tests/bench/RESULTS.md).
 """
 
 from collections.abc import Collection

@@ -4,9 +4,10 @@ Owns: everything that is particular to this wire. Leaves to others: the connecti
 say (``operations``). ``decode`` never raises: whatever is malformed is counted by reason, and a frame with a
 usable seq still moves the cursor.
 
-Wire: https://atproto.com/specs/event-stream and /specs/sync. A frame is two DAG-CBOR objects, header and body;
-records lie in the body's CAR blocks. time is the word of each PDS (``stream_clock``). seq is the cursor, each host
-counts its own. Frames are not verified, as is usual for feeds: the relay, or the operator's own PDS, is trusted.
+Wire: https://atproto.com/specs/event-stream and /specs/sync. A frame is two DAG-CBOR objects, header and
+body; records lie in the body's CAR blocks. time is the word of each PDS (``stream_clock``). seq is the
+cursor, each host counts its own. Frames are not verified, as is usual for feeds: the relay, or the operator's
+own PDS, is trusted.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,9 +1,9 @@
 """Keeping a connection to the stream: connect, read, notice silence, come back after any end.
 
 Owns: the socket, backoff, the choice among several addresses. Leaves to others: cutting bytes into messages
-(``frames``), what they mean (the writer's thread). Messages are handed over as bounded chunks; when the writer is
-slow, reading pauses once its queue is full, and the server feels it through TCP, while this thread goes on
-telling the server that it lives.
+(``frames``), what they mean (the writer's thread). Messages are handed over as bounded chunks; when the
+writer is slow, reading pauses once its queue is full, and the server feels it through TCP, while this thread
+goes on telling the server that it lives.
 
 Why our own loop and not a client library's: a clean close by a restarting server ends those silently, and
 their cursor moves before the event is stored.

@@ -1,8 +1,8 @@
 """Cutting a stream's bytes into messages, beside the websocket library.
 
-Owns: ``MessageConnection``. The library does all that is rare: the handshake, pings, the closing. Data frames,
-which are all the rest, are cut out here before it sees them: through the library's queue a message cost 7 us of CPU,
-more than decoding it, here it costs half of one (tests/bench/RESULTS.md).
+Owns: ``MessageConnection``. The library does all that is rare: the handshake, pings, the closing. Data
+frames, which are all the rest, are cut out here before it sees them: through the library's queue a message
+cost 7 us of CPU, more than decoding it, here it costs half of one (tests/bench/RESULTS.md).
 
 Frames as in RFC 6455, section 5.2. A server's frames are not masked. A message that is larger than allowed is
 counted and skipped, never held: closing the connection over it, as is usual, would meet it again after every

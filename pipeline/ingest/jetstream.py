@@ -1,14 +1,14 @@
 """The Jetstream v1 wire (``/subscribe``): its address, and its messages into events.
 
 Owns: everything that is particular to this wire. Leaves to others: the connection (``follow``), what
-operations say (``operations``). ``decode`` never raises: whatever is malformed is counted by reason, and a message
-with a usable time still moves the cursor, so that one poisonous event can't stop the stream.
+operations say (``operations``). ``decode`` never raises: whatever is malformed is counted by reason, and a
+message with a usable time still moves the cursor, so that one poisonous event can't stop the stream.
 
 Wire: https://github.com/bluesky-social/jetstream. One JSON object a text frame; time_us is the cursor.
 
-Nearly all messages are well-formed commits. They are read through msgspec's types, which skip what is not asked
-for, and their likes are numbered many at a time (``plain_likes``); any message that does not fit the types is read
-again with care, field by field.
+Nearly all messages are well-formed commits. They are read through msgspec's types, which skip what is not
+asked for, and their likes are numbered many at a time (``plain_likes``); any message that does not fit the
+types is read again with care, field by field.
 """
 
 from collections.abc import Iterable

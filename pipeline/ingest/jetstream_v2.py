@@ -1,10 +1,11 @@
 """The Jetstream v2 wire (``network.bsky.jetstream.subscribeEvents``): its address, dictionary and messages.
 
 Owns: everything that is particular to this wire. Leaves to others: the connection (``follow``), what
-operations say (``operations``). ``Decoder`` never raises for any input: whatever is malformed is counted by reason.
+operations say (``operations``). ``Decoder`` never raises for any input: whatever is malformed is counted by
+reason.
 
-Wire: the lexicon network.bsky.jetstream.subscribeEvents. One JSON object a message, in an envelope
-{"$type": "message", "payload": {...}}; with a dictionary each message is one zstd frame. The cursor is a seq of this
+Wire: the lexicon network.bsky.jetstream.subscribeEvents. One JSON object a message, in an envelope {"$type":
+"message", "payload": {...}}; with a dictionary each message is one zstd frame. The cursor is a seq of this
 host, inclusive, or from 10^15 on a time in microseconds, which also another host understands.
 """
 

@@ -1,7 +1,7 @@
 """Finding the seq of a firehose at a time, where no cursor of ours counts: another relay, an empty store.
 
-Owns: ``seq_at``. A relay's seq says nothing about another's, but both grow with time, so a few short connections
-that read one frame each find the place, as one finds a page in a book.
+Owns: ``seq_at``. A relay's seq says nothing about another's, but both grow with time, so a few short
+connections that read one frame each find the place, as one finds a page in a book.
 """
 
 import asyncio

@@ -12,15 +12,15 @@ import time
 
 from pipeline.errors import StoreError
 from pipeline.ingest.follow import Follower
-from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.wires import Subscription, subscription, wire_of
 from pipeline.ingest.writer import Writer
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.landing import FILE_NAME, Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.locks import exclusive
-from pipeline.store.retention import Retention
 
 log = logging.getLogger("foryou.ingest")
 

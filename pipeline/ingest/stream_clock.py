@@ -1,11 +1,12 @@
 """The time of a stream whose events carry their authors' word for it.
 
-Owns: ``StreamClock``. A relay passes on the time that each PDS wrote in its event. A PDS whose clock is a day ahead, or
-that lies, would close days for everybody's likes, and one that comes back after hours would have its likes refused
-as too late. So an event counts as seen when the stream is, which is what most of the events around it say.
+Owns: ``StreamClock``. A relay passes on the time that each PDS wrote in its event. A PDS whose clock is a day
+ahead, or that lies, would close days for everybody's likes, and one that comes back after hours would have
+its likes refused as too late. So an event counts as seen when the stream is, which is what most of the events
+around it say.
 
-Invariants: no event is seen later than now, or far from the median of those around it; an honest event is seen when
-it says. Leaves to others: wires whose host writes its own time (both Jetstreams).
+Invariants: no event is seen later than now, or far from the median of those around it; an honest event is
+seen when it says. Leaves to others: wires whose host writes its own time (both Jetstreams).
 """
 
 import time

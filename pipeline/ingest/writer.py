@@ -1,7 +1,7 @@
 """The thread that decodes and commits: chunks of messages in, transactions out.
 
 Owns: the queue between reading and writing, the size of a batch, noticing gaps. Leaves to others: what a commit
-does (``store.landing``), what is removed between two of them (``store.retention``).
+does (``store.landing``), what is removed between two of them (``store.landing_retention``).
 
 Invariant: a message is acknowledged by nothing but the commit of its batch with the stream cursor after it.
 """
@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.ingest.follow import Chunk
-from pipeline.ingest.metrics import Metrics
+from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.wires import Subscription
 from pipeline.notify import service_manager
 from pipeline.store.events import EventBatch, Gap, StreamPosition
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import utc
-from pipeline.store.retention import Retention
 
 log = logging.getLogger("foryou.ingest")
 

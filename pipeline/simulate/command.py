@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from pipeline.errors import SettingError
-from pipeline.simulate.faults import Fault, parse_faults
+from pipeline.simulate.mischief.faults import Fault, parse_faults
 from pipeline.simulate.parameters import CLUSTERING, WorldParameters, now_us
-from pipeline.simulate.server import SimulatorServer
-from pipeline.simulate.world import World
+from pipeline.simulate.server.listener import SimulatorServer
+from pipeline.simulate.timeline import World
 
 DEFAULT_LISTEN = "127.0.0.1:6008"
 

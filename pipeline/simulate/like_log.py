@@ -1,16 +1,16 @@
 """Likes of a simulated world, kept for what the world forgets of its events.
 
-Owns: ``LikeLog``. The rule: the last event of a (liker, rkey) decides whether the like exists. Leaves to others: when
-events are forgotten (``world``), the whole record at a time (``record``).
+Owns: ``LikeLog``. The rule: the last event of a (liker, rkey) decides whether the like exists. Leaves to
+others: when events are forgotten (``timeline``), the whole record at a time (``world_record``).
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pipeline.simulate.events import Events, Kind, join, no_events
-from pipeline.simulate.posts import PostTable
 from pipeline.simulate.randomness import Flags, Ints
+from pipeline.simulate.world.event_columns import Events, Kind, join, no_events
+from pipeline.simulate.world.posts import PostTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 Owns: giving out actor ids, inside the caller's transaction; an id is never reused. Ingest and backfill may both
 give them out: an id that another process gave stays what it is.
 
-Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE), so between looking for the
-greatest id and giving out the next ones nobody else gives any.
+Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE), so between looking for
+the greatest id and giving out the next ones nobody else gives any.
 """
 
 import json

@@ -3,9 +3,9 @@
 Owns: ``reading`` and ``Reader``. Leaves to others: which rows; DuckDB's own SQLite extension is a download
 at run time, so rows take this way instead.
 
-Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written. Nothing else
-in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a file in one of two
-drops the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written.
+Nothing else in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a
+file in one of two drops the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 from collections.abc import Iterator

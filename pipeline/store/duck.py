@@ -1,7 +1,7 @@
 """An in-memory DuckDB with bounds.
 
-Owns: what every DuckDB of ours has in common: it spills to a folder of the data directory, keeps to its memory and
-threads, and downloads nothing.
+Owns: what every DuckDB of ours has in common: it spills to a folder of the data directory, keeps to its
+memory and threads, and downloads nothing.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """landing.sqlite: what the stream has told, for the days that are not in the lake yet.
 
 Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding
-(``ingest``), what is removed later (``retention``), reading it for the batch (``batch.snapshot``), the lake's
-files (``batch.compact``).
+(``ingest``), what is removed later (``landing_retention``), reading it for the batch
+(``batch.inputs.snapshot``), the lake's files (``lake.compact``).
 
 Invariants:
 - Appending any stretch of the stream again, from any host, in any order, changes nothing: for every like,

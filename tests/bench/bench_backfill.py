@@ -2,10 +2,11 @@
 
     python tests/bench/bench_backfill.py [--events 400000] [--day-likes 20000000] [--actors 1000000] [--seed 0]
 
-One segment in the archive's format with the network's mix (69 % likes, a quarter of them with "via"), in turn three
-times, medians, on one core: decoding to events alone, the same with numbering DIDs and spooling (what a run does), and
-the straightforward way with the atproto package (decode_block, then its models). Then a day of likes in the spool is
-made a day of the lake, in a process of its own, whose peak memory is measured. Last, one line of JSON.
+One segment in the archive's format with the network's mix (69 % likes, a quarter of them with "via"), in turn
+three times, medians, on one core: decoding to events alone, the same with numbering DIDs and spooling (what a
+run does), and the straightforward way with the atproto package (decode_block, then its models). Then a day of
+likes in the spool is made a day of the lake, in a process of its own, whose peak memory is measured. Last,
+one line of JSON.
 """
 
 import argparse
@@ -30,13 +31,13 @@ from atproto_jetstream.archive.segment import decode_block as sdk_decode_block
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from archive_server import CID, CREATE, DELETE, LIKE, Event, encode_segment
 
-from pipeline.backfill.day import write_day
-from pipeline.backfill.days import STRETCH_BLOCKS
+from pipeline.backfill.archived_days import STRETCH_BLOCKS
+from pipeline.backfill.day_into_lake import write_day
 from pipeline.backfill.segments import Rows, block_frames, decode_block
 from pipeline.backfill.spool import ROWS, Days, SegmentRows, Spool
 from pipeline.identifiers import TID_ALPHABET, tid_at, tid_from_int
-from pipeline.store.history import HistoryStore
-from pipeline.store.lake import day_file
+from pipeline.store.fetched_likes import HistoryStore
+from pipeline.store.lake_layout import day_file
 from pipeline.store.model import DAY_US, day_name
 
 DAY = 20_700

@@ -2,11 +2,12 @@
 
     python tests/bench/bench_backup.py [--users 28000] [--days 14] [--events 1000] [--seconds 60] [--kills 10]
 
-A simulated network's history is stored and compacted; then it goes on at so many events a second, with ingest and
-the web app at work and viewers asking. Compared, for ``--seconds`` each: ingest and web app by themselves, and with
-one backup after the other. Then backups are killed (SIGKILL) at random moments, and the last whole one is restored
-elsewhere. Differences are counted against the simulator's own record of every like, for a backup taken under load,
-and between the stopped installation and the restored one. A table for people, then one line of JSON.
+A simulated network's history is stored and compacted; then it goes on at so many events a second, with ingest
+and the web app at work and viewers asking. Compared, for ``--seconds`` each: ingest and web app by
+themselves, and with one backup after the other. Then backups are killed (SIGKILL) at random moments, and the
+last whole one is restored elsewhere. Differences are counted against the simulator's own record of every
+like, for a backup taken under load, and between the stopped installation and the restored one. A table for
+people, then one line of JSON.
 """
 
 import argparse
@@ -30,10 +31,10 @@ import commands
 from streams import free_port, wait_until
 from test_backup import SKELETON, Feed, differences, viewers
 
-from pipeline.backup.contents import whole_backups
-from pipeline.contents import like_records
-from pipeline.simulate.network import SimulatedNetwork
-from pipeline.simulate.world import WorldParameters
+from pipeline.demo.stored_likes import like_records
+from pipeline.operate.backup.manifest import whole_backups
+from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.timeline import WorldParameters
 from sql.sqlite import connect
 
 END_US = 1_793_491_200_000_000

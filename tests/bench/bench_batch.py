@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.batch import jobs
 from pipeline.settings import load_settings
-from pipeline.store.lake import closed_days, day_file
+from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, HOUR_US
 from sql.sqlite import connect, migrate
 

@@ -2,9 +2,9 @@
 
     python tests/bench/bench_cadence.py [--users 10000] [--likes 2000000] [--days 14] [--seed 1] [--dir DIR]
 
-On the store of bench_batch.py: everybody; then viewers who wait (1, then 20, whose lists are taken away before),
-those seen lately (1 % of all), and neighbours of those who liked something in the last hour. A table for people, then
-one line of JSON.
+On the store of bench_batch.py: everybody; then viewers who wait (1, then 20, whose lists are taken away
+before), those seen lately (1 % of all), and neighbours of those who liked something in the last hour. A table
+for people, then one line of JSON.
 """
 
 import argparse

@@ -32,10 +32,10 @@ import commands
 from bench_serving import cpu_seconds, load, memory_mb
 from streams import free_port, wait_until
 
+from pipeline.operate.status.gather import gather
 from pipeline.settings import load_settings
-from pipeline.simulate.accounts import account_of, mint_token
-from pipeline.simulate.world import World, WorldParameters
-from pipeline.status.gather import gather
+from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.timeline import World, WorldParameters
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 END = "2026-11-01T00:00:00Z"

@@ -2,10 +2,10 @@
 
     python tests/bench/bench_explain.py [--lists 1000] [--users 2500] [--days 6] [--seed 1] [--processes 2]
 
-A simulated store with tombstones, fetched likes, an account that came back, and viewers who answered posts. Of so
-many lists, chosen at random, every item's score and every neighbour's weight is compared with its explanation, and
-every post that fills lists up once; the largest relative difference is shown, and 1e-5 is the limit. A table for
-people, then one line of JSON; the exit status is 1 beyond the limit.
+A simulated store with tombstones, fetched likes, an account that came back, and viewers who answered posts.
+Of so many lists, chosen at random, every item's score and every neighbour's weight is compared with its
+explanation, and every post that fills lists up once; the largest relative difference is shown, and 1e-5 is
+the limit. A table for people, then one line of JSON; the exit status is 1 beyond the limit.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analyst_store import Store, build
 from explained import Checked, check_list, check_popular
 
-from pipeline.explore.inputs import Inputs
+from pipeline.explore.generation_inputs import Inputs
 
 LIMIT = 1e-5
 made: list[Store] = []  # what the processes inherit

@@ -3,14 +3,16 @@
     nice -n 10 python tests/bench/bench_hundred_million.py [--likes 100000000] [--days 14] [--actors 4000000]
                                                              [--minutes M]
 
-``foryou ingest`` as a process, reading like_feed.py (another process, ten times as fast as it can be read) over a
-loopback websocket; ``foryou batch --job compact`` whenever a day has closed. Then, with the stream at its end: what
-is left in landing of closed days leaves, and a retention pass of the lake (its window halved) is timed.
+``foryou ingest`` as a process, reading like_feed.py (another process, ten times as fast as it can be read)
+over a loopback websocket; ``foryou batch --job compact`` whenever a day has closed. Then, with the stream at
+its end: what is left in landing of closed days leaves, and a retention pass of the lake (its window halved)
+is timed.
 
-Samples every --sample likes: wall and CPU seconds of ingest, resident memory, bytes. "Start" is the first tenth of
-the likes, "end" the last. Likes per CPU-second are what to compare when the machine does other work too. Bytes a like
-in landing: of the whole file when it is largest, actors, cursors and free pages included, over the likes it holds.
-Prints a line a sample, a table, and last one line of JSON. Everything is in a temporary folder that is removed.
+Samples every --sample likes: wall and CPU seconds of ingest, resident memory, bytes. "Start" is the first
+tenth of the likes, "end" the last. Likes per CPU-second are what to compare when the machine does other work
+too. Bytes a like in landing: of the whole file when it is largest, actors, cursors and free pages included,
+over the likes it holds. Prints a line a sample, a table, and last one line of JSON. Everything is in a
+temporary folder that is removed.
 """
 
 import argparse
@@ -36,10 +38,10 @@ from streams import free_port, wait_until
 
 import sql
 from pipeline.store.arrow import reading
-from pipeline.store.lake import closed_days, unlikes_files
+from pipeline.store.lake_layout import closed_days, unlikes_files
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import first_open_day
-from pipeline.store.retention import Retention
 
 END_US = 1_793_491_200_000_000  # 2026-11-01T00:00:00Z
 

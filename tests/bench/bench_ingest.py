@@ -3,7 +3,8 @@
     python tests/bench/bench_ingest.py [--wire NAME] [--messages 400000] [--rounds 1] [--plain 20000]
 
 The recorded window of the live network, its real mix of events, again and again with other people and keys
-(wire_feed.py), over a loopback websocket from another process. For each wire, one after the other in each round:
+(wire_feed.py), over a loopback websocket from another process. For each wire, one after the other in each
+round:
 
 1. ``foryou ingest``, one process: messages and likes a second and a CPU-second, from the connection to the commit
    that holds the last message;
@@ -43,7 +44,7 @@ from pipeline.ingest import firehose, jetstream, jetstream_v2
 from pipeline.ingest.frames import MessageConnection
 from pipeline.ingest.service import GC_THRESHOLDS
 from pipeline.ingest.writer import BATCH_MESSAGES
-from pipeline.simulate.server import frames
+from pipeline.simulate.server.listener import frames
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
 

@@ -3,12 +3,12 @@
     python tests/bench/bench_lists.py [--viewers 100000] [--posts 300000] [--hours 2] [--everybody 60] [--minutes 5]
         [--recent 0.05] [--page-size 4096 ...] [--layout second ...] [--dir DIR]
 
-Publishes with the batch's own code, into a store of its own for each page size and layout: everybody's lists every
-so many minutes, all of them changed, and in between those of a random share of viewers, who have just asked for a
-page, so that their old lists are kept. Posts come and go, a
-forty-eighth of them an hour, and gather likes. Each publication is a process; what it wrote is what Linux counts for
-it (/proc/self/io): wchar, handed to the system (the log and the file), and write_bytes, pages made dirty. Then lists
-are read one at a time, with the file in the system's memory and out of it. Prints a line each and one of JSON.
+Publishes with the batch's own code, into a store of its own for each page size and layout: everybody's lists
+every so many minutes, all of them changed, and in between those of a random share of viewers, who have just
+asked for a page, so that their old lists are kept. Posts come and go, a forty-eighth of them an hour, and
+gather likes. Each publication is a process; what it wrote is what Linux counts for it (/proc/self/io): wchar,
+handed to the system (the log and the file), and write_bytes, pages made dirty. Then lists are read one at a
+time, with the file in the system's memory and out of it. Prints a line each and one of JSON.
 """
 
 import argparse
@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.batch import publish
-from pipeline.batch.stage import SCHEMA
+from pipeline.batch.lists.make_lists import SCHEMA
+from pipeline.batch.publish import generations
 from pipeline.ranking import Ranking
-from serving.store import Store
+from serving.lists.list_store import Store
 from sql.sqlite import connect, migrate
 
 ITEMS = 300
@@ -120,7 +120,7 @@ def visit(data_dir: Path, viewers: np.ndarray, at_us: int) -> None:
     """Let some viewers ask for a page."""
     activity = connect(data_dir / "activity.sqlite")
     migrate(activity, "activity")
-    with publish.transaction(activity):
+    with generations.transaction(activity):
         activity.executemany(
             "INSERT OR REPLACE INTO visits VALUES (?, 'for-you', 'en', 1, ?, ?)",
             [(did_of(number), at_us, at_us) for number in viewers.tolist()],
@@ -139,8 +139,8 @@ def one_run(
 ) -> None:
     """Publish once; put what it took into ``result``."""
     if layout == "first":
-        publish.pack, publish.length = first_layout, lambda blob: len(blob) // 11
-        publish.same_posts = lambda one, other: one == other
+        generations.pack, generations.length = first_layout, lambda blob: len(blob) // 11
+        generations.same_posts = lambda one, other: one == other
     staged = staged_tables(lists, posts, minute)
     serving = sqlite3.connect(path)
     serving.execute(f"PRAGMA page_size = {page}")
@@ -154,9 +154,9 @@ def one_run(
     at_us = START_US + minute * 60_000_000
     keys = ["for-you"] if everybody else None
     renewed = [row[0] for row in staged.execute("SELECT viewer_id FROM listed_viewers ORDER BY 1").fetchall()]
-    lineage = publish.Lineage("for-you", "", everybody, renewed, keys)
-    source = publish.Source(path.parent, lists, at_us)
-    for step, rows in publish.publish(serving, staged, source, lineage, Ranking(), lambda: at_us / 1e6):
+    lineage = generations.Lineage("for-you", "", everybody, renewed, keys)
+    source = generations.Source(path.parent, lists, at_us)
+    for step, rows in generations.publish(serving, staged, source, lineage, Ranking(), lambda: at_us / 1e6):
         now, written = time.perf_counter(), io()["wchar"]
         total = steps.setdefault(step, [0, 0.0, 0.0])
         total[0], total[1], total[2] = (

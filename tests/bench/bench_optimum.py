@@ -3,11 +3,11 @@
     python tests/bench/bench_optimum.py [--people 6000] [--days 7] [--viewers 300] [--clustering middle] [--methods A,B]
         [--set name=value[,name=value] ...] [--seed 1] [--log FILE]
 
-The simulator knows how likely each person's next like falls on each post. A list of 30 is worth the sum of these
-weights; the reachable optimum is the 30 best of the posts that somebody has liked by then, that may be listed, and
-that the viewer has not liked. Shares are means over viewers, who have liked something, with a 95 % bootstrap interval;
-share@300 is that of lists of 300. The difference is to the first method's, viewer by viewer. Nothing is tuned here.
-Prints a table and, last, one line of JSON; --log appends a line a method.
+The simulator knows how likely each person's next like falls on each post. A list of 30 is worth the sum of
+these weights; the reachable optimum is the 30 best of the posts that somebody has liked by then, that may be
+listed, and that the viewer has not liked. Shares are means over viewers, who have liked something, with a 95
+% bootstrap interval; share@300 is that of lists of 300. The difference is to the first method's, viewer by
+viewer. Nothing is tuned here. Prints a table and, last, one line of JSON; --log appends a line a method.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.events import Events, Known, numbered
-from pipeline.evaluate.methods import METHODS, Method, ranked
-from pipeline.evaluate.popularity import fill, popular_items
+from pipeline.evaluate.like_events import Events, Known, numbered
+from pipeline.evaluate.methods.popularity import fill, popular_items
+from pipeline.evaluate.methods.registry import METHODS, Method, ranked
 from pipeline.evaluate.splits import Split, sorted_rows, with_own
 from pipeline.ranking import Ranking
-from pipeline.simulate.communities import LANGUAGES
-from pipeline.simulate.events import Kind, join
-from pipeline.simulate.posts import Mark
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.simulate.world.communities import LANGUAGES
+from pipeline.simulate.world.event_columns import Kind, join
+from pipeline.simulate.world.posts import Mark
 
 END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300

@@ -4,10 +4,10 @@
         [--rows base,viewers,likes,neighbours,threads]
 
 400 seeds, 1,000 co-likers, likes of the last 24 hours, every actor with a like a viewer, on a store of
-synthetic_lake.py. Neighbours and candidates run as ``foryou batch`` does, a process each, so start-up, relations,
-checks and publishing count. Then one thing at a time differs: half the viewers, half and twice the likes (and
-actors), 300 and 3,000 co-likers, one thread on one core. A row a run: CPU milliseconds a viewer, wall seconds, peak
-memory; last one line of JSON.
+synthetic_lake.py. Neighbours and candidates run as ``foryou batch`` does, a process each, so start-up,
+relations, checks and publishing count. Then one thing at a time differs: half the viewers, half and twice the
+likes (and actors), 300 and 3,000 co-likers, one thread on one core. A row a run: CPU milliseconds a viewer,
+wall seconds, peak memory; last one line of JSON.
 """
 
 import argparse

@@ -3,13 +3,13 @@
     python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
         [--set name=value,...] [--log FILE]
 
-On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else. A
-sly ring of a community also likes, each, five posts of the last day that the community's people like most, so as to
-become neighbours of everybody who likes these too. An aged ring is a sly one each of whose accounts also liked some
-old post four days ago, so that it is no newcomer (``newcomer_hours``). Lists are the default ranking's, cut at a page
-of 30. Prints for each size the share of viewers (of the targeted community's, for the other two) with the post on the
-first page and in the list of 300, and its place in the fallback list. Last, one line of JSON; --log appends a line a
-result.
+On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing
+else. A sly ring of a community also likes, each, five posts of the last day that the community's people like
+most, so as to become neighbours of everybody who likes these too. An aged ring is a sly one each of whose
+accounts also liked some old post four days ago, so that it is no newcomer (``newcomer_hours``). Lists are the
+default ranking's, cut at a page of 30. Prints for each size the share of viewers (of the targeted
+community's, for the other two) with the post on the first page and in the list of 300, and its place in the
+fallback list. Last, one line of JSON; --log appends a line a result.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_of, split_of
 
-from pipeline.evaluate import ours
-from pipeline.evaluate.crowd import Crowds, fresh_likes
-from pipeline.evaluate.events import Events
+from pipeline.evaluate.like_events import Events
+from pipeline.evaluate.methods import ours
+from pipeline.evaluate.methods.crowd import Crowds, fresh_likes
 from pipeline.evaluate.splits import HOUR_US
 from pipeline.ranking import Ranking
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.timeline import World, WorldParameters
 
 OLD_HOURS = 100.0
 

@@ -9,12 +9,13 @@ Every page is remembered, logged as an impression, and moves its posts back in t
                                         [--rate N ...] [--threads 8] [--workers 1 ...] [--plain] [--kept-keys]
                                         [--drop-cache] [--store FOLDER]
 
-Rate 0: the connections ask as fast as they are answered (closed loop: the most the server does); else they start N
-requests a second in all, and latencies count from the moment a request was due. Each number of workers is a server
-of its own, asked at each rate in turn; --plain adds plain_feed.py, the way the common starters serve, over the same
-lists, and how many times its rate and its CPU ours are. --kept-keys starts with the signers' keys on disk, as after a
-restart. --drop-cache takes the lists out of the system's memory before each start. --store keeps the lists for the
-next run. Prints a table and, last, one line of JSON. Seeded: the same lists each time.
+Rate 0: the connections ask as fast as they are answered (closed loop: the most the server does); else they
+start N requests a second in all, and latencies count from the moment a request was due. Each number of
+workers is a server of its own, asked at each rate in turn; --plain adds plain_feed.py, the way the common
+starters serve, over the same lists, and how many times its rate and its CPU ours are. --kept-keys starts with
+the signers' keys on disk, as after a restart. --drop-cache takes the lists out of the system's memory before
+each start. --store keeps the lists for the next run. Prints a table and, last, one line of JSON. Seeded: the
+same lists each time.
 """
 
 import argparse
@@ -51,8 +52,8 @@ from serving_worlds import (
     post_uri,
 )
 
-from serving.key_store import KeyStore
-from serving.keys import signing_key
+from serving.identity.key_store import KeyStore
+from serving.identity.keys import signing_key
 
 HERE = Path(__file__).resolve().parents[2]
 COLD = 1_100  # requests one after another at the start
@@ -62,7 +63,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from serving.config import ServingConfig
-from serving.workers import run
+from serving.process.workers import run
 run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", sys.argv[3],
                   ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", int(sys.argv[4]), int(sys.argv[5])))
 """

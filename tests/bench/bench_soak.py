@@ -4,16 +4,18 @@
         [--recent 50000] [--new 2] [--probe-seconds 4] [--actors 4000000] [--likes 100000000] [--viewers 1000000]
         [--set candidates_minutes=3 ...]
 
-A store of a million viewers that ends now (synthetic_lake.py; --dir keeps it, and takes one that is there), everybody's
-neighbours and lists made as ``foryou batch`` makes them, then ``foryou up`` on it: ingest follows a live stream of the
-store's own people (soak_feed.py), the timetable runs, and signed requests come in (soak_load.py), most from --recent
-viewers who were all seen in the half hour before, --new a minute from people without a list. Every few seconds a like
-is made whose effect is known (soak_probes.py says what "in the viewer's list" means), and the time is taken until the
-visible list shows it. After --minutes no more likes are probed; for at most --tail-minutes all goes on until those that
-are open are shown. One that never is counts with the time it waited.
+A store of a million viewers that ends now (synthetic_lake.py; --dir keeps it, and takes one that is there),
+everybody's neighbours and lists made as ``foryou batch`` makes them, then ``foryou up`` on it: ingest follows
+a live stream of the store's own people (soak_feed.py), the timetable runs, and signed requests come in
+(soak_load.py), most from --recent viewers who were all seen in the half hour before, --new a minute from
+people without a list. Every few seconds a like is made whose effect is known (soak_probes.py says what "in
+the viewer's list" means), and the time is taken until the visible list shows it. After --minutes no more
+likes are probed; for at most --tail-minutes all goes on until those that are open are shown. One that never
+is counts with the time it waited.
 
-Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three minutes.
-The store must end less than six hours ago, for its people are active now. Needs 2 cores, 24 GB and 12 GB of disk.
+Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three
+minutes. The store must end less than six hours ago, for its people are active now. Needs 2 cores, 24 GB and
+12 GB of disk.
 """
 
 import argparse

@@ -3,9 +3,10 @@
     python tests/bench/bench_sql.py [--likes 100000000] [--days 14] [--actors 1000000] [--lists 200000]
         [--seed 1] [--dir DIR] [--only NAME,NAME] [--repeat 3] [--threads 2]
 
-Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within hours
-of the post; one in a hundred undone; neighbours and lists at random, impressions of lists, some of them liked. Made
-with numpy straight into the lake and the copies, in a few minutes. A table for people, then one line of JSON.
+Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within
+hours of the post; one in a hundred undone; neighbours and lists at random, impressions of lists, some of them
+liked. Made with numpy straight into the lake and the copies, in a few minutes. A table for people, then one
+line of JSON.
 """
 
 import argparse
@@ -21,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.batch.lake import neighbours_path, write_likes
-from pipeline.explore import export, queries, session
-from pipeline.explore.explain import explain
+from pipeline.explore import queries, session, table_copies
+from pipeline.explore.explain_command import explain
+from pipeline.lake.day_files import neighbours_path, write_likes
 from pipeline.ranking import Ranking
-from pipeline.store.explore import (
+from pipeline.store.analyst_snapshot import (
     LIST_CROWDS,
     LIST_NEIGHBOURS,
     LIST_POSTS,
@@ -36,7 +37,7 @@ from pipeline.store.explore import (
     SNAPSHOT,
     make_snapshot,
 )
-from pipeline.store.lake import day_file
+from pipeline.store.lake_layout import day_file
 from pipeline.store.model import DAY_US, HOUR_US, day_name
 
 TODAY = 1_790_000_000_000_000 // DAY_US
@@ -243,7 +244,7 @@ class Maker:
         write(self.copy(SNAPSHOT), {"generation": [1], "snapshot_us": [NOW_US]})
         os.link(neighbours_path(self.data_dir), self.copy(LIST_NEIGHBOURS))
         make_snapshot(self.data_dir, self.copies)
-        export.export(self.data_dir)
+        table_copies.export(self.data_dir)
         viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]
         return {"viewer": viewers[0], "viewers": viewers, "post": self.post, "other": self.post}
 

@@ -4,10 +4,10 @@
         [--turns 2] [--quiet 60] [--busy 150]
 
 A simulated network is followed at so many events a second, candidates are made again and again, and so many
-signed requests a second are answered. In turn nothing else happens for ``--quiet`` seconds, and ``foryou sql`` runs
-every query, as a process of its own each time, for ``--busy`` seconds. Compared over all turns: events stored a
-second, seconds of a candidates job, how long an answer takes. Then all is stopped and every query
-runs alone, which tells how much analysts wait for the feed. A table for people, then one line of JSON.
+signed requests a second are answered. In turn nothing else happens for ``--quiet`` seconds, and ``foryou
+sql`` runs every query, as a process of its own each time, for ``--busy`` seconds. Compared over all turns:
+events stored a second, seconds of a candidates job, how long an answer takes. Then all is stopped and every
+query runs alone, which tells how much analysts wait for the feed. A table for people, then one line of JSON.
 """
 
 import argparse

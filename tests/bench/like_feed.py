@@ -1,9 +1,9 @@
 """A Jetstream of synthetic likes that is faster than any reader: fixed-width lines, cut from one matrix a block.
 
-Likes are spread evenly over the days. Likers and authors are drawn with heavy tails from one crowd; nearly all of
-it appears. Posts are made all the time and liked some hours later (log-normal); a post's popularity has a tail of
-exponent 2.2. One like in a hundred is undone, at the end of its block. A function of the seed alone, so that a reader
-may come back with a cursor.
+Likes are spread evenly over the days. Likers and authors are drawn with heavy tails from one crowd; nearly
+all of it appears. Posts are made all the time and liked some hours later (log-normal); a post's popularity
+has a tail of exponent 2.2. One like in a hundred is undone, at the end of its block. A function of the seed
+alone, so that a reader may come back with a cursor.
 
 ``python tests/bench/like_feed.py PORT LIKES DAYS ACTORS END_US SEED`` serves it on loopback until killed.
 """
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from pipeline.simulate.randomness import Bytes, Ints, fraction, hashed
-from pipeline.simulate.wire import cid_matrix, did_matrix, iso_matrix, tid_matrix
+from pipeline.simulate.text_columns import cid_matrix, did_matrix, iso_matrix, tid_matrix
 
 BLOCK = 50_000
 UNDONE_EVERY = 100

@@ -2,9 +2,10 @@
 
     python tests/bench/plain_feed.py DATABASE PLC_URL         prints the port it listens on
 
-The same work as the web app's getFeedSkeleton: verify the token's claims and signature (python-cryptography, as the
-Python SDK does; the key by one HTTP request, kept in memory), read thirty posts of the viewer's ranked list, answer
-JSON. A connection a request and rows a post, as the starters have them; waitress with eight threads.
+The same work as the web app's getFeedSkeleton: verify the token's claims and signature (python-cryptography,
+as the Python SDK does; the key by one HTTP request, kept in memory), read thirty posts of the viewer's ranked
+list, answer JSON. A connection a request and rows a post, as the starters have them; waitress with eight
+threads.
 """
 
 import base64

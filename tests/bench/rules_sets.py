@@ -1,7 +1,8 @@
 """Places that try posts, on sets with time: what they cost in recall, and how much more of the set is shown.
 
-Owns: ``tried_on``, by ``foryou evaluate``'s kernel, moments and measures; the shares and bounds that are tried.
-Leaves to others: which places and which posts (``exploring``), the same on a simulated network (bench_rules.py).
+Owns: ``tried_on``, by ``foryou evaluate``'s kernel, moments and measures; the shares and bounds that are
+tried. Leaves to others: which places and which posts (``exploring``), the same on a simulated network
+(bench_rules.py).
 """
 
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.batch import exploring
-from pipeline.evaluate import ours
-from pipeline.evaluate.events import from_file
+from pipeline.batch.lists import trial_places
+from pipeline.evaluate.like_events import from_file
 from pipeline.evaluate.measures import DEPTH, measure
-from pipeline.evaluate.popularity import fill, popular_items
+from pipeline.evaluate.methods import ours
+from pipeline.evaluate.methods.popularity import fill, popular_items
 from pipeline.evaluate.splits import HOUR_US, Split, rolling
 from pipeline.ranking import Ranking
 
@@ -80,19 +81,19 @@ def _tried(
 ) -> np.ndarray:
     """Return first pages by the rule of ``exploring``; of these sets no author is known, so nothing else moves."""
     hour = split.at_us // HOUR_US
-    places = [place for place in range(DEPTH) if exploring.is_place(place, share)]
+    places = [place for place in range(DEPTH) if trial_places.is_place(place, share)]
     result = np.full((len(lists), DEPTH), -1, np.int32)
     keys = split.events.item_keys
     for row, viewer in enumerate(split.viewers.tolist()):
         order = [int(item) for item in lists[row] if item >= 0]
         pool = sorted(
-            (exploring.turn(viewer, hour, int(keys[item]), float(scores[row, rank])), rank)
+            (trial_places.turn(viewer, hour, int(keys[item]), float(scores[row, rank])), rank)
             for rank, item in enumerate(order)
-            if rank >= exploring.AHEAD and likers[item] <= most and scores[row, rank] > 0
+            if rank >= trial_places.AHEAD and likers[item] <= most and scores[row, rank] > 0
         )
         page = order[:DEPTH]
         for place in places:
-            drawn = next((each for each in pool if each[1] >= place + exploring.AHEAD), None)
+            drawn = next((each for each in pool if each[1] >= place + trial_places.AHEAD), None)
             if drawn is not None:
                 pool.remove(drawn)
                 page.insert(place, order[drawn[1]])

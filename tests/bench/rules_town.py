@@ -1,7 +1,8 @@
-"""A simulated network in a store, with the batch's lists by any parameters, and what its posts are worth to its people.
+"""A simulated network in a store, with the batch's lists by any parameters, and what its posts are worth to its
+people.
 
-Owns: ``Town``: the store, its lists, viewers' answers, the worth and the looks of pages. Leaves to others: which rules
-are changed (bench_rules.py), and what the optimum is (bench_optimum.py).
+Owns: ``Town``: the store, its lists, viewers' answers, the worth and the looks of pages. Leaves to others:
+which rules are changed (bench_rules.py), and what the optimum is (bench_optimum.py).
 """
 
 from contextlib import closing
@@ -18,10 +19,10 @@ from pipeline.identifiers import post_uri, tid_to_int
 from pipeline.ingest import jetstream
 from pipeline.ranking import Ranking
 from pipeline.settings import load_settings
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
-from serving.lists import items as items_of
+from serving.lists.list_bytes import items as items_of
 from sql.sqlite import connect, migrate
 
 

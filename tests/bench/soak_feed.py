@@ -2,15 +2,14 @@
 
     python tests/bench/soak_feed.py DIR EVENTS_A_SECOND [SEED]
 
-Serves Jetstream v1 on a free port of loopback and prints the port. In a hundred events there are 83 likes and 14 posts,
-half of them replies, as in the recorded window of the live network, and some unlikes, deletions, identity and account
-events. Who likes how often, and which community, is what the store was made from. Half of the likes go to posts made
-since the stream began, the others to posts of the store's last day.
+Serves Jetstream v1 on a free port of loopback and prints the port. In a hundred events there are 83 likes and
+14 posts, half of them replies, as in the recorded window of the live network, and some unlikes, deletions,
+identity and account events. Who likes how often, and which community, is what the store was made from. Half
+of the likes go to posts made since the stream began, the others to posts of the store's last day.
 
-A line of JSON on standard input puts events into the stream at once:
-{"id": 7, "steps": [["post", DID, RKEY], ["like", DID, RKEY, AUTHOR, POST]]}. The answer on standard output,
-{"id": 7, "sent_us": …}, names the time of the last. Every ten seconds a line says what was sent so far. Ends with its
-standard input.
+A line of JSON on standard input puts events into the stream at once: {"id": 7, "steps": [["post", DID, RKEY],
+["like", DID, RKEY, AUTHOR, POST]]}. The answer on standard output, {"id": 7, "sent_us": …}, names the time of
+the last. Every ten seconds a line says what was sent so far. Ends with its standard input.
 """
 
 import json
@@ -33,7 +32,7 @@ from synthetic_lake import AFTER_ALL_DIDS, did_of, people_of
 
 from pipeline.identifiers import post_uri, tid_at, tid_from_int
 from pipeline.ingest.operations import LIKE, POST
-from pipeline.simulate.server import frames
+from pipeline.simulate.server.listener import frames
 from pipeline.store.model import DAY_US, PostFlag
 from sql.sqlite import connect
 

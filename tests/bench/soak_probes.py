@@ -11,8 +11,9 @@ A viewer opens the feed (a signed request), and one of three things is put into 
                where new accounts count at once (``newcomer_hours`` 0, which soak_store.py sets).
 
 Measured from the event time of the last like to the moment at which the generation is visible, by looking at
-serving.sqlite twice a second as the web app reads it. ``refuted`` counts lists that knew of the like and did not show
-it; ``void`` own likes whose post left the list before. Owns: ``Probes``. Leaves to others: the stream, the requests.
+serving.sqlite twice a second as the web app reads it. ``refuted`` counts lists that knew of the like and did
+not show it; ``void`` own likes whose post left the list before. Owns: ``Probes``. Leaves to others: the
+stream, the requests.
 """
 
 import random
@@ -30,8 +31,8 @@ from synthetic_lake import actor_of, did_of
 import sql
 from pipeline.identifiers import parse_post_uri, tid_at
 from pipeline.simulate.randomness import hashed
-from pipeline.simulate.wire import did_matrix, texts
-from serving.lists import post_ids
+from pipeline.simulate.text_columns import did_matrix, texts
+from serving.lists.list_bytes import post_ids
 
 KINDS = ("own", "neighbour", "seed")
 LOOK_SECONDS = 0.5

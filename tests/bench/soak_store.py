@@ -1,7 +1,7 @@
 """The soak's store: made or taken as it is, with everybody's lists.
 
-Owns: what is there before ``foryou up`` starts. Leaves to others: the likes themselves (``synthetic_lake``), who comes
-(``soak_people``), running.
+Owns: what is there before ``foryou up`` starts. Leaves to others: the likes themselves (``synthetic_lake``),
+who comes (``soak_people``), running.
 """
 
 import argparse

@@ -1,12 +1,13 @@
 """The recorded window of the live network, over and over with other people, keys and times, on any wire.
 
-What a server sends to somebody who asked for likes and posts: on both Jetstream wires the recorded likes, posts,
-account and identity events, on the relay's wire all 150 recorded frames, blocks as they are (5.4 kB a frame). Every
-message names another record, so that all of them are stored.
+What a server sends to somebody who asked for likes and posts: on both Jetstream wires the recorded likes,
+posts, account and identity events, on the relay's wire all 150 recorded frames, blocks as they are (5.4 kB a
+frame). Every message names another record, so that all of them are stored.
 
     python tests/bench/wire_feed.py WIRE COUNT       (jetstream-v1, jetstream-v2 or firehose)
 
-serves COUNT messages on a free port of loopback to every connection, as fast as they are taken, and prints the port.
+serves COUNT messages on a free port of loopback to every connection, as fast as they are taken, and prints
+the port.
 """
 
 import random
@@ -31,8 +32,8 @@ from like_feed import shake_hands
 
 from pipeline.identifiers import tid_at, tid_from_int
 from pipeline.simulate.randomness import hashed
-from pipeline.simulate.server import frames
-from pipeline.simulate.wire import did_matrix, texts
+from pipeline.simulate.server.listener import frames
+from pipeline.simulate.text_columns import did_matrix, texts
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "real"
 DICTIONARY = REAL / "subscribe_events_20260811.zdict"

@@ -1,4 +1,5 @@
-"""Machines of their own on this one: Debian roots with their own systemd and network, and threads within a network.
+"""Machines of their own on this one: Debian roots with their own systemd and network, and threads within a
+network.
 
 Owns: making, booting, commanding and ending them. Leaves to the tests: what is installed there.
 """

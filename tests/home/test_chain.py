@@ -22,8 +22,8 @@ from home.conftest import ADDRESSES, HOSTNAME, PUBLISHER, WORLD, Chain, commands
 from home.machines import Machine
 from streams import wait_until
 
-from pipeline.simulate.accounts import account_of, mint_token
-from pipeline.simulate.world import World, WorldParameters
+from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.timeline import World, WorldParameters
 
 SERVICE_DID = f"did:web:{HOSTNAME}"
 FEED = f"at://{PUBLISHER}/app.bsky.feed.generator/for-you"

@@ -1,0 +1,127 @@
+"""The jobs for viewers who wait: their neighbours and their lists within seconds, whatever the store's size.
+
+Owns: which likes such a run reads: the viewers' own, those of their seeds, their neighbours' of the last
+hours, and those of the posts these liked. Leaves to others: who waits (``store.who_is_due``), reading
+(``few_viewers``), ranking (``sql/batch``), publishing (``candidates_job``), remembering the neighbours
+(``neighbour_files``).
+
+Two things are not worked out but taken from the last run that read everything: how many likes each co-liker
+has in all, and what is popular, which fills short lists. So from one snapshot such a run gives exactly the
+rows that a run for everybody gives; and it goes on beside a neighbours job, for which nobody has to wait.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import sql
+from pipeline.batch.candidates_job import Done, Publication, popular_path, stage_and_publish
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.few_viewers import open_narrow
+from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph, add_arrived, attach
+from pipeline.batch.inputs.snapshot import waiting_dir
+from pipeline.batch.lists.make_lists import Staging
+from pipeline.batch.lists.product import neighbour_blocks
+from pipeline.batch.neighbours_job import rows_of
+from pipeline.feeds import Arm
+from pipeline.store.newest_generation import newest
+
+Step = tuple[str, int]
+
+
+def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:
+    """Work out some viewers' neighbours, and put them before what the file says."""
+    ranking, data_dir = graph.ranking, graph.data_dir
+    window = ranking.seed_window_days * 24.0
+    with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
+        connection = narrow.connection
+        yield "who waits", sql_steps.count(connection, "asked_viewers")
+        yield (
+            "own likes",
+            narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM asked_viewers"),
+        )
+        sql_steps.run_file(connection, "answers")
+        narrow.know_posts(
+            "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
+        )
+        narrow.know_actors("SELECT author_id AS actor_id FROM own_records")
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
+        connection.execute("CREATE OR REPLACE TABLE viewers AS FROM asked_viewers")
+        for name in (*sql_steps.LIKES, "asked", "seeds"):
+            sql_steps.run_file(connection, name)
+        seeds = "SELECT author_id, post_rkey FROM seeds"
+        yield "likes of seeds", narrow.likes_of_posts("seed_records", seeds)
+        narrow.know_actors(_actors_of("seed_records"))
+        connection.execute(
+            "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
+        )
+        _read(connection, "degrees", graph.degrees, "liker_id INTEGER, likes INTEGER, first_us BIGINT")
+        for name in sql_steps.SEEDS:
+            if name != "viewers":
+                yield name, sql_steps.run_file(connection, name)
+        connection.execute(sql.load("narrow/known_co_likers"))
+        sql_steps.run_file(connection, "everybody")
+        blocks = [
+            rows_of(viewers, actor_ids, top, left_out, narrow.snapshot_us)
+            for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads)
+        ]
+        rows = pa.concat_tables([SCHEMA.empty_table(), *blocks])
+        yield "product", len(rows)
+        if len(rows):
+            add_arrived(graph, rows)
+        yield "commit", len(rows)
+
+
+def waiting_candidates(
+    graph: Graph,
+    to: Publication,
+    arm: Arm,
+    threads: int,
+    serving: sqlite3.Connection,
+    clock: Callable[[], float],
+) -> Iterator[Step]:
+    """Make and publish the lists of the viewers that ``to.recent`` names, all of one arm."""
+    ranking, data_dir, dids = arm.ranking, graph.data_dir, to.recent or ()
+    folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
+    with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
+        connection = narrow.connection
+        attach(connection, graph, "neighbours", "asked_viewers")
+        yield "who waits", sql_steps.count(connection, "asked_viewers")
+        people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
+        yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
+        _read(
+            connection, "known_popular", popular_path(data_dir, to.feed, arm),
+            "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE",
+        )  # fmt: skip
+        connection.execute(sql.load("narrow/wanted_candidates"))
+        connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
+        yield "likes of candidates", narrow.likes_of_posts("candidate_records", "FROM candidate_keys")
+        narrow.know_posts("FROM candidate_keys")
+        narrow.know_actors(_actors_of("candidate_records"))
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
+        for name in sql_steps.BEFORE_CANDIDATES:
+            if name in {"crowd_likers", "popular", "crowd_shares"}:  # of everybody's likes
+                if name != "crowd_likers":
+                    connection.execute(sql.load(f"narrow/{name}"))
+            else:
+                yield name, sql_steps.run_file(connection, name)
+        staging = Staging(data_dir, folder, threads, before)
+        yield from stage_and_publish(narrow.snapshot(), to, arm, staging, serving, clock, Done())
+
+
+def _actors_of(records: str) -> str:
+    return f"SELECT liker_id AS actor_id FROM {records} UNION SELECT author_id FROM {records}"
+
+
+def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
+    """Make a relation of a Parquet file, an empty one where no run of this program has left it yet."""
+    names = [column.split()[0] for column in columns.split(", ")]
+    connection.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")
+    if path.exists() and set(names) <= set(pq.read_schema(path).names):
+        quoted = str(path).replace("'", "''")
+        connection.execute(f"DROP TABLE {relation}")
+        connection.execute(f"CREATE OR REPLACE VIEW {relation} AS FROM read_parquet('{quoted}')")

@@ -1,0 +1,192 @@
+"""The frozen input of a run: one consistent look at the stores, as relations of an in-memory DuckDB.
+
+Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to others: what is made of them.
+
+Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day
+has a file there and from landing otherwise, so from one of them. A run for viewers seen lately goes on beside
+a compaction: the days are looked up once, after the transaction began, so a day whose file comes later is
+read from landing, and one whose file came in between from the file, which is complete and final. A file that
+is replaced or removed meanwhile may end such a run; the next one sees the lake as it is then. What was undone
+is deleted in landing; in the lake tombstones undo it here.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+import sql
+from pipeline.batch.inputs import sql_steps
+from pipeline.errors import StoreError
+from pipeline.identifiers import tid_at
+from pipeline.ranking import Ranking
+from pipeline.store.arrow import Reader, reading
+from pipeline.store.duck import open_duckdb
+from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
+from pipeline.store.model import DAY_US, HOUR_US, day_of
+from sql.sqlite import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A DuckDB that holds the inputs, the stream time up to which it knows the likes, and where they come from.
+
+    ``lake_files`` are of the window; ``records`` is how many like records the window has, dead ones included.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    snapshot_us: int
+    lake_files: list[Path]
+    records: int
+
+    def drop_records(self) -> None:
+        """Free the raw like records once ``likes`` is made of them."""
+        self.connection.execute("DROP VIEW like_records")
+        self.connection.execute("DROP TABLE landed_likes")
+        self.connection.execute("DELETE FROM unlikes")
+
+
+def temporary_dir(data_dir: Path) -> Path:
+    """Return the folder for what a run spills and stages; it is emptied when a run starts."""
+    return data_dir / "tmp"
+
+
+def waiting_dir(data_dir: Path) -> Path:
+    """Return the same of a run for waiting viewers, which goes on beside another."""
+    return data_dir / "tmp-waiting"
+
+
+def recent_dir(data_dir: Path) -> Path:
+    """Return the same of a run for viewers seen lately, which goes on beside both."""
+    return data_dir / "tmp-recent"
+
+
+def open_batch_duckdb(
+    data_dir: Path, ranking: Ranking, threads: int, folder: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB for a job of the batch; it spills to ``folder``, by default the batch's own."""
+    return open_duckdb(folder or temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
+
+
+def has_likes(data_dir: Path) -> bool:
+    """Tell whether any like has been stored."""
+    landing = data_dir / "landing.sqlite"
+    if not landing.exists():
+        return False
+    if not has_tables(landing, "likes"):
+        return False  # ingest has just made the file
+    with reading(landing) as reader:
+        stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
+    return stored > 0 or bool(closed_days(data_dir))
+
+
+@contextmanager
+def open_snapshot(
+    data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float, folder: Path | None = None
+) -> Iterator[Snapshot]:
+    """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite.
+
+    ``folder`` as in ``open_batch_duckdb``.
+    """
+    connection = open_batch_duckdb(data_dir, ranking, threads, folder)
+    try:
+        with reading(data_dir / "landing.sqlite") as reader:
+            snapshot_us = reader.number("SELECT seen_us FROM watermark")
+            connection.execute(sql.load("batch/inputs"))
+            first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
+            files = _read_likes(connection, reader, data_dir, first_day)
+            created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
+            _copy(
+                connection,
+                reader,
+                "posts",
+                "SELECT author_id, rkey, created_us, seen_us, rev <= deleted_rev, flags, langs FROM posts "
+                f"WHERE created_us > {created_us} OR rev <= deleted_rev",
+            )
+            _copy(connection, reader, "actors", "SELECT actor_id, did, status, deleted_us FROM actors")
+        _read_activity(connection, data_dir, int(snapshot_us - window_hours * HOUR_US), created_us)
+        sql_steps.prepare(connection, ranking, snapshot_us)
+        sql_steps.set_variables(connection, {"window_hours": window_hours})
+        records = sql_steps.count(connection, "landed_likes")
+        records += sum(int(pq.read_metadata(file).num_rows) for file in files)
+        yield Snapshot(connection, snapshot_us, files, records)
+    finally:
+        connection.close()
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, reader: Reader, relation: str, query: str) -> None:
+    connection.register("arriving", reader.stream(query))
+    connection.execute(f"INSERT INTO {relation} SELECT * FROM arriving")
+    connection.unregister("arriving")
+
+
+def _read_likes(
+    connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
+) -> list[Path]:
+    present = sorted(closed_days(data_dir))
+    connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
+    absent = ",".join(str(day) for day in present)
+    _copy(
+        connection,
+        reader,
+        "landed_likes",
+        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes "
+        f"WHERE day >= {first_day} AND day NOT IN ({absent})",
+    )
+    _copy(
+        connection,
+        reader,
+        "landed_likes",
+        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM history_likes "
+        f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
+    )
+    if present:
+        _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+    paths = [day_file(data_dir, day) for day in present if day >= first_day]
+    if not paths:
+        connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
+        return []
+    connection.execute(sql.load("batch/lake_macros"))
+    # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
+    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= first_day]
+    if files:
+        query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
+        connection.execute(query, {"files": files})
+    connection.execute("SET VARIABLE lake_files = ?", [[str(path) for path in paths]])
+    connection.execute(sql.load("lake/live_records"))
+    return paths
+
+
+def _read_activity(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, since_us: int, created_us: int
+) -> None:
+    """Copy who came, what they asked for since a time, and what they did with posts that may be candidates."""
+    path = data_dir / "activity.sqlite"
+    if not path.exists() or not has_tables(path, "visits", "interactions"):
+        return
+    with reading(path) as reader:
+        _copy(connection, reader, "visits", "SELECT viewer_did, languages, last_us FROM visits")
+        _copy(
+            connection,
+            reader,
+            "interactions",
+            f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us} "
+            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))",
+        )
+
+
+def has_tables(path: Path, *names: str) -> bool:
+    """Tell whether a SQLite store has these tables."""
+    # The store's writer may be between making the file and migrating it.
+    store = connect(path, read_only=True)
+    try:
+        found = {row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise StoreError(f"can't read {path}: {error}") from error
+    finally:
+        store.close()
+    return found.issuperset(names)

@@ -1,0 +1,107 @@
+"""The ranking as SQL: running the files of ``sql/batch`` in order, with checked parameters.
+
+Owns: the variables and the order of the files. Leaves to others: the relations a run starts from
+(``snapshot``), and the fast form of the two products (``product``).
+
+Invariant: both paths run the same files up to the products, so they can differ in the products alone. A
+DuckDB variable that is not declared reads as NULL without an error, hence ``set_variables`` refuses names
+that ``params.sql`` does not declare.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+
+import duckdb
+
+import sql
+from pipeline.feeds import Arm
+from pipeline.ranking import Ranking
+
+# What the sparse path runs before each product; what the SQL path runs instead of it.
+LIKES = ("gone", "deleted_posts", "valid_likes", "likes")
+# Who liked what the viewers liked; what each of them counts follows from all their likes, which may be known otherwise.
+SEEDS = (*LIKES, "viewers", "answers", "asked", "seeds", "seed_posts", "seed_entries", "seed_likers")
+BEFORE_NEIGHBOURS = (*SEEDS, "co_likers")
+# What the full pass runs before it reads the graph a part at a time.
+BEFORE_GRAPH = ("gone", "deleted_posts", "valid_likes", "viewers", "answers", "asked")
+NEIGHBOURS = ("everybody", "neighbours")
+# What lists are made of besides: of the likes, for viewers of one variant after another.
+LISTS = (
+    "candidate_posts",
+    "fresh_likes",
+    "list_viewers",
+    "answers",
+    "feedback",
+    "exclusions",
+    "crowd_likers",
+    "popular",
+    "crowd_shares",
+    "crowds",
+)
+BEFORE_CANDIDATES = (*LIKES, *LISTS)
+CANDIDATES = ("heard", "candidates", "ranked")
+VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything
+
+_DECLARED = re.compile(r"^SET VARIABLE (\w+) =", re.MULTILINE)
+
+
+@cache
+def declared() -> frozenset[str]:
+    """Return the names that ``params.sql`` declares."""
+    return frozenset(_DECLARED.findall(sql.load("batch/params")))
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, ranking: Ranking, snapshot_us: int) -> None:
+    """Set the defaults, then this run's parameters, and define the macros."""
+    connection.execute(sql.load("batch/params"))
+    values = {name: value for name, value in asdict(ranking).items() if name in declared()}
+    set_variables(connection, {**values, "snapshot_us": snapshot_us})
+    connection.execute(sql.load("batch/macros"))
+
+
+def set_arm(connection: duckdb.DuckDBPyConnection, arm: Arm) -> None:
+    """Set the parameters of an arm, and whose lists are made."""
+    values: dict[str, float] = {
+        name: value for name, value in asdict(arm.ranking).items() if name in declared()
+    }
+    whose: dict[str, float | str] = {
+        "experiment": arm.experiment,
+        "from_share": arm.from_share,
+        "until_share": arm.until_share,
+    }
+    set_variables(connection, {**values, **whose})
+
+
+def set_variables(connection: duckdb.DuckDBPyConnection, values: Mapping[str, float | str]) -> None:
+    """Set DuckDB variables; ValueError for a name that ``params.sql`` does not declare."""
+    for name, value in values.items():
+        if name not in declared():
+            raise ValueError(f"{name} is not declared in sql/batch/params.sql")
+        connection.execute(f"SET VARIABLE {name} = ?", [value])
+
+
+def run_file(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Run one file of ``sql/batch`` and return the rows of the table it is named after, 0 for a view."""
+    connection.execute(sql.load(f"batch/{name}"))
+    return 0 if name in VIEWS else count(connection, name)
+
+
+def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """Return the rows of a relation."""
+    return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+
+
+def run_neighbours(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
+    """Make ``neighbours`` of the inputs, by SQL alone."""
+    set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    for name in BEFORE_NEIGHBOURS + NEIGHBOURS:
+        run_file(connection, name)
+
+
+def run_candidates(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
+    """Make ``ranked`` and ``popular`` of the inputs and ``neighbours``, by SQL alone."""
+    set_variables(connection, {"window_hours": ranking.post_max_age_hours})
+    for name in BEFORE_CANDIDATES + CANDIDATES:
+        run_file(connection, name)

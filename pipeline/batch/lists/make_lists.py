@@ -1,0 +1,173 @@
+"""The finished lists of a run before they are published: ranked, arranged, and looked through, block by block.
+
+Owns: the file they are staged in (lists.parquet), and the relations ``lists``, ``fallbacks``,
+``listed_posts`` and ``listed_viewers``, on which the checks run and which are published. Leaves to others:
+ranking (``product``), the rules (``arrange``), looking through every entry (``checks_compiled``), the order
+of a run (``candidates_job``).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.batch.inputs.snapshot import Snapshot
+from pipeline.batch.lists.arrange import Draw, Lists, Popular, arrange, popular_lists
+from pipeline.batch.lists.checks_compiled import audit
+from pipeline.batch.lists.product import candidate_blocks, columns, entries
+from pipeline.progress import Progress
+from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
+
+SCHEMA = pa.schema(
+    [
+        ("viewer_id", pa.int32()),
+        ("position", pa.int32()),
+        ("post_no", pa.int32()),
+        ("score", pa.float32()),
+        ("co_likers", pa.int32()),
+        ("source", pa.uint8()),
+        ("generation", pa.int32()),  # that of explore/list_posts.parquet, whose numbers post_no means
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How a run makes its lists: the folder they are staged in, and with how many threads.
+
+    ``before`` is the newest generation at the time when the run began.
+    """
+
+    data_dir: Path
+    folder: Path
+    threads: int
+    before: int
+    progress: Progress | None = None
+
+    @property
+    def generation(self) -> int:
+        """The number in the staged file: the lists' own, if no other run publishes meanwhile."""
+        return self.before + 1
+
+    @property
+    def lists(self) -> Path:
+        """The finished lists, before they are published."""
+        return self.folder / "lists.parquet"
+
+
+def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
+    """Give lists another generation's number, once published: here they may lie across two row groups."""
+    other = path.with_suffix(".new")
+    source, target = (str(each).replace("'", "''") for each in (path, other))
+    connection.execute(
+        f"COPY (SELECT * REPLACE ({generation}::INTEGER AS generation) FROM read_parquet('{source}')) "
+        f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    other.replace(path)
+
+
+def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
+    """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them.
+
+    Also ``listed_posts`` (post_no), of both, and ``listed_viewers`` (viewer_id). Raises BatchError when a list
+    breaks a rule.
+    """
+    connection, threads, path = snapshot.connection, staging.threads, staging.lists
+    popular = read_popular(connection)
+    numbers, ids, rkeys, likers = columns(
+        connection, "SELECT author_no, author_id, rkey, likers FROM candidate_posts ORDER BY post_no"
+    )
+    rkeys, likers = np.asarray(rkeys, np.int64), np.asarray(likers, np.int64)
+    authors, author_ids = np.asarray(numbers, np.int32), np.asarray(ids, np.int64)
+    listed, viewers = np.zeros(len(authors), np.bool_), [np.zeros(0, np.int64)]
+    total = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1) as writer:
+        for block in candidate_blocks(connection, ranking, threads):
+            languages = columns(
+                connection,
+                "SELECT language FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
+                int(block.viewers[0]),
+                int(block.viewers[-1]),
+            )[0]
+            names, inverse = np.unique(languages.astype(str), return_inverse=True)
+            rows = np.array([popular.row(str(name)) for name in names], np.int64)[inverse]
+            seen = entries(
+                connection,
+                "SELECT viewer_id, post_no FROM feedback WHERE event = 'interactionSeen'",
+                block.viewers,
+            )
+            draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, likers)
+            lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads, draw)
+            audit(block.viewers, lists, block.excluded, authors, author_ids, ranking)
+            listed[lists.posts] = True
+            viewers.append(block.viewers[np.diff(lists.starts) > 0])
+            table = _table(block.viewers, lists, staging.generation)
+            if len(table):
+                writer.write_table(table, row_group_size=len(table))
+            total += len(table)
+            if staging.progress is not None:
+                staging.progress.add(len(block.viewers))
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"CREATE OR REPLACE VIEW lists AS SELECT * FROM read_parquet('{quoted}')")
+    fallbacks = popular_lists(popular, authors, ranking)
+    listed[fallbacks.posts] = True
+    _make_fallbacks(connection, popular, fallbacks)
+    _make_table(connection, "listed_posts", "post_no", np.flatnonzero(listed))
+    _make_table(connection, "listed_viewers", "viewer_id", np.concatenate(viewers))
+    return total
+
+
+def read_popular(connection: duckdb.DuckDBPyConnection) -> Popular:
+    """Return the relation ``popular`` as arrays; row 0 is all languages, also when there is nothing."""
+    language, posts, scores = columns(
+        connection, "SELECT language, post_no, score FROM popular ORDER BY language, position"
+    )
+    names = sorted({"", *language.astype(str).tolist()})
+    counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return Popular(names, starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
+
+
+def _make_table(
+    connection: duckdb.DuckDBPyConnection, name: str, column: str, values: NDArray[np.int64]
+) -> None:
+    connection.register("arriving", pa.table({column: values.astype(np.int32)}))
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM arriving")
+    connection.unregister("arriving")
+
+
+def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:
+    sizes = np.diff(lists.starts)
+    position = np.arange(len(lists.posts)) - np.repeat(lists.starts[:-1], sizes) + 1
+    return pa.table(
+        [
+            np.repeat(viewers, sizes).astype(np.int32),
+            position.astype(np.int32),
+            lists.posts,
+            lists.scores,
+            lists.co_likers,
+            lists.sources,
+            np.full(len(lists.posts), generation, np.int32),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _make_fallbacks(connection: duckdb.DuckDBPyConnection, popular: Popular, lists: Lists) -> None:
+    staged = _table(np.arange(len(popular.languages)), lists, 0)
+    names = pa.table({"language_no": range(len(popular.languages)), "language": popular.languages})
+    connection.register("staged_fallbacks", staged)
+    connection.register("language_names", names)
+    connection.execute(
+        "CREATE OR REPLACE TABLE fallbacks AS SELECT n.language, s.position, s.post_no, s.score "
+        "FROM staged_fallbacks AS s JOIN language_names AS n ON n.language_no = s.viewer_id "
+        "ORDER BY n.language, s.position"
+    )
+    connection.unregister("staged_fallbacks")
+    connection.unregister("language_names")

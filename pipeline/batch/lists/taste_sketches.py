@@ -1,0 +1,133 @@
+"""Who likes a post, in 64 bits, so that the web app knows at once which posts are of the kind just rejected.
+
+Owns: the sketches, and writing them to serving.sqlite. Leaves to others: what is made of them
+(``serving.viewers.unwanted_kinds``), and everything that takes a batch run (``sql/batch/seeds.sql`` weighs
+"show less" against those who liked the post).
+
+Every author has a point on a sphere, chosen by hash. A liker's point is the mean of the posts they liked
+lately, a post's point the mean of its likers; done twice, posts that the same people like, or people who like
+the same posts, lie close to each other whoever wrote them. What all posts have in common is taken off, and
+each of 64 coordinates gives a bit, its sign. So a sixteenth of the bits differ for close posts, half for
+posts that have nothing in common.
+
+Memory: 64 numbers of four bytes a liker and a post of the last days; 3 million of both are 0.8 GB.
+"""
+
+import sqlite3
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+import sql
+from pipeline.batch.kernel import compiled
+from pipeline.batch.lists.product import columns
+from pipeline.batch.publish.generations import numbered_posts, transaction
+
+BITS = 64
+ROUNDS = 2
+# Likes that are looked at, of a liker and of a post; a mean of so many is near enough, and the others cost time.
+LIKES_A_LIKER = 16
+LIKERS_A_POST = 100
+CHUNK_ROWS = 20_000
+
+Points = NDArray[np.float32]
+
+
+def sketches(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+    """Return the sketch of each post of ``candidate_posts``, by post_no, from ``fresh_likes``."""
+    (authors,) = columns(connection, "SELECT author_id FROM candidate_posts ORDER BY post_no")
+    likers, posts = (
+        np.asarray(column, np.int64)
+        for column in columns(connection, "SELECT liker_id, post_no FROM fresh_likes")
+    )
+    likers, liker_count = _numbered(likers)
+    kept = _sample(likers, likers, posts, LIKES_A_LIKER)
+    likers, posts = likers[kept], posts[kept]
+    kept = _sample(posts, likers, posts, LIKERS_A_POST)
+    likers, posts = likers[kept], posts[kept]
+    points = _hashed(np.asarray(authors, np.int64))
+    for _ in range(ROUNDS):
+        points = _means(posts, likers, _normal(points), liker_count)
+        points = _means(likers, posts, _normal(points), len(authors))
+        if len(points):
+            points -= points.mean(axis=0)
+    bits = (points > 0).astype(np.uint64)
+    made: NDArray[np.int64] = (
+        (bits << np.arange(BITS, dtype=np.uint64)).sum(axis=1, dtype=np.uint64).view(np.int64)
+    )
+    return made
+
+
+def write_tastes(serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection) -> int:
+    """Write the sketches of the posts that lists name, forget those of posts that are gone; return how many."""
+    made = sketches(staged)
+    numbers, post_ids = numbered_posts(serving, staged, 0)
+    rows = list(zip(post_ids.tolist(), made[numbers].tolist(), strict=True))
+    for first in range(0, len(rows), CHUNK_ROWS):
+        with transaction(serving):
+            serving.executemany(
+                "INSERT OR REPLACE INTO tastes (post_id, sketch) VALUES (?, ?)",
+                rows[first : first + CHUNK_ROWS],
+            )
+    with transaction(serving):
+        serving.execute(sql.load("serving/prune_tastes"))
+    return len(rows)
+
+
+def _numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return ids as numbers from 0 without gaps, and how many there are."""
+    present = np.zeros(int(ids.max()) + 1 if len(ids) else 0, bool)
+    present[ids] = True
+    numbers = np.cumsum(present) - 1
+    return numbers[ids], int(present.sum())
+
+
+def _sample(
+    sides: NDArray[np.int64], likers: NDArray[np.int64], posts: NDArray[np.int64], most: int
+) -> NDArray[np.bool_]:
+    """Return which likes to keep so that about ``most`` are left of each side: the same ones at every run."""
+    counts = np.bincount(sides)[sides] if len(sides) else np.zeros(0, np.int64)
+    chances = _mixed(likers * np.int64(2_654_435_761) + posts).astype(np.float64) / 2.0**64
+    kept: NDArray[np.bool_] = chances * counts < most
+    return kept
+
+
+def _mixed(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return numbers as splitmix64 mixes them."""
+    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def _hashed(ids: NDArray[np.int64]) -> Points:
+    """Return a point for each number, the same at every run: BITS signs of its hash."""
+    signs = (_mixed(ids)[:, None] >> np.arange(BITS, dtype=np.uint64)) & np.uint64(1)
+    points: Points = signs.astype(np.float32) * 2 - 1
+    return points
+
+
+def _normal(points: Points) -> Points:
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    normal: Points = (points / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return normal
+
+
+def _means(sources: NDArray[np.int64], targets: NDArray[np.int64], points: Points, count: int) -> Points:
+    """Return for each target the mean of the points of its sources."""
+    sums = np.zeros((count, BITS), np.float32)
+    _add(sources, targets, points, sums)
+    counts = np.bincount(targets, minlength=count).astype(np.float32)[:, None]
+    means: Points = (sums / np.maximum(counts, 1)).astype(np.float32)
+    return means
+
+
+@compiled
+def _add(sources: Any, targets: Any, points: Any, sums: Any) -> None:
+    for entry in range(len(sources)):
+        source, target = sources[entry], targets[entry]
+        for bit in range(64):
+            sums[target, bit] += points[source, bit]

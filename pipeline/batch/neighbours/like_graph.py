@@ -1,0 +1,197 @@
+"""The like graph of the whole window, in files: who liked each post, and what each viewer liked.
+
+Owns: ``LikeGraph``, and building it part by part. Leaves to others: which records count (``sql/batch``), the
+loops (``like_loops``), the viewers' seeds made of it (``product_of_graph``).
+
+A relation of 1.8 billion likes fits into no memory, so it is read a range of authors at a time: all likes of
+a post lie in one range, sorted by post, and one walk over them gives everything. Posts are numbered by
+(author_id, rkey). What is too large to hold is a file in the folder, mapped into memory where it is looked
+up.
+
+Likers have numbers of their own, columns of matrix B: those who like most come first, so that the product
+meets most of them in few places of memory (``kernel``).
+
+A viewer's likes older than the newest ``2 * max_seeds`` records are left out, since the newest ``max_seeds``
+likes are wanted. Records are not always likes: a post may be liked again, or the post be gone. Viewers that
+come out short are looked up once more, in full.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+import sql
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.lists.product import columns
+from pipeline.batch.neighbours.like_loops import deal, find_posts, walk
+from pipeline.ranking import Ranking
+
+Range = tuple[int, int]  # the first and the last author_id of a part
+Records = tuple[
+    NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]
+]  # author_id, post_rkey, liker_id, seen_us
+
+RENUMBERED = 1 << 22  # likers at a time
+ROW = np.dtype([("viewer", np.int32), ("post", np.int32), ("seen_us", np.int64)])  # viewer: its row
+
+
+@dataclass(slots=True)
+class LikeGraph:
+    """Matrix B and what seeds are made of; viewers are sorted by actor_id, and so are their rows."""
+
+    folder: Path
+    viewers: NDArray[np.int64]
+    degrees: NDArray[np.int32]  # by actor_id: distinct posts liked
+    firsts: NDArray[np.int64]  # by actor_id: when the first of them was seen
+    posts: int = 0
+    likers: int = 0
+    blocks: list[Path] = field(default_factory=list)
+    short: NDArray[Any] = field(
+        default_factory=lambda: np.empty(0, ROW)
+    )  # all likes of viewers cut too short
+    actors: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by column
+    columns: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by actor_id
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one of the files as an array: authors, rkeys, counts and ends by post, likers' columns by place."""
+        path = self.folder / name
+        return np.memmap(path, _FILES[name], mode="r") if path.stat().st_size else np.empty(0, _FILES[name])
+
+    def find(self, authors: NDArray[Any], rkeys: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the numbers of posts, -1 for one that nobody liked."""
+        found = np.empty(len(authors), np.int64)
+        find_posts(authors, rkeys, self.column("authors"), self.column("rkeys"), found)
+        return found
+
+
+_FILES: dict[str, Any] = {
+    "authors": np.int32,
+    "rkeys": np.int64,
+    "counts": np.int32,
+    "ends": np.int64,
+    "likers": np.int32,
+}
+
+
+def build(
+    connection: duckdb.DuckDBPyConnection,
+    ranking: Ranking,
+    folder: Path,
+    ranges: Sequence[Range],
+    since_us: NDArray[np.int64] | None = None,
+    told: Callable[[int], None] | None = None,
+) -> LikeGraph:
+    """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
+
+    ``since_us`` is by viewer the time before which their likes are left out at first; ``told`` hears how many records
+    have been read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    viewers = np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
+    actors = int(columns(connection, "SELECT coalesce(max(actor_id), 0) FROM actors")[0][0]) + 1
+    firsts = np.full(actors, np.iinfo(np.int64).max)
+    graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), firsts)
+    blocks = -(-len(viewers) // ranking.block_viewers)
+    graph.blocks = [folder / f"rows-{block}" for block in range(blocks)]
+    rows_of = np.full(actors, -1, np.int32)
+    rows_of[viewers] = np.arange(len(viewers))
+    since = np.zeros(len(viewers), np.int64) if since_us is None else since_us
+    for path in (*graph.blocks, *(folder / name for name in _FILES)):
+        path.write_bytes(b"")
+    for span in ranges:
+        records = _records(connection, span)
+        _add(graph, records, rows_of, since, ranking)
+        if told is not None:
+            told(len(records[0]))
+    _mend_short(graph, connection, rows_of, since, ranking)
+    _renumber(graph)
+    return graph
+
+
+def _records(connection: duckdb.DuckDBPyConnection, span: Range) -> Records:
+    sql_steps.set_variables(connection, {"first_author": span[0], "last_author": span[1]})
+    authors, rkeys, likers, seen = columns(connection, sql.load("batch/shard"))
+    return np.asarray(authors), np.asarray(rkeys), np.asarray(likers), np.asarray(seen)
+
+
+def _add(
+    graph: LikeGraph,
+    records: Records,
+    rows_of: NDArray[np.int32],
+    since: NDArray[np.int64],
+    ranking: Ranking,
+) -> None:
+    count = len(records[0])
+    made = {name: np.empty(count, kind) for name, kind in _FILES.items()}
+    row_viewers, row_posts = np.empty(count, np.int32), np.empty(count, np.int32)
+    row_seen = np.empty(count, np.int64)
+    posts, likers, rows = walk(
+        *records, graph.posts, ranking.max_seed_likers, graph.degrees, graph.firsts, rows_of, since,
+        made["authors"], made["rkeys"], made["counts"], made["likers"], made["ends"],
+        row_viewers, row_posts, row_seen,
+    )  # fmt: skip
+    made["ends"][:posts] += graph.likers
+    for name, array in made.items():
+        _append(graph.folder / name, array[: likers if name == "likers" else posts])
+    graph.posts += posts
+    graph.likers += likers
+    block = row_viewers[:rows] // ranking.block_viewers
+    starts, order = np.zeros(len(graph.blocks) + 1, np.int64), np.empty(rows, np.int64)
+    deal(block, len(graph.blocks), starts, order)
+    for number, path in enumerate(graph.blocks):
+        picked = order[starts[number] : starts[number + 1]]
+        part = np.empty(len(picked), ROW)
+        part["viewer"], part["post"], part["seen_us"] = (
+            row_viewers[picked],
+            row_posts[picked],
+            row_seen[picked],
+        )
+        _append(path, part)
+
+
+def _append(path: Path, array: NDArray[Any]) -> None:
+    with path.open("ab") as file:
+        array.tofile(file)
+
+
+def _renumber(graph: LikeGraph) -> None:
+    """Put columns in place of likers, who are actors until all their likes have been counted."""
+    graph.actors = np.argsort(-graph.degrees, kind="stable").astype(np.int32)
+    graph.columns = np.empty(len(graph.actors), np.int32)
+    graph.columns[graph.actors] = np.arange(len(graph.actors), dtype=np.int32)
+    if graph.likers:
+        likers = np.memmap(graph.folder / "likers", np.int32, mode="r+")
+        for first in range(0, len(likers), RENUMBERED):
+            part = likers[first : first + RENUMBERED]
+            part[:] = graph.columns[part]
+
+
+def _mend_short(
+    graph: LikeGraph,
+    connection: duckdb.DuckDBPyConnection,
+    rows_of: NDArray[np.int32],
+    since: NDArray[np.int64],
+    ranking: Ranking,
+) -> None:
+    found = np.zeros(len(graph.viewers), np.int64)
+    for path in graph.blocks:
+        found += np.bincount(np.fromfile(path, ROW)["viewer"], minlength=len(found))
+    short = graph.viewers[(since > 0) & (found < ranking.max_seeds)]
+    if not len(short):
+        return
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE short_viewers AS SELECT unnest(?) AS liker_id", [short.tolist()]
+    )
+    likers, authors, rkeys, seen = columns(
+        connection,
+        "SELECT liker_id, author_id, post_rkey, min(seen_us) AS seen_us FROM valid_likes "
+        "SEMI JOIN short_viewers USING (liker_id) GROUP BY ALL ORDER BY author_id, post_rkey",
+    )
+    graph.short = np.empty(len(likers), ROW)
+    graph.short["viewer"], graph.short["seen_us"] = rows_of[likers], seen
+    graph.short["post"] = graph.find(authors, rkeys)

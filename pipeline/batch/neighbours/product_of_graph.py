@@ -1,0 +1,89 @@
+"""The full pass's product A · B, a block of viewers at a time, with both matrices made of a ``LikeGraph``.
+
+Owns: each viewer's seeds and what they are worth (A), and the product with all likers of posts (B). Leaves to
+others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
+
+B's columns are ``LikeGraph.columns``, their names actor numbers, so a tie goes to the smaller one. It has a
+row for every liked post. One that only the viewer likes adds to nobody but the viewer, who is no neighbour of
+their own: ``seed_posts.sql`` leaves it out.
+"""
+
+from collections.abc import Iterator
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
+from pipeline.batch.lists.product import columns, weight_left_out
+from pipeline.batch.neighbours.like_graph import ROW, LikeGraph
+from pipeline.batch.neighbours.like_loops import deal, pick_seeds, weigh
+from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
+
+
+def seed_blocks(
+    connection: duckdb.DuckDBPyConnection,
+    graph: LikeGraph,
+    ranking: Ranking,
+    b: Sparse,
+    scale: NDArray[np.float64],
+) -> Iterator[tuple[NDArray[np.int64], Sparse, NDArray[np.float64]]]:
+    """Yield (actor ids of viewers, their rows of A by post number, what all their co-likers weigh).
+
+    The relation ``asked`` has the viewers' answers; ``scale`` is by column of B how much a co-liker counts.
+    """
+    ids, authors, rkeys, weights = columns(
+        connection, "SELECT viewer_id, author_id, post_rkey, weight FROM asked ORDER BY viewer_id"
+    )
+    posts = graph.find(authors, rkeys)
+    asked_rows = np.searchsorted(graph.viewers, ids)[posts >= 0]
+    weights = np.asarray(weights, np.float64)[posts >= 0]
+    posts = posts[posts >= 0]
+    counts, rkeys = graph.column("counts"), graph.column("rkeys")
+    masses = np.memmap(graph.folder / "masses", np.float64, mode="w+", shape=max(graph.posts, 1))
+    weigh(b.starts, b.columns, scale, masses)
+    for number, path in enumerate(graph.blocks):
+        first = number * ranking.block_viewers
+        viewers = graph.viewers[first : first + ranking.block_viewers]
+        rows = np.fromfile(path, ROW)
+        if len(graph.short):
+            again = np.isin(rows["viewer"], graph.short["viewer"])
+            within = (graph.short["viewer"] >= first) & (graph.short["viewer"] < first + len(viewers))
+            rows = np.concatenate([rows[~again], graph.short[within]])
+        starts, order = np.zeros(len(viewers) + 1, np.int64), np.empty(len(rows), np.int64)
+        deal(rows["viewer"] - first, len(viewers), starts, order)
+        rows = rows[order]
+        asked_starts = np.searchsorted(asked_rows, np.arange(first, first + len(viewers) + 1))
+        room = int(np.minimum(np.diff(starts), ranking.max_seeds).sum() + asked_starts[-1] - asked_starts[0])
+        a = Sparse(np.zeros(len(viewers) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.float64))
+        everybody = np.zeros(len(viewers))
+        size = pick_seeds(
+            starts, np.ascontiguousarray(rows["post"]), np.ascontiguousarray(rows["seen_us"]),
+            asked_starts, posts, weights, counts, ranking.max_seeds,
+            ranking.seed_weight_newest, ranking.seed_weight_oldest, ranking.likers_exponent,
+            viewers, scale[graph.columns[viewers]], rkeys, b.starts, masses, ranking.max_seed_likers,
+            a.starts, a.columns, a.values, everybody,
+        )  # fmt: skip
+        yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size]), everybody
+
+
+def neighbour_blocks(
+    connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
+) -> Iterator[tuple[NDArray[np.int64], Top, NDArray[np.float32]]]:
+    """Yield (actor ids of viewers, their best co-likers, what was left out); a column's name is an actor id."""
+    b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
+    degrees = graph.degrees[graph.actors].astype(np.float64)
+    scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
+                     out=np.zeros(len(degrees)))  # fmt: skip
+    if ranking.newcomer_hours > 0:
+        snapshot_us = int(columns(connection, "SELECT getvariable('snapshot_us')")[0][0])
+        hours = np.where(degrees > 0, snapshot_us - graph.firsts[graph.actors], 0) / HOUR_US
+        scale *= np.clip(hours / ranking.newcomer_hours, 0.0, 1.0)
+    for viewers, a, everybody in seed_blocks(connection, graph, ranking, b, scale):
+        itself = sparse(np.arange(len(viewers)), graph.columns[viewers], None, len(viewers))
+        top = top_rows(
+            a, b, scale=scale, power=ranking.overlap_exponent, excluded=itself,
+            keep=ranking.max_neighbours, names=graph.actors, threads=threads,
+        )  # fmt: skip
+        yield viewers, top, weight_left_out(everybody, top)

@@ -1,0 +1,61 @@
+"""Deleted accounts leave serving.sqlite: their lists go, and the web app is told to purge what they did.
+
+Owns: whose lists and whose activity go, and the table ``deleted_accounts``. Leaves to others: their likes
+(``rewrite``), what they did (activity.sqlite has one writer, the web app:
+``serving.viewers.activity_retention``), lists of other viewers that name their posts, which the next run
+makes without them.
+
+Invariant: somebody who comes back after a deletion keeps what came after it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import sql
+from pipeline.batch.publish.generations import transaction
+from pipeline.store.arrow import reading
+from pipeline.store.model import DAY_US, AccountStatus
+
+Step = tuple[str, int]
+
+TOLD_DAYS = 90  # as long as activity is kept
+
+
+def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step]:
+    """Remove the lists of deleted accounts, and note the viewers among them, in one transaction."""
+    with reading(data_dir / "landing.sqlite") as reader:
+        watermark_us = reader.number("SELECT seen_us FROM watermark")
+        gone = reader.table(
+            "SELECT actor_id, did, status, deleted_us FROM actors "
+            f"WHERE deleted_us > {watermark_us - TOLD_DAYS * DAY_US}"
+        ).to_pylist()
+    if not gone:
+        return
+    lists = [(row["actor_id"],) for row in gone if row["status"] == AccountStatus.DELETED]
+    viewers = _viewers(data_dir)
+    notes = [
+        {"viewer_did": row["did"], "deleted_us": row["deleted_us"]} for row in gone if row["did"] in viewers
+    ]
+    with transaction(serving):
+        serving.execute("CREATE TEMP TABLE gone (viewer_id INTEGER PRIMARY KEY)")
+        serving.executemany("INSERT INTO temp.gone VALUES (?)", lists)
+        removed = serving.execute(sql.load("serving/departed_lists")).rowcount
+        serving.execute("DELETE FROM viewers WHERE viewer_id IN (SELECT viewer_id FROM temp.gone)")
+        serving.execute("DROP TABLE temp.gone")
+        serving.executemany(sql.load("serving/departed_note"), notes)
+        before_us = watermark_us - TOLD_DAYS * DAY_US
+        serving.execute("DELETE FROM departed WHERE deleted_us <= ?", (before_us,))
+    yield "lists of deleted accounts", removed
+
+
+def _viewers(data_dir: Path) -> set[str]:
+    """Return who ever asked for a feed, as far as activity.sqlite remembers."""
+    path = data_dir / "activity.sqlite"
+    if not path.exists():
+        return set()
+    with reading(path) as reader:
+        tables = reader.table("SELECT name FROM sqlite_master WHERE name = 'visits'")
+        if not len(tables):
+            return set()  # the web app is just making the file
+        return set(reader.table("SELECT DISTINCT viewer_did FROM visits").column(0).to_pylist())

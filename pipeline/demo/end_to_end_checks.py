@@ -1,0 +1,153 @@
+"""What ``foryou demo --once`` checks: the running feed from outside, as the app and a stranger see it.
+
+Owns: the checks. Each is a generator step that yields a line saying what held; the first that does not hold
+raises PipelineError.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+
+from pipeline.demo.parts import Demo
+from pipeline.demo.stored_likes import like_record, like_records
+from pipeline.errors import PipelineError
+from sql.sqlite import connect
+
+SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
+INTERACTIONS = "app.bsky.feed.sendInteractions"
+PAGE = 30  # what the app asks for
+
+
+def check(demo: Demo, viewer: str) -> Iterator[str]:
+    """Yield a line for every check that holds. Raises PipelineError for the first that does not."""
+    with httpx.Client(base_url=demo.address, timeout=10) as client:
+        yield _identity(demo, client)
+        yield _list_of(demo, client, viewer)
+        yield from _refusals(demo, client, viewer)
+        yield _interaction(demo, client, viewer)
+        yield _page(client, viewer)
+    yield _store(demo)
+
+
+def _hold(holds: bool, what: str) -> None:
+    if not holds:
+        raise PipelineError(f"the demo failed a check: {what}")
+
+
+def _identity(demo: Demo, client: httpx.Client) -> str:
+    document = client.get("/.well-known/did.json").json()
+    services = {service["type"] for service in document["service"]}
+    _hold(document["id"] == demo.service_did and "BskyFeedGenerator" in services, f"did.json says {document}")
+    described = client.get("/xrpc/app.bsky.feed.describeFeedGenerator").json()
+    _hold({"uri": demo.feed_uri} in described["feeds"], f"describeFeedGenerator says {described}")
+    return f"did.json and describeFeedGenerator name {demo.feed_uri}"
+
+
+def _list_of(demo: Demo, client: httpx.Client, viewer: str) -> str:
+    headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
+    posts = _pages(demo, client, headers)
+    _hold(len(posts) == len(set(posts)), f"a post comes twice in the list of {viewer}")
+    popular = _pages(demo, client, {})
+    _hold(len(posts) >= PAGE and len(popular) >= PAGE, f"lists of {len(posts)} and {len(popular)} posts")
+    shared = len(set(posts[:PAGE]) & set(popular[:PAGE]))
+    _hold(posts[:PAGE] != popular[:PAGE], "a signed-in viewer's list is that of a stranger")
+    return (
+        f"{viewer} pages through {len(posts)} posts, none twice; "
+        f"{shared} of the first {PAGE} are in a stranger's first {PAGE}"
+    )
+
+
+def _pages(demo: Demo, client: httpx.Client, headers: dict[str, str]) -> list[str]:
+    posts: list[str] = []
+    cursor: str | None = None
+    while True:
+        query: dict[str, Any] = {"feed": demo.feed_uri, "limit": PAGE}
+        if cursor is not None:
+            query["cursor"] = cursor
+        answer = client.get(SKELETON, params=query, headers=headers)
+        _hold(answer.status_code == 200, f"getFeedSkeleton answers {answer.status_code}: {answer.text}")
+        page = answer.json()
+        posts += [item["post"] for item in page["feed"]]
+        cursor = page.get("cursor")
+        if cursor is None:
+            return posts
+        _hold(len(page["feed"]) == PAGE and len(posts) <= 1000, "a page that is not the last is not full")
+
+
+def _refusals(demo: Demo, client: httpx.Client, viewer: str) -> Iterator[str]:
+    good = {"feed": demo.feed_uri}
+    wrong_method = {"Authorization": f"Bearer {demo.token(viewer, INTERACTIONS)}"}
+    for what, query, headers, status, error in (
+        ("a token of rubbish", good, {"Authorization": "Bearer rubbish"}, 401, "BadJwt"),
+        ("a token for another method", good, wrong_method, 401, "BadJwtLexiconMethod"),
+        ("an unknown feed", {"feed": demo.feed_uri + "x"}, {}, 400, "UnknownFeed"),
+        ("a cursor of rubbish", good | {"cursor": "rubbish"}, {}, 400, None),
+        ("a limit of 0", good | {"limit": "0"}, {}, 400, "InvalidRequest"),
+    ):
+        answer = client.get(SKELETON, params=query, headers=headers)
+        named = answer.json().get("error")
+        _hold(
+            answer.status_code == status and error in {None, named}, f"{what}: {answer.status_code} {named}"
+        )
+        yield f"{what} is refused with {status} {named}"
+
+
+def _interaction(demo: Demo, client: httpx.Client, viewer: str) -> str:
+    headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
+    post = client.get(SKELETON, params={"feed": demo.feed_uri, "limit": 2}, headers=headers).json()["feed"][0]
+    body = {
+        "feed": demo.feed_uri,
+        "interactions": [{"item": post["post"], "event": "app.bsky.feed.defs#requestLess"}],
+    }
+    headers = {"Authorization": f"Bearer {demo.token(viewer, INTERACTIONS)}"}
+    answer = client.post(f"/xrpc/{INTERACTIONS}", json=body, headers=headers)
+    _hold(answer.status_code == 200, f"sendInteractions answers {answer.status_code}: {answer.text}")
+    deadline = time.monotonic() + 5
+    while not _is_stored(demo, viewer, post["post"]):
+        _hold(time.monotonic() < deadline, "an interaction is not in activity.sqlite after 5 s")
+        time.sleep(0.1)
+    return "'show less' is stored in activity.sqlite"
+
+
+def _is_stored(demo: Demo, viewer: str, post: str) -> bool:
+    path = demo.data_dir / "activity.sqlite"
+    if not path.exists():
+        return False
+    connection = connect(path, read_only=True)
+    try:
+        query = "SELECT 1 FROM interactions WHERE viewer_did = ? AND post_uri = ? AND event = 'requestLess'"
+        return connection.execute(query, (viewer, post)).fetchone() is not None
+    finally:
+        connection.close()
+
+
+def _page(client: httpx.Client, viewer: str) -> str:
+    answers = [client.get("/viewers", params={"q": viewer}), client.get(f"/viewer/{viewer}")]
+    _hold(
+        all(answer.status_code == 200 and viewer in answer.text for answer in answers),
+        "the pages do not show it",
+    )
+    return f"the pages show the viewer and their feed ({len(answers[1].content) / 1000:.0f} kB)"
+
+
+def _store(demo: Demo) -> str:
+    stored, until_us = like_records(demo.data_dir)
+    recorded = set()
+    with httpx.stream(
+        "GET", f"{demo.network}/simulator/record", params={"until": until_us}, timeout=60
+    ) as answer:
+        for line in answer.iter_lines():
+            row = orjson.loads(line)
+            if row["type"] == "like" and row["account"] != "deleted":
+                recorded.add(like_record(row["did"], row["rkey"], row["subject"]))
+    recorded.discard(None)  # likes of feeds and lists
+    missing, extra = len(recorded - set(stored)), len(set(stored) - recorded)
+    _hold(
+        not missing and not extra,
+        f"{missing} likes of the simulator's record are missing, {extra} are invented",
+    )
+    _hold(len(stored) == len(recorded), "a like is stored twice")
+    return f"the store holds the {len(stored):,} likes of the simulator's own record, no more and no less"

@@ -1,0 +1,90 @@
+"""Which like records the stores hold, by DID: for comparing them with somebody else's record.
+
+Owns: ``like_records``. The batch reads the same stores its own way, by number and by the hundred million;
+this is the plain reading, for the demo's check and for tests.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+import sql
+from pipeline.identifiers import parse_post_uri, rkey_to_int
+from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
+from sql.sqlite import connect
+
+
+class LikeRecord(NamedTuple):
+    """A like record that exists; rkeys as ``identifiers.rkey_to_int`` numbers them."""
+
+    liker: str
+    rkey: int
+    author: str
+    post_rkey: int
+
+
+def like_record(liker: str, rkey: str, subject: str) -> LikeRecord | None:
+    """Return what the store should hold of a like record, None when its subject is no post."""
+    number, post = rkey_to_int(rkey), parse_post_uri(subject)
+    return None if number is None or post is None else LikeRecord(liker, number, *post)
+
+
+def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
+    """Return the like records of landing and lake, and the stream time (us) up to which they are complete.
+
+    A record held twice, in landing and in the lake or under two days, comes twice. Likes of deleted accounts
+    no longer exist. Raises sqlite3.OperationalError when there is no landing store.
+    """
+    closed = closed_days(data_dir)
+    landing = connect(data_dir / "landing.sqlite", read_only=True)
+    try:
+        landing.execute("BEGIN")
+        rows = landing.execute(
+            "SELECT day, liker_id, rkey, author_id, post_rkey, seen_us FROM likes"
+        ).fetchall()
+        likes = [row[1:] for row in rows if row[0] not in closed]
+        unlikes = {
+            (liker, rkey): us
+            for liker, rkey, us in landing.execute(
+                "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1"
+            )
+        }
+        dids = dict(landing.execute("SELECT actor_id, did FROM actors").fetchall())
+        deleted = dict(landing.execute("SELECT actor_id, deleted_us FROM actors").fetchall())
+        until_us = _complete_until(landing)
+    finally:
+        landing.close()
+    if closed:
+        likes += _closed_likes(data_dir, closed, unlikes)
+    records = [
+        LikeRecord(dids[liker], rkey, dids[author], post_rkey)
+        for liker, rkey, author, post_rkey, seen_us in likes
+        if seen_us > deleted[liker]
+    ]
+    return records, until_us
+
+
+def _complete_until(landing: sqlite3.Connection) -> int:
+    row = landing.execute("SELECT event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _closed_likes(
+    data_dir: Path, closed: set[int], unlikes: dict[tuple[int, int], int]
+) -> list[tuple[int, int, int, int, int]]:
+    """Return the likes of the lake that no tombstone undoes, of the lake or of landing."""
+    connection = duckdb.connect()
+    connection.execute(sql.load("batch/lake_macros"))
+    gone = dict(unlikes)
+    files = [str(file) for file in unlikes_files(data_dir)]
+    if files:
+        query = "SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
+        for liker, rkey, seen_us in connection.execute(query, {"files": files}).fetchall():
+            gone[liker, rkey] = max(seen_us, gone.get((liker, rkey), 0))
+    query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
+    rows = connection.execute(query, {"files": [str(day_file(data_dir, day)) for day in sorted(closed)]})
+    likes = [row for row in rows.fetchall() if row[4] > gone.get((row[0], row[1]), -1)]
+    connection.close()
+    return likes

@@ -1,0 +1,59 @@
+"""What is popular: the baseline that time gives away for free, and what fills every short list.
+
+Owns: ``popular_items``, ``popular_lists``, ``fill``. Leaves to others: which window is best (``tuning``).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.batch.kernel import compiled
+from pipeline.evaluate.like_events import NONE, Small
+from pipeline.evaluate.splits import Split
+
+# Popular items looked at for one list: it must outlast what a viewer has liked already.
+DEPTH = 1000
+
+
+def popular_items(split: Split, hours: float) -> Small:
+    """Return the items liked most in the last hours, at most DEPTH; a tie goes to the newer item."""
+    counts = np.bincount(split.events.items[split.since(hours)], minlength=split.events.item_count)
+    counts[~split.exists] = 0
+    order = np.argsort(-counts, kind="stable")[:DEPTH]
+    return order[counts[order] > 0].astype(np.int32)
+
+
+def popular_lists(split: Split, keep: int, *, hours: float) -> NDArray[np.int32]:
+    """Return for every viewer the most liked items of the last hours that they have not liked."""
+    lists = np.full((len(split.viewers), keep), NONE, np.int32)
+    fill(lists, popular_items(split, hours), split)
+    return lists
+
+
+def fill(lists: NDArray[np.int32], popular: Small, split: Split) -> None:
+    """Fill the empty places at the lists' ends with popular items, none twice, none liked or of one's own."""
+    _fill(lists, popular, split.barred.starts, split.barred.columns, split.events.item_count)
+
+
+@compiled
+def _fill(lists: Any, popular: Any, starts: Any, liked: Any, item_count: int) -> None:
+    barred = np.zeros(item_count, np.uint8)
+    for row in range(lists.shape[0]):
+        size = 0
+        while size < lists.shape[1] and lists[row, size] >= 0:
+            barred[lists[row, size]] = 1
+            size += 1
+        for x in range(starts[row], starts[row + 1]):
+            barred[liked[x]] = 1
+        for item in popular:
+            if size == lists.shape[1]:
+                break
+            if barred[item] == 0:
+                barred[item] = 1
+                lists[row, size] = item
+                size += 1
+        for x in range(starts[row], starts[row + 1]):
+            barred[liked[x]] = 0
+        for place in range(size):
+            barred[lists[row, place]] = 0

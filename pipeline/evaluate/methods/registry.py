@@ -1,0 +1,226 @@
+"""The registry of methods: each is a function of a split and parameters, with the values that tuning may try.
+
+Owns: ``Method`` and ``METHODS``. Leaves to others: the rankings themselves. A new idea is one more entry: a
+parameter set of our ranking, or a function (split, keep, **parameters) -> lists (viewers, keep), NONE where
+empty.
+
+Every method's short lists are filled with what is popular, by the window that tuning chose for ``popular``:
+so a baseline is never behind just because it has nothing to say.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import SettingError
+from pipeline.evaluate.like_events import EvaluateError
+from pipeline.evaluate.measures import DEPTH
+from pipeline.evaluate.methods import classical, ours
+from pipeline.evaluate.methods.popularity import fill, popular_items, popular_lists
+from pipeline.evaluate.splits import Split
+from pipeline.ranking import Ranking, ranking_from
+
+Parameters = Mapping[str, Any]
+Grid = Mapping[str | tuple[str, ...], tuple[Any, ...]]
+Ranker = Callable[..., NDArray[np.int32]]
+
+# No decay, no window: longer than any history.
+FOREVER = 2400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """``start``: parameters before tuning; ``starts``: changes of them that tuning may begin at instead.
+
+    ``grid``: the values tuning tries, a parameter at a time, or several together where the key names several.
+    """
+
+    name: str
+    about: str
+    rank: Ranker
+    start: Parameters = field(default_factory=dict)
+    grid: Grid = field(default_factory=dict)
+    needs_implicit: bool = False
+    starts: tuple[Parameters, ...] = ()
+
+    def lists(self, split: Split, parameters: Parameters, popular_hours: float) -> NDArray[np.int32]:
+        """Return finished lists of DEPTH items."""
+        lists = self.rank(split, DEPTH, **parameters)
+        fill(lists, popular_items(split, popular_hours), split)
+        return lists
+
+
+def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray[np.int32]:
+    """Return our ranking's lists: ``base`` with some parameters changed."""
+    return ours.rank(split, keep, replace(base, **changes))
+
+
+# "For You": what its author published; likes do not decay by their own age, and there is no crowd.
+FOR_YOU = Ranking(
+    max_seeds=500,
+    likers_exponent=1.0,
+    degree_exponent=1.0,
+    degree_smoothing=0.0,
+    newcomer_hours=0.0,
+    overlap_exponent=1.0,
+    max_neighbours=1000,
+    max_seed_likers=1_000_000,
+    candidate_window_hours=48.0,
+    like_decay_exponent=0.0,
+    score_exponent=0.5,
+    half_life_hours=6.0,
+    popularity_exponent=0.25,
+    left_out_weight=0.0,
+    crowd_weight=0.0,
+)
+# The open re-implementation: 400 seeds, 1000 co-likers, likes of the last 24 hours.
+REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, popularity_exponent=0.2)
+
+FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
+# A post's own age does not count.
+AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
+# Every co-liker counts, none is a sample: where viewers are few it costs little.
+EVERYBODY: Parameters = {
+    **AGELESS,
+    "overlap_exponent": 1.0,
+    "like_decay_hours": 1.0,
+    "like_decay_exponent": 4.0,
+    "max_seed_likers": 1_000_000,
+    "max_neighbours": 10_000,
+}
+# Where time is nearly all: the crowd of the last hour, bent by taste.
+NEWS: Parameters = {
+    **AGELESS,
+    "overlap_exponent": 1.0,
+    "left_out_weight": 10.0,
+    "like_decay_hours": 1.0,
+    "like_decay_exponent": 6.0,
+    "newcomer_hours": 0.0,
+    "candidate_window_hours": 24.0,
+    "max_seed_likers": 5000,
+    "max_neighbours": 3000,
+    "likers_exponent": 0.25,
+    "seed_weight_newest": 1.0,
+    "popularity_exponent": 0.1,
+}
+# What tuning may try of our ranking; it begins at the best of the defaults and the two above. The neighbours of a
+# trial are kept for the next, so what decides on them comes last.
+OURS_GRID: Grid = {
+    ("post_max_age_hours", "half_life_hours"): (
+        (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (FOREVER, 72.0), (FOREVER, FOREVER),
+    ),
+    ("like_decay_exponent", "like_decay_hours"): (
+        (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
+        (6.0, 2.0), (8.0, 1.0),
+    ),
+    "left_out_weight": (0.0, 0.3, 1.0, 3.0, 10.0),
+    "crowd_weight": (0.0, 0.1, 0.3, 1.0),
+    ("crowd_decay_exponent", "crowd_decay_hours"): (
+        (1.0, 0.5), (2.0, 0.25), (4.0, 0.5), (4.0, 1.0), (8.0, 0.5), (8.0, 1.0), (12.0, 1.0),
+    ),
+    "fallback_smoothing": (10.0, 1000.0),
+    "popularity_exponent": (0.0, 0.1),
+    "candidate_window_hours": (24.0, 48.0, 96.0),
+    ("max_seed_likers", "max_neighbours"): (
+        (300, 300), (1000, 1000), (5000, 3000), (1_000_000, 10_000),
+    ),
+    "overlap_exponent": (1.0, 1.25, 1.5),
+    "degree_exponent": (0.5, 1.0),
+    "likers_exponent": (0.25, 0.5, 0.75),
+    "newcomer_hours": (0.0, 72.0),
+    "seed_weight_newest": (0.1, 1.0),
+}  # fmt: skip
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "foryou",
+            "our ranking, its parameters tuned on the earlier windows",
+            ranked,
+            {"base": Ranking()},
+            OURS_GRID,
+            starts=(EVERYBODY, NEWS),
+        ),
+        Method(
+            "foryou-ageless",
+            "the defaults, but for the limits on a post's age: a file has likes alone",
+            ranked,
+            {"base": replace(Ranking(), **AGELESS)},
+        ),
+        Method("foryou-default", "our ranking with the defaults it ships with", ranked, {"base": Ranking()}),
+        Method(
+            "popular",
+            "most liked in the last hours, the best window",
+            popular_lists,
+            {"hours": 1.0},
+            {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)},
+        ),
+        Method(
+            "item-cosine",
+            "items alike by their likers (cosine, implicit)",
+            classical.item_item_cosine,
+            {"neighbours": 200, "fresh_hours": FOREVER},
+            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000)},
+            True,
+        ),
+        Method(
+            "user-cosine",
+            "people alike by their likes (cosine)",
+            classical.user_user_cosine,
+            {"neighbours": 500, "fresh_hours": FOREVER},
+            {"fresh_hours": FRESH_HOURS, "neighbours": (100, 500, 2000)},
+        ),
+        Method(
+            "bm25",
+            "items alike under BM25 weights (implicit)",
+            classical.bm25,
+            {"neighbours": 200, "k1": 1.2, "b": 0.75, "fresh_hours": FOREVER},
+            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000), "b": (0.25, 0.75)},
+            True,
+        ),
+        Method(
+            "als",
+            "factors by alternating least squares (implicit)",
+            classical.als,
+            {"factors": 64, "regularization": 0.05, "alpha": 10.0, "fresh_hours": FOREVER},
+            {"fresh_hours": FRESH_HOURS, "alpha": (1.0, 10.0, 40.0), "factors": (64, 128)},
+            True,
+        ),
+        Method("for-you-formula", "the known feed's published formula", ranked, {"base": FOR_YOU}),
+        Method("re-implementation", "the open re-implementation's", ranked, {"base": REIMPLEMENTATION}),
+    )
+}
+REFERENCE = "foryou"
+
+
+def variant(text: str) -> Method:
+    """Return our ranking with changes that ``name=value,name=value`` tells; EvaluateError when it is wrong."""
+    kinds = {item.name: item.type for item in fields(Ranking)}
+    changes: dict[str, Any] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        if name not in kinds:
+            raise EvaluateError(f"--variant {pair}: {name!r} is no parameter of the ranking")
+        try:
+            changes[name] = int(value) if kinds[name] is int else float(value)
+            ranking_from({name: changes[name]})
+        except (ValueError, SettingError) as error:
+            raise EvaluateError(f"--variant {pair}: {error}") from error
+    return Method(text, "the tuned ranking, changed", ranked, changes)
+
+
+def chosen(names: str | None) -> list[Method]:
+    """Return the methods named by a comma-separated text, all that can run for None; the reference is always in."""
+    if names is None:
+        return [method for method in METHODS.values() if not method.needs_implicit or classical.available()]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in METHODS:
+            raise EvaluateError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
+        if METHODS[name].needs_implicit:
+            classical.require()
+    return [METHODS[name] for name in dict.fromkeys([REFERENCE, "popular", *wanted])]

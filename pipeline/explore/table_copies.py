@@ -1,0 +1,128 @@
+"""Copies of the stores' small tables, for programs that can read Parquet but not SQLite.
+
+Owns: which tables, and copying them after each batch command. Leaves to others: likes, posts, actors and lists,
+which a candidates run copies itself (``batch.analyst_copies``); what the columns are (``sql/export``).
+
+Every copy exists after the first call, an empty one where the store or its table is missing, so that
+``sql/explore/views.sql`` can be read once there are lists.
+"""
+
+import re
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import sql
+from pipeline.store.analyst_snapshot import (
+    OPEN_IMPRESSIONS,
+    copy_of,
+    current_snapshot,
+    make_snapshot,
+    working_folder,
+)
+from pipeline.store.arrow import reading
+from pipeline.store.model import DAY_US, day_number
+from sql.sqlite import connect
+
+_COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/export reads of its table
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A table of a SQLite store and the relation it becomes; ``small`` ones are read live by ``foryou sql``."""
+
+    relation: str
+    store: str
+    table: str
+    small: bool = True
+
+    @property
+    def file(self) -> str:
+        """The copy's name: impressions lie beside the lake's days, so that one pattern finds both."""
+        return OPEN_IMPRESSIONS if self.relation == "impressions" else self.relation
+
+
+TABLES = (
+    Copied("generations", "serving", "generations"),
+    Copied("runs", "serving", "runs"),
+    Copied("counters", "landing", "counters"),
+    Copied("gaps", "landing", "gaps"),
+    Copied("streams", "landing", "stream_cursors"),
+    Copied("interactions", "activity", "interactions", small=False),
+    Copied("visits", "activity", "visits", small=False),
+    Copied("impressions", "activity", "impressions", small=False),
+)
+
+
+def export(data_dir: Path) -> None:
+    """Replace the copies; StoreError when a store can't be read."""
+    with working_folder(data_dir) as folder, duckdb.connect() as connection:
+        finished = {}
+        for number, table in enumerate(TABLES):
+            path = folder / f"{number}.parquet"
+            arrive(connection, data_dir, table)
+            query = sql.load(f"export/{table.relation}")
+            quoted = str(path).replace("'", "''")
+            connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+            finished[table.file] = path
+        make_snapshot(data_dir, finished)
+
+
+def arrive(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied) -> None:
+    """Make the relations ``arrived`` (the store's rows) and ``former`` (the copy there is)."""
+    connection.register("arrived", rows_of(data_dir, table))
+    snapshot = current_snapshot(data_dir)
+    former = None if snapshot is None else copy_of(snapshot, table.file)
+    if former is not None and former.exists():
+        quoted = str(former).replace("'", "''")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW former AS FROM read_parquet('{quoted}')")
+    else:
+        connection.execute("CREATE OR REPLACE TEMP VIEW former AS FROM arrived")
+
+
+def rows_of(data_dir: Path, table: Copied) -> pa.Table:
+    """Return a table's rows, none when the store or the table is not there yet."""
+    path = data_dir / f"{table.store}.sqlite"
+    if not _has_table(path, table.table):
+        return _empty(table)
+    query = f"SELECT * FROM {table.table}"
+    if table.file == OPEN_IMPRESSIONS:
+        present = ",".join(str(day) for day in impression_days(data_dir))
+        query += f" WHERE served_us / {DAY_US} NOT IN ({present})"
+    with reading(path) as reader:
+        rows = reader.table(query)
+    return rows if len(rows) else _empty(table)  # without rows SQLite's columns have no types
+
+
+def impression_days(data_dir: Path) -> list[int]:
+    """Return the days of impressions that are in the lake, in days since 1970."""
+    days = []
+    for file in (data_dir / "lake" / "impressions").glob("day=*/impressions.parquet"):
+        try:
+            days.append(day_number(file.parent.name.removeprefix("day=")))
+        except ValueError:
+            continue
+    return sorted(days)
+
+
+def relations(names: Iterable[str]) -> tuple[Copied, ...]:
+    """Return the small tables among some relations."""
+    wanted = set(names)
+    return tuple(table for table in TABLES if table.small and table.relation in wanted)
+
+
+def _has_table(path: Path, table: str) -> bool:
+    if not path.exists():
+        return False
+    with closing(connect(path, read_only=True)) as store:
+        query = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
+        return store.execute(query, (table,)).fetchone() is not None
+
+
+def _empty(table: Copied) -> pa.Table:
+    columns = _COLUMN.findall(sql.load(f"export/{table.relation}"))
+    return pa.table({column: pa.nulls(0, pa.int64()) for column in columns})

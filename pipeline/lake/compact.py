@@ -1,0 +1,75 @@
+"""The job "compact": closed days move from landing.sqlite to the lake, and old days leave it.
+
+Owns: which days move, what a day holds, retention. Leaves to others: the files (``day_files``), taking the
+dead out of days that are there (``rewrite``); deleting the rows of days that have a file is ingest's, since
+landing.sqlite has one writer.
+
+Invariant: between two steps everything a reader may see is whole. Ingest takes no like and no tombstone of a
+closed day, by the watermark read here in the same transaction as the rows, so what a day's files are made of is
+final. The day's tombstones are in the lake before its likes, whose rename is the commit.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import sql
+from pipeline.batch.inputs.snapshot import open_batch_duckdb
+from pipeline.batch.inputs.sql_steps import count
+from pipeline.lake import day_files
+from pipeline.lake.impressions import impressions
+from pipeline.lake.rewrite import fold, read_departed
+from pipeline.ranking import Ranking
+from pipeline.store.arrow import reading
+from pipeline.store.lake_layout import closed_days, day_file
+from pipeline.store.model import day_name, day_of, first_open_day
+
+Step = tuple[str, int]
+
+
+def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
+    """Write every closed day that has rows and no file, then remove the days past retention.
+
+    Yields (step, rows) after each step that changes what is on the disk.
+    """
+    day_files.clear_temporary(data_dir)
+    yield "clear", 0
+    connection = open_batch_duckdb(data_dir, ranking, threads)
+    landing = data_dir / "landing.sqlite"
+    with reading(landing) as reader:
+        watermark_us = reader.number("SELECT seen_us FROM watermark")
+        landed = set(reader.table(sql.load("landing/days")).column(0).to_pylist())
+    present = closed_days(data_dir)
+    for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
+        rows, unlikes = _read_day(landing, day, connection)
+        stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+        temporary = day_files.write_day(data_dir, day, stored)
+        del stored
+        connection.execute("DROP TABLE day")
+        yield f"write {day_name(day)}", rows
+        if len(unlikes):
+            day_files.replace_unlikes(data_dir, day, unlikes)
+        day_files.commit(temporary, day_file(data_dir, day))
+        yield f"commit {day_name(day)}", rows
+    oldest = day_of(watermark_us) - ranking.seed_window_days
+    for day in sorted(closed_days(data_dir)):
+        # While landing still has rows, the file is what keeps them from being counted and written again.
+        if day < oldest and day not in landed:
+            day_files.remove_day(data_dir, day)
+            yield f"remove {day_name(day)}", 0
+    yield from fold(data_dir, connection)
+    yield from impressions(data_dir, connection)
+
+
+def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> tuple[int, pa.Table]:
+    """Make the relation ``day``; return how many likes it holds, and the day's tombstones."""
+    with reading(landing) as reader:
+        read_departed(connection, reader)
+        likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
+        connection.register("arrived", reader.stream(likes))
+        connection.execute(sql.load("batch/lake_day"))
+        connection.unregister("arrived")
+        unlikes = reader.table(f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND met <> 1")
+    return count(connection, "day"), unlikes

@@ -1,0 +1,107 @@
+"""What is in the lake's files, and writing one so that it is whole or absent.
+
+Owns: how a like is stored in Parquet and the way back, temporary names, and the rename. Leaves to others:
+where days are (``store.lake_layout``), which rows belong in a day (``compact``).
+
+Invariant: a day is in the lake exactly when lake/likes/day=YYYY-MM-DD/likes.parquet exists; the rename that
+makes it exist is the commit.
+
+A like is stored relative to its post and to its own time, since small differences take few bytes, and rows are
+sorted by post: ``sql/batch/lake_rows.sql`` does it, the macro ``lake_likes`` of ``lake_macros.sql`` gives the
+five columns back. Nothing is lost, also for rkeys that are no TIDs.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.store.fsync import sync
+from pipeline.store.lake_layout import day_file, unlikes_file
+from pipeline.store.model import day_name
+
+ROW_GROUP_ROWS = 1_000_000
+UNLIKES = pa.schema([("liker_id", pa.int32()), ("rkey", pa.int64()), ("seen_us", pa.int64())])
+
+
+def temporary_dir(data_dir: Path) -> Path:
+    """Return the folder of files being written; whatever is in it belongs to a dead run."""
+    return data_dir / "lake" / ".tmp"
+
+
+def neighbours_path(data_dir: Path) -> Path:
+    """Return the file of the neighbours."""
+    return data_dir / "lake" / "neighbours.parquet"
+
+
+def write_likes(path: Path, rows: pa.Table) -> None:
+    """Write stored rows as Parquet, with the smallest encodings that the duckdb program reads too.
+
+    tests/bench/RESULTS.md compares them; BYTE_STREAM_SPLIT is up to 0.5 bytes a like smaller, but DuckDB 1.5 can't
+    read it of integers.
+    """
+    pq.write_table(
+        rows,
+        path,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=["clock"],
+        column_encoding={
+            "author_id": "DELTA_BINARY_PACKED",
+            "post_rkey": "DELTA_BINARY_PACKED",
+            "liker_id": "DELTA_BINARY_PACKED",
+            "since_post_us": "DELTA_BINARY_PACKED",
+            "lag_us": "DELTA_BINARY_PACKED",
+        },
+    )
+
+
+def write_day(data_dir: Path, day: int, rows: pa.Table) -> Path:
+    """Write a day's stored rows under a temporary name, ready to be committed as ``day_file``."""
+    return write_temporary(data_dir, f"likes-{day_name(day)}.parquet", partial(write_likes, rows=rows))
+
+
+def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
+    """Put a day's tombstones (liker_id, rkey, seen_us) in the lake, with one rename."""
+    stored = rows.select(UNLIKES.names).cast(UNLIKES)
+    write = partial(pq.write_table, stored, compression="zstd")
+    commit(write_temporary(data_dir, f"unlikes-{day_name(day)}.parquet", write), unlikes_file(data_dir, day))
+
+
+def clear_temporary(data_dir: Path) -> None:
+    """Remove what a dead run left behind."""
+    shutil.rmtree(temporary_dir(data_dir), ignore_errors=True)
+
+
+def write_temporary(data_dir: Path, name: str, write: Callable[[Path], Any]) -> Path:
+    """Write a file under a temporary name and bring it to the disk; return its path."""
+    folder = temporary_dir(data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    write(path)
+    sync(path)
+    sync(folder)
+    return path
+
+
+def commit(temporary: Path, final: Path) -> None:
+    """Give a finished file its name, which makes it part of the lake."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    sync(final.parent.parent)
+    os.replace(temporary, final)
+    sync(final.parent)
+
+
+def remove_day(data_dir: Path, day: int) -> None:
+    """Take a day out of the lake, and its tombstones, which undo nothing younger."""
+    for path in (day_file(data_dir, day), unlikes_file(data_dir, day)):
+        if path.exists():
+            path.unlink()
+            sync(path.parent)
+        shutil.rmtree(path.parent, ignore_errors=True)

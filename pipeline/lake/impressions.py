@@ -1,0 +1,98 @@
+"""Days of impressions: from activity.sqlite into the lake, one Parquet file a day.
+
+Owns: which days move, what a day's file holds, retention. Leaves to others: writing activity.sqlite and
+removing a day's rows once its file exists, which is the web app's, since that store is its own; temporary
+names and the rename (``day_files``).
+
+Invariant: a day is in the lake exactly when lake/impressions/day=YYYY-MM-DD/impressions.parquet exists; the
+rename is the commit. A day is closed an hour after its end by this machine's clock: what a web app that could
+not write for so long had still to say of it is lost, and nothing else.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+import sql
+from pipeline.lake import day_files
+from pipeline.store.arrow import reading
+from pipeline.store.fsync import sync
+from pipeline.store.model import DAY_US, day_name, day_number, first_open_day
+
+Step = tuple[str, int]
+
+FILE_NAME = "impressions.parquet"
+RETENTION_DAYS = 90
+
+
+def impressions_file(data_dir: Path, day: int) -> Path:
+    """Return where the impressions of a day are, in days since 1970, once it is closed."""
+    return data_dir / "lake" / "impressions" / f"day={day_name(day)}" / FILE_NAME
+
+
+def stored_days(data_dir: Path) -> set[int]:
+    """Return the days whose impressions are in the lake; a folder of another name is nobody's day."""
+    days = set()
+    for file in (data_dir / "lake" / "impressions").glob(f"day=*/{FILE_NAME}"):
+        try:
+            days.add(day_number(file.parent.name.removeprefix("day=")))
+        except ValueError:
+            continue
+    return days
+
+
+def impressions(
+    data_dir: Path, connection: duckdb.DuckDBPyConnection, now_us: int | None = None
+) -> Iterator[Step]:
+    """Write every closed day that has impressions and no file, then remove the days past retention.
+
+    Yields (step, rows) after each step that changes what is on the disk. ``now_us`` is the clock's by default.
+    """
+    open_day = first_open_day(int(time.time() * 1_000_000) if now_us is None else now_us)
+    stored = stored_days(data_dir)
+    for day in _served_days(data_dir / "activity.sqlite", open_day):
+        if day not in stored:
+            yield from _move(data_dir, connection, day)
+    for day in sorted(stored):
+        if day < open_day - RETENTION_DAYS:
+            path = impressions_file(data_dir, day)
+            path.unlink()
+            sync(path.parent)
+            shutil.rmtree(path.parent, ignore_errors=True)
+            yield f"remove impressions {day_name(day)}", 0
+
+
+def _served_days(activity: Path, open_day: int) -> list[int]:
+    if not activity.exists():
+        return []
+    with reading(activity) as reader:
+        if not reader.number("SELECT count(*) FROM sqlite_master WHERE name = 'impression_pages'"):
+            return []  # the web app has just made the file
+        before = f"WHERE served_us < {open_day * DAY_US}"
+        days = f"SELECT DISTINCT served_us / {DAY_US} AS day FROM impression_pages {before}"
+        return sorted(int(day) for day in reader.table(days).column(0).to_pylist())
+
+
+def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
+    with reading(data_dir / "activity.sqlite") as reader:
+        span = f"served_us >= {day * DAY_US} AND served_us < {(day + 1) * DAY_US}"
+        connection.register("arrived", reader.stream(f"SELECT * FROM impressions WHERE {span}"))
+        temporary = day_files.write_temporary(
+            data_dir, f"impressions-{day_name(day)}.parquet", partial(_write, connection=connection)
+        )
+        connection.unregister("arrived")
+    quoted = str(temporary).replace("'", "''")
+    rows = int(connection.sql(f"SELECT count(*) FROM read_parquet('{quoted}')").fetchall()[0][0])
+    yield f"write impressions {day_name(day)}", rows
+    day_files.commit(temporary, impressions_file(data_dir, day))
+    yield f"commit impressions {day_name(day)}", rows
+
+
+def _write(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    quoted = str(path).replace("'", "''")
+    query = sql.load("batch/impression_rows").rstrip().removesuffix(";")
+    connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")

@@ -1,0 +1,87 @@
+"""Taking the dead out of the lake: undone likes, and likes of accounts that were deleted.
+
+Owns: when a day is rewritten, and which tombstones are done with then. Leaves to others: reading around the
+dead meanwhile (``snapshot``).
+
+One day is looked through a run, the one that was looked at longest ago: the time of its file says when that
+was. It is rewritten when a share of it is dead that is worth it, or when anything in it is of a deleted
+account, which has a right to be gone.
+
+Invariant: the day is replaced by one rename, and only then do tombstones go that have met their like in it. A
+tombstone too many undoes nothing.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+import sql
+from pipeline.lake import day_files
+from pipeline.store.arrow import Reader, reading
+from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
+from pipeline.store.model import day_name
+
+Step = tuple[str, int]
+
+LOOK_AFTER_SECONDS = 86_400.0
+SHARE = 0.01  # of a day's likes
+
+
+def fold(
+    data_dir: Path, connection: duckdb.DuckDBPyConnection, look_after_seconds: float = LOOK_AFTER_SECONDS
+) -> Iterator[Step]:
+    """Look through the day that waits longest, if it has waited long enough; rewrite it if it is worth it."""
+    days = {day: day_file(data_dir, day).stat().st_mtime for day in closed_days(data_dir)}
+    day = min(days, key=days.__getitem__, default=None)
+    if day is None or days[day] > time.time() - look_after_seconds:
+        return
+    connection.execute(sql.load("batch/lake_macros"))
+    with reading(data_dir / "landing.sqlite") as reader:
+        read_departed(connection, reader)
+    connection.execute(
+        "CREATE OR REPLACE TABLE tombstones (liker_id INTEGER, rkey BIGINT, seen_us BIGINT, file VARCHAR)"
+    )
+    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= day]
+    if files:
+        connection.execute("INSERT INTO tombstones FROM lake_unlikes($files)", {"files": files})
+    connection.execute(
+        "CREATE OR REPLACE TABLE day_before AS FROM lake_likes($files)",
+        {"files": [str(day_file(data_dir, day))]},
+    )
+    row = connection.execute(sql.load("lake/fold_counts")).fetchone()
+    assert row is not None
+    records, undone, departed = row
+    if departed or undone > SHARE * records:
+        yield from _rewrite(data_dir, connection, day)
+    else:
+        os.utime(day_file(data_dir, day))
+    for relation in ("day_before", "tombstones", "departed"):
+        connection.execute(f"DROP TABLE {relation}")
+
+
+def read_departed(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None:
+    """Make ``departed`` (actor_id, deleted_us) of the accounts whose likes are gone up to a time."""
+    connection.execute("CREATE OR REPLACE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
+    accounts = reader.table("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
+    connection.register("arriving", accounts)
+    connection.execute("INSERT INTO departed FROM arriving")
+    connection.unregister("arriving")
+
+
+def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
+    connection.execute(sql.load("lake/fold_day"))
+    stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+    # Also with no like left: the file is what says that the day is closed.
+    day_files.commit(day_files.write_day(data_dir, day, stored), day_file(data_dir, day))
+    connection.execute("DROP TABLE day")
+    yield f"fold {day_name(day)}", len(stored)
+    touched = [Path(row[0]) for row in connection.execute(sql.load("lake/fold_touched")).fetchall()]
+    for file in touched:
+        connection.execute("SET VARIABLE file = ?", [str(file)])
+        kept = connection.sql(sql.load("lake/fold_unlikes")).to_arrow_table()
+        day_files.replace_unlikes(data_dir, day_of_file(file), kept)
+    if touched:
+        yield f"fold unlikes of {day_name(day)}", len(touched)

@@ -1,0 +1,1 @@
+"""What the operator of an installation needs: its state, its checks, its backups, its record at Bluesky."""

@@ -1,0 +1,54 @@
+"""``foryou doctor``: every check, a line each, and the exit status.
+
+Owns: showing the findings. Leaves to others: the checks.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+
+from pipeline.errors import PipelineError
+from pipeline.operate.doctor import machine_checks, network_checks
+from pipeline.operate.doctor.findings import Finding, findings
+from pipeline.operate.feed_record.service_check import http_client
+from pipeline.settings import APP_PASSWORD, Settings
+
+
+class DoctorError(PipelineError):
+    """Something is wrong with the installation; the findings above it say what."""
+
+
+def run(load: Callable[[], Settings], environment: Mapping[str, str], *, as_json: bool) -> None:
+    """Run and show all checks; DoctorError when one found something wrong.
+
+    ``load`` gives the settings; when it refuses them, that is the finding, and nothing else can be checked.
+    """
+    found = []
+    for finding in _findings(load, environment):
+        found.append(finding)
+        if not as_json:
+            print(as_text(finding), flush=True)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=1))
+    wrong = [finding.check for finding in found if finding.state == "wrong"]
+    if wrong:
+        raise DoctorError(f"{len(wrong)} of {len(found)} checks found something wrong: {', '.join(wrong)}")
+
+
+def as_text(finding: Finding) -> str:
+    """Return a finding as a person reads it."""
+    line = f"{finding.state:<8}{finding.check:<16}{finding.seen}"
+    return f"{line}\n{'':<24}-> {finding.advice}" if finding.advice else line
+
+
+def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        settings = load()
+    except PipelineError as error:
+        yield Finding(
+            "settings", "wrong", str(error), "mend it in /etc/foryou/foryou.env, foryou.toml or the flag"
+        )
+        return
+    yield from findings(machine_checks.checks(settings))
+    with http_client() as client:
+        yield from findings(network_checks.checks(settings, environment.get(APP_PASSWORD, ""), client))

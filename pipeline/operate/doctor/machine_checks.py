@@ -1,0 +1,143 @@
+"""Checks of this machine: settings, data directory, disk, stores, lake.
+
+Owns: those. Leaves to others: everything that needs the network (``network_checks``).
+"""
+
+import os
+import shutil
+import sqlite3
+import stat
+from pathlib import Path
+
+from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
+from pipeline.ranking import ranking_from
+from pipeline.settings import Settings
+from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
+from pipeline.store.model import day_name
+from sql.sqlite import connect, current_version, migrations_of
+
+FREE_MIN_BYTES = 5e9
+FREE_MIN_SHARE = 0.1
+STORES = ("landing", "serving", "activity", "keys")
+PARQUET = b"PAR1"  # its first and its last four bytes
+DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Return the checks of this machine."""
+    return [
+        Check("settings", lambda: _settings(settings), "mend it in foryou.toml"),
+        Check("data directory", lambda: _data_dir(settings.data_dir)),
+        Check("permissions", lambda: _permissions(settings.data_dir)),
+        Check("disk", lambda: _disk(settings.data_dir)),
+        Check("stores", lambda: _stores(settings.data_dir)),
+        Check("lake", lambda: _lake(settings.data_dir)),
+    ]
+
+
+def _settings(settings: Settings) -> str:
+    ranking_from(settings.ranking)
+    if settings.hostname == "localhost":
+        raise WrongError(
+            "FORYOU_HOSTNAME is not set", "set it to the name under which the world sees this service"
+        )
+    if settings.publisher_did == settings.service_did:
+        raise WrongError(
+            "FORYOU_PUBLISHER_DID is not set", "set it to the DID of the Bluesky account whose feed this is"
+        )
+    if settings.listen[0] in ("0.0.0.0", "::"):
+        raise WrongError(
+            f"FORYOU_LISTEN is {settings.listen[0]}: the web app listens on every network of this machine",
+            "set it to this machine's address in the tailnet, or to 127.0.0.1 with a proxy on this machine",
+        )
+    return f"{settings.hostname}, {settings.feed_uri}"
+
+
+def _data_dir(data_dir: Path) -> str:
+    if not data_dir.is_dir():
+        raise WrongError(f"{data_dir} does not exist", "start foryou, or set FORYOU_DATA_DIR")
+    if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
+        owner = data_dir.stat().st_uid
+        raise WrongError(
+            f"user {os.geteuid()} may not write in {data_dir}, which is user {owner}'s",
+            "run the command as the user that runs foryou: sudo -u foryou ...",
+        )
+    return str(data_dir)
+
+
+def _permissions(data_dir: Path) -> str:
+    """Files of another user stop a part of foryou; what viewers did and the cursors' key are private."""
+    if not data_dir.is_dir():
+        raise SkippedError("there is no data directory")
+    owner = data_dir.stat().st_uid
+    is_closed = not data_dir.stat().st_mode & (stat.S_IRWXO)
+    for path in sorted(data_dir.iterdir()):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue  # a write-ahead log comes and goes
+        if found.st_uid != owner:
+            raise WrongError(
+                f"{path.name} belongs to user {found.st_uid}, the data directory to user {owner}",
+                f"chown -R {owner} {data_dir}",
+            )
+        is_private = path.name == "cursor.key" or path.name.startswith("activity.sqlite")
+        if is_private and not is_closed and found.st_mode & stat.S_IROTH:
+            raise WrongError(f"every user of this machine can read {path.name}", f"chmod o-rwx {data_dir}")
+    return "one owner; private files are private"
+
+
+def _disk(data_dir: Path) -> str:
+    place = next(path for path in (data_dir, *data_dir.resolve().parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    seen = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.0f} GB free"
+    if usage.free < min(FREE_MIN_BYTES, FREE_MIN_SHARE * usage.total):
+        raise WrongError(seen, "free some, or give the lake fewer days: seed_window_days in [ranking]")
+    return seen
+
+
+def _stores(data_dir: Path) -> str:
+    seen = []
+    for name in STORES:
+        path = data_dir / f"{name}.sqlite"
+        if not path.exists():
+            continue
+        newest = max(migrations_of(name))
+        try:
+            store = connect(path, read_only=True)
+            try:
+                version = current_version(store)
+            finally:
+                store.close()
+        except sqlite3.Error as error:
+            raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
+        if version > newest:
+            raise WrongError(
+                f"{path} has schema version {version}, this program knows {newest}",
+                "upgrade foryou, or restore the backup made before the upgrade",
+            )
+        seen.append(f"{name} version {version}" if version else f"{name} just made")
+    if not seen:
+        raise SkippedError("there are none yet")
+    return ", ".join(seen)
+
+
+def _lake(data_dir: Path) -> str:
+    """Look at both ends of every file: a disk that was full or failed leaves halves."""
+    days = sorted(closed_days(data_dir))
+    if not days:
+        raise SkippedError("no day is closed yet")
+    size = 0
+    for path in [*(day_file(data_dir, day) for day in days), *unlikes_files(data_dir)]:
+        try:
+            with path.open("rb") as file:
+                first = file.read(len(PARQUET))
+                size += file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
+                last = file.read()
+        except FileNotFoundError:
+            continue  # its days have passed, just now
+        except OSError as error:
+            raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
+        if not first == last == PARQUET:
+            raise WrongError(f"{path} is not whole", DAMAGED)
+    return f"{len(days)} closed days, {day_name(days[0])} to {day_name(days[-1])}, {size / 1e9:.1f} GB"

@@ -1,0 +1,217 @@
+"""Checks of what lies outside: clock, stream, PLC directory, this service from outside, its certificate, the
+record.
+
+Owns: those, each within a few seconds. Leaves to others: what a right answer looks like
+(``pipeline.operate.feed_record.service_check``).
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from pipeline.errors import PipelineError
+from pipeline.ingest import firehose
+from pipeline.ingest.wires import subscription, wire_of
+from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
+from pipeline.operate.feed_record.repository import Repository, RepositoryError
+from pipeline.operate.feed_record.service_check import (
+    check_service,
+    fetch,
+    fetch_json,
+    public_url,
+    repository_host,
+    why,
+)
+from pipeline.settings import APP_PASSWORD, Settings
+
+CLOCK_MAX_SECONDS = 5.0  # tokens live for a minute, and Bluesky's servers forgive nothing
+EVENT_SECONDS = 10.0
+QUIET_SECONDS = 600.0
+CERTIFICATE_MIN_DAYS = 14
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+DID_JSON = "/.well-known/did.json"
+CONNECTION = "look at this machine's internet connection and name server, and at FORYOU_PLC_URL"
+PROXY = "does the name lead to the VPS, does Caddy run there (journalctl -u caddy), is the tailnet up?"
+
+
+def checks(settings: Settings, password: str, client: httpx.Client) -> list[Check]:
+    """Return the checks of the network; an empty ``password`` skips the one that needs it."""
+    return [
+        Check("clock", lambda: _clock(settings, client), CONNECTION),
+        Check("stream", lambda: _stream(settings)),
+        Check("PLC directory", lambda: _plc(settings, client), CONNECTION),
+        Check("web app", lambda: _web_app(settings, client)),
+        Check("did.json", lambda: _did_json(settings, client), PROXY),
+        Check("certificate", lambda: _certificate(settings)),
+        Check(
+            "feed record",
+            lambda: _record(settings, client),
+            "check FORYOU_PUBLISHER_DID, then: foryou publish",
+        ),
+        Check("signed fetch", lambda: _signed_fetch(settings, password, client), PROXY),
+    ]
+
+
+def _clock(settings: Settings, client: httpx.Client) -> str:
+    """Compare with the Date header of the directory, which has whole seconds."""
+    before = time.time()
+    answer = fetch(client, settings.plc_url)
+    after = time.time()
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"]).timestamp() + 0.5
+    except (KeyError, ValueError) as error:
+        raise SkippedError(f"{settings.plc_url} says no time") from error
+    offset = (before + after) / 2 - theirs
+    if abs(offset) > CLOCK_MAX_SECONDS + (after - before) / 2:
+        raise WrongError(
+            f"this clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the PLC directory's",
+            "keep time: timedatectl set-ntp true",
+        )
+    return f"within {abs(offset) + 0.5:.1f} s of the PLC directory's"
+
+
+def _stream(settings: Settings) -> str:
+    """Connect to each address; the feed works as long as one of them sends."""
+    failures, working = [], []
+    for url in settings.stream_url:
+        try:
+            with connect(_address(url), open_timeout=EVENT_SECONDS, max_size=None, close_timeout=1) as stream:
+                stream.recv(timeout=EVENT_SECONDS)
+            working.append(url)
+        except (OSError, TimeoutError, WebSocketException, PipelineError) as error:
+            failures.append(f"{url}: {str(error) or 'no event within 10 seconds'}")
+    if not working:
+        raise WrongError(
+            "; ".join(failures), "look at the internet connection, or name others in FORYOU_STREAM_URL"
+        )
+    return f"an event from {', '.join(working)}" + (f"; not from {'; '.join(failures)}" if failures else "")
+
+
+def _address(url: str) -> str:
+    """Return where to connect to for an event that was sent already: a quiet stream may send none for minutes."""
+    if wire_of(url) == "firehose":
+        return firehose.subscribe_url(url, 0)
+    return asyncio.run(subscription(url, None, int((time.time() - QUIET_SECONDS) * 1e6))).address
+
+
+def _plc(settings: Settings, client: httpx.Client) -> str:
+    answer = fetch(client, f"{settings.plc_url}/{settings.publisher_did}")
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise WrongError(
+            f"{settings.plc_url} answers status {answer.status_code}",
+            "wait: viewers whose key is known are served meanwhile",
+        )
+    return f"{settings.plc_url} answers"
+
+
+def _web_app(settings: Settings, client: httpx.Client) -> str:
+    url = _local(settings) + "/health"
+    try:
+        answer = client.get(url)
+        state = json.loads(answer.content)
+    except (httpx.HTTPError, ValueError) as error:
+        raise WrongError(
+            f"{url}: {why(error)}", "start it: systemctl start foryou-serve, or foryou up"
+        ) from error
+    if answer.status_code != 200:
+        raise WrongError(str(state.get("reason")), "see the logs: journalctl -u 'foryou-*'")
+    return (
+        f"{state.get('lists')} lists, generation {state.get('generation')}, {state.get('age_seconds')} s old"
+    )
+
+
+def _did_json(settings: Settings, client: httpx.Client) -> str:
+    """From outside: as Bluesky's servers see it, through whatever is in between; and the same as here."""
+    url = public_url(settings.hostname) + DID_JSON
+    check_service(client, settings)
+    if not settings.service_did.startswith("did:web:"):
+        return f"{settings.service_did} leads to {settings.hostname}"
+    outside = fetch_json(client, url, "did.json")
+    try:
+        ours = fetch_json(client, _local(settings) + DID_JSON, "did.json")
+    except Exception as error:
+        raise SkippedError(f"{url} is right; the web app here does not answer ({error})") from error
+    if outside != ours:
+        raise WrongError(
+            f"{url} differs from what the web app here says: {json.dumps(outside)} instead of {json.dumps(ours)}",
+            "another machine answers under that name, or a proxy keeps an old copy",
+        )
+    return f"{url} is ours"
+
+
+def _certificate(settings: Settings) -> str:
+    url = urlsplit(public_url(settings.hostname))
+    if url.scheme != "https":
+        raise SkippedError(f"{settings.hostname} is this machine itself, without TLS")
+    host, port = str(url.hostname), url.port or 443
+    try:
+        with (
+            socket.create_connection((host, port), timeout=10) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            certificate = secure.getpeercert() or {}
+    except OSError as error:
+        raise WrongError(
+            f"{host}:{port}: {why(error)}",
+            "look at the proxy's log: journalctl -u caddy; it renews by itself",
+        ) from error
+    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
+    if days < CERTIFICATE_MIN_DAYS:
+        raise WrongError(
+            f"valid for {days:.0f} more days; the proxy should have renewed it",
+            "journalctl -u caddy says why not",
+        )
+    return f"valid for {days:.0f} more days"
+
+
+def _record(settings: Settings, client: httpx.Client) -> str:
+    host = repository_host(client, settings.publisher_did, settings.plc_url)
+    stored = Repository(client, host, settings.publisher_did).record(settings.feed_rkey)
+    if stored is None:
+        raise WrongError(f"there is no {settings.feed_uri}", "foryou publish")
+    did = stored.value.get("did")
+    if did != settings.service_did:
+        raise WrongError(
+            f"{settings.feed_uri} sends viewers to {did} instead of {settings.service_did}", "foryou publish"
+        )
+    if stored.value.get("acceptsInteractions") is not True:
+        return f"{settings.feed_uri}; it takes no interactions, so nothing is known of what viewers saw"
+    return settings.feed_uri
+
+
+def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> str:
+    """Ask for the feed as the publisher, with a token of their own host, over the public address."""
+    if not password:
+        raise SkippedError(f"set {APP_PASSWORD} to try it with the publisher's account")
+    host = repository_host(client, settings.publisher_did, settings.plc_url)
+    try:
+        with Repository(client, host, settings.publisher_did).login(password) as session:
+            token = session.service_token(settings.service_did, SKELETON)
+    except RepositoryError as error:
+        raise WrongError(str(error), f"mend {APP_PASSWORD}") from error
+    answer = fetch(
+        client,
+        f"{public_url(settings.hostname)}/xrpc/{SKELETON}",
+        params={"feed": settings.feed_uri, "limit": 30},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    if answer.status_code != 200:
+        raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", "journalctl -u foryou-serve")
+    posts = answer.json().get("feed")
+    if not posts:
+        raise WrongError("the feed is empty", "has the batch run? foryou status")
+    return f"{len(posts)} posts in {answer.elapsed.total_seconds():.2f} s"
+
+
+def _local(settings: Settings) -> str:
+    host, port = settings.listen
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

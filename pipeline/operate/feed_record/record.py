@@ -1,0 +1,145 @@
+"""What the feed's record should be: app.bsky.feed.generator.
+
+Owns: the limits of its fields, and making it of the record that is there and what the publisher asks for.
+Leaves to others: reading and writing it (``repository``).
+
+Invariant: a field that the publisher did not name keeps its value, also one that this program does not know.
+"""
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.operate.feed_record.service_check import FEED_COLLECTION
+
+NAME = "For You"
+DESCRIPTION = "People who liked what you liked also like this."
+AVATAR_MAX_BYTES = 1_000_000
+_LIMITS = {"displayName": ("name", 24, 240), "description": ("description", 300, 3000)}
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+class RecordError(PipelineError):
+    """A field of the record is not as Bluesky allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """A picture: its bytes and its media type."""
+
+    content: bytes
+    mime: str
+
+    @property
+    def cid(self) -> str:
+        """The CID under which a PDS stores these bytes: CIDv1, raw, SHA-256."""
+        digest = b"\x01\x55\x12\x20" + hashlib.sha256(self.content).digest()
+        return "b" + base64.b32encode(digest).decode().lower().rstrip("=")
+
+    def is_in(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record's picture is this one."""
+        blob = record.get("avatar")
+        reference = blob.get("ref") if isinstance(blob, dict) else None
+        return isinstance(reference, dict) and reference.get("$link") == self.cid
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the publisher asks for; None: as it is, or the default in a new record."""
+
+    did: str
+    name: str | None = None
+    description: str | None = None
+    accepts_interactions: bool | None = None
+    avatar: Avatar | None = None
+
+
+def read_avatar(path: Path) -> Avatar:
+    """Read a picture; RecordError when it is no PNG or JPEG, or too large."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"the avatar {path} can't be read: {error.strerror}") from error
+    if len(content) > AVATAR_MAX_BYTES:
+        raise RecordError(
+            f"the avatar {path} has {len(content):,} bytes; at most {AVATAR_MAX_BYTES:,} are allowed"
+        )
+    for magic, mime in _MAGIC.items():
+        if content.startswith(magic):
+            return Avatar(content, mime)
+    raise RecordError(f"the avatar {path} is neither a PNG nor a JPEG picture")
+
+
+def record_of(present: Mapping[str, Any] | None, wanted: Wanted, now: float) -> dict[str, Any]:
+    """Return the record as it should be; its avatar is that of ``present``, since a new one is uploaded first.
+
+    Raises RecordError for a text that is too long.
+    """
+    if present is None:
+        created = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        present = {
+            "displayName": NAME,
+            "description": DESCRIPTION,
+            "acceptsInteractions": True,
+            "createdAt": created,
+        }
+    asked = {
+        "did": wanted.did,
+        "displayName": wanted.name,
+        "description": wanted.description,
+        "acceptsInteractions": wanted.accepts_interactions,
+    }
+    record = {"$type": FEED_COLLECTION, **present}
+    record |= {name: value for name, value in asked.items() if value is not None}
+    if wanted.description is not None and wanted.description != present.get("description"):
+        record.pop("descriptionFacets", None)  # they point into the text that is replaced
+    for field, (flag, graphemes, size) in _LIMITS.items():
+        text = record.get(field, "")
+        if isinstance(text, str) and (len(text.encode()) > size or count_graphemes(text) > graphemes):
+            raise RecordError(
+                f"--{flag} is too long: at most {graphemes} characters and {size} bytes are allowed"
+            )
+    if not record.get("displayName"):
+        raise RecordError("--name is empty")
+    return record
+
+
+def changes(present: Mapping[str, Any] | None, record: Mapping[str, Any], avatar: Avatar | None) -> list[str]:
+    """Return what writing the record would change, a line each; nothing when it is as it should be."""
+    before = present or {}
+    lines = [
+        f"{name}: {_shown(before.get(name))} -> {_shown(record.get(name))}"
+        for name in sorted(record.keys() | before.keys())
+        if before.get(name) != record.get(name) and name != "$type"
+    ]
+    if avatar is not None and not avatar.is_in(before):
+        lines.append(f"avatar: a new picture of {len(avatar.content):,} bytes")
+    return lines
+
+
+def count_graphemes(text: str) -> int:
+    """Count what a reader takes for characters, near enough for a limit: marks and joined emoji count once."""
+    count, joined, flag_open = 0, False, False
+    for character in text:
+        is_flag = "\U0001f1e6" <= character <= "\U0001f1ff"
+        extends = (
+            unicodedata.category(character) in ("Mn", "Me", "Mc") or "\U0001f3fb" <= character <= "\U0001f3ff"
+        )
+        if character == "\u200d":
+            joined = True
+            continue
+        if not extends and not joined and not (is_flag and flag_open):
+            count += 1
+        flag_open = is_flag and not flag_open
+        joined = False
+    return count
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)

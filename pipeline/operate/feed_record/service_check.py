@@ -1,0 +1,150 @@
+"""This service and its publisher as the rest of the network sees them.
+
+Owns: fetching DID documents and did.json over the public address, reading what they say, and saying in plain
+words what is wrong with them. Leaves to others: writing the feed's record (``publish``), judging a whole
+installation (``doctor``). Answers are read defensively: whoever runs a host decides what it says.
+"""
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+
+TIMEOUT_SECONDS = 10.0
+BODY_MAX_BYTES = 1_000_000
+FEED_COLLECTION = "app.bsky.feed.generator"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class OutsideError(PipelineError):
+    """Something that others must be able to reach is not there, or says something else than it should."""
+
+
+@contextmanager
+def http_client() -> Iterator[httpx.Client]:
+    """Give a client that follows no redirects: Bluesky's servers follow none either."""
+    with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+        yield client
+
+
+def public_url(hostname: str) -> str:
+    """Return the address of a host name: https, but http on the loopback network of tests."""
+    scheme = "http" if hostname.partition(":")[0] in _LOOPBACK else "https"
+    return f"{scheme}://{hostname}"
+
+
+def fetch(client: httpx.Client, url: str, **options: Any) -> httpx.Response:
+    """GET an address; OutsideError, in plain words, when there is no answer at all."""
+    try:
+        return client.get(url, **options)
+    except httpx.HTTPError as error:
+        raise OutsideError(f"{url} can't be reached: {why(error)}") from error
+
+
+def why(error: BaseException) -> str:
+    """Say in plain words why a request got no answer."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its TLS certificate is not valid ({cause.verify_message})"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer within {TIMEOUT_SECONDS:.0f} seconds"
+    return str(error) or type(error).__name__
+
+
+def fetch_json(client: httpx.Client, url: str, what: str) -> dict[str, Any]:
+    """GET a JSON object; OutsideError naming ``what`` it should have been."""
+    answer = fetch(client, url)
+    if answer.is_redirect:
+        goal = answer.headers.get("location", "elsewhere")
+        raise OutsideError(f"{what} at {url} redirects to {goal}; Bluesky follows no redirects there")
+    if answer.status_code != 200:
+        raise OutsideError(f"{what} at {url} answers status {answer.status_code} instead of 200")
+    try:
+        found = json.loads(answer.content) if len(answer.content) <= BODY_MAX_BYTES else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise OutsideError(f"{what} at {url} is no JSON object")
+    return found
+
+
+def did_document(client: httpx.Client, did: str, plc_url: str) -> dict[str, Any]:
+    """Return a DID's document, from the PLC directory or from its host; OutsideError when there is none."""
+    if did.startswith("did:plc:"):
+        url = f"{plc_url}/{quote(did, safe=':')}"
+    elif did.startswith("did:web:"):
+        url = f"{public_url(unquote(did.removeprefix('did:web:')))}/.well-known/did.json"
+    else:
+        raise OutsideError(f"{did} is neither a did:plc nor a did:web; Bluesky knows no others")
+    document = fetch_json(client, url, f"the document of {did}")
+    if document.get("id") != did:
+        raise OutsideError(f"{url} is the document of {document.get('id')!r} instead of {did}")
+    return document
+
+
+def services(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a document's services by fragment, '#bsky_fg' for instance."""
+    entries = document.get("service")
+    found = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            found["#" + entry["id"].rpartition("#")[2]] = entry
+    return found
+
+
+def repository_host(client: httpx.Client, did: str, plc_url: str) -> str:
+    """Return the address of the PDS that holds a DID's repository."""
+    document = did_document(client, did, plc_url)
+    endpoint = services(document).get("#atproto_pds", {}).get("serviceEndpoint")
+    parts = urlsplit(endpoint) if isinstance(endpoint, str) else None
+    if parts is None or parts.hostname is None:
+        raise OutsideError(
+            f"{did} has no repository (its document names no #atproto_pds): FORYOU_PUBLISHER_DID must be the DID "
+            "of a Bluesky account"
+        )
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise OutsideError(f"the repository of {did} is at {endpoint!r}: only https is safe for a password")
+    return str(endpoint).rstrip("/")
+
+
+def check_service(client: httpx.Client, settings: Settings) -> dict[str, Any]:
+    """Return the document of FORYOU_SERVICE_DID, once it is certain that it leads Bluesky to this installation.
+
+    Raises OutsideError for what makes a published feed fail in the app: no document, a redirect, another DID, no
+    feed service, an address that is not this host's, http, a path in it, another program behind it.
+    """
+    base = public_url(settings.hostname)
+    document = did_document(client, settings.service_did, settings.plc_url)
+    service = services(document).get("#bsky_fg")
+    where = f"the document of {settings.service_did}"
+    if service is None or service.get("type") != "BskyFeedGenerator":
+        raise OutsideError(f"{where} names no service #bsky_fg of type BskyFeedGenerator")
+    if service.get("serviceEndpoint") != base:
+        raise OutsideError(
+            f"{where} sends Bluesky to {service.get('serviceEndpoint')!r}; it must be exactly {base!r} "
+            "(https, no path, no port), or FORYOU_HOSTNAME is wrong"
+        )
+    url = f"{base}/xrpc/app.bsky.feed.describeFeedGenerator"
+    described = fetch_json(client, url, "the description of this service")
+    if described.get("did") != settings.service_did:
+        raise OutsideError(
+            f"the program at {base} says it is {described.get('did')!r} instead of {settings.service_did}: "
+            "another program answers there, or it runs with other settings"
+        )
+    feeds = described.get("feeds")
+    uris = [feed.get("uri") for feed in feeds if isinstance(feed, dict)] if isinstance(feeds, list) else []
+    if settings.feed_uri not in uris:
+        raise OutsideError(
+            f"the program at {base} does not serve {settings.feed_uri}, only {', '.join(map(str, uris)) or 'nothing'}: "
+            "FORYOU_PUBLISHER_DID or FORYOU_FEED_RKEY differs between here and there"
+        )
+    return document

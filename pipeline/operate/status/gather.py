@@ -1,0 +1,192 @@
+"""The figures of an installation, from its stores alone.
+
+Owns: which figures there are. Leaves to others: what they mean (``lines``) and how they look (``show``). Reads
+only; a part without a store yet is None or empty, and a store that is being written is read as it stands.
+"""
+
+import fcntl
+import shutil
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import sql
+from pipeline.operate.status import web_app_status
+from pipeline.ranking import ranking_from
+from pipeline.settings import Settings
+from pipeline.store.lake_layout import closed_days, day_file
+from pipeline.store.model import DAY_US, day_name
+from sql.sqlite import connect
+
+GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
+PARTS = ("ingest", "schedule", "batch")
+LOCKS = Path("/proc/locks")  # Linux alone has it
+
+Figures = dict[str, Any]
+
+
+def gather(settings: Settings) -> Figures:
+    """Return the figures; times in microseconds since 1970, sizes in bytes."""
+    data_dir, now_us = settings.data_dir, time.time_ns() // 1000
+    now = {"now_us": now_us}
+    streams = _rows(data_dir, "landing", "landing/status_stream", now)
+    lake = _lake(data_dir)
+    closed = {day_name(day) for day in closed_days(data_dir)}
+    return {
+        "now_us": now_us,
+        "data_dir": str(data_dir),
+        "parts": {part: process_of(data_dir, part) for part in PARTS},
+        "stream": streams[0] if streams else None,
+        "other_streams": streams[1:],
+        "gaps": _rows(data_dir, "landing", "landing/status_gaps"),
+        "began_us": _began_us(data_dir),
+        "counters": _counters(data_dir),
+        "gauges": {row["name"]: row for row in _rows(data_dir, "landing", "landing/status_gauges")},
+        "landing": {
+            "bytes": _store_size(data_dir, "landing"),
+            "likes_by_day": {
+                day_name(row["day"]): row["likes"]
+                for row in _rows(data_dir, "landing", "landing/status_likes")
+                if day_name(row["day"]) not in closed  # those go at leisure
+            },
+        },
+        "lake": lake,
+        "generation": _one(data_dir, "serving", "serving/status_generation", now),
+        "serving_bytes": _store_size(data_dir, "serving"),
+        "activity_bytes": _store_size(data_dir, "activity"),
+        "viewers_today": _viewers_today(data_dir, now_us),
+        "web": web_app_status.ask(settings.listen),
+        "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving", "serving/status_runs")],
+        "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
+    }
+
+
+def _began_us(data_dir: Path) -> int:
+    rows = _rows(data_dir, "landing", "landing/status_began")
+    return int(rows[0]["began_us"]) if rows else 0
+
+
+def process_of(data_dir: Path, part: str) -> int | None:
+    """Return the process that holds a part's lock, None when none does."""
+    path = data_dir / f".{part}.lock"
+    try:
+        pid = int(path.read_text().strip() or "0")
+        held = pid > 0 and _holds(pid, path)
+    except (OSError, ValueError):
+        return None
+    return pid if held else None
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """Tell whether a process has a lock, where possible without touching it: a part may be starting just now."""
+    if LOCKS.exists():
+        inode = path.stat().st_ino
+        words = (line.split() for line in LOCKS.read_text().splitlines())
+        return any(
+            len(found) > 5
+            and found[1] == "FLOCK"
+            and found[4] == str(pid)
+            and found[5].rpartition(":")[2] == str(inode)
+            for found in words
+        )
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lake(data_dir: Path) -> Figures:
+    days = sorted(closed_days(data_dir))
+    sizes = [_size(day_file(data_dir, day)) for day in days]
+    newest = sizes[-GROWTH_DAYS:]
+    return {
+        "days": len(days),
+        "first_day": day_name(days[0]) if days else None,
+        "last_day": day_name(days[-1]) if days else None,
+        "bytes": sum(sizes),
+        "bytes_per_day": sum(newest) / len(newest) if newest else None,
+        "likes_by_day": {day_name(day): _rows_of(day_file(data_dir, day)) for day in days[-GROWTH_DAYS:]},
+    }
+
+
+def _rows_of(file: Path) -> int | None:
+    """Return the rows of a Parquet file, None when it has gone or is none."""
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
+    """Return room and, when the lake will need more than there is before old days leave it, days until full."""
+    usage = shutil.disk_usage(data_dir if data_dir.exists() else Path.cwd())
+    growth, left = lake["bytes_per_day"], max(0, window_days - lake["days"])
+    full = growth is not None and growth * left > usage.free
+    return {
+        "free_bytes": usage.free,
+        "total_bytes": usage.total,
+        "window_days": window_days,
+        "days_until_full": usage.free / growth if full else None,
+    }
+
+
+def _with_due(row: Figures, settings: Settings) -> Figures:
+    """Add when the timetable runs the job again, as a rule; neighbours may come sooner in a young store."""
+    minutes = getattr(settings, f"{row['job']}_minutes", None) if row["tier"] != "waiting" else None
+    if (row["job"], row["tier"]) == ("candidates", "all"):
+        minutes = settings.everybody_after(row["seconds"])
+    return {**row, "due_us": None if minutes is None else row["started_us"] + int(minutes * 60e6)}
+
+
+def _viewers_today(data_dir: Path, now_us: int) -> int | None:
+    today = {"since_us": now_us // DAY_US * DAY_US}
+    row = _one(data_dir, "activity", "activity/status_visits", today)
+    return None if row is None else int(row["viewers"])
+
+
+def _counters(data_dir: Path) -> dict[str, dict[str, int]]:
+    counters: dict[str, dict[str, int]] = {}
+    for row in _rows(data_dir, "landing", "landing/status_counters"):
+        counters.setdefault(row["kind"], {})[row["name"]] = row["value"]
+    return counters
+
+
+def _one(data_dir: Path, store: str, query: str, parameters: Mapping[str, Any]) -> Figures | None:
+    return next(iter(_rows(data_dir, store, query, parameters)), None)
+
+
+def _rows(
+    data_dir: Path, store: str, query: str, parameters: Mapping[str, Any] | None = None
+) -> list[Figures]:
+    path = data_dir / f"{store}.sqlite"
+    if not path.exists():
+        return []
+    connection = connect(path, read_only=True)
+    connection.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # its writer has not made it yet
+            return []
+        raise
+    finally:
+        connection.close()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _store_size(data_dir: Path, store: str) -> int:
+    path = data_dir / f"{store}.sqlite"
+    return _size(path) + _size(path.with_name(path.name + "-wal"))

@@ -1,0 +1,142 @@
+"""The lines of new posts.
+
+Owns: a post's JSON: text, languages, reply, embed, labels. Leaves to others: what the post is (``posts``),
+the sentences (``texts``).
+"""
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipeline.simulate.lines.texts import POOL, sentences
+from pipeline.simulate.randomness import Bytes, Ints, Words
+from pipeline.simulate.text_columns import iso_matrix, texts, tid_matrix
+from pipeline.simulate.world.event_columns import Events
+from pipeline.simulate.world.people import People
+from pipeline.simulate.world.posts import Mark, PostTable
+
+_ADULT = ("porn", "sexual", "nudity")
+_TAGS = ("art", "news", "photography", "music", "books")
+
+
+class PostWriter:
+    """Writes the posts of one world."""
+
+    def __init__(self, seed: int, people: People, table: PostTable) -> None:
+        self._seed, self._people, self._table = seed, people, table
+
+    def lines(self, events: Events, revs: Bytes, marks: Words) -> list[bytes]:
+        """Return one line for each POST event."""
+        table, posts = self._table, events.target
+        languages = [self._people.communities.language(int(code)) for code in table.of("community", posts)]
+        flags = table.of("marks", posts).tolist()
+        own_cids = texts(table.cids(posts))
+        created = texts(iso_matrix(events.time_us - self._people.lag_us[events.actor]))
+        rev, rkey = texts(revs), texts(tid_matrix(events.rkey))
+        parents, roots = self._refs(table.of("parent", posts)), self._refs(table.of("root", posts))
+        lines = []
+        for row, mark in enumerate(marks.tolist()):
+            record: dict[str, Any] = {"$type": "app.bsky.feed.post", "createdAt": created[row]}
+            flag = flags[row]
+            link = _link(mark)
+            embed = self._embed(flag, mark, link, parents[row], own_cids[row])
+            if embed:
+                record["embed"] = embed
+            if flag & (Mark.ADULT | Mark.HIDE | Mark.SIGNED_IN):
+                record["labels"] = _labels(flag, mark)
+            text = _text(mark, languages[row])
+            if mark % 5 == 0:
+                text, record["facets"] = _with_link(text, link, mark)
+            if mark % 23:  # some clients name no language, a few two or the wrong one
+                record["langs"] = [languages[row]] if mark % 19 else ["en", languages[row]][mark // 19 % 2 :]
+            if flag & Mark.REPLY:
+                record["reply"] = {"parent": parents[row], "root": roots[row]}
+            record["text"] = text
+            commit = {
+                "rev": rev[row],
+                "operation": "create",
+                "collection": "app.bsky.feed.post",
+                "rkey": rkey[row],
+                "record": record,
+                "cid": own_cids[row],
+            }
+            event = {
+                "did": self._people.dids[int(events.actor[row])],
+                "time_us": int(events.time_us[row]),
+                "kind": "commit",
+                "commit": commit,
+            }
+            lines.append(orjson.dumps(event))
+        return lines
+
+    def _refs(self, posts: Ints) -> list[dict[str, str]]:
+        """Return strong references to posts; for -1, to any post."""
+        known = np.maximum(posts, self._table.base)
+        dids = [self._people.dids[int(author)] for author in self._table.of("author", known)]
+        cids, rkeys = texts(self._table.cids(known)), texts(tid_matrix(self._table.of("rkey", known)))
+        return [
+            {"cid": cid, "uri": f"at://{did}/app.bsky.feed.post/{rkey}"}
+            for cid, did, rkey in zip(cids, dids, rkeys, strict=True)
+        ]
+
+    def _embed(
+        self, flag: int, mark: int, link: str, quoted: dict[str, str], cid: str
+    ) -> dict[str, Any] | None:
+        blob = {
+            "$type": "blob",
+            "ref": {"$link": "bafkrei" + cid[7:]},
+            "mimeType": "image/jpeg",
+            "size": 100_000 + mark % 800_000,
+        }
+        if flag & Mark.IMAGES:
+            shape = {"height": 900 + mark % 900, "width": 1600}
+            images = [{"alt": "", "aspectRatio": shape, "image": blob}] * (1 + mark % 3)
+            return {"$type": "app.bsky.embed.images", "images": images}
+        if flag & Mark.VIDEO:
+            video = blob | {"mimeType": "video/mp4"}
+            return {
+                "$type": "app.bsky.embed.video",
+                "aspectRatio": {"height": 1280, "width": 720},
+                "video": video,
+            }
+        if flag & Mark.EXTERNAL:
+            title, about = _text(mark // 7, "en"), _text(mark // 11, "en")
+            external = {"description": about, "thumb": blob, "title": title, "uri": link}
+            return {"$type": "app.bsky.embed.external", "external": external}
+        if flag & Mark.QUOTE:
+            return {"$type": "app.bsky.embed.record", "record": quoted}
+        return None
+
+
+def _text(mark: int, language: str) -> str:
+    pool = sentences(language)
+    text = pool[mark % POOL]
+    return text if mark >> 10 & 1 else text + " " + pool[(mark >> 11) % POOL]
+
+
+def _link(mark: int) -> str:
+    return f"https://www.example.com/{mark % 10_000_000}/{_TAGS[mark % len(_TAGS)]}?source=share"
+
+
+def _with_link(text: str, link: str, mark: int) -> tuple[str, list[dict[str, Any]]]:
+    """Return the text with a link, or else a tag, at its end, and the facets that say so."""
+    if mark % 2:
+        tag = _TAGS[mark % len(_TAGS)]
+        shown, feature = "#" + tag, {"$type": "app.bsky.richtext.facet#tag", "tag": tag}
+    else:
+        shown, feature = link[12:40] + "...", {"$type": "app.bsky.richtext.facet#link", "uri": link}
+    start = len(text.encode()) + 2
+    index = {"byteEnd": start + len(shown), "byteStart": start}
+    return f"{text}\n\n{shown}", [{"features": [feature], "index": index}]
+
+
+def _labels(flag: int, mark: int) -> dict[str, Any]:
+    values = []
+    if flag & Mark.ADULT:
+        values.append(_ADULT[mark % len(_ADULT)])
+    if flag & Mark.HIDE:
+        values.append("!hide")
+    if flag & Mark.SIGNED_IN:
+        values.append("!no-unauthenticated")
+    return {"$type": "com.atproto.label.defs#selfLabels", "values": [{"val": value} for value in values]}

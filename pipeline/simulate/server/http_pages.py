@@ -1,0 +1,148 @@
+"""The HTTP side: the PLC directory and the simulator's own pages.
+
+Owns: what each path answers, as (status, content type, body). Leaves to others: sockets (``listener``).
+
+    GET /did:plc:…                                     a DID document
+    GET /simulator/status                              where the world is
+    GET /simulator/viewers?n=20                        people worth looking at
+    GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
+    GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
+"""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import orjson
+
+from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.timeline import World
+from pipeline.simulate.world_record import record
+
+_TOKEN_SECONDS_MOST = 3600
+
+
+class Page(NamedTuple):
+    """An HTTP answer."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+class PageError(Exception):
+    """A request that can't be answered: its status and why."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Pages:
+    """The pages of one world; ``now_us`` and ``speed`` come from the server's clock."""
+
+    def __init__(self, world: World, speed: float) -> None:
+        self._world, self._speed = world, speed
+
+    def answer(self, target: str, now_us: int) -> Page:
+        """Return the answer to GET ``target`` (path and query)."""
+        parts = urlsplit(target)
+        path = unquote(parts.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        try:
+            if path.startswith("/did:"):
+                return _json(self._document(path[1:]))
+            if path == "/simulator/status":
+                return _json(self._status(now_us))
+            if path == "/simulator/viewers":
+                return _json(viewers(self._world, min(10_000, _number(query, "n", 20))))
+            if path == "/simulator/token":
+                return _json({"token": self._token(query)})
+            if path == "/simulator/record":
+                return self._record(_number(query, "until", now_us), now_us)
+            raise PageError(HTTPStatus.NOT_FOUND, f"no page {path}")
+        except PageError as error:
+            return _json({"message": str(error)}, error.status)
+
+    def _document(self, did: str) -> dict[str, Any]:
+        account = account_of(self._world.people, did)
+        if account is None:
+            raise PageError(HTTPStatus.NOT_FOUND, f"DID not registered: {did}")
+        return account.document()
+
+    def _status(self, now_us: int) -> dict[str, Any]:
+        parameters = self._world.parameters
+        return {
+            "head_us": now_us,
+            "start_us": parameters.start_us,
+            "end_us": parameters.end_us,
+            "kept_from_us": self._world.kept_from_us,
+            "events": self._world.count_until(now_us),
+            "users": parameters.users,
+            "days": parameters.days,
+            "seed": parameters.seed,
+            "speed": self._speed,
+            "clustering": parameters.clustering,
+        }
+
+    def _token(self, query: dict[str, str]) -> str:
+        account = account_of(self._world.people, query.get("did", ""))
+        if account is None:
+            raise PageError(HTTPStatus.NOT_FOUND, "did: nobody here has it")
+        if not query.get("aud"):
+            raise PageError(HTTPStatus.BAD_REQUEST, "aud: it is missing")
+        seconds = _number(query, "seconds", 60)
+        if abs(seconds) > _TOKEN_SECONDS_MOST:
+            raise PageError(HTTPStatus.BAD_REQUEST, f"seconds: at most {_TOKEN_SECONDS_MOST}")
+        return mint_token(account, query["aud"], query.get("lxm"), seconds)
+
+    def _record(self, until_us: int, now_us: int) -> Page:
+        if until_us > now_us:
+            raise PageError(HTTPStatus.BAD_REQUEST, f"until: the stream has only come to {now_us}")
+        try:
+            found = record(self._world, until_us)
+        except ValueError as error:
+            raise PageError(HTTPStatus.GONE, f"until: {error}") from error
+        return Page(HTTPStatus.OK, "application/x-ndjson", b"".join(line + b"\n" for line in found.lines()))
+
+
+def viewers(world: World, count: int) -> list[dict[str, Any]]:
+    """Return people worth looking at: one half like most, the other half like as much as typical likers do.
+
+    Each as {did, likes, kind: most|typical, communities: [{name, language, taste}]}, tastes of 5 % or more.
+    """
+    communities = world.people.communities
+    likers = np.argsort(-world.like_counts, kind="stable")
+    likers = likers[world.like_counts[likers] > 0]
+    most = likers[: (count + 1) // 2]
+    middle = max(len(most), len(likers) // 2 - count // 4)
+    typical = likers[middle : middle + count - len(most)]
+    result = []
+    for kind, people in (("most", most), ("typical", typical)):
+        for person in people.tolist():
+            taste = world.people.taste[person]
+            likes_in = [
+                {
+                    "name": communities.names[c],
+                    "language": communities.language(c),
+                    "taste": round(float(taste[c]), 3),
+                }
+                for c in np.argsort(-taste, kind="stable").tolist()
+                if taste[c] >= 0.05
+            ]
+            did = world.people.dids[person]
+            likes = int(world.like_counts[person])
+            result.append({"did": did, "likes": likes, "kind": kind, "communities": likes_in})
+    return result
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Page:
+    return Page(status, "application/json", orjson.dumps(value))
+
+
+def _number(query: dict[str, str], name: str, default: int) -> int:
+    try:
+        return int(query.get(name, default))
+    except ValueError as error:
+        raise PageError(HTTPStatus.BAD_REQUEST, f"{name}: {query[name]!r} is no whole number") from error

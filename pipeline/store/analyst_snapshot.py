@@ -1,0 +1,151 @@
+"""The Parquet copies that analysts and ``foryou explain`` read: DATA_DIR/explore/NUMBER/, a snapshot a folder.
+
+Owns: naming snapshots, making one, removing old ones. Leaves to others: what is in the files
+(``batch.analyst_copies`` and ``explore.table_copies`` write them), reading them (``sql/explore/views.sql``,
+``explore.generation_inputs``).
+
+A snapshot is whole: what a run did not make anew, the lake's files included, is linked from where it is,
+which costs no room. explore/current.parquet names the newest. Invariant: files of a snapshot never change, so
+whoever has found one can read all of it for KEPT_SECONDS and longer, whatever the pipeline does meanwhile.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
+from pipeline.store.model import day_name
+
+KEPT_SECONDS = 600.0  # after a snapshot was superseded
+WORKING = ".working-"
+
+# What is not in the lake lies beside the lake's days, so that one pattern finds both. Open are days of which a
+# candidates run reads the likes; of older days history has what the lake lacks.
+OPEN_LIKES = "likes/open"
+HISTORY_LIKES = "likes/history"
+OPEN_UNLIKES = "unlikes/open"
+OPEN_IMPRESSIONS = "impressions/open"
+# Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
+# list_arrived, whose neighbours were worked out later.
+LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
+LIST_CROWDS = "list_crowds"
+ARMS = "arms"  # whose lists were made by which parameters: a row an arm of an experiment, one row outside
+SNAPSHOT, RANKING = "snapshot", "ranking"
+NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the neighbours job read
+
+
+def current_snapshot(data_dir: Path) -> Path | None:
+    """Return the folder of the newest snapshot, None while there is none."""
+    path = data_dir / "explore" / "current.parquet"
+    if not path.exists():
+        return None
+    return path.parent / str(pq.read_table(path).column("folder")[0].as_py())
+
+
+def copy_of(snapshot: Path, name: str) -> Path:
+    """Return where a snapshot has a copy, named by its relation: ``copy_of(snapshot, 'inputs/actors')``."""
+    return snapshot / f"{name}.parquet"
+
+
+def likes_since(snapshot: Path, day: int) -> list[Path]:
+    """Return a snapshot's files of closed days' likes, from a day on, in days since 1970."""
+    first = f"day={day_name(day)}.parquet"
+    return sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
+
+
+def tombstones(snapshot: Path) -> list[Path]:
+    """Return a snapshot's files of tombstones."""
+    return sorted((snapshot / "unlikes").glob("*.parquet"))
+
+
+def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
+    """Make a snapshot of finished files, by relation, and all that is there besides; return its folder.
+
+    The files must be on the data directory's file system, and are moved. Nothing is synced: a snapshot that a
+    power cut spoiled is followed by the next.
+    """
+    root = data_dir / "explore"
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root):
+        former = current_snapshot(data_dir)
+        number = 1 + max((int(path.name) for path in root.iterdir() if path.name.isdigit()), default=0)
+        folder = root / f"{number:08d}"
+        making = root / ".making"
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir()
+        for name, path in finished.items():
+            copy_of(making, name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, copy_of(making, name))
+        for name, path in (*_lake_files(data_dir), *_former_files(former)):
+            _link(path, copy_of(making, name))
+        os.replace(making, folder)
+        temporary = root / ".current"
+        pq.write_table(pa.table({"folder": [folder.name]}), temporary)
+        os.replace(temporary, root / "current.parquet")
+        if former is not None and former.exists():
+            os.utime(former)  # superseded now
+        _prune(root, folder)
+    return folder
+
+
+@contextmanager
+def working_folder(data_dir: Path) -> Iterator[Path]:
+    """Give a folder for files to be made into a snapshot; a killed process's is removed with an old snapshot."""
+    root = data_dir / "explore"
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=WORKING) as folder:
+        yield Path(folder)
+
+
+def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
+    # Tombstones first: a day that is folded meanwhile may then have some too many, which undo nothing.
+    for path in unlikes_files(data_dir):
+        yield f"unlikes/{path.parent.name}", path
+    for day in sorted(closed_days(data_dir)):
+        yield f"likes/day={day_name(day)}", day_file(data_dir, day)
+    for path in (data_dir / "lake" / "impressions").glob("day=*/impressions.parquet"):
+        yield f"impressions/{path.parent.name}", path
+    yield "neighbours", data_dir / "lake" / "neighbours.parquet"
+
+
+def _former_files(former: Path | None) -> Iterator[tuple[str, Path]]:
+    """Yield what is made by runs, of the former snapshot; the lake's files are taken as they are now."""
+    for path in sorted(former.rglob("*.parquet")) if former is not None else ():
+        name = str(path.relative_to(former)).removesuffix(".parquet") if former is not None else ""
+        if "/day=" not in name:
+            yield name, path
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.exists() or not source.exists():
+        return  # made anew by this run, or not there yet
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return  # removed just now
+    except OSError:
+        target.symlink_to(source.resolve())  # a lake on a disk of its own
+
+
+def _prune(root: Path, newest: Path) -> None:
+    oldest = time.time() - KEPT_SECONDS
+    for path in root.iterdir():
+        ours = path.name.isdigit() or path.name.startswith(WORKING)
+        if ours and path != newest and path.stat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    with (root / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # held for milliseconds, so it is worth waiting for
+        yield

@@ -1,0 +1,75 @@
+"""What landing.sqlite gives up: likes of days that are in the lake, old posts, tombstones nobody needs here.
+
+Owns: which rows go and when, a little at a time, so that the stream never waits for it. Leaves to others: the
+lake's own retention (``lake.compact``). Runs in ingest's writer, the one writer of the store, between two
+batches; each call is one short transaction.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import sql
+from pipeline.identifiers import tid_at
+from pipeline.store.fetched_likes import prune_history
+from pipeline.store.lake_layout import closed_days
+from pipeline.store.landing import Landing
+from pipeline.store.model import DAY_US, POST_DAYS, first_open_day
+
+SLICE_ROWS = 20_000
+LOOK_SECONDS = 10.0
+# An unlike near midnight may be of a like that another host saw on the day after: its tombstone stays until
+# that day is closed too, and a day longer.
+TOMBSTONE_DAYS = 3
+
+
+class Retention:
+    """Removes what a landing store no longer needs, one slice a call."""
+
+    def __init__(
+        self, landing: Landing, data_dir: Path, history_days: float, slice_rows: int = SLICE_ROWS
+    ) -> None:
+        self._landing = landing
+        self._data_dir = data_dir
+        self._slice_rows = slice_rows
+        self._history_us = int(history_days * DAY_US)
+        self._slices: Iterator[int] = iter(())
+        self._look_at = 0.0
+
+    def step(self) -> int:
+        """Remove up to a slice of rows; return how many went, 0 when nothing is due."""
+        removed = next(self._slices, None)
+        if removed is None:
+            if time.monotonic() < self._look_at:
+                return 0
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._slices = self._pass()
+            removed = next(self._slices, 0)
+        return removed
+
+    def _pass(self) -> Iterator[int]:
+        """Remove all that is due, yielding after each slice how many rows went."""
+        landing, watermark_us = self._landing, self._landing.watermark_us
+        closed = closed_days(self._data_dir)
+        for day in sorted(landing.days & closed):
+            yield from self._until_none("landing/purge_day", {"day": day})
+            landing.connection.execute("DELETE FROM like_days WHERE day = ?", (day,))
+            landing.forget_day(day)
+        before_us = watermark_us - POST_DAYS * DAY_US
+        yield from self._until_none("landing/prune_posts", {"before_rkey": tid_at(max(before_us, 0))})
+        future = {"after_rkey": tid_at(watermark_us + DAY_US), "before_us": before_us}
+        yield self._remove("landing/prune_future_posts", future)
+        yield from self._until_none("landing/prune_reposts", {"before_us": before_us})
+        # A day's tombstones are in the lake when its likes are; those of a day without likes stay here.
+        days = {row[0] for row in landing.connection.execute(sql.load("landing/unlike_days"))}
+        for day in sorted(days & closed):
+            if day <= first_open_day(watermark_us) - TOMBSTONE_DAYS:
+                yield from self._until_none("landing/prune_unlikes", {"day": day})
+        yield prune_history(landing.connection, watermark_us - self._history_us)
+
+    def _until_none(self, name: str, parameters: dict[str, int]) -> Iterator[int]:
+        while removed := self._remove(name, {**parameters, "rows": self._slice_rows}):
+            yield removed
+
+    def _remove(self, name: str, parameters: dict[str, int]) -> int:
+        return self._landing.connection.execute(sql.load(name), parameters).rowcount

@@ -1,0 +1,29 @@
+"""Which generation of lists is visible in serving.sqlite.
+
+Owns: that one number, for whoever waits for lists without needing the batch's libraries. Leaves to others:
+making a generation (``batch.publish.generations``).
+"""
+
+import sqlite3
+from pathlib import Path
+
+from sql.sqlite import connect
+
+
+def newest_generation(data_dir: Path) -> int:
+    """Return the number of the newest published generation, 0 while there is none."""
+    try:
+        serving = connect(data_dir / "serving.sqlite", read_only=True)
+    except sqlite3.OperationalError:
+        return 0
+    try:
+        return newest(serving)
+    except sqlite3.OperationalError:
+        return 0  # made by another process and not migrated yet
+    finally:
+        serving.close()
+
+
+def newest(serving: sqlite3.Connection) -> int:
+    """Return the same of a store that is open."""
+    return int(serving.execute("SELECT coalesce(max(generation), 0) FROM generations").fetchone()[0])

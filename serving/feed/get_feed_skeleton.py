@@ -1,0 +1,156 @@
+"""GET app.bsky.feed.getFeedSkeleton: a page of posts for a viewer.
+
+Owns: the parameters, the answer, and whether a request counts as a visit. Leaves to others: which posts
+(``paging``), who asks (``auth``), and what is made of the visit (``viewer_memory``, ``activity_writer``).
+
+The app asks for the first post of every open feed once a minute, and for eight of feeds that it shows a
+glimpse of: limit=1 or 8 without a cursor is such a poll or preview, and changes nothing.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from serving.config import ServingConfig
+from serving.feed import languages
+from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
+from serving.feed.paging import EMPTY, Page, page_of
+from serving.http import xrpc
+from serving.identity.auth import Authenticator
+from serving.lists.list_bytes import ListError
+from serving.lists.list_store import Store, StoreUnreadableError
+from serving.throttle import Throttle
+from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
+from serving.viewers.viewer_memory import NOTHING, Session, ViewerMemory
+from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFeedError
+
+log = logging.getLogger(__name__)
+
+METHOD = "app.bsky.feed.getFeedSkeleton"
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 100
+POLL_LIMIT = 1
+PREVIEW_LIMIT = 8
+
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_complaints = Throttle(60.0)
+
+
+@dataclass(slots=True)
+class FeedSkeleton:
+    """The feed itself."""
+
+    config: ServingConfig
+    authenticator: Authenticator
+    store: Store
+    cursors: CursorCodec
+    memory: ViewerMemory
+    activity: ActivityWriter
+    now: Callable[[], float]
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Answer a page; 400 for parameters out of bounds, 401 for a token that proves nothing."""
+        feed = self._feed(parameter(request, "feed"))
+        limit = _limit(parameter(request, "limit"))
+        cursor = self._cursor(parameter(request, "cursor"), feed)
+        token = self.authenticator.token(request, METHOD)
+        viewer = token.issuer if token else None
+        wanted = languages.accepted(request.get_header("Accept-Language"))
+        page = self._page(feed, viewer, wanted, limit, cursor)
+        xrpc.answer(response, self._body(page), private=True)
+        response.set_header("Vary", "Authorization, Accept-Language")
+        if page.chosen is not None and page.chosen.fallback and page.chosen.language:
+            response.set_header("Content-Language", page.chosen.language)
+        glimpse = cursor is None and limit in (POLL_LIMIT, PREVIEW_LIMIT)
+        if viewer is not None and not glimpse:
+            self._remember(viewer, feed, wanted, page, first=cursor is None)
+
+    def _page(
+        self, feed: str, viewer: str | None, wanted: tuple[str, ...], limit: int, cursor: Cursor | None
+    ) -> Page:
+        try:
+            with self.store.read() as snapshot:
+                if snapshot is None:
+                    return EMPTY
+                view = NOTHING if viewer is None else self.memory.view(viewer, feed, snapshot)
+                poll = limit == POLL_LIMIT
+                return page_of(snapshot, feed, viewer, wanted, limit, cursor, view, poll=poll, now=self.now())
+        except StoreUnreadableError as error:
+            raise UnavailableError("the lists can't be read just now") from error
+        except ListError as error:
+            if _complaints.allows("list"):
+                log.error("serving.sqlite is damaged: %s", error)  # noqa: TRY400 - the text says it all
+            raise UnavailableError("the list can't be read just now") from error
+
+    def _remember(self, viewer: str, feed: str, wanted: tuple[str, ...], page: Page, *, first: bool) -> None:
+        at_us = int(self.now() * 1_000_000)
+        visit = Visit(viewer, feed, ",".join(wanted), at_us)
+        if page.chosen is None or not page.entries:
+            self.activity.record([visit])
+            return
+        generation, fallback, language = page.chosen.identity
+        session = Session(generation, fallback, language, page.marks) if first else None
+        self.memory.showed(viewer, feed, [entry.item.post_id for entry in page.entries], session)
+        shown = ShownPage(
+            viewer,
+            feed,
+            generation,
+            page.entries[0].place + 1,
+            [entry.uri for entry in page.entries],
+            [entry.item.source for entry in page.entries],
+            at_us,
+            page.variant,
+        )
+        self.activity.record([visit, shown])
+
+    def _body(self, page: Page) -> dict[str, Any]:
+        if page.chosen is None:
+            return {"feed": []}
+        generation = page.chosen.stored.generation
+        body: dict[str, Any] = {
+            "feed": [
+                {"post": entry.uri, "feedContext": entry.item.context(generation)} for entry in page.entries
+            ],
+            # Tells which page an interaction came from: generation, first place, and a random part.
+            "reqId": f"{generation}.{page.start}.{secrets.token_hex(4)}",
+        }
+        if page.next_cursor is not None:
+            body["cursor"] = self.cursors.encode(page.next_cursor)
+        return body
+
+    def _feed(self, uri: str | None) -> str:
+        if uri is None:
+            raise InvalidRequestError("feed is missing")
+        for rkey in self.config.feed_rkeys:
+            if uri == self.config.feed_uri(rkey):
+                return rkey
+        raise UnknownFeedError
+
+    def _cursor(self, text: str | None, feed: str) -> Cursor | None:
+        if not text:
+            return None  # absent, or as empty as some clients send it
+        try:
+            return self.cursors.decode(text, feed)
+        except CursorError as error:
+            raise InvalidRequestError(f"BadCursor: {error}") from error
+
+
+def parameter(request: falcon.Request, name: str) -> str | None:
+    """Return a query parameter that may occur once; raise InvalidRequestError when it occurs twice."""
+    value: Any = request.params.get(name)
+    if isinstance(value, list):
+        raise InvalidRequestError(f"{name} occurs twice")
+    return value  # type: ignore[no-any-return]
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if _DIGITS.fullmatch(text) is None or not 1 <= int(text) <= LIMIT_MAX:
+        raise InvalidRequestError(f"limit is no number from 1 to {LIMIT_MAX}")
+    return int(text)

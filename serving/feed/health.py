@@ -1,0 +1,64 @@
+"""GET /health: whether the feed works, for a monitor and for people.
+
+Owns: the judgement. Leaves to others: the facts. 200 when lists are there and fresh and visits can be
+written, else 503 with the reason; the feed itself answers as well as it can in either case. No path and no
+viewer is named, since anybody may ask.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from serving.feed.send_interactions import Interactions
+from serving.http import xrpc
+from serving.lists.list_store import Store, StoreUnreadableError
+from serving.viewers.activity_writer import ActivityWriter
+
+STALE_SECONDS = 24 * 3600.0
+
+
+@dataclass(slots=True)
+class Health:
+    """The state of the lists and of the activity writer."""
+
+    store: Store
+    activity: ActivityWriter
+    interactions: Interactions
+    now: Callable[[], float]
+
+    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+        """Answer the state: 200, or 503 with ``reason``."""
+        reason, lists = self._lists()
+        activity = self.activity.state()
+        if not reason and not activity["ok"]:
+            reason = "visits and interactions can't be written; the log says why"
+        state: dict[str, Any] = {"ok": not reason}
+        if reason:
+            state["reason"] = reason
+            response.status = falcon.HTTP_503
+        state |= lists
+        state["activity"] = activity | {"ignored": dict(self.interactions.ignored)}
+        xrpc.answer(response, state, private=True)
+
+    on_head = on_get
+
+    def _lists(self) -> tuple[str, dict[str, Any]]:
+        state: dict[str, Any] = {"generation": None, "age_seconds": None, "lists": 0}
+        try:
+            with self.store.read() as snapshot:
+                if snapshot is None:
+                    return "there is no serving.sqlite yet: the batch has not run", state
+                current = snapshot.current()
+                if current is None:
+                    return "no generation is published yet", state
+                age = self.now() - current.published_us / 1_000_000
+                state["generation"] = current.number
+                state["age_seconds"] = round(age, 1)
+                state["lists"] = self.store.viewers(snapshot, current.number)
+        except StoreUnreadableError:
+            return "serving.sqlite can't be read; the log says why", state
+        if age > STALE_SECONDS:
+            return f"the newest generation is {age / 3600:.0f} hours old: is the batch running?", state
+        return "", state

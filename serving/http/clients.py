@@ -1,0 +1,82 @@
+"""Who is at the other end of a request: the client's address, and whether they sit at this machine.
+
+Owns: what forwarding headers are believed, and that decision. Leaves to others: what depends on it.
+
+Forwarding headers are believed from the configured proxies alone, and of a chain of addresses only the last
+that no such proxy has added, since everything before it is the client's own claim. A request counts as local
+when it comes from this machine, no header says that a proxy forwarded it, and it was addressed to this
+machine by an address of its own or a loopback name: a proxy or tunnel on this machine also connects from
+here, and a website may point a name of its own at 127.0.0.1. A tunnel that hides all that can't be told
+apart; its operator turns the pages off.
+"""
+
+import ipaddress
+from functools import lru_cache
+
+import falcon
+
+from serving.config import ServingConfig, is_loopback
+
+FORWARDING_HEADERS = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "Via",
+    "CF-Connecting-IP",
+    "Tailscale-User-Login",
+)
+
+
+def peer_address(request: falcon.Request) -> str:
+    """Return the address that the connection comes from."""
+    return str(request.env.get("REMOTE_ADDR", ""))
+
+
+def is_trusted(address: str, proxies: tuple[str, ...]) -> bool:
+    """Tell whether an address is one of the configured proxies or in one of their networks."""
+    try:
+        wanted = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(wanted in network for network in _networks(proxies))
+
+
+def client_address(request: falcon.Request, proxies: tuple[str, ...]) -> str:
+    """Return the client's address: that of the connection, or what a configured proxy says it is."""
+    address = peer_address(request)
+    if not proxies or not is_trusted(address, proxies):
+        return address
+    for part in reversed((request.get_header("X-Forwarded-For") or "").split(",")):
+        try:
+            address = str(ipaddress.ip_address(part.strip()))
+        except ValueError:
+            break
+        if not is_trusted(address, proxies):
+            break
+    return address
+
+
+def is_local(request: falcon.Request, config: ServingConfig) -> bool:
+    """Tell whether a request was made on this machine, by a person at it."""
+    own = config.listen[0]
+    host = request.get_header("Host") or ""
+    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    peer = peer_address(request)
+    return (
+        (is_loopback(peer) or peer == own)
+        and (is_loopback(name.lower()) or name == own)
+        and not any(request.get_header(header) is not None for header in FORWARDING_HEADERS)
+    )
+
+
+def require_local(request: falcon.Request, config: ServingConfig) -> None:
+    """Raise 404 unless the request was made on this machine."""
+    if not is_local(request, config):
+        raise falcon.HTTPNotFound(description="there is nothing here")
+
+
+@lru_cache(maxsize=8)
+def _networks(proxies: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in proxies)

@@ -1,0 +1,100 @@
+"""What the web app tells Prometheus, summed over its workers.
+
+Owns: the names and units, and GET /metrics, which answers this machine alone. Leaves to others: counting.
+
+Each worker counts in files of its own, in a folder that the parent makes and names in VARIABLE; whichever
+worker is asked adds them up, those of workers that have ended included, so that a count never falls. Without
+that folder (an app that is alone) the figures are the process's own.
+"""
+
+import os
+from dataclasses import dataclass
+
+import falcon
+import prometheus_client
+from prometheus_client import multiprocess
+
+from serving.config import ServingConfig
+from serving.http.clients import require_local
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is imported
+BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """The counts of one worker; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._registry = prometheus_client.CollectorRegistry()
+        self._children: dict[
+            tuple[str, int], tuple[prometheus_client.Counter, prometheus_client.Histogram]
+        ] = {}
+        self._requests = prometheus_client.Counter(
+            "foryou_requests",
+            "Answers, by address and status.",
+            ("address", "status"),
+            registry=self._registry,
+        )
+        self._seconds = prometheus_client.Histogram(
+            "foryou_request_seconds",
+            "Seconds from a request's first thread to its answer.",
+            ("address",),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._refused = prometheus_client.Counter(
+            "foryou_refused_requests",
+            "Requests answered 429, since too many waited.",
+            registry=self._registry,
+        )
+        self._lost = prometheus_client.Counter(
+            "foryou_lost_activity",
+            "Visits, pages and interactions that found no room or no disk.",
+            registry=self._registry,
+        )
+
+    def answered(self, address: str, status: int, seconds: float) -> None:
+        """Count an answer; ``address`` is one of the app's own few."""
+        # Finding them by their labels takes as long as counting.
+        children = self._children.get((address, status)) or self.expect(address, status)
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def expect(
+        self, address: str, status: int
+    ) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+        """Begin to count an answer's kind, at 0; the first one has files to make."""
+        found = self._requests.labels(address, str(status)), self._seconds.labels(address)
+        self._children[address, status] = found
+        return found
+
+    def refused(self) -> None:
+        """Count a request for which there was no time."""
+        self._refused.inc()
+
+    def lost(self, events: int) -> None:
+        """Count events that are not written."""
+        self._lost.inc(events)
+
+    def text(self) -> bytes:
+        """Return the figures in Prometheus's text form."""
+        if VARIABLE not in os.environ:
+            return prometheus_client.generate_latest(self._registry)
+        summed = prometheus_client.CollectorRegistry()
+        multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+        return prometheus_client.generate_latest(summed)
+
+
+@dataclass(slots=True)
+class MetricsPage:
+    """GET /metrics."""
+
+    config: ServingConfig
+    metrics: Metrics
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Answer the figures to this machine, 404 to others."""
+        require_local(request, self.config)
+        response.content_type = prometheus_client.CONTENT_TYPE_LATEST
+        response.data = self.metrics.text()
+        response.set_header("Cache-Control", "no-store")

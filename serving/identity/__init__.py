@@ -1,0 +1,1 @@
+"""Who asks: DIDs, their documents and keys, and the tokens that these sign."""

@@ -1,0 +1,209 @@
+"""One bounded HTTP GET.
+
+Owns: name lookup, the address check, TLS, the total deadline and the size limit. Leaves to others: what is
+asked for (``dids``), what the answer means (``resolver``), and connections between two requests
+(``idle_connections``).
+
+Invariants: the address that was checked is the one connected to; no redirect is followed; no proxy variable
+is honoured; a host that drips bytes is left when the deadline of the whole exchange passes, not of one read.
+"""
+
+import http.client
+import io
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from serving.identity.dids import Target
+from serving.identity.idle_connections import KeptConnections
+
+DEADLINE_SECONDS = 3.0
+MAX_BODY_BYTES = 65_536
+MAX_HEADER_BYTES = 32_768
+MAX_LOOKUPS = 16  # a name lookup can't be interrupted, so those that hang are counted
+MAX_ADDRESSES = 3  # tried one after another
+
+
+class FetchError(Exception):
+    """The answer could not be had: no such name, no connection, a bad certificate, too slow."""
+
+
+class FetchRefusedError(FetchError):
+    """The target or its answer breaks a rule, so trying again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP status and a whole body."""
+
+    status: int
+    body: bytes
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """Return the numeric addresses of a name; blocks as long as the system's resolver does."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Fetches small documents; ``allowed`` decides about each address a name leads to."""
+
+    allowed: Callable[[str], bool]
+    lookup: Callable[[str, int], list[str]] = look_up
+    tls: ssl.SSLContext | None = None
+    deadline_seconds: float = DEADLINE_SECONDS
+    kept: KeptConnections | None = None  # for hosts of the operator's own choice
+    _lookups: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_LOOKUPS))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, target: Target) -> Answer:
+        """Return the answer to a GET, any status; raise FetchError, or FetchRefusedError for broken rules."""
+        deadline = time.monotonic() + self.deadline_seconds
+        try:
+            return self._get(target, deadline)
+        except OSError as error:
+            raise FetchError(f"{type(error).__name__}: {error}") from error
+
+    def _get(self, target: Target, deadline: float) -> Answer:
+        if self.kept is not None:
+            host = (target.scheme, target.host, target.port)
+            while (connection := self.kept.take(host)) is not None:
+                try:
+                    return self._exchange(connection, target, deadline)
+                except (TimeoutError, FetchRefusedError):
+                    raise
+                except (OSError, FetchError):
+                    continue  # the other end closed it as we wrote
+        addresses = [text for text in self._addresses(target, deadline) if self.allowed(text)]
+        if not addresses:
+            raise FetchRefusedError("the host has no public address")
+        failure: OSError | None = None
+        for address in addresses[:MAX_ADDRESSES]:
+            try:
+                connection = socket.create_connection((address, target.port), timeout=_left(deadline))
+            except OSError as error:
+                failure = error
+                continue
+            return self._exchange(self._secured(connection, target, deadline), target, deadline)
+        raise FetchError(f"no connection: {failure}")
+
+    def _addresses(self, target: Target, deadline: float) -> list[str]:
+        try:
+            return [str(ipaddress.ip_address(target.host))]
+        except ValueError:
+            pass
+        if not self._lookups.acquire(blocking=False):
+            raise FetchError("too many name lookups are under way")
+        found: list[list[str]] = []
+
+        def work() -> None:
+            try:
+                found.append(self.lookup(target.host, target.port))
+            except (OSError, UnicodeError):
+                found.append([])
+            finally:
+                self._lookups.release()
+
+        thread = threading.Thread(target=work, name="lookup", daemon=True)
+        thread.start()
+        thread.join(_left(deadline))
+        if not found:
+            raise FetchError("the name lookup took too long")
+        if not found[0]:
+            raise FetchError("the host name is not known")
+        return found[0]
+
+    def _secured(self, connection: socket.socket, target: Target, deadline: float) -> socket.socket:
+        if target.scheme != "https":
+            return connection
+        try:
+            connection.settimeout(_left(deadline))
+            return self._tls_context().wrap_socket(connection, server_hostname=target.host)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _exchange(self, connection: socket.socket, target: Target, deadline: float) -> Answer:
+        default_port = 443 if target.scheme == "https" else 80
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        if target.port != default_port:
+            host = f"{host}:{target.port}"
+        request = (
+            f"GET {target.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+            "User-Agent: foryou\r\nAccept-Encoding: identity\r\n"
+            f"Connection: {'close' if self.kept is None else 'keep-alive'}\r\n\r\n"
+        )
+        reusable = False
+        try:
+            connection.settimeout(_left(deadline))
+            connection.sendall(request.encode("ascii"))
+            answer, reusable = _read_answer(_DeadlineReader(connection, deadline))
+        except (http.client.HTTPException, ValueError) as error:
+            raise FetchError(f"{type(error).__name__}: {error}") from error
+        else:
+            return answer
+        finally:
+            if reusable and self.kept is not None:
+                self.kept.give((target.scheme, target.host, target.port), connection)
+            else:
+                connection.close()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._lock:  # making one reads every certificate of the system, so it is made once
+            if self.tls is None:
+                self.tls = ssl.create_default_context()
+            return self.tls
+
+
+class _DeadlineReader(io.RawIOBase):
+    """A socket read with one deadline and one byte limit for everything; stands in for it in http.client."""
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._bytes_left = MAX_HEADER_BYTES + MAX_BODY_BYTES
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._bytes_left <= 0:
+            raise FetchRefusedError("the answer is too large")
+        view = memoryview(buffer)[: self._bytes_left]
+        self._connection.settimeout(_left(self._deadline))
+        count = self._connection.recv_into(view)
+        self._bytes_left -= count
+        return count
+
+
+def _read_answer(reader: _DeadlineReader) -> tuple[Answer, bool]:
+    """Return the answer, and whether the connection is ready for another request."""
+    response = http.client.HTTPResponse(cast(socket.socket, reader))
+    try:
+        response.begin()
+        if response.status != 200 and response.will_close:
+            return Answer(response.status, b""), False
+        body = response.read(MAX_BODY_BYTES + 1)
+        reusable = response.isclosed() and not response.will_close
+    finally:
+        response.close()
+    if len(body) > MAX_BODY_BYTES:
+        raise FetchRefusedError("the answer is too large")
+    return Answer(response.status, body if response.status == 200 else b""), reusable
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return left

@@ -1,0 +1,1 @@
+"""Reading candidate lists from serving.sqlite."""

@@ -1,0 +1,1 @@
+"""The pages for people; the HTML is in ``templates``."""

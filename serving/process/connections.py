@@ -1,0 +1,146 @@
+"""What happens to a connection and its requests before and beside the app: waitress, with bounds and in XRPC form.
+
+Owns: how many requests may wait for a thread and what the others are told, how many connections there may be
+and which one goes for a newcomer, and the form of errors that never reach the app. Leaves to others: sockets
+and the end (``web_server``), and every answer of the app.
+
+Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a
+thread that does nothing else; a connection that finds no room takes the place of the one that was idle
+longest, and if none is idle its request is answered 429 and it is closed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+import orjson
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import Task, ThreadedTaskDispatcher, WSGITask
+
+from serving.http.xrpc import NAMES
+
+WAITING_MAX = 300  # requests waiting for a thread; at 1,000 requests/s the last one waits 0.3 s
+CONNECTIONS_MAX = 1_000  # the server looks at each of them in every turn
+_BUSY = "too many requests are waiting; try again in a moment"
+
+
+class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    """Hands requests to threads; beyond ``waiting_max`` to one that says so."""
+
+    def __init__(self, threads: int, waiting_max: int, refuse: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._refuse = refuse
+        self._waiting_max = waiting_max
+        self._refusing = ThreadedTaskDispatcher()
+        self._refusing.set_thread_count(1)
+        self.refused = 0
+        self.set_thread_count(threads)
+
+    def add_task(self, task: "Channel") -> None:
+        """Queue a channel whose first request is to be answered."""
+        if task.unwanted or len(self.queue) >= self._waiting_max:
+            self.refused += 1
+            self._refuse()
+            task.refused = True
+            self._refusing.add_task(task)
+        else:
+            super().add_task(task)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        """Let running requests end within ``timeout`` seconds."""
+        self._refusing.shutdown(cancel_pending, 0.1)
+        return bool(super().shutdown(cancel_pending, timeout))
+
+
+class _ErrorTask(Task):  # type: ignore[misc]
+    """Answers what could not be read as a request."""
+
+    complete = True
+
+    def execute(self) -> None:
+        error = self.request.error
+        name = "InternalServerError" if error.code == 500 else NAMES.get(error.code, "InvalidRequest")
+        _write(self, f"{error.code} {error.reason}", name, str(error.body), close=True)
+
+
+class _BusyTask(Task):  # type: ignore[misc]
+    """Answers a request for which there is no time; the connection stays."""
+
+    complete = True
+
+    def execute(self) -> None:
+        _write(self, falcon.HTTP_429, "RateLimitExceeded", _BUSY, close=self.channel.unwanted)
+
+
+class _AppTask(WSGITask):  # type: ignore[misc]
+    """Answers by the app; at the end of the server the client is told to come back on a new connection."""
+
+    def build_response_header(self) -> bytes:
+        if not self.channel.server.accepting:
+            self.set_close_on_finish()
+        return bytes(super().build_response_header())
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection."""
+
+    task_class = _AppTask
+    error_task_class = _ErrorTask
+    refused = False
+
+    def __init__(self, server: "Server", *rest: Any, **named: Any) -> None:
+        super().__init__(server, *rest, **named)
+        self.unwanted = server.crowded  # there is room for its first request and the refusal only
+
+    def service(self) -> None:
+        """Answer the first request."""
+        if self.refused:
+            self.refused = False
+            self.task_class = _BusyTask  # of this channel alone, for this once
+            try:
+                super().service()
+            finally:
+                del self.task_class
+        else:
+            super().service()
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """The listening socket and its connections, at most ``connections_max`` of them and a quarter to be refused."""
+
+    channel_class = Channel
+    connections_max = CONNECTIONS_MAX
+    crowded = False
+
+    def handle_accept(self) -> None:
+        """Take a new connection, if need be in the place of an idle one."""
+        taken = len(self.active_channels)
+        self.crowded = taken >= self.connections_max and not self._make_room()
+        if self.crowded and taken >= self.connections_max * 5 // 4:
+            accepted = self.accept()
+            if accepted is not None:
+                accepted[0].close()
+        else:
+            super().handle_accept()
+
+    def _make_room(self) -> bool:
+        idle = [
+            channel
+            for channel in self.active_channels.values()
+            if not channel.requests and not channel.total_outbufs_len
+        ]
+        if not idle:
+            return False
+        min(idle, key=lambda channel: channel.last_activity).handle_close()
+        return True
+
+
+def _write(task: Any, status: str, name: str, message: str, *, close: bool) -> None:
+    body = orjson.dumps({"error": name, "message": message})
+    task.status = status
+    task.response_headers.append(("Content-Type", "application/json"))
+    task.content_length = len(body)
+    if close:
+        task.set_close_on_finish()
+    task.write(body)

@@ -1,0 +1,112 @@
+"""One worker process of the web app: ``python -m serving.process.worker``, started by ``workers``.
+
+Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its
+end: at SIGTERM, or when standard input ends because the parent is gone. Leaves to others: answering
+(``web_server``), and what is done beforehand so that the first answer takes no longer than later ones
+(``rehearsal``).
+"""
+
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.config import ServingConfig
+
+READY = "ready"
+OPEN_FILES = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is told: its number, the configuration, and the descriptors it inherits."""
+
+    number: int
+    config: ServingConfig
+    listening: int
+    reading: int
+    writing: tuple[int, ...]
+
+    def text(self) -> str:
+        """Return the orders as one line."""
+        plain: dict[str, Any] = asdict(self)
+        plain["config"]["data_dir"] = str(self.config.data_dir)
+        return json.dumps(plain) + "\n"
+
+    @staticmethod
+    def read(line: str) -> "Orders":
+        """Return the orders of a line."""
+        plain = json.loads(line)
+        config = plain["config"]
+        for name, value in config.items():
+            config[name] = tuple(value) if isinstance(value, list) else value
+        config["data_dir"] = Path(config["data_dir"])
+        plain["writing"] = tuple(plain["writing"])
+        return Orders(**(plain | {"config": ServingConfig(**config)}))
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, and it stops us in order
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    orders = Orders.read(sys.stdin.readline())
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    stay_on_one_core(orders.number)
+    allow_open_files()
+    from serving.process.web_server import WebServer
+    from serving.viewers.peers import Peers
+
+    listening = socket.socket(fileno=orders.listening)
+    gc.collect()  # what importing left
+    server = WebServer(orders.config, listening, Peers(orders.reading, orders.writing))
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    if stopping.is_set():
+        server.stop()
+
+    def follow_parent() -> None:
+        while os.read(0, 4096):
+            pass
+        server.stop()
+
+    threading.Thread(target=follow_parent, name="follow-parent", daemon=True).start()
+    gc.freeze()  # all of it stays, and looking through it once more made some request wait 15 ms
+    print(READY, flush=True)
+    server.run()
+
+
+def allow_open_files() -> None:
+    """Allow this process as many descriptors as its connections may take, where the system lets us.
+
+    The usual 1,024 are fewer than ``channels.CONNECTIONS_MAX`` and a quarter: past them nothing is accepted any more,
+    and idle connections are not closed to make room.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def stay_on_one_core(number: int) -> None:
+    """Keep this process's threads on one processor, where the system lets us choose; the last one for worker 0.
+
+    One interpreter lock serves them all, so they can't use two; handing the lock from core to core, several
+    times a request, took up to four times the CPU of the request itself (tests/bench/RESULTS.md).
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0), reverse=True)  # interrupts are mostly answered on the first
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+if __name__ == "__main__":
+    main()

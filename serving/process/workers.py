@@ -1,0 +1,251 @@
+"""The web app's processes: one parent that owns the port, and its workers.
+
+Owns: the listening socket, how many workers there are, replacing one that ends, renewing all of them at
+SIGHUP, and the ordered end at SIGTERM or SIGINT. Leaves to others: answering requests (``web_server``, in
+each worker).
+
+Invariants: the socket listens as long as the parent lives, so a connection that finds no worker waits for one
+and none is refused. A worker ends only after a new one is ready when they are renewed, and at once when the
+parent is gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps
+crashing.
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from serving.config import ServingConfig
+from serving.process.listening import address_of, listen
+from serving.process.worker import READY, Orders
+from serving.viewers.peers import drain, new_pipes
+from serving.web_errors import ServingError
+
+log = logging.getLogger("foryou.serve")
+
+START_SECONDS = 20.0
+STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
+TURN_SECONDS = 0.05
+COUNTS_PREFIX = "foryou-counts-"
+COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
+BACKOFF_SECONDS = 0.2
+BACKOFF_MAX_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # a worker that lived so long did not crash at its start
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    slot: int  # the pipe it reads
+    process: subprocess.Popen[str]
+    started: float
+
+
+class Workers:
+    """Runs ``config.workers`` workers on one port until told to stop."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        self._config = config
+        self._socket = listen(config.listen)
+        # Twice as many as workers, so that a new one can start before the old one ends.
+        self._pipes = new_pipes(2 * config.workers)
+        self._workers: dict[int, _Worker] = {}
+        self._due: dict[int, float] = {}
+        self._crashes: dict[int, int] = {}
+        self._stopping = threading.Event()
+        self._renewing = threading.Event()
+        self._counts = counts_folder()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address it listens on."""
+        return address_of(self._socket)
+
+    def stop(self) -> None:
+        """Make ``run`` end soon; safe in a signal handler."""
+        self._stopping.set()
+
+    def renew(self) -> None:
+        """Make ``run`` put a new worker in the place of each, one after another; safe in a signal handler."""
+        self._renewing.set()
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Keep the workers alive until ``stop``; raise ServingError when the first can't start.
+
+        ``on_ready`` is called once all of them had time to start; connections are taken before.
+        """
+        try:
+            for number in range(self._config.workers):
+                self._workers[number] = self._start(number)
+            first, *others = self._workers.values()
+            if not self._ready(first) and not self._stopping.is_set():
+                raise ServingError("a worker of the web app could not start; its own lines say why")
+            # The first requests find every core free; a worker that fails meanwhile is replaced below.
+            for worker in others:
+                self._ready(worker)
+            on_ready()
+            while not self._stopping.wait(TURN_SECONDS):
+                if self._renewing.is_set():
+                    self._renewing.clear()
+                    self._renew()
+                self._watch()
+        finally:
+            self._end()
+
+    def _start(self, number: int) -> _Worker:
+        slot = self._free_slot()
+        reading = self._pipes[slot][0]
+        drain(reading)
+        writing = tuple(pipe[1] for other, pipe in enumerate(self._pipes) if other != slot)
+        listening = self._socket.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.process.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(listening, reading, *writing),
+            env={**os.environ, COUNTS_VARIABLE: self._counts.name},
+            text=True,
+        )
+        assert process.stdin is not None
+        try:
+            process.stdin.write(Orders(number, self._config, listening, reading, writing).text())
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended already; ``_watch`` sees that
+        return _Worker(number, slot, process, time.monotonic())
+
+    def _free_slot(self) -> int:
+        taken = {worker.slot for worker in self._workers.values()}
+        return next(slot for slot in range(len(self._pipes)) if slot not in taken)
+
+    def _ready(self, worker: _Worker) -> bool:
+        """Wait until a worker answers; False when it ended, took too long, or everything is to stop."""
+        stdout = worker.process.stdout
+        assert stdout is not None
+        deadline = time.monotonic() + START_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while time.monotonic() < deadline and not self._stopping.is_set():
+                if selector.select(TURN_SECONDS):
+                    return stdout.readline().strip() == READY
+        return False
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for number, worker in list(self._workers.items()):
+            code = worker.process.poll()
+            if code is None:
+                continue
+            _close(worker.process)
+            del self._workers[number]
+            lived = now - worker.started
+            crashes = 0 if lived > STEADY_SECONDS else self._crashes.get(number, 0)
+            pause = min(BACKOFF_SECONDS * 2**crashes, BACKOFF_MAX_SECONDS) if crashes else 0.0
+            self._crashes[number], self._due[number] = crashes + 1, now + pause
+            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            log.warning("worker %d %s after %.0f s; another starts in %.1f s", number, ended, lived, pause)
+        for number, due in list(self._due.items()):
+            if now >= due:
+                del self._due[number]
+                self._workers[number] = self._start(number)
+
+    def _renew(self) -> None:
+        log.info("new workers take the place of %d", len(self._workers))
+        for number, former in list(self._workers.items()):
+            fresh = self._start(number)
+            if self._ready(fresh):
+                self._workers[number] = fresh
+                _stop([former], STOP_SECONDS)
+            else:
+                _stop([fresh], 0.0)
+                if not self._stopping.is_set():
+                    log.error("a new worker could not start; the old ones go on")
+                return
+
+    def _end(self) -> None:
+        self._socket.close()
+        _stop(list(self._workers.values()), STOP_SECONDS)
+        self._workers.clear()
+        self._counts.cleanup()
+
+
+def counts_folder(memory: Path = Path("/dev/shm")) -> "tempfile.TemporaryDirectory[str]":
+    """Return a folder for the files of counts that the workers share: in memory, where the system has such a place.
+
+    They are mapped into memory and grow as they are written to: on a disk that is full, a new page of them would end
+    the worker by SIGBUS. What dead parents left there is removed.
+    """
+    if not os.access(memory, os.W_OK):
+        return tempfile.TemporaryDirectory(prefix=COUNTS_PREFIX)
+    for left in memory.glob(f"{COUNTS_PREFIX}*-*"):
+        owner = left.name.removeprefix(COUNTS_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _lives(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{COUNTS_PREFIX}{os.getpid()}-", dir=memory)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def run(config: ServingConfig) -> None:
+    """Serve until SIGTERM or SIGINT; raise ServingError when the address can't be listened on."""
+    workers = Workers(config)
+    host, port = workers.address
+    shown = f"[{host}]" if ":" in host else host
+
+    def announce() -> None:
+        print(f"foryou: the web app listens on http://{shown}:{port}", file=sys.stderr, flush=True)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        workers.stop()
+
+    def renew(_signal: int, _frame: FrameType | None) -> None:
+        workers.renew()
+
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: renew}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        workers.run(announce)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _stop(workers: list[_Worker], seconds: float) -> None:
+    for worker in workers:
+        worker.process.terminate()
+    deadline = time.monotonic() + seconds
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        _close(worker.process)
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    for end in (process.stdin, process.stdout):
+        if end is not None:
+            with contextlib.suppress(BrokenPipeError):  # of orders that the worker ended without reading
+                end.close()

@@ -1,0 +1,99 @@
+"""How long activity.sqlite keeps what viewers did.
+
+Owns: the bounds, and removing what is beyond them, a little at a time, within the writer's transactions.
+Leaves to others: writing (``activity_writer``), and putting days of impressions into the lake, which is the
+batch's.
+
+What viewers did whose accounts were deleted goes too: the batch, which hears of deletions, publishes who they
+are.
+
+Invariants: interactions and visits are kept for 90 days, of one viewer the newest 10,000 interactions. A day
+of impressions goes once the lake has it as Parquet; whatever the batch does, no more than a number of pages
+is kept.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sql
+from sql import sqlite
+
+PRUNE_SECONDS = 600.0
+PRUNE_ROWS = 20_000
+DAY_US = 86_400 * 1_000_000
+RETENTION_US = 90 * DAY_US
+KEPT_PER_VIEWER = 10_000
+CHECK_VIEWER_EVERY = 1_000  # written events of one viewer between two looks at how many are kept
+COUNTED_VIEWERS_MAX = 50_000
+PURGED_AT_ONCE = 500
+PAGES_KEPT = 4_000_000  # about 7 GB; 70,000 viewers make half of it a day
+
+
+class Retention:
+    """Removes what is too old or too much; used by the writer's thread alone."""
+
+    def __init__(self, data_dir: Path, now: Callable[[], float]) -> None:
+        self._impressions = data_dir / "lake" / "impressions"
+        self._serving = data_dir / "serving.sqlite"
+        self._purged: dict[str, int] = {}  # viewer: up to when, in this process
+        self._now = now
+        self._next_prune = 0.0
+        self._written_of: Counter[str] = Counter()
+
+    def prune(self, connection: sqlite3.Connection, viewers: Sequence[str]) -> None:
+        """Remove what is due, in the transaction that is open; ``viewers`` are those of interactions just written."""
+        self._written_of.update(viewers)
+        for viewer in set(viewers):
+            if self._written_of[viewer] >= CHECK_VIEWER_EVERY:
+                del self._written_of[viewer]
+                connection.execute(
+                    sql.load("activity/prune_viewer"), {"viewer_did": viewer, "kept": KEPT_PER_VIEWER}
+                )
+        if len(self._written_of) > COUNTED_VIEWERS_MAX:
+            self._written_of.clear()
+        now = self._now()
+        if now < self._next_prune:
+            return
+        before_us = int(now * 1_000_000) - RETENTION_US
+        old = {"before_us": before_us, "rows": PRUNE_ROWS}
+        most = connection.execute(sql.load("activity/prune_interactions"), old).rowcount
+        connection.execute(sql.load("activity/prune_visits"), {"before_us": before_us})
+        for viewer, deleted_us in self._departed():
+            gone = {"viewer_did": viewer, "deleted_us": deleted_us}
+            for what in ("visits", "interactions", "pages"):
+                connection.execute(sql.load(f"activity/purge_{what}"), gone)
+            self._purged[viewer] = deleted_us
+        for first_us in self._stored_days():
+            span = {"from_us": first_us, "to_us": first_us + DAY_US, "rows": PRUNE_ROWS}
+            most = max(most, connection.execute(sql.load("activity/prune_pages"), span).rowcount)
+        beyond = {"kept": PAGES_KEPT, "rows": PRUNE_ROWS}
+        most = max(most, connection.execute(sql.load("activity/prune_pages_beyond"), beyond).rowcount)
+        self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
+
+    def _departed(self) -> list[tuple[str, int]]:
+        """Return viewers whose accounts were deleted and whose activity is still here, and when that was."""
+        try:
+            published = sqlite.connect(self._serving, read_only=True)
+        except sqlite3.Error:
+            return []  # nothing was published yet
+        try:
+            rows = published.execute(sql.load("serving/departed_viewers")).fetchall()
+        except sqlite3.Error:  # by an older batch, or busy: the next look will do
+            return []
+        finally:
+            published.close()
+        return [(viewer, us) for viewer, us in rows if us > self._purged.get(viewer, 0)][:PURGED_AT_ONCE]
+
+    def _stored_days(self) -> list[int]:
+        """Return when each day of the lake begins, in microseconds since 1970."""
+        days = []
+        for file in self._impressions.glob("day=*/impressions.parquet"):
+            try:
+                day = datetime.strptime(file.parent.name, "day=%Y-%m-%d").replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            days.append(int(day.timestamp()) * 1_000_000)
+        return days
