@@ -1,6 +1,6 @@
 """The feeds of an installation, and the experiments on them: who gets lists by which parameters.
 
-Owns: ``Feed``, ``Arm``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and
+Owns: ``Feed``, ``Variant``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and
 the stable number that decides which variant a viewer gets. Leaves to others: what parameters mean
 (``ranking``), making lists (``batch``).
 
@@ -28,13 +28,13 @@ NOT_IN_A_VARIANT = frozenset(
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
-def arm_number(experiment: str, did: str) -> float:
+def variant_number(experiment: str, did: str) -> float:
     """Return a viewer's number in an experiment, from 0 up to 1: sql/batch/macros.sql has the same."""
     return int(hashlib.sha256(f"{experiment} {did}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Variant:
     """Viewers whose lists are made by the same parameters: those whose number in the experiment lies in a stretch."""
 
     experiment: str
@@ -50,7 +50,9 @@ class Arm:
 
     def has(self, did: str) -> bool:
         """Tell whether a viewer belongs to it."""
-        return not self.experiment or self.from_share <= arm_number(self.experiment, did) < self.until_share
+        return (
+            not self.experiment or self.from_share <= variant_number(self.experiment, did) < self.until_share
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +61,23 @@ class Feed:
 
     rkey: str
     ranking: Ranking
-    variants: tuple[Arm, ...] = ()  # of its experiment; the rest of the viewers are the control
+    experiment_variants: tuple[Variant, ...] = ()  # the rest of the viewers are the control
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
-        """Those who get lists by different parameters: the variants, and last the others, or everybody."""
-        if not self.variants:
-            return (Arm("", "", self.ranking),)
-        last = self.variants[-1]
-        control = Arm(last.experiment, CONTROL, self.ranking, last.until_share)
-        return (*self.variants, control)
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants of its experiment, and last its control; outside an experiment one for everybody."""
+        if not self.experiment_variants:
+            return (Variant("", "", self.ranking),)
+        last = self.experiment_variants[-1]
+        control = Variant(last.experiment, CONTROL, self.ranking, last.until_share)
+        return (*self.experiment_variants, control)
 
     def with_rankings(self, change: Callable[[Ranking], Ranking]) -> "Feed":
         """Return the feed with other parameters, in all its variants."""
-        variants = tuple(replace(arm, ranking=change(arm.ranking)) for arm in self.variants)
-        return replace(self, ranking=change(self.ranking), variants=variants)
+        variants = tuple(
+            replace(variant, ranking=change(variant.ranking)) for variant in self.experiment_variants
+        )
+        return replace(self, ranking=change(self.ranking), experiment_variants=variants)
 
 
 def feeds_of(settings: Settings) -> tuple[Feed, ...]:
@@ -109,27 +113,27 @@ def _with_experiments(settings: Settings, feeds: Sequence[Feed]) -> tuple[Feed, 
         rkey = table.get("feed", settings.feed_rkey)
         if rkey not in found:
             raise SettingError(f"{where} feed = {rkey!r}: known are {', '.join(found)}")
-        if found[rkey].variants:
-            other = found[rkey].variants[0].experiment
+        if found[rkey].experiment_variants:
+            other = found[rkey].experiment_variants[0].experiment
             raise SettingError(f"{where} feed = {rkey!r}: [experiments.{other}] is on this feed already")
         feed = found[rkey]
         variants = []
         share = 0.0
-        for variant, values in table.items():
-            if variant == "feed":
+        for variant_name, values in table.items():
+            if variant_name == "feed":
                 continue
-            arm = _arm(name, variant, values, feed, share)
-            share = arm.until_share
-            variants.append(arm)
+            variant = _variant(name, variant_name, values, feed, share)
+            share = variant.until_share
+            variants.append(variant)
         if not variants or share > 1 + 1e-9:
             raise SettingError(
                 f"{where} needs a table a variant, [experiments.{name}.VARIANT], shares up to 1 in all"
             )
-        found[rkey] = replace(feed, variants=tuple(variants))
+        found[rkey] = replace(feed, experiment_variants=tuple(variants))
     return tuple(found.values())
 
 
-def _arm(experiment: str, name: str, table: Any, feed: Feed, from_share: float) -> Arm:
+def _variant(experiment: str, name: str, table: Any, feed: Feed, from_share: float) -> Variant:
     where = f"[experiments.{experiment}.{name}]"
     if not _NAME.fullmatch(name) or name == CONTROL or not isinstance(table, dict):
         raise SettingError(f"{where} must be a table, its name letters, digits, - and _, not {CONTROL!r}")
@@ -144,7 +148,7 @@ def _arm(experiment: str, name: str, table: Any, feed: Feed, from_share: float) 
             raise SettingError(
                 f"{where} {key} is the same in all variants: make it a feed of its own, [feeds.NAME]"
             )
-    return Arm(
+    return Variant(
         experiment,
         name,
         ranking_from({**asdict(feed.ranking), **values}, where),

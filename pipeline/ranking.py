@@ -111,8 +111,8 @@ class Ranking:
     author_spacing: int = _parameter(3, 0, 100)
     # Share of a list's places that try a post few have seen, and how many likers it has at most
     # (batch/lists/trial_places.py).
-    explore_share: float = _parameter(0.0, 0.0, 0.5)
-    explore_max_likers: int = _parameter(5, 1, 1_000_000)
+    trial_share: float = _parameter(0.0, 0.0, 0.5)
+    trial_max_likers: int = _parameter(5, 1, 1_000_000)
     # Posts of one author answered with "show less" from which on none of theirs is listed, while the answers are
     # read. One may be a matter of the post; two are a matter of the author.
     less_author_posts: int = _parameter(2, 1, 100_000)

@@ -119,10 +119,10 @@ class Store:
 
     def stored(self, like: Like) -> bool:
         """Tell whether a like record is still stored: what a deleted account did goes when its day is compacted."""
-        status, gone_us = self.truth.accounts.get(like.liker, ("active", 0))
-        gone_us = max(gone_us if status == "deleted" else 0, self.departed.get(like.liker, 0))
+        status, hidden_us = self.truth.accounts.get(like.liker, ("active", 0))
+        hidden_us = max(hidden_us if status == "deleted" else 0, self.departed.get(like.liker, 0))
         fetched_or_open_us = self.now_us + 1
-        return like.seen_us > gone_us or gone_us > self.compacted.get(
+        return like.seen_us > hidden_us or hidden_us > self.compacted.get(
             day_of(like.seen_us), fetched_or_open_us
         )
 

@@ -23,7 +23,7 @@ def lake_contents(data_dir: Path) -> set[tuple[int, Record]]:
     dids = dict(store.execute("SELECT actor_id, did FROM actors").fetchall())
     store.close()
     with duckdb.connect(":memory:") as lake:
-        lake.execute(sql.load("batch/lake_macros"))
+        lake.execute(sql.load("lake/macros"))
         tombstones = str(data_dir / "lake" / "unlikes" / "*" / "unlikes.parquet")
         lake.execute(
             f"CREATE VIEW unlikes AS SELECT * FROM read_parquet('{tombstones}', hive_partitioning=false)"

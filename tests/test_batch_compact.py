@@ -148,8 +148,8 @@ def test_nothing_is_lost_in_a_file(tmp_path_factory: pytest.TempPathFactory, lik
     )
     if likes:
         connection.executemany("INSERT INTO day VALUES (?, ?, ?, ?, ?)", likes)
-    day_files.write_likes(path, connection.sql(sql.load("batch/lake_rows")).to_arrow_table())
-    connection.execute(sql.load("batch/lake_macros"))
+    day_files.write_likes(path, connection.sql(sql.load("lake/stored_rows")).to_arrow_table())
+    connection.execute(sql.load("lake/macros"))
     restored = connection.execute(f"SELECT * FROM lake_likes(['{path}'])").fetchall()
     connection.close()
     assert sorted(restored) == sorted(likes)

@@ -24,7 +24,7 @@ TODAY = day_of(NOW_US)
 
 def rows_of(files: list[Path], macro: str) -> list[tuple[int, ...]]:
     connection = duckdb.connect(config={"threads": 1})
-    connection.execute(sql.load("batch/lake_macros"))
+    connection.execute(sql.load("lake/macros"))
     rows = connection.execute(
         f"SELECT liker_id, rkey FROM {macro}($f) ORDER BY ALL", {"f": [str(f) for f in files]}
     )

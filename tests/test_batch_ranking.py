@@ -123,11 +123,22 @@ def test_what_is_no_candidate():
         world.like(name, "p1", hours_ago=50)
     world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
     world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted=True)
-    world.post("old", by="dan", hours_ago=97).post("gone", by="eve").actor("eve", status=3)
+    world.post("old", by="dan", hours_ago=97).post("hidden_accounts", by="eve").actor("eve", status=3)
     world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
         "images", by="fay", flags=8
     )
-    for post in ("good", "reply", "adult", "hidden", "deleted", "old", "gone", "own", "liked", "refused"):
+    for post in (
+        "good",
+        "reply",
+        "adult",
+        "hidden",
+        "deleted",
+        "old",
+        "hidden_accounts",
+        "own",
+        "liked",
+        "refused",
+    ):
         world.like("bob", post, hours_ago=0.2)
     world.like("bob", "unknown").like("bob", "images").like("ann", "liked", hours_ago=0.1)
     world.post("stale", by="fay", hours_ago=60).like("bob", "stale", hours_ago=49)

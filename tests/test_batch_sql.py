@@ -163,7 +163,7 @@ FAULTS = {
     "FROM candidate_posts",
     "entries": "UPDATE lists SET score = 'nan'",
     "empty_lists": "UPDATE lists SET source = 2",
-    "explored": "UPDATE lists SET source = 3",
+    "trial_places": "UPDATE lists SET source = 3",
     "unknown_viewers": "UPDATE actors SET status = 1",
     "fallback_duplicates": "INSERT INTO fallbacks SELECT * FROM fallbacks",
 }

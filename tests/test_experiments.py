@@ -15,7 +15,7 @@ from pipeline.errors import SettingError
 from pipeline.explore.explain_command import explain, explain_from
 from pipeline.explore.explain_text import as_text
 from pipeline.explore.generation_inputs import Inputs
-from pipeline.feeds import CONTROL, arm_number, feeds_of
+from pipeline.feeds import CONTROL, feeds_of, variant_number
 from serving.feed.paging import page_of
 from serving.lists.list_store import Store
 from sql.sqlite import connect
@@ -49,8 +49,8 @@ def town(now_us: int | None = None) -> World:
     return made
 
 
-def arm_of(name: str) -> str:
-    number = arm_number("age", f"did:plc:{name}")
+def variant_of_viewer(name: str) -> str:
+    number = variant_number("age", f"did:plc:{name}")
     return "young" if number < 0.3 else "old" if number < 0.6 else CONTROL
 
 
@@ -76,13 +76,13 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_split_is_stable_and_fair() -> None:
-    numbers = [arm_number("age", f"did:plc:{i}") for i in range(10_000)]
-    assert arm_number("age", "did:plc:ewvi7nxzyoun6zhxrhs64oiz") == pytest.approx(0.1245469, abs=1e-6)
+    numbers = [variant_number("age", f"did:plc:{i}") for i in range(10_000)]
+    assert variant_number("age", "did:plc:ewvi7nxzyoun6zhxrhs64oiz") == pytest.approx(0.1245469, abs=1e-6)
     assert all(0 <= number < 1 for number in numbers)
     for low in (0.0, 0.3, 0.9):
         assert sum(low <= number < low + 0.1 for number in numbers) == pytest.approx(1000, abs=100)
     both = [
-        (arm_number("age", f"did:plc:{i}") < 0.5, arm_number("size", f"did:plc:{i}") < 0.5)
+        (variant_number("age", f"did:plc:{i}") < 0.5, variant_number("size", f"did:plc:{i}") < 0.5)
         for i in range(10_000)
     ]
     assert sum(one and other for one, other in both) == pytest.approx(
@@ -122,23 +122,23 @@ def test_a_wrong_table_is_one_clear_line(tmp_path: Path, text: str, words: str) 
 
 def test_a_variants_viewers_get_what_its_parameters_alone_would_give(split: Path, tmp_path: Path) -> None:
     found = lists_of(split / "data")
-    assert {arm_of(name) for name in PEOPLE} == {"young", "old", CONTROL}
+    assert {variant_of_viewer(name) for name in PEOPLE} == {"young", "old", CONTROL}
     changes = {
         "young": "half_life_hours = 0.5",
         "old": "half_life_hours = 2000\nlist_length = 5",
         CONTROL: "",
     }
     lists = {}
-    for arm, change in changes.items():
-        town().write(tmp_path / arm / "data")
+    for variant, change in changes.items():
+        town().write(tmp_path / variant / "data")
         no_crowd = "[ranking]\ncrowd_weight = 0.0\nleft_out_weight = 0.0\n"
-        jobs.run(settings_of(tmp_path / arm, f"{no_crowd}{change}\n"), "all")
-        alone = lists_of(tmp_path / arm / "data")
-        theirs = [name for name in found if arm_of(name) == arm]
+        jobs.run(settings_of(tmp_path / variant, f"{no_crowd}{change}\n"), "all")
+        alone = lists_of(tmp_path / variant / "data")
+        theirs = [name for name in found if variant_of_viewer(name) == variant]
         assert theirs
         for name in theirs:
             assert found[name] == alone[name]
-            lists[arm] = [item[0] for item in found[name]]
+            lists[variant] = [item[0] for item in found[name]]
     assert len({tuple(posts) for posts in lists.values()}) == 3
 
 
@@ -146,7 +146,7 @@ def test_the_page_that_is_served_carries_the_variant(split: Path) -> None:
     for name in PEOPLE[:12]:
         posts, variant = served(split / "data", name)
         assert posts
-        assert variant == f"age/{arm_of(name)}"
+        assert variant == f"age/{variant_of_viewer(name)}"
     posts, variant = served(split / "data", "stranger")  # what is popular is of no variant
     assert posts
     assert variant == ""
@@ -197,7 +197,10 @@ def test_a_list_that_stays_the_same_still_changes_its_variant(tmp_path: Path) ->
     jobs.run(settings_of(tmp_path, ""), "all")
     jobs.run(settings_of(tmp_path, "[experiments.age.young]\nshare = 0.3\n"), "candidates")
     for name in PEOPLE:
-        assert served(tmp_path / "data", name)[1] == f"age/{'young' if arm_of(name) == 'young' else CONTROL}"
+        assert (
+            served(tmp_path / "data", name)[1]
+            == f"age/{'young' if variant_of_viewer(name) == 'young' else CONTROL}"
+        )
 
 
 def test_explain_has_the_variants_numbers_and_name(split: Path, tmp_path: Path, capsys: Any) -> None:
@@ -207,14 +210,14 @@ def test_explain_has_the_variants_numbers_and_name(split: Path, tmp_path: Path, 
     with closing(Inputs(tmp_path / "data", 1)) as inputs:  # one for all, as the web app's command is not
         for name in PEOPLE:
             told = explain_from(inputs, f"did:plc:{name}")
-            assert told.variant == f"age/{arm_of(name)}"
+            assert told.variant == f"age/{variant_of_viewer(name)}"
             assert [(row["post_uri"], pytest.approx(row["score"], rel=1e-5)) for row in told.listed] == [
                 item[:2] for item in found[name]
             ]
             scores = {row["post_uri"]: row["score"] for row in told.scored}
             for post, score, *_ in found[name]:
                 assert scores[post] == pytest.approx(score, rel=1e-5)
-    old = next(name for name in PEOPLE if arm_of(name) == "old")
+    old = next(name for name in PEOPLE if variant_of_viewer(name) == "old")
     assert "variant     age/old, " in as_text(explain(tmp_path / "data", 1, f"did:plc:{old}"))
     arguments = ["explain", f"did:plc:{old}", "--why", "--data-dir", str(tmp_path / "data")]
     cli.main(arguments)

@@ -92,7 +92,7 @@ ABSENT: dict[str, tuple[Any, str]] = {
         "the post was deleted",
     ),
     "own": (lambda w: w.post("far", by="ann").like("bob", "far"), "it is the viewer's own post"),
-    "gone": (
+    "hidden_accounts": (
         lambda w: w.post("far", by="fay").actor("fay", AccountStatus.SUSPENDED).like("bob", "far"),
         "its author's account is suspended",
     ),

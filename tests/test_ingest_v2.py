@@ -45,7 +45,9 @@ class Host:
         cursor = int(parse_qs(urlsplit(request.path).query)["cursor"][0])
         self.cursors.append(cursor)
         if self.knows == "times alone" and cursor < jetstream_v2.TIME_CURSOR_MIN:
-            return connection.respond(HTTPStatus.BAD_REQUEST, '{"error":"CursorTooOld","message":"gone"}')
+            return connection.respond(
+                HTTPStatus.BAD_REQUEST, '{"error":"CursorTooOld","message":"hidden_accounts"}'
+            )
         return None
 
     async def stream(self, connection: ServerConnection) -> None:

@@ -68,7 +68,7 @@ def test_what_systemd_says_is_taken_out_of_the_environment(heard: socket.socket,
 
 
 def test_without_systemd_or_with_one_that_is_gone_nothing_happens(tmp_path: Path) -> None:
-    for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "1"}):
+    for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "hidden_accounts"), "WATCHDOG_USEC": "1"}):
         manager = ServiceManager(environment)
         manager.ready()
         manager.alive()

@@ -100,7 +100,7 @@ def test_languages_come_in_the_order_of_their_weights() -> None:
 def test_joined_pages_are_the_list_whatever_is_published_meanwhile(data: st.DataObject) -> None:
     known = st.integers(1, 200)
     first = data.draw(st.lists(known, min_size=1, max_size=80, unique=True), label="list")
-    gone = data.draw(st.sets(known, max_size=60), label="gone")
+    gone = data.draw(st.sets(known, max_size=60), label="hidden_accounts")
     personal = data.draw(st.booleans(), label="personal")
     with tempfile.TemporaryDirectory() as folder:
         written = ServingStore(Path(folder) / "serving.sqlite")

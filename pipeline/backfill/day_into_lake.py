@@ -1,7 +1,7 @@
 """A day of history: from the spool into the lake.
 
 Owns: which rows a day holds, by ``sql/backfill``, and the order in which its files appear. Leaves to others:
-the files' form (``lake.day_files``, ``sql/batch/lake_rows.sql``), which day is made when (``archived_days``).
+the files' form (``lake.day_files``, ``sql/lake/stored_rows.sql``), which day is made when (``archived_days``).
 
 Invariants: a day's unlikes file is there before its likes file, whose rename is the commit; a day that exists
 is never replaced; the batch's lock is held for the renames alone. Everything is staged outside the lake,
@@ -54,7 +54,7 @@ def write_day(
         connection.execute(sql.load("backfill/day_undone"))
         connection.execute(sql.load("backfill/day"))
         unlikes = connection.sql(sql.load("backfill/day_unlikes")).to_arrow_table()
-        rows = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+        rows = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
     finally:
         connection.close()
     if len(rows) == 0:

@@ -89,9 +89,9 @@ class SegmentRows:
             # A time in the past tells near which day the like is; without one it may be on any before.
             dated = (rkeys >= 0) & (rkeys >> 10 <= witnessed_us)
             days = np.where(dated, rkeys >> 10, witnessed_us) // DAY_US
-            gone_us = witnessed_us - np.array(replaced)  # what an update says itself is not undone by it
+            hidden_us = witnessed_us - np.array(replaced)  # what an update says itself is not undone by it
             nothing = np.zeros(len(seq), np.int64)
-            columns = [seq, [ids[did] for did in likers], rkeys, nothing, nothing, gone_us]
+            columns = [seq, [ids[did] for did in likers], rkeys, nothing, nothing, hidden_us]
             self._add(UNLIKE_ROW, days, dated, columns)
 
     def _add(self, kind: int, days: Numbers, keep: NDArray[np.bool_], columns: Sequence[Any]) -> None:

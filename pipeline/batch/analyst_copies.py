@@ -24,10 +24,9 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph
-from pipeline.feeds import Arm
+from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
-    ARMS,
     HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_CROWDS,
@@ -39,6 +38,7 @@ from pipeline.store.analyst_snapshot import (
     OPEN_UNLIKES,
     RANKING,
     SNAPSHOT,
+    VARIANTS,
     make_snapshot,
 )
 from pipeline.store.model import HOUR_US
@@ -58,9 +58,9 @@ def input_tables() -> tuple[str, ...]:
 def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Path]:
     """Write the inputs of a candidates run as Parquet files in a folder; return them by relation."""
     queries = {f"inputs/{name}": f"SELECT * FROM {name}" for name in input_tables()}
-    queries["inputs/posts"] = sql.load("export/posts")
+    queries["inputs/posts"] = sql.load("copies/posts")
     queries[OPEN_UNLIKES] = "SELECT * FROM unlikes"
-    queries[OPEN_LIKES] = sql.load("export/landed_likes")
+    queries[OPEN_LIKES] = sql.load("copies/landed_likes")
     return _stage(connection, folder, queries, until_us=2**62)
 
 
@@ -74,7 +74,7 @@ def stage_history(
     """
     queries = {
         NEIGHBOURS_INTERACTIONS: "SELECT * FROM interactions",
-        HISTORY_LIKES: sql.load("export/landed_likes"),
+        HISTORY_LIKES: sql.load("copies/landed_likes"),
     }
     until_us = int(snapshot_us - ranking.post_max_age_hours / 2 * HOUR_US)
     return _stage(connection, folder, queries, until_us)
@@ -82,15 +82,15 @@ def stage_history(
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The published lists of one arm, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
+    """The published lists of one variant, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
 
-    arm: Arm
+    variant: Variant
     generation: int
     files: dict[str, Path]
 
 
-def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, arm: Arm, generation: int) -> Made:
-    """Write what an arm's lists were made of, while it is in memory, beside them."""
+def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, variant: Variant, generation: int) -> Made:
+    """Write what a variant's lists were made of, while it is in memory, beside them."""
     posts = _write(
         connection,
         f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
@@ -103,7 +103,7 @@ def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, arm: Arm, gen
         "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
         lists.with_name("list_crowds.parquet"),
     )
-    return Made(arm, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
+    return Made(variant, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
 
 
 def hand_over(
@@ -113,7 +113,7 @@ def hand_over(
     made: Sequence[Made],
     snapshot_us: int,
 ) -> int:
-    """Make a snapshot with a published run's files, the last arm's generation its own; return the rows of its lists."""
+    """Make a snapshot of a published run's files, with the last variant's generation; return its rows of lists."""
     last = made[-1]
     folder = last.files[LISTS].parent
     files = dict(inputs) | last.files
@@ -121,12 +121,12 @@ def hand_over(
         files[name] = _together(
             connection, [each.files[name] for each in made], folder / f"all-{name}.parquet"
         )
-    parameters = {name: float(value) for name, value in asdict(last.arm.ranking).items()}
+    parameters = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
     files[RANKING] = folder / "ranking.parquet"
     table = {"name": list(parameters), "value": list(parameters.values())}
     pq.write_table(pa.table(table), files[RANKING])
-    files[ARMS] = folder / "arms.parquet"
-    pq.write_table(pa.Table.from_pylist([_arm_row(each) for each in made]), files[ARMS])
+    files[VARIANTS] = folder / "variants.parquet"
+    pq.write_table(pa.Table.from_pylist([_variant_row(each) for each in made]), files[VARIANTS])
     files[SNAPSHOT] = folder / "snapshot.parquet"
     stamp = {
         "generation": pa.array([last.generation], pa.int32()),
@@ -151,11 +151,15 @@ def _stage(
             for number, (name, query) in enumerate(queries.items())}  # fmt: skip
 
 
-def _arm_row(made: Made) -> dict[str, Any]:
-    arm = made.arm
-    shares = {"from_share": arm.from_share, "until_share": arm.until_share}
-    values = {name: float(value) for name, value in asdict(arm.ranking).items()}
-    return {"generation": made.generation, "experiment": arm.experiment, "name": arm.name} | shares | values
+def _variant_row(made: Made) -> dict[str, Any]:
+    variant = made.variant
+    shares = {"from_share": variant.from_share, "until_share": variant.until_share}
+    values = {name: float(value) for name, value in asdict(variant.ranking).items()}
+    return (
+        {"generation": made.generation, "experiment": variant.experiment, "name": variant.name}
+        | shares
+        | values
+    )
 
 
 def _together(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], path: Path) -> Path:

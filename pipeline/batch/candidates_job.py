@@ -24,7 +24,7 @@ from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.product import columns
 from pipeline.batch.lists.taste_sketches import write_tastes
 from pipeline.batch.publish.generations import Lineage, Source, publish
-from pipeline.feeds import Arm, Feed
+from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress
 from pipeline.store.newest_generation import newest
 
@@ -75,26 +75,26 @@ def candidates(
                 snapshot.drop_records()
         made: list[Made] = []
         done = Done()
-        for arm in to.feed.arms:
-            variant = "" if arm == to.feed.arms[-1] else arm.name
-            if variant and to.recent is not None and not any(arm.has(did) for did in to.recent):
+        for variant in to.feed.variants:
+            name = "" if variant == to.feed.variants[-1] else variant.name
+            if name and to.recent is not None and not any(variant.has(did) for did in to.recent):
                 continue
-            staging = Staging(data_dir, folder / variant, threads, before, progress)
-            prefix = f"{variant} " if variant else ""
-            sql_steps.set_arm(connection, arm)
+            staging = Staging(data_dir, folder / name, threads, before, progress)
+            prefix = f"{name} " if name else ""
+            sql_steps.set_variant(connection, variant)
             for name in sql_steps.LISTS:
                 yield prefix + name, sql_steps.run_file(connection, name)
-            keep_popular(connection, popular_path(data_dir, to.feed, arm), folder.name)
-            for step, rows in stage_and_publish(snapshot, to, arm, staging, serving, clock, done):
+            keep_popular(connection, popular_path(data_dir, to.feed, variant), folder.name)
+            for step, rows in stage_and_publish(snapshot, to, variant, staging, serving, clock, done):
                 yield prefix + step, rows
             if to.for_analysts:
                 if done.generation != staging.generation:
                     renumber(connection, staging.lists, done.generation)
-                made.append(stage_made(connection, staging.lists, arm, done.generation))
-        if to.recent is None:  # of what lists were made of last: everybody's who is in no variant
+                made.append(stage_made(connection, staging.lists, variant, done.generation))
+        if to.recent is None:  # of what lists were made of last: everybody's who is in the control
             yield "tastes", write_tastes(serving, connection)
         if to.recent is None:
-            wanted = {popular_path(data_dir, to.feed, arm) for arm in to.feed.arms}
+            wanted = {popular_path(data_dir, to.feed, variant) for variant in to.feed.variants}
             for path in (data_dir / "lake").glob(f"popular-{to.feed.rkey}@*.parquet"):
                 if path not in wanted:  # of an experiment that is over
                     path.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class Done:
 def stage_and_publish(
     snapshot: Snapshot,
     to: Publication,
-    arm: Arm,
+    variant: Variant,
     staging: Staging,
     serving: sqlite3.Connection,
     clock: Callable[[], float],
@@ -123,18 +123,18 @@ def stage_and_publish(
     """Make the lists of the relations that ``definition`` names, check them, and make them visible.
 
     Another run may publish meanwhile; then their generation is not ``staging.generation``, which the staged file says.
-    ``done`` collects that generation and who got a list, arm by arm; the last one removes the lists of all others.
+    ``done`` collects that generation and who got a list, variant by variant; the last removes the lists of all others.
     """
-    connection, ranking = snapshot.connection, arm.ranking
+    connection, ranking = snapshot.connection, variant.ranking
     if staging.progress is not None:
         staging.progress.start("product", sql_steps.count(connection, "list_viewers"))
     entries_made = stage_lists(snapshot, ranking, staging)
     yield "product", entries_made
     yield "checks", check(connection, entries_made)
-    last = arm == to.feed.arms[-1]
+    last = variant == to.feed.variants[-1]
     rkeys = to.rkeys if to.recent is None and last else None
     done.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
-    lineage = Lineage(to.feed.rkey, arm.label, last, sorted(done.viewers), rkeys)
+    lineage = Lineage(to.feed.rkey, variant.label, last, sorted(done.viewers), rkeys)
     source = Source(staging.data_dir, staging.lists, snapshot.snapshot_us, staging.before)
     done.generation = yield from publish(serving, connection, source, lineage, ranking, clock)
 
@@ -150,10 +150,12 @@ def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> 
     return "wanted_viewers"
 
 
-def popular_path(data_dir: Path, feed: Feed, arm: Arm) -> Path:
-    """Return the file of what was popular when an arm's lists were made last, with likes of everybody at hand."""
-    variant = "" if arm == feed.arms[-1] else f"@{arm.experiment}@{arm.name}"  # no record key has an @
-    return data_dir / "lake" / f"popular-{feed.rkey}{variant}.parquet"
+def popular_path(data_dir: Path, feed: Feed, variant: Variant) -> Path:
+    """Return the file of what was popular when a variant's lists were made last, with likes of everybody at hand."""
+    suffix = (
+        "" if variant == feed.variants[-1] else f"@{variant.experiment}@{variant.name}"
+    )  # no record key has an @
+    return data_dir / "lake" / f"popular-{feed.rkey}{suffix}.parquet"
 
 
 def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) -> None:

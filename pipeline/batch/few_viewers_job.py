@@ -27,7 +27,7 @@ from pipeline.batch.inputs.snapshot import waiting_dir
 from pipeline.batch.lists.make_lists import Staging
 from pipeline.batch.lists.product import neighbour_blocks
 from pipeline.batch.neighbours_job import rows_of
-from pipeline.feeds import Arm
+from pipeline.feeds import Variant
 from pipeline.store.newest_generation import newest
 
 Step = tuple[str, int]
@@ -51,7 +51,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         narrow.know_actors("SELECT author_id AS actor_id FROM own_records")
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
         connection.execute("CREATE OR REPLACE TABLE viewers AS FROM asked_viewers")
-        for name in (*sql_steps.LIKES, "asked", "seeds"):
+        for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
             sql_steps.run_file(connection, name)
         seeds = "SELECT author_id, post_rkey FROM seeds"
         yield "likes of seeds", narrow.likes_of_posts("seed_records", seeds)
@@ -63,7 +63,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
-        connection.execute(sql.load("narrow/known_co_likers"))
+        connection.execute(sql.load("few_viewers/known_co_likers"))
         sql_steps.run_file(connection, "everybody")
         blocks = [
             rows_of(viewers, actor_ids, top, left_out, narrow.snapshot_us)
@@ -79,13 +79,13 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
 def waiting_candidates(
     graph: Graph,
     to: Publication,
-    arm: Arm,
+    variant: Variant,
     threads: int,
     serving: sqlite3.Connection,
     clock: Callable[[], float],
 ) -> Iterator[Step]:
-    """Make and publish the lists of the viewers that ``to.recent`` names, all of one arm."""
-    ranking, data_dir, dids = arm.ranking, graph.data_dir, to.recent or ()
+    """Make and publish the lists of the viewers that ``to.recent`` names, all of one variant."""
+    ranking, data_dir, dids = variant.ranking, graph.data_dir, to.recent or ()
     folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
@@ -94,10 +94,10 @@ def waiting_candidates(
         people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
-            connection, "known_popular", popular_path(data_dir, to.feed, arm),
+            connection, "known_popular", popular_path(data_dir, to.feed, variant),
             "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE",
         )  # fmt: skip
-        connection.execute(sql.load("narrow/wanted_candidates"))
+        connection.execute(sql.load("few_viewers/wanted_candidates"))
         connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
         yield "likes of candidates", narrow.likes_of_posts("candidate_records", "FROM candidate_keys")
         narrow.know_posts("FROM candidate_keys")
@@ -106,11 +106,11 @@ def waiting_candidates(
         for name in sql_steps.BEFORE_CANDIDATES:
             if name in {"crowd_likers", "popular", "crowd_shares"}:  # of everybody's likes
                 if name != "crowd_likers":
-                    connection.execute(sql.load(f"narrow/{name}"))
+                    connection.execute(sql.load(f"few_viewers/{name}"))
             else:
                 yield name, sql_steps.run_file(connection, name)
         staging = Staging(data_dir, folder, threads, before)
-        yield from stage_and_publish(narrow.snapshot(), to, arm, staging, serving, clock, Done())
+        yield from stage_and_publish(narrow.snapshot(), to, variant, staging, serving, clock, Done())
 
 
 def _actors_of(records: str) -> str:

@@ -204,13 +204,13 @@ def waiting_parts(batch: Batch) -> Iterator[Part]:
         feed_rkey = graph.rkeys[0] if number else ""
         steps = waiting_neighbours(graph, dids, threads)
         yield Part("neighbours", "waiting", feed_rkey, steps, Progress("neighbours"))
-    for feed, arm in chain.from_iterable(zip(repeat(each), each.arms) for each in batch.feeds):
-        theirs = [did for did in dids if arm.has(did)]
+    for feed, variant in chain.from_iterable(zip(repeat(each), each.variants) for each in batch.feeds):
+        theirs = [did for did in dids if variant.has(did)]
         if not theirs:
             continue
         graph = next(graph for graph in graphs if feed.rkey in graph.rkeys)
         to = Publication(feed, rkeys, theirs)
-        steps = waiting_candidates(graph, to, arm, threads, batch.serving, batch.clock)
+        steps = waiting_candidates(graph, to, variant, threads, batch.serving, batch.clock)
         yield Part(
             "candidates", "waiting", feed.rkey if len(rkeys) > 1 else "", steps, Progress("candidates")
         )

@@ -76,7 +76,7 @@ def _closed_likes(
 ) -> list[tuple[int, int, int, int, int]]:
     """Return the likes of the lake that no tombstone undoes, of the lake or of landing."""
     connection = duckdb.connect()
-    connection.execute(sql.load("batch/lake_macros"))
+    connection.execute(sql.load("lake/macros"))
     gone = dict(unlikes)
     files = [str(file) for file in unlikes_files(data_dir)]
     if files:

@@ -48,7 +48,7 @@ def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) 
 def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explanation:
     """Do the same from inputs that are open already, which many viewers may share in turn."""
     viewer_id, did = inputs.find_viewer(viewer)
-    inputs.choose_arm(did)
+    inputs.choose_variant(did)
     asked = None if post is None else inputs.find_post(post)
     inputs.restrict(viewer_id, did, asked)
     inputs.gather()

@@ -21,11 +21,10 @@ from pipeline.batch.analyst_copies import input_tables
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import columns_of
 from pipeline.errors import PipelineError
-from pipeline.feeds import Arm
+from pipeline.feeds import Variant
 from pipeline.identifiers import is_did, tid_to_int
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.analyst_snapshot import (
-    ARMS,
     HISTORY_LIKES,
     LIST_ARRIVED,
     LIST_CROWDS,
@@ -36,6 +35,7 @@ from pipeline.store.analyst_snapshot import (
     OPEN_LIKES,
     RANKING,
     SNAPSHOT,
+    VARIANTS,
     copy_of,
     current_snapshot,
     likes_since,
@@ -63,7 +63,7 @@ class Inputs:
         self.ranking = _ranking(copy_of(snapshot, RANKING))
         self.neighbours_us = _neighbours_time(copy_of(snapshot, LIST_NEIGHBOURS)) or self.snapshot_us
         self.variant = ""  # of an experiment, once a viewer is chosen
-        self._arms = _arms(copy_of(snapshot, ARMS))
+        self._variants = _variants(copy_of(snapshot, VARIANTS))
         self.connection = duckdb.connect(
             ":memory:",
             config={
@@ -89,7 +89,7 @@ class Inputs:
         self._view("stored_neighbours", [near], columns_of(near))
         arrived = arrived if arrived.exists() else near
         self._view("stored_arrived", [arrived], columns_of(arrived))
-        self.connection.execute(sql.load("batch/lake_macros"))
+        self.connection.execute(sql.load("lake/macros"))
         self._records(snapshot)
         sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
 
@@ -123,11 +123,11 @@ class Inputs:
             raise ExplainError(f"{text!r} may be any of {names}")
         return found[0]
 
-    def choose_arm(self, did: str) -> None:
+    def choose_variant(self, did: str) -> None:
         """Take the parameters and the generation of the viewer's lists, which an experiment may have changed."""
-        for arm, generation in self._arms:
-            if arm.has(did):
-                self.variant, self.ranking, self.generation = arm.label, arm.ranking, generation
+        for variant, generation in self._variants:
+            if variant.has(did):
+                self.variant, self.ranking, self.generation = variant.label, variant.ranking, generation
                 sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
                 query = (
                     f"CREATE OR REPLACE VIEW stored_crowds AS FROM all_crowds WHERE generation = {generation}"
@@ -245,12 +245,12 @@ def _known(values: Mapping[str, Any]) -> Ranking:
     return ranking_from({name: int(value) if kinds[name] is int else value for name, value in known.items()})
 
 
-def _arms(path: Path) -> list[tuple[Arm, int]]:
+def _variants(path: Path) -> list[tuple[Variant, int]]:
     """Return whose lists were made by which parameters, and their generations."""
     rows = pq.read_table(path).to_pylist() if path.exists() else []
     return [
         (
-            Arm(row["experiment"], row["name"], _known(row), row["from_share"], row["until_share"]),
+            Variant(row["experiment"], row["name"], _known(row), row["from_share"], row["until_share"]),
             row["generation"],
         )
         for row in rows

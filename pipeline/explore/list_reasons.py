@@ -84,7 +84,7 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float],
 
 def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
     viewer_id, did = inputs.find_viewer(viewer)
-    inputs.choose_arm(did)
+    inputs.choose_variant(did)
     usual = inputs.ranking
     inputs.ranking = changed(usual, changes)
     sql_steps.prepare(inputs.connection, inputs.ranking, inputs.snapshot_us)
@@ -177,11 +177,11 @@ def _list(inputs: Inputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:
         )
         for row in mine[trial_places.AHEAD :]
         if row["source"] == "co-likers"
-        and row["likers"] <= inputs.ranking.explore_max_likers
+        and row["likers"] <= inputs.ranking.trial_max_likers
         and (row["author_id"], row["rkey"]) not in seen
     }
     ranks = {(row["author_id"], row["rkey"]): rank for rank, row in enumerate(mine)}
-    return spaced(in_turn, inputs.ranking.author_spacing, inputs.ranking.explore_share, tried, ranks)
+    return spaced(in_turn, inputs.ranking.author_spacing, inputs.ranking.trial_share, tried, ranks)
 
 
 def spaced(
@@ -212,7 +212,7 @@ def spaced(
             ]
             tried = min(drawn)[1] if drawn else None
         post = waiting.pop(fitting[0] if tried is None else tried)
-        placed.append(post if tried is None else post | {"source": "explore"})
+        placed.append(post if tried is None else post | {"source": "trial"})
     return placed
 
 

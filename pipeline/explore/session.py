@@ -122,7 +122,7 @@ def read_live(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) 
     words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
     for table in table_copies.relations(words):
         table_copies.arrive(connection, data_dir, table)
-        query = sql.load(f"export/{table.relation}")
+        query = sql.load(f"copies/{table.relation}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{table.relation} AS {query}")
         connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM live_{table.relation}")
         connection.unregister("arrived")

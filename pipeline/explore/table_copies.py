@@ -1,7 +1,7 @@
 """Copies of the stores' small tables, for programs that can read Parquet but not SQLite.
 
 Owns: which tables, and copying them after each batch command. Leaves to others: likes, posts, actors and lists,
-which a candidates run copies itself (``batch.analyst_copies``); what the columns are (``sql/export``).
+which a candidates run copies itself (``batch.analyst_copies``); what the columns are (``sql/copies``).
 
 Every copy exists after the first call, an empty one where the store or its table is missing, so that
 ``sql/explore/views.sql`` can be read once there are lists.
@@ -28,7 +28,7 @@ from pipeline.store.arrow import reading
 from pipeline.store.model import DAY_US, day_number
 from sql.sqlite import connect
 
-_COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/export reads of its table
+_COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/copies reads of its table
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def export(data_dir: Path) -> None:
         for number, table in enumerate(TABLES):
             path = folder / f"{number}.parquet"
             arrive(connection, data_dir, table)
-            query = sql.load(f"export/{table.relation}")
+            query = sql.load(f"copies/{table.relation}")
             quoted = str(path).replace("'", "''")
             connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
             finished[table.file] = path
@@ -124,5 +124,5 @@ def _has_table(path: Path, table: str) -> bool:
 
 
 def _empty(table: Copied) -> pa.Table:
-    columns = _COLUMN.findall(sql.load(f"export/{table.relation}"))
+    columns = _COLUMN.findall(sql.load(f"copies/{table.relation}"))
     return pa.table({column: pa.nulls(0, pa.int64()) for column in columns})

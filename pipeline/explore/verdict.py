@@ -17,7 +17,7 @@ def verdict(explanation: Explanation) -> list[str]:
     scored = next((item for item in explanation.scored if item["post_uri"] == explanation.post), None)
     if listed is not None and listed["source"] == "popular":
         return _popular(listed, scored)
-    if listed is not None and listed["source"] == "explore":
+    if listed is not None and listed["source"] == "trial":
         return [
             f"in the list at place {listed['position']} of {len(explanation.listed)}, to be tried",
             "few have liked it yet; it was drawn, by chance and its score, from further back in the viewer's own list",

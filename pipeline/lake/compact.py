@@ -44,7 +44,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     present = closed_days(data_dir)
     for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
         rows, unlikes = _read_day(landing, day, connection)
-        stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+        stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
         temporary = day_files.write_day(data_dir, day, stored)
         del stored
         connection.execute("DROP TABLE day")
@@ -69,7 +69,7 @@ def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) ->
         read_departed(connection, reader)
         likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
         connection.register("arrived", reader.stream(likes))
-        connection.execute(sql.load("batch/lake_day"))
+        connection.execute(sql.load("lake/closed_day"))
         connection.unregister("arrived")
         unlikes = reader.table(f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND met <> 1")
     return count(connection, "day"), unlikes

@@ -7,7 +7,7 @@ Invariant: a day is in the lake exactly when lake/likes/day=YYYY-MM-DD/likes.par
 makes it exist is the commit.
 
 A like is stored relative to its post and to its own time, since small differences take few bytes, and rows are
-sorted by post: ``sql/batch/lake_rows.sql`` does it, the macro ``lake_likes`` of ``lake_macros.sql`` gives the
+sorted by post: ``sql/lake/stored_rows.sql`` does it, the macro ``lake_likes`` of ``sql/lake/macros.sql`` gives the
 five columns back. Nothing is lost, also for rkeys that are no TIDs.
 """
 

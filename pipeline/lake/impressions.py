@@ -94,5 +94,5 @@ def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> It
 
 def _write(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     quoted = str(path).replace("'", "''")
-    query = sql.load("batch/impression_rows").rstrip().removesuffix(";")
+    query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
     connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")

@@ -38,7 +38,7 @@ def fold(
     day = min(days, key=days.__getitem__, default=None)
     if day is None or days[day] > time.time() - look_after_seconds:
         return
-    connection.execute(sql.load("batch/lake_macros"))
+    connection.execute(sql.load("lake/macros"))
     with reading(data_dir / "landing.sqlite") as reader:
         read_departed(connection, reader)
     connection.execute(
@@ -51,7 +51,7 @@ def fold(
         "CREATE OR REPLACE TABLE day_before AS FROM lake_likes($files)",
         {"files": [str(day_file(data_dir, day))]},
     )
-    row = connection.execute(sql.load("lake/fold_counts")).fetchone()
+    row = connection.execute(sql.load("lake/rewrite_counts")).fetchone()
     assert row is not None
     records, undone, departed = row
     if departed or undone > SHARE * records:
@@ -72,16 +72,16 @@ def read_departed(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None
 
 
 def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
-    connection.execute(sql.load("lake/fold_day"))
-    stored = connection.sql(sql.load("batch/lake_rows")).to_arrow_table()
+    connection.execute(sql.load("lake/rewrite_day"))
+    stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
     # Also with no like left: the file is what says that the day is closed.
     day_files.commit(day_files.write_day(data_dir, day, stored), day_file(data_dir, day))
     connection.execute("DROP TABLE day")
     yield f"fold {day_name(day)}", len(stored)
-    touched = [Path(row[0]) for row in connection.execute(sql.load("lake/fold_touched")).fetchall()]
+    touched = [Path(row[0]) for row in connection.execute(sql.load("lake/rewrite_touched")).fetchall()]
     for file in touched:
         connection.execute("SET VARIABLE file = ?", [str(file)])
-        kept = connection.sql(sql.load("lake/fold_unlikes")).to_arrow_table()
+        kept = connection.sql(sql.load("lake/rewrite_unlikes")).to_arrow_table()
         day_files.replace_unlikes(data_dir, day_of_file(file), kept)
     if touched:
         yield f"fold unlikes of {day_name(day)}", len(touched)

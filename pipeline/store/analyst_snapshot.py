@@ -37,7 +37,9 @@ OPEN_IMPRESSIONS = "impressions/open"
 # list_arrived, whose neighbours were worked out later.
 LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
 LIST_CROWDS = "list_crowds"
-ARMS = "arms"  # whose lists were made by which parameters: a row an arm of an experiment, one row outside
+VARIANTS = (
+    "variants"  # whose lists were made by which parameters: a row a variant of an experiment, one row outside
+)
 SNAPSHOT, RANKING = "snapshot", "ranking"
 NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the neighbours job read
 

@@ -1,6 +1,6 @@
 -- Question: which likes does a day of history hold?
 -- Reads: arrived, undone, repeated, gone (actors whose rows up to a seq are void), deleted (accounts, and when)
--- Writes: nothing (view day, as sql/batch/lake_rows.sql wants it)
+-- Writes: nothing (view day, as sql/lake/stored_rows.sql wants it)
 -- Grain: one row a like record that is not undone
 -- Parameters: none
 -- Units: seen_us is microseconds since 1970 (UTC)

@@ -1,9 +1,9 @@
 -- Question: what did a viewer's neighbours and the crowd like lately, and how does each post score?
--- Reads: neighbours, heard, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
+-- Reads: neighbours, crowd_weights, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row a (viewer, candidate post)
 -- Parameters: score_exponent
--- Units: similarity = sum of weight * value + how much the crowd is heard * its share; score = similarity ^
+-- Units: similarity = sum of weight * value + how much the crowd is crowd_weights * its share; score = similarity ^
 --   score_exponent * the post's scale, as FLOAT; co_likers is the number of neighbours who liked it, 0 for what the
 --   crowd alone brings
 
@@ -16,7 +16,7 @@ WITH parts AS (
   UNION ALL
   SELECT v.viewer_id, c.post_no, h.weight * c.share, 0
   FROM list_viewers AS v
-  JOIN heard AS h ON h.viewer_id = v.viewer_id
+  JOIN crowd_weights AS h ON h.viewer_id = v.viewer_id
   JOIN crowds AS c ON c.language = v.language
   WHERE h.weight > 0
 ), summed AS (

@@ -1,7 +1,7 @@
 -- Question: who gets a list, and in which language is it filled up?
 -- Reads: neighbours, actors, visits, fresh_likes, candidate_posts
 -- Writes: list_viewers
--- Grain: one row an active actor with neighbours, in an experiment those of one arm
+-- Grain: one row an active actor with neighbours, in an experiment those of one variant
 -- Parameters: experiment, from_share, until_share
 -- Units: language is a primary subtag: the last visit's first, else the commonest of the viewer's fresh
 --   likes, else ''
@@ -31,6 +31,6 @@ JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
 LEFT JOIN asked AS v ON v.viewer_did = a.did
 LEFT JOIN liked AS l ON l.liker_id = n.viewer_id
 WHERE getvariable('experiment') = ''
-  OR arm_number(getvariable('experiment'), a.did) >= getvariable('from_share')
-    AND arm_number(getvariable('experiment'), a.did) < getvariable('until_share')
+  OR variant_number(getvariable('experiment'), a.did) >= getvariable('from_share')
+    AND variant_number(getvariable('experiment'), a.did) < getvariable('until_share')
 ORDER BY n.viewer_id;

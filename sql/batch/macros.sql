@@ -1,7 +1,7 @@
 -- Question: how do record keys read as numbers and texts, and which likers are a popular post's sample, and
 --   which number has a viewer in an experiment?
 -- Reads: nothing
--- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number, arm_number, newness, damped)
+-- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number, variant_number, newness, damped)
 -- Grain: one macro a formula; pipeline/identifiers.py has the same for TIDs
 -- Parameters: snapshot_us, newcomer_hours
 -- Units: tid numbers are microseconds * 1024 + clock id
@@ -48,7 +48,7 @@ CREATE OR REPLACE MACRO sample_number(liker_id, post_rkey) AS
   sample_mix((liker_id::BIGINT * 2654435761 + post_rkey % 2147483647) % 4294967296);
 
 -- A viewer's number in an experiment, from 0 up to 1, the same at every run: pipeline/feeds.py has the same.
-CREATE OR REPLACE MACRO arm_number(experiment, did) AS
+CREATE OR REPLACE MACRO variant_number(experiment, did) AS
   ('0x' || substr(sha256(experiment || ' ' || did), 1, 8))::BIGINT / 4294967296.0::DOUBLE;
 
 -- How much a liker counts whose first like is of this time, from 0 up to 1: in proportion to its age, at last in full.

@@ -1,5 +1,5 @@
 -- Question: which seed posts have co-likers, and how much does sharing one count?
--- Reads: seeds, likes, asked
+-- Reads: seeds, likes, answer_weights
 -- Writes: seed_posts
 -- Grain: one row a seed post with two likers or more; of a post answered with less or more, one is enough
 -- Parameters: likers_exponent
@@ -17,6 +17,6 @@ SELECT
   c.author_id, c.post_rkey, c.likers,
   pow(c.likers::DOUBLE, -getvariable('likers_exponent')) AS scale
 FROM counted AS c
-LEFT JOIN (SELECT DISTINCT author_id, post_rkey FROM asked) AS a
+LEFT JOIN (SELECT DISTINCT author_id, post_rkey FROM answer_weights) AS a
   ON a.author_id = c.author_id AND a.post_rkey = c.post_rkey
 WHERE c.likers >= 2 OR a.author_id IS NOT NULL;

@@ -1,5 +1,5 @@
 -- Question: which posts of a viewer start the search, and how much does each weigh?
--- Reads: viewers, likes, asked
+-- Reads: viewers, likes, answer_weights
 -- Writes: seeds
 -- Grain: one row a (viewer, seed post): the newest likes, and what was answered "show less" or "show more"
 -- Parameters: max_seeds, seed_weight_newest, seed_weight_oldest
@@ -25,7 +25,7 @@ SELECT
   END AS weight,
   true AS liked
 FROM placed
-ANTI JOIN asked USING (viewer_id, author_id, post_rkey)
+ANTI JOIN answer_weights USING (viewer_id, author_id, post_rkey)
 WHERE place < seeds
 UNION ALL
-SELECT viewer_id, author_id, post_rkey, weight, false FROM asked;
+SELECT viewer_id, author_id, post_rkey, weight, false FROM answer_weights;

@@ -1,7 +1,7 @@
 -- Question: which of some like records stand?
 -- Reads: records, unlikes
 -- Writes: like_records
--- Grain: one row a like record that was not undone, as in sql/lake/live_records.sql
+-- Grain: one row a like record that was not undone, as in sql/lake/like_records.sql
 -- Parameters: none
 -- Units: of the open days nothing is undone any more
 

@@ -1,5 +1,5 @@
 -- Question: what are the terms of each post's score for the viewer?
--- Reads: candidates, candidate_posts, ranked, neighbours, heard, fresh_likes, crowds, actors
+-- Reads: candidates, candidate_posts, ranked, neighbours, crowd_weights, fresh_likes, crowds, actors
 -- Writes: nothing; returns the rows
 -- Grain: one row a post with a score, best first
 -- Parameters: half_life_hours, popularity_exponent
@@ -13,7 +13,7 @@ WITH parts AS (
   UNION ALL
   SELECT c.post_no, h.weight * c.share, h.weight * c.share
   FROM crowds AS c
-  CROSS JOIN heard AS h
+  CROSS JOIN crowd_weights AS h
   WHERE h.weight > 0
 ), summed AS (
   SELECT post_no, sum(part) AS similarity, sum(crowd) AS crowd FROM parts GROUP BY post_no

@@ -8,7 +8,7 @@ SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvari
 
 SELECT
   l.position AS rank, post_uri(a.did, p.rkey) AS post_uri,
-  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
+  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
   l.score, l.co_likers, p.likers, (getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE AS age_hours
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation

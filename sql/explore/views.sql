@@ -93,10 +93,10 @@ FROM read_parquet(
   getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true)
 WHERE filename NOT LIKE '%/history.parquet' OR (post_rkey >> 10) + since_post_us < getvariable('recent_us');
 
--- Whose likes and posts do not count, up to when, and which posts are deleted: as sql/batch/gone.sql and
+-- Whose likes and posts do not count, up to when, and which posts are deleted: as sql/batch/hidden_accounts.sql and
 -- deleted_posts.sql have it. Tables, for they are few: a join then never takes the likes for the smaller side.
-CREATE OR REPLACE TEMP TABLE gone AS
-SELECT actor_id, CASE WHEN status <> 0 THEN 9223372036854775807 ELSE deleted_us END AS gone_us
+CREATE OR REPLACE TEMP TABLE hidden_accounts AS
+SELECT actor_id, CASE WHEN status <> 0 THEN 9223372036854775807 ELSE deleted_us END AS hidden_us
 FROM stored_actors
 WHERE status <> 0 OR deleted_us > 0;
 CREATE OR REPLACE TEMP TABLE deleted_posts AS
@@ -109,8 +109,8 @@ SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM stored_likes AS r
 ANTI JOIN (SELECT * FROM stored_unlikes WHERE seen_us > from_us) AS u
   ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
-ANTI JOIN gone AS a ON a.actor_id = r.liker_id AND a.gone_us >= r.seen_us
-ANTI JOIN gone AS b ON b.actor_id = r.author_id AND b.gone_us >= r.post_rkey >> 10
+ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
+ANTI JOIN hidden_accounts AS b ON b.actor_id = r.author_id AND b.hidden_us >= r.post_rkey >> 10
 ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
 WHERE r.file_day >= make_timestamp(from_us)::DATE
   AND r.seen_us > from_us AND r.seen_us <= until_us
@@ -153,7 +153,7 @@ FROM stored_actors;
 CREATE OR REPLACE VIEW candidates AS
 SELECT
   v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
-  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
+  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
   l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
@@ -225,7 +225,7 @@ FROM stored_visits;
 CREATE OR REPLACE VIEW impressions AS
 SELECT
   viewer_did, post_uri, position AS rank,
-  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
+  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
   feed_rkey AS feed, generation, make_timestamp(served_us) AS served_at, variant
 FROM stored_impressions;
 
@@ -255,8 +255,8 @@ WITH first AS (
   FROM liked AS r
   ANTI JOIN stored_unlikes AS u
     ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
-  ANTI JOIN gone AS a ON a.actor_id = r.liker_id AND a.gone_us >= r.seen_us
-  ANTI JOIN gone AS b ON b.actor_id = r.author_id AND b.gone_us >= r.post_rkey >> 10
+  ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
+  ANTI JOIN hidden_accounts AS b ON b.actor_id = r.author_id AND b.hidden_us >= r.post_rkey >> 10
   ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
   GROUP BY r.liker_id, r.author_id, r.post_rkey
 ), answered AS (
@@ -266,7 +266,7 @@ WITH first AS (
 )
 SELECT
   n.viewer_did, n.post_uri, n.position,
-  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'explore' ELSE 'other' END AS source,
+  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
   n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
   coalesce(l.seen_us >= n.served_us AND l.seen_us <= n.served_us + (within_hours * 3600000000.0)::BIGINT, false)
     AS liked,

@@ -80,7 +80,7 @@ def rules(town: Town, log: Log) -> None:
         ("no cap an author", {"max_per_author": 1000}),
         ("neither cap nor places between", {"max_per_author": 1000, "author_spacing": 0}),
         *(
-            (name_of(share, most), {"explore_share": share, "explore_max_likers": most})
+            (name_of(share, most), {"trial_share": share, "trial_max_likers": most})
             for share, most in TRIED
         ),
     ):  # fmt: skip

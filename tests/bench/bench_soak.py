@@ -138,7 +138,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
     return {
         "seconds": round(seconds),
         "shown": probes.figures(time.time_ns() // 1000),
-        "requests": {"asked": sum(load.statuses.values()), "errors": errors,
+        "requests": {"answer_weights": sum(load.statuses.values()), "errors": errors,
                      "a_second": round(len(latencies) / seconds, 1),
                      **{f"{name}_ms": round((quantile(latencies, share) or 0) * 1e3, 1) for name, share in
                         (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}},

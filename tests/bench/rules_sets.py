@@ -1,7 +1,7 @@
 """Places that try posts, on sets with time: what they cost in recall, and how much more of the set is shown.
 
 Owns: ``tried_on``, by ``foryou evaluate``'s kernel, moments and measures; the shares and bounds that are
-tried. Leaves to others: which places and which posts (``exploring``), the same on a simulated network
+tried. Leaves to others: which places and which posts (``trial_places``), the same on a simulated network
 (bench_rules.py).
 """
 
@@ -21,7 +21,7 @@ from pipeline.evaluate.methods.popularity import fill, popular_items
 from pipeline.evaluate.splits import HOUR_US, Split, rolling
 from pipeline.ranking import Ranking
 
-TRIED = ((1 / 30, 5), (1 / 30, 20), (0.1, 5), (0.1, 20))  # explore_share, explore_max_likers
+TRIED = ((1 / 30, 5), (1 / 30, 20), (0.1, 5), (0.1, 20))  # trial_share, trial_max_likers
 
 
 def name_of(share: float, most: int) -> str:
@@ -33,7 +33,7 @@ def tried_on(path: Path, note: Callable[[dict[str, Any]], None], seed: int) -> N
     """Measure recall and coverage of places that try posts, on a set with time, at the moments that are reported."""
     events = from_file(path)
     _, later = rolling(events, 3, 6.0, (1000, 3000), seed)
-    ranking = replace(Ranking(), explore_share=0.0)
+    ranking = replace(Ranking(), trial_share=0.0)
     base = [_ranked(split, ranking) for split in later]
     usual = None
     for share, most in ((0.0, 5), *TRIED):
@@ -58,7 +58,7 @@ def tried_on(path: Path, note: Callable[[dict[str, Any]], None], seed: int) -> N
             {
                 "date": datetime.now(UTC).strftime("%Y-%m-%d"), "set": events.name, "seed": seed, "stage": "rule",
                 "method": name_of(share, most) if share else "the lists as they are",
-                "parameters": {"explore_share": share, "explore_max_likers": most} if share else {},
+                "parameters": {"trial_share": share, "trial_max_likers": most} if share else {},
                 "viewers": len(recall), "moments": len(later),
                 "recall": round(float(recall[:, 0].mean()), 5), "ndcg": round(float(recall[:, 1].mean()), 5),
                 "recall_difference": [round(float(x), 5) for x in ((recall - usual)[:, 0].mean(), low, high)],
@@ -79,7 +79,7 @@ def _ranked(split: Split, ranking: Ranking) -> tuple[np.ndarray, np.ndarray, np.
 def _tried(
     split: Split, lists: np.ndarray, scores: np.ndarray, likers: np.ndarray, share: float, most: int
 ) -> np.ndarray:
-    """Return first pages by the rule of ``exploring``; of these sets no author is known, so nothing else moves."""
+    """Return first pages by the rule of ``trial_places``; of these sets no author is known, so nothing else moves."""
     hour = split.at_us // HOUR_US
     places = [place for place in range(DEPTH) if trial_places.is_place(place, share)]
     result = np.full((len(lists), DEPTH), -1, np.int32)

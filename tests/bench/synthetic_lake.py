@@ -171,8 +171,8 @@ def write_closed_day(data_dir: Path, day: int, rows: Ints) -> None:
         names = ["liker_id", "author_id", "post_rkey", "seen_us", "rkey"]
         connection.register("arrived", pa.table(list(rows), names=names))
         connection.execute("CREATE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
-        connection.execute(sql.load("batch/lake_day"))
-        stored = connection.execute(sql.load("batch/lake_rows")).to_arrow_table()
+        connection.execute(sql.load("lake/closed_day"))
+        stored = connection.execute(sql.load("lake/stored_rows")).to_arrow_table()
     finally:
         connection.close()
     day_files.commit(day_files.write_day(data_dir, day, stored), day_file(data_dir, day))

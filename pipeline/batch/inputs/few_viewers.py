@@ -74,7 +74,7 @@ class Narrow:
         self._unlikes = [str(path) for path in unlikes_files(data_dir) if day_of_file(path) >= first_day]
         connection.execute(sql.load("batch/inputs"))
         connection.execute("DROP TABLE like_records")
-        connection.execute(sql.load("batch/lake_macros"))
+        connection.execute(sql.load("lake/macros"))
         connection.execute("SET VARIABLE lake_files = ?", [self._files])
         connection.execute("SET VARIABLE unlike_files = ?", [self._unlikes])
         connection.execute("CREATE TABLE landed_unlikes AS FROM unlikes")
@@ -96,17 +96,17 @@ class Narrow:
         """Add what is known of the posts that a query (author_id, post_rkey) names to ``posts``."""
         self._want_posts(posts)
         self.connection.execute("DELETE FROM posts")
-        self._insert("posts", POSTS, self._landing.execute(sql.load("narrow/posts")))
+        self._insert("posts", POSTS, self._landing.execute(sql.load("few_viewers/posts")))
 
     def know_actors(self, actors: str) -> None:
         """Add the actors that a query names to ``actors``."""
         self._want_likers(f"FROM ({actors}) ANTI JOIN actors AS k USING (actor_id)")
-        self._insert("actors", ACTORS, self._landing.execute(sql.load("narrow/actors")))
+        self._insert("actors", ACTORS, self._landing.execute(sql.load("few_viewers/actors")))
 
     def know_named(self, dids: Sequence[str]) -> None:
         """Add the actors with these DIDs to ``actors``."""
         found = self._landing.execute(
-            sql.load("narrow/actors_named"), {"dids": json.dumps(sorted(set(dids)))}
+            sql.load("few_viewers/actors_named"), {"dids": json.dumps(sorted(set(dids)))}
         )
         self._insert("actors", ACTORS, found)
 
@@ -116,16 +116,16 @@ class Narrow:
 
     def _pick(self, relation: str, kind: str) -> int:
         execute = self.connection.execute
-        found = self._landing.execute(sql.load(f"narrow/likes_of_{kind}"), self._from)
+        found = self._landing.execute(sql.load(f"few_viewers/likes_of_{kind}"), self._from)
         execute(f"CREATE OR REPLACE TABLE {relation} (liker_id INTEGER, rkey BIGINT, author_id INTEGER, "
                 "post_rkey BIGINT, seen_us BIGINT)")  # fmt: skip
         self._insert(relation, RECORDS, found)
         if self._files:
-            execute(sql.load(f"narrow/lake_of_{kind}"))
+            execute(sql.load(f"few_viewers/lake_of_{kind}"))
             execute("CREATE OR REPLACE TABLE unlikes AS FROM landed_unlikes")
             if self._unlikes:
-                execute(sql.load("narrow/lake_unlikes"))
-            execute(f"INSERT INTO {relation} {sql.load('narrow/standing')}")
+                execute(sql.load("few_viewers/lake_unlikes"))
+            execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")
             execute("DROP TABLE lake_records")
         return sql_steps.count(self.connection, relation)
 

@@ -150,14 +150,14 @@ def _read_likes(
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
         return []
-    connection.execute(sql.load("batch/lake_macros"))
+    connection.execute(sql.load("lake/macros"))
     # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
     files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= first_day]
     if files:
         query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         connection.execute(query, {"files": files})
     connection.execute("SET VARIABLE lake_files = ?", [[str(path) for path in paths]])
-    connection.execute(sql.load("lake/live_records"))
+    connection.execute(sql.load("lake/like_records"))
     return paths
 
 

@@ -16,16 +16,16 @@ from functools import cache
 import duckdb
 
 import sql
-from pipeline.feeds import Arm
+from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 
 # What the sparse path runs before each product; what the SQL path runs instead of it.
-LIKES = ("gone", "deleted_posts", "valid_likes", "likes")
+LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "likes")
 # Who liked what the viewers liked; what each of them counts follows from all their likes, which may be known otherwise.
-SEEDS = (*LIKES, "viewers", "answers", "asked", "seeds", "seed_posts", "seed_entries", "seed_likers")
+SEEDS = (*LIKES, "viewers", "answers", "answer_weights", "seeds", "seed_posts", "seed_entries", "seed_likers")
 BEFORE_NEIGHBOURS = (*SEEDS, "co_likers")
 # What the full pass runs before it reads the graph a part at a time.
-BEFORE_GRAPH = ("gone", "deleted_posts", "valid_likes", "viewers", "answers", "asked")
+BEFORE_GRAPH = ("hidden_accounts", "deleted_posts", "valid_likes", "viewers", "answers", "answer_weights")
 NEIGHBOURS = ("everybody", "neighbours")
 # What lists are made of besides: of the likes, for viewers of one variant after another.
 LISTS = (
@@ -41,7 +41,7 @@ LISTS = (
     "crowds",
 )
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
-CANDIDATES = ("heard", "candidates", "ranked")
+CANDIDATES = ("crowd_weights", "candidates", "ranked")
 VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything
 
 _DECLARED = re.compile(r"^SET VARIABLE (\w+) =", re.MULTILINE)
@@ -61,15 +61,15 @@ def prepare(connection: duckdb.DuckDBPyConnection, ranking: Ranking, snapshot_us
     connection.execute(sql.load("batch/macros"))
 
 
-def set_arm(connection: duckdb.DuckDBPyConnection, arm: Arm) -> None:
-    """Set the parameters of an arm, and whose lists are made."""
+def set_variant(connection: duckdb.DuckDBPyConnection, variant: Variant) -> None:
+    """Set the parameters of a variant, and whose lists are made."""
     values: dict[str, float] = {
-        name: value for name, value in asdict(arm.ranking).items() if name in declared()
+        name: value for name, value in asdict(variant.ranking).items() if name in declared()
     }
     whose: dict[str, float | str] = {
-        "experiment": arm.experiment,
-        "from_share": arm.from_share,
-        "until_share": arm.until_share,
+        "experiment": variant.experiment,
+        "from_share": variant.from_share,
+        "until_share": variant.until_share,
     }
     set_variables(connection, {**values, **whose})
 

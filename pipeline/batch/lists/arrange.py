@@ -22,7 +22,7 @@ from pipeline.ranking import Ranking
 
 CO_LIKERS = 1
 POPULAR = 2
-EXPLORE = 3
+TRIAL = 3
 AHEAD = trial_places.AHEAD
 
 _is_place = compiled(trial_places.is_place)
@@ -86,10 +86,10 @@ def arrange(
     sources = np.zeros((count, length), np.uint8)
     filled = np.zeros(count, np.int64)
     author_count = int(authors.max()) + 1 if len(authors) else 0
-    share = ranking.explore_share
+    share = ranking.trial_share
     if draw is None:
         share, draw = 0.0, Draw(np.zeros(count, np.int64), 0, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    few = draw.likers <= ranking.explore_max_likers
+    few = draw.likers <= ranking.trial_max_likers
 
     def work(first: int, last: int) -> None:
         _arrange(

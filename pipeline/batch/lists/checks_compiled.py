@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, compiled
-from pipeline.batch.lists.arrange import EXPLORE, POPULAR, Lists
+from pipeline.batch.lists.arrange import POPULAR, TRIAL, Lists
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 
@@ -76,7 +76,7 @@ def _audit(
             post, source = posts[i], sources[i]
             author = authors[post]
             taste += source != POPULAR
-            good = np.isfinite(scores[i]) and scores[i] > 0 and 1 <= source <= EXPLORE
+            good = np.isfinite(scores[i]) and scores[i] > 0 and 1 <= source <= TRIAL
             found[1] += not good or (source == POPULAR) != (co_likers[i] == 0)
             found[2] += in_list[post] > 0
             found[3] += author_ids[post] == viewers[row]

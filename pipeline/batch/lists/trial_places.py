@@ -3,7 +3,7 @@
 Owns: the rule itself, in plain Python, which ``arrange`` compiles and ``foryou explain`` runs as it is.
 Leaves to others: the list it is applied to.
 
-Of the posts of a viewer's own ranking that at most ``explore_max_likers`` like, that were not seen and that
+Of the posts of a viewer's own ranking that at most ``trial_max_likers`` like, that were not seen and that
 stand AHEAD places or more further back, one is drawn, with a chance in proportion to its score: so promise is
 what the ranking already says of it. The draw depends on the viewer, the post and the hour of the likes it is
 made from, and on nothing else: a run for some gives the lists of a run for all, and a list does not change at

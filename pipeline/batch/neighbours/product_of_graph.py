@@ -31,10 +31,10 @@ def seed_blocks(
 ) -> Iterator[tuple[NDArray[np.int64], Sparse, NDArray[np.float64]]]:
     """Yield (actor ids of viewers, their rows of A by post number, what all their co-likers weigh).
 
-    The relation ``asked`` has the viewers' answers; ``scale`` is by column of B how much a co-liker counts.
+    The relation ``answer_weights`` has the viewers' answers; ``scale`` is by column of B how much a co-liker counts.
     """
     ids, authors, rkeys, weights = columns(
-        connection, "SELECT viewer_id, author_id, post_rkey, weight FROM asked ORDER BY viewer_id"
+        connection, "SELECT viewer_id, author_id, post_rkey, weight FROM answer_weights ORDER BY viewer_id"
     )
     posts = graph.find(authors, rkeys)
     asked_rows = np.searchsorted(graph.viewers, ids)[posts >= 0]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import sql
-from pipeline.batch.lists.arrange import EXPLORE
+from pipeline.batch.lists.arrange import TRIAL
 from pipeline.batch.publish.list_packing import pack, same_posts
 
 PART_LISTS = 20_000  # about 45 MB of items: what one transaction adds to the WAL
@@ -61,7 +61,7 @@ def write_lists(serving: sqlite3.Connection, target: Target, chunk: Chunk) -> li
     kept = set()
     for viewer, items, made, variant in serving.execute(sql.load("serving/publish_current"), named):
         if variant != target.variant:
-            continue  # of an arm the viewer is no longer in
+            continue  # of a variant the viewer is no longer in
         current[viewer] = items
         if made in target.fresher:
             kept.add(viewer)
@@ -113,6 +113,6 @@ def _chunks_of(file: pq.ParquetFile, group: int, post_ids: NDArray[np.int64]) ->
             post_ids[post[part]],
             score[part],
             co_likers[part],
-            source[part] == EXPLORE,
+            source[part] == TRIAL,
         )
         yield viewer[edges[:-1]].astype(np.int64), packed

@@ -1,11 +1,11 @@
--- Question: how much is the crowd heard by each viewer?
+-- Question: what does the crowd weigh for each viewer?
 -- Reads: neighbours
--- Writes: heard
+-- Writes: crowd_weights
 -- Grain: one row a viewer
 -- Parameters: crowd_weight, left_out_weight
 -- Units: weight = crowd_weight * the sum of the neighbours' weights + left_out_weight * what was left out
 
-CREATE OR REPLACE TABLE heard AS
+CREATE OR REPLACE TABLE crowd_weights AS
 SELECT
   viewer_id,
   getvariable('crowd_weight') * sum(weight::DOUBLE)

@@ -1,11 +1,11 @@
 -- Question: which posts did a viewer answer with "show less" or "show more", and what does that weigh?
 -- Reads: answers, viewers
--- Writes: asked
+-- Writes: answer_weights
 -- Grain: one row a (viewer, post): at most max_seeds a viewer, the newest posts
 -- Parameters: max_seeds, seed_weight_less, seed_weight_more
 -- Units: weight is -seed_weight_less, which outdoes "show more", or seed_weight_more
 
-CREATE OR REPLACE TABLE asked AS
+CREATE OR REPLACE TABLE answer_weights AS
 SELECT
   a.viewer_id, a.author_id, a.post_rkey,
   CASE WHEN bool_or(a.event = 'requestLess') THEN -getvariable('seed_weight_less')

@@ -3,7 +3,7 @@
 -- Writes: nothing; returns the rows
 -- Grain: one row a post on a page that was served
 -- Parameters: none
--- Units: position counts from 1 in what the viewer was shown; source 1 is co-likers, 2 popular, 3 explore;
+-- Units: position counts from 1 in what the viewer was shown; source 1 is co-likers, 2 popular, 3 trial;
 --   served_us is microseconds since 1970 (UTC); sorted by viewer, so that a viewer's rows compress and are read together
 
 SELECT

@@ -2,13 +2,13 @@
 -- Reads: lists, candidate_posts
 -- Writes: nothing; returns the offending rows
 -- Grain: one row a list
--- Parameters: explore_share, explore_max_likers
+-- Parameters: trial_share, trial_max_likers
 -- Units: source 3 is a post that is tried; of the first n places at most share * n may
 
 SELECT s.viewer_id, s.position, p.likers
 FROM lists AS s
 JOIN candidate_posts AS p ON p.post_no = s.post_no
 WHERE s.source = 3
-QUALIFY p.likers > getvariable('explore_max_likers')
+QUALIFY p.likers > getvariable('trial_max_likers')
   OR row_number() OVER (PARTITION BY s.viewer_id ORDER BY s.position)
-    > s.position * getvariable('explore_share') + 1e-6;
+    > s.position * getvariable('trial_share') + 1e-6;

@@ -1,4 +1,4 @@
--- Question: which of the lake's records that were picked stand? As in sql/lake/live_records.sql.
+-- Question: which of the lake's records that were picked stand? As in sql/lake/like_records.sql.
 -- Reads: lake_records, unlikes
 -- Writes: nothing; returns the rows. Grain: one like record. Parameters: none
 

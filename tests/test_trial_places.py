@@ -18,7 +18,7 @@ from pipeline.explore.list_reasons import why
 from sql.sqlite import connect
 
 SHARE = 0.1
-EXPLORE = {**RANKING, "explore_share": SHARE, "explore_max_likers": 4, "list_length": 200}
+TRIAL = {**RANKING, "trial_share": SHARE, "trial_max_likers": 4, "list_length": 200}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 1 / 30, 0.1, 0.3, 0.5])
@@ -47,7 +47,7 @@ def stores(analysts: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     for name, share in (("plain", 0.0), ("tried", SHARE)):
         found[name] = tmp_path_factory.mktemp("explore") / name
         shutil.copytree(analysts.data_dir, found[name])
-        jobs.run(settings_for(found[name], EXPLORE | {"explore_share": share}), "candidates")
+        jobs.run(settings_for(found[name], TRIAL | {"trial_share": share}), "candidates")
     return found
 
 
@@ -92,7 +92,7 @@ def test_who_was_seen_lately_gets_the_same_draw(stores: dict[str, Path], tmp_pat
     serving = connect(data / "serving.sqlite")
     serving.execute("DELETE FROM lists")
     serving.close()
-    jobs.run(settings_for(data, EXPLORE), "candidates", lambda: last / 1e6 + 1, "recent")
+    jobs.run(settings_for(data, TRIAL), "candidates", lambda: last / 1e6 + 1, "recent")
     found = lists_of(data)
     assert found == {
         name: wanted[name] for name in found
@@ -107,7 +107,7 @@ def test_explanations_draw_the_same(stores: dict[str, Path]) -> None:
     tried = [viewer for viewer, items in found.items() if any(item[3] == 3 for item in items[:30])]
     for viewer in random.Random(1).sample(tried, 5):
         told = why(stores["tried"], 1, f"did:plc:{viewer}", {}, public=False)
-        sources = {1: "co-likers", 2: "popular", 3: "explore"}
+        sources = {1: "co-likers", 2: "popular", 3: "trial"}
         assert [(post["post_uri"], post["source"]) for post in told["posts"]] == [
             (item[0], sources[item[3]]) for item in found[viewer][:30]
         ]

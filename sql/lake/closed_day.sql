@@ -1,5 +1,5 @@
 -- Question: which likes of a closed day are worth keeping?
--- Reads: arrived (the day's likes), departed (accounts that were deleted, and up to when their likes are gone)
+-- Reads: arrived (the day's likes), departed (accounts that were deleted, and up to when their likes are hidden_accounts)
 -- Writes: day
 -- Grain: one row a like record
 -- Parameters: none
