@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import commands
+from pipeline.batch.tiers import JOBS, TIERS
 from pipeline.errors import PipelineError
 from pipeline.settings import option_help, option_names
-
-JOBS = ("compact", "neighbours", "candidates", "all")
-VIEWERS = ("all", "changed", "recent", "waiting")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,10 +84,12 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     with_settings(command("schedule", commands.schedule, "run the batch jobs on their timetable"))
     with_settings(command("serve", commands.serve, "answer feed requests"))
     batch = with_settings(command("batch", commands.batch, "run a batch job once, now"))
-    batch.add_argument("--job", choices=JOBS, default="all", help="which job (default all, in this order)")
+    batch.add_argument(
+        "--job", choices=(*JOBS, "all"), default="all", help="which job (default all, in this order)"
+    )
     batch.add_argument(
         "--viewers",
-        choices=VIEWERS,
+        choices=tuple(TIERS),
         default="all",
         help="whose: see README, 'Who is computed when' (default all)",
     )

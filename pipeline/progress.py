@@ -1,8 +1,8 @@
-"""How far a batch run has come: a line that is written over on a terminal, nothing elsewhere.
+"""How far a batch run has come: the steps that a job reports, and one line on a terminal.
 
-Owns: ``Progress``. Leaves to others: the lines of the log, which are written for every finished step anyway.
+Owns: ``Step`` and ``Progress``. Leaves to others: the log, which has a line for every finished step.
 
-Invariant: whatever is written to a stream that is no terminal is what the log has.
+Invariant: nothing is written to a stream that is not a terminal.
 """
 
 import sys
@@ -12,6 +12,8 @@ from typing import TextIO
 
 WIDTH = 24
 DRAW_SECONDS = 0.1
+
+Step = tuple[str, int]  # what a job yields once a step is whole on the disk: its name, and how many rows
 
 
 class Progress:

@@ -40,19 +40,21 @@ def top(module: str) -> str:
 # longest name that fits a module is its wing, however deep it lies. Data flows one way: stream, store, batch, lists.
 BASE = {"pipeline.backoff", "pipeline.errors", "pipeline.identifiers", "pipeline.notify"}
 CONFIGURED = {"pipeline.settings", "pipeline.ranking"} | BASE
-BATCH = {"pipeline.store", "pipeline.batch.kernel", "pipeline.progress", "pipeline.feeds"} | CONFIGURED
+BATCH = {
+    "pipeline.store", "pipeline.batch.kernel", "pipeline.batch.list_sources", "pipeline.progress", "pipeline.feeds",
+} | CONFIGURED  # fmt: skip
 MAY_KNOW: dict[str, set[str]] = {
     "sql": set(),
     "pipeline": {"pipeline", "serving"},
     "pipeline.store": BASE,
-    "pipeline.lake": {"pipeline.store", "pipeline.batch.inputs"} | CONFIGURED,
+    "pipeline.lake": {"pipeline.store", "pipeline.batch.inputs", "pipeline.progress"} | CONFIGURED,
     "pipeline.ingest": {"pipeline.store"} | CONFIGURED,
     "pipeline.backfill": {"pipeline.store", "pipeline.lake", "pipeline.ingest"} | CONFIGURED,
     "pipeline.batch": {"pipeline.lake"} | BATCH,
     "pipeline.batch.kernel": set(),
     "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
     "pipeline.batch.neighbours": {"pipeline.batch.inputs", "pipeline.batch.lists"} | BATCH,
-    "pipeline.batch.lists": {"pipeline.batch.inputs", "pipeline.batch.publish"} | BATCH,
+    "pipeline.batch.lists": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.publish": {"pipeline.batch.inputs", "pipeline.batch.lists"} | BATCH,
     "pipeline.simulate": {"pipeline.store.model"} | BASE,
     "pipeline.run": {"pipeline.store"} | CONFIGURED,

@@ -7,7 +7,8 @@ import pytest
 
 import sql
 from pipeline.batch.kernel import Sparse
-from pipeline.batch.lists.arrange import CO_LIKERS, POPULAR, Lists
+from pipeline.batch.list_sources import CO_LIKERS, POPULAR
+from pipeline.batch.lists.arrange import Lists
 from pipeline.batch.lists.checks_compiled import FAULTS, audit
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking

@@ -22,13 +22,11 @@ from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot, recent_dir, 
 from pipeline.batch.lists.checks import check
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.product import columns
-from pipeline.batch.lists.taste_sketches import write_tastes
-from pipeline.batch.publish.generations import Lineage, Source, publish
+from pipeline.batch.lists.taste_sketches import sketches
+from pipeline.batch.publish.generations import Lineage, Source, publish, write_sketches
 from pipeline.feeds import Feed, Variant
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Step
 from pipeline.store.newest_generation import newest
-
-Step = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def candidates(
                     renumber(connection, staging.lists, done.generation)
                 made.append(stage_made(connection, staging.lists, variant, done.generation))
         if to.recent is None:  # of what lists were made of last: everybody's who is in the control
-            yield "tastes", write_tastes(serving, connection)
+            yield "tastes", write_sketches(serving, connection, sketches(connection))
         if to.recent is None:
             wanted = {popular_path(data_dir, to.feed, variant) for variant in to.feed.variants}
             for path in (data_dir / "lake").glob(f"popular-{to.feed.rkey}@*.parquet"):

@@ -28,9 +28,8 @@ from pipeline.batch.lists.make_lists import Staging
 from pipeline.batch.lists.product import neighbour_blocks
 from pipeline.batch.neighbours_job import rows_of
 from pipeline.feeds import Variant
+from pipeline.progress import Step
 from pipeline.store.newest_generation import newest
-
-Step = tuple[str, int]
 
 
 def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:

@@ -28,18 +28,17 @@ from pipeline.batch.inputs.neighbour_files import Graph, graphs_of, remove_other
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import neighbours
 from pipeline.batch.publish.deleted_accounts import purge_departed
-from pipeline.batch.tiers import TIER_HELP, TIERS
+from pipeline.batch.tiers import JOBS, TIER_HELP, TIERS
 from pipeline.errors import BatchError, StoreError
 from pipeline.feeds import Feed, feeds_of
 from pipeline.lake.compact import compact
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.who_is_due import attend, recent_viewers, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
-JOBS = ("compact", "neighbours", "candidates")
 KEEP_RUNS_DAYS = 30
 # Tiers whose runs go on beside the others: under which lock, and in which folder.
 BESIDE = {"waiting": ("waiting", snapshot.waiting_dir), "recent": ("recent", snapshot.recent_dir)}
@@ -55,8 +54,6 @@ MENDABLE = (
 )
 
 log = logging.getLogger("foryou.batch")
-
-Step = tuple[str, int]
 
 
 class NoLikesError(BatchError):

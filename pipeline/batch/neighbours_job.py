@@ -46,13 +46,11 @@ from pipeline.batch.neighbours.author_ranges import author_ranges, horizons
 from pipeline.batch.neighbours.like_graph import LikeGraph, build
 from pipeline.batch.neighbours.product_of_graph import neighbour_blocks
 from pipeline.lake import day_files
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import make_snapshot
 from pipeline.store.lake_layout import closed_days
 from sql.sqlite import connect
-
-Step = tuple[str, int]
 
 FULL_SECONDS = 86_400.0
 FULL_SHARE = 0.01

@@ -1,12 +1,15 @@
-"""Whose lists and neighbours a run makes: everybody's, or those of some.
+"""Which jobs the batch has, and for which viewers each may run.
 
-Owns: the tiers' names, and which job each goes with. Leaves to others: when each is due (``timetable``), who
-was seen lately or waits (``store.who_is_due``), who changed (``neighbours_job``).
+Owns: the names of jobs and tiers, which the command line offers; cheap to import. Leaves to others: when each
+is due (``run.timetable``), who was seen lately or waits (``store.who_is_due``), who changed
+(``neighbours.changed``).
 """
 
-# Tier: the jobs there are for it.
+JOBS = ("compact", "neighbours", "candidates")  # in this order; "all" runs all three
+
+# Tier: the jobs that may run for it.
 TIERS = {
-    "all": ("compact", "neighbours", "candidates", "all"),
+    "all": (*JOBS, "all"),
     "changed": ("neighbours",),
     "recent": ("candidates",),
     "waiting": ("all",),

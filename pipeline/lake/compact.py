@@ -21,12 +21,11 @@ from pipeline.batch.inputs.sql_steps import count
 from pipeline.lake import day_files
 from pipeline.lake.impressions import impressions
 from pipeline.lake.rewrite import fold, read_departed
+from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
 from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import day_name, day_of, first_open_day
-
-Step = tuple[str, int]
 
 
 def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:

@@ -19,11 +19,10 @@ import duckdb
 
 import sql
 from pipeline.lake import day_files
+from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.fsync import sync
 from pipeline.store.model import DAY_US, day_name, day_number, first_open_day
-
-Step = tuple[str, int]
 
 FILE_NAME = "impressions.parquet"
 RETENTION_DAYS = 90

@@ -20,11 +20,10 @@ import duckdb
 
 import sql
 from pipeline.lake import day_files
+from pipeline.progress import Step
 from pipeline.store.arrow import Reader, reading
 from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import day_name
-
-Step = tuple[str, int]
 
 LOOK_AFTER_SECONDS = 86_400.0
 SHARE = 0.01  # of a day's likes

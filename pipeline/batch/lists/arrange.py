@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, Top, compiled
+from pipeline.batch.list_sources import CO_LIKERS, POPULAR, TRIAL
 from pipeline.batch.lists import trial_places
 from pipeline.ranking import Ranking
 
-CO_LIKERS = 1
-POPULAR = 2
-TRIAL = 3
 AHEAD = trial_places.AHEAD
 
 _is_place = compiled(trial_places.is_place)
@@ -159,7 +157,7 @@ def _arrange(
             post = top_posts[viewer, x]
             item_post[size], item_score[size] = post, top_scores[viewer, x]
             item_count[size] = top_counts[viewer, x]
-            item_source[size] = 1 if top_counts[viewer, x] > 0 else 2  # the crowd's alone
+            item_source[size] = CO_LIKERS if top_counts[viewer, x] > 0 else POPULAR  # the crowd's alone
             barred[post] = 1
             used[authors[post]] += 1
             size += 1
@@ -175,7 +173,7 @@ def _arrange(
                     if barred[post] != 0 or used[authors[post]] >= per_author:
                         continue
                     item_post[size], item_score[size] = post, popular_scores[x]
-                    item_count[size], item_source[size] = 0, 2
+                    item_count[size], item_source[size] = 0, POPULAR
                     barred[post] = 1
                     used[authors[post]] += 1
                     size += 1
@@ -196,7 +194,12 @@ def _arrange(
                 for i in range(left):
                     item = order[i]
                     post = item_post[item]
-                    if item_source[item] != 1 or not few[post] or seen[post] != 0 or item < place + AHEAD:
+                    if (
+                        item_source[item] != CO_LIKERS
+                        or not few[post]
+                        or seen[post] != 0
+                        or item < place + AHEAD
+                    ):
                         continue
                     if place - last[authors[post]] <= spacing:
                         continue
@@ -213,7 +216,7 @@ def _arrange(
             item = order[found]
             posts[viewer, place], scores[viewer, place] = item_post[item], item_score[item]
             co_likers[viewer, place] = item_count[item]
-            sources[viewer, place] = 3 if tried else item_source[item]
+            sources[viewer, place] = TRIAL if tried else item_source[item]
             last[authors[item_post[item]]] = place
             place += 1
             left -= 1
@@ -221,7 +224,7 @@ def _arrange(
                 order[i] = order[i + 1]
         ranked = False  # one that was seen may find no place behind popular posts of its author
         for i in range(place):
-            ranked = ranked or sources[viewer, i] != 2
+            ranked = ranked or sources[viewer, i] != POPULAR
         filled[viewer] = place if ranked else 0
         for x in range(x_starts[viewer], x_starts[viewer + 1]):
             barred[x_posts[x]] = 0

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, compiled
-from pipeline.batch.lists.arrange import POPULAR, TRIAL, Lists
+from pipeline.batch.list_sources import POPULAR, TRIAL
+from pipeline.batch.lists.arrange import Lists
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 

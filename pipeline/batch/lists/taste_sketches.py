@@ -13,24 +13,20 @@ posts that have nothing in common.
 Memory: 64 numbers of four bytes a liker and a post of the last days; 3 million of both are 0.8 GB.
 """
 
-import sqlite3
 from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-import sql
 from pipeline.batch.kernel import compiled
 from pipeline.batch.lists.product import columns
-from pipeline.batch.publish.generations import numbered_posts, transaction
 
 BITS = 64
 ROUNDS = 2
 # Likes that are looked at, of a liker and of a post; a mean of so many is near enough, and the others cost time.
 LIKES_A_LIKER = 16
 LIKERS_A_POST = 100
-CHUNK_ROWS = 20_000
 
 Points = NDArray[np.float32]
 
@@ -58,22 +54,6 @@ def sketches(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
         (bits << np.arange(BITS, dtype=np.uint64)).sum(axis=1, dtype=np.uint64).view(np.int64)
     )
     return made
-
-
-def write_tastes(serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection) -> int:
-    """Write the sketches of the posts that lists name, forget those of posts that are gone; return how many."""
-    made = sketches(staged)
-    numbers, post_ids = numbered_posts(serving, staged, 0)
-    rows = list(zip(post_ids.tolist(), made[numbers].tolist(), strict=True))
-    for first in range(0, len(rows), CHUNK_ROWS):
-        with transaction(serving):
-            serving.executemany(
-                "INSERT OR REPLACE INTO tastes (post_id, sketch) VALUES (?, ?)",
-                rows[first : first + CHUNK_ROWS],
-            )
-    with transaction(serving):
-        serving.execute(sql.load("serving/prune_tastes"))
-    return len(rows)
 
 
 def _numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import sql
 from pipeline.batch.publish.generations import transaction
+from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.model import DAY_US, AccountStatus
-
-Step = tuple[str, int]
 
 TOLD_DAYS = 90  # as long as activity is kept
 

@@ -30,10 +30,9 @@ from pipeline.batch.publish.prune import prune
 from pipeline.batch.publish.readers import name_readers, oldest_kept
 from pipeline.batch.publish.write_lists import Target, insert, staged_parts, write_lists
 from pipeline.errors import StoreError
+from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.newest_generation import newest
-
-Step = tuple[str, int]
 
 CHUNK_ROWS = 20_000
 # A post that lists name is kept so many generations longer, so that its row is not written again for each: lists of a
@@ -206,6 +205,26 @@ def numbered_posts(
     )
     staged.unregister("stored_posts")
     return numbers, post_ids
+
+
+def write_sketches(
+    serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, sketches: NDArray[np.int64]
+) -> int:
+    """Write the taste sketches of the posts that lists name, remove those of other posts; return how many.
+
+    ``sketches`` is by post_no of ``candidate_posts``: ``lists.taste_sketches`` makes them.
+    """
+    numbers, post_ids = numbered_posts(serving, staged, 0)
+    rows = list(zip(post_ids.tolist(), sketches[numbers].tolist(), strict=True))
+    for first in range(0, len(rows), CHUNK_ROWS):
+        with transaction(serving):
+            serving.executemany(
+                "INSERT OR REPLACE INTO tastes (post_id, sketch) VALUES (?, ?)",
+                rows[first : first + CHUNK_ROWS],
+            )
+    with transaction(serving):
+        serving.execute(sql.load("serving/prune_tastes"))
+    return len(rows)
 
 
 def _post_ids(

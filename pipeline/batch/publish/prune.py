@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 
 import sql
 from pipeline.batch.publish.readers import oldest_kept
+from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.model import DAY_US
 from pipeline.store.newest_generation import newest
-
-Step = tuple[str, int]
 
 CHUNK_VIEWERS = 2_000
 FORGET_AFTER_US = DAY_US

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import sql
-from pipeline.batch.lists.arrange import TRIAL
+from pipeline.batch.list_sources import TRIAL
 from pipeline.batch.publish.list_packing import pack, same_posts
 
 PART_LISTS = 20_000  # about 45 MB of items: what one transaction adds to the WAL
