@@ -7,8 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import polars as pl
 import pytest
 
 from pipeline import cli
@@ -26,8 +25,8 @@ RNG = np.random.default_rng(0)
 
 def events(rows: list[tuple[int, int, float]]) -> Events:
     """Return events of (user, item, hours since the start)."""
-    users, items, hours = (np.array(column) for column in zip(*rows, strict=True))
-    return numbered("hand", users, items, (hours * HOUR_US).astype(np.int64))
+    likes = pl.DataFrame(rows, ["user", "item", "hours"], orient="row")
+    return numbered("hand", likes.with_columns(time_us=(pl.col("hours") * HOUR_US).cast(pl.Int64)))
 
 
 def communities(seed: int = 1, users: int = 240, hours: int = 96) -> Events:
@@ -198,10 +197,27 @@ def test_wrong_names_are_one_line() -> None:
     assert variant("max_seeds=5,crowd_weight=0").start == {"max_seeds": 5, "crowd_weight": 0.0}
 
 
-def write(path: Path, known: Events) -> Path:
+def frame_of(known: Events) -> pl.DataFrame:
+    """Return likes as a file has them."""
     users, items = known.user_keys[known.users], known.item_keys[known.items]
-    pq.write_table(pa.table({"user": users, "item": items, "ts_ms": known.times_us // 1000}), path)
+    return pl.DataFrame({"user": users, "item": items, "ts_ms": known.times_us // 1000})
+
+
+def write(path: Path, known: Events) -> Path:
+    frame_of(known).write_parquet(path)
     return path
+
+
+def test_a_file_of_any_format_gives_the_same_events(tmp_path: Path) -> None:
+    likes = frame_of(communities(users=20)).sample(fraction=1.0, shuffle=True, seed=1)
+    likes.write_parquet(tmp_path / "likes.parquet")
+    likes.write_csv(tmp_path / "likes.csv")
+    likes.write_ndjson(tmp_path / "likes.jsonl")
+    first, *others = (from_file(tmp_path / f"likes.{ending}") for ending in ("parquet", "csv", "jsonl"))
+    assert np.all(np.diff(first.times_us) >= 0) and np.all(np.diff(first.created_us) <= 0)
+    for other in others:
+        for name in ("users", "items", "times_us", "user_keys", "item_keys", "created_us"):
+            assert np.array_equal(getattr(first, name), getattr(other, name))
 
 
 def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,15 +247,18 @@ def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_can_not_be_evaluated_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rubbish.parquet").write_bytes(b"PAR1rubbish")
-    pq.write_table(pa.table({"user": [1], "item": ["x"], "ts_ms": [1]}), tmp_path / "text.parquet")
-    pq.write_table(pa.table({"user": [1, 2], "item": [1, 1], "ts_ms": [1, 2]}), tmp_path / "tiny.parquet")
+    pl.DataFrame({"user": [1], "item": ["x"], "ts_ms": [1]}).write_parquet(tmp_path / "text.parquet")
+    pl.DataFrame({"user": [1, 2], "item": [1, 1], "ts_ms": [1, 2]}).write_parquet(tmp_path / "tiny.parquet")
+    (tmp_path / "gaps.csv").write_text("user,item,ts_ms\n1,2,3\n1,,3\n")
     for name, text in (
-        ("rubbish", "can't read user, item and ts_ms"),
-        ("text", "must be whole numbers"),
-        ("tiny", "no window of 6 hours fits"),
-        ("absent", "can't read"),
+        ("rubbish.parquet", "can't read user, item and ts_ms"),
+        ("text.parquet", "must be whole numbers"),
+        ("gaps.csv", "item must be whole numbers without gaps"),
+        ("tiny.parquet", "no window of 6 hours fits"),
+        ("absent.parquet", "can't read"),
+        ("absent.csv", "can't read"),
     ):
-        assert cli.main(["evaluate", str(tmp_path / f"{name}.parquet"), "--methods", "popular"]) == 1
+        assert cli.main(["evaluate", str(tmp_path / name), "--methods", "popular"]) == 1
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("foryou: ") and text in error
     assert cli.main(["evaluate", "--data-dir", str(tmp_path / "empty")]) == 1
@@ -264,7 +283,12 @@ def test_moments_lie_where_posts_are_known() -> None:
     rng = np.random.default_rng(3)
     hours = np.sort(rng.uniform(0, 90 * 24, 20_000))
     items = (hours // 6).astype(np.int64)
-    known = numbered("store", rng.integers(0, 50, len(hours)), items, (hours * HOUR_US).astype(np.int64))
+    likes = {
+        "user": rng.integers(0, 50, len(hours)),
+        "item": items,
+        "time_us": (hours * HOUR_US).astype(np.int64),
+    }
+    known = numbered("store", pl.DataFrame(likes))
     recent = replace(known, allowed=known.created_us > 85 * 24 * HOUR_US)
     earlier, later = rolling(recent, 3, 6.0, (None, None), 1)
     assert earlier and later

@@ -12,7 +12,7 @@ from pipeline import cli
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.from_store import events_of, from_store
+from pipeline.evaluate.from_store import events_in, from_store
 from pipeline.evaluate.like_events import Events
 from pipeline.evaluate.matrices import row_numbers
 from pipeline.evaluate.methods import ours
@@ -45,7 +45,7 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         expected = read_ranked(connection)
         sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
         sql_steps.run_file(connection, "likes")
-        events = events_of(connection, "store")
+        events = events_in(connection, "store")
         posts = connection.execute(
             "SELECT author_id, post_rkey FROM (SELECT DISTINCT author_id, post_rkey FROM likes) "
             "ORDER BY post_rkey DESC, author_id"

@@ -1,18 +1,18 @@
 """The likes that an evaluation works on, as arrays sorted by time.
 
-Owns: ``Events`` and reading them from a Parquet file of (user, item, ts_ms). Leaves to others: reading them
-from the store (``from_store``), cutting them at a moment (``splits``).
+Owns: ``Events``; reading them from a Parquet, CSV or JSON-lines file. Leaves to others: reading them from the store
+(``from_store``), cutting them at a moment (``splits``).
 
-Invariants: users and items are numbered 0, 1, 2 …, users in the order of their keys, items newest first, so
-that a smaller number wins a tie as in the batch. One like a (user, item): the earliest.
+Invariants: users and items are numbered 0, 1, 2 …, users in the order of their keys and items newest first. So the
+smaller number wins a tie, as in the batch. There is one like per (user, item): the earliest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
@@ -21,20 +21,23 @@ Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 
 NONE = -1  # a place without an item
+SCANS: dict[str, Callable[[Path], pl.LazyFrame]] = {
+    ".csv": pl.scan_csv, ".jsonl": pl.scan_ndjson, ".ndjson": pl.scan_ndjson,
+}  # fmt: skip
 
 
 class EvaluateError(PipelineError):
-    """Something that keeps an evaluation from running, in one line for whoever asked for it."""
+    """An evaluation cannot run; the message is one line for the person who started it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry a like.
+    """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry per like.
 
     ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own).
-    ``created_us``: when each item was made; where nobody knows, when it was first liked. ``allowed``: items that may be
-    recommended. ``authors``: a number an item, None where unknown; ``owners``: the user who made each item, NONE for
-    nobody who likes. ``speaks``: (items, languages by name), None where unknown.
+    ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
+    recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
+    item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
     """
 
     name: str
@@ -60,75 +63,66 @@ class Events:
         return len(self.item_keys)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of items, newest first; the fields of ``Events`` that speak of them, authors by their keys."""
-
-    item_keys: Ints
-    created_us: Ints
-    allowed: NDArray[np.bool_]
-    author_keys: Ints | None = None
-    speaks: NDArray[np.bool_] | None = None
-
-
 def from_file(path: Path) -> Events:
-    """Return the likes of a Parquet file with the integer columns user, item and ts_ms."""
+    """Return the likes of a file with the integer columns user, item and ts_ms; its name's ending says its format."""
     try:
-        table = pq.read_table(path, columns=["user", "item", "ts_ms"])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise EvaluateError(f"can't read user, item and ts_ms of {path}: {error}") from error
-    columns = []
-    for name in ("user", "item", "ts_ms"):
-        column = table.column(name)
-        if not pa.types.is_integer(column.type) or column.null_count:
-            raise EvaluateError(f"{path}: {name} must be whole numbers without gaps")
-        columns.append(column.to_numpy().astype(np.int64))
-    if not len(columns[0]):
+        likes = SCANS.get(path.suffix, pl.scan_parquet)(path).select("user", "item", "ts_ms").collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise EvaluateError(f"can't read user, item and ts_ms of {path}: {reason}") from error
+    for column in likes:
+        if not column.dtype.is_integer() or column.null_count():
+            raise EvaluateError(f"{path}: {column.name} must be whole numbers without gaps")
+    if likes.is_empty():
         raise EvaluateError(f"{path} has no rows")
-    users, items, times_ms = columns
-    return numbered(path.stem, users, items, times_ms * 1000)
+    return numbered(path.stem, likes.select("user", "item", time_us=pl.col("ts_ms").cast(pl.Int64) * 1000))
 
 
-def numbered(
-    name: str,
-    users: Ints,
-    items: Ints,
-    times_us: Ints,
-    known: "Known | None" = None,
-) -> Events:
-    """Return events of raw user keys and times, and of item keys, or of places in what is ``known`` of items."""
-    user_keys, users = np.unique(users, return_inverse=True)
-    if known is None:
-        keys, items = np.unique(items, return_inverse=True)
-        first = np.full(len(keys), np.iinfo(np.int64).max)
-        np.minimum.at(first, items, times_us)
-        order = np.lexsort((keys, -first))
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        items = place[items]
-        known = Known(keys[order], first[order], np.ones(len(order), np.bool_))
-    # Sorted by (user, item, time), the first of each pair is the earliest.
-    order = np.lexsort((times_us, items, users))
-    users, items, times_us = users[order], items[order], times_us[order]
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    users, items, times_us = users[fresh], items[fresh], times_us[fresh]
-    order = np.lexsort((items, users, times_us))
-    authors = owners = None
-    if known.author_keys is not None:
-        authors = np.unique(known.author_keys, return_inverse=True)[1].astype(np.int32)
-        place = np.minimum(np.searchsorted(user_keys, known.author_keys), len(user_keys) - 1)
-        owners = np.where(user_keys[place] == known.author_keys, place, NONE).astype(np.int32)
+def numbered(name: str, likes: pl.DataFrame) -> Events:
+    """Return the events of likes (user, item, time_us) in any order; an item is made when it is first liked."""
+    likes = likes.cast(pl.Int64).group_by("user", "item").agg(pl.col("time_us").min())
+    users = likes["user"].unique().sort()
+    items = likes.group_by(key="item").agg(made_us=pl.col("time_us").min())
+    items = items.sort("made_us", "key", descending=[True, False])
+    likes = likes.join(items.select(item="key").with_row_index("item_no"), on="item")
+    likes = likes.with_columns(user_no=pl.col("user").rank("dense") - 1).sort("time_us", "user_no", "item_no")
+    return events_of(name, users, items, likes)
+
+
+def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFrame) -> Events:
+    """Return the events of frames that are numbered already; row n of ``users`` and ``items`` is number n.
+
+    ``users``: keys, ascending. ``items``: key, made_us and, where known, author (a user key), listable, and langs, a
+    text of codes with commas between them. ``likes``: user_no, item_no, time_us, sorted by time, then by the numbers;
+    its columns leave the frame one by one, so that memory never holds all of them twice.
+    """
+    numbers = {
+        "users": likes.drop_in_place("user_no").cast(pl.Int32).to_numpy(),
+        "items": likes.drop_in_place("item_no").cast(pl.Int32).to_numpy(),
+        "times_us": likes.drop_in_place("time_us").to_numpy(),
+        "user_keys": users.cast(pl.Int64).to_numpy(),
+        "item_keys": items["key"].to_numpy(),
+        "created_us": items["made_us"].to_numpy(),
+    }
+    if "author" not in items.columns:
+        return Events(name, **numbers, allowed=np.ones(len(items), np.bool_))
+    authors = items["author"]
+    owners = authors.replace_strict(users, np.arange(len(users)), default=NONE, return_dtype=pl.Int32)
     return Events(
         name,
-        users[order].astype(np.int32),
-        items[order].astype(np.int32),
-        times_us[order],
-        user_keys,
-        known.item_keys,
-        known.created_us,
-        known.allowed,
-        authors,
-        known.speaks,
-        owners,
+        **numbers,
+        allowed=items["listable"].to_numpy(),
+        authors=(authors.rank("dense") - 1).cast(pl.Int32).to_numpy(),
+        speaks=_speaks(items["langs"]),
+        owners=owners.to_numpy(),
     )
+
+
+def _speaks(langs: pl.Series) -> NDArray[np.bool_]:
+    """Return (items, languages by name); each distinct text is split once, however many items have it."""
+    texts = langs.unique().sort()
+    spoken = texts.str.split(",")
+    codes = [code for code in spoken.explode().unique().sort() if code]
+    table = np.array([spoken.list.contains(code) for code in codes], np.bool_).reshape(len(codes), len(texts))
+    result: NDArray[np.bool_] = table.T[langs.cast(pl.Enum(texts)).to_physical().to_numpy()]
+    return result

@@ -1,11 +1,12 @@
 -- Question: who liked what, in the order of time?
--- Reads: likes, items
+-- Reads: likes, users, items
 -- Writes: nothing; returns the rows
 -- Grain: one row a (liker, post)
 -- Parameters: none
--- Units: seen_us is microseconds since 1970 (UTC)
+-- Units: time_us is microseconds since 1970 (UTC)
 
-SELECT l.liker_id, i.item_no, l.seen_us
+SELECT u.user_no, i.item_no, l.seen_us AS time_us
 FROM likes AS l
-JOIN items AS i ON i.author_id = l.author_id AND i.post_rkey = l.post_rkey
-ORDER BY l.seen_us, l.liker_id, i.item_no;
+JOIN users AS u USING (liker_id)
+JOIN items AS i ON i.author = l.author_id AND i.key = l.post_rkey
+ORDER BY l.seen_us, u.user_no, i.item_no;

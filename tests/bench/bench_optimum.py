@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.like_events import Events, Known, numbered
+from pipeline.evaluate.like_events import Events, events_of
 from pipeline.evaluate.methods.popularity import fill, popular_items
 from pipeline.evaluate.methods.registry import METHODS, Method, ranked
 from pipeline.evaluate.splits import Split, sorted_rows, with_own
@@ -35,42 +36,34 @@ END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
 
 
-def events_of(world: World) -> tuple[Events, np.ndarray]:
-    """Return the likes that stand at the end of history, and the post number of each item."""
+def events_in(world: World) -> tuple[Events, np.ndarray]:
+    """Return the likes that exist at the end of history, and the post number of each item."""
     made = join(world.kept_slots())
-    likes = made.take((made.kind == Kind.LIKE) & (made.target >= 0) & (made.time_us <= END_US))
-    undone = made.take((made.kind == Kind.UNLIKE) & (made.time_us <= END_US))
-    gone = set(zip(undone.actor.tolist(), undone.rkey.tolist(), strict=True))
-    stands = np.array(
-        [pair not in gone for pair in zip(likes.actor.tolist(), likes.rkey.tolist(), strict=True)]
-    )
-    likes = likes.take(stands)
-    authors = world.posts.of("author", likes.target)
-    likes = likes.take(authors != likes.actor)
-    posts, place = np.unique(likes.target, return_inverse=True)
-    keys, authors = world.posts.of("rkey", posts), world.posts.of("author", posts)
-    order = np.lexsort((authors, -keys))
-    row_of = np.empty(len(order), np.int64)
-    row_of[order] = np.arange(len(order))
-    posts = posts[order]
-    marks = world.posts.of("marks", posts).astype(np.int64)
-    created_us = world.posts.of("created_us", posts)
+    made = made.take(made.time_us <= END_US)
+    rows = pl.DataFrame({"kind": made.kind, "user": made.actor, "post": made.target, "rkey": made.rkey,
+                         "time_us": made.time_us})  # fmt: skip
+    likes = rows.filter(pl.col("kind") == Kind.LIKE, pl.col("post") >= 0)
+    likes = likes.join(rows.filter(pl.col("kind") == Kind.UNLIKE), on=["user", "rkey"], how="anti")
+    likes = likes.group_by("user", "post").agg(pl.col("time_us").min())
+    likes = likes.filter(world.posts.of("author", likes["post"].to_numpy()) != likes["user"].to_numpy())
+    posts = likes["post"].unique().to_numpy()
+    created_us, languages = world.posts.of("created_us", posts), world.people.communities.languages
+    barred = world.posts.of("marks", posts) & int(Mark.REPLY | Mark.ADULT | Mark.HIDE) != 0
     known = created_us >= world.parameters.start_us  # the stream never told of the others
-    barred = int(Mark.REPLY | Mark.ADULT | Mark.HIDE)
-    alive = world.posts.of("deleted_us", posts) > END_US
-    codes = [code for code, _, _ in LANGUAGES]
-    communities = world.posts.of("community", posts)
-    speaks = np.zeros((len(posts), len(codes)), np.bool_)
-    speaks[np.arange(len(posts)), world.people.communities.languages[communities]] = True
-    order = np.argsort(codes)
-    items = Known(
-        world.posts.of("rkey", posts),
-        created_us,
-        known & alive & (marks & barred == 0),
-        world.posts.of("author", posts).astype(np.int64),
-        speaks[:, order],
-    )
-    return numbered("simulated", likes.actor.astype(np.int64), row_of[place], likes.time_us, items), posts
+    items = pl.DataFrame(
+        {
+            "post": posts,
+            "key": world.posts.of("rkey", posts),
+            "made_us": created_us,
+            "author": world.posts.of("author", posts).astype(np.int64),
+            "listable": known & ~barred & (world.posts.of("deleted_us", posts) > END_US),
+            "langs": [LANGUAGES[code][0] for code in languages[world.posts.of("community", posts)]],
+        }
+    ).sort("key", "author", descending=[True, False])
+    users = likes["user"].unique().sort()
+    likes = likes.join(items.select("post").with_row_index("item_no"), on="post")
+    likes = likes.with_columns(user_no=pl.col("user").rank("dense") - 1).sort("time_us", "user_no", "item_no")
+    return events_of("simulated", users, items, likes), items["post"].to_numpy()
 
 
 def split_of(events: Events, viewers: np.ndarray) -> Split:
@@ -134,7 +127,7 @@ def main() -> None:
     )
     started = time.monotonic()
     world.make_until(END_US + 600_000_000)
-    events, posts = events_of(world)
+    events, posts = events_in(world)
     rng = np.random.default_rng(options.seed)
     viewers = np.sort(rng.choice(events.user_count, min(options.viewers, events.user_count), replace=False))
     split = split_of(events, viewers)

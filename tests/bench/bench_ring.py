@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from bench_optimum import END_US, LIST, PAGE, events_of, split_of
+from bench_optimum import END_US, LIST, PAGE, events_in, split_of
 
 from pipeline.evaluate.like_events import Events
 from pipeline.evaluate.methods import ours
@@ -107,7 +107,7 @@ def main() -> None:
     ranking = replace(Ranking(), **changes)
     world = World(WorldParameters(users=options.people, days=options.days, seed=1, end_us=END_US))
     world.make_until(END_US + 600_000_000)
-    events, posts = events_of(world)
+    events, posts = events_in(world)
     rng = np.random.default_rng(1)
     homes = world.people.home[events.user_keys]
     community = int(np.bincount(homes).argmax())

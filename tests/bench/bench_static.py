@@ -24,6 +24,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.evaluate import measures
@@ -62,7 +63,7 @@ def core_of(events: Events, least: int) -> Events:
         if kept.all():
             break
         users, items, times_us = users[kept], items[kept], times_us[kept]
-    return numbered(events.name, users, items, times_us)
+    return numbered(events.name, pl.DataFrame({"user": users, "item": items, "time_us": times_us}))
 
 
 def held_out(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_optimum import END_US, PAGE, events_of, split_of, worth
+from bench_optimum import END_US, PAGE, events_in, split_of, worth
 
 from pipeline.batch import jobs
 from pipeline.evaluate.splits import HOUR_US
@@ -38,7 +38,7 @@ class Town:
         self.world.make_until(END_US + 600_000_000)
         self._land()
         jobs.run(self.settings({}), "all")
-        events, self.posts = events_of(self.world)
+        events, self.posts = events_in(self.world)
         serving = connect(data_dir / "serving.sqlite", read_only=True)
         listed = {did for (did,) in serving.execute("SELECT did FROM viewers")}
         serving.close()

@@ -1,0 +1,10 @@
+-- Question: who has liked anything?
+-- Reads: likes
+-- Writes: users
+-- Grain: one row a liker, numbered from 0 by liker_id
+-- Parameters: none
+-- Units: none
+
+CREATE OR REPLACE TABLE users AS
+SELECT (row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS user_no, liker_id
+FROM (SELECT DISTINCT liker_id FROM likes);
