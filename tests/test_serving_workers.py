@@ -132,6 +132,34 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         os.kill(former, signal.SIGKILL)
         assert _get(workers, account, limit=5)[0] == 200  # waits for the new one, and is not refused
         assert wait_until(lambda: _pids(workers) not in ([], [former]))
+        line = f'foryou_requests_total{{address="{SKELETON}",status="200"}} 2.0'
+        assert line in _figures(workers.address), "the new one goes on counting where the other ended"
+        assert sorted(file.name for file in Path(workers._counts.name).iterdir()) == [
+            "counter_0.db",
+            "histogram_0.db",
+        ]
+
+
+def test_a_worker_that_crashes_for_hours_does_not_end_the_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = subprocess.Popen(["/bin/false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    dead.wait()
+    starts: list[float] = []
+
+    def start(_workers: Workers, number: int) -> Any:
+        starts.append(module.time.monotonic())
+        return module._Worker(number, 0, dead, starts[-1])
+
+    monkeypatch.setattr(Workers, "_start", start)
+    clock = iter(range(0, 10**9, 40))  # more than the longest pause, less than a steady life
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    workers = Workers(config_of(tmp_path))
+    workers._workers[0] = workers._start(0)
+    for _ in range(2_400):
+        workers._watch()
+    workers._end()
+    assert len(starts) > 1_100
 
 
 def test_new_workers_take_over_and_no_request_is_lost(tmp_path: Path) -> None:
@@ -329,7 +357,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_orders_round_trip(tmp_path: Path) -> None:
-    orders = Orders(1, config_of(tmp_path, workers=3), 5, 6, (7, 8))
+    orders = Orders(1, 2, config_of(tmp_path, workers=3), 5, 6, (7, 8))
     assert Orders.read(orders.text()) == orders
 
 

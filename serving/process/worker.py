@@ -27,9 +27,10 @@ OPEN_FILES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is told: its number, the configuration, and the descriptors it inherits."""
+    """What a worker is told: its number and slot, the configuration, and the descriptors it inherits."""
 
     number: int
+    slot: int
     config: ServingConfig
     listening: int
     reading: int
@@ -64,8 +65,11 @@ def main() -> None:
     )
     stay_on_one_core(orders.number)
     allow_open_files()
+    from serving.http.web_metrics import count_in_files_of
     from serving.process.web_server import WebServer
     from serving.viewers.peers import Peers
+
+    count_in_files_of(orders.slot)
 
     listening = socket.socket(fileno=orders.listening)
     gc.collect()  # what importing left

@@ -39,15 +39,15 @@ STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
 COUNTS_PREFIX = "foryou-counts-"
 COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
-BACKOFF_SECONDS = 0.2
-BACKOFF_MAX_SECONDS = 30.0
-STEADY_SECONDS = 60.0  # a worker that lived so long did not crash at its start
+FIRST_PAUSE_SECONDS = 0.4  # after a second crash in a row; twice as long after each further one
+PAUSE_MAX_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # a worker that ran this long did not crash at its start
 
 
 @dataclass(slots=True)
 class _Worker:
     number: int
-    slot: int  # the pipe it reads
+    slot: int  # its pipe and its files of counts; free again when the process has ended
     process: subprocess.Popen[str]
     started: float
 
@@ -62,7 +62,7 @@ class Workers:
         self._pipes = new_pipes(2 * config.workers)
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, float] = {}
-        self._crashes: dict[int, int] = {}
+        self._pauses: dict[int, float] = {}  # the last pause before a worker was started again
         self._stopping = threading.Event()
         self._renewing = threading.Event()
         self._counts = counts_folder()
@@ -119,7 +119,7 @@ class Workers:
         )
         assert process.stdin is not None
         try:
-            process.stdin.write(Orders(number, self._config, listening, reading, writing).text())
+            process.stdin.write(Orders(number, slot, self._config, listening, reading, writing).text())
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it ended already; ``_watch`` sees that
@@ -150,9 +150,10 @@ class Workers:
             _close(worker.process)
             del self._workers[number]
             lived = now - worker.started
-            crashes = 0 if lived > STEADY_SECONDS else self._crashes.get(number, 0)
-            pause = min(BACKOFF_SECONDS * 2**crashes, BACKOFF_MAX_SECONDS) if crashes else 0.0
-            self._crashes[number], self._due[number] = crashes + 1, now + pause
+            last = None if lived > STEADY_SECONDS else self._pauses.get(number)
+            # From pause to pause, so no power of the number of crashes can overflow.
+            pause = 0.0 if last is None else min(max(2 * last, FIRST_PAUSE_SECONDS), PAUSE_MAX_SECONDS)
+            self._pauses[number], self._due[number] = pause, now + pause
             ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
             log.warning("worker %d %s after %.0f s; another starts in %.1f s", number, ended, lived, pause)
         for number, due in list(self._due.items()):

@@ -80,12 +80,14 @@ class Retention:
         except sqlite3.Error:
             return []  # nothing was published yet
         try:
-            rows = published.execute(sql.load("serving/departed_viewers")).fetchall()
+            rows = dict(published.execute(sql.load("serving/departed_viewers")).fetchall())
         except sqlite3.Error:  # by an older batch, or busy: the next look will do
             return []
         finally:
             published.close()
-        return [(viewer, us) for viewer, us in rows if us > self._purged.get(viewer, 0)][:PURGED_AT_ONCE]
+        self._purged = {viewer: us for viewer, us in self._purged.items() if viewer in rows}
+        due = [(viewer, us) for viewer, us in rows.items() if us > self._purged.get(viewer, 0)]
+        return due[:PURGED_AT_ONCE]
 
     def _stored_days(self) -> list[int]:
         """Return when each day of the lake begins, in microseconds since 1970."""
