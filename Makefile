@@ -27,7 +27,7 @@ network-test: $(READY)
 home-test: $(READY)
 	@$(VENV)/bin/python -m pytest tests/home $(ARGS)
 
-# The figures of README and tests/bench/RESULTS.md.
+# The first figures of README.md and tests/bench/RESULTS.md.
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_end_to_end.py $(ARGS)
 

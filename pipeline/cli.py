@@ -91,7 +91,7 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         "--viewers",
         choices=tuple(TIERS),
         default="all",
-        help="whose: see README, 'Who is computed when' (default all)",
+        help="for whom; docs/tiers.md explains each (default all)",
     )
     backfill = with_settings(
         command("backfill", commands.backfill, "fetch likes that the stream does not bring any more")

@@ -51,12 +51,6 @@ def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
     assert commands.run(*arguments).returncode == 2
 
 
-def test_the_readme_mentions_every_command() -> None:
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    for name in COMMANDS:
-        assert f"foryou {name}" in readme
-
-
 def test_status_of_an_empty_installation(tmp_path: Path) -> None:
     env = commands.environment(tmp_path)
     text = commands.run("status", env=env)

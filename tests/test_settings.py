@@ -1,12 +1,11 @@
 """Settings: what wins over what, and how a wrong one is told."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import SettingError
-from pipeline.settings import Settings, load_settings, option_help, option_names
+from pipeline.settings import Settings, load_settings
 
 
 def load(tmp_path: Path, flags: dict[str, str] | None = None, env: dict[str, str] | None = None) -> Settings:
@@ -107,14 +106,3 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(SettingError) as caught:
         load(tmp_path)
     assert words in str(caught.value)
-
-
-def test_the_readme_has_a_row_for_every_setting_with_its_default_and_meaning() -> None:
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    rows = re.findall(r"^\| `FORYOU_(\w+)` \| (.+?) \| (.+) \|$", readme, re.MULTILINE)
-    assert [name.lower() for name, _, _ in rows] == list(option_names())
-    for name, default, meaning in rows:
-        described = option_help(name.lower())
-        assert described.startswith(meaning)
-        # Defaults too long for a table, or made of other settings, are described.
-        assert default in described or name in {"STREAM_URL", "METRICS_LISTEN", "TRUSTED_PROXIES"}, name
