@@ -12,24 +12,25 @@ import pytest
 
 from pipeline import cli
 from pipeline.evaluate.intervals import summarise
-from pipeline.evaluate.like_events import EvaluateError, Events, from_file, numbered
+from pipeline.evaluate.like_events import EvaluateError, LikeEvents, from_file, numbered
 from pipeline.evaluate.measures import BY_VIEWER, COVERAGE_RESAMPLES, DEPTH, Measured, measure
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.registry import METHODS, Method, chosen, variant
-from pipeline.evaluate.splits import HOUR_US, REPORTED, TUNING, Split, moments, rolling, split_at
+from pipeline.evaluate.splits import REPORTED, TUNING, Split, moments, rolling, split_at
 from pipeline.evaluate.tuning import Trial, tune
 from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
 
 RNG = np.random.default_rng(0)
 
 
-def events(rows: list[tuple[int, int, float]]) -> Events:
+def events(rows: list[tuple[int, int, float]]) -> LikeEvents:
     """Return events of (user, item, hours since the start)."""
     likes = pl.DataFrame(rows, ["user", "item", "hours"], orient="row")
     return numbered("hand", likes.with_columns(time_us=(pl.col("hours") * HOUR_US).cast(pl.Int64)))
 
 
-def communities(seed: int = 1, users: int = 240, hours: int = 96) -> Events:
+def communities(seed: int = 1, users: int = 240, hours: int = 96) -> LikeEvents:
     """Two halves of users like fresh items of their own half, so taste and time both matter."""
     chance = random.Random(seed)
     rows = []
@@ -78,7 +79,7 @@ def test_measures_by_hand() -> None:
 
 def test_tuning_never_reads_a_reported_window() -> None:
     known = communities()
-    earlier, later = rolling(known, 3, 4.0, (None, None), 1)
+    earlier, later = (list(rolling(known, 3, 4.0, part, None, 1)) for part in (TUNING, REPORTED))
     assert max(split.at_us for split in earlier) + 4 * HOUR_US <= min(split.at_us for split in later)
     for quantiles in (TUNING, REPORTED):
         found = moments(known, 3, 4.0, quantiles)
@@ -150,7 +151,7 @@ def test_what_is_kept_of_a_split_changes_no_list() -> None:
     sets = [{"max_neighbours": 20}, {"max_neighbours": 20, "crowd_weight": 2.0}, {"overlap_exponent": 1.5}]
     again = [rank(split, DEPTH, base=Ranking(), **changes) for changes in sets]
     for changes, lists in zip(sets, again, strict=True):
-        assert np.array_equal(lists, rank(replace(split, kept={}), DEPTH, base=Ranking(), **changes))
+        assert np.array_equal(lists, rank(replace(split, cache={}), DEPTH, base=Ranking(), **changes))
     assert not np.array_equal(again[0], again[1])
 
 
@@ -189,7 +190,7 @@ def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
 
 
 def test_wrong_names_are_one_line() -> None:
-    with pytest.raises(EvaluateError, match="there is no method 'best'"):
+    with pytest.raises(EvaluateError, match="unknown method 'best'"):
         chosen("best")
     for text in ("speed=1", "max_seeds=1.5", "max_seeds=0"):
         with pytest.raises(EvaluateError, match="--variant"):
@@ -197,13 +198,13 @@ def test_wrong_names_are_one_line() -> None:
     assert variant("max_seeds=5,crowd_weight=0").start == {"max_seeds": 5, "crowd_weight": 0.0}
 
 
-def frame_of(known: Events) -> pl.DataFrame:
+def frame_of(known: LikeEvents) -> pl.DataFrame:
     """Return likes as a file has them."""
     users, items = known.user_keys[known.users], known.item_keys[known.items]
     return pl.DataFrame({"user": users, "item": items, "ts_ms": known.times_us // 1000})
 
 
-def write(path: Path, known: Events) -> Path:
+def write(path: Path, known: LikeEvents) -> Path:
     frame_of(known).write_parquet(path)
     return path
 
@@ -273,9 +274,9 @@ def test_a_real_set_reads_and_splits() -> None:
     known = from_file(DATA / "retweets.parquet")
     assert (known.user_count, known.item_count, len(known.users)) == (12_627, 3_454, 135_472)
     assert np.all(np.diff(known.created_us) <= 0)
-    _, later = rolling(known, 2, 6.0, (50, 50), 1)
-    lists = METHODS["foryou-default"].lists(later[0], METHODS["foryou-default"].start, 0.25)
-    assert measure(later[0], lists).values[:, 0].mean() > 0.3
+    split = next(rolling(known, 2, 6.0, REPORTED, 50, 1))
+    lists = METHODS["foryou-default"].lists(split, METHODS["foryou-default"].start, 0.25)
+    assert measure(split, lists).values[:, 0].mean() > 0.3
 
 
 def test_moments_lie_where_posts_are_known() -> None:
@@ -290,7 +291,7 @@ def test_moments_lie_where_posts_are_known() -> None:
     }
     known = numbered("store", pl.DataFrame(likes))
     recent = replace(known, allowed=known.created_us > 85 * 24 * HOUR_US)
-    earlier, later = rolling(recent, 3, 6.0, (None, None), 1)
+    earlier, later = (list(rolling(recent, 3, 6.0, part, None, 1)) for part in (TUNING, REPORTED))
     assert earlier and later
     assert min(split.at_us for split in earlier) > 85 * 24 * HOUR_US
     assert moments(replace(known, allowed=np.zeros(known.item_count, np.bool_)), 3, 6.0, TUNING) == []

@@ -13,10 +13,10 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.from_store import events_in, from_store
-from pipeline.evaluate.like_events import Events
+from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.matrices import row_numbers
 from pipeline.evaluate.methods import ours
-from pipeline.evaluate.splits import Split, rolling, sorted_rows, split_at, with_own
+from pipeline.evaluate.splits import REPORTED, Split, liked_before, rolling, split_at, with_own
 from pipeline.ranking import Ranking
 
 CHANGES = (
@@ -67,8 +67,7 @@ def test_the_store_itself_can_be_evaluated(data_dir: Path, capsys: pytest.Captur
     assert (
         0 < np.count_nonzero(events.allowed) < events.item_count
     )  # replies and adult posts are no candidates
-    _, later = rolling(events, 2, 6.0, (50, 50), 1)
-    for split in later:
+    for split in rolling(events, 2, 6.0, REPORTED, 50, 1):
         assert np.all(events.owners[split.targets.columns] != split.viewers[row_numbers(split.targets)])
         assert split.exists[split.targets.columns].all()
     arguments = ["evaluate", "--data-dir", str(data_dir), "--windows", "1", "--tuning-users", "10"]
@@ -76,12 +75,9 @@ def test_the_store_itself_can_be_evaluated(data_dir: Path, capsys: pytest.Captur
     assert "for-you-formula" in capsys.readouterr().out
 
 
-def at_the_end(events: Events, at_us: int, viewers: np.ndarray) -> Split:
+def at_the_end(events: LikeEvents, at_us: int, viewers: np.ndarray) -> Split:
     """Return the split at a time for given viewers, who need no targets to be ranked for."""
-    row_of = np.full(events.user_count, -1)
-    row_of[viewers] = np.arange(len(viewers))
-    rows = row_of[events.users]
-    liked = sorted_rows(rows[rows >= 0], events.items[rows >= 0].astype(np.int64), len(viewers))
+    liked = liked_before(events, len(events.users), viewers)
     nothing = Sparse(np.zeros(len(viewers) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
     activity = np.bincount(events.users, minlength=events.user_count)[viewers]
     known = np.zeros(events.item_count, np.bool_)

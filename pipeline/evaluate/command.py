@@ -1,7 +1,6 @@
 """``foryou evaluate``: its flags, where the likes come from, and where the report goes.
 
-Owns: the command. Leaves to others: the evaluation (``run``), the forms of the report (``report_table``,
-``report_page``).
+Owns: the command. Leaves to others: the evaluation (``run``), the forms of the report (``report``, ``report_page``).
 """
 
 import argparse
@@ -11,12 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.evaluate.evaluation_log import as_lines
 from pipeline.evaluate.from_store import from_store
 from pipeline.evaluate.like_events import EvaluateError, from_file
 from pipeline.evaluate.methods.registry import METHODS, chosen, variant
+from pipeline.evaluate.report import as_json, as_log_lines, as_text
 from pipeline.evaluate.report_page import as_html
-from pipeline.evaluate.report_table import as_json, as_text
 from pipeline.evaluate.run import evaluate
 from pipeline.evaluate.tuning import MOST_TRIALS
 from pipeline.settings import Settings
@@ -24,57 +22,59 @@ from pipeline.settings import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "file",
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="Parquet with user, item and ts_ms, whole numbers; none: the store itself",
+        help="Parquet, .csv or .jsonl with the whole numbers user, item and ts_ms (default: the store)",
     )
-    parser.add_argument(
+    add(
         "--windows",
         type=_positive(int),
         default=5,
-        help="moments to report, and as many to tune on, as far as they fit into the time (default 5)",
+        help="moments to report, and as many to tune on, if the time has room for them (default %(default)s)",
     )
-    parser.add_argument(
-        "--window-hours", type=_positive(float), default=6.0, help="hours of targets after each (default 6)"
+    add(
+        "--window-hours",
+        type=_positive(float),
+        default=6.0,
+        help="hours after a moment whose likes are the targets (default %(default)g)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of samples and intervals (default 1)")
-    parser.add_argument(
+    add("--seed", type=int, default=1, help="seed of samples and intervals (default %(default)s)")
+    add(
         "--methods",
         metavar="NAMES",
         help=f"comma-separated, of {', '.join(METHODS)} (default: all that can run)",
     )
-    parser.add_argument(
-        "--users", type=_positive(int), metavar="N", help="viewers a moment, at random (default: all)"
+    add(
+        "--users", type=_positive(int), metavar="N", help="viewers per moment, drawn at random (default: all)"
     )
-    parser.add_argument(
+    add(
         "--tuning-users",
         type=_positive(int),
         default=1000,
         metavar="N",
-        help="viewers a moment to tune on (default 1000)",
+        help="viewers per moment to tune on (default %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--trials",
         type=_whole,
         default=MOST_TRIALS,
         metavar="N",
-        help=f"parameter sets to try of a method at most; 0: take all as they are (default {MOST_TRIALS})",
+        help="most parameter sets to try per method; 0 tunes nothing (default %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--variant",
         action="append",
         default=[],
         metavar="NAME=VALUE[,NAME=VALUE]",
-        help="the tuned ranking with these parameters changed, as one more method; may be given several times",
+        help="add a method: the tuned ranking with these parameters changed; may be repeated",
     )
-    parser.add_argument(
-        "--log", type=Path, metavar="FILE", help="append every trial and result as dated JSON lines"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with plots")
+    add("--log", type=Path, metavar="FILE", help="append every trial and result as dated JSON lines")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    add("--html", type=Path, metavar="FILE", help="write one page with plots")
 
 
 def run(settings: Settings, options: argparse.Namespace) -> None:
@@ -90,7 +90,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         seed=options.seed,
         sample=options.users,
         tuning_sample=options.tuning_users,
-        trials_most=options.trials,
+        most_trials=options.trials,
         variants=variants,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -98,7 +98,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
     if options.json is not None:
         _write(options.json, json.dumps(as_json(report), indent=1) + "\n")
     if options.log is not None:
-        _write(options.log, as_lines(report, datetime.now(UTC)), "a")
+        _write(options.log, as_log_lines(report, datetime.now(UTC)), "a")
     if options.html is not None:
         _write(options.html, as_html(report))
 
@@ -113,7 +113,7 @@ def _write(path: Path, text: str, mode: str = "w") -> None:
 
 def _whole(text: str) -> int:
     if not text.isdigit() or int(text) > 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 100000")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 100000")
     return int(text)
 
 
@@ -124,7 +124,7 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
         except ValueError:
             value = 0
         if not 0 < value < 1e9:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
         return value
 
     return parse

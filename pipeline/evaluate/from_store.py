@@ -13,7 +13,7 @@ import duckdb
 
 import sql
 from pipeline.batch.inputs import snapshot, sql_steps
-from pipeline.evaluate.like_events import EvaluateError, Events, events_of
+from pipeline.evaluate.like_events import EvaluateError, LikeEvents, events_of
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
@@ -21,7 +21,7 @@ from pipeline.store.locks import exclusive
 POST_DAYS = 20.0
 
 
-def from_store(settings: Settings) -> Events:
+def from_store(settings: Settings) -> LikeEvents:
     """Return the likes of the store; EvaluateError when there are none, or while a batch runs."""
     ranking = ranking_from(settings.ranking)
     if not snapshot.has_likes(settings.data_dir):
@@ -44,7 +44,7 @@ def from_store(settings: Settings) -> Events:
             ) from error
 
 
-def events_in(connection: duckdb.DuckDBPyConnection, name: str) -> Events:
+def events_in(connection: duckdb.DuckDBPyConnection, name: str) -> LikeEvents:
     """Return the events of the relations ``likes`` and ``posts``.
 
     DuckDB sorts and numbers them, because it can spill to disk; the arrays take 16 bytes per like.

@@ -1,11 +1,11 @@
-"""Means with bootstrap intervals over users, and differences between methods that are seen in the same viewers.
+"""Means with bootstrap intervals over users, and paired differences between methods.
 
-Owns: resampling. Leaves to others: the measures (``measures``), how they are shown (``report_table``,
+Owns: resampling. Leaves to others: the measures (``measures``), how the figures are shown (``report``,
 ``report_page``).
 
-A user may be asked about at several moments; resampling takes users, not rows, so these stay together. Every
-method meets the same resamples, so a difference is paired. Weights are Poisson(1), which is the bootstrap for
-many users and needs no index arrays.
+A user may be a viewer at several moments. Resampling draws users, not rows, so these rows stay together. All methods
+get the same resamples, so a difference is paired. Weights are Poisson(1), which is the bootstrap for many users and
+needs no index arrays.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from pipeline.evaluate.measures import BY_VIEWER, Measured
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
-# By likes before the moment, as the issue of what a new viewer sees differs from that of an old one.
+# By likes before the moment: serving a new viewer is another problem than serving an old one.
 CLASSES = {"all": (1, 1 << 62), "cold": (1, 5), "warm": (6, 20), "heavy": (21, 1 << 62)}
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean, its 95 % interval, and the same of its difference to the reference (minus positive = behind)."""
+    """A mean, its 95 % interval, and the same of its difference to the reference, negative when behind."""
 
     mean: float
     low: float

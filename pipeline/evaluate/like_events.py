@@ -1,6 +1,6 @@
 """The likes that an evaluation works on, as arrays sorted by time.
 
-Owns: ``Events``; reading them from a Parquet, CSV or JSON-lines file. Leaves to others: reading them from the store
+Owns: ``LikeEvents``; reading them from a Parquet, CSV or JSON-lines file. Leaves to others: reading them from the store
 (``from_store``), cutting them at a moment (``splits``).
 
 Invariants: users and items are numbered 0, 1, 2 …, users in the order of their keys and items newest first. So the
@@ -31,7 +31,7 @@ class EvaluateError(PipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class LikeEvents:
     """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry per like.
 
     ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own).
@@ -63,7 +63,7 @@ class Events:
         return len(self.item_keys)
 
 
-def from_file(path: Path) -> Events:
+def from_file(path: Path) -> LikeEvents:
     """Return the likes of a file with the integer columns user, item and ts_ms; its name's ending says its format."""
     try:
         likes = SCANS.get(path.suffix, pl.scan_parquet)(path).select("user", "item", "ts_ms").collect()
@@ -78,7 +78,7 @@ def from_file(path: Path) -> Events:
     return numbered(path.stem, likes.select("user", "item", time_us=pl.col("ts_ms").cast(pl.Int64) * 1000))
 
 
-def numbered(name: str, likes: pl.DataFrame) -> Events:
+def numbered(name: str, likes: pl.DataFrame) -> LikeEvents:
     """Return the events of likes (user, item, time_us) in any order; an item is made when it is first liked."""
     likes = likes.cast(pl.Int64).group_by("user", "item").agg(pl.col("time_us").min())
     users = likes["user"].unique().sort()
@@ -89,7 +89,7 @@ def numbered(name: str, likes: pl.DataFrame) -> Events:
     return events_of(name, users, items, likes)
 
 
-def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFrame) -> Events:
+def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFrame) -> LikeEvents:
     """Return the events of frames that are numbered already; row n of ``users`` and ``items`` is number n.
 
     ``users``: keys, ascending. ``items``: key, made_us and, where known, author (a user key), listable, and langs, a
@@ -105,10 +105,10 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         "created_us": items["made_us"].to_numpy(),
     }
     if "author" not in items.columns:
-        return Events(name, **numbers, allowed=np.ones(len(items), np.bool_))
+        return LikeEvents(name, **numbers, allowed=np.ones(len(items), np.bool_))
     authors = items["author"]
     owners = authors.replace_strict(users, np.arange(len(users)), default=NONE, return_dtype=pl.Int32)
-    return Events(
+    return LikeEvents(
         name,
         **numbers,
         allowed=items["listable"].to_numpy(),

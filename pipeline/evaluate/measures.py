@@ -1,11 +1,11 @@
 """What a list was worth to a viewer, by what the viewer liked next.
 
-Owns: the measures, one row a viewer. Leaves to others: means and intervals (``intervals``).
+Owns: the measures, one row per viewer. Leaves to others: means and intervals (``intervals``).
 
-recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), against the best order possible.
+recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), relative to the best possible order.
 MRR: 1 / place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity
-percentile of the listed items among all liked in the last day, 100 the most popular. Author diversity:
-different authors / items. Fresh: share of items less than an hour old. Coverage (of all lists together):
+percentile of the listed items among all liked in the last day; 100 is the most popular. Author diversity:
+different authors / items. Fresh: share of items less than an hour old. Coverage, of all lists together:
 different items / items that existed and may be listed.
 """
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.batch.kernel import compiled
 from pipeline.evaluate.like_events import NONE, Ints
-from pipeline.evaluate.matrices import contains, row_numbers
-from pipeline.evaluate.splits import HOUR_US, Split, sorted_rows
+from pipeline.evaluate.matrices import contains, row_numbers, sorted_rows
+from pipeline.evaluate.splits import Split
+from pipeline.store.model import HOUR_US
 
 Floats = NDArray[np.float64]
 DEPTH = 30
@@ -41,7 +42,7 @@ class Measured:
 
 
 def measure(split: Split, lists: NDArray[np.int32], seed: int = 0) -> Measured:
-    """Return the measures of lists (viewers, DEPTH), whose empty places are NONE; a block of viewers at a time."""
+    """Return the measures of lists (viewers, DEPTH), whose empty places are NONE."""
     values = np.empty((len(lists), len(BY_VIEWER)), np.float32)
     percentile = popularity_percentiles(split)
     for first in range(0, len(lists), BLOCK):
@@ -53,7 +54,7 @@ def measure(split: Split, lists: NDArray[np.int32], seed: int = 0) -> Measured:
 def coverage(split: Split, lists: NDArray[np.int32], seed: int) -> Floats:
     """Return different items / items that may be listed: of all lists, then of bootstrap samples of them.
 
-    A sample leaves out e^-1 of the lists; by the same seed the same of every method's.
+    A sample leaves out a share e^-1 of the lists; with the same seed, the same viewers' for every method.
     """
     rng = np.random.default_rng([seed, 8, split.at_us % 2**32])
     catalogue = max(int(np.count_nonzero(split.exists)), 1)
@@ -114,9 +115,9 @@ def hits_of(split: Split, lists: NDArray[np.int32]) -> tuple[Floats, Floats, Flo
 def popularity_percentiles(split: Split) -> Floats:
     """Return each item's percentile by likes in the last day among those that were liked then."""
     counts = np.bincount(split.events.items[split.since(24.0)], minlength=split.events.item_count)
-    alive = np.flatnonzero((counts > 0) & split.exists)
-    ranks = np.searchsorted(np.sort(counts[alive]), counts, "right")
-    percentiles: Floats = 100.0 * ranks / max(len(alive), 1)
+    counted = np.sort(counts[(counts > 0) & split.exists])
+    ranks = np.searchsorted(counted, counts, "right")
+    percentiles: Floats = 100.0 * ranks / max(len(counted), 1)
     return percentiles
 
 

@@ -1,12 +1,13 @@
 """The report as one page for a browser: plots in SVG, every figure in tables, nothing to download.
 
-Owns: ``as_html``. Leaves to others: the numbers. Light or dark as the reader's system is; readable on a phone.
+Owns: ``as_html``. Leaves to others: the figures (``intervals``) and the tables' cells (``report``). The page follows
+the reader's light or dark theme and is readable on a phone.
 """
 
 from html import escape
 
 from pipeline.evaluate.intervals import Estimate
-from pipeline.evaluate.report_table import MAIN, TITLES, Report, mark, shown
+from pipeline.evaluate.report import MAIN, TITLES, Report, parameters_text, table
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --quiet: #5b6470; --paper: #fff; --line: #d9dee4; --bar: #7fa6d9;
@@ -39,28 +40,35 @@ def as_html(report: Report) -> str:
         f"<style>{STYLE}</style>",
         f"<h1>Would the lists have held what people liked next? {escape(report.name)}</h1>",
         f"<p>{report.likes:,} likes by {report.users:,} users of {report.items:,} items. At {len(report.moments)} "
-        f"moments from {report.moments[0]} to {report.moments[-1]} (UTC) each method ranked for everybody who then "
-        f"liked something that existed, within {report.window_hours:g} hours. Parameters were chosen on "
+        f"moments from {report.moments[0]} to {report.moments[-1]} (UTC), each method ranked items for every user who "
+        f"liked an existing item in the next {report.window_hours:g} hours. Parameters were chosen on "
         f"{len(report.tuning_moments)} earlier moments.</p>",
-        f'<p class="quiet">Bars: means over viewers; lines: 95 % intervals, bootstrap over users. In the tables - and '
+        f'<p class="quiet">Bars: means over viewers. Lines: 95 % intervals, bootstrap over users. In the tables, - and '
         f"+ mark what is significantly behind or ahead of {escape(report.reference)}, compared user by user.</p>",
     ]
     for label, methods in report.summary.items():
-        parts.append(f"<h2>{escape(label)}: {report.viewers[label]:,} viewers</h2>")
-        parts.append('<div class="plots">')
-        parts += [_plot(item, methods, report.reference) for item in MAIN]
-        parts.append("</div>")
-        parts.append(_table(methods, report.reference))
-    parts += ["<h2>Methods</h2>", '<div class="scroll"><table>']
-    parts.append("<tr><th>method<th>what<th>parameters<th>seconds")
-    for name, about in report.about.items():
-        listed = ", ".join(f"{key} {value:g}" for key, value in shown(report.parameters[name]).items())
-        parts.append(
-            f"<tr><td>{escape(name)}<td>{escape(about)}<td>{escape(listed or 'defaults')}"
-            f"<td>{report.seconds[name]:.1f}"
-        )
-    parts.append("</table></div>")
+        plots = [_plot(item, methods, report.reference) for item in MAIN]
+        parts += [
+            f"<h2>{escape(label)}: {report.viewers[label]:,} viewers</h2>",
+            '<div class="plots">',
+            *plots,
+        ]
+        parts += ["</div>", _table(table(methods), report.reference)]
+    rows = [
+        [name, about, parameters_text(report, name), f"{report.seconds[name]:.1f}"]
+        for name, about in report.about.items()
+    ]
+    parts += ["<h2>Methods</h2>", _table([["method", "what", "parameters", "seconds"], *rows])]
     return "\n".join(parts) + "\n"
+
+
+def _table(rows: list[list[str]], reference: str = "") -> str:
+    lines = []
+    for number, cells in enumerate(rows):
+        cell = "<td>" if number else "<th>"
+        kind = ' class="ours"' if cells[0] == reference else ""
+        lines.append(f"<tr{kind}>" + "".join(cell + escape(text) for text in cells))
+    return '<div class="scroll"><table>' + "\n".join(lines) + "</table></div>"
 
 
 def _plot(item: str, methods: dict[str, dict[str, Estimate]], reference: str) -> str:
@@ -88,21 +96,3 @@ def _plot(item: str, methods: dict[str, dict[str, Estimate]], reference: str) ->
             f'<text x="{high + 5:.1f}" y="{top + 13}">{found.mean:.3f}</text>',
         ]
     return "\n".join([*lines, "</svg>"])
-
-
-def _table(methods: dict[str, dict[str, Estimate]], reference: str) -> str:
-    measures = [item for item in TITLES if item in methods[reference]]
-    rows = ["<tr><th>method" + "".join(f"<th>{TITLES[item]}" for item in measures)]
-    for name in sorted(methods, key=lambda name: -methods[name]["recall"].mean):
-        cells = "".join(f"<td>{_cell(methods[name][item], item)}" for item in measures)
-        kind = ' class="ours"' if name == reference else ""
-        rows.append(f"<tr{kind}><td>{escape(name)}{cells}")
-    return '<div class="scroll"><table>' + "\n".join(rows) + "</table></div>"
-
-
-def _cell(found: Estimate, item: str) -> str:
-    if found.mean != found.mean:
-        return "unknown"
-    digits = 1 if item == "novelty" else 3
-    sign = {"-": " -", "+": " +", " ": ""}[mark(found)]
-    return f"{found.mean:.{digits}f} ±{(found.high - found.low) / 2:.{digits}f}{sign}"

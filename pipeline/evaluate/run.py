@@ -1,8 +1,8 @@
-"""An evaluation from likes to report: tune on the earlier moments, rank and measure at the later ones.
+"""An evaluation from likes to report: tune on the earlier moments, then rank and measure at the later ones.
 
-Owns: the order of work, progress lines. Leaves to others: everything it calls. Moments come one after
-another, and at each the methods; what is kept of a method's lists is what they were worth. So memory is
-bounded by the history, the viewers of one moment and one method's matrices.
+Owns: the order of work and the progress lines. Leaves to others: everything that it calls. Moments are handled one
+after another, and the methods one after another at each moment. Only what a method's lists were worth is kept, so
+memory is bounded by the history, the viewers of one moment and the matrices of one method.
 """
 
 import resource
@@ -12,18 +12,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.evaluate.intervals import summarise, viewers_by_class
-from pipeline.evaluate.like_events import Events
+from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.measures import Measured, measure
 from pipeline.evaluate.methods.registry import METHODS, REFERENCE, Method
-from pipeline.evaluate.report_table import Report
-from pipeline.evaluate.splits import REPORTED, TUNING, one_by_one
+from pipeline.evaluate.report import Report
+from pipeline.evaluate.splits import REPORTED, TUNING, rolling
 from pipeline.evaluate.tuning import MOST_TRIALS, Trial, tune
-
-Say = Callable[[str], None]
 
 
 def evaluate(
-    events: Events,
+    events: LikeEvents,
     methods: Sequence[Method],
     *,
     windows: int,
@@ -31,51 +29,53 @@ def evaluate(
     seed: int,
     sample: int | None = None,
     tuning_sample: int | None = None,
-    trials_most: int = MOST_TRIALS,
+    most_trials: int = MOST_TRIALS,
     variants: Sequence[Method] = (),
-    say: Say = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Return the report of all methods, and of variants of the tuned reference; EvaluateError for too short a time."""
-    earlier = []
-    if trials_most:
-        earlier = list(one_by_one(events, windows, window_hours, TUNING, tuning_sample, seed))
+    """Return the report of all methods, and of variants of the tuned reference.
+
+    Raises EvaluateError when the likes span too short a time.
+    """
+    earlier = list(rolling(events, windows, window_hours, TUNING, tuning_sample, seed)) if most_trials else []
     say(f"{events.name}: {len(earlier)} moments to tune on")
     trials: list[Trial] = []
     parameters: dict[str, dict[str, Any]] = {}
-    # First the fallback, which every other method's short lists need.
+    # The popular items come first: they fill the short lists of every other method.
     popular_hours = float(METHODS["popular"].start["hours"])
     for method in sorted(methods, key=lambda method: method.name != "popular"):
         before = len(trials)
         started = time.monotonic()
 
-        def tried(trial: Trial) -> None:
+        def report_trial(trial: Trial) -> None:
             trials.append(trial)
             if time.monotonic() - started > 2 and len(trials) % 5 == 0:  # noqa: B023
                 say(f"  {trial.method}: {len(trials)} trials, recall {trial.recall:.4f}")
 
-        parameters[method.name] = tune(method, earlier, popular_hours, tried, trials_most)
+        parameters[method.name] = tune(method, earlier, popular_hours, report_trial, most_trials)
         if method.name == "popular":
             popular_hours = float(parameters["popular"]["hours"])
         say(f"{method.name}: {len(trials) - before} trials in {time.monotonic() - started:.1f} s")
     tuned_at = [_utc(split.at_us) for split in earlier]
     earlier.clear()
-    for variant in variants:  # of our ranking as it was tuned
+    for variant in variants:
         parameters[variant.name] = {**parameters[REFERENCE], **variant.start}
     methods = [*methods, *variants]
-    ordered: dict[str, list[Measured]] = {method.name: [] for method in methods}
-    seconds = dict.fromkeys(ordered, 0.0)
+    results: dict[str, list[Measured]] = {method.name: [] for method in methods}
+    seconds = dict.fromkeys(results, 0.0)
     reported_at = []
-    for split in one_by_one(events, windows, window_hours, REPORTED, sample, seed):
+    for split in rolling(events, windows, window_hours, REPORTED, sample, seed):
         reported_at.append(_utc(split.at_us))
         for method in methods:
             started = time.monotonic()
             lists = method.lists(split, parameters[method.name], popular_hours)
-            seconds[method.name] += time.monotonic() - started
+            took = time.monotonic() - started
+            seconds[method.name] += took
             found = measure(split, lists, seed)
-            ordered[method.name].append(found)
+            results[method.name].append(found)
+            recall = found.values[:, 0].mean()
             say(
-                f"{reported_at[-1]} {method.name}: {len(lists):,} lists in {time.monotonic() - started:.1f} s, "
-                f"recall@30 {found.values[:, 0].mean():.4f}"
+                f"{reported_at[-1]} {method.name}: {len(lists):,} lists in {took:.1f} s, recall@30 {recall:.4f}"
             )
     return Report(
         name=events.name,
@@ -88,11 +88,11 @@ def evaluate(
         reference=REFERENCE,
         tuning_moments=tuned_at,
         moments=reported_at,
-        viewers=viewers_by_class(ordered[REFERENCE]),
+        viewers=viewers_by_class(results[REFERENCE]),
         parameters=parameters,
         seconds=seconds,
         about={method.name: method.about for method in methods},
-        summary=summarise(ordered, REFERENCE, seed),
+        summary=summarise(results, REFERENCE, seed),
         trials=trials,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )

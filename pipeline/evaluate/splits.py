@@ -2,10 +2,10 @@
 
 Owns: choosing the moments, ``Split``. Leaves to others: ranking (``registry``), measuring (``measures``).
 
-At a moment T the history is every like before T. The people asked about have a history, and like something in
-(T, T + window] that existed at T and that they had not liked: these are the targets. An item exists once it was
-made, or once somebody liked it; a file does not say when items were made, so there the first like of an item is
-nobody's target. One's own items are never listed.
+At a moment T the history is every like before T. The viewers are the users who have a history and who like, in
+(T, T + window], something that existed at T and that they had not liked: these are their targets. An item exists once
+it was made, or once somebody liked it. A file does not say when items were made, so the first like of an item is
+nobody's target. Users' own items are never listed.
 
 Invariant: tuning moments and their windows end before the first moment that is reported.
 """
@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.like_events import EvaluateError, Events, Ints
-from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, sort_rows
+from pipeline.evaluate.like_events import EvaluateError, Ints, LikeEvents
+from pipeline.evaluate.matrices import Numbers, matrix, row_numbers, rows_of, sorted_rows
+from pipeline.store.model import HOUR_US
 
-HOUR_US = 3_600_000_000
-Numbers = NDArray[np.integer[Any]]
-# Moments lie at even quantiles of the likes, so that busy and quiet hours count as they come.
+# Moments lie at even quantiles of the likes, so that busy and quiet hours count by their likes.
 TUNING = (0.30, 0.58)
 REPORTED = (0.62, 0.97)
 
@@ -32,12 +31,12 @@ REPORTED = (0.62, 0.97)
 class Split:
     """One moment: ``cut`` likes of ``events`` came before it.
 
-    ``viewers``: the users asked about, ascending; ``targets``: a row a viewer; ``liked``: a row a viewer of what
-    they had liked, sorted; ``barred``: the same and their own items; ``activity``: likes each had; ``exists``: items
-    that were there and may be listed; ``kept``: what a ranking keeps for its next trial on this split.
+    ``viewers``: user numbers, ascending. ``targets``, ``liked``, ``barred``: matrices with a row per viewer; what the
+    viewer had liked, sorted; and the same with the viewer's own items. ``activity``: likes of each viewer. ``exists``:
+    items that were there and may be listed. ``cache``: what a ranking keeps for its next trial on this split.
     """
 
-    events: Events
+    events: LikeEvents
     at_us: int
     cut: int
     viewers: Ints
@@ -45,8 +44,8 @@ class Split:
     liked: Sparse
     barred: Sparse
     activity: Ints
-    exists: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    exists: NDArray[np.bool_]
+    cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def since(self, hours: float) -> slice:
         """Return the likes of the last hours before the moment."""
@@ -61,10 +60,10 @@ class Split:
         )  # fmt: skip
 
 
-def moments(events: Events, count: int, window_hours: float, quantiles: tuple[float, float]) -> list[int]:
+def moments(events: LikeEvents, count: int, window_hours: float, quantiles: tuple[float, float]) -> list[int]:
     """Return up to ``count`` moments whose windows do not overlap, all within the quantiles of the likes.
 
-    Only likes of what may be listed count: a store knows posts for two weeks, but likes for three months.
+    Only likes of items that may be listed count: a store knows posts for two weeks, but likes for three months.
     """
     times_us = events.times_us if events.allowed.all() else events.times_us[events.allowed[events.items]]
     if not len(times_us):
@@ -83,7 +82,7 @@ def moments(events: Events, count: int, window_hours: float, quantiles: tuple[fl
 
 
 def split_at(
-    events: Events, at_us: int, window_hours: float, sample: int | None, rng: np.random.Generator
+    events: LikeEvents, at_us: int, window_hours: float, sample: int | None, rng: np.random.Generator
 ) -> Split:
     """Return the history and the targets of a moment, for all viewers or a random ``sample`` of them."""
     cut, end = np.searchsorted(events.times_us, [at_us, at_us + int(window_hours * HOUR_US)], "right")
@@ -97,24 +96,33 @@ def split_at(
     viewers = np.unique(users).astype(np.int64)
     if sample is not None and len(viewers) > sample:
         viewers = np.sort(rng.choice(viewers, sample, replace=False))
-    row_of = np.full(events.user_count, -1, np.int32)
-    row_of[viewers] = np.arange(len(viewers))
+    row_of = rows_by_user(events, viewers)
     mine = row_of[users] >= 0
     targets = matrix(row_of[users[mine]], items[mine], None, len(viewers))
-    rows = row_of[events.users[:cut]]
-    mine = rows >= 0
-    liked = sorted_rows(rows[mine], events.items[:cut][mine], len(viewers))
+    liked = liked_before(events, int(cut), viewers)
     barred = with_own(liked, events, viewers)
     return Split(events, at_us, int(cut), viewers, targets, liked, barred, history[viewers], exists)
 
 
-def with_own(liked: Sparse, events: Events, viewers: Numbers) -> Sparse:
+def rows_by_user(events: LikeEvents, viewers: Numbers) -> NDArray[np.int32]:
+    """Return by user the row of each viewer, -1 for other users and, in the last place, for nobody."""
+    row_of = np.full(events.user_count + 1, -1, np.int32)
+    row_of[viewers] = np.arange(len(viewers))
+    return row_of
+
+
+def liked_before(events: LikeEvents, cut: int, viewers: Numbers) -> Sparse:
+    """Return a matrix of what each viewer liked among the first ``cut`` likes, rows sorted."""
+    rows = rows_by_user(events, viewers)[events.users[:cut]]
+    mine = rows >= 0
+    return sorted_rows(rows[mine], events.items[:cut][mine], len(viewers))
+
+
+def with_own(liked: Sparse, events: LikeEvents, viewers: Numbers) -> Sparse:
     """Return a matrix of what each viewer liked and made."""
     if events.owners is None:
         return liked
-    row_of = np.full(events.user_count + 1, -1, np.int32)
-    row_of[viewers] = np.arange(len(viewers))
-    rows = row_of[events.owners]  # NONE is the last place, which is no viewer's
+    rows = rows_by_user(events, viewers)[events.owners]  # NONE is the last place
     mine = np.flatnonzero(rows >= 0)
     return sorted_rows(
         np.concatenate([row_numbers(liked), rows[mine]]),
@@ -123,39 +131,18 @@ def with_own(liked: Sparse, events: Events, viewers: Numbers) -> Sparse:
     )
 
 
-def sorted_rows(rows: Numbers, columns: Numbers, row_count: int) -> Sparse:
-    """Return a matrix whose rows are sorted by column."""
-    result = matrix(rows, columns, None, row_count)
-    if result.columns is columns:
-        result = Sparse(result.starts, result.columns.copy(), result.values)
-    sort_rows(result.starts, result.columns)
-    return result
-
-
 def rolling(
-    events: Events,
-    windows: int,
-    window_hours: float,
-    samples: tuple[int | None, int | None],
-    seed: int,
-) -> tuple[list[Split], list[Split]]:
-    """Return the splits for tuning and those to report, each at most ``windows``, with so many viewers at most."""
-    tuning, reported = (
-        list(one_by_one(events, windows, window_hours, quantiles, sample, seed))
-        for quantiles, sample in zip((TUNING, REPORTED), samples, strict=True)
-    )
-    return tuning, reported
-
-
-def one_by_one(
-    events: Events,
+    events: LikeEvents,
     windows: int,
     window_hours: float,
     quantiles: tuple[float, float],
     sample: int | None,
     seed: int,
 ) -> Iterator[Split]:
-    """Yield the splits of one part of the time, which are large where viewers are many; EvaluateError for none."""
+    """Yield up to ``windows`` splits of one part of the time, one by one because they are large.
+
+    Raises EvaluateError when there is none.
+    """
     found = False
     for place, at_us in enumerate(moments(events, windows, window_hours, quantiles)):
         rng = np.random.default_rng([seed, int(quantiles == REPORTED), place])

@@ -1,15 +1,15 @@
-"""Choosing parameters on the earlier windows, the same way for every method.
+"""Choosing parameters on the earlier windows, in the same way for every method.
 
 Owns: ``tune``. Leaves to others: which values may be tried (``registry``).
 
-From the best of a method's starts, one entry of the grid after another takes the value with the best
-objective, until a whole round changes nothing, ``ROUNDS`` are over, or ``MOST_TRIALS`` were made. A value
-must be surely better than the one it replaces: better in most windows, and its mean gain over the windows
-more than ``SURE`` times the standard error of that mean. What gains much in one hour and loses in others is a
-matter of that hour, and did not come again later. An entry is a parameter, or several that work against one
-another (how fast a like decays, and its shape; how many neighbours, and of how many likers), which then
-change together: one at a time they end where neither can move alone. The objective is recall@30 + NDCG@30,
-each the mean over the tuning windows' viewers. Deterministic; nothing of the reported windows is read.
+Tuning begins at the best of a method's starts. It goes through the grid entry by entry and takes the value with the
+best objective. It ends when a whole round changes nothing, after ``ROUNDS``, or after ``MOST_TRIALS`` trials. A value
+must be surely better than the one it replaces: better in most windows, and its mean gain over the windows more than
+``SURE`` times the standard error of that mean. A large gain in one hour with losses in others is chance, and did not
+come again later. An entry is one parameter, or several that work against one another and so change together (how
+fast a like decays, and its shape; how many neighbours, and of how many likers): tuned one at a time, neither could
+move alone. The objective is recall@30 + NDCG@30, each the mean over the tuning windows' viewers. Tuning is
+deterministic and reads nothing of the reported windows.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ from pipeline.evaluate.splits import Split
 
 ROUNDS = 3
 MOST_TRIALS = 120  # bounds the time
-LEAST = 1e-5  # a gain below this is none
-SURE = 1.5  # of five windows without any gain one in ten passes
+LEAST = 1e-5  # a smaller gain counts as none
+SURE = 1.5  # with five windows, one in ten changes that bring nothing passes
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One line of the sweep: a parameter set and what it reached on the tuning windows."""
+    """A parameter set and what it reached on the tuning windows."""
 
     method: str
     parameters: dict[str, Any]
@@ -44,7 +44,7 @@ class Trial:
         return self.recall + self.ndcg
 
     def beats(self, other: "Trial") -> bool:
-        """Tell whether this one's gain over another is more than chance among the windows."""
+        """Tell whether the gain over another trial is more than chance among the windows."""
         gains = np.subtract(self.by_window, other.by_window)
         error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
         likely = gains.mean() > SURE * error and np.median(gains) > 0
@@ -55,16 +55,15 @@ def tune(
     method: Method,
     splits: Sequence[Split],
     popular_hours: float,
-    tried: Callable[[Trial], None],
+    report_trial: Callable[[Trial], None],
     most: int = MOST_TRIALS,
 ) -> dict[str, Any]:
-    """Return the parameters that are best on these splits; every trial, at most ``most``, is told to ``tried``.
+    """Return the parameters that are best on these splits; the method's own when ``most`` trials is 0.
 
-    With none allowed they are the method's own.
+    ``report_trial`` gets each trial as it ends.
     """
     if most == 0:
         return dict(method.start)
-
     made: dict[str, Trial] = {}
 
     def attempt(parameters: dict[str, Any]) -> Trial:
@@ -80,7 +79,7 @@ def tune(
         mean_recall, mean_ndcg = (float(total / viewers) for total in sums)
         trial = Trial(method.name, parameters, mean_recall, mean_ndcg, tuple(by_window))
         made[known] = trial
-        tried(trial)
+        report_trial(trial)
         return trial
 
     starts = [attempt({**method.start, **changes}) for changes in ({}, *method.starts)[:most]]
@@ -110,5 +109,5 @@ def tune(
 
 
 def _value(parameters: dict[str, Any], name: str) -> Any:
-    """Return a parameter's value, where it is not among them that of the ranking they change."""
+    """Return a parameter's value; one that is not given has the value of the ranking that the parameters change."""
     return parameters.get(name, getattr(parameters.get("base"), name, None))

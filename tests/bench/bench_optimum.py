@@ -22,10 +22,10 @@ import numpy as np
 import polars as pl
 
 from pipeline.batch.kernel import Sparse
-from pipeline.evaluate.like_events import Events, events_of
+from pipeline.evaluate.like_events import LikeEvents, events_of
 from pipeline.evaluate.methods.popularity import fill, popular_items
 from pipeline.evaluate.methods.registry import METHODS, Method, ranked
-from pipeline.evaluate.splits import Split, sorted_rows, with_own
+from pipeline.evaluate.splits import Split, liked_before, with_own
 from pipeline.ranking import Ranking
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.simulate.world.communities import LANGUAGES
@@ -36,7 +36,7 @@ END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
 
 
-def events_in(world: World) -> tuple[Events, np.ndarray]:
+def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
     """Return the likes that exist at the end of history, and the post number of each item."""
     made = join(world.kept_slots())
     made = made.take(made.time_us <= END_US)
@@ -66,12 +66,9 @@ def events_in(world: World) -> tuple[Events, np.ndarray]:
     return events_of("simulated", users, items, likes), items["post"].to_numpy()
 
 
-def split_of(events: Events, viewers: np.ndarray) -> Split:
+def split_of(events: LikeEvents, viewers: np.ndarray) -> Split:
     """Return everything known at the end of history, for some viewers."""
-    row_of = np.full(events.user_count, -1)
-    row_of[viewers] = np.arange(len(viewers))
-    rows = row_of[events.users]
-    liked = sorted_rows(rows[rows >= 0], events.items[rows >= 0].astype(np.int64), len(viewers))
+    liked = liked_before(events, len(events.users), viewers)
     nothing = Sparse(np.zeros(len(viewers) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
     activity = np.bincount(events.users, minlength=events.user_count)[viewers]
     barred = with_own(liked, events, viewers)

@@ -28,11 +28,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.evaluate import measures
-from pipeline.evaluate.like_events import Events, from_file, numbered
+from pipeline.evaluate.like_events import LikeEvents, from_file, numbered
 from pipeline.evaluate.matrices import matrix
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.registry import FOREVER
-from pipeline.evaluate.splits import Split, sorted_rows
+from pipeline.evaluate.splits import Split, liked_before, rows_by_user
 from pipeline.ranking import Ranking
 
 TIMELESS = replace(
@@ -51,7 +51,7 @@ TIMELESS = replace(
 )
 
 
-def core_of(events: Events, least: int) -> Events:
+def core_of(events: LikeEvents, least: int) -> LikeEvents:
     """Return the events of users and items with at least so many likes each.
 
     Their times become their places, in seconds: a set of many years would not lie in any window.
@@ -67,7 +67,7 @@ def core_of(events: Events, least: int) -> Events:
 
 
 def held_out(
-    events: Events, share: float, least: int, by_item: bool, rng: np.random.Generator
+    events: LikeEvents, share: float, least: int, by_item: bool, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Return which likes are held out: a random share of each viewer's, or of each item's."""
     if not by_item:
@@ -81,7 +81,7 @@ def held_out(
     return held
 
 
-def split_of(events: Events, held: NDArray[np.bool_], sample: int, rng: np.random.Generator) -> Split:
+def split_of(events: LikeEvents, held: NDArray[np.bool_], sample: int, rng: np.random.Generator) -> Split:
     """Return a split whose targets are the likes that are held out."""
     train = replace(
         events, users=events.users[~held], items=events.items[~held], times_us=events.times_us[~held]
@@ -90,15 +90,9 @@ def split_of(events: Events, held: NDArray[np.bool_], sample: int, rng: np.rando
     viewers = np.flatnonzero((np.bincount(events.users[held], minlength=events.user_count) > 0) & (left > 0))
     if len(viewers) > sample:
         viewers = np.sort(rng.choice(viewers, sample, replace=False))
-    row_of = np.full(events.user_count, -1)
-    row_of[viewers] = np.arange(len(viewers))
-
-    def rows(users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mine = row_of[users] >= 0
-        return row_of[users[mine]], items[mine].astype(np.int64)
-
-    liked = sorted_rows(*rows(train.users, train.items), len(viewers))
-    targets = matrix(*rows(events.users[held], events.items[held]), None, len(viewers))
+    rows = rows_by_user(events, viewers)[events.users[held]]
+    liked = liked_before(train, len(train.users), viewers)
+    targets = matrix(rows[rows >= 0], events.items[held][rows >= 0], None, len(viewers))
     known = np.bincount(train.items, minlength=events.item_count) > 0
     end_us = int(train.times_us.max()) + 1
     return Split(train, end_us, len(train.users), viewers, targets, liked, liked, left[viewers], known)
@@ -132,7 +126,7 @@ def main() -> None:
     chance, depth = np.random.default_rng(options.seed), options.depth
     events = core_of(from_file(options.file), options.core)
 
-    def split_again(events: Events) -> Split:
+    def split_again(events: LikeEvents) -> Split:
         held = held_out(events, options.share, options.least, options.by_item, chance)
         return split_of(events, held, options.users, chance)
 

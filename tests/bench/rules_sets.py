@@ -18,8 +18,9 @@ from pipeline.evaluate.like_events import from_file
 from pipeline.evaluate.measures import DEPTH, measure
 from pipeline.evaluate.methods import ours
 from pipeline.evaluate.methods.popularity import fill, popular_items
-from pipeline.evaluate.splits import HOUR_US, Split, rolling
+from pipeline.evaluate.splits import REPORTED, Split, rolling
 from pipeline.ranking import Ranking
+from pipeline.store.model import HOUR_US
 
 TRIED = ((1 / 30, 5), (1 / 30, 20), (0.1, 5), (0.1, 20))  # trial_share, trial_max_likers
 
@@ -32,7 +33,7 @@ def name_of(share: float, most: int) -> str:
 def tried_on(path: Path, note: Callable[[dict[str, Any]], None], seed: int) -> None:
     """Measure recall and coverage of places that try posts, on a set with time, at the moments that are reported."""
     events = from_file(path)
-    _, later = rolling(events, 3, 6.0, (1000, 3000), seed)
+    later = list(rolling(events, 3, 6.0, REPORTED, 3000, seed))
     ranking = replace(Ranking(), trial_share=0.0)
     base = [_ranked(split, ranking) for split in later]
     usual = None

@@ -14,7 +14,6 @@ import numpy as np
 from bench_optimum import END_US, PAGE, events_in, split_of, worth
 
 from pipeline.batch import jobs
-from pipeline.evaluate.splits import HOUR_US
 from pipeline.identifiers import post_uri, tid_to_int
 from pipeline.ingest import jetstream
 from pipeline.ranking import Ranking
@@ -22,6 +21,7 @@ from pipeline.settings import load_settings
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
+from pipeline.store.model import HOUR_US
 from serving.lists.list_bytes import items as items_of
 from sql.sqlite import connect, migrate
 

@@ -3,25 +3,22 @@
 Owns: item-item cosine, BM25 and ALS by the package ``implicit`` (the extra ``evaluate``), user-user cosine by
 our own kernel. Leaves to others: filling short lists, choosing parameters (``tuning``).
 
-None of these knows time; ``fresh_hours`` is what an operator would add first: only items liked within so many
-hours may be listed. Tuning may choose any value, so the baselines are as strong as that makes them.
+None of these uses time. ``fresh_hours`` is what an operator would add first: only items liked within so many hours
+may be listed. Tuning may choose any value, which makes the baselines as strong as it can.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, top_rows
+from pipeline.batch.kernel import Sparse, sparse, top_rows
 from pipeline.evaluate.like_events import NONE, EvaluateError
-from pipeline.evaluate.matrices import matrix, rows_of
+from pipeline.evaluate.matrices import columns_of, matrix, rows_of, scores_of
 from pipeline.evaluate.splits import Split
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-# Viewers ranked at once: their dense scores over the items take about 1 GB at most.
-CELLS = 100_000_000
+# Dense scores (viewers x items) held at once, about 1 GB.
+DENSE_CELLS = 100_000_000
 
 
 def available() -> bool:
@@ -84,26 +81,13 @@ def user_user_cosine(split: Split, keep: int, *, neighbours: int, fresh_hours: f
         rows = np.arange(first, min(first + step, len(split.viewers)))
         own = rows_of(split.liked, rows)
         own = Sparse(own.starts, own.columns, np.ones(len(own.columns)))
-        near = top_rows(
-            own, likers, scale=norm, power=1.0,
-            excluded=_single(split.viewers[rows]), keep=neighbours,
-        )  # fmt: skip
-        taken = np.arange(neighbours) < near.filled[:, None]
-        weights = matrix(
-            np.repeat(np.arange(len(rows)), near.filled),
-            near.columns[taken],
-            near.scores[taken].astype(np.float64),
-            len(rows),
+        itself = sparse(np.arange(len(rows)), split.viewers[rows], None, len(rows))
+        near = top_rows(own, likers, scale=norm, power=1.0, excluded=itself, keep=neighbours)
+        barred = rows_of(split.barred, rows)
+        lists[rows] = columns_of(
+            top_rows(scores_of(near), liked, scale=listable, power=1.0, excluded=barred, keep=keep)
         )
-        top = top_rows(
-            weights, liked, scale=listable, power=1.0, excluded=rows_of(split.barred, rows), keep=keep
-        )
-        lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
     return lists
-
-
-def _single(columns: NDArray[np.int64]) -> Sparse:
-    return Sparse(np.arange(len(columns) + 1), columns.astype(np.int32), np.empty(0))
 
 
 def _fresh_items(split: Split, hours: float) -> NDArray[np.int32]:
@@ -112,16 +96,17 @@ def _fresh_items(split: Split, hours: float) -> NDArray[np.int32]:
 
 
 def _recommended(model: Any, split: Split, keep: int, fresh_hours: float) -> NDArray[np.int32]:
+    from scipy.sparse import csr_matrix
+
     events = split.events
-    known = _as_scipy(
-        events.users[: split.cut], events.items[: split.cut], events.user_count, events.item_count
-    )
+    likes = np.ones(split.cut, np.float32), (events.users[: split.cut], events.items[: split.cut])
+    known = csr_matrix(likes, shape=(events.user_count, events.item_count))
     model.fit(known, show_progress=False)
     items = _fresh_items(split, fresh_hours)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
     if not len(items):
         return lists
-    step = max(1, CELLS // max(events.item_count, 1))
+    step = max(1, DENSE_CELLS // max(events.item_count, 1))
     for first in range(0, len(split.viewers), step):
         viewers = split.viewers[first : first + step].astype(np.int32)
         found, scores = model.recommend(viewers, known[viewers], N=min(keep, len(items)), items=items)
@@ -129,12 +114,6 @@ def _recommended(model: Any, split: Split, keep: int, fresh_hours: float) -> NDA
         good = (found >= 0) & np.isfinite(scores) & (scores > 0)
         lists[first : first + step, : found.shape[1]] = np.where(good, found, NONE)
     return np.take_along_axis(lists, np.argsort(lists == NONE, axis=1, kind="stable"), axis=1)
-
-
-def _as_scipy(users: Any, items: Any, user_count: int, item_count: int) -> "csr_matrix":
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix((np.ones(len(users), np.float32), (users, items)), shape=(user_count, item_count))
 
 
 def require() -> None:

@@ -1,11 +1,10 @@
 """Our ranking over arrays: the definition of ``sql/batch`` and the batch's own kernel, at any moment of the past.
 
-Owns: turning a history into the matrices A, B, N and F. Leaves to others: the products
-(``pipeline.batch.kernel``), every parameter (``pipeline.ranking``). A test holds these lists and the batch's
-equal on a simulated world.
+Owns: turning a history into the matrices A, B, N and F. Leaves to others: the products (``pipeline.batch.kernel``),
+every parameter (``pipeline.ranking``). A test holds these lists equal to the batch's on a simulated world.
 
-Not here, since a history of likes has none of it: answers ("show less"), seen posts, places between an
-author's posts.
+Not here, because a history of likes has none of it: answers ("show less"), seen posts, places between an author's
+posts.
 """
 
 from collections.abc import Iterator
@@ -13,20 +12,21 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, top_rows
+from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.batch.lists.product import weight_left_out
 from pipeline.evaluate.like_events import NONE, Ints, Small
-from pipeline.evaluate.matrices import matrix, row_numbers, rows_of, stacked
+from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of, stacked
 from pipeline.evaluate.methods import crowd
-from pipeline.evaluate.splits import HOUR_US, Split
+from pipeline.evaluate.splits import Split, rows_by_user
 from pipeline.ranking import Ranking, neighbours_key
+from pipeline.store.model import HOUR_US
 
 Floats = NDArray[np.float64]
-# (viewer, neighbour) places held at once: bounds memory for long rows of neighbours.
+# (viewer, neighbour) places held at once; bounds memory.
 CELLS = 4_000_000
-# (viewer, neighbour) places of a split that are kept for the next trial, which mostly changes what comes after.
-KEPT_CELLS = 10_000_000
-# Likes worked on at once.
+# (viewer, neighbour) places that a split caches for the next trial, which mostly changes later steps.
+CACHED_CELLS = 10_000_000
+# Likes handled at once; bounds memory.
 ROWS = 4_000_000
 
 
@@ -37,12 +37,12 @@ def rank(
     threads: int = 1,
     scores: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
-    """Return the best ``keep`` items for every viewer; places nobody's likes fill are NONE. ``scores`` takes theirs."""
+    """Return the best ``keep`` items for every viewer, NONE where there are fewer; ``scores`` receives their scores."""
     fresh = _Candidates(split, ranking)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
     for rows, weights, left_out in _weights(split, ranking, threads):
         top = fresh.top(rows, weights, left_out, keep, threads)
-        lists[rows] = np.where(np.arange(keep) < top.filled[:, None], top.columns, NONE)
+        lists[rows] = columns_of(top)
         if scores is not None:
             scores[rows] = top.scores
     return lists
@@ -51,33 +51,30 @@ def rank(
 def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Ints, Sparse, Floats]]:
     """Yield blocks of viewers, their neighbours' weights, and the weight of the co-likers left out.
 
-    Those of a small split are kept for the next trial.
+    A small split caches them for the next trial.
     """
     key = neighbours_key(ranking)
-    if key in split.kept:
-        yield from split.kept[key]
+    if key in split.cache:
+        yield from split.cache[key]
         return
-    split.kept.clear()  # before the next is made: one at a time
+    split.cache.clear()  # holds one result at a time
     blocks = []
     near = _Neighbours(split, ranking)
-    small = len(split.viewers) * ranking.max_neighbours <= KEPT_CELLS
+    small = len(split.viewers) * ranking.max_neighbours <= CACHED_CELLS
     step = max(1, min(CELLS // ranking.max_neighbours, ranking.block_viewers))
     for first in range(0, len(split.viewers), step):
         rows = np.arange(first, min(first + step, len(split.viewers)))
         top = near.top(rows, threads)
-        taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
-        starts = np.concatenate(([0], np.cumsum(top.filled, dtype=np.int64)))
-        weights = Sparse(starts, top.columns[taken], top.scores[taken].astype(np.float64))
-        block = rows, weights, near.left_out(rows, top)
+        block = rows, scores_of(top), near.left_out(rows, top)
         if small:
             blocks.append(block)
         yield block
     if small:
-        split.kept[key] = blocks
+        split.cache[key] = blocks
 
 
 class _Neighbours:
-    """A · B of a split: seeds, who liked them, and how much each co-liker is held back."""
+    """A · B of a split: seeds, who liked them, and how much each co-liker counts."""
 
     def __init__(self, split: Split, ranking: Ranking) -> None:
         self._split, self._ranking, self._viewers = split, ranking, split.viewers
@@ -86,12 +83,10 @@ class _Neighbours:
         users, items = events.users[window], events.items[window]
         degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
         self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
-        self._scale *= crowd.newness(
-            users, events.times_us[window], events.user_count, split.at_us, ranking.newcomer_hours
-        )
+        self._scale *= crowd.newness(split, window, ranking.newcomer_hours)
         self._likers = likers = np.bincount(items, minlength=events.item_count)
         self._a = self._seeds(split, users, items, events.times_us[window], likers)
-        # B: the likers of every seed post; of a popular one, the fixed sample.
+        # B: the likers of every seed post, or the fixed sample of them.
         wanted = np.zeros(events.item_count, np.bool_)
         wanted[self._a.columns] = True
         kept = np.zeros(len(items), np.bool_)
@@ -101,16 +96,14 @@ class _Neighbours:
             kept[part] = wanted[item] & self._is_sampled(liker, item)
         self._b = matrix(items[kept], users[kept], None, events.item_count)
         sizes = np.diff(self._b.starts)
-        # By item the likers that each of the sample stands for, and what all its likers would weigh together.
+        # By item: how many likers each sampled one stands for, and what all its likers would weigh together.
         self._each: Floats = np.divide(likers, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
         self._mass: Floats = self._each * np.bincount(
             row_numbers(self._b), weights=self._scale[self._b.columns], minlength=len(sizes)
         )
 
     def _seeds(self, split: Split, users: Small, items: Small, times_us: Ints, likers: Ints) -> Sparse:
-        row_of = np.full(split.events.user_count, -1, np.int32)
-        row_of[split.viewers] = np.arange(len(split.viewers))
-        rows = row_of[users]
+        rows = rows_by_user(split.events, split.viewers)[users]
         mine = np.flatnonzero(rows >= 0).astype(np.int32)
         likes = matrix(rows[mine], mine, None, len(split.viewers))  # by viewer: places among the likes
         del rows, mine
@@ -139,7 +132,7 @@ class _Neighbours:
     def top(self, rows: Ints, threads: int) -> Top:
         """Return the neighbours of some viewers, columns users."""
         viewers = self._viewers[rows]
-        itself = Sparse(np.arange(len(rows) + 1), viewers.astype(np.int32), np.empty(0))
+        itself = sparse(np.arange(len(rows)), viewers, None, len(rows))
         return top_rows(
             rows_of(self._a, rows),
             self._b,
@@ -151,7 +144,7 @@ class _Neighbours:
         )
 
     def left_out(self, rows: Ints, top: Top) -> Floats:
-        """Return what the co-likers of some viewers weigh who are not among their neighbours."""
+        """Return the weight of each viewer's co-likers that are not neighbours."""
         a = rows_of(self._a, rows)
         viewers = np.repeat(self._viewers[rows], np.diff(a.starts))
         itself = self._is_sampled(viewers, a.columns) * self._scale[viewers]
@@ -160,7 +153,7 @@ class _Neighbours:
         return weight_left_out(everybody.astype(np.float64), top).astype(np.float64)
 
     def _is_sampled(self, users: Ints | Small, items: Small) -> NDArray[np.bool_]:
-        """Tell of likes whether their liker is one of those that are looked at."""
+        """Tell for each like whether its liker is in the item's sample."""
         events, most = self._split.events, self._ranking.max_seed_likers
         number = _sample_number(events.user_keys[users], events.item_keys[items])
         result: NDArray[np.bool_] = (self._likers[items] <= most) | (
@@ -194,16 +187,16 @@ class _Candidates:
         )
 
     def top(self, rows: Ints, near: Sparse, left_out: Floats, keep: int, threads: int) -> Top:
-        """Return the best items of some viewers, who have these neighbours."""
+        """Return the best items of some viewers; ``near`` is their neighbours' weights."""
         events, ranking = self._split.events, self._ranking
         weighted = row_numbers(near)
-        heard = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
-        heard += ranking.left_out_weight * left_out
-        some = np.flatnonzero(heard)
+        crowd_weight = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
+        crowd_weight += ranking.left_out_weight * left_out
+        some = np.flatnonzero(crowd_weight)
         n = matrix(
             np.concatenate([weighted, some]),
             np.concatenate([near.columns, events.user_count + self._crowds.row_of[rows[some]]]),
-            np.concatenate([near.values, heard[some]]),
+            np.concatenate([near.values, crowd_weight[some]]),
             len(rows),
         )
         return top_rows(
@@ -221,7 +214,7 @@ class _Candidates:
 
 
 def _blocks(starts: Ints) -> Iterator[Ints]:
-    """Yield row numbers, so many rows at a time that they have about ROWS entries."""
+    """Yield row numbers in blocks of about ROWS entries."""
     first = 0
     while first < len(starts) - 1:
         last = int(np.searchsorted(starts, starts[first] + ROWS, "right")) - 1

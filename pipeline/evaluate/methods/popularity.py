@@ -1,4 +1,4 @@
-"""What is popular: the baseline that time gives away for free, and what fills every short list.
+"""What is popular: the baseline that uses time alone, and what fills every short list.
 
 Owns: ``popular_items``, ``popular_lists``, ``fill``. Leaves to others: which window is best (``tuning``).
 """
@@ -12,15 +12,15 @@ from pipeline.batch.kernel import compiled
 from pipeline.evaluate.like_events import NONE, Small
 from pipeline.evaluate.splits import Split
 
-# Popular items looked at for one list: it must outlast what a viewer has liked already.
-DEPTH = 1000
+# Popular items considered for one list: enough that what a viewer has liked already cannot exhaust them.
+POOL = 1000
 
 
 def popular_items(split: Split, hours: float) -> Small:
-    """Return the items liked most in the last hours, at most DEPTH; a tie goes to the newer item."""
+    """Return the items liked most in the last hours, at most POOL; a tie goes to the newer item."""
     counts = np.bincount(split.events.items[split.since(hours)], minlength=split.events.item_count)
     counts[~split.exists] = 0
-    order = np.argsort(-counts, kind="stable")[:DEPTH]
+    order = np.argsort(-counts, kind="stable")[:POOL]
     return order[counts[order] > 0].astype(np.int32)
 
 
@@ -32,7 +32,7 @@ def popular_lists(split: Split, keep: int, *, hours: float) -> NDArray[np.int32]
 
 
 def fill(lists: NDArray[np.int32], popular: Small, split: Split) -> None:
-    """Fill the empty places at the lists' ends with popular items, none twice, none liked or of one's own."""
+    """Fill the empty places at the lists' ends with popular items that are not listed, liked or the viewer's own."""
     _fill(lists, popular, split.barred.starts, split.barred.columns, split.events.item_count)
 
 

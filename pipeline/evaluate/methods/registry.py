@@ -4,8 +4,8 @@ Owns: ``Method`` and ``METHODS``. Leaves to others: the rankings themselves. A n
 parameter set of our ranking, or a function (split, keep, **parameters) -> lists (viewers, keep), NONE where
 empty.
 
-Every method's short lists are filled with what is popular, by the window that tuning chose for ``popular``:
-so a baseline is never behind just because it has nothing to say.
+Popular items fill every method's short lists, by the window that tuning chose for ``popular``. So a baseline is never
+behind only because its lists are short.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ Parameters = Mapping[str, Any]
 Grid = Mapping[str | tuple[str, ...], tuple[Any, ...]]
 Ranker = Callable[..., NDArray[np.int32]]
 
-# No decay, no window: longer than any history.
+# Longer than any history: no decay, no window.
 FOREVER = 2400.0
 
 
@@ -58,7 +58,7 @@ def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray
     return ours.rank(split, keep, replace(base, **changes))
 
 
-# "For You": what its author published; likes do not decay by their own age, and there is no crowd.
+# "For You" as its author published it; likes do not decay by their own age, and there is no crowd.
 FOR_YOU = Ranking(
     max_seeds=500,
     likers_exponent=1.0,
@@ -80,9 +80,9 @@ FOR_YOU = Ranking(
 REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, popularity_exponent=0.2)
 
 FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
-# A post's own age does not count.
+# A post's own age has no effect.
 AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
-# Every co-liker counts, none is a sample: where viewers are few it costs little.
+# Every co-liker counts, without samples: cheap where viewers are few.
 EVERYBODY: Parameters = {
     **AGELESS,
     "overlap_exponent": 1.0,
@@ -91,7 +91,7 @@ EVERYBODY: Parameters = {
     "max_seed_likers": 1_000_000,
     "max_neighbours": 10_000,
 }
-# Where time is nearly all: the crowd of the last hour, bent by taste.
+# For sets where time decides nearly everything: the crowd of the last hour, adjusted by taste.
 NEWS: Parameters = {
     **AGELESS,
     "overlap_exponent": 1.0,
@@ -106,8 +106,8 @@ NEWS: Parameters = {
     "seed_weight_newest": 1.0,
     "popularity_exponent": 0.1,
 }
-# What tuning may try of our ranking; it begins at the best of the defaults and the two above. The neighbours of a
-# trial are kept for the next, so what decides on them comes last.
+# What tuning may try of our ranking. It begins at the best of the defaults and the two sets above. A split caches the
+# neighbours of a trial for the next, so the parameters that decide on neighbours come last.
 OURS_GRID: Grid = {
     ("post_max_age_hours", "half_life_hours"): (
         (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (FOREVER, 72.0), (FOREVER, FOREVER),
@@ -147,14 +147,14 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "foryou-ageless",
-            "the defaults, but for the limits on a post's age: a file has likes alone",
+            "the defaults without limits on a post's age, because a file does not say when items were made",
             ranked,
             {"base": replace(Ranking(), **AGELESS)},
         ),
-        Method("foryou-default", "our ranking with the defaults it ships with", ranked, {"base": Ranking()}),
+        Method("foryou-default", "our ranking with its default parameters", ranked, {"base": Ranking()}),
         Method(
             "popular",
-            "most liked in the last hours, the best window",
+            "most liked in the last hours, with the best window",
             popular_lists,
             {"hours": 1.0},
             {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)},
@@ -191,20 +191,22 @@ METHODS: dict[str, Method] = {
             True,
         ),
         Method("for-you-formula", "the known feed's published formula", ranked, {"base": FOR_YOU}),
-        Method("re-implementation", "the open re-implementation's", ranked, {"base": REIMPLEMENTATION}),
+        Method(
+            "re-implementation", "the open re-implementation's formula", ranked, {"base": REIMPLEMENTATION}
+        ),
     )
 }
 REFERENCE = "foryou"
 
 
 def variant(text: str) -> Method:
-    """Return our ranking with changes that ``name=value,name=value`` tells; EvaluateError when it is wrong."""
+    """Return our ranking with the changes of a text ``name=value,name=value``; EvaluateError when it is wrong."""
     kinds = {item.name: item.type for item in fields(Ranking)}
     changes: dict[str, Any] = {}
     for pair in text.split(","):
         name, _, value = pair.partition("=")
         if name not in kinds:
-            raise EvaluateError(f"--variant {pair}: {name!r} is no parameter of the ranking")
+            raise EvaluateError(f"--variant {pair}: unknown parameter {name!r}")
         try:
             changes[name] = int(value) if kinds[name] is int else float(value)
             ranking_from({name: changes[name]})
@@ -214,13 +216,13 @@ def variant(text: str) -> Method:
 
 
 def chosen(names: str | None) -> list[Method]:
-    """Return the methods named by a comma-separated text, all that can run for None; the reference is always in."""
+    """Return the methods that a comma-separated text names, all that can run for None; always the reference too."""
     if names is None:
         return [method for method in METHODS.values() if not method.needs_implicit or classical.available()]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in METHODS:
-            raise EvaluateError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
+            raise EvaluateError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
         if METHODS[name].needs_implicit:
             classical.require()
     return [METHODS[name] for name in dict.fromkeys([REFERENCE, "popular", *wanted])]

@@ -1,0 +1,170 @@
+"""What an evaluation found: as tables for a terminal, as JSON, and as lines for a log.
+
+Owns: ``Report``, what counts as significant, how figures are written. Leaves to others: the figures (``intervals``),
+the page for a browser (``report_page``), where the log is kept (tests/bench/evaluation_log.jsonl in this repository).
+
+A line of the log has at least: date (UTC), set, stage ("tuning" or "reported"), method, parameters (of our ranking:
+what differs from that day's defaults), recall and ndcg. Reported lines add the class of viewers, the intervals, and
+the difference to the reference with its interval, so each line shows what an ablation costs or gains.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.evaluate.intervals import Estimate
+from pipeline.evaluate.tuning import Trial
+from pipeline.ranking import Ranking
+
+Summary = dict[str, dict[str, dict[str, Estimate]]]
+MAIN = ("recall", "ndcg")
+TITLES = {
+    "recall": "recall@30",
+    "ndcg": "NDCG@30",
+    "mrr": "MRR",
+    "hit": "hit rate",
+    "coverage": "coverage",
+    "novelty": "popularity %",
+    "authors": "authors",
+    "fresh": "under 1 h",
+}
+LOG_DIGITS = 5
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything an evaluation found. ``parameters``: of each method after tuning; ``seconds``: for its lists."""
+
+    name: str
+    likes: int
+    users: int
+    items: int
+    window_hours: float
+    seed: int
+    sample: int | None
+    reference: str
+    tuning_moments: list[str]
+    moments: list[str]
+    viewers: dict[str, int]
+    parameters: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    about: dict[str, str]
+    summary: Summary
+    trials: list[Trial] = field(default_factory=list)
+    peak_mb: float = 0.0
+
+
+def table(methods: dict[str, dict[str, Estimate]]) -> list[list[str]]:
+    """Return the rows of one class's table, the titles first, then the methods by recall.
+
+    A figure that is significantly behind or ahead of the reference ends in - or +.
+    """
+    measures = [item for item in TITLES if item in next(iter(methods.values()))]
+    by_recall = sorted(methods, key=lambda name: -methods[name]["recall"].mean)
+    return [
+        ["method", *(TITLES[item] for item in measures)],
+        *([name, *(_cell(methods[name][item], item) for item in measures)] for name in by_recall),
+    ]
+
+
+def _cell(estimate: Estimate, item: str) -> str:
+    if estimate.mean != estimate.mean:
+        return "unknown "
+    digits = 1 if item == "novelty" else 3
+    half = (estimate.high - estimate.low) / 2
+    mark = "-" if estimate.difference_high < 0 else "+" if estimate.difference_low > 0 else " "
+    return f"{estimate.mean:.{digits}f} ±{half:.{digits}f} {mark}"
+
+
+def as_text(report: Report) -> str:
+    """Return the tables: one per class of viewers."""
+    sample = "" if report.sample is None else f", at most {report.sample:,} viewers per moment"
+    tuned = len(report.tuning_moments)
+    chosen = f"parameters chosen on {tuned} earlier moments" if tuned else "no parameters tuned"
+    lines = [
+        f"{report.name}: {report.likes:,} likes by {report.users:,} users of {report.items:,} items",
+        f"{len(report.moments)} moments from {report.moments[0]} to {report.moments[-1]} (UTC), targets in the next "
+        f"{report.window_hours:g} h{sample}; {chosen}",
+        f"± half of the 95 % interval; - / + : significantly behind / ahead of {report.reference} (paired, by user)",
+    ]
+    for label, methods in report.summary.items():
+        lines += ["", f"{label}: {report.viewers[label]:,} viewers"]
+        wide = max(18, *map(len, methods))
+        lines += [
+            "  ".join([name.ljust(wide), *(cell.rjust(15) for cell in cells)])
+            for name, *cells in table(methods)
+        ]
+    lines.append("")
+    for name in report.parameters:
+        lines.append(f"{name:<18}  {report.seconds[name]:6.1f} s  {parameters_text(report, name)}")
+    lines.append(f"peak memory {report.peak_mb:,.0f} MB")
+    return "\n".join(lines)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as plain values."""
+    found = asdict(report)
+    found["parameters"] = {name: shown(parameters) for name, parameters in report.parameters.items()}
+    found["trials"] = [
+        {
+            "method": trial.method,
+            "parameters": shown(trial.parameters),
+            "recall": trial.recall,
+            "ndcg": trial.ndcg,
+        }
+        for trial in report.trials
+    ]
+    return found
+
+
+def as_log_lines(report: Report, now: datetime) -> str:
+    """Return one JSON line per trial, in the order of the trials, and one per result."""
+    head = {"date": now.strftime("%Y-%m-%d"), "set": report.name, "seed": report.seed}
+    lines: list[dict[str, Any]] = [
+        {
+            **head,
+            "stage": "tuning",
+            "moments": len(report.tuning_moments),
+            "method": trial.method,
+            "parameters": shown(trial.parameters),
+            "recall": round(trial.recall, LOG_DIGITS),
+            "ndcg": round(trial.ndcg, LOG_DIGITS),
+        }
+        for trial in report.trials
+    ]
+    for label, methods in report.summary.items():
+        for name, measures in methods.items():
+            line = {
+                **head,
+                "stage": "reported",
+                "moments": len(report.moments),
+                "window_hours": report.window_hours,
+                "class": label,
+                "viewers": report.viewers[label],
+                "method": name,
+                "parameters": shown(report.parameters[name]),
+            }
+            for item in MAIN:
+                mean, *values = (round(value, LOG_DIGITS) for value in asdict(measures[item]).values())
+                line |= {item: mean, f"{item}_interval": values[:2], f"{item}_difference": values[2:]}
+            lines.append(line)
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def shown(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as reports show them: of a ranking, what differs from the defaults."""
+    result: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, Ranking):
+            defaults = asdict(Ranking())
+            result |= {key: its for key, its in asdict(value).items() if its != defaults[key]}
+        else:
+            result[name] = value
+    return result
+
+
+def parameters_text(report: Report, method: str) -> str:
+    """Return a method's parameters in one line."""
+    found = shown(report.parameters[method])
+    return ", ".join(f"{name} {value:g}" for name, value in found.items()) or "(defaults)"
