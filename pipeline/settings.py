@@ -49,7 +49,6 @@ class Settings:
         values.positive,
         "hours back at which an empty store begins; a server gives what it keeps of them",
     )
-    reposts: bool = _setting("off", values.on_or_off, "store reposts too, for two weeks: on or off")
     metrics_listen: tuple[str, int] | None = _setting(
         "", values.listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
     )
@@ -131,7 +130,6 @@ class Settings:
             "stream_url": ",".join(self.stream_url),
             "listen": values.address(self.listen),
             "metrics_listen": values.address(self.metrics_listen),
-            "reposts": "on" if self.reposts else "off",
             "trusted_proxies": ",".join(self.trusted_proxies),
         }
         return {PREFIX + name.upper(): value for name, value in texts.items()}

@@ -1,7 +1,6 @@
-"""The bytes of lists in plain Python, from the words of sql/serving/0001_serving.sql, 0005_compact_lists.sql
-and 0007_explore.sql.
+"""The bytes of lists in plain Python, from the words of sql/serving/0001_serving.sql.
 
-Owns: ``blob``, ``unpack`` and ``first_layout``, which share no code with the batch or the web app.
+Owns: ``blob`` and ``unpack``, which share no code with the batch or the web app.
 """
 
 import math
@@ -59,14 +58,9 @@ def as_float32(value: float) -> float:
 
 
 def unpack(items: bytes) -> list[Entry]:
-    """Read a list's bytes, of whichever layout."""
-    if len(items) % 11 == 0:
-        n = len(items) // 11
-        whole = [
-            struct.unpack_from(f"<{n}{code}", items, at * n)
-            for code, at in zip("IfHB", (0, 4, 8, 10), strict=True)
-        ]
-        return list(zip(*whole, strict=True))
+    """Read a list's bytes."""
+    if not items:
+        return []
     layout, widths, n, lowest, low, high = struct.unpack_from("<BBHIff", items)
     assert layout == 2
     columns, at = [], 16
@@ -87,10 +81,3 @@ def unpack(items: bytes) -> list[Entry]:
         )
         for place, (lower, upper, liked, marked, half) in enumerate(zip(*columns, halves[:n], strict=True))
     ]
-
-
-def first_layout(entries: Sequence[Entry]) -> bytes:
-    """Return a list of the first layout: four arrays, 11 bytes an item."""
-    n = len(entries)
-    columns = list(zip(*entries, strict=True)) or [(), (), (), ()]
-    return b"".join(struct.pack(f"<{n}{code}", *column) for code, column in zip("IfHB", columns, strict=True))

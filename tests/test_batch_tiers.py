@@ -131,37 +131,6 @@ def test_a_list_that_no_run_for_some_renews_is_not_forgotten(tmp_path: Path):
     assert {len(items) for items in lists_of(tmp_path).values()} == {5}
 
 
-@pytest.mark.parametrize(
-    ("job", "viewers"), [("candidates", "all"), ("neighbours", "changed"), ("all", "waiting")]
-)
-def test_what_an_older_program_left_is_used_until_it_is_made_again(tmp_path: Path, job: str, viewers: str):
-    """Its files lack columns: neighbours what was left out, popular posts their share, degrees since when."""
-    town(3).visit("ann").write(tmp_path)
-    run(tmp_path)
-    expected = lists_of(tmp_path)
-    lake = tmp_path / "lake"
-    popular = next(lake.glob("popular-*.parquet"))
-    for path, column in (
-        (lake / "neighbours.parquet", "left_out"),
-        (lake / "neighbours-degrees.parquet", "first_us"),
-        (popular, "share"),
-    ):
-        table = pq.read_table(path)
-        pq.write_table(table.drop_columns([column]), path)
-    town(4).visit("ann").visit("zoe").like("zoe", "p1", hours_ago=2).write(tmp_path)
-    run(tmp_path, job, viewers)
-    if job == "neighbours":
-        assert "left_out" in pq.read_schema(lake / "neighbours.parquet").names
-        run(tmp_path, "candidates")
-    found = lists_of(tmp_path)
-    came = set() if job == "candidates" else {"did:plc:zoe"}  # whose neighbours nobody worked out
-    assert set(found) == set(expected) | came
-    if viewers != "waiting":
-        assert len(found["did:plc:ann"]) == len(expected["did:plc:ann"]) + 1
-    run(tmp_path)
-    assert "share" in pq.read_schema(popular).names
-
-
 def test_a_newcomer_gets_neighbours_and_a_list_beside_a_running_batch(tmp_path: Path):
     """zoe came and her likes were fetched: she waits, is seen to, and waits no more; the neighbours job takes over."""
     town().visit("ann").write(tmp_path)

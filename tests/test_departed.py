@@ -49,7 +49,9 @@ def test_lists_and_activity_of_a_deleted_account_go(tmp_path: Path) -> None:
     run(settings, "compact", clock=lambda: NOW_US / 1e6)
     assert world.did("ann") not in viewers_with_lists(tmp_path)
     assert world.did("bob") in viewers_with_lists(tmp_path)
-    assert numbers(tmp_path / "serving.sqlite", "SELECT viewer_did FROM departed") == [(world.did("ann"),)]
+    assert numbers(tmp_path / "serving.sqlite", "SELECT viewer_did FROM deleted_viewers") == [
+        (world.did("ann"),)
+    ]
 
     activity = connect(tmp_path / "activity.sqlite")
     later_us = NOW_US + 1

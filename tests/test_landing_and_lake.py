@@ -198,7 +198,9 @@ def test_an_unlike_of_a_closed_day_outlives_its_tombstone_here(tmp_path: Path) -
         retention = Retention(landing, tmp_path, 90)
         for _ in range(20):
             retention.step()
-    assert landing.connection.execute("SELECT count(*) FROM unlikes WHERE met <> 1").fetchone() == (0,)
+    assert landing.connection.execute(
+        "SELECT count(*) FROM unlikes WHERE found_open_like <> 1"
+    ).fetchone() == (0,)
     landing.close()
     records, _ = like_records(tmp_path)
     assert {record.liker for record in records} == {LIKERS[1]}

@@ -12,7 +12,7 @@ from worlds import World
 
 from pipeline.run.timetable import Timetable
 from pipeline.settings import load_settings
-from pipeline.store.who_is_due import attend, last_run, unknown_viewers, waiting_viewers
+from pipeline.store.who_is_due import last_run, mark_waiting, unknown_viewers, waiting_viewers
 from sql.sqlite import connect
 
 
@@ -42,7 +42,7 @@ def test_one_for_whom_no_list_could_be_made_is_left_alone_for_a_while(tmp_path: 
     now_us = made.now_us
     assert waiting_viewers(tmp_path, now_us) == ["did:plc:nobody"]
     serving = connect(tmp_path / "serving.sqlite")
-    attend(serving, ["did:plc:nobody"], now_us)
+    mark_waiting(serving, ["did:plc:nobody"], now_us)
     serving.close()
     assert waiting_viewers(tmp_path, now_us + 1) == []
     assert waiting_viewers(tmp_path, now_us + 601_000_000) == ["did:plc:nobody"]

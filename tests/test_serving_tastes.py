@@ -47,7 +47,9 @@ def _sketch(post: int) -> int:
 def store(tmp_path: Path) -> Iterator[ServingStore]:
     held = ServingStore(tmp_path / "serving.sqlite")
     held.posts(POSTS)
-    held.connection.executemany("INSERT INTO tastes VALUES (?, ?)", [(post, _sketch(post)) for post in POSTS])
+    held.connection.executemany(
+        "INSERT INTO taste_sketches VALUES (?, ?)", [(post, _sketch(post)) for post in POSTS]
+    )
     held.publish(1, {ALICE.did: blob(POSTS)}, at=START)
     yield held
     held.close()
@@ -104,13 +106,6 @@ def test_what_is_liked_of_the_kind_counts_against_it(store: ServingStore, tmp_pa
     assert _kinds(viewer.posts())[:4] != [0] * 4
 
 
-def test_a_store_of_an_older_batch_has_no_sketches(store: ServingStore, tmp_path: Path) -> None:
-    store.connection.execute("DROP TABLE tastes")
-    viewer = _Viewer(tmp_path)
-    viewer.answers("requestLess", 1, 3, 5)
-    assert len(viewer.posts()) > 20
-
-
 @given(
     posts=st.lists(st.integers(1, 30), unique=True),
     less=st.lists(st.integers(1, 30), unique=True, max_size=8),
@@ -145,7 +140,7 @@ def test_the_batch_writes_close_sketches_for_what_the_same_people_like(tmp_path:
                     world.like(f"{community}-{person}", f"{community}{number}", hours_ago=0.3)
     jobs.run(settings_for(world.write(tmp_path)), "all")
     serving = sqlite.connect(tmp_path / "serving.sqlite", read_only=True)
-    rows = serving.execute("SELECT uri, sketch FROM posts JOIN tastes USING (post_id)").fetchall()
+    rows = serving.execute("SELECT uri, sketch FROM posts JOIN taste_sketches USING (post_id)").fetchall()
     serving.close()
     kind = {world.uri(name): name.rstrip("0123456789") for name in world.known}
     within, between = [], []

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.candidates_job import Done, Publication, popular_path, stage_and_publish
@@ -117,10 +116,9 @@ def _actors_of(records: str) -> str:
 
 
 def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
-    """Make a relation of a Parquet file, an empty one where no run of this program has left it yet."""
-    names = [column.split()[0] for column in columns.split(", ")]
-    connection.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")
-    if path.exists() and set(names) <= set(pq.read_schema(path).names):
+    """Make a relation of a Parquet file, an empty one where no run has written the file yet."""
+    if path.exists():
         quoted = str(path).replace("'", "''")
-        connection.execute(f"DROP TABLE {relation}")
         connection.execute(f"CREATE OR REPLACE VIEW {relation} AS FROM read_parquet('{quoted}')")
+    else:
+        connection.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")

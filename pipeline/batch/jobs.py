@@ -36,7 +36,7 @@ from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
-from pipeline.store.who_is_due import attend, recent_viewers, waiting_viewers
+from pipeline.store.who_is_due import mark_waiting, recent_viewers, waiting_viewers
 from sql.sqlite import SchemaError, connect, migrate
 
 KEEP_RUNS_DAYS = 30
@@ -196,7 +196,7 @@ def waiting_parts(batch: Batch) -> Iterator[Part]:
         )
         return
     threads, rkeys = batch.settings.batch_threads, tuple(feed.rkey for feed in batch.feeds)
-    attend(batch.serving, dids, began_us)
+    mark_waiting(batch.serving, dids, began_us)
     for number, graph in enumerate(graphs):
         feed_rkey = graph.rkeys[0] if number else ""
         steps = waiting_neighbours(graph, dids, threads)

@@ -48,7 +48,7 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
         unlikes = {
             (liker, rkey): us
             for liker, rkey, us in landing.execute(
-                "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1"
+                "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
             )
         }
         dids = dict(landing.execute("SELECT actor_id, did FROM actors").fetchall())

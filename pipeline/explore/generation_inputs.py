@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import sql
 from pipeline.batch.analyst_copies import input_tables
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.neighbour_files import columns_of
 from pipeline.errors import PipelineError
 from pipeline.feeds import Variant
 from pipeline.identifiers import is_did, tid_to_int
@@ -86,9 +85,9 @@ class Inputs:
         self._view("all_crowds", [copy_of(snapshot, LIST_CROWDS)])
         self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
         near, arrived = copy_of(snapshot, LIST_NEIGHBOURS), copy_of(snapshot, LIST_ARRIVED)
-        self._view("stored_neighbours", [near], columns_of(near))
+        self._view("stored_neighbours", [near])
         arrived = arrived if arrived.exists() else near
-        self._view("stored_arrived", [arrived], columns_of(arrived))
+        self._view("stored_arrived", [arrived])
         self.connection.execute(sql.load("lake/macros"))
         self._records(snapshot)
         sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
@@ -171,7 +170,6 @@ class Inputs:
                 {"viewer": viewer_id},
             )
         made = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchone()
-        # Those of each viewer have their own; 0 in an older program's file.
         self.neighbours_us = (made and made[0]) or self.neighbours_us
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
 
@@ -221,8 +219,8 @@ class Inputs:
                 parts.append(f"SELECT *, true AS open FROM lake_likes({_listed([history])}) {older}")
             self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
-    def _view(self, name: str, files: list[Path], columns: str = "*") -> None:
-        self.connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({_listed(files)})")
+    def _view(self, name: str, files: list[Path]) -> None:
+        self.connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(files)})")
 
 
 def hours(from_us: int, to_us: int) -> float:

@@ -19,7 +19,7 @@ import libipld
 from pipeline.identifiers import is_did
 from pipeline.ingest import car
 from pipeline.ingest.jetstream import LATEST_US
-from pipeline.ingest.operations import LIKE, POST, REPOST, add_account, add_operation, add_reset
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset
 from pipeline.ingest.records import time_us_of_text
 from pipeline.ingest.stream_clock import StreamClock
 from pipeline.store.events import EventBatch
@@ -101,7 +101,7 @@ def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBat
             batch.drop("commit_without_body")
             continue
         collection, _, rkey = path.partition("/")
-        if collection in (LIKE, POST) or (collection == REPOST and batch.with_reposts):
+        if collection in (LIKE, POST):
             wanted.append((collection, rkey, op.get("action"), op.get("cid")))
         else:
             batch.drop("other_collection")

@@ -44,7 +44,7 @@ class _Object(msgspec.Struct, gc=False):
 
 
 class Record(msgspec.Struct, gc=False):
-    """What is asked of a like, post or repost."""
+    """What is read of a like or a post."""
 
     subject: _Subject | None = None
     created_at: str | None = msgspec.field(name="createdAt", default=None)
@@ -86,13 +86,13 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def subscribe_url(url: str, cursor: int, collections: Iterable[str] = (LIKE, POST)) -> str:
+def subscribe_url(url: str, cursor: int) -> str:
     """Return the address to connect to: the collections, and the cursor in microseconds to resume from."""
     parts = urlsplit(url)
     query = [
         (key, value) for key, value in parse_qsl(parts.query) if key not in {"wantedCollections", "cursor"}
     ]
-    query += [("wantedCollections", name) for name in collections]
+    query += [("wantedCollections", name) for name in (LIKE, POST)]
     query.append(("cursor", str(cursor)))
     return urlunsplit(parts._replace(query=urlencode(query)))
 

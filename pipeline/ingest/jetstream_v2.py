@@ -52,13 +52,11 @@ class _Message(msgspec.Struct, gc=False):
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
-def subscribe_url(
-    url: str, cursor: int, dictionary_id: int | None, collections: Iterable[str] = (LIKE, POST)
-) -> str:
+def subscribe_url(url: str, cursor: int, dictionary_id: int | None) -> str:
     """Return the address to connect to; ``cursor`` is a seq or a time in microseconds, as its size tells."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in _OURS]
-    query += [("collections", name) for name in collections]
+    query += [("collections", name) for name in (LIKE, POST)]
     query.append(("cursor", str(cursor)))
     if dictionary_id is not None:
         query.append(("zstdDictionary", str(dictionary_id)))

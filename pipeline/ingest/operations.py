@@ -9,12 +9,11 @@ from typing import Any
 
 from pipeline.identifiers import rkey_to_int, tid_at, tid_to_int
 from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs
-from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Repost, Unlike
+from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
 from pipeline.store.model import DAY_US, AccountStatus
 
 LIKE = "app.bsky.feed.like"
 POST = "app.bsky.feed.post"
-REPOST = "app.bsky.feed.repost"
 
 _STATUSES = {
     "deactivated": AccountStatus.DEACTIVATED,
@@ -39,8 +38,6 @@ def add_operation(
         add_like(did, seen_us, rev, rkey_text, operation, like_subject(record), batch)
     elif collection == POST:
         _add_post(did, seen_us, rev, rkey_text, operation, record, batch)
-    elif collection == REPOST and batch.with_reposts:
-        _add_repost(did, seen_us, rev, rkey_text, operation, record, batch)
     else:
         batch.drop("other_collection")
 
@@ -124,26 +121,6 @@ def _add_post(
         made_us, flags, langs = created_us(record, seen_us), post_flags(record), post_langs(record)
         batch.posts.append(Post(did, rkey, made_us, seen_us, flags, langs, _rev_number(rev, seen_us)))
         batch.event("post")
-
-
-def _add_repost(
-    did: str, seen_us: int, rev: Any, rkey_text: Any, operation: Any, record: Any, batch: EventBatch
-) -> None:
-    rkey, rev_number = rkey_to_int(rkey_text), _rev_number(rev, seen_us)
-    if rkey is None:
-        batch.drop("bad_rkey")
-    elif operation == "delete":
-        batch.unreposts.append(Unlike(did, rkey, seen_us, rev_number))
-        batch.event("unrepost")
-    elif operation not in ("create", "update"):
-        batch.drop("unknown_operation")
-    else:
-        subject = like_subject(record)  # a repost names its post as a like does
-        if isinstance(subject, str):
-            batch.drop(subject.replace("like", "repost", 1))
-            return
-        batch.reposts.append(Repost(did, rkey, *subject, seen_us, rev_number))
-        batch.event("repost")
 
 
 def _rev_number(rev: Any, seen_us: int) -> int:

@@ -67,12 +67,10 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
         loop.call_soon_threadsafe(end, error)
 
     history_days = ranking_from(settings.ranking).seed_window_days
-    writer = Writer(
-        landing, Retention(landing, settings.data_dir, history_days), metrics, fail, reposts=settings.reposts
-    )
+    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
 
     async def resume(url: str) -> Subscription:
-        return await subscription(url, writer.position, start_us, reposts=settings.reposts)
+        return await subscription(url, writer.position, start_us)
 
     follower = Follower(
         settings.stream_url,

@@ -17,7 +17,6 @@ import httpx
 
 from pipeline.errors import SettingError
 from pipeline.ingest import firehose, jetstream, jetstream_v2
-from pipeline.ingest.operations import LIKE, POST, REPOST
 from pipeline.ingest.seek import seq_at
 from pipeline.store.events import EventBatch, StreamPosition
 
@@ -66,14 +65,8 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-async def subscription(
-    url: str, position: StreamPosition | None, start_us: int, *, reposts: bool = False
-) -> Subscription:
-    """Return how to go on after a position, or to begin at ``start_us`` in an empty store.
-
-    ``reposts`` asks for them too, where a host is asked for collections; a relay sends everything.
-    """
-    collections = (LIKE, POST, REPOST) if reposts else (LIKE, POST)
+async def subscription(url: str, position: StreamPosition | None, start_us: int) -> Subscription:
+    """Return how to go on after a position, or to begin at ``start_us`` in an empty store."""
     wire, host = wire_of(url), host_of(url)
     same = position is not None and (position.host, position.wire) == (host, wire)
     if position is None:
@@ -83,13 +76,13 @@ async def subscription(
     by_time = max(by_time, 1)
     if wire == jetstream.WIRE:
         return Subscription(
-            url, jetstream.subscribe_url(url, by_time, collections), host, wire, jetstream.decode, position
+            url, jetstream.subscribe_url(url, by_time), host, wire, jetstream.decode, position
         )
     if wire == jetstream_v2.WIRE:
         cursor = position.value if same and position is not None else by_time
         dictionary = await _dictionary(url)
         number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
-        address = jetstream_v2.subscribe_url(url, max(cursor, 1), number, collections)
+        address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
         unpack = jetstream_v2.Decoder(dictionary if number is not None else None)
         return Subscription(url, address, host, wire, unpack, position)
     if same and position is not None:

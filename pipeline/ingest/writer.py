@@ -44,14 +44,11 @@ class Writer:
         retention: Retention,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
-        *,
-        reposts: bool = False,
     ) -> None:
         self._landing = landing
         self._retention = retention
         self._metrics = metrics
         self._on_failure = on_failure
-        self._with_reposts = reposts
         self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counts_lock = threading.Lock()
@@ -133,7 +130,7 @@ class Writer:
     def _write(
         self, subscription: Subscription, chunks: list[Chunk], counts: Counter[tuple[str, str]]
     ) -> None:
-        batch = EventBatch(counts=counts, with_reposts=self._with_reposts)
+        batch = EventBatch(counts=counts)
         decode = subscription.decode
         for chunk in chunks:
             if subscription.void:

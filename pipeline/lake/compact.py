@@ -70,5 +70,7 @@ def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) ->
         connection.register("arrived", reader.stream(likes))
         connection.execute(sql.load("lake/closed_day"))
         connection.unregister("arrived")
-        unlikes = reader.table(f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND met <> 1")
+        unlikes = reader.table(
+            f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND found_open_like <> 1"
+        )
     return count(connection, "day"), unlikes

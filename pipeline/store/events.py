@@ -56,17 +56,6 @@ class PostDeletion(NamedTuple):
     rev: int
 
 
-class Repost(NamedTuple):
-    """A post was passed on, under a repost record of this key."""
-
-    reposter: str
-    rkey: int
-    author: str
-    post_rkey: int
-    seen_us: int
-    rev: int
-
-
 class AccountChange(NamedTuple):
     """An account's status, as its host told it.
 
@@ -111,9 +100,6 @@ class EventBatch:
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)  # DIDs whose repositories hold something else now
-    with_reposts: bool = False  # whether they are wanted
-    reposts: list[Repost] = field(default_factory=list)
-    unreposts: list[Unlike] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message

@@ -182,23 +182,12 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change)
-        self._store_reposts(batch, ids)
         self.connection.executemany(sql.load("landing/reset_viewer"), [(did,) for did in batch.resets])
         unknown = execute(sql.load("landing/count_unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
         for table in _STAGED:
             execute(f"DELETE FROM {table}")
-
-    def _store_reposts(self, batch: EventBatch, ids: dict[str, int]) -> None:
-        self.connection.executemany(
-            sql.load("landing/merge_reposts"),
-            [(r.rkey, ids[r.reposter], ids[r.author], r.post_rkey, r.seen_us, r.rev) for r in batch.reposts],
-        )
-        self.connection.executemany(
-            sql.load("landing/merge_unreposts"),
-            [(gone.rkey, ids[gone.liker], gone.seen_us, gone.rev) for gone in batch.unreposts],
-        )
 
     def _undo_likes(self) -> None:
         execute = self.connection.execute
@@ -207,7 +196,7 @@ class Landing:
         for day in list(self._days):
             undone = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
             if day >= first_day:  # of a closed day the lake may have the like too by now
-                self.connection.executemany(sql.load("landing/mark_met"), undone)
+                self.connection.executemany(sql.load("landing/mark_found"), undone)
             self._count_day(day, -len(undone))
         execute(sql.load("landing/remove_history"))
 
@@ -263,7 +252,4 @@ def _dids_of(batch: EventBatch) -> set[str]:
     dids.update(post.author for post in batch.posts)
     dids.update(deletion.author for deletion in batch.post_deletions)
     dids.update(change.did for change in batch.accounts)
-    dids.update(repost.reposter for repost in batch.reposts)
-    dids.update(repost.author for repost in batch.reposts)
-    dids.update(gone.liker for gone in batch.unreposts)
     return dids

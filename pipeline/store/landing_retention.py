@@ -59,7 +59,6 @@ class Retention:
         yield from self._until_none("landing/prune_posts", {"before_rkey": tid_at(max(before_us, 0))})
         future = {"after_rkey": tid_at(watermark_us + DAY_US), "before_us": before_us}
         yield self._remove("landing/prune_future_posts", future)
-        yield from self._until_none("landing/prune_reposts", {"before_us": before_us})
         # A day's tombstones are in the lake when its likes are; those of a day without likes stay here.
         days = {row[0] for row in landing.connection.execute(sql.load("landing/unlike_days"))}
         for day in sorted(days & closed):

@@ -5,7 +5,7 @@ Owns: these questions, asked of three stores at once without the batch's librari
 seen to. Leaves to others: making the lists (``batch.few_viewers_job``), fetching the likes
 (``backfill.viewer_repository``).
 
-Read only, but for ``attend``, which the batch calls on its own store. A store that is not there yet, or not
+Read only, but for ``mark_waiting``, which the batch calls on its own store. A store that is not there yet, or not
 as new as this program, has nobody waiting.
 """
 
@@ -62,13 +62,13 @@ def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
         serving.close()
 
 
-def attend(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
+def mark_waiting(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
     """Remember that a run for these viewers began, so that the next one is due when something is new."""
     serving.execute("BEGIN IMMEDIATE")
     serving.executemany(
-        sql.load("serving/attend"), [{"viewer_did": did, "began_us": began_us} for did in dids]
+        sql.load("serving/mark_waiting"), [{"viewer_did": did, "began_us": began_us} for did in dids]
     )
-    serving.execute("DELETE FROM attended WHERE began_us < ?", (began_us - 2 * LATELY_US,))
+    serving.execute("DELETE FROM waiting_runs WHERE began_us < ?", (began_us - 2 * LATELY_US,))
     serving.execute("COMMIT")
 
 

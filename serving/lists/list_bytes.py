@@ -1,10 +1,9 @@
 """The items of a candidate list, as serving.sqlite holds them.
 
-Owns: the layouts of the blob, both that there are. Leaves to others: which list and which part of it.
+Owns: reading the layout that sql/serving/0001_serving.sql defines. Leaves to others: which list and which part of
+it, and writing it, which is the batch's.
 
-sql/serving/0005_compact_lists.sql, and 0007_explore.sql, say how a list lies: a head, then arrays one after
-another, so a page decodes only its own stretch of each. Lists of the first layout, 11 bytes an item in four
-arrays, are read as long as the store holds any.
+A list is a head, then arrays one after another, so a page decodes only its own stretch of each.
 """
 
 import struct
@@ -22,12 +21,12 @@ _SHORT = struct.Struct("<H").unpack_from
 _LAYOUT = 2
 _WIDE_POSTS, _WIDE_CO_LIKERS, _TRIED = 1, 2, 4
 _STEPS = (1 << 20) - 2
-_FIRST_LAYOUT_ITEM_BYTES = 11
+_NEVER_MULTIPLE_OF = 11
 _CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p", SOURCE_EXPLORE: "e"}
 
 
 class ListError(Exception):
-    """A stored list has no layout that is known: the store is damaged, or a newer program wrote it."""
+    """The bytes of a stored list do not fit its layout: the store is damaged."""
 
 
 class Item(NamedTuple):
@@ -51,15 +50,13 @@ def length(blob: bytes) -> int:
 
 def stored_length(head: bytes, size: int) -> int:
     """Return how many items a list of ``size`` bytes has, of which ``head`` are the first; raise ListError."""
-    count, rest = divmod(size, _FIRST_LAYOUT_ITEM_BYTES)
-    return _Parts(head, size).count if rest else count
+    return _Parts(head, size).count if size else 0
 
 
 def post_ids(blob: bytes) -> tuple[int, ...]:
     """Return the posts of a list, best first."""
-    count, rest = divmod(len(blob), _FIRST_LAYOUT_ITEM_BYTES)
-    if not rest:
-        return struct.unpack_from(f"<{count}I", blob)
+    if not blob:
+        return ()
     parts = _Parts(blob, len(blob))
     return parts.post_ids(blob, 0, parts.count)
 
@@ -70,36 +67,17 @@ def items_at(blob: bytes, places: Sequence[int]) -> list[Item]:
         return []
     if places[-1] - places[0] == len(places) - 1 and list(places) == list(range(places[0], places[-1] + 1)):
         return items(blob, places[0], places[-1] + 1)
-    if len(blob) % _FIRST_LAYOUT_ITEM_BYTES:
-        parts = _Parts(blob, len(blob))
-        return [parts.item(blob, place) for place in places]
-    return [_first_layout(blob, place, place + 1)[0] for place in places]
+    parts = _Parts(blob, len(blob))
+    return [parts.item(blob, place) for place in places]
 
 
 def items(blob: bytes, start: int, stop: int) -> list[Item]:
     """Return the items at places start (counted from 0) up to, not including, stop."""
-    count, rest = divmod(len(blob), _FIRST_LAYOUT_ITEM_BYTES)
-    parts = _Parts(blob, len(blob)) if rest else None
-    if parts is not None:
-        count = parts.count
-    start, stop = max(0, start), min(stop, count)
-    if stop <= start:
+    if not blob:
         return []
-    return _first_layout(blob, start, stop) if parts is None else parts.items(blob, start, stop)
-
-
-def _first_layout(blob: bytes, start: int, stop: int) -> list[Item]:
-    count, taken = len(blob) // _FIRST_LAYOUT_ITEM_BYTES, stop - start
-    return [
-        Item(*fields)
-        for fields in zip(
-            struct.unpack_from(f"<{taken}I", blob, 4 * start),
-            struct.unpack_from(f"<{taken}f", blob, 4 * count + 4 * start),
-            struct.unpack_from(f"<{taken}H", blob, 8 * count + 2 * start),
-            struct.unpack_from(f"<{taken}B", blob, 10 * count + start),
-            strict=True,
-        )
-    ]
+    parts = _Parts(blob, len(blob))
+    start, stop = max(0, start), min(stop, parts.count)
+    return parts.items(blob, start, stop) if start < stop else []
 
 
 class _Parts:
@@ -129,7 +107,7 @@ class _Parts:
         end = self.marks_at + 2 * count + (count + 1) // 2
         self.tried_at = end if widths & _TRIED else 0
         end += (count + 7) // 8 if widths & _TRIED else 0
-        end += end % _FIRST_LAYOUT_ITEM_BYTES == 0
+        end += end % _NEVER_MULTIPLE_OF == 0
         if layout != _LAYOUT or widths > _WIDE_POSTS | _WIDE_CO_LIKERS | _TRIED or size != end:
             raise ListError(f"a list of {size} bytes, layout {layout}, {count} items, does not fit together")
         self.spread = log(high / self.low) / _STEPS if high > self.low > 0 else 0.0

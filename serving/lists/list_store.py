@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sql
 from serving.lists.list_bytes import stored_length
@@ -93,9 +93,9 @@ class Snapshot:
         return {post_id: Post(uri, created_us, likers) for post_id, uri, created_us, likers in rows}
 
     def variant_of(self, generation: int) -> str:
-        """Return the variant whose lists a generation has, '' outside an experiment, or from an older batch."""
-        rows = self._newer_rows("serving/variant_of", {"generation": generation})
-        return str(rows[0][0]) if rows else ""
+        """Return the variant of the experiment that made a generation's lists, '' outside an experiment."""
+        row = self._connection.execute(sql.load("serving/variant_of"), {"generation": generation}).fetchone()
+        return "" if row is None else str(row[0])
 
     def posts_named(self, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (post id, author id) of those at-uris whose posts are stored."""
@@ -106,9 +106,12 @@ class Snapshot:
         wanted = set(uris)
         return {uri: (post_id, author_id) for post_id, author_id, uri in rows if uri in wanted}
 
-    def tastes_of(self, post_ids: Sequence[int]) -> dict[int, int]:
-        """Return the sketches of who likes those posts; none from a store that an older batch wrote."""
-        return dict(self._newer_rows("serving/tastes_of", {"posts": json.dumps(post_ids)}))
+    def taste_sketches_of(self, post_ids: Sequence[int]) -> dict[int, int]:
+        """Return the sketches of who likes those posts, where there are any."""
+        rows = self._connection.execute(
+            sql.load("serving/taste_sketches_of"), {"posts": json.dumps(post_ids)}
+        )
+        return dict(rows.fetchall())
 
     def posts_by(self, author_ids: Sequence[int]) -> set[int]:
         """Return the stored posts of some authors."""
@@ -142,15 +145,6 @@ class Snapshot:
     def count_viewers(self) -> int:
         """Return how many viewers have a list; reads all of them."""
         return int(self._connection.execute("SELECT count(*) FROM viewers").fetchone()[0])
-
-    def _newer_rows(self, query: str, parameters: dict[str, str | int]) -> list[tuple[Any, ...]]:
-        """Return the rows of a query whose table a store lacks that an older batch wrote: then none."""
-        try:
-            return self._connection.execute(sql.load(query), parameters).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []
-            raise
 
     def _list(self, query: str, parameters: dict[str, str | int]) -> StoredList | None:
         row = self._connection.execute(sql.load(query), parameters).fetchone()

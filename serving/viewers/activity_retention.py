@@ -80,7 +80,7 @@ class Retention:
         except sqlite3.Error:
             return []  # nothing was published yet
         try:
-            rows = dict(published.execute(sql.load("serving/departed_viewers")).fetchall())
+            rows = dict(published.execute(sql.load("serving/deleted_viewers")).fetchall())
         except sqlite3.Error:  # by an older batch, or busy: the next look will do
             return []
         finally:

@@ -67,7 +67,7 @@ class View:
         left_out = self.hidden if since is None else self.hidden | self.shown_since(since)
         behind = self.seen
         if len(self.less) >= unwanted_kinds.LESS_MIN:
-            sketches = snapshot.tastes_of([*posts, *self.less, *self.more])
+            sketches = snapshot.taste_sketches_of([*posts, *self.less, *self.more])
             behind = [*self.seen, *unwanted_kinds.unwanted(posts, self.less, self.more, sketches)]
         return seen_order.marks_of(posts, shown=self.shown, seen=behind, left_out=left_out)
 

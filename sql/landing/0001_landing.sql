@@ -1,13 +1,13 @@
--- What the stream has told, for the open days: landing.sqlite, written by ingest alone (actors also by backfill).
+-- What the stream reported about the open days: landing.sqlite, written by ingest, and in part by backfill.
 -- Times ending in _us are microseconds since 1970 (UTC). seen_us is the stream's time, never the client's.
--- An rkey is the TID's 64-bit number; a like's rkey that is no TID is a negative hash of its text.
--- rev is the number of the repository's revision (a TID too): of two words about one record the one with the
--- greater rev is later, whichever host told it and when.
--- Keys begin with the rkey: most rkeys are made of the time, so new rows go to the end of the tree.
+-- An rkey is the TID's 64-bit number. A like's rkey that is not a TID is stored as a negative hash of its text.
+-- rev is the number of the repository's revision, also a TID. Of two events about one record, the one with the
+-- greater rev is later, whichever host sent it and when.
+-- Primary keys begin with the rkey: most rkeys follow the time, so new rows go to the end of the tree.
 
--- A DID once; everything else names actors by number. status: see pipeline/store/model.py; status_us is the time
--- in the event that said so. Likes and posts seen up to deleted_us went with a deletion of the account: they
--- stay gone when the account comes back, since nothing of it is sent again.
+-- Each DID once; all other tables name actors by number. status: see pipeline/store/model.py. status_us is the time
+-- in the event that set it. Likes and posts seen up to deleted_us were deleted with the account. They stay deleted
+-- when the account comes back, since the stream does not send them again.
 CREATE TABLE actors (
   actor_id   INTEGER PRIMARY KEY,
   did        TEXT    NOT NULL UNIQUE,
@@ -19,8 +19,8 @@ CREATE TABLE actors (
 -- Few accounts were ever deleted, and every start reads them.
 CREATE INDEX actors_deleted ON actors (deleted_us) WHERE deleted_us > 0;
 
--- A row is a like record: one liker may like one post under several rkeys; readers count distinct pairs.
--- day is seen_us in days since 1970. A day whose lake file exists is read there and deleted here.
+-- One row a like record. A liker may like a post under several rkeys; readers count distinct pairs.
+-- day is seen_us in days since 1970. Once a day has its lake file, it is read there and deleted here.
 CREATE TABLE likes (
   day       INTEGER NOT NULL,
   rkey      INTEGER NOT NULL,
@@ -32,14 +32,14 @@ CREATE TABLE likes (
   PRIMARY KEY (day, rkey, liker_id)
 ) WITHOUT ROWID;
 
--- How many likes each day holds here, kept in the commit that changes them: counting 20 million takes seconds.
+-- How many likes each day holds here, updated in the commit that changes them: counting 20 million takes seconds.
 CREATE TABLE like_days (
   day   INTEGER PRIMARY KEY,
   likes INTEGER NOT NULL
 );
 
--- Likes of days that were closed when they came: fetched from a viewer's repository, or read from a file.
--- seen_us is the time in their rkey, since no stream was there to see them. Kept for the ranking's window.
+-- Likes of days that were already closed: fetched from a viewer's repository, or read from a file. The stream did
+-- not show them, so seen_us is the time in their rkey. Kept for the ranking's window.
 CREATE TABLE history_likes (
   rkey      INTEGER NOT NULL,
   liker_id  INTEGER NOT NULL,
@@ -57,23 +57,23 @@ CREATE TABLE fetched_viewers (
   outcome    TEXT    NOT NULL
 ) WITHOUT ROWID;
 
--- Tombstones: a like record is gone, as far as its rev is not greater. What is undone in landing is also deleted
--- here at once; a tombstone keeps it from coming back by a replay, and undoes what is in the lake. day is the
--- day with whose likes it goes to the lake: that of seen_us, or the first open one when that was closed already.
--- met is 1 when the like it undid was of an open day, so that the lake has no need of it; -1 when it took the place
--- of another tombstone, which the lake may need; else 0.
+-- Tombstones of likes. A tombstone undoes the like record of its key up to its rev. The like is deleted from landing
+-- at once; the tombstone keeps a replay from bringing it back, and undoes the like in the lake. day is the day
+-- whose likes it follows to the lake: the day of seen_us, or the first open day when that one was already closed.
+-- found_open_like: 1 the like was of an open day, so the lake does not need the tombstone; -1 it replaced another
+-- tombstone, which the lake may need; 0 otherwise.
 CREATE TABLE unlikes (
-  rkey     INTEGER NOT NULL,
-  liker_id INTEGER NOT NULL,
-  day      INTEGER NOT NULL,
-  seen_us  INTEGER NOT NULL,
-  rev      INTEGER NOT NULL,
-  met      INTEGER NOT NULL DEFAULT 0,
+  rkey            INTEGER NOT NULL,
+  liker_id        INTEGER NOT NULL,
+  day             INTEGER NOT NULL,
+  seen_us         INTEGER NOT NULL,
+  rev             INTEGER NOT NULL,
+  found_open_like INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (rkey, liker_id)
 ) WITHOUT ROWID;
 CREATE INDEX unlikes_by_day ON unlikes (day);
 
--- What ranking needs of a post. It is live when rev > deleted_rev; a deletion may come alone (rev 0).
+-- What ranking needs to know about a post. It exists while rev > deleted_rev; a deletion may come alone (rev 0).
 -- created_us is min(the client's createdAt, seen_us). flags: see pipeline/store/model.py. langs: 'en,pt'.
 CREATE TABLE posts (
   rkey        INTEGER NOT NULL,
@@ -87,8 +87,8 @@ CREATE TABLE posts (
   PRIMARY KEY (rkey, author_id)
 ) WITHOUT ROWID;
 
--- Where to resume. Each host and wire counts in its own space; event_us carries over to another host.
--- events_per_second is the stream's pace, of stream time: what tells a gap from a quiet hour.
+-- Where to resume. value counts in the space of its host and wire; event_us carries over to another host.
+-- events_per_second is the stream's pace in stream time: it tells a gap from a quiet hour.
 CREATE TABLE stream_cursors (
   host              TEXT    NOT NULL,
   wire              TEXT    NOT NULL,
@@ -99,7 +99,7 @@ CREATE TABLE stream_cursors (
   PRIMARY KEY (host, wire)
 ) WITHOUT ROWID;
 
--- Stretches of the stream that nobody could give any more; the days they touch are partial.
+-- Stretches of the stream that no host could send any more; the days they touch are partial.
 CREATE TABLE gaps (
   gap_id   INTEGER PRIMARY KEY,
   from_us  INTEGER NOT NULL,
@@ -109,14 +109,21 @@ CREATE TABLE gaps (
   noted_us INTEGER NOT NULL
 );
 
--- The newest stream time stored; a day that ended an hour or more before it is closed: no like of it is taken.
+-- When the first event ever stored was seen. Its day is partial, unless a backfill brought what came before.
+-- Stretches that are missing since then are in gaps.
+CREATE TABLE began (
+  id      INTEGER PRIMARY KEY CHECK (id = 1),
+  seen_us INTEGER NOT NULL
+);
+
+-- The newest stream time stored. A day that ended an hour or more before it is closed and takes no more likes.
 CREATE TABLE watermark (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
   seen_us INTEGER NOT NULL
 );
 INSERT INTO watermark VALUES (1, 0);
 
--- Events counted since the store was made, kind 'event', 'drop' or 'connection', in the same commit as their rows.
+-- Events counted since the store was made, in the same commit as their rows. kind: 'event', 'drop' or 'connection'.
 CREATE TABLE counters (
   kind  TEXT    NOT NULL,
   name  TEXT    NOT NULL,
@@ -124,7 +131,7 @@ CREATE TABLE counters (
   PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
 
--- How ingest is doing: the latest of each measure, for foryou status while another process asks.
+-- The latest of each measure of ingest, so that foryou status can show it from another process.
 CREATE TABLE gauges (
   name        TEXT    PRIMARY KEY,
   value       REAL    NOT NULL,

@@ -1,6 +1,6 @@
 -- Question: which viewers wait for a list: a first one, or one that knows of likes or answers of theirs that have
 --   just arrived? The last to come is first.
--- Reads: viewers, lists, attended; visits, interactions of activity.sqlite attached as activity; fetched_viewers of
+-- Reads: viewers, lists, waiting_runs; visits, interactions of activity.sqlite attached as activity; fetched_viewers of
 --   landing.sqlite attached as landing. Grain: one DID.
 -- Parameters: :now_us, :since_us when they came or answered, at the earliest, :again_us after how long one for whom
 --   no list could be made is tried again, :rows how many at most. Times by this machine's clock.
@@ -18,7 +18,7 @@ WITH answered AS (
 )
 SELECT s.viewer_did
 FROM seen AS s
-LEFT JOIN attended AS t ON t.viewer_did = s.viewer_did
+LEFT JOIN waiting_runs AS t ON t.viewer_did = s.viewer_did
 LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
 LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
 WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0)

@@ -41,7 +41,7 @@ def forget(data_dir: Path, dids: list[str]) -> None:
         serving.execute(
             "DELETE FROM lists WHERE viewer_id = (SELECT viewer_id FROM viewers WHERE did = ?)", (did,)
         )
-    serving.execute("DELETE FROM attended")
+    serving.execute("DELETE FROM waiting_runs")
     serving.close()
 
 

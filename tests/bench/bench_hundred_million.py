@@ -172,7 +172,7 @@ def lake_contents(data_dir: Path) -> tuple[int, int, int]:
     size = sum(path.stat().st_size for path in (data_dir / "lake").rglob("*.parquet"))
     with duckdb.connect() as connection, reading(data_dir / "landing.sqlite") as reader:
         connection.execute(sql.load("lake/macros"))
-        tombstones = reader.table("SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+        tombstones = reader.table("SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1")
         connection.register("waiting", tombstones)
         connection.execute("CREATE TABLE unlikes AS SELECT * FROM waiting")
         if files := [str(path) for path in unlikes_files(data_dir)]:

@@ -1,9 +1,9 @@
 """What do a million lists of 300 posts weigh, and how many bytes does writing them cost?
 
     python tests/bench/bench_lists.py [--viewers 100000] [--posts 300000] [--hours 2] [--everybody 60] [--minutes 5]
-        [--recent 0.05] [--page-size 4096 ...] [--layout second ...] [--dir DIR]
+        [--recent 0.05] [--page-size 4096 ...] [--dir DIR]
 
-Publishes with the batch's own code, into a store of its own for each page size and layout: everybody's lists
+Publishes with the batch's own code, into a store of its own for each page size: everybody's lists
 every so many minutes, all of them changed, and in between those of a random share of viewers, who have just
 asked for a page, so that their old lists are kept. Posts come and go, a forty-eighth of them an hour, and
 gather likes. Each publication is a process; what it wrote is what Linux counts for it (/proc/self/io): wchar,
@@ -19,7 +19,6 @@ import resource
 import sqlite3
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +41,6 @@ BLOCK = 10_000
 def did_of(number: int) -> str:
     """Return a DID as long as a real one."""
     return f"did:plc:{number:024d}"
-
-
-def first_layout(starts: Any, post_ids: Any, scores: Any, co_likers: Any, _tried: Any = None) -> list[bytes]:
-    """Pack lists as the first layout did."""
-    columns = [
-        post_ids.astype("<u4"),
-        scores.astype("<f4"),
-        co_likers.astype("<u2"),
-        np.where(co_likers > 0, 1, 2).astype("u1"),
-    ]
-    return [
-        b"".join(column[first:last].tobytes() for column in columns)
-        for first, last in pairwise(starts.tolist())
-    ]
 
 
 def stage(path: Path, viewers: np.ndarray, posts: int, seed: int) -> None:
@@ -135,12 +120,9 @@ def io() -> dict[str, int]:
 
 
 def one_run(
-    path: Path, lists: Path, posts: int, minute: int, everybody: bool, layout: str, page: int, result: Any
+    path: Path, lists: Path, posts: int, minute: int, everybody: bool, page: int, result: Any
 ) -> None:
     """Publish once; put what it took into ``result``."""
-    if layout == "first":
-        generations.pack, generations.length = first_layout, lambda blob: len(blob) // 11
-        generations.same_posts = lambda one, other: one == other
     staged = staged_tables(lists, posts, minute)
     serving = sqlite3.connect(path)
     serving.execute(f"PRAGMA page_size = {page}")
@@ -236,30 +218,26 @@ def main() -> None:
     parser.add_argument("--recent", type=float, default=0.05, help="share of viewers in a run for some")
     parser.add_argument("--minutes", type=int, default=5, help="between two runs")
     parser.add_argument("--page-size", type=int, nargs="+", default=[4096])
-    parser.add_argument("--layout", nargs="+", choices=("first", "second"), default=["second"])
     parser.add_argument("--dir", type=Path, help="folder for the stores, removed at the end of each")
     options = parser.parse_args()
     everybody = np.arange(1, options.viewers + 1)
     answer = []
-    for layout in options.layout:
-        for page in options.page_size:
-            with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-                path, lists = Path(folder) / "serving.sqlite", Path(folder) / "lists.parquet"
-                runs = []
-                for minute in range(0, options.hours * 60 + 1, options.minutes):
-                    whole = minute % options.everybody == 0
-                    chance = np.random.default_rng(minute)
-                    some = np.sort(
-                        chance.choice(everybody, max(1, int(options.recent * len(everybody))), False)
-                    )
-                    stage(lists, everybody if whole else some, options.posts, minute + 1)
-                    visit(path.parent, some, START_US + minute * 60_000_000)
-                    runs.append(in_process(path, lists, options.posts, minute, whole, layout, page))
-                    print(layout, page, json.dumps(runs[-1]), flush=True)
-                warm = reads(path, options.viewers, drop=False) and reads(path, options.viewers, drop=False)
-                cold = reads(path, options.viewers, drop=True)
-                print(layout, page, "reads: in memory", warm, "not", cold, flush=True)
-                answer.append({"layout": layout, "page": page, "runs": runs, "warm": warm, "cold": cold})
+    for page in options.page_size:
+        with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+            path, lists = Path(folder) / "serving.sqlite", Path(folder) / "lists.parquet"
+            runs = []
+            for minute in range(0, options.hours * 60 + 1, options.minutes):
+                whole = minute % options.everybody == 0
+                chance = np.random.default_rng(minute)
+                some = np.sort(chance.choice(everybody, max(1, int(options.recent * len(everybody))), False))
+                stage(lists, everybody if whole else some, options.posts, minute + 1)
+                visit(path.parent, some, START_US + minute * 60_000_000)
+                runs.append(in_process(path, lists, options.posts, minute, whole, page))
+                print(page, json.dumps(runs[-1]), flush=True)
+            warm = reads(path, options.viewers, drop=False) and reads(path, options.viewers, drop=False)
+            cold = reads(path, options.viewers, drop=True)
+            print(page, "reads: in memory", warm, "not", cold, flush=True)
+            answer.append({"page": page, "runs": runs, "warm": warm, "cold": cold})
     settings = {
         name: getattr(options, name)
         for name in ("viewers", "posts", "hours", "everybody", "recent", "minutes")

@@ -79,7 +79,7 @@ class Narrow:
         connection.execute("SET VARIABLE unlike_files = ?", [self._unlikes])
         connection.execute("CREATE TABLE landed_unlikes AS FROM unlikes")
         if self._files:
-            undone = landing.execute("SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+            undone = landing.execute("SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1")
             self._insert("landed_unlikes", UNLIKES, undone)
 
     def likes_of_likers(self, relation: str, likers: str) -> int:

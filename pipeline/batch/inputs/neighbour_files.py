@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -109,10 +108,8 @@ def remove_others(data_dir: Path, graphs: Sequence[Graph]) -> None:
 
 
 def about(graph: Graph) -> About | None:
-    """Return what a file says of itself, None when there is none, or one of another program or parameters."""
+    """Return what a file says of itself, None when there is none, or one of other parameters."""
     if not graph.path.exists():
-        return None
-    if pq.read_schema(graph.path).names != SCHEMA.names:
         return None
     text = (pq.read_metadata(graph.path).metadata or {}).get(_ABOUT)
     known = About(**json.loads(text)) if text else None
@@ -134,11 +131,11 @@ def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, k
         connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM no_neighbours")
         connection.unregister("no_neighbours")
         return
-    query = f"SELECT {columns_of(graph.path)} FROM {_read(graph.path)}"
+    query = f"FROM {_read(graph.path)}"
     if graph.arrived.exists():
         arrived = _read(graph.arrived)
         query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {arrived}) USING (viewer_id)"
-        query += f" UNION ALL SELECT {columns_of(graph.arrived)} FROM {arrived}"
+        query += f" UNION ALL FROM {arrived}"
     if keep:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {keep} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if keep else "VIEW"
@@ -158,12 +155,7 @@ def add_arrived(graph: Graph, rows: pa.Table) -> None:
 
 def arrived_rows(graph: Graph) -> pa.Table:
     """Return the rows of arrivals."""
-    if not graph.arrived.exists():
-        return SCHEMA.empty_table()
-    rows = pq.read_table(graph.arrived)
-    for lacking in set(SCHEMA.names) - set(rows.column_names):  # as in columns_of
-        rows = rows.append_column(lacking, pa.array(np.zeros(len(rows), np.int8)))
-    return rows.select(SCHEMA.names).cast(SCHEMA)
+    return pq.read_table(graph.arrived) if graph.arrived.exists() else SCHEMA.empty_table()
 
 
 def remove_arrived(graph: Graph, taken: pa.Table) -> None:
@@ -189,12 +181,6 @@ def _change_arrived(graph: Graph, change: Any) -> None:
         sync(temporary)
         os.replace(temporary, graph.arrived)
         sync(graph.arrived.parent)
-
-
-def columns_of(path: Path) -> str:
-    """Return a SELECT list of the schema's columns, 0 for what an older program did not write."""
-    had = pq.read_schema(path).names
-    return ", ".join(name if name in had else f"0 AS {name}" for name in SCHEMA.names)
 
 
 def _read(path: Path) -> str:

@@ -145,7 +145,12 @@ def _read_likes(
         f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
     )
     if present:
-        _copy(connection, reader, "unlikes", "SELECT liker_id, rkey, seen_us FROM unlikes WHERE met <> 1")
+        _copy(
+            connection,
+            reader,
+            "unlikes",
+            "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1",
+        )
     paths = [day_file(data_dir, day) for day in present if day >= first_day]
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")

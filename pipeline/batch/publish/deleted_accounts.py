@@ -1,6 +1,6 @@
 """Deleted accounts leave serving.sqlite: their lists go, and the web app is told to purge what they did.
 
-Owns: whose lists and whose activity go, and the table ``deleted_accounts``. Leaves to others: their likes
+Owns: whose lists and whose activity go, and the table ``deleted_viewers``. Leaves to others: their likes
 (``rewrite``), what they did (activity.sqlite has one writer, the web app:
 ``serving.viewers.activity_retention``), lists of other viewers that name their posts, which the next run
 makes without them.
@@ -37,14 +37,14 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
         {"viewer_did": row["did"], "deleted_us": row["deleted_us"]} for row in gone if row["did"] in viewers
     ]
     with transaction(serving):
-        serving.execute("CREATE TEMP TABLE gone (viewer_id INTEGER PRIMARY KEY)")
-        serving.executemany("INSERT INTO temp.gone VALUES (?)", lists)
-        removed = serving.execute(sql.load("serving/departed_lists")).rowcount
-        serving.execute("DELETE FROM viewers WHERE viewer_id IN (SELECT viewer_id FROM temp.gone)")
-        serving.execute("DROP TABLE temp.gone")
-        serving.executemany(sql.load("serving/departed_note"), notes)
+        serving.execute("CREATE TEMP TABLE deleted (viewer_id INTEGER PRIMARY KEY)")
+        serving.executemany("INSERT INTO temp.deleted VALUES (?)", lists)
+        removed = serving.execute(sql.load("serving/delete_lists")).rowcount
+        serving.execute("DELETE FROM viewers WHERE viewer_id IN (SELECT viewer_id FROM temp.deleted)")
+        serving.execute("DROP TABLE temp.deleted")
+        serving.executemany(sql.load("serving/add_deleted_viewer"), notes)
         before_us = watermark_us - TOLD_DAYS * DAY_US
-        serving.execute("DELETE FROM departed WHERE deleted_us <= ?", (before_us,))
+        serving.execute("DELETE FROM deleted_viewers WHERE deleted_us <= ?", (before_us,))
     yield "lists of deleted accounts", removed
 
 

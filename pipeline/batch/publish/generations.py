@@ -219,11 +219,11 @@ def write_sketches(
     for first in range(0, len(rows), CHUNK_ROWS):
         with transaction(serving):
             serving.executemany(
-                "INSERT OR REPLACE INTO tastes (post_id, sketch) VALUES (?, ?)",
+                "INSERT OR REPLACE INTO taste_sketches (post_id, sketch) VALUES (?, ?)",
                 rows[first : first + CHUNK_ROWS],
             )
     with transaction(serving):
-        serving.execute(sql.load("serving/prune_tastes"))
+        serving.execute(sql.load("serving/prune_taste_sketches"))
     return len(rows)
 
 

@@ -1,9 +1,6 @@
-"""The bytes of a list, as sql/serving/0005_compact_lists.sql and 0007_explore.sql define them.
+"""The bytes of a list, as sql/serving/0001_serving.sql defines them.
 
 Owns: ``pack``, ``length`` and ``same_posts``. Leaves to others: reading a list back, which is the web app's.
-
-Two lists of 300 fill a page of SQLite's 4 kB: 16 bytes, then 6.5 an item. A list of the first layout, 11
-bytes an item, is only ever recognised here, as one to be written anew.
 """
 
 from itertools import pairwise
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.batch.kernel import compiled
 
 LAYOUT = 2
-FIRST_LAYOUT_ITEM_BYTES = 11
+NEVER_MULTIPLE_OF = 11  # bytes: what would be one gets a zero byte more
 WIDE_POSTS, WIDE_CO_LIKERS, TRIED = 1, 2, 4
 STEPS = (1 << 20) - 2  # between the lowest and the highest score
 
@@ -64,7 +61,7 @@ def _with_tried(blob: bytes, tried: NDArray[np.bool_]) -> bytes:
     """Return a list's bytes that say which posts came before their turn."""
     bits = np.packbits(tried, bitorder="little").tobytes()
     whole = blob[:1] + bytes([blob[1] | TRIED]) + blob[2 : _marks_end(blob)] + bits
-    return whole if len(whole) % FIRST_LAYOUT_ITEM_BYTES else whole + bytes(1)
+    return whole if len(whole) % NEVER_MULTIPLE_OF else whole + bytes(1)
 
 
 def _marks_end(blob: bytes) -> int:
@@ -75,22 +72,15 @@ def _marks_end(blob: bytes) -> int:
 
 def length(blob: bytes) -> int:
     """Return how many items a list has."""
-    if len(blob) % FIRST_LAYOUT_ITEM_BYTES == 0:
-        return len(blob) // FIRST_LAYOUT_ITEM_BYTES
     return int.from_bytes(blob[COUNT:LOWEST], "little")
 
 
 def same_posts(one: bytes, other: bytes) -> bool:
     """Tell whether two lists name the same posts in the same order, popular ones in the same places.
 
-    Scores decay with the snapshot's time in all lists alike, and say nothing that the order does not. A list of the
-    first layout is like no other.
+    Scores decay with the snapshot's time in all lists alike, and say nothing that the order does not.
     """
-    return one == other or (_is_new(one) and _is_new(other) and _order(one) == _order(other))
-
-
-def _is_new(blob: bytes) -> bool:
-    return len(blob) % FIRST_LAYOUT_ITEM_BYTES != 0
+    return one == other or (bool(one and other) and _order(one) == _order(other))
 
 
 def _order(blob: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -117,7 +107,7 @@ def _measure(starts: Any, post_ids: Any, co_likers: Any, widths: Any, lengths: A
             width, item = width | WIDE_CO_LIKERS, item + 1
         total = HEAD_BYTES + size * item + (size + 1) // 2
         widths[row] = width
-        lengths[row] = total + (total % FIRST_LAYOUT_ITEM_BYTES == 0)
+        lengths[row] = total + (total % NEVER_MULTIPLE_OF == 0)
 
 
 @compiled

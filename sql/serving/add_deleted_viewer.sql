@@ -1,10 +1,10 @@
 -- Question: which viewers' activity is to be purged, and up to when?
 -- Reads: nothing
--- Writes: departed
+-- Writes: deleted_viewers
 -- Grain: one viewer
 -- Parameters: :viewer_did, :deleted_us
 -- Units: microseconds since 1970 (UTC)
 
-INSERT INTO departed (viewer_did, deleted_us) VALUES (:viewer_did, :deleted_us)
+INSERT INTO deleted_viewers (viewer_did, deleted_us) VALUES (:viewer_did, :deleted_us)
 ON CONFLICT (viewer_did) DO UPDATE SET deleted_us = excluded.deleted_us
-WHERE excluded.deleted_us > departed.deleted_us;
+WHERE excluded.deleted_us > deleted_viewers.deleted_us;

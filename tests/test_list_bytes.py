@@ -1,4 +1,4 @@
-"""The bytes of a list: what the batch writes, what the web app reads, the first layout beside the second."""
+"""The bytes of a list: what the batch writes, what the web app reads."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from list_bytes import Entry, blob, first_layout, unpack
+from list_bytes import Entry, blob, unpack
 from serving_worlds import ServingStore, plc_did
-from test_batch_publish import make, world
 
 from pipeline.batch.publish import list_packing
 from serving.lists import list_bytes
-from serving.lists.list_store import Store
-from sql.sqlite import connect
 
 POSTS = st.integers(0, 2**32 - 1) | st.integers(20_000_000, 20_700_000)
 SCORES = st.floats(min_value=0, max_value=1e6, width=32, allow_subnormal=False)
@@ -54,7 +51,7 @@ def close(entries: Sequence[Entry], wanted: Sequence[tuple[int, float, int]]) ->
 @example([[(2**32 - 1, 0.0, 0), (0, 1e6, 70_000)], [], [(7, 3e-30, 1)]])
 def test_what_is_packed_is_what_is_read(given: list[list[tuple[int, float, int]]]) -> None:
     for packed, items in zip(pack(*given), given, strict=True):
-        assert not items or len(packed) % 11  # or it would be taken for one of the first layout
+        assert not items or len(packed) % 11
         assert close(unpack(packed), items)
         assert close(list_bytes.items(packed, 0, 100), items)
         assert list_bytes.post_ids(packed) == tuple(post for post, _, _ in items)
@@ -63,13 +60,11 @@ def test_what_is_packed_is_what_is_read(given: list[list[tuple[int, float, int]]
 
 
 @settings(deadline=None)
-@given(ITEMS, st.booleans(), st.integers(0, 45), st.integers(0, 45), st.data())
+@given(ITEMS, st.integers(0, 45), st.integers(0, 45), st.data())
 def test_a_part_of_a_list_is_that_part(
-    items: list[tuple[int, float, int]], first: bool, start: int, stop: int, data: st.DataObject
+    items: list[tuple[int, float, int]], start: int, stop: int, data: st.DataObject
 ) -> None:
     packed = pack(items)[0]
-    if first:
-        packed = first_layout([(post, score, min(count, 65_535), 1) for post, score, count in items])
     whole = list_bytes.items(packed, 0, 100)
     assert list_bytes.items(packed, start, stop) == whole[start:stop]
     places = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=40)) if items else []
@@ -155,7 +150,6 @@ def test_lists_are_the_same_when_they_show_the_same() -> None:
     assert not list_packing.same_posts(one, pack([(1, 0.5, 0), (2, 0.4, 1)])[0])
     assert not list_packing.same_posts(one, pack([(1, 0.5, 1)])[0])
     assert not list_packing.same_posts(one, pack([(11, 0.5, 1), (12, 0.4, 0)])[0])
-    assert not list_packing.same_posts(one, first_layout([(1, 0.5, 1, 1), (2, 0.4, 0, 2)]))
     assert list_packing.same_posts(b"", b"")
     assert not list_packing.same_posts(one, b"")
 
@@ -164,43 +158,5 @@ def test_lists_are_the_same_when_they_show_the_same() -> None:
 def test_a_damaged_list_is_an_error(cut: int) -> None:
     whole = blob(range(1, 40))
     for damaged in (whole[:-cut], whole + b"\0" * cut, b"\3" + whole[1:]):
-        if len(damaged) % 11:
-            with pytest.raises(list_bytes.ListError):
-                list_bytes.post_ids(damaged)
-
-
-def test_a_store_of_the_first_layout_is_served_and_then_written_anew(tmp_path: Path) -> None:
-    made = world()
-    make(tmp_path, made)
-    serving = connect(tmp_path / "serving.sqlite")
-    for table in ("lists", "fallbacks"):
-        rows = serving.execute(f"SELECT rowid, items FROM {table}").fetchall()
-        assert rows
-        for row, items in rows:
-            old = first_layout(unpack(items))
-            serving.execute(f"UPDATE {table} SET items = ? WHERE rowid = ?", (old, row))
-    serving.execute("DELETE FROM _migrations WHERE version = 5")
-    serving.close()
-    store = Store(tmp_path / "serving.sqlite")
-
-    def seen() -> tuple[Any, ...]:
-        with store.read() as snapshot:
-            assert snapshot is not None
-            current = snapshot.current()
-            assert current is not None
-            stored = snapshot.list_of("for-you", "did:plc:ann", current.number)
-            popular = snapshot.fallback_of("for-you", "", current.number)
-            assert stored is not None
-            assert popular is not None
-            return (
-                list_bytes.post_ids(stored.blob),
-                list_bytes.post_ids(popular.blob),
-                snapshot.viewers_like("for-you", "", "", 9),
-                stored.generation,
-                len(stored.blob) % 11 == 0,
-            )
-
-    before = seen()
-    assert before[3:] == (1, True)
-    make(tmp_path, made)
-    assert seen() == (*before[:3], 2, False)
+        with pytest.raises(list_bytes.ListError):
+            list_bytes.post_ids(damaged)

@@ -1,4 +1,0 @@
--- A list of the second layout may have posts that were tried before their turn: of co-likers, source 3. Then its widths
--- have 4 added, and behind the marks lie n bits, the first item in the lowest bit of the first byte, 1 for such a post;
--- the zero byte at the end, where there is one, comes after them. The number of this migration keeps an older web app
--- from reading what it can't.
