@@ -24,11 +24,11 @@ from serving.identity.default_resolver import default_resolver
 from serving.identity.handles import Handles
 from serving.identity.resolver import KeyResolver, Resolver
 from serving.lists.list_store import Store
-from serving.pages.dashboard import Dashboard
+from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
-from serving.pages.home import Home
-from serving.pages.viewer_pages import Picker, ViewerFeed
-from serving.pages.why import Why
+from serving.pages.home import HomePage
+from serving.pages.viewer_pages import ViewerPage, ViewersPage
+from serving.pages.why import WhyPage
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
@@ -73,12 +73,12 @@ def create_app(
     app.add_route("/health", Health(store, activity, taken, now))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
-        app.add_route("/", Home(config, store, now))
-        app.add_route("/viewers", Picker(config, store, now))
-        app.add_route("/viewer/{did}", ViewerFeed(config, store, now))
-        app.add_route("/dashboard", Dashboard(config, now))
+        app.add_route("/", HomePage(config, store, now))
+        app.add_route("/viewers", ViewersPage(config, store, now))
+        app.add_route("/viewer/{did}", ViewerPage(config, store, now))
+        app.add_route("/dashboard", DashboardPage(config, now))
         if config.explain:
-            app.add_route("/why", Why(config, Explainer(config), Handles(config.appview_url)))
+            app.add_route("/why", WhyPage(config, Explainer(config), Handles(config.appview_url)))
     app.add_route("/metrics", MetricsPage(config, metrics), compile=True)  # the last: all routes, and now
     if rehearsed:
         metrics.expect(feed_address, 200)

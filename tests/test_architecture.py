@@ -80,7 +80,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "serving.throttle", "serving.web_errors",
     },
     "serving.pages": {
-        "serving.feed", "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
+        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
     },
     "serving.process": {
         "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",

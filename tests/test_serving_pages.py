@@ -9,7 +9,7 @@ from serving_worlds import Clock, ServingStore, blob, config_of, plc_did, post_u
 
 from serving.app import create_app
 from serving.feed.describe import DidDocument
-from serving.pages.viewer_pages import age_text
+from serving.pages.html import age_text
 
 VIEWER = plc_did(1)
 
@@ -55,7 +55,7 @@ def test_a_viewers_page_says_what_and_why(client: TestClient) -> None:
     assert page.count('class="place"') == 50
     author, rkey = post_uri(3).split("/")[2], post_uri(3).rpartition("/")[2]
     assert f'href="https://bsky.app/profile/{author}/post/{rkey}"' in page
-    assert "liked by 2 of your neighbours" in page
+    assert "liked by 2 neighbours" in page
     assert "popular now" in page
     assert "1 h old" in page
     assert "5 likes" in page
@@ -74,22 +74,6 @@ def test_a_viewer_without_a_list_is_shown_what_they_get(client: TestClient) -> N
 def test_a_post_that_is_gone_keeps_its_place(client: TestClient, store: ServingStore) -> None:
     store.connection.execute("DELETE FROM posts WHERE post_id = 2")
     assert "no longer stored" in _page(client, f"/viewer/{VIEWER}").text
-
-
-def test_nothing_is_taken_for_html(client: TestClient, store: ServingStore) -> None:
-    evil = '<script>alert("x")</script>'
-    store.connection.execute("UPDATE posts SET uri = ? WHERE post_id = 1", (f"at://{evil}/x/{evil}",))
-    store.publish(42, {evil: blob([1])})
-    for path, query in (
-        ("/viewers", f"q={evil}"),
-        (f"/viewer/{VIEWER}", ""),
-        ("/viewer/<script>alert(1)", ""),
-        ("/", ""),
-    ):
-        text = _page(client, path, query).text
-        assert "<script" not in text
-    assert "javascript" not in _page(client, "/viewers").text
-    assert "default-src 'none'" in _page(client, "/").headers["content-security-policy"]
 
 
 def test_a_did_web_with_a_port_has_a_working_link(client: TestClient, store: ServingStore) -> None:

@@ -167,7 +167,7 @@ def test_the_page_shows_the_list_with_reasons_and_moves_it(store: tuple[Path, Wo
     assert "<script" not in page.text
     moved = _page(client, f"viewer={made.did('ann')}&max_per_author=1").text
     assert 'class="moved"' in moved
-    assert "as other parameters make it" in moved
+    assert "by your recipe" in moved
     nobody = _page(client, f"viewer={plc_did(7)}")
     assert nobody.status_code == 404
     assert "Nobody in the store is called" in nobody.text

@@ -21,6 +21,7 @@ from serving.feed import languages
 from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
 from serving.feed.paging import EMPTY, Page, page_of
 from serving.http import xrpc
+from serving.http.xrpc import parameter
 from serving.identity.auth import Authenticator
 from serving.lists.list_bytes import ListError
 from serving.lists.list_store import Store, StoreUnreadableError
@@ -138,14 +139,6 @@ class FeedSkeleton:
             return self.cursors.decode(text, feed)
         except CursorError as error:
             raise InvalidRequestError(f"BadCursor: {error}") from error
-
-
-def parameter(request: falcon.Request, name: str) -> str | None:
-    """Return a query parameter that may occur once; raise InvalidRequestError when it occurs twice."""
-    value: Any = request.params.get(name)
-    if isinstance(value, list):
-        raise InvalidRequestError(f"{name} occurs twice")
-    return value  # type: ignore[no-any-return]
 
 
 def _limit(text: str | None) -> int:

@@ -1,7 +1,7 @@
-"""The wire form of answers and errors.
+"""The wire form of parameters, answers and errors.
 
-Owns: JSON bodies, the form of every error ({"error", "message"}), and what unknown addresses get. Leaves to
-others: which error is raised (``web_errors``).
+Owns: query parameters that occur once, JSON bodies, the form of every error ({"error", "message"}), and what
+unknown addresses get. Leaves to others: which error is raised (``web_errors``).
 """
 
 import logging
@@ -11,7 +11,7 @@ import falcon
 import orjson
 
 from serving.http.request_log import safe_path
-from serving.web_errors import XrpcError
+from serving.web_errors import InvalidRequestError, XrpcError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,14 @@ def answer(response: falcon.Response, value: Any, *, private: bool = False) -> N
     response.data = orjson.dumps(value)
     response.content_type = falcon.MEDIA_JSON
     response.set_header("Cache-Control", "private, no-store" if private else "no-cache")
+
+
+def parameter(request: falcon.Request, name: str) -> str | None:
+    """Return a query parameter that may occur once; raise InvalidRequestError when it occurs twice."""
+    value: Any = request.params.get(name)
+    if isinstance(value, list):
+        raise InvalidRequestError(f"{name} occurs twice")
+    return value  # type: ignore[no-any-return]
 
 
 def add_error_forms(app: falcon.App[falcon.Request, falcon.Response]) -> None:

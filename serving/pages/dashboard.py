@@ -1,7 +1,7 @@
 """GET /dashboard: the operator's page, with plots of what the batch left in DATA_DIR/dashboard.json.
 
-Owns: the page and its plots, drawn as SVG without a script. Leaves to others: the figures (the batch writes
-them), who may see the page (``clients``). Whatever is missing or odd in the file is a plot without points.
+Owns: the plots, drawn as SVG without a script. Leaves to others: the figures (the batch writes them), and who may
+see the page (``clients``). What is missing or odd in the file becomes a plot without points.
 """
 
 import json
@@ -9,25 +9,22 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import falcon
 
 from serving.config import ServingConfig
 from serving.http.clients import require_local
-from serving.pages.html import age_text, fragment, show
+from serving.pages.html import age_text, show
 
 FILE_NAME = "dashboard.json"
-# The margins have room for the letters of a phone, which are twice as large in these units.
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 210, 88, 30, 16
 
 Point = tuple[float, float]
 
 
 @dataclass(slots=True)
-class Dashboard:
+class DashboardPage:
     """The page; ``now`` gives seconds since 1970."""
 
     config: ServingConfig
@@ -38,28 +35,55 @@ class Dashboard:
         require_local(request, self.config)
         figures = read_figures(self.config.data_dir)
         if not figures:
-            show(response, "Dashboard", fragment("dashboard_empty"))
+            show(response, "dashboard.html", plots=[])
             return
-        age = age_text(self.now() - _number(figures.get("written_at"), 0.0))
-        history = _rows(figures, "history")
-        plots = [
-            _plot("Likes per hour", _times(_rows(figures, "likes_per_hour"), "hour", "likes"), bars=3600.0),
-            _plot("Stream lag, seconds", _times(history, "at", "lag_seconds")),
-            _plot(
-                "Share of the day's likers with a list",
-                _times(history, "at", "list_share"),
-                top=1.0,
-                percent=True,
-            ),
-            _plot(
-                "Likes per impression by place in the list",
-                _points(_rows(figures, "like_rate_by_position"), "position", "like_rate"),
-                bars=1.0,
-                percent=True,
-                times=False,
-            ),
-        ]
-        show(response, "Dashboard", fragment("dashboard", age=escape(age), plots="".join(plots)))
+        likes, history = _rows(figures, "likes_per_hour"), _rows(figures, "history")
+        rates = _points(_rows(figures, "like_rate_by_position"), "position", "like_rate")
+        show(
+            response,
+            "dashboard.html",
+            age=age_text(self.now() - _number(figures.get("written_at"), 0.0)),
+            size=SIZE,
+            plots=[
+                _plot("Likes per hour", _times(likes, "hour", "likes"), bars=3600.0),
+                _plot("Stream lag, seconds", _times(history, "at", "lag_seconds")),
+                _plot(
+                    "Share of the day's likers with a list",
+                    _times(history, "at", "list_share"),
+                    top=1.0,
+                    percent=True,
+                ),
+                _plot(
+                    "Likes per impression, by place in the list", rates, bars=1.0, percent=True, times=False
+                ),
+            ],
+        )
+
+
+class Size(NamedTuple):
+    """The size of a plot and its margins, in the units of its SVG."""
+
+    width: int = 720
+    height: int = 210
+    left: int = 88  # room for the letters of a phone, which are twice as large in these units
+    bottom: int = 30
+    top: int = 16
+
+
+SIZE = Size()
+
+
+@dataclass(slots=True)
+class Plot:
+    """A plot in the units of its SVG; one without points has nothing but its title."""
+
+    title: str
+    latest: str = ""  # the last value of a line
+    levels: Sequence[tuple[float, str]] = ()  # y and label
+    bars: Sequence[tuple[float, float, float, float, str]] = ()  # x, y, width, height and label
+    path: Sequence[Point] = ()
+    first: str = ""  # labels of the x-axis
+    last: str = ""
 
 
 def _plot(
@@ -70,59 +94,38 @@ def _plot(
     top: float | None = None,
     percent: bool = False,
     times: bool = True,
-) -> str:
-    """Return a figure: bars of a width in units of x, or a line, whose last value the caption says."""
-    latest = ""
-    if points and bars is None:
-        latest = f" <span>{_value(points[-1][1], percent)}</span>"
+) -> Plot:
+    """Return bars of a width in units of x, or a line; ``top`` is the highest y, else the points say it."""
     if not points:
-        drawn = '<text class="soft" x="50%" y="50%" text-anchor="middle">no figures yet</text>'
-    else:
-        drawn = _draw(points, bars, top, percent=percent, times=times)
-    view = f"0 0 {_WIDTH} {_HEIGHT}"
-    return (
-        f'<figure><figcaption>{escape(title)}{latest}</figcaption><svg viewBox="{view}" role="img" '
-        f'aria-label="{escape(title)}">{drawn}</svg></figure>'
-    )
-
-
-def _draw(
-    points: Sequence[Point], bars: float | None, top: float | None, *, percent: bool, times: bool
-) -> str:
+        return Plot(title)
     least, most = points[0][0], points[-1][0] + (bars or 0.0)
-    width = max(most - least, 1e-9)
+    span = max(most - least, 1e-9)
     highest = _round_up(top or max(y for _, y in points))
 
     def x_of(x: float) -> float:
-        return _LEFT + (x - least) / width * (_WIDTH - _LEFT - 4)
+        return round(SIZE.left + (x - least) / span * (SIZE.width - SIZE.left - 4), 1)
 
     def y_of(y: float) -> float:
-        return _TOP + (1 - min(y / highest, 1.0)) * (_HEIGHT - _TOP - _BOTTOM)
+        return round(SIZE.top + (1 - min(y / highest, 1.0)) * (SIZE.height - SIZE.top - SIZE.bottom), 1)
 
-    parts = []
-    for share in (0.0, 0.5, 1.0):
-        y = y_of(share * highest)
-        label = _value(share * highest, percent)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="soft" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    if bars is not None:
-        for x, y in points:
-            wide = max(x_of(x + bars) - x_of(x) - 1, 0.6)
-            tall = y_of(0.0) - y_of(y)
-            parts.append(
-                f'<rect class="bar" x="{x_of(x):.1f}" y="{y_of(y):.1f}" width="{wide:.1f}" height="{tall:.1f}">'
-                f"<title>{_label(x, times)}: {_value(y, percent)}</title></rect>"
-            )
+    plot = Plot(title, first=_label(points[0][0], times), last=_label(points[-1][0], times))
+    levels = (share * highest for share in (0.0, 0.5, 1.0))
+    plot.levels = [(y_of(level), _value(level, percent)) for level in levels]
+    if bars is None:
+        plot.latest = _value(points[-1][1], percent)
+        plot.path = [(x_of(x), y_of(y)) for x, y in points]
     else:
-        path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
-        parts.append(f'<polyline class="path" points="{path}"/>')
-        x, y = points[-1]
-        parts.append(f'<circle class="bar" cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3"/>')
-    base = _HEIGHT - 6
-    parts.append(f'<text class="soft" x="{_LEFT}" y="{base}">{_label(points[0][0], times)}</text>')
-    last = f'x="{_WIDTH - 2}" y="{base}" text-anchor="end"'
-    parts.append(f'<text class="soft" {last}>{_label(points[-1][0], times)}</text>')
-    return "".join(parts)
+        plot.bars = [
+            (
+                x_of(x),
+                y_of(y),
+                round(max(x_of(x + bars) - x_of(x) - 1, 0.6), 1),
+                round(y_of(0.0) - y_of(y), 1),
+                f"{_label(x, times)}: {_value(y, percent)}",
+            )
+            for x, y in points
+        ]
+    return plot
 
 
 def _value(y: float, percent: bool) -> str:

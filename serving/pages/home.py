@@ -1,13 +1,11 @@
 """GET /: what this feed is, how it works, how it is doing, and how to add it; for everybody.
 
 Owns: that page. Leaves to others: its form (``html``) and the figures (``list_store``, the batch's
-dashboard.json). No viewer is named, and nothing is told that the feed's answers do not tell.
+dashboard.json). It names no viewer, and says nothing that the feed's answers do not say.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
-from urllib.parse import quote
 
 import falcon
 
@@ -15,11 +13,11 @@ from serving.config import ServingConfig
 from serving.http.clients import is_local
 from serving.lists.list_store import Store, StoreUnreadableError
 from serving.pages.dashboard import read_figures
-from serving.pages.html import age_text, fragment, show
+from serving.pages.html import age_text, show
 
 
 @dataclass(slots=True)
-class Home:
+class HomePage:
     """The page; ``now`` gives seconds since 1970."""
 
     config: ServingConfig
@@ -31,27 +29,23 @@ class Home:
         here = is_local(request, self.config)
         links = []
         if self.config.explain and (here or self.config.pages == "public"):
-            links.append('<a href="/why">Why is my feed as it is?</a>')
+            links.append(("/why", "Why am I seeing this?"))
         if here:
-            links += ['<a href="/viewers">Viewers</a>', '<a href="/dashboard">Dashboard</a>']
-        body = fragment(
-            "home",
-            add="".join(self._add(rkey) for rkey in self.config.feed_rkeys),
-            state="".join(
-                f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in self._state()
-            ),
-            links=" · ".join(links),
+            links += [("/viewers", "Viewers"), ("/dashboard", "Dashboard")]
+        show(
+            response,
+            "home.html",
+            seconds=0 if here else 60,
+            publisher=self.config.publisher_did,
+            feeds=self.config.feed_rkeys,
+            state=self._state(),
+            links=links,
         )
-        show(response, "A For You feed", body, seconds=0 if here else 60)
 
     on_head = on_get
 
-    def _add(self, rkey: str) -> str:
-        address = f"https://bsky.app/profile/{quote(self.config.publisher_did, safe=':')}/feed/{quote(rkey)}"
-        return fragment("add", link=escape(address), feed=escape(rkey))
-
     def _state(self) -> list[tuple[str, str]]:
-        """Return what is known of the feed's state, as names and values."""
+        """Return the feed's state as names and values."""
         now = self.now()
         try:
             with self.store.read() as snapshot:
@@ -59,13 +53,13 @@ class Home:
                 if snapshot is None or current is None:
                     return [("lists", "none yet: they are being made")]
                 rows = [
-                    ("last made", f"{age_text(now - current.published_us / 1e6)} ago"),
-                    ("from likes up to", f"{age_text(now - current.snapshot_us / 1e6)} ago"),
+                    ("updated", f"{age_text(now - current.published_us / 1e6)} ago"),
+                    ("likes up to", f"{age_text(now - current.snapshot_us / 1e6)} ago"),
                     ("people with a list", f"{self.store.viewers(snapshot, current.number):,}"),
                 ]
         except StoreUnreadableError:
             return [("lists", "can't be read just now")]
         likes = read_figures(self.config.data_dir).get("likes_stored")
         if isinstance(likes, int):
-            rows.append(("likes read", f"{likes:,}"))
+            rows.append(("likes stored", f"{likes:,}"))
         return rows

@@ -1,16 +1,20 @@
-"""The form of the pages for people: pieces of HTML, the frame around them, and a few words and numbers.
+"""The form of the pages for people.
 
-Owns: filling templates, the headers of a page, and how ages are written. Leaves to others: what the pages
-say. Every value that goes into a template is HTML already: whoever brings it has escaped it. Pages load
-nothing and run no script.
+Owns: filling a template, the headers of a page, and how ages, numbers and addresses are written. Leaves to others:
+what the pages say (``templates``) and what they show (the other modules here).
+
+Invariants: every value is escaped unless a template says otherwise, and none does. A value that a template needs
+and does not get is an error. Pages load nothing and run no script.
 """
 
 from functools import cache
-from html import escape
-from importlib.resources import files
-from string import Template
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import falcon
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -18,6 +22,15 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def show(response: falcon.Response, template: str, *, seconds: int = 0, **values: Any) -> None:
+    """Set a whole page; caches may keep it for some seconds, 0 for not at all."""
+    response.content_type = "text/html; charset=utf-8"
+    response.text = pages().get_template(template).render(values)
+    response.set_header("Cache-Control", f"public, max-age={seconds}" if seconds else "private, no-store")
+    for name, value in _SECURITY.items():
+        response.set_header(name, value)
 
 
 def age_text(seconds: float) -> str:
@@ -28,25 +41,53 @@ def age_text(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
-def fragment(name: str, **values: str) -> str:
-    """Return a piece of HTML with its places filled; the values are HTML already."""
-    return _template(name).substitute(values)
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 like``, ``2,000 likes``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def show(response: falcon.Response, title: str, body: str, *, seconds: int = 0) -> None:
-    """Set a whole page; anybody may keep it for some seconds, 0 for not at all."""
-    response.content_type = "text/html; charset=utf-8"
-    response.text = fragment("page", title=escape(title), body=body, style=_style())
-    response.set_header("Cache-Control", f"public, max-age={seconds}" if seconds else "private, no-store")
-    for name, value in _SECURITY.items():
-        response.set_header(name, value)
+def author_of(post_uri: str) -> str:
+    """Return the DID in a post's at-uri."""
+    return post_uri.removeprefix("at://").partition("/")[0]
+
+
+def rkey_of(post_uri: str) -> str:
+    """Return the record key in a post's at-uri."""
+    return post_uri.removeprefix("at://").partition("/")[2].rpartition("/")[2]
+
+
+def in_url(text: str) -> str:
+    """Return a text as a part of an address, the way DIDs are usually written there."""
+    return quote(text, safe=":")
+
+
+def profile_url(did: str) -> str:
+    """Return where Bluesky shows an account."""
+    return f"https://bsky.app/profile/{in_url(did)}"
+
+
+def post_url(post_uri: str) -> str:
+    """Return where Bluesky shows a post."""
+    return f"{profile_url(author_of(post_uri))}/post/{in_url(rkey_of(post_uri))}"
 
 
 @cache
-def _template(name: str) -> Template:
-    return Template(files(__package__).joinpath(f"templates/{name}.html").read_text(encoding="utf-8"))
+def pages() -> "Environment":
+    """Return the templates."""
+    from jinja2 import (  # 20 ms that only a worker with pages to show takes
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+    )
 
-
-@cache
-def _style() -> str:
-    return files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("serving.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    filters = age_text, author_of, counted, in_url, post_url, profile_url, rkey_of
+    environment.filters |= {each.__name__: each for each in filters}
+    return environment
