@@ -12,10 +12,10 @@ from worlds import World
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.sql_steps import BEFORE_GRAPH
-from pipeline.batch.lists.product import candidate_blocks, neighbour_blocks
-from pipeline.batch.neighbours.like_graph import Range, build
-from pipeline.batch.neighbours.product_of_graph import neighbour_blocks as neighbour_blocks_of
+from pipeline.batch.lists.product import candidate_blocks
+from pipeline.batch.neighbours.author_ranges import Range
+from pipeline.batch.neighbours.like_graph import build
+from pipeline.batch.neighbours.product_of_graph import neighbour_blocks
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
@@ -69,19 +69,35 @@ def read_ranked(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[t
     return result
 
 
-def by_kernel(
-    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int = 2
-) -> tuple[Any, Any, Any]:
-    """Return (neighbours, ranked, left out) of the sparse path, from the shared relations."""
+def neighbours_by_sql(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
+    """Make ``neighbours`` of the inputs, by SQL alone."""
     sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in (*sql_steps.BEFORE_NEIGHBOURS, "everybody"):
+    for name in sql_steps.BEFORE_NEIGHBOURS + sql_steps.NEIGHBOURS:
+        sql_steps.run_file(connection, name)
+
+
+def candidates_by_sql(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
+    """Make ``ranked`` and ``popular`` of the inputs and ``neighbours``, by SQL alone."""
+    sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
+    for name in sql_steps.BEFORE_CANDIDATES + sql_steps.CANDIDATES:
+        sql_steps.run_file(connection, name)
+
+
+def by_kernel(
+    world: World, ranking: Ranking, folder: Path, ranges: Sequence[Range], threads: int = 2
+) -> tuple[Any, Any, Any]:
+    """Return (neighbours, ranked, left out) of the sparse path, which reads a range of authors at a time."""
+    connection = duck(world, ranking)
+    sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
+    for name in sql_steps.BEFORE_GRAPH:
         sql_steps.run_file(connection, name)
     rows: list[tuple[int, int, float, int, float]] = []
-    for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads):
+    graph = build(connection, ranking, folder, ranges)
+    for viewers, top, left_out in neighbour_blocks(connection, graph, ranking, threads):
         for row, viewer in enumerate(viewers.tolist()):
-            for rank in range(top.filled[row]):
-                actor = int(actor_ids[top.columns[row, rank]])
-                rows.append((viewer, actor, float(top.scores[row, rank]), rank + 1, float(left_out[row])))
+            for place in range(top.filled[row]):
+                found = int(top.columns[row, place]), float(top.scores[row, place])
+                rows.append((viewer, *found, place + 1, float(left_out[row])))
     put_neighbours(connection, rows)
     near, rest = read_neighbours(connection), read_left_out(connection)
     sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
@@ -101,29 +117,8 @@ def by_kernel(
             ]
             if items:
                 ranked[viewer] = items
-    return near, ranked, rest
-
-
-def by_graph(
-    world: World, ranking: Ranking, folder: Path, ranges: Sequence[Range]
-) -> tuple[dict[int, Any], dict[int, float]]:
-    """Return the neighbours of the full pass, which reads a range of authors at a time, and what it left out."""
-    connection = duck(world, ranking)
-    sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in BEFORE_GRAPH:
-        sql_steps.run_file(connection, name)
-    near: dict[int, Any] = {}
-    rest: dict[int, float] = {}
-    graph = build(connection, ranking, folder, ranges)
-    for viewers, top, left_out in neighbour_blocks_of(connection, graph, ranking, 2):
-        for row, viewer in enumerate(viewers.tolist()):
-            if size := top.filled[row]:
-                rest[viewer] = float(left_out[row])
-                near[viewer] = list(
-                    zip(top.columns[row, :size].tolist(), top.scores[row, :size].tolist(), strict=True)
-                )
     connection.close()
-    return near, rest
+    return near, ranked, rest
 
 
 def put_neighbours(

@@ -7,12 +7,20 @@ from math import sqrt
 from pathlib import Path
 
 import pytest
-from batch_tools import by_graph, by_kernel, by_oracle, duck, read_left_out, read_neighbours, read_ranked
+from batch_tools import (
+    by_kernel,
+    by_oracle,
+    candidates_by_sql,
+    duck,
+    neighbours_by_sql,
+    read_left_out,
+    read_neighbours,
+    read_ranked,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
 
-from pipeline.batch.inputs import sql_steps
 from pipeline.ranking import Ranking
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
@@ -39,8 +47,8 @@ RANKING = replace(
 def solve(world: World, ranking: Ranking = RANKING):
     """Return (neighbours, ranked) by names, from the SQL definition."""
     connection = duck(world, ranking)
-    sql_steps.run_neighbours(connection, ranking)
-    sql_steps.run_candidates(connection, ranking)
+    neighbours_by_sql(connection, ranking)
+    candidates_by_sql(connection, ranking)
     actors = {number: name for name, number in world.actors.items()}
     posts = {key: name for name, key in world.posts.items()}
     near = {
@@ -256,8 +264,8 @@ def test_popular_is_not_taken_by_one_crowd():
         world.like(f"user{i}", "organic", hours_ago=0.5)
     ranking = replace(RANKING, fallback_min_posts=3)
     connection = duck(world, ranking)
-    sql_steps.run_neighbours(connection, ranking)
-    sql_steps.run_candidates(connection, ranking)
+    neighbours_by_sql(connection, ranking)
+    candidates_by_sql(connection, ranking)
     names = {key: name for name, key in world.posts.items()}
     found = connection.execute(
         "SELECT language, author_id, rkey FROM popular JOIN candidate_posts USING (post_no) ORDER BY 1, position"
@@ -349,18 +357,16 @@ def test_sql_equals_kernel_equals_plain_python(world: World, ranking: Ranking):
     expected_near, expected_lists, left_out = by_oracle(world, ranking)
     left_out = pytest.approx(left_out, rel=1e-4, abs=1e-7)
     connection = duck(world, ranking)
-    sql_steps.run_neighbours(connection, ranking)
-    sql_steps.run_candidates(connection, ranking)
+    neighbours_by_sql(connection, ranking)
+    candidates_by_sql(connection, ranking)
     near, lists = read_neighbours(connection), read_ranked(connection)
     assert read_left_out(connection) == left_out
     assert close(near, expected_near)
     assert close(lists, expected_lists)
-    near, lists, rest = by_kernel(connection, ranking)
     connection.close()
+    with tempfile.TemporaryDirectory() as folder:
+        ranges = [(0, 1), (2, 2), (3, 2**31 - 1)]
+        near, lists, rest = by_kernel(world, ranking, Path(folder), ranges)
     assert rest == left_out
     assert close(near, expected_near)
     assert close(lists, expected_lists)
-    with tempfile.TemporaryDirectory() as folder:
-        near, rest = by_graph(world, ranking, Path(folder), [(0, 1), (2, 2), (3, 2**31 - 1)])
-    assert close(near, expected_near)
-    assert rest == left_out

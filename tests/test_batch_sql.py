@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import duckdb
 import pytest
-from batch_tools import INPUTS, duck
+from batch_tools import INPUTS, candidates_by_sql, duck, neighbours_by_sql
 from worlds import World
 
 import sql
@@ -173,8 +173,8 @@ FAULTS = {
 def staged():
     """A finished run with one list and one fallback list, which passes every check."""
     connection = duck(small_world(), RANKING)
-    sql_steps.run_neighbours(connection, RANKING)
-    sql_steps.run_candidates(connection, RANKING)
+    neighbours_by_sql(connection, RANKING)
+    candidates_by_sql(connection, RANKING)
     connection.execute(
         "CREATE TABLE lists AS SELECT viewer_id, position, post_no, score, co_likers::INTEGER AS co_likers, "
         "1::UTINYINT AS source FROM ranked WHERE viewer_id = (SELECT min(viewer_id) FROM ranked) AND position = 1"

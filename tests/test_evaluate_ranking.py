@@ -6,7 +6,7 @@ from pathlib import Path
 import analyst_store
 import numpy as np
 import pytest
-from batch_tools import read_ranked, settings_for
+from batch_tools import candidates_by_sql, neighbours_by_sql, read_ranked, settings_for
 
 from pipeline import cli
 from pipeline.batch.inputs import sql_steps
@@ -40,8 +40,8 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         connection = opened.connection
         for name in ("visits", "interactions"):  # a history of likes knows of neither
             connection.execute(f"DELETE FROM {name}")
-        sql_steps.run_neighbours(connection, ranking)
-        sql_steps.run_candidates(connection, ranking)
+        neighbours_by_sql(connection, ranking)
+        candidates_by_sql(connection, ranking)
         expected = read_ranked(connection)
         sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
         sql_steps.run_file(connection, "likes")

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 import sql
 from pipeline.batch.candidates_job import Done, Publication, popular_path, stage_and_publish
@@ -24,8 +23,6 @@ from pipeline.batch.inputs.few_viewers import open_narrow
 from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph, add_arrived, attach
 from pipeline.batch.inputs.snapshot import waiting_dir
 from pipeline.batch.lists.make_lists import Staging
-from pipeline.batch.lists.product import neighbour_blocks
-from pipeline.batch.neighbours_job import rows_of
 from pipeline.feeds import Variant
 from pipeline.progress import Step
 from pipeline.store.newest_generation import newest
@@ -62,12 +59,10 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
         connection.execute(sql.load("few_viewers/known_co_likers"))
-        sql_steps.run_file(connection, "everybody")
-        blocks = [
-            rows_of(viewers, actor_ids, top, left_out, narrow.snapshot_us)
-            for viewers, actor_ids, top, left_out in neighbour_blocks(connection, ranking, threads)
-        ]
-        rows = pa.concat_tables([SCHEMA.empty_table(), *blocks])
+        for name in sql_steps.NEIGHBOURS:
+            sql_steps.run_file(connection, name)
+        query = "SELECT *, getvariable('snapshot_us') AS snapshot_us FROM neighbours ORDER BY viewer_id, rank"
+        rows = connection.sql(query).to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
         yield "product", len(rows)
         if len(rows):
             add_arrived(graph, rows)
@@ -116,9 +111,9 @@ def _actors_of(records: str) -> str:
 
 
 def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
-    """Make a relation of a Parquet file, an empty one where no run has written the file yet."""
+    """Make a relation of a Parquet file, or an empty one before the run that writes the file."""
     if path.exists():
         quoted = str(path).replace("'", "''")
-        connection.execute(f"CREATE OR REPLACE VIEW {relation} AS FROM read_parquet('{quoted}')")
+        connection.execute(f"CREATE VIEW {relation} AS FROM read_parquet('{quoted}')")
     else:
-        connection.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")
+        connection.execute(f"CREATE TABLE {relation} ({columns})")

@@ -3,7 +3,7 @@
 -- Writes: co_likers
 -- Grain: one row a liker of a seed post
 -- Parameters: degree_exponent, degree_smoothing
--- Units: scale = (likes in the window + smoothing) ^ -degree_exponent * newness of the first of them; liker_no counts from 0 by actor_id
+-- Units: scale = (likes in the window + smoothing) ^ -degree_exponent * newness of the first of them
 
 CREATE OR REPLACE TABLE co_likers AS
 WITH counted AS (
@@ -13,7 +13,6 @@ WITH counted AS (
   GROUP BY l.liker_id
 )
 SELECT
-  (row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS liker_no,
   liker_id, likes,
   pow(likes + getvariable('degree_smoothing'), -getvariable('degree_exponent')) * newness(first_us) AS scale
 FROM counted;

@@ -15,7 +15,6 @@ WITH counted AS (
   LEFT JOIN degrees AS d ON d.liker_id = c.liker_id
 )
 SELECT
-  (row_number() OVER (ORDER BY liker_id) - 1)::INTEGER AS liker_no,
   liker_id, likes,
   pow(likes + getvariable('degree_smoothing'), -getvariable('degree_exponent')) * newness(first_us) AS scale
 FROM known;

@@ -16,8 +16,9 @@ two jobs, one at a time, under the lock "arrived".
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.feeds import Feed
 from pipeline.lake import day_files
@@ -116,9 +118,24 @@ def about(graph: Graph) -> About | None:
     return known if known is not None and known.key == graph.key else None
 
 
-def described(known: About) -> dict[str, str]:
-    """Return what to write into a file's metadata; snapshot_us by itself is for ``foryou explain``."""
-    return {_ABOUT.decode(): json.dumps(asdict(known)), "snapshot_us": str(known.snapshot_us)}
+def write_rows(path: Path, tables: Iterable[pa.Table], known: Callable[[], About]) -> None:
+    """Write rows, a row group a table, and what the file says of itself, which is asked for at the end."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for table in tables:
+            if len(table):
+                writer.write_table(table)
+        about_it = known()  # snapshot_us by itself is for ``foryou explain``
+        writer.add_key_value_metadata(
+            {_ABOUT.decode(): json.dumps(asdict(about_it)), "snapshot_us": str(about_it.snapshot_us)}
+        )
+
+
+def write_degrees(graph: Graph, degrees: NDArray[np.int32], firsts: NDArray[np.int64]) -> None:
+    """Write each liker's number of likes and time of the first one, both by actor_id, for runs for few viewers."""
+    likers = np.flatnonzero(degrees)
+    columns = {"liker_id": likers.astype(np.int32), "likes": degrees[likers], "first_us": firsts[likers]}
+    write = partial(pq.write_table, pa.table(columns), compression="zstd")
+    day_files.commit(day_files.write_temporary(graph.data_dir, graph.degrees.name, write), graph.degrees)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, keep: str = "") -> None:

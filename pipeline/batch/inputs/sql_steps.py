@@ -91,17 +91,3 @@ def run_file(connection: duckdb.DuckDBPyConnection, name: str) -> int:
 def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     """Return the rows of a relation."""
     return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
-
-
-def run_neighbours(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
-    """Make ``neighbours`` of the inputs, by SQL alone."""
-    set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in BEFORE_NEIGHBOURS + NEIGHBOURS:
-        run_file(connection, name)
-
-
-def run_candidates(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
-    """Make ``ranked`` and ``popular`` of the inputs and ``neighbours``, by SQL alone."""
-    set_variables(connection, {"window_hours": ranking.post_max_age_hours})
-    for name in BEFORE_CANDIDATES + CANDIDATES:
-        run_file(connection, name)

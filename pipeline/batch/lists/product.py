@@ -19,7 +19,6 @@ from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.ranking import Ranking
 
 Ids = NDArray[np.int64]
-LEAST_LEFT_OUT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,68 +33,6 @@ class Block:
 def columns(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[NDArray[Any]]:
     """Return a query's columns as numpy arrays, in the order of its SELECT."""
     return list(connection.execute(query, list(values)).fetchnumpy().values())
-
-
-def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
-    """Return by viewer what those co-likers weigh that are not among the best, of what all of them do.
-
-    Next to nothing is nothing: then all were kept, and what is left is their weights' rounding.
-    """
-    kept = np.arange(top.scores.shape[1]) < top.filled[:, None]
-    rest = everybody - np.sum(top.scores, axis=1, dtype=np.float64, where=kept)
-    return np.where(rest > LEAST_LEFT_OUT * everybody, rest, 0.0).astype(np.float32)
-
-
-def neighbour_blocks(
-    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
-) -> Iterator[tuple[Ids, Ids, Top, NDArray[np.float32]]]:
-    """Yield (viewer ids, actor ids by column, best co-likers, what was left out) a block of viewers."""
-    actor_ids, scale = columns(connection, "SELECT liker_id, scale FROM co_likers ORDER BY liker_no")
-    actor_ids = np.asarray(actor_ids, np.int64)
-    seeds = int(columns(connection, "SELECT count(*) FROM seed_posts")[0][0])
-    likers = columns(
-        connection,
-        "SELECT c.liker_no FROM seed_likers AS s JOIN co_likers AS c ON c.liker_id = s.liker_id "
-        "ORDER BY s.seed_no",
-    )[0]
-    b = Sparse(
-        _starts(connection, "seed_likers", "seed_no", seeds), np.asarray(likers, np.int32), np.empty(0)
-    )
-    del likers
-    viewers = np.asarray(
-        columns(connection, "SELECT DISTINCT viewer_id FROM seed_entries ORDER BY 1")[0], np.int64
-    )
-    for first in range(0, len(viewers), ranking.block_viewers):
-        block = viewers[first : first + ranking.block_viewers]
-        ids, seed, value = columns(
-            connection,
-            "SELECT viewer_id, seed_no, value FROM seed_entries WHERE viewer_id BETWEEN ? AND ? "
-            "ORDER BY viewer_id, seed_no",
-            int(block[0]),
-            int(block[-1]),
-        )
-        a = sparse(np.searchsorted(block, ids), seed, value, len(block))
-        # A viewer is no neighbour of itself.
-        place = np.minimum(np.searchsorted(actor_ids, block), len(actor_ids) - 1)
-        itself = np.flatnonzero(actor_ids[place] == block)
-        top = top_rows(
-            a,
-            b,
-            scale=scale,
-            power=ranking.overlap_exponent,
-            excluded=sparse(itself, place[itself], None, len(block)),
-            keep=ranking.max_neighbours,
-            threads=threads,
-        )
-        ids, weight = columns(
-            connection,
-            "SELECT viewer_id, weight FROM everybody WHERE viewer_id BETWEEN ? AND ?",
-            int(block[0]),
-            int(block[-1]),
-        )
-        everybody = np.zeros(len(block))
-        everybody[np.searchsorted(block, ids)] = weight
-        yield block, actor_ids, top, weight_left_out(everybody, top)
 
 
 def candidate_blocks(
@@ -188,16 +125,6 @@ def _crowd_entries(connection: duckdb.DuckDBPyConnection, names: NDArray[Any], b
     place = np.searchsorted(names, language.astype(str))
     known = np.flatnonzero(place < len(names))  # no language has a crowd while nobody likes anything
     return np.searchsorted(block, ids)[known], place[known]
-
-
-def _starts(connection: duckdb.DuckDBPyConnection, relation: str, number: str, count: int) -> Ids:
-    # Where each row of a matrix begins among entries sorted by the row's number.
-    numbers, sizes = columns(
-        connection, f"SELECT {number}, count(*) AS size FROM {relation} GROUP BY {number}"
-    )
-    starts = np.zeros(count + 1, np.int64)
-    starts[numbers.astype(np.int64) + 1] = sizes
-    return np.cumsum(starts)
 
 
 def entries(connection: duckdb.DuckDBPyConnection, query: str, block: Ids) -> Sparse:

@@ -27,15 +27,18 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.product import columns
+from pipeline.batch.neighbours.author_ranges import Range, author_ranges, horizons
 from pipeline.batch.neighbours.like_loops import deal, find_posts, walk
+from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 
-Range = tuple[int, int]  # the first and the last author_id of a part
 Records = tuple[
     NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]
 ]  # author_id, post_rkey, liker_id, seen_us
 
+RECORD_BYTES = 256  # of memory for DuckDB, for each like record that is read at once: it takes about half
 RENUMBERED = 1 << 22  # likers at a time
 ROW = np.dtype([("viewer", np.int32), ("post", np.int32), ("seen_us", np.int64)])  # viewer: its row
 
@@ -78,21 +81,33 @@ _FILES: dict[str, Any] = {
 }
 
 
+def read_graph(
+    snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Progress | None = None
+) -> LikeGraph:
+    """Return the likes of the window by post and by viewer, as files in a folder."""
+    connection, files = snapshot.connection, snapshot.lake_files
+    viewers = _viewers(connection)
+    since = horizons(connection, files, viewers, 2 * ranking.max_seeds)
+    ranges = author_ranges(files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES))
+    report = None if progress is None else progress.add
+    return build(connection, ranking, folder, ranges, since, report)
+
+
 def build(
     connection: duckdb.DuckDBPyConnection,
     ranking: Ranking,
     folder: Path,
     ranges: Sequence[Range],
     since_us: NDArray[np.int64] | None = None,
-    told: Callable[[int], None] | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> LikeGraph:
     """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
 
-    ``since_us`` is by viewer the time before which their likes are left out at first; ``told`` hears how many records
+    ``since_us`` is by viewer the time before which their likes are left out at first; ``report`` hears how many records
     have been read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    viewers = np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
+    viewers = _viewers(connection)
     actors = int(columns(connection, "SELECT coalesce(max(actor_id), 0) FROM actors")[0][0]) + 1
     firsts = np.full(actors, np.iinfo(np.int64).max)
     graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), firsts)
@@ -106,11 +121,15 @@ def build(
     for span in ranges:
         records = _records(connection, span)
         _add(graph, records, rows_of, since, ranking)
-        if told is not None:
-            told(len(records[0]))
+        if report is not None:
+            report(len(records[0]))
     _mend_short(graph, connection, rows_of, since, ranking)
     _renumber(graph)
     return graph
+
+
+def _viewers(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+    return np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
 
 
 def _records(connection: duckdb.DuckDBPyConnection, span: Range) -> Records:

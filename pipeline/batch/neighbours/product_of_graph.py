@@ -12,14 +12,20 @@ from collections.abc import Iterator
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.batch.inputs.neighbour_files import SCHEMA
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
-from pipeline.batch.lists.product import columns, weight_left_out
+from pipeline.batch.lists.product import columns
 from pipeline.batch.neighbours.like_graph import ROW, LikeGraph
 from pipeline.batch.neighbours.like_loops import deal, pick_seeds, weigh
+from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.model import HOUR_US
+
+LEAST_LEFT_OUT = 1e-6
 
 
 def seed_blocks(
@@ -68,6 +74,16 @@ def seed_blocks(
         yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size]), everybody
 
 
+def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
+    """Return by viewer what those co-likers weigh that are not among the best, of what all of them do.
+
+    Next to nothing is nothing: then all were kept, and what is left is their weights' rounding.
+    """
+    kept = np.arange(top.scores.shape[1]) < top.filled[:, None]
+    rest = everybody - np.sum(top.scores, axis=1, dtype=np.float64, where=kept)
+    return np.where(rest > LEAST_LEFT_OUT * everybody, rest, 0.0).astype(np.float32)
+
+
 def neighbour_blocks(
     connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
 ) -> Iterator[tuple[NDArray[np.int64], Top, NDArray[np.float32]]]:
@@ -87,3 +103,25 @@ def neighbour_blocks(
             keep=ranking.max_neighbours, names=graph.actors, threads=threads,
         )  # fmt: skip
         yield viewers, top, weight_left_out(everybody, top)
+
+
+def neighbour_rows(
+    snapshot: Snapshot, graph: LikeGraph, ranking: Ranking, threads: int, progress: Progress | None = None
+) -> Iterator[pa.Table]:
+    """Yield the rows of ``neighbour_files.SCHEMA``, a block of viewers at a time."""
+    for viewers, top, left_out in neighbour_blocks(snapshot.connection, graph, ranking, threads):
+        taken = np.arange(top.columns.shape[1]) < top.filled[:, None]
+        rank = np.broadcast_to(np.arange(1, taken.shape[1] + 1, dtype=np.int32), taken.shape)
+        yield pa.table(
+            [
+                np.repeat(viewers, top.filled).astype(np.int32),
+                top.columns[taken],
+                top.scores[taken],
+                rank[taken],
+                np.full(int(top.filled.sum()), snapshot.snapshot_us, np.int64),
+                np.repeat(left_out, top.filled),
+            ],
+            schema=SCHEMA,
+        )
+        if progress is not None:
+            progress.add(len(viewers))

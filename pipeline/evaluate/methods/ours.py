@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
-from pipeline.batch.lists.product import weight_left_out
+from pipeline.batch.neighbours.product_of_graph import weight_left_out
 from pipeline.evaluate.like_events import NONE, Ints, Small
 from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of, stacked
 from pipeline.evaluate.methods import crowd

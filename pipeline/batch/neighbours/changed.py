@@ -1,0 +1,81 @@
+"""A run for viewers who changed: who they are, and the neighbours of everybody else as they were.
+
+Owns: when all viewers are due instead, picking those who changed, and merging old rows with new ones. Leaves to
+others: computing neighbours (``product_of_graph``), the files (``inputs.neighbour_files``).
+
+A viewer changed who liked something, or answered "show less" or "show more", since their neighbours were
+computed. The others keep theirs. They miss only what their co-likers liked since, which the next full pass
+brings. A full pass is due after ``FULL_SECONDS``, or sooner if it takes at most ``FULL_SHARE`` of the time. It
+is also due when parameters changed, when past days were added to the lake, or when the stream's time went back.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import sql
+from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.neighbour_files import SCHEMA, About, Graph, attach
+from pipeline.batch.lists.product import columns
+from sql.sqlite import connect
+
+FULL_SECONDS = 86_400.0
+FULL_SHARE = 0.01
+ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
+
+
+def is_full_due(former: About, snapshot_us: int, days: set[int], now: float) -> bool:
+    """Tell whether all viewers are to be computed again; ``days`` are the lake's, ``now`` is seconds since 1970."""
+    past = {day for day in days - set(former.days) if former.days and day < max(former.days)}
+    pause = min(FULL_SECONDS, former.full_seconds / FULL_SHARE)
+    return bool(past) or snapshot_us < former.snapshot_us or now - former.full_at >= pause
+
+
+def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, former: About) -> int:
+    """Leave in ``viewers`` those who changed; make ``kept_viewers`` of the others. Return how many changed."""
+    attach(connection, graph, "former_neighbours")
+    since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
+    for relation, store, query in (
+        ("answered_viewers", "activity.sqlite", "activity/answered_since"),
+        ("fetched_viewers", "landing.sqlite", "landing/fetched_since"),
+    ):
+        dids = _dids(graph.data_dir / store, query, since_us)
+        connection.register("dids", pa.table({"viewer_did": pa.array(dids, pa.string())}))
+        connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM dids")
+        connection.unregister("dids")
+    sql_steps.run_file(connection, "changed_viewers")
+    connection.execute(
+        "CREATE OR REPLACE TABLE kept_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
+    )
+    connection.execute("CREATE OR REPLACE TABLE viewers AS FROM changed_viewers")
+    return sql_steps.count(connection, "viewers")
+
+
+def merged_rows(connection: duckdb.DuckDBPyConnection, fresh: Path, block_viewers: int) -> Iterator[pa.Table]:
+    """Yield the rows of ``kept_viewers`` as they were and those of a fresh file, by viewer, some viewers at a time."""
+    quoted = str(fresh).replace("'", "''")
+    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM read_parquet('{quoted}')")
+    viewers = columns(
+        connection, "SELECT viewer_id FROM (FROM kept_viewers UNION ALL FROM viewers) ORDER BY 1"
+    )[0]
+    for first in range(0, len(viewers), block_viewers):
+        block = viewers[first : first + block_viewers]
+        span = {"first": int(block[0]), "last": int(block[-1])}
+        yield connection.sql(sql.load("batch/merged_neighbours"), params=span).to_arrow_table().cast(SCHEMA)
+
+
+def _dids(path: Path, query: str, since_us: int) -> list[str]:
+    """Return the DIDs that a query names; none from a store that is not there, or not migrated yet."""
+    try:
+        store = connect(path, read_only=True)
+    except sqlite3.OperationalError:
+        return []
+    try:
+        return [row[0] for row in store.execute(sql.load(query), {"since_us": since_us})]
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        store.close()
