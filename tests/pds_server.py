@@ -98,9 +98,16 @@ class Pds:
         if body["identifier"] != self.account.did or body["password"] not in (PASSWORD, MAIN_PASSWORD):
             raise RefusedError(401, "AuthenticationRequired", "Invalid identifier or password")
         scope = "com.atproto.access" if body["password"] == MAIN_PASSWORD else "com.atproto.appPass"
-        access = f"{base64url(b'{}')}.{base64url(json.dumps({'scope': scope}).encode())}.x"
+        access = (
+            f"{base64url(b'{}')}.{base64url(json.dumps({'scope': scope}).encode())}.{base64url(b'signature')}"
+        )
         self.sessions |= {access, "refresh"}
-        return {"did": self.account.did, "accessJwt": access, "refreshJwt": "refresh"}
+        return {
+            "did": self.account.did,
+            "handle": "publisher.test",
+            "accessJwt": access,
+            "refreshJwt": "refresh",
+        }
 
     def _record(self, rkey: str) -> dict[str, Any]:
         if rkey not in self.records:
@@ -161,7 +168,8 @@ def pds(account: Account) -> Iterator[Pds]:
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("Location", "https://elsewhere.example/")
-            self.send_header("Content-Type", "application/json")
+            if content:
+                self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

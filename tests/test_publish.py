@@ -185,6 +185,25 @@ def test_somebody_elses_write_is_not_overwritten(world: World) -> None:
     assert world.record["displayName"] == "Theirs"
 
 
+def test_a_record_that_somebody_else_creates_meanwhile_is_not_overwritten(world: World) -> None:
+    theirs = {"$type": "app.bsky.feed.generator", "displayName": "Theirs"}
+    world.pds.before_write = lambda: world.pds.records.update({"for-you": theirs})
+    assert "somebody else changed the record" in world.publish().stderr
+    assert world.record == theirs
+
+
+def test_a_password_follows_no_redirect_and_a_token_is_in_no_message(world: World) -> None:
+    login = "/xrpc/com.atproto.server.createSession"
+    world.pds.documents[login] = (307, None)
+    assert "redirects to https://elsewhere.example/, which is not followed" in world.fails()
+    for body in ({"did": 1, "accessJwt": "a-token"}, [1], b"a-token"):
+        world.pds.documents[login] = (200, body)
+        said = world.fails()
+        assert "logging in" in said and "does not allow" in said and "a-token" not in said
+    world.pds.documents[login] = (500, b"<html>")
+    assert "says 500" in world.fails()
+
+
 def test_what_makes_a_published_feed_fail_is_said_before(world: World) -> None:
     service = dict(world.pds.documents[DID_JSON][1]["service"][0])
 
@@ -280,9 +299,9 @@ def test_several_feeds_are_published_one_or_all(world: World, tmp_path: Path) ->
     rkeys = ("for-you", "quiet", "videos")
     uris = [{"uri": f"at://{world.pds.account.did}/app.bsky.feed.generator/{rkey}"} for rkey in rkeys]
     world.pds.documents[DESCRIPTION] = (200, {"did": world.did, "feeds": uris})
-    assert "say which with --feed" in world.fails("--name", "Mine")
-    assert "say which feed with --feed" in world.fails("--delete")
-    assert "--feed loud: there is no such feed; known: for-you, quiet, videos" in world.fails(
+    assert "name it with --feed" in world.fails("--name", "Mine")
+    assert "--delete needs --feed, one of for-you, quiet, videos" in world.fails("--delete")
+    assert "--feed loud: unknown feed; expected one of for-you, quiet, videos" in world.fails(
         "--feed", "loud"
     )
     assert world.publish("--feed", "quiet").returncode == 0
@@ -292,6 +311,6 @@ def test_several_feeds_are_published_one_or_all(world: World, tmp_path: Path) ->
     assert set(world.pds.records) == set(rkeys)
     assert world.pds.records["quiet"]["displayName"] == "Quiet"
     assert world.pds.records["videos"]["description"] == "Moving pictures"
-    assert "generator/quiet is published as it should be" in result.stdout
+    assert "generator/quiet is already as it should be" in result.stdout
     assert world.publish("--feed", "videos", "--delete").returncode == 0
     assert set(world.pds.records) == {"for-you", "quiet"}

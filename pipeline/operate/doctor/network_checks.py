@@ -174,7 +174,8 @@ def _certificate(settings: Settings) -> str:
 
 def _record(settings: Settings, client: httpx.Client) -> str:
     host = repository_host(client, settings.publisher_did, settings.plc_url)
-    stored = Repository(client, host, settings.publisher_did).record(settings.feed_rkey)
+    with Repository(host, settings.publisher_did) as repository:
+        stored = repository.record(settings.feed_rkey)
     if stored is None:
         raise WrongError(f"there is no {settings.feed_uri}", "foryou publish")
     did = stored.value.get("did")
@@ -193,8 +194,9 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
         raise SkippedError(f"set {APP_PASSWORD} to try it with the publisher's account")
     host = repository_host(client, settings.publisher_did, settings.plc_url)
     try:
-        with Repository(client, host, settings.publisher_did).login(password) as session:
-            token = session.service_token(settings.service_did, SKELETON)
+        with Repository(host, settings.publisher_did) as repository:
+            repository.login(password)
+            token = repository.service_token(settings.service_did, SKELETON)
     except RepositoryError as error:
         raise WrongError(str(error), f"mend {APP_PASSWORD}") from error
     answer = fetch(

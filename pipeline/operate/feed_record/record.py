@@ -1,12 +1,11 @@
 """What the feed's record should be: app.bsky.feed.generator.
 
-Owns: the limits of its fields, and making it of the record that is there and what the publisher asks for.
+Owns: the limits of its fields, and making the new record from the present one and what the publisher asks for.
 Leaves to others: reading and writing it (``repository``).
 
-Invariant: a field that the publisher did not name keeps its value, also one that this program does not know.
+Invariant: a field that the publisher did not name keeps its value, even one that this program does not know.
 """
 
-import base64
 import hashlib
 import unicodedata
 from collections.abc import Mapping
@@ -14,6 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from atproto import CID, models
+from atproto.exceptions import ModelError
 
 from pipeline.errors import PipelineError
 from pipeline.operate.feed_record.service_check import FEED_COLLECTION
@@ -39,8 +41,7 @@ class Avatar:
     @property
     def cid(self) -> str:
         """The CID under which a PDS stores these bytes: CIDv1, raw, SHA-256."""
-        digest = b"\x01\x55\x12\x20" + hashlib.sha256(self.content).digest()
-        return "b" + base64.b32encode(digest).decode().lower().rstrip("=")
+        return str(CID.decode(b"\x01\x55\x12\x20" + hashlib.sha256(self.content).digest()))
 
     def is_in(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a record's picture is this one."""
@@ -50,8 +51,8 @@ class Avatar:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the publisher asks for; None: as it is, or the default in a new record."""
+class WantedFields:
+    """What the publisher asks for; None means as it is, or the default in a new record."""
 
     did: str
     name: str | None = None
@@ -61,7 +62,7 @@ class Wanted:
 
 
 def read_avatar(path: Path) -> Avatar:
-    """Read a picture; RecordError when it is no PNG or JPEG, or too large."""
+    """Read a picture; RecordError when it is not a PNG or JPEG, or is too large."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -76,10 +77,10 @@ def read_avatar(path: Path) -> Avatar:
     raise RecordError(f"the avatar {path} is neither a PNG nor a JPEG picture")
 
 
-def record_of(present: Mapping[str, Any] | None, wanted: Wanted, now: float) -> dict[str, Any]:
+def record_of(present: Mapping[str, Any] | None, wanted: WantedFields, now: float) -> dict[str, Any]:
     """Return the record as it should be; its avatar is that of ``present``, since a new one is uploaded first.
 
-    Raises RecordError for a text that is too long.
+    Raises RecordError for what Bluesky would refuse.
     """
     if present is None:
         created = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -89,16 +90,17 @@ def record_of(present: Mapping[str, Any] | None, wanted: Wanted, now: float) -> 
             "acceptsInteractions": True,
             "createdAt": created,
         }
-    asked = {
+    fields = {
         "did": wanted.did,
         "displayName": wanted.name,
         "description": wanted.description,
         "acceptsInteractions": wanted.accepts_interactions,
     }
     record = {"$type": FEED_COLLECTION, **present}
-    record |= {name: value for name, value in asked.items() if value is not None}
+    record |= {name: value for name, value in fields.items() if value is not None}
     if wanted.description is not None and wanted.description != present.get("description"):
         record.pop("descriptionFacets", None)  # they point into the text that is replaced
+    # The lexicon limits bytes and graphemes; atproto's model counts code points.
     for field, (flag, graphemes, size) in _LIMITS.items():
         text = record.get(field, "")
         if isinstance(text, str) and (len(text.encode()) > size or count_graphemes(text) > graphemes):
@@ -107,11 +109,16 @@ def record_of(present: Mapping[str, Any] | None, wanted: Wanted, now: float) -> 
             )
     if not record.get("displayName"):
         raise RecordError("--name is empty")
+    try:
+        models.get_or_create(record, models.AppBskyFeedGenerator.Record, strict_string_format=True)
+    except ModelError as error:
+        field, reason = str(error).splitlines()[1:3]
+        raise RecordError(f"the record's {field} is wrong: {reason.strip()}") from error
     return record
 
 
 def changes(present: Mapping[str, Any] | None, record: Mapping[str, Any], avatar: Avatar | None) -> list[str]:
-    """Return what writing the record would change, a line each; nothing when it is as it should be."""
+    """Return what writing the record would change, a line each; none when it is as it should be."""
     before = present or {}
     lines = [
         f"{name}: {_shown(before.get(name))} -> {_shown(record.get(name))}"
@@ -124,7 +131,7 @@ def changes(present: Mapping[str, Any] | None, record: Mapping[str, Any], avatar
 
 
 def count_graphemes(text: str) -> int:
-    """Count what a reader takes for characters, near enough for a limit: marks and joined emoji count once."""
+    """Count the characters that a reader sees, near enough for a limit: marks and joined emoji count once."""
     count, joined, flag_open = 0, False, False
     for character in text:
         is_flag = "\U0001f1e6" <= character <= "\U0001f1ff"

@@ -1,41 +1,46 @@
-"""A publisher's repository on its PDS: the seven XRPC calls that publishing needs.
+"""A publisher's repository on its PDS: a login, and the calls that publishing and the doctor need.
 
-Owns: those calls, and saying in plain words why one was refused. Leaves to others: what is written.
+Owns: those calls, made with atproto's client, and a plain reason when one is refused. Leaves to others: what is
+written.
 
-They are made with httpx directly. The SDK's client takes most of a second and a great deal of memory to
-import for these calls, and it reads a record into a model of its own: a field that it does not know yet would
-be lost when the record is written back.
+The login is ``create_session`` and not the client's ``login``, which goes on at whatever address the answer names.
+For the same reason no redirect is followed.
 
 Invariant: the password is in the body of one request and nowhere else, neither in a message nor in a log.
 """
 
-import base64
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from atproto import Client, Request, get_jwt_payload, models
+from atproto.exceptions import AtProtocolError, RequestErrorBase, TokenDecodeError
 
 from pipeline.errors import PipelineError
-from pipeline.operate.feed_record.service_check import FEED_COLLECTION, why
+from pipeline.operate.feed_record.service_check import FEED_COLLECTION, TIMEOUT_SECONDS, why
 
 REFUSED = {
-    "AuthFactorTokenRequired": "that is the account's main password, and the account asks for an e-mailed code "
-    "besides; use an app password (Bluesky: Settings, Privacy and security, App passwords)",
+    "AuthFactorTokenRequired": "this is the account's main password, and the account also asks for an e-mailed code; "
+    "use an app password (Bluesky: Settings, Privacy and security, App passwords)",
     "AccountTakedown": "the account has been taken down",
     "AccountDeactivated": "the account is deactivated: activate it first",
     "RateLimitExceeded": "too many attempts; the host allows 30 logins in five minutes and 300 a day: wait",
     "InvalidSwap": "somebody else changed the record meanwhile: run the command again",
 }
 WRONG_PASSWORD = (
-    "the password is wrong for {did} on {host}; use an app password of that very account (Bluesky: Settings, Privacy "
-    "and security, App passwords), in FORYOU_APP_PASSWORD or at the prompt"
+    "the password is wrong for {did} on {host}; use an app password of that account (Bluesky: Settings, Privacy and "
+    "security, App passwords), in FORYOU_APP_PASSWORD or at the prompt"
 )
 
 
 class RepositoryError(PipelineError):
     """The repository's host refused a call, or can't be reached."""
+
+    def __init__(self, text: str, status: int = 0, name: str = "") -> None:
+        super().__init__(text)
+        self.status, self.name = status, name  # of the XRPC error, where the host answered with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,142 +52,125 @@ class Stored:
 
 
 class Repository:
-    """One DID's repository; reading needs no login."""
+    """One DID's repository, open within a ``with`` block; reading needs no login."""
 
-    def __init__(self, client: httpx.Client, host: str, did: str) -> None:
-        self._client = client
-        self.host = host
-        self.did = did
-
-    def record(self, rkey: str) -> Stored | None:
-        """Return the feed record of a key, None when there is none."""
-        answer = self._send(
-            "GET",
-            "com.atproto.repo.getRecord",
-            params={"repo": self.did, "collection": FEED_COLLECTION, "rkey": rkey},
-        )
-        if answer.status_code == 400 and _error(answer) == "RecordNotFound":
-            return None
-        found = self._body(answer, "reading the record")
-        value, cid = found.get("value"), found.get("cid")
-        if not isinstance(value, dict) or not isinstance(cid, str):
-            raise RepositoryError(f"{self.host} answers no record where one was asked for")
-        return Stored(value, cid)
-
-    def login(self, password: str) -> "Session":
-        """Return a session of the repository's owner; RepositoryError when the password is not theirs."""
-        answer = self._send(
-            "POST",
-            "com.atproto.server.createSession",
-            json={"identifier": self.did, "password": password},
-        )
-        if answer.status_code == 401 and _error(answer) in ("AuthenticationRequired", ""):
-            raise RepositoryError(WRONG_PASSWORD.format(did=self.did, host=self.host))
-        body = self._body(answer, "logging in")
-        tokens = body.get("accessJwt"), body.get("refreshJwt")
-        if body.get("did") != self.did or not all(isinstance(token, str) for token in tokens):
-            raise RepositoryError(f"{self.host} logged in {body.get('did')!r} instead of {self.did}")
-        return Session(self, str(tokens[0]), str(tokens[1]))
-
-    def _send(self, method: str, name: str, **options: Any) -> httpx.Response:
-        try:
-            return self._client.request(method, f"{self.host}/xrpc/{name}", **options)
-        except httpx.HTTPError as error:
-            raise RepositoryError(f"the account's host {self.host} can't be reached: {why(error)}") from error
-
-    def _body(self, answer: httpx.Response, what: str) -> dict[str, Any]:
-        if answer.status_code == 200:
-            try:
-                body = answer.json() if answer.content else {}
-            except ValueError:
-                body = None
-            if isinstance(body, dict):
-                return body
-            raise RepositoryError(f"{what}: {self.host} answers no JSON object")
-        error = _error(answer)
-        reason = REFUSED.get("RateLimitExceeded" if answer.status_code == 429 else error)
-        raise RepositoryError(
-            f"{what}: {reason or f'{self.host} says {answer.status_code} {_message(answer)}'}"
-        )
-
-
-class Session:
-    """A login, ended with the block; use ``with repository.login(password) as session``."""
-
-    def __init__(self, repository: Repository, access: str, refresh: str) -> None:
-        self._repository = repository
-        self._access = access
-        self._refresh = refresh
+    def __init__(self, host: str, did: str) -> None:
+        self.host, self.did = host, did
+        request = Request(timeout=TIMEOUT_SECONDS, event_hooks={"response": [self._refuse_redirect]})
+        self._client = Client(host, request=request)
+        self._access = self._refresh = ""
 
     def __enter__(self) -> Self:
-        """Begin; the login has been made already."""
+        """Open it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the login on the host, as far as it can be reached."""
+        """End the login, if there was one, as far as the host can be reached."""
         try:
-            self._call("com.atproto.server.deleteSession", token=self._refresh)
+            if self._refresh:
+                call = self._client.com.atproto.server.delete_session
+                self._call("logging out", call, token=self._refresh)
         except RepositoryError:
             if error is None:
                 raise
+        finally:
+            self._client.request.close()
+
+    def record(self, rkey: str) -> Stored | None:
+        """Return the feed record of a key, None when there is none."""
+        try:
+            call = self._client.com.atproto.repo.get_record
+            found = self._call("reading the record", call, params=self._named(rkey))
+        except RepositoryError as error:
+            if error.name == "RecordNotFound":
+                return None
+            raise
+        if not found.cid:
+            raise RepositoryError(f"reading the record: {self.host} does not say which version it is")
+        return Stored(models.get_model_as_dict(found.value), found.cid)
+
+    def login(self, password: str) -> None:
+        """Log in the repository's owner; RepositoryError when the password is not theirs."""
+        try:
+            call = self._client.com.atproto.server.create_session
+            session = self._call("logging in", call, data={"identifier": self.did, "password": password})
+        except RepositoryError as error:
+            if error.status == 401 and error.name in ("AuthenticationRequired", ""):
+                raise RepositoryError(WRONG_PASSWORD.format(did=self.did, host=self.host)) from error
+            raise
+        if session.did != self.did:
+            raise RepositoryError(f"{self.host} logged in {session.did!r} instead of {self.did}")
+        self._access, self._refresh = session.access_jwt, session.refresh_jwt
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether ``login`` succeeded."""
+        return bool(self._access)
 
     @property
     def has_main_password(self) -> bool:
         """Whether the login was made with the account's main password, which can do anything."""
         try:
-            claims = self._access.split(".")[1]
-            scope = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["scope"]
-        except (ValueError, LookupError, TypeError):
+            return bool(get_jwt_payload(self._access).scope == "com.atproto.access")
+        except TokenDecodeError:
             return False
-        return bool(scope == "com.atproto.access")
 
     def upload(self, content: bytes, mime: str) -> dict[str, Any]:
-        """Store bytes and return the blob that a record refers to them by."""
-        blob = self._call("com.atproto.repo.uploadBlob", content=content, headers={"Content-Type": mime}).get(
-            "blob"
-        )
-        if not isinstance(blob, dict):
-            raise RepositoryError(f"{self._repository.host} took the picture and named no blob for it")
-        return blob
+        """Store bytes and return the blob by which a record refers to them."""
+        call = self._client.com.atproto.repo.upload_blob
+        found = self._call("uploading the picture", call, data=content, headers={"Content-Type": mime})
+        return dict(models.get_model_as_dict(found.blob))
 
-    def put(self, rkey: str, record: dict[str, Any], replaced: Stored | None) -> str:
-        """Write the feed record in place of the one that was read; return its CID."""
-        body = self._named(rkey) | {"record": record, "swapRecord": replaced.cid if replaced else None}
-        return str(self._call("com.atproto.repo.putRecord", json=body).get("cid"))
+    def put(self, rkey: str, record: dict[str, Any], replaced: Stored | None) -> None:
+        """Write the feed record in place of the one that was read, or where none was."""
+        body = {**self._named(rkey), "record": record, "swapRecord": replaced.cid if replaced else None}
+        # As JSON: the client's model leaves out a swapRecord of null, which says that there must be no record yet.
+        call = self._client.invoke_procedure
+        self._call("writing the record", call, nsid="com.atproto.repo.putRecord", json=body)
 
     def delete(self, rkey: str, replaced: Stored) -> None:
         """Delete the feed record that was read."""
-        self._call("com.atproto.repo.deleteRecord", json=self._named(rkey) | {"swapRecord": replaced.cid})
+        data = {**self._named(rkey), "swap_record": replaced.cid}
+        self._call("deleting the record", self._client.com.atproto.repo.delete_record, data=data)
 
     def service_token(self, audience: str, method: str) -> str:
         """Return a token with which the account itself may call ``method`` of a service."""
-        found = self._call("com.atproto.server.getServiceAuth", params={"aud": audience, "lxm": method})
-        return str(found.get("token"))
+        call = self._client.com.atproto.server.get_service_auth
+        return str(self._call("getting a token", call, params={"aud": audience, "lxm": method}).token)
 
-    def _named(self, rkey: str) -> dict[str, Any]:
-        return {"repo": self._repository.did, "collection": FEED_COLLECTION, "rkey": rkey}
+    def _named(self, rkey: str) -> dict[str, str]:
+        return {"repo": self.did, "collection": FEED_COLLECTION, "rkey": rkey}
 
-    def _call(self, name: str, *, token: str = "", **options: Any) -> dict[str, Any]:
-        headers = options.pop("headers", {}) | {"Authorization": f"Bearer {token or self._access}"}
-        method = "GET" if "params" in options else "POST"
-        answer = self._repository._send(method, name, headers=headers, **options)
-        return self._repository._body(answer, name.rpartition(".")[2])
+    def _call(self, what: str, call: Callable[..., Any], *, token: str = "", **options: Any) -> Any:
+        """Make a call, with the login's token unless another is given; RepositoryError says why it failed."""
+        if token := token or self._access:
+            options["headers"] = options.get("headers", {}) | {"Authorization": f"Bearer {token}"}
+        try:
+            return call(**options)
+        except RequestErrorBase as error:
+            if error.response is not None:
+                raise self._refused(what, error.response.status_code, error.response.content) from error
+            reason = why(error.__cause__ or error)
+        except httpx.HTTPError as error:
+            reason = why(error)
+        except (AtProtocolError, ValueError) as error:
+            # Not the error's own words: they quote the answer, which may hold a token.
+            raise RepositoryError(
+                f"{what}: {self.host} answers something that the lexicon does not allow"
+            ) from error
+        raise RepositoryError(f"the account's host {self.host} can't be reached: {reason}")
 
+    def _refused(self, what: str, status: int, content: Any) -> RepositoryError:
+        name = str(getattr(content, "error", None) or "")
+        said = f"{status} {name} {str(getattr(content, 'message', None) or '')[:300]}".rstrip()
+        reason = REFUSED.get("RateLimitExceeded" if status == 429 else name, f"{self.host} says {said}")
+        return RepositoryError(f"{what}: {reason}", status, name)
 
-def _error(answer: httpx.Response) -> str:
-    return _field(answer, "error")
-
-
-def _message(answer: httpx.Response) -> str:
-    return " ".join(text for text in (_error(answer), _field(answer, "message")[:300]) if text)
-
-
-def _field(answer: httpx.Response, name: str) -> str:
-    try:
-        body = answer.json()
-    except ValueError:
-        return ""
-    value = body.get(name) if isinstance(body, dict) else None
-    return value if isinstance(value, str) else ""
+    def _refuse_redirect(self, answer: httpx.Response) -> None:
+        if answer.is_redirect:
+            goal = answer.headers["location"]
+            raise RepositoryError(
+                f"the account's host {self.host} redirects to {goal}, which is not followed"
+            )

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
+from atproto import DidDocument
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
@@ -77,60 +78,55 @@ def fetch_json(client: httpx.Client, url: str, what: str) -> dict[str, Any]:
     return found
 
 
-def did_document(client: httpx.Client, did: str, plc_url: str) -> dict[str, Any]:
-    """Return a DID's document, from the PLC directory or from its host; OutsideError when there is none."""
+def did_document(client: httpx.Client, did: str, plc_url: str) -> DidDocument:
+    """Return a DID's document, from the PLC directory or from its host; OutsideError when there is none.
+
+    atproto's resolver would do it in a line, but of whatever is wrong it says only that there is no document.
+    """
     if did.startswith("did:plc:"):
         url = f"{plc_url}/{quote(did, safe=':')}"
     elif did.startswith("did:web:"):
         url = f"{public_url(unquote(did.removeprefix('did:web:')))}/.well-known/did.json"
     else:
         raise OutsideError(f"{did} is neither a did:plc nor a did:web; Bluesky knows no others")
-    document = fetch_json(client, url, f"the document of {did}")
-    if document.get("id") != did:
-        raise OutsideError(f"{url} is the document of {document.get('id')!r} instead of {did}")
+    found = fetch_json(client, url, f"the document of {did}")
+    try:
+        document = DidDocument.from_dict(found)
+    except ValueError as error:
+        raise OutsideError(f"{url} is not a DID document") from error
+    if document.id != did:
+        raise OutsideError(f"{url} is the document of {document.id!r} instead of {did}")
     return document
-
-
-def services(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return a document's services by fragment, '#bsky_fg' for instance."""
-    entries = document.get("service")
-    found = {}
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            found["#" + entry["id"].rpartition("#")[2]] = entry
-    return found
 
 
 def repository_host(client: httpx.Client, did: str, plc_url: str) -> str:
     """Return the address of the PDS that holds a DID's repository."""
-    document = did_document(client, did, plc_url)
-    endpoint = services(document).get("#atproto_pds", {}).get("serviceEndpoint")
-    parts = urlsplit(endpoint) if isinstance(endpoint, str) else None
-    if parts is None or parts.hostname is None:
+    endpoint = did_document(client, did, plc_url).get_pds_endpoint()
+    if endpoint is None:
         raise OutsideError(
             f"{did} has no repository (its document names no #atproto_pds): FORYOU_PUBLISHER_DID must be the DID "
             "of a Bluesky account"
         )
+    parts = urlsplit(endpoint)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise OutsideError(f"the repository of {did} is at {endpoint!r}: only https is safe for a password")
     return str(endpoint).rstrip("/")
 
 
-def check_service(client: httpx.Client, settings: Settings) -> dict[str, Any]:
-    """Return the document of FORYOU_SERVICE_DID, once it is certain that it leads Bluesky to this installation.
+def check_service(client: httpx.Client, settings: Settings) -> None:
+    """Check that the document of FORYOU_SERVICE_DID leads Bluesky to this installation.
 
     Raises OutsideError for what makes a published feed fail in the app: no document, a redirect, another DID, no
     feed service, an address that is not this host's, http, a path in it, another program behind it.
     """
     base = public_url(settings.hostname)
-    document = did_document(client, settings.service_did, settings.plc_url)
-    service = services(document).get("#bsky_fg")
+    endpoint = did_document(client, settings.service_did, settings.plc_url).get_feed_gen_endpoint()
     where = f"the document of {settings.service_did}"
-    if service is None or service.get("type") != "BskyFeedGenerator":
-        raise OutsideError(f"{where} names no service #bsky_fg of type BskyFeedGenerator")
-    if service.get("serviceEndpoint") != base:
+    if endpoint is None:
+        raise OutsideError(f"{where} names no service #bsky_fg of type BskyFeedGenerator with an address")
+    if endpoint != base:
         raise OutsideError(
-            f"{where} sends Bluesky to {service.get('serviceEndpoint')!r}; it must be exactly {base!r} "
+            f"{where} sends Bluesky to {endpoint!r}; it must be exactly {base!r} "
             "(https, no path, no port), or FORYOU_HOSTNAME is wrong"
         )
     url = f"{base}/xrpc/app.bsky.feed.describeFeedGenerator"
@@ -147,4 +143,3 @@ def check_service(client: httpx.Client, settings: Settings) -> dict[str, Any]:
             f"the program at {base} does not serve {settings.feed_uri}, only {', '.join(map(str, uris)) or 'nothing'}: "
             "FORYOU_PUBLISHER_DID or FORYOU_FEED_RKEY differs between here and there"
         )
-    return document
