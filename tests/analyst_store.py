@@ -27,9 +27,9 @@ from pipeline.identifiers import parse_post_uri, post_uri, tid_at
 from pipeline.ingest import jetstream
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
+from pipeline.simulate.ground_truth import GroundTruth, ground_truth
 from pipeline.simulate.parameters import WorldParameters
 from pipeline.simulate.timeline import World
-from pipeline.simulate.world_record import Record, record
 from pipeline.store import events
 from pipeline.store.events import AccountChange, EventBatch
 from pipeline.store.fetched_likes import HistoryLike, HistoryStore
@@ -90,9 +90,9 @@ class Store:
     undone: list[Like] = field(default_factory=list)  # likes whose unlike came when their day was in the lake
 
     @cached_property
-    def truth(self) -> Record:
+    def truth(self) -> GroundTruth:
         """The simulator's own record."""
-        return record(self.world, self.now_us)
+        return ground_truth(self.world, self.now_us)
 
     @cached_property
     def live(self) -> list[Like]:
@@ -280,7 +280,7 @@ def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> N
 def leave(store: Store, landing: Landing) -> None:
     """Delete the account that likes most, and bring it back a minute later."""
     now_us = landing.watermark_us
-    likes = Counter(like.did for like in record(store.world, now_us).likes())
+    likes = Counter(like.did for like in ground_truth(store.world, now_us).likes())
     (did, _), *_ = likes.most_common(1)
     batch = EventBatch(newest_us=now_us + 1)
     batch.accounts.append(AccountChange(did, AccountStatus.DELETED, now_us, now_us))

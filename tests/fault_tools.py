@@ -20,16 +20,16 @@ from streams import LineStream, free_port, wait_until
 
 from pipeline.demo.stored_likes import like_record, like_records
 from pipeline.lake.day_files import temporary_dir
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.ground_truth import ground_truth
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import World, WorldParameters
-from pipeline.simulate.world_record import record
 from pipeline.store.lake_layout import closed_days
 
 
 def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
     """Return how many likes are held, how many of the record are missing, how many are too many."""
     held, until_us = like_records(data_dir)
-    kept = record(world, until_us)
+    kept = ground_truth(world, until_us)
     gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
     wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
     wanted.discard(None)

@@ -14,18 +14,18 @@ from pathlib import Path
 import commands
 import httpx
 import pytest
+from fault_tools import differences
 from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
-from pipeline.demo.stored_likes import like_record, like_records
+from pipeline.demo.stored_likes import like_records
 from pipeline.operate.backup import lake_copy
 from pipeline.operate.backup import take as take_module
 from pipeline.operate.backup.manifest import BackupError, whole_backups
 from pipeline.operate.backup.restore import restore
 from pipeline.operate.backup.take import take
-from pipeline.simulate.in_process import SimulatedNetwork
-from pipeline.simulate.timeline import World, WorldParameters
-from pipeline.simulate.world_record import record
+from pipeline.simulate.network import SimulatedNetwork
+from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore
 from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
@@ -50,16 +50,6 @@ REBUILT = [
     "backfill/host/day.spool",
 ]
 DRAFTS = ["lake/.tmp/half.parquet"]
-
-
-def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
-    """Return how many likes are held, how many of the simulator's record are missing, how many are too many."""
-    held, until_us = like_records(data_dir)
-    kept = record(world, until_us)
-    gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
-    wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
-    wanted.discard(None)
-    return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
 
 
 def viewers(data_dir: Path) -> set[str]:

@@ -19,7 +19,7 @@ import pytest
 from fault_tools import differences
 from streams import free_port, wait_until
 
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.lake_layout import closed_days
 from serving.lists.list_bytes import items, length

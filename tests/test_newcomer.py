@@ -14,7 +14,7 @@ from serving_worlds import Account, bearer, directory
 from streams import free_port, wait_until
 
 from pipeline.identifiers import post_uri, tid_from_int
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.newest_generation import newest_generation
 from sql.sqlite import connect

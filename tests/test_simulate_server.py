@@ -1,7 +1,6 @@
 """The simulated Jetstream over real sockets: replay, live tail, filters, faults, pages, tokens."""
 
 import asyncio
-import base64
 import itertools
 import threading
 from collections.abc import Iterator
@@ -10,20 +9,20 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from coincurve import PublicKey
+from atproto import DidDocument, parse_jwt, verify_jwt
+from atproto_crypto.consts import SECP256K1_CURVE_ORDER
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection as ClientConnectionSync
 from websockets.sync.client import connect as connect_sync
 
 from pipeline.errors import SettingError
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.mischief.faults import FaultCounter, parse_faults
-from pipeline.simulate.mischief.rubbish import noise
+from pipeline.simulate.mischief.malformed import noise
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.parameters import HOUR_US
-from pipeline.simulate.server.accounts import account_of, base58
 from pipeline.simulate.timeline import World, WorldParameters
-from pipeline.simulate.world_record import record
 
 END_US = 1_783_036_800_000_000
 PARAMETERS = WorldParameters(users=400, days=1, seed=2, end_us=END_US, communities=4)
@@ -251,31 +250,17 @@ def test_the_directory_knows_its_accounts(network: SimulatedNetwork, world: Worl
 
 
 def test_a_token_is_signed_with_the_account_key(network: SimulatedNetwork, world: World) -> None:
-    did = world.people.dids[3]
-    query = {
-        "did": did,
-        "aud": "did:web:feed.example",
-        "lxm": "app.bsky.feed.getFeedSkeleton",
-        "seconds": "30",
-    }
+    did, service, method = world.people.dids[3], "did:web:feed.example", "app.bsky.feed.getFeedSkeleton"
+    document = DidDocument.from_dict(httpx.get(f"{network.plc_url}/{did}").raise_for_status().json())
+    key = document.get_did_key()
+    query = {"did": did, "aud": service, "lxm": method, "seconds": "30"}
     token = httpx.get(f"{network.plc_url}/simulator/token", params=query).raise_for_status().json()["token"]
-    header, claims, signature = (
-        base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in token.split(".")
-    )
-    assert orjson.loads(header) == {"typ": "JWT", "alg": "ES256K"}
-    told = orjson.loads(claims)
-    assert told["exp"] - told["iat"] == 30
-    assert (told["iss"], told["aud"], told["lxm"]) == (did, query["aud"], query["lxm"])
-    assert len(told["jti"]) == 32
-    account = account_of(world.people, did)
-    assert account is not None
-    key = PublicKey.from_secret(account.secret)
-    assert account.public_key_multibase == "z" + base58(b"\xe7\x01" + key.format())
-    # ECDSA by libsecp256k1 in DER form; it accepts low-S only.
-    r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
-    body = b"".join(b"\x02" + bytes([len(n)]) + n for n in (number(r), number(s)))
-    assert key.verify(b"0" + bytes([len(body)]) + body, token.rpartition(".")[0].encode())
-    assert network.token(did, "did:web:feed.example", None).count(".") == 2
+    claims = verify_jwt(token, lambda issuer, forced: key, own_did=service)
+    assert (claims.iss, claims.lxm, claims.exp - claims.iat, len(claims.jti)) == (did, method, 30, 32)
+    _, _, header, signature = parse_jwt(token)
+    assert header == {"typ": "JWT", "alg": "ES256K"}
+    assert int.from_bytes(signature[32:], "big") <= SECP256K1_CURVE_ORDER // 2  # low-S
+    assert network.token(did, service, None).count(".") == 2
     with pytest.raises(KeyError):
         network.token("did:plc:nobody", "x", None)
     for wrong in (
@@ -285,16 +270,6 @@ def test_a_token_is_signed_with_the_account_key(network: SimulatedNetwork, world
         {"did": did, "aud": "x", "seconds": "99999"},
     ):
         assert httpx.get(f"{network.plc_url}/simulator/token", params=wrong).status_code in {400, 404}
-
-
-def number(value: int) -> bytes:
-    """Return an integer as DER does: as short as can be, positive."""
-    return value.to_bytes(value.bit_length() // 8 + 1, "big")
-
-
-def test_base58_is_bitcoins() -> None:
-    assert base58(b"Hello World!") == "2NEpo7TZRRrLZSi2U"
-    assert base58(b"\0\0\1") == "112"
 
 
 def test_pages_tell_of_the_world(network: SimulatedNetwork, world: World, lines: list[bytes]) -> None:
@@ -308,7 +283,7 @@ def test_pages_tell_of_the_world(network: SimulatedNetwork, world: World, lines:
     assert viewers[0]["communities"][0]["taste"] > 0.3
     until = END_US - HOUR_US
     told = httpx.get(f"{network.plc_url}/simulator/record?until={until}").raise_for_status()
-    assert told.content.splitlines() == list(record(world, until).lines())
+    assert told.content.splitlines() == list(ground_truth(world, until).lines())
     for wrong in (f"record?until={END_US * 2}", "record?until=x", "viewers?n=x"):
         assert httpx.get(f"{network.plc_url}/simulator/{wrong}").status_code == 400
 

@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.errors import SettingError
 from pipeline.identifiers import is_did, parse_post_uri, rkey_to_int, tid_to_int
+from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.parameters import DAY_US, HOUR_US
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.simulate.world.event_columns import Kind
-from pipeline.simulate.world_record import record
 
 END_US = 1_783_036_800_000_000
 SMALL = WorldParameters(users=1000, days=2, seed=5, end_us=END_US, rubbish=0.01, communities=6)
@@ -171,7 +171,7 @@ def naive_record(lines: list[bytes], until_us: int) -> dict[tuple[str, str], str
 @pytest.mark.parametrize("hours", [1, 20, 48])
 def test_record_is_what_the_lines_say(world: World, lines: list[bytes], hours: int) -> None:
     until = SMALL.start_us + hours * HOUR_US - 1
-    found = record(world, until)
+    found = ground_truth(world, until)
     assert {(like.did, like.rkey): like.subject for like in found.likes()} == naive_record(lines, until)
     assert len(found) > 10
     for like in found.likes():
@@ -179,7 +179,7 @@ def test_record_is_what_the_lines_say(world: World, lines: list[bytes], hours: i
 
 
 def test_record_names_accounts_and_deleted_posts(world: World, events: list[dict[str, Any]]) -> None:
-    found = record(world, END_US - 1)
+    found = ground_truth(world, END_US - 1)
     status: dict[str, str] = {}
     deleted = set()
     for event in events:
@@ -215,12 +215,12 @@ def test_a_forgetful_world_tells_the_same_and_keeps_its_record() -> None:
     assert brief.kept_from_us > END_US
     assert brief.posts.base > 0
     assert list(brief.lines(brief.kept_from_us, until)) == list(long.lines(brief.kept_from_us, until))
-    one, other = record(brief, until - 1), record(long, until - 1)
+    one, other = ground_truth(brief, until - 1), ground_truth(long, until - 1)
     assert sorted(one.likes()) == sorted(other.likes())
     assert one.accounts == other.accounts
     assert one.deleted_posts == other.deleted_posts
-    with pytest.raises(ValueError, match="no longer known"):
-        record(brief, END_US)
+    with pytest.raises(ValueError, match="is forgotten"):
+        ground_truth(brief, END_US)
 
 
 def test_like_weight_foretells_the_likes() -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from streams import free_port, wait_until
 
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.newest_generation import newest_generation
 

@@ -1,6 +1,6 @@
 """``foryou simulate``: the simulated network as a command.
 
-Owns: its flags, its one line of greeting, ending on a signal. Leaves to others: everything else.
+Owns: its flags, the line that it prints at the start, ending on a signal. Leaves to others: everything else.
 """
 
 import argparse
@@ -31,22 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address (port 0: any; default %(default)s)",
     )
     add("--users", default="2000", metavar="N", help="people active in a week (default %(default)s)")
-    add("--days", default="7", metavar="D", help="days of history before the live tail (default %(default)s)")
     add(
-        "--seed", default="1", metavar="N", help="what the whole world is a function of (default %(default)s)"
+        "--days",
+        default="7",
+        metavar="D",
+        help="days of history before the live events (default %(default)s)",
+    )
+    add(
+        "--seed",
+        default="1",
+        metavar="N",
+        help="seed; the whole world is a function of it (default %(default)s)",
     )
     add(
         "--speed",
         default="1",
         metavar="X",
-        help="live seconds per second; 0 stops the clock (default %(default)s)",
+        help="simulated seconds per second; 0 stops the clock (default %(default)s)",
     )
-    add("--end", default=None, metavar="TIME", help="ISO time at which history ends (default now)")
+    add("--end", default=None, metavar="TIME", help="ISO time of the end of history (default now)")
     add(
         "--clustering",
         default="middle",
         metavar="HOW",
-        help=f"taste: {', '.join(CLUSTERING)} (default %(default)s)",
+        help=f"how strongly tastes differ: {', '.join(CLUSTERING)} (default %(default)s)",
     )
     add("--communities", default="24", metavar="N", help="communities of taste (default %(default)s)")
     add(
@@ -56,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--faults",
         default="",
         metavar="KIND:N,…",
-        help=f"misbehave after every N messages; kinds: {', '.join(Fault)}",
+        help=f"do a fault after every N messages; kinds: {', '.join(Fault)}",
     )
     add(
         "--write", default=None, metavar="FILE", help="write the history as JSON lines ('-': stdout) and exit"
@@ -64,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the history, or serve until SIGTERM or SIGINT; SettingError when a flag is no good."""
+    """Write the history, or serve until SIGTERM or SIGINT; SettingError when a flag is invalid."""
     parameters = WorldParameters(
         users=int(_number(arguments, "users", int)),
         days=_number(arguments, "days", float),
@@ -77,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     host, port = _listen(arguments.listen)
     speed = _number(arguments, "speed", float)
     if not 0 <= speed <= 1_000_000:
-        raise SettingError(f"--speed = {arguments.speed}: it is not between 0 and 1000000")
+        raise SettingError(f"--speed = {arguments.speed}: it must be from 0 to 1000000")
     faults = parse_faults(arguments.faults)
     if arguments.write is not None:
         _write(World(parameters), arguments.write)
@@ -91,7 +99,7 @@ def _number(arguments: argparse.Namespace, name: str, kind: type[int] | type[flo
         return kind(text)
     except ValueError as error:
         raise SettingError(
-            f"--{name} = {text!r}: it is no {'whole ' if kind is int else ''}number"
+            f"--{name} = {text!r}: it must be a {'whole ' if kind is int else ''}number"
         ) from error
 
 
@@ -99,7 +107,9 @@ def _time_us(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingError(f"--end = {text!r}: it is no ISO time, such as 2026-07-04T12:00:00Z") from error
+        raise SettingError(
+            f"--end = {text!r}: it must be an ISO time, such as 2026-07-04T12:00:00Z"
+        ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000 + moment.microsecond
@@ -108,7 +118,7 @@ def _time_us(text: str) -> int:
 def _listen(text: str) -> tuple[str, int]:
     host, separator, port = text.rpartition(":")
     if not separator or not host or not port.isdigit() or int(port) > 65_535:
-        raise SettingError(f"--listen = {text!r}: it is no HOST:PORT, such as {DEFAULT_LISTEN}")
+        raise SettingError(f"--listen = {text!r}: it must be HOST:PORT, such as {DEFAULT_LISTEN}")
     return host.strip("[]"), int(port)
 
 
@@ -121,7 +131,7 @@ def _write(world: World, name: str) -> None:
         try:
             target.writelines(line + b"\n" for line in world.lines())
             target.flush()
-        except BrokenPipeError:  # the reader has had enough, as `| head` does
+        except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,6 +1,6 @@
 """The parameters of a simulated world, checked.
 
-Owns: their names, defaults and limits. Leaves to others: what they mean for people and posts.
+Owns: their names, defaults and limits, and the units of time. Leaves to others: what they do to people and posts.
 """
 
 import time
@@ -11,11 +11,11 @@ from pipeline.errors import SettingError
 DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
-# The grain of generation. Choices are made once a slot; the times of young posts' likes are exact within it.
+# Events are made slot by slot. Choices are made once per slot; the times of young posts' likes are exact within it.
 SLOT_US = 10 * MINUTE_US
 SLOTS_A_DAY = DAY_US // SLOT_US
 
-# How much of a person's taste is their own; the rest is what everybody likes.
+# The share of a person's taste that is their own; the rest is what everybody likes.
 CLUSTERING = {"weak": 0.35, "middle": 0.7, "strong": 0.93}
 
 
@@ -26,11 +26,11 @@ def now_us() -> int:
 
 @dataclass(frozen=True, slots=True)
 class WorldParameters:
-    """What makes a world; equal parameters make equal worlds.
+    """The parameters of a world; equal parameters make equal worlds.
 
-    ``users`` are people active in some week, of whom three quarters like anything at all. History covers
-    ``days`` before ``end_us``. ``rubbish`` is the share of events whose record is malformed. ``keep_hours``
-    is how long live events stay readable after history's end.
+    ``users``: people active in some week, of whom three quarters like something. History covers ``days`` before
+    ``end_us``. ``rubbish``: the share of events with a malformed record. ``keep_hours``: how long live events stay
+    readable after the end of history.
     """
 
     users: int = 2_000
@@ -52,7 +52,7 @@ class WorldParameters:
         _check("rubbish", self.rubbish, 0, 0.5)
         _check("keep-hours", self.keep_hours, 1, 24 * 400)
         if self.clustering not in CLUSTERING:
-            raise SettingError(f"--clustering = {self.clustering!r}: it is none of {', '.join(CLUSTERING)}")
+            raise SettingError(f"--clustering = {self.clustering!r}: expected one of {', '.join(CLUSTERING)}")
 
     @property
     def start_us(self) -> int:
@@ -62,4 +62,4 @@ class WorldParameters:
 
 def _check(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise SettingError(f"--{name} = {value}: it is not between {least} and {most}")
+        raise SettingError(f"--{name} = {value}: it must be from {least} to {most}")

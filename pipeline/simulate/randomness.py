@@ -1,4 +1,4 @@
-"""Numbers that are a function of the seed: hashes of integer arrays, and one generator per purpose and index.
+"""Numbers that are a function of the seed: hashes of integer arrays, and a generator per purpose and index.
 
 Owns: determinism. Leaves to others: distributions.
 """
@@ -13,7 +13,7 @@ Words: TypeAlias = NDArray[np.uint64]
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
 Bytes: TypeAlias = NDArray[np.uint8]
-Column: TypeAlias = NDArray[Any]  # of whichever number type the column has
+Column: TypeAlias = NDArray[Any]  # of the column's number type
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
@@ -40,6 +40,6 @@ def fraction(words: Words) -> Floats:
     return result
 
 
-def generator(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
+def seeded_generator(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
     """Return the generator of a purpose and an index, independent of all others."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, index])))

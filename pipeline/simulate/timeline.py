@@ -1,9 +1,9 @@
-"""A world that can be read at any time in its history and ever after.
+"""A world as readers see it: any time of its history, and the live events after it.
 
-Owns: the slots made so far, what is forgotten, the law of likes as a function. Leaves to others: making
-slots (``generator``), lines (``render``), which likes exist (``world_record``), the clock (``listener``).
+Owns: the slots made so far, what is forgotten, the law of likes as a function. Leaves to others: making slots
+(``slot_maker``), lines (``render``), which likes exist (``ground_truth``), the clock (``listener``).
 
-Safe to use from several threads: one lock guards making, forgetting and rendering.
+Several threads may use a world: one lock guards making, forgetting and rendering.
 """
 
 import threading
@@ -20,21 +20,21 @@ from pipeline.simulate.parameters import DAY_US, HOUR_US, SLOT_US, SLOTS_A_DAY, 
 from pipeline.simulate.randomness import Flags, Floats, Ints
 from pipeline.simulate.world.attention import burst_survival, survival
 from pipeline.simulate.world.event_columns import Events, Kind, join
-from pipeline.simulate.world.generator import REACH_DAYS, Generator
 from pipeline.simulate.world.people import People
 from pipeline.simulate.world.posts import PostTable
+from pipeline.simulate.world.slot_maker import REACH_DAYS, SlotMaker
 
 __all__ = ["World", "WorldParameters"]
 
-# Rendered chunks kept for readers at about the same place: a few megabytes each.
+# Rendered chunks kept for readers at about the same place; each takes a few megabytes.
 _CACHED_CHUNKS = 4
 
 
 class World:
-    """People and everything they do, made as far as it is asked for.
+    """People and everything they do, made on demand.
 
     ``people``, ``posts``: see their classes. ``like_counts``: likes made so far by each person. A span as
-    long as history plus ``keep_hours`` stays readable; ``log`` keeps the likes of what is forgotten.
+    long as history plus ``keep_hours`` stays readable; ``log`` keeps the likes of the slots before it.
     """
 
     def __init__(self, parameters: WorldParameters) -> None:
@@ -46,7 +46,7 @@ class World:
         self.lock = threading.RLock()
         self.renderer = Renderer(parameters.seed, self.people, self.posts)
         self.log = LikeLog(self.posts)
-        self._generator = Generator(parameters, self.people, self.posts)
+        self._slot_maker = SlotMaker(parameters, self.people, self.posts)
         self._slots: list[Events] = []
         self._reach: list[int] = []  # the oldest post within reach in each slot, from slot 0 on
         self._forgotten = 0  # slots
@@ -80,9 +80,9 @@ class World:
     def chunk(self, slot: int) -> tuple[Events, list[bytes], int] | None:
         """Return the events and lines of some slots around a slot, and the number of the slot after them.
 
-        None when the slot is forgotten. Slots are rendered in groups, since small arrays cost as much as
-        large ones; the newest come singly. So a chunk may reach back before ``slot``: readers go by time.
-        Makes slots if need be.
+        Returns None when the slot is forgotten; makes slots if need be. Slots are rendered in groups, because small
+        arrays cost as much as large ones; the newest are rendered one by one. So a chunk may begin before ``slot``,
+        and readers select by time.
         """
         with self.lock:
             self.make_until(self.slot_start_us(slot + 1))
@@ -130,7 +130,7 @@ class World:
             events, rendered, slot = found
             low, high = np.searchsorted(events.time_us, [least, most])
             if high > low:
-                least = int(events.time_us[high - 1]) + 1  # a later chunk may reach back
+                least = int(events.time_us[high - 1]) + 1  # a later chunk may begin earlier
             yield from rendered[low:high]
 
     def events(self, from_us: int | None = None, until_us: int | None = None) -> Iterator[dict[str, Any]]:
@@ -139,17 +139,17 @@ class World:
             yield orjson.loads(line)
 
     def reachable_posts(self, at_us: int) -> Ints:
-        """Return the numbers of the posts that could be liked at a time, which must be made."""
+        """Return the numbers of the posts that could be liked at a time; events must be made up to it."""
         with self.lock:
             first = self._reach[(at_us - self.parameters.start_us) // SLOT_US]
             created = self.posts.since("created_us", first)
             return first + np.flatnonzero(created < at_us).astype(np.int64)
 
     def like_weight(self, person: int, posts: Ints, at_us: int) -> Floats:
-        """Return how likely a person's next like, at a time, falls on each of the posts: in proportion.
+        """Return weights proportional to the probability that a person's next like falls on each of the posts.
 
-        The law of ``attention`` over the ten minutes from ``at_us``; it does not know what the person has
-        liked already. Weights of different posts compare for one person and time; they do not sum to 1.
+        This is the law of ``attention`` over the ten minutes from ``at_us``, without regard to what the person has
+        liked already. Weights compare posts for one person and time; they do not sum to 1.
         """
         with self.lock:
             everything = self.reachable_posts(at_us)
@@ -176,14 +176,16 @@ class World:
             burst > 0, burst_survival(at_us, burst) - burst_survival(at_us + SLOT_US, burst), 0.0
         )
         authors = table.of("author", posts).astype(np.int64)
-        alive = (table.of("deleted_us", posts) > at_us) & ~self._generator.departures.gone(authors, at_us)
-        result: Floats = table.of("quality", posts) * share * alive
+        visible = (table.of("deleted_us", posts) > at_us) & ~self._slot_maker.account_changes.hidden(
+            authors, at_us
+        )
+        result: Floats = table.of("quality", posts) * share * visible
         return result
 
     def _make_slot(self) -> None:
-        events = self._generator.next_slot()
+        events = self._slot_maker.next_slot()
         self._slots.append(events)
-        self._reach.append(self._generator.first_within_reach())
+        self._reach.append(self._slot_maker.first_within_reach())
         self.event_count += len(events)
         likers = events.actor[events.kind == Kind.LIKE]
         self.like_counts += np.bincount(likers, minlength=self.people.count)

@@ -33,7 +33,7 @@ from test_backup import SKELETON, Feed, differences, viewers
 
 from pipeline.demo.stored_likes import like_records
 from pipeline.operate.backup.manifest import whole_backups
-from pipeline.simulate.in_process import SimulatedNetwork
+from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from sql.sqlite import connect
 

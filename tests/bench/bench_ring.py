@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_in, split_of
 
-from pipeline.evaluate.like_events import Events
+from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.methods import ours
 from pipeline.evaluate.methods.crowd import Crowds, fresh_likes
 from pipeline.evaluate.splits import HOUR_US
@@ -32,8 +32,8 @@ OLD_HOURS = 100.0
 
 
 def with_ring(
-    events: Events, fakes: int, others: np.ndarray, rng: np.random.Generator, *, aged: bool = False
-) -> Events:
+    events: LikeEvents, fakes: int, others: np.ndarray, rng: np.random.Generator, *, aged: bool = False
+) -> LikeEvents:
     """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each.
 
     ``aged``: and each of them liked an old item days ago.
@@ -73,7 +73,7 @@ def with_ring(
     )
 
 
-def measured(events: Events, viewers: np.ndarray, ranking: Ranking) -> dict[str, float]:
+def measured(events: LikeEvents, viewers: np.ndarray, ranking: Ranking) -> dict[str, float]:
     """Return how far item 0 comes."""
     split = split_of(events, viewers)
     lists = ours.rank(split, LIST, ranking)

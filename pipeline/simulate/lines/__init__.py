@@ -1,1 +1,1 @@
-"""Events as the text that the real network would send, byte for byte."""
+"""Events as Jetstream lines, byte for byte as the real network sends them."""

@@ -1,8 +1,8 @@
-"""Events as Jetstream lines: the v1 wire, byte for byte what a reader of the real one expects.
+"""Events as lines of Jetstream v1, byte for byte as the real one sends them.
 
-Owns: the JSON of every kind of event. Leaves to others: which events there are (``generator``), how lines
-are sent (``listener``). Nine tenths of the lines have fields of fixed width and are filled as matrices; posts
-and oddities are written one by one.
+Owns: the JSON of every kind of event. Leaves to others: which events there are (``slot_maker``), how lines are sent
+(``listener``). Nine tenths of the lines have fields of fixed width and are filled as matrices. Posts and oddities are
+written one by one.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ def rkey_text(number: int) -> str:
 
 
 def rev_times(people: People, events: Events) -> Ints:
-    """Return when each event's commit was made: rising per person, shared by the rows of one commit."""
+    """Return when each event's commit was made: it rises per person, and the rows of one commit share it."""
     times: Ints = events.time_us.copy()
     same = np.flatnonzero(events.traits & Trait.SAME_COMMIT)
     times[same] = times[same - 1]
@@ -110,9 +110,9 @@ class Renderer:
     def lines(self, events: Events) -> list[bytes]:
         """Return one line for each event, in order, without line ends."""
         result: list[bytes] = [b""] * len(events)
-        marks = hashed(self._seed, 30, events.time_us)  # times are unique: a number for each event
+        marks = hashed(self._seed, 30, events.time_us)  # times are unique, so each event has its own number
         revs = tid_matrix(rev_times(self._people, events) << 10 | (marks & np.uint64(31)).astype(np.int64))
-        # The rows of one commit share the rev, clock and all.
+        # The rows of one commit share the whole rev, its clock included.
         same = np.flatnonzero(events.traits & Trait.SAME_COMMIT)
         revs[same] = revs[same - 1]
         for kind in np.unique(events.kind):
@@ -198,7 +198,7 @@ class Renderer:
         return lines
 
     def subject_uri(self, target: int) -> str:
-        """Return the at-uri of a subject that is no post of this world (target below 0)."""
+        """Return the at-uri of a subject that is not a post of this world (target below 0)."""
         number, sort = divmod(-1 - target, len(Subject))
         words = hashed(self._seed, 31, np.array([number]))
         did = texts(did_matrix(words))[0]

@@ -1,7 +1,7 @@
 """The lines of rare events: likes with odd keys or subjects, accounts, identities, profiles, malformed ones.
 
-Owns: their JSON. Leaves to others: the common lines (``render``), posts (``render_post``). ``fields`` are
-the text columns of one row: did, time, rev, created, cid.
+Owns: their JSON. Leaves to others: the common lines (``render``), posts (``render_post``). ``fields`` are the texts of
+one row: did, time, rev, created, cid.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.simulate.mischief.rubbish import spoil_like, spoil_post
+from pipeline.simulate.mischief.malformed import spoil_like, spoil_post
 from pipeline.simulate.world.event_columns import Kind
 
 Fields = Mapping[str, str]

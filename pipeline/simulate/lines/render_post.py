@@ -1,7 +1,7 @@
 """The lines of new posts.
 
 Owns: a post's JSON: text, languages, reply, embed, labels. Leaves to others: what the post is (``posts``),
-the sentences (``texts``).
+the sentences (``sentences``).
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.simulate.lines.texts import POOL, sentences
+from pipeline.simulate.lines.sentences import POOL, sentences
 from pipeline.simulate.randomness import Bytes, Ints, Words
 from pipeline.simulate.text_columns import iso_matrix, texts, tid_matrix
 from pipeline.simulate.world.event_columns import Events
@@ -48,7 +48,7 @@ class PostWriter:
             text = _text(mark, languages[row])
             if mark % 5 == 0:
                 text, record["facets"] = _with_link(text, link, mark)
-            if mark % 23:  # some clients name no language, a few two or the wrong one
+            if mark % 23:  # some clients name no language, a few name two or a wrong one
                 record["langs"] = [languages[row]] if mark % 19 else ["en", languages[row]][mark // 19 % 2 :]
             if flag & Mark.REPLY:
                 record["reply"] = {"parent": parents[row], "root": roots[row]}
@@ -71,7 +71,7 @@ class PostWriter:
         return lines
 
     def _refs(self, posts: Ints) -> list[dict[str, str]]:
-        """Return strong references to posts; for -1, to any post."""
+        """Return strong references to posts; for -1, to some post."""
         known = np.maximum(posts, self._table.base)
         dids = [self._people.dids[int(author)] for author in self._table.of("author", known)]
         cids, rkeys = texts(self._table.cids(known)), texts(tid_matrix(self._table.of("rkey", known)))

@@ -1,1 +1,1 @@
-"""What the simulated network does wrong on purpose: malformed records, broken connections."""
+"""What the simulated network does wrong on purpose: malformed records and broken connections."""

@@ -1,6 +1,6 @@
 """How the simulated server misbehaves, and when.
 
-Owns: the faults' names, the text that asks for them, counting towards them. Leaves to others: doing them
+Owns: the faults' names, parsing ``--faults``, counting towards each fault. Leaves to others: doing them
 (``listener``).
 """
 
@@ -10,32 +10,34 @@ from pipeline.errors import SettingError
 
 
 class Fault(StrEnum):
-    """Something a stream's server does in the field."""
+    """A way in which real stream servers misbehave."""
 
     CLOSE_1000 = "close1000"
     CLOSE_1001 = "close1001"
     CLOSE_1011 = "close1011"
     ABORT = "abort"  # a TCP reset: the reader sees 1006
-    SILENT = "silent"  # the connection stays open and nothing comes any more
+    SILENT = "silent"  # the connection stays open, and nothing is sent any more
     HALF_FRAME = "halfframe"  # a whole frame with half a JSON object
-    RUBBISH = "rubbish"  # frames that are no events
+    RUBBISH = "rubbish"  # frames that are not events
 
 
 def parse_faults(text: str) -> dict[Fault, int]:
-    """Return {fault: every so many messages} of KIND:N[,KIND:N]; SettingError when it is no such list."""
+    """Return {fault: messages between two of them} of a text KIND:N[,KIND:N]; SettingError when it is wrong."""
     result: dict[Fault, int] = {}
     for part in filter(None, (item.strip() for item in text.split(","))):
         name, _, number = part.partition(":")
         if name not in list(Fault):
-            raise SettingError(f"--faults = {text!r}: {name!r} is none of {', '.join(Fault)}")
+            raise SettingError(
+                f"--faults = {text!r}: unknown kind {name!r}, expected one of {', '.join(Fault)}"
+            )
         if not number.isdigit() or int(number) < 1:
-            raise SettingError(f"--faults = {text!r}: {part!r} is no KIND:N with N of 1 or more")
+            raise SettingError(f"--faults = {text!r}: {part!r} must be KIND:N with N of 1 or more")
         result[Fault(name)] = int(number)
     return result
 
 
 class FaultCounter:
-    """Counts messages of all connections together, towards each fault on its own."""
+    """Counts the messages of all connections, for each fault separately."""
 
     def __init__(self, every: dict[Fault, int]) -> None:
         self._every = every

@@ -1,1 +1,1 @@
-"""The simulated network as a server: a Jetstream, a PLC directory and pages on one port."""
+"""The simulated network as a server: a Jetstream, a PLC directory and information pages on one port."""

@@ -1,7 +1,7 @@
 """Keys, DID documents and service tokens of the people.
 
-Owns: what a PLC directory says of an account and what its PDS would sign. Leaves to others: HTTP
-(``http_pages``). Keys are a function of seed and number, made when asked for.
+Owns: what a PLC directory says of an account, and what its PDS would sign. Leaves to others: HTTP (``http_pages``).
+Keys are a function of the seed and a person's number, made on demand.
 """
 
 import base64
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from atproto_crypto.consts import BASE58_MULTIBASE_PREFIX, SECP256K1_DID_PREFIX
+from atproto_crypto.multibase import bytes_to_multibase
 from coincurve import PrivateKey
 
 from pipeline.simulate.world.people import People
-
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_SECP256K1_PUBLIC = b"\xe7\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,8 @@ class Account:
     def public_key_multibase(self) -> str:
         """The secp256k1 key as a DID document writes it."""
         point: bytes = PrivateKey(self.secret).public_key.format(compressed=True)
-        return "z" + base58(_SECP256K1_PUBLIC + point)
+        key: str = bytes_to_multibase(BASE58_MULTIBASE_PREFIX, SECP256K1_DID_PREFIX + point)
+        return key
 
     def document(self) -> dict[str, Any]:
         """Return the DID document."""
@@ -74,31 +74,19 @@ def account_of(people: People, did: str) -> Account | None:
 def mint_token(
     account: Account, aud: str, lxm: str | None, seconds: int = 60, now: float | None = None
 ) -> str:
-    """Return the service token the account's PDS would mint: a JWT, ES256K, low-S, for ``seconds`` from now.
+    """Return the service token that the account's PDS would mint: a JWT, ES256K, low-S, valid for ``seconds``.
 
-    ``now`` is in seconds since 1970, the wall clock by default; without ``lxm`` the claim is left out.
+    ``now`` is in seconds since 1970, by default the wall clock's. With ``lxm`` None the claim is left out.
     """
     issued = int(time.time() if now is None else now)
     claims: dict[str, Any] = {"iat": issued, "iss": account.did, "aud": aud, "exp": issued + seconds}
     if lxm is not None:
         claims["lxm"] = lxm
     claims["jti"] = secrets.token_hex(16)
-    signed = (
-        _base64url(orjson.dumps({"typ": "JWT", "alg": "ES256K"})) + "." + _base64url(orjson.dumps(claims))
-    )
+    signed = ".".join(_base64url(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256K"}, claims))
     # libsecp256k1 signs low-S; the recoverable form is the 64 raw bytes and a recovery id.
     signature: bytes = PrivateKey(account.secret).sign_recoverable(signed.encode())[:64]
     return signed + "." + _base64url(signature)
-
-
-def base58(data: bytes) -> str:
-    """Return bytes in the bitcoin alphabet's base 58."""
-    number = int.from_bytes(data, "big")
-    text = ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = _BASE58[digit] + text
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
 
 
 def _base64url(data: bytes) -> str:

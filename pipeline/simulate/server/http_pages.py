@@ -1,52 +1,46 @@
 """The HTTP side: the PLC directory and the simulator's own pages.
 
-Owns: what each path answers, as (status, content type, body). Leaves to others: sockets (``listener``).
+Owns: the response of each path. Leaves to others: sockets (``listener``).
 
     GET /did:plc:…                                     a DID document
-    GET /simulator/status                              where the world is
-    GET /simulator/viewers?n=20                        people worth looking at
+    GET /simulator/status                              the world's time, size and parameters
+    GET /simulator/viewers?n=20                        people who like much, and typical ones
     GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
     GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
 """
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import orjson
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
+from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.server.accounts import account_of, mint_token
 from pipeline.simulate.timeline import World
-from pipeline.simulate.world_record import record
 
 _TOKEN_SECONDS_MOST = 3600
 
 
-class Page(NamedTuple):
-    """An HTTP answer."""
-
-    status: HTTPStatus
-    content_type: str
-    body: bytes
-
-
 class PageError(Exception):
-    """A request that can't be answered: its status and why."""
+    """A request cannot be answered; the text says why."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-class Pages:
+class HttpPages:
     """The pages of one world; ``now_us`` and ``speed`` come from the server's clock."""
 
     def __init__(self, world: World, speed: float) -> None:
         self._world, self._speed = world, speed
 
-    def answer(self, target: str, now_us: int) -> Page:
-        """Return the answer to GET ``target`` (path and query)."""
+    def answer(self, target: str, now_us: int) -> Response:
+        """Return the response to GET ``target`` (path and query)."""
         parts = urlsplit(target)
         path = unquote(parts.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -89,26 +83,28 @@ class Pages:
     def _token(self, query: dict[str, str]) -> str:
         account = account_of(self._world.people, query.get("did", ""))
         if account is None:
-            raise PageError(HTTPStatus.NOT_FOUND, "did: nobody here has it")
+            raise PageError(HTTPStatus.NOT_FOUND, "did: unknown here")
         if not query.get("aud"):
-            raise PageError(HTTPStatus.BAD_REQUEST, "aud: it is missing")
+            raise PageError(HTTPStatus.BAD_REQUEST, "aud: missing")
         seconds = _number(query, "seconds", 60)
         if abs(seconds) > _TOKEN_SECONDS_MOST:
             raise PageError(HTTPStatus.BAD_REQUEST, f"seconds: at most {_TOKEN_SECONDS_MOST}")
         return mint_token(account, query["aud"], query.get("lxm"), seconds)
 
-    def _record(self, until_us: int, now_us: int) -> Page:
+    def _record(self, until_us: int, now_us: int) -> Response:
         if until_us > now_us:
             raise PageError(HTTPStatus.BAD_REQUEST, f"until: the stream has only come to {now_us}")
         try:
-            found = record(self._world, until_us)
+            found = ground_truth(self._world, until_us)
         except ValueError as error:
             raise PageError(HTTPStatus.GONE, f"until: {error}") from error
-        return Page(HTTPStatus.OK, "application/x-ndjson", b"".join(line + b"\n" for line in found.lines()))
+        return _response(
+            HTTPStatus.OK, "application/x-ndjson", b"".join(line + b"\n" for line in found.lines())
+        )
 
 
 def viewers(world: World, count: int) -> list[dict[str, Any]]:
-    """Return people worth looking at: one half like most, the other half like as much as typical likers do.
+    """Return people to look at: half of them like most, the other half like as much as typical likers do.
 
     Each as {did, likes, kind: most|typical, communities: [{name, language, taste}]}, tastes of 5 % or more.
     """
@@ -137,12 +133,17 @@ def viewers(world: World, count: int) -> list[dict[str, Any]]:
     return result
 
 
-def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Page:
-    return Page(status, "application/json", orjson.dumps(value))
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return _response(status, "application/json", orjson.dumps(value))
+
+
+def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
+    headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"}
+    return Response(status.value, status.phrase, Headers(headers), body)
 
 
 def _number(query: dict[str, str], name: str, default: int) -> int:
     try:
         return int(query.get(name, default))
     except ValueError as error:
-        raise PageError(HTTPStatus.BAD_REQUEST, f"{name}: {query[name]!r} is no whole number") from error
+        raise PageError(HTTPStatus.BAD_REQUEST, f"{name}: {query[name]!r} must be a whole number") from error

@@ -1,11 +1,11 @@
-"""One port: the Jetstream wire on /subscribe, pages on everything else.
+"""One port: the Jetstream wire on /subscribe, pages on every other path.
 
-Owns: the clock, connections, sending, faults. Leaves to others: events (``timeline``), filters
-(``subscription``), pages (``http_pages``).
+Owns: the clock, connections, sending, faults. Leaves to others: events (``timeline``), filters (``subscription``),
+pages (``http_pages``).
 
-A connection holds no queue. It reads the world at its own position and waits for its socket to drain, so a
-slow reader costs no memory, and replay passes into the live tail without a seam. Events reach the socket
-as ready-made frames, hundreds a write: one ``send`` each would take most of the time.
+A connection has no queue. It reads the world at its own position and waits for its socket to drain. So a slow reader
+costs no memory, and replay passes into the live events without a gap. Events reach the socket as finished frames,
+hundreds per write, because one ``send`` each would take most of the time.
 """
 
 import asyncio
@@ -17,16 +17,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from pipeline.simulate.mischief.faults import Fault, FaultCounter
-from pipeline.simulate.mischief.rubbish import noise
+from pipeline.simulate.mischief.malformed import noise
 from pipeline.simulate.parameters import HOUR_US
-from pipeline.simulate.server.http_pages import Page, Pages
-from pipeline.simulate.server.subscription import Subscription, SubscriptionError
+from pipeline.simulate.server.http_pages import HttpPages
+from pipeline.simulate.server.subscription import LineFilter, SubscriptionError
 from pipeline.simulate.timeline import World
 
 _FRAMES_A_WRITE = 256
@@ -38,7 +37,7 @@ _TEXT, _BINARY = 0x81, 0x82
 
 
 class Clock:
-    """The world's time: history's end when made, then ``speed`` times as fast as the wall clock."""
+    """The world's time: the end of history at first, then ``speed`` times as fast as the wall clock."""
 
     def __init__(self, end_us: int, speed: float) -> None:
         self.speed = speed
@@ -50,7 +49,7 @@ class Clock:
         return self._end_us - 1 + int((time.monotonic() - self._began) * self.speed * 1e6)
 
     def seconds_until(self, time_us: int) -> float:
-        """Return how long to wait for a time, within what a reader should wait at once."""
+        """Return how long to wait for a time, within the bounds of one wait."""
         least, most = _WAIT_SECONDS
         return min(most, max(least, (time_us - self.now_us()) / 1e6 / self.speed)) if self.speed else most
 
@@ -62,13 +61,13 @@ class SimulatorServer:
         self.world = world
         self.clock = Clock(world.parameters.end_us, speed)
         self.faults = FaultCounter(faults or {})
-        self._pages = Pages(world, speed)
+        self._pages = HttpPages(world, speed)
 
     async def start(self, host: str, port: int) -> Server:
-        """Make history, then listen; OSError when the address can't be had."""
+        """Make history, then listen; OSError when the address is not available."""
         parameters = self.world.parameters
         for until_us in range(parameters.start_us, parameters.end_us, _MAKE_AT_ONCE_US):
-            await asyncio.to_thread(self.world.make_until, until_us)  # in pieces, so that it can be cancelled
+            await asyncio.to_thread(self.world.make_until, until_us)  # in parts, so that it can be cancelled
         await asyncio.to_thread(self.world.make_until, parameters.end_us)
         return await serve(
             self._stream,
@@ -85,32 +84,32 @@ class SimulatorServer:
     async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         if urlsplit(request.path).path == "/subscribe":
             try:
-                Subscription(self.world.people, urlsplit(request.path).query)
+                LineFilter(self.world.people, urlsplit(request.path).query)
             except SubscriptionError as error:
                 return connection.respond(400, f"{error}\n")
             return None
-        return _response(await asyncio.to_thread(self._pages.answer, request.path, self.clock.now_us()))
+        return await asyncio.to_thread(self._pages.answer, request.path, self.clock.now_us())
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        subscription = Subscription(self.world.people, urlsplit(connection.request.path).query)
+        wanted = LineFilter(self.world.people, urlsplit(connection.request.path).query)
         greeted = asyncio.Event()
-        if not subscription.hello:
+        if not wanted.hello:
             greeted.set()
-        updates = asyncio.create_task(_take_updates(connection, subscription, greeted))
+        updates = asyncio.create_task(_take_updates(connection, wanted, greeted))
         try:
             await greeted.wait()
-            await self._send_events(connection, subscription)
+            await self._send_events(connection, wanted)
         except ConnectionClosed:
             pass
         finally:
             updates.cancel()
             await asyncio.gather(updates, return_exceptions=True)
 
-    async def _send_events(self, connection: ServerConnection, subscription: Subscription) -> None:
-        """Send events from the subscription's cursor on, until the connection ends."""
+    async def _send_events(self, connection: ServerConnection, wanted: LineFilter) -> None:
+        """Send events from the reader's cursor on, until the connection ends."""
         now = self.clock.now_us()
-        cursor = subscription.cursor
+        cursor = wanted.cursor
         position = now + 1 if cursor is None or cursor > now else cursor
         slot = self.world.slot_of(position)
         while connection.state is State.OPEN:
@@ -119,14 +118,14 @@ class SimulatorServer:
                 await asyncio.sleep(self.clock.seconds_until(start))
                 continue
             chunk = await asyncio.to_thread(self.world.chunk, slot)
-            if chunk is None:  # too slow a reader: what it wanted is forgotten
+            if chunk is None:  # the reader is too slow: its next events are forgotten
                 slot = self.world.slot_of(0)
                 continue
             events, lines, after = chunk
             while position is not None and connection.state is State.OPEN:
                 low, high = np.searchsorted(events.time_us, [position, self.clock.now_us() + 1])
-                wanted = subscription.select(events.take(slice(low, high)), lines[low:high])
-                if not await self._send(connection, wanted):
+                selected = wanted.select(events.take(slice(low, high)), lines[low:high])
+                if not await self._send(connection, selected):
                     return
                 if high > low:
                     position = int(events.time_us[high - 1]) + 1
@@ -136,7 +135,7 @@ class SimulatorServer:
             slot = after
 
     async def _send(self, connection: ServerConnection, lines: list[bytes]) -> bool:
-        """Send lines, and misbehave where that is due; False when the connection should be left."""
+        """Send lines, and do the faults that are due; False when the connection is over."""
         at = 0
         while at < len(lines):
             size = self.faults.room(min(_FRAMES_A_WRITE, len(lines) - at))
@@ -153,7 +152,7 @@ class SimulatorServer:
         return True
 
     async def _misbehave(self, connection: ServerConnection, fault: Fault, line: bytes) -> bool:
-        """Do a fault; False when the connection is of no more use."""
+        """Do a fault; False when the connection is over."""
         if fault in _CLOSE_CODES:
             await connection.close(_CLOSE_CODES[fault], "simulated")
         elif fault is Fault.ABORT:
@@ -174,13 +173,11 @@ class SimulatorServer:
         return False
 
 
-async def _take_updates(
-    connection: ServerConnection, subscription: Subscription, greeted: asyncio.Event
-) -> None:
-    """Take options_update messages; an invalid one ends the connection."""
+async def _take_updates(connection: ServerConnection, wanted: LineFilter, greeted: asyncio.Event) -> None:
+    """Apply options_update messages; an invalid one ends the connection."""
     try:
         async for message in connection:
-            subscription.update(message)
+            wanted.update(message)
             greeted.set()
     except SubscriptionError as error:
         await connection.close(1008, str(error)[:100])
@@ -202,11 +199,3 @@ def frames(payloads: Iterable[bytes], opcode: int = _TEXT) -> bytes:
             parts.append(struct.pack("!BBQ", opcode, 127, size))
         parts.append(payload)
     return b"".join(parts)
-
-
-def _response(page: Page) -> Response:
-    headers = Headers()
-    headers["Content-Type"] = page.content_type
-    headers["Content-Length"] = str(len(page.body))
-    headers["Connection"] = "close"
-    return Response(page.status.value, page.status.phrase, headers, page.body)

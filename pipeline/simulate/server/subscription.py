@@ -1,7 +1,7 @@
-"""What a reader asked for: collections, DIDs, size, cursor.
+"""What a reader of the stream wants: collections, DIDs, size, cursor.
 
-Owns: the query and the options_update of ``/subscribe``, and choosing lines by them. Leaves to others:
-sending (``listener``). As on the real wire, identity and account events come whatever collections are wanted.
+Owns: the query and the options_update of ``/subscribe``, and selecting lines by them. Leaves to others: sending
+(``listener``). As on the real wire, identity and account events come with any wanted collections.
 """
 
 import re
@@ -21,11 +21,11 @@ _COLLECTIONS_MOST, _DIDS_MOST = 100, 10_000
 
 
 class SubscriptionError(ValueError):
-    """A query or an update that the server refuses; the text goes to the reader."""
+    """The server refuses a query or an update; the text goes to the reader."""
 
 
-class Subscription:
-    """One reader's filter. ``cursor``: where to start, in us, None for live; ``hello``: wait for an update."""
+class LineFilter:
+    """One reader's filter. ``cursor``: where to start, in us, None for live; ``hello``: wait for an update first."""
 
     def __init__(self, people: People, query: str) -> None:
         values = parse_qs(query, keep_blank_values=True)
@@ -41,7 +41,7 @@ class Subscription:
         )
 
     def update(self, message: "str | bytes") -> None:
-        """Take a client's options_update; SubscriptionError when it is none."""
+        """Apply a client's options_update; SubscriptionError when it is invalid."""
         try:
             body: Any = orjson.loads(message)
             if body["type"] != "options_update":

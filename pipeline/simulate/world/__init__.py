@@ -1,1 +1,1 @@
-"""What the simulated people do: events as columns, before anybody puts them into words."""
+"""What the simulated people do: events as columns, before they become text."""

@@ -1,12 +1,12 @@
-"""What falls on which post: the probability that a person likes a post, and draws from it.
+"""Which post an action falls on: the probability that a person likes a post, and draws from it.
 
-Owns: the world's one law. A person picks a community by taste, then a post of it with probability
-proportional to quality x attention, then keeps it with probability proportional to the affinity to its
-author; never the same post twice. Leaves to others: who acts when (``plan``).
+Owns: the law of the world. A person picks a community by taste, then one of its posts with probability proportional
+to quality x attention, then keeps it with probability proportional to the affinity to its author. Nobody likes a post
+twice. Leaves to others: who acts when (``day_plan``).
 
-Attention to a post of age t is the density of a Weibull law, so that likes come as N(t) ~ t^0.65 at first;
-a few posts have a burst some hours later. Within a slot the time of a young post's like is drawn from the
-same law exactly; an older post is liked when the session happens.
+Attention to a post of age t has the density of a Weibull law, so that likes come as N(t) ~ t^0.65 at first; a few
+posts have a burst some hours later. Within a slot, the time of a young post's like is drawn from exactly that law; an
+older post is liked at the time of the session.
 """
 
 from dataclasses import dataclass
@@ -39,17 +39,17 @@ def burst_survival(now_us: float, burst_us: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """What was chosen: ``kept`` marks the rows that found a post; the others' values mean nothing."""
+    """What was chosen; only rows marked in ``found`` have a post."""
 
     posts: Ints
     times_us: Ints
-    kept: Flags
+    found: Flags
 
 
 class Attention:
     """The posts open to choice in one slot, weighted; draws many picks at once."""
 
-    def __init__(self, people: People, table: PostTable, first: int, slot_us: int, gone: Flags) -> None:
+    def __init__(self, people: People, table: PostTable, first: int, slot_us: int, hidden: Flags) -> None:
         self._people, self._table, self._first = people, table, first
         self._start, self._end = slot_us, slot_us + SLOT_US
         created = table.since("created_us", first)
@@ -64,8 +64,8 @@ class Attention:
             share = np.maximum(burst_left[bursting] - burst_after, 0.0)
             weights[bursting] += table.since("quality", first)[bursting] * share
             burst_left[bursting] = np.where(burst_after < 1e-3, 0.0, burst_after)
-        dead = (table.since("deleted_us", first) < slot_us) | gone[table.since("author", first)]
-        weights[dead] = 0.0
+        deleted = table.since("deleted_us", first) < slot_us
+        weights[deleted | hidden[table.since("author", first)]] = 0.0
         community = table.since("community", first)
         self._order = np.argsort(community, kind="stable")
         self._sums = np.concatenate([[0.0], np.cumsum(weights[self._order])])
@@ -76,7 +76,7 @@ class Attention:
     def pick(
         self, rng: np.random.Generator, people: Ints, times_us: Ints, once: Flags, pairs: PairSet
     ) -> Picks:
-        """Choose a post for each person; rows with ``once`` never repeat a (post, person) pair."""
+        """Choose a post for each person; rows marked in ``once`` never repeat a (post, person) pair."""
         count = len(people)
         posts, times = np.full(count, -1, np.int64), times_us.copy()
         waiting = np.arange(count) if self._sums[-1] > 0 else np.arange(0)

@@ -1,6 +1,6 @@
 """Communities of taste: their names, languages and sizes.
 
-Owns: which communities there are. Leaves to others: who belongs to them (``people``), texts (``texts``).
+Owns: which communities there are. Leaves to others: who belongs to them (``people``), what posts say (``sentences``).
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ _TOPICS = (
     "news cats film art football gardening games birds books cooking science music "
     "space comics knitting cities history wrestling dogs law trains poetry after-dark maps"
 )
-# The community whose posts carry adult self-labels, if there are enough communities to have it.
+# The community whose posts carry adult self-labels; a world of few communities has none.
 ADULT_TOPIC = "after-dark"
 
 
 @dataclass(frozen=True, slots=True)
 class Communities:
-    """``languages`` index LANGUAGES; ``sizes`` sum to 1; both have one entry a community."""
+    """``languages`` index LANGUAGES and ``sizes`` sum to 1; both have one entry per community."""
 
     names: tuple[str, ...]
     languages: Ints
@@ -44,9 +44,9 @@ class Communities:
 
 
 def make_communities(count: int) -> Communities:
-    """Return ``count`` communities: sizes fall slowly within a language, each language has its share."""
+    """Return ``count`` communities: each language has its share, and sizes fall slowly within a language."""
     shares = np.array([share for _, share, _ in LANGUAGES])
-    # The next community goes to the language that is furthest behind its share.
+    # The next community goes to the language furthest below its share.
     languages: list[int] = []
     have = np.zeros(len(shares))
     for number in range(count):

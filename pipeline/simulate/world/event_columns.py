@@ -1,7 +1,7 @@
 """Events as columns: what kinds there are and what each column means for them.
 
-Owns: the compact form of an event, about 34 bytes. Leaves to others: making them (``generator``), their
-text (``render``).
+Owns: the compact form of an event, about 34 bytes. Leaves to others: making events (``slot_maker``), their text
+(``render``).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pipeline.simulate.randomness import Flags, Ints
 
 
 class Kind(IntEnum):
-    """What happened; the comment says what ``target`` holds, ``rkey`` is the record's own."""
+    """What happened. The comment says what ``target`` holds; ``rkey`` is the record's own."""
 
     LIKE = 0  # a post number, or below 0 another subject (see ``Subject``)
     UNLIKE = 1
@@ -32,7 +32,7 @@ class Kind(IntEnum):
     ACTIVE = 12
     DEACTIVATED = 13
     DELETED = 14
-    BAD_LIKE = 15  # which malformation (``rubbish``)
+    BAD_LIKE = 15  # which malformation (``malformed``)
     BAD_POST = 16  # which malformation
 
 
@@ -51,7 +51,7 @@ COLLECTIONS: tuple[str | None, ...] = (
 
 
 class Subject(IntEnum):
-    """What a like's subject is when it is no post of this world."""
+    """The subject of a like that is not a post of this world."""
 
     UNKNOWN_POST = 0
     FEED = 1
@@ -60,7 +60,7 @@ class Subject(IntEnum):
 
 
 class Trait(IntFlag):
-    """What is odd about an event."""
+    """Peculiarities of an event."""
 
     FORGED = 1  # createdAt is years off
     VIA = 2  # the like came through a repost
@@ -68,14 +68,14 @@ class Trait(IntFlag):
 
 
 def odd_subject(subject: Ints, numbers: Ints) -> Ints:
-    """Return targets below 0 for subjects that are no posts of this world."""
+    """Return targets below 0 for subjects that are not posts of this world."""
     result: Ints = -1 - (subject + len(Subject) * numbers)
     return result
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Rows of equal length. ``rkey`` is a TID's number, or minus one for a key that is no TID."""
+    """Rows of equal length. ``rkey`` is the number of a TID, negative for a key that is not a TID."""
 
     time_us: Ints
     kind: NDArray[np.uint8]
@@ -125,7 +125,7 @@ def join(parts: Sequence[Events]) -> Events:
 
 
 def in_order(events: Events, after_us: int) -> Events:
-    """Return rows sorted by time, moved by microseconds so that times rise strictly from ``after_us``."""
+    """Return rows sorted by time and moved by microseconds, so that times rise strictly from ``after_us``."""
     ordered = events.take(np.argsort(events.time_us, kind="stable"))
     steps = np.arange(len(ordered))
     times = np.maximum(np.maximum.accumulate(ordered.time_us - steps) + steps, after_us + 1 + steps)

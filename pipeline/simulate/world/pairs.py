@@ -1,7 +1,7 @@
 """A set of (post, person) pairs that answers for whole arrays.
 
-Owns: membership. Leaves to others: what the pairs mean. Two sorted arrays, the small one merged now and
-then, keep both asking and adding cheap.
+Owns: membership. Leaves to others: what the pairs mean. Two sorted arrays, the small one merged into the large one
+now and then, keep both look-ups and additions cheap.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ class PairSet:
         return len(self._large) + len(self._small)
 
     def add(self, posts: Ints, people: Ints) -> Flags:
-        """Add pairs; return which were new. Of equal pairs in one call the first is new."""
+        """Add pairs; return which were new. Of equal pairs in one call, only the first is new."""
         keys = posts << _PERSON_BITS | people
         fresh = ~(_contains(self._large, keys) | _contains(self._small, keys))
         _, first = np.unique(keys, return_index=True)

@@ -1,9 +1,9 @@
 """The people of a world: DIDs, how much each does a day, what each likes.
 
-Owns: everything about a person that does not change. Leaves to others: when they act (``plan``), which
-accounts are gone (``departures``), keys (``accounts``).
+Owns: everything about a person that does not change. Leaves to others: when they act (``day_plan``), which accounts
+are hidden (``account_changes``), keys (``accounts``).
 
-Rates come from quantiles, not draws: a small world has the same spread as a large one, whatever its seed.
+Rates come from quantiles, not draws, so a small world has the same spread as a large one, whatever its seed.
 """
 
 from statistics import NormalDist
@@ -11,17 +11,17 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.simulate.parameters import CLUSTERING, WorldParameters
-from pipeline.simulate.randomness import Bytes, Floats, Ints, fraction, generator, hashed
+from pipeline.simulate.randomness import Bytes, Floats, Ints, fraction, hashed, seeded_generator
 from pipeline.simulate.text_columns import did_matrix
 from pipeline.simulate.world.communities import LANGUAGES, Communities, make_communities
 
 WEEK_DAYS = 8.0  # the calibration's "week"
-# Log-normal rates in 8 days; fitted so that the counts of those with at least one come out right.
+# Log-normal rates in 8 days, fitted to the counts of people with at least one.
 NEVER_LIKE = 0.23
-LEAST = 1.3  # likes of one who likes at all
+LEAST = 1.3  # the fewest likes of a person who likes
 LIKES = (1.25, 2.55)
 LIKES_MOST = 70_000.0
-BEND = 0.2  # the busiest do less than a log-normal law says
+BEND = 0.2  # the busiest do less than the log-normal law
 POSTS, REPOSTS, FOLLOWS = (0.0, 2.6), (0.0, 2.7), (0.0, 2.4)  # then scaled to the means
 POSTS_MEAN, REPOSTS_MEAN, FOLLOWS_MEAN = 7.6, 6.6, 3.5
 REPLY_SHARE = 0.456
@@ -43,14 +43,13 @@ class People:
         self.dids: list[str] = [row.tobytes().decode() for row in self.did_bytes]
         self.number: dict[str, int] = {did: number for number, did in enumerate(self.dids)}
         marks = hashed(self.seed, 2, numbers)
-        # A client writes this long before the stream shows it; constant, so that rkeys stay unique.
+        # How long before the stream a client writes a record; constant per person, so that rkeys stay unique.
         self.lag_us: Ints = 40_000 + (marks % np.uint64(900_000)).astype(np.int64)
-        self.clock: Ints = ((marks >> np.uint64(32)) % np.uint64(1024)).astype(np.int64)
-        self._set_rates(generator(self.seed, 1))
-        self._set_tastes(generator(self.seed, 2), CLUSTERING[parameters.clustering])
+        self._set_rates(seeded_generator(self.seed, 1))
+        self._set_tastes(seeded_generator(self.seed, 2), CLUSTERING[parameters.clustering])
 
     def affinity(self, people: Ints, authors: Ints) -> Floats:
-        """Return how much each person likes each author, 0.25 .. 1: a fixed trait of the pair."""
+        """Return how much each person likes each author, from 0.25 to 1; it is fixed for each pair."""
         draw = fraction(hashed(self.seed, 3, people, authors))
         result: Floats = 0.25 + 0.75 * draw * draw
         return result
@@ -77,19 +76,19 @@ class People:
             rates = np.exp(mu_sigma[0] + mu_sigma[1] * score - BEND * np.maximum(score - 1.0, 0.0) ** 2)
             return np.minimum(rates, most)
 
-        # In a small network nobody can like more than there is.
+        # Nobody can like more posts than a small network has.
         written = count * POSTS_MEAN
         likes = np.maximum(spread(LIKES, 0.9, min(LIKES_MOST, 0.3 * written)), LEAST)
         posts, reposts, follows = (
             _scaled(spread(mu_sigma, 0.8, 400.0), mean)
             for mu_sigma, mean in ((POSTS, POSTS_MEAN), (REPOSTS, REPOSTS_MEAN), (FOLLOWS, FOLLOWS_MEAN))
         )
-        # Those who never like are there for something else.
+        # People who never like do something else instead.
         others = rng.permutation(count)[: int(NEVER_LIKE * count)]
         likes[others] = 0.0
         reposts[others] = np.maximum(reposts[others], LEAST / 2)
         follows[others] = np.maximum(follows[others], LEAST / 2)
-        lean = np.clip(rng.beta(2.0, 2.0, size=count), 0.02, 0.98)  # how much a person replies
+        lean = np.clip(rng.beta(2.0, 2.0, size=count), 0.02, 0.98)  # a person's share of replies
         lean *= REPLY_SHARE / (np.sum(lean * posts) / posts.sum())
         lean = np.minimum(lean, 0.98)
         self.like_rate: Floats = likes / WEEK_DAYS
@@ -97,7 +96,7 @@ class People:
         self.follow_rate: Floats = follows / WEEK_DAYS
         self.reply_rate: Floats = posts * lean / WEEK_DAYS
         self.post_rate: Floats = posts * (1 - lean) / WEEK_DAYS
-        # Expected active days follow from how much is done in all.
+        # Expected active days follow from the sum of all rates.
         total = WEEK_DAYS * (
             self.like_rate + self.repost_rate + self.follow_rate + self.post_rate + self.reply_rate
         )

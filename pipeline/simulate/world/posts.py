@@ -1,9 +1,9 @@
 """All posts of a world, as growing columns, and what makes one attractive.
 
-Owns: post numbers, quality, lifetime, flags. Leaves to others: who likes them (``attention``), how they
-read (``render``, ``texts``).
+Owns: post numbers, quality, lifetime, flags. Leaves to others: who likes them (``attention``), what they say
+(``render``, ``sentences``).
 
-A post's number never changes; old ones can be forgotten from the front.
+A post's number never changes; the oldest posts can be forgotten.
 """
 
 from enum import IntFlag
@@ -18,17 +18,17 @@ NEVER_US = 2**62
 
 # Quality: a log-normal body and a Pareto tail, fitted so that 54 % of top-level posts get no like and the
 # tail of likes per post falls with exponent 2.15 (2.26 for replies). The tail is heavier than that of likes,
-# since nobody likes a post twice: in a small network the best posts run out of people.
+# because nobody likes a post twice: in a small network, too few people are left to like the best posts.
 TOP_BODY, TOP_TAIL = (-1.15, 2.95), (300.0, 0.8)
 REPLY_BODY, REPLY_TAIL = (-0.3, 2.0), (42.0, 1.0)
-# Lifetime: attention to a post dies as a Weibull of this shape; its scale differs between posts.
+# Lifetime: attention to a post fades by a Weibull law of this shape; its scale differs between posts.
 SHAPE = 0.65
 SCALE_MINUTES, SCALE_SIGMA = 105.0, 0.85
 BURST_SHARE, BURST_QUALITY, BURST_MINUTES = 0.02, 3.0, 12.0  # a share of better top-level posts
 
 
 class Mark(IntFlag):
-    """What a post is beside its text."""
+    """Properties of a post beside its text."""
 
     REPLY = 1
     ADULT = 2
@@ -73,7 +73,7 @@ class PostTable:
         self._columns: dict[str, Column] = {name: np.zeros(1024, kind) for name, kind in _COLUMNS.items()}
 
     def since(self, name: str, first: int) -> Column:
-        """Return a column from a post on, as a view that can be written to."""
+        """Return a column from a post on, as a writable view."""
         return self._columns[name][first - self.base : self.end - self.base]
 
     def of(self, name: str, numbers: Ints) -> Column:

@@ -1,9 +1,9 @@
-"""Malformed records: what clients and strangers write that no reader may choke on.
+"""Malformed records, which clients and strangers write and which every reader must survive.
 
-Owns: the malformations of the steady stream (valid JSON, wrong content) and those of a broken server
-(``noise``: anything at all). Leaves to others: how often (``parameters``, ``faults``).
+Owns: the malformed records of the stream (valid JSON, wrong content) and the frames of a broken server (``noise``:
+any bytes). Leaves to others: how often they come (``parameters``, ``faults``).
 
-No malformed like has a subject that is a post's at-uri: a reader that counts one as a like is wrong.
+The subject of a malformed like is never a post's at-uri with a DID, so a reader that counts one as a like is wrong.
 """
 
 import json
@@ -25,7 +25,7 @@ def _subject(value: Any) -> Callable[[Event], None]:
 
 
 def _commit(name: str, value: Any) -> Callable[[Event], None]:
-    """Spoil a field of the commit of an event whose subject is no post either."""
+    """Change a field of the commit, and the record so that its subject is not a post."""
 
     def change(event: Event) -> None:
         event["commit"]["record"] = {"$type": "app.bsky.feed.like", "subject": None}
@@ -109,13 +109,13 @@ BAD_POSTS = 50
 
 
 def spoil_like(event: Event, which: int) -> bytes:
-    """Return a like's line spoilt in one of BAD_LIKES ways."""
+    """Return a like's line, malformed in one of BAD_LIKES ways."""
     _LIKES[which](event)
     return orjson.dumps(event)
 
 
 def spoil_post(event: Event, which: int) -> bytes:
-    """Return a post's line spoilt in one of BAD_POSTS ways."""
+    """Return a post's line, malformed in one of BAD_POSTS ways."""
     if which == BAD_POSTS - 1:
         event["commit"]["record"]["text"] = "x" * BIG_TEXT
     else:
@@ -124,7 +124,7 @@ def spoil_post(event: Event, which: int) -> bytes:
 
 
 def noise(number: int, line: bytes) -> tuple[bool, bytes]:
-    """Return (is it text, payload) of a frame a broken server may send; ``line`` is a proper event."""
+    """Return (is it text, payload) of a frame that a broken server may send; ``line`` is a proper event."""
     rng = random.Random(number)
     event = json.loads(line)
     huge = dict(event, time_us=10**30)

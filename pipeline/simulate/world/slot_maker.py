@@ -1,25 +1,24 @@
 """The world's events, slot after slot: plans and picks become posts, likes, reposts, follows and the rest.
 
-Owns: the order in which a slot is made, and what waits for later slots (undoings). Leaves to others: the
-choices themselves (``attention``, ``plan``), oddities (``odd_likes``, ``rubbish``), keeping slots
-(``timeline``).
+Owns: the order in which a slot is made, and the events that wait for later slots (deletions). Leaves to others: the
+choices (``attention``, ``day_plan``), oddities (``odd_likes``, ``malformed``), keeping slots (``timeline``).
 
-Each slot draws from its own random generator, and state passes from slot to slot only through the post
-table, the pairs, the departures and the pending rows: so a world is the same however far it is run.
+Each slot has its own random generator. State passes from slot to slot only through the post table, the pairs, the
+account changes and the pending rows. So a world is the same, however far it is run.
 """
 
 import numpy as np
 
-from pipeline.simulate.mischief.rubbish import BAD_LIKES, BAD_POSTS
+from pipeline.simulate.mischief.malformed import BAD_LIKES, BAD_POSTS
 from pipeline.simulate.parameters import DAY_US, SLOT_US, SLOTS_A_DAY, WorldParameters
-from pipeline.simulate.randomness import Bytes, Ints, generator
+from pipeline.simulate.randomness import Bytes, Ints, seeded_generator
+from pipeline.simulate.world.account_changes import AccountChanges
 from pipeline.simulate.world.attention import Attention, survival
-from pipeline.simulate.world.departures import Departures
+from pipeline.simulate.world.day_plan import Action, DayPlan, plan_day
 from pipeline.simulate.world.event_columns import Events, Kind, in_order, join, make_events, no_events
 from pipeline.simulate.world.odd_likes import UNFOLLOW, UNREPOST, delays_us, make_odd, record_keys
 from pipeline.simulate.world.pairs import PairSet
 from pipeline.simulate.world.people import People
-from pipeline.simulate.world.plan import Action, DayPlan, plan_day
 from pipeline.simulate.world.posts import (
     BURST_QUALITY,
     BURST_SHARE,
@@ -31,28 +30,28 @@ from pipeline.simulate.world.posts import (
     draw_scale_us,
 )
 
-# Older posts are out of reach; as many days of posts precede the first event.
+# Nobody likes older posts; so many days of posts precede the first event.
 REACH_DAYS = 5
 DELETED_POSTS = 0.04
 OWN_LIKES = 0.02  # posts whose author likes them at once
-BLOCKS, PROFILES = 0.005, 0.008  # a share of all events each
+BLOCKS, PROFILES = 0.005, 0.008  # shares of all events
 
 
-class Generator:
+class SlotMaker:
     """Makes slot 0, 1, 2 … of a world, each once, in order."""
 
     def __init__(self, parameters: WorldParameters, people: People, table: PostTable) -> None:
         self._parameters, self._people, self._table = parameters, people, table
         self._seed = parameters.seed
-        self.departures = Departures(people, self._seed)
+        self.account_changes = AccountChanges(people, self._seed)
         self._pairs = PairSet()
         self._pending = no_events()
         self._plan: DayPlan
         self._next = 0
         self._last_us = parameters.start_us - 1
-        # The first post within reach of each of the last slots.
+        # The first post that can be liked in each of the last slots.
         self._slot_first: list[int] = []
-        # No post can have more likes than there are people who may see it.
+        # A post cannot have more likes than there are people who may see it.
         self._most = 0.35 * people.count
         self._write_prehistory()
 
@@ -67,12 +66,12 @@ class Generator:
         if slot % SLOTS_A_DAY == 0:
             day = slot // SLOTS_A_DAY
             self._plan = plan_day(self._people, self._seed, day, start)
-            self._pending = join([self._pending, self.departures.plan_day(day, start)])
-        rng = generator(self._seed, 12, slot)
+            self._pending = join([self._pending, self.account_changes.plan_day(day, start)])
+        rng = seeded_generator(self._seed, 12, slot)
         low, high = np.searchsorted(self._plan.times_us, [start, start + SLOT_US])
         times, who = self._plan.times_us[low:high], self._plan.people[low:high]
         actions = self._plan.actions[low:high]
-        here = ~self.departures.gone(who, times)
+        here = ~self.account_changes.hidden(who, times)
         acted = self._act(rng, start, times[here], who[here], actions[here])
         made = join([self._pending, *acted, *self._sundries(rng, acted)])
         due = made.time_us < start + SLOT_US
@@ -80,7 +79,7 @@ class Generator:
         made = made.take(due)
         commits = made.kind < Kind.IDENTITY
         commits |= made.kind >= Kind.BAD_LIKE
-        made = made.take(~(commits & self.departures.gone(made.actor, made.time_us)))
+        made = made.take(~(commits & self.account_changes.hidden(made.actor, made.time_us)))
         made = in_order(made, self._last_us)
         if len(made):
             self._last_us = int(made.time_us[-1])
@@ -98,22 +97,26 @@ class Generator:
         who: Ints,
         actions: Bytes,
     ) -> list[Events]:
-        """Return posts, likes, reposts, follows and their undoing."""
+        """Return posts, likes, reposts and follows, and their deletions."""
         self._slot_first.append(self._table.end)
         posting = actions == Action.POST
         own = self._people.choose_communities(who[posting], rng.random(int(posting.sum())))
         written = self._write(rng, who[posting], times[posting], own, None)
         everyone = np.arange(self._people.count)
         attention = Attention(
-            self._people, self._table, self._slot_first[0], start, self.departures.gone(everyone, start)
+            self._people,
+            self._table,
+            self._slot_first[0],
+            start,
+            self.account_changes.hidden(everyone, start),
         )
         who, times, actions = who[~posting], times[~posting], actions[~posting]
         picks = attention.pick(rng, who, times, actions == Action.LIKE, self._pairs)
         who, times, actions, posts = (
-            who[picks.kept],
-            picks.times_us[picks.kept],
-            actions[picks.kept],
-            picks.posts[picks.kept],
+            who[picks.found],
+            picks.times_us[picks.found],
+            actions[picks.found],
+            picks.posts[picks.found],
         )
         replying = actions == Action.REPLY
         communities = self._table.of("community", posts[replying])
@@ -132,9 +135,9 @@ class Generator:
             replies,
             make_odd(rng, self._people, likes, start),
             reposts,
-            _undone(rng, reposts, Kind.UNREPOST, UNREPOST),
+            _deletions_of(rng, reposts, Kind.UNREPOST, UNREPOST),
             follows,
-            _undone(rng, follows, Kind.UNFOLLOW, UNFOLLOW),
+            _deletions_of(rng, follows, Kind.UNFOLLOW, UNFOLLOW),
             self._deletions(rng, join([written, replies])),
         ]
 
@@ -148,7 +151,7 @@ class Generator:
         bursting = (rng.random(count) < BURST_SHARE) & (quality > BURST_QUALITY) & (not reply)
         burst = times + delays_us(rng, count, 2.5 * 3600, 1.0)
         marks = draw_marks(rng, communities == self._people.communities.adult, reply)
-        if parents is None:  # whatever was written lately may be quoted
+        if parents is None:  # any recent post may be quoted
             quoted = rng.integers(self._slot_first[0] if self._slot_first else 0, self._table.end + 1, count)
             above = np.where((marks & int(Mark.QUOTE)) != 0, np.minimum(quoted, self._table.end - 1), -1)
         else:
@@ -177,10 +180,10 @@ class Generator:
 
     def _deletions(self, rng: np.random.Generator, written: Events) -> Events:
         """Decide which of the new posts will be deleted; return the events."""
-        doomed = written.take(rng.random(len(written)) < DELETED_POSTS)
-        times = doomed.time_us + delays_us(rng, len(doomed), 2400.0, 2.0)
-        self._table.since("deleted_us", self._table.base)[doomed.target - self._table.base] = times
-        return make_events(times, Kind.UNPOST, doomed.actor, doomed.target, doomed.rkey)
+        chosen = written.take(rng.random(len(written)) < DELETED_POSTS)
+        times = chosen.time_us + delays_us(rng, len(chosen), 2400.0, 2.0)
+        self._table.since("deleted_us", self._table.base)[chosen.target - self._table.base] = times
+        return make_events(times, Kind.UNPOST, chosen.actor, chosen.target, chosen.rkey)
 
     def _own_likes(self, rng: np.random.Generator, written: Events) -> Events:
         mine = written.take(rng.random(len(written)) < OWN_LIKES)
@@ -210,11 +213,11 @@ class Generator:
         return parts
 
     def _write_prehistory(self) -> None:
-        """Write the posts of the days before the first event; the stream never tells of them."""
+        """Write the posts of the days before the first event; they are not in the stream."""
         for day in range(-REACH_DAYS, 0):
             start = self._parameters.start_us + day * DAY_US
             plan = plan_day(self._people, self._seed, REACH_DAYS * 1_000_000 - day, start)
-            rng = generator(self._seed, 13, -day)
+            rng = seeded_generator(self._seed, 13, -day)
             chosen = np.flatnonzero(plan.actions == Action.POST)
             times, who = plan.times_us[chosen], plan.people[chosen]
             ends = np.searchsorted(times, start + SLOT_US * np.arange(SLOTS_A_DAY))
@@ -225,7 +228,7 @@ class Generator:
         self._table.since("left", 0)[:] = survival(ages, self._table.since("scale_us", 0).astype(np.float64))
 
 
-def _undone(rng: np.random.Generator, made: Events, kind: Kind, share: float) -> Events:
+def _deletions_of(rng: np.random.Generator, made: Events, kind: Kind, share: float) -> Events:
     rows = made.take(rng.random(len(made)) < share)
     times = rows.time_us + delays_us(rng, len(rows), 600.0, 2.5)
     return make_events(times, kind, rows.actor, rows.target, rows.rkey)

@@ -1,6 +1,6 @@
 """A simulated network in a thread, for tests and demonstrations within one process.
 
-Owns: the thread and its start and end. Leaves to others: the server (``listener``).
+Owns: the thread, its start and its end. Leaves to others: the server (``listener``).
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from pipeline.simulate.timeline import World, WorldParameters
 class SimulatedNetwork:
     """``with SimulatedNetwork(WorldParameters(users=100, days=1)) as network: …network.stream_url…``
 
-    ``faults`` is the text of ``--faults``; ``speed`` 0 stops the clock at history's end. The history is made
-    before the block is entered. A world that exists already can be given instead of parameters.
-    ``world``, ``server`` and, once it listens, ``listening`` (the websockets server) are there to look at.
+    A world that exists already can be given instead of parameters. ``faults`` is the text of ``--faults``; ``speed`` 0
+    stops the clock at the end of history. History is made before the block is entered. Tests may look at ``world``,
+    ``server`` and, once it listens, ``listening`` (the websockets server).
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class SimulatedNetwork:
 
     @property
     def stream_url(self) -> str:
-        """Where the Jetstream is."""
+        """The address of the Jetstream."""
         return f"ws://127.0.0.1:{self.port}/subscribe"
 
     @property
     def plc_url(self) -> str:
-        """Where the PLC directory and the simulator's pages are."""
+        """The address of the PLC directory and of the simulator's pages."""
         return f"http://127.0.0.1:{self.port}"
 
     def now_us(self) -> int:
@@ -46,14 +46,14 @@ class SimulatedNetwork:
         return self.server.clock.now_us()
 
     def token(self, did: str, aud: str, lxm: str | None, seconds: int = 60) -> str:
-        """Return a service token of a person; KeyError when nobody has the DID."""
+        """Return a service token of a person; KeyError when no person has the DID."""
         account = account_of(self.world.people, did)
         if account is None:
             raise KeyError(did)
         return mint_token(account, aud, lxm, seconds)
 
     def __enter__(self) -> "SimulatedNetwork":
-        """Start; return once it listens."""
+        """Start, and return once the server listens."""
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
@@ -63,14 +63,14 @@ class SimulatedNetwork:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, closing all connections."""
+        """Stop, and close all connections."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # told to the thread that waits in __enter__
+        except BaseException as error:  # raised in the thread that waits in __enter__
             self._failure = error
             self._started.set()
 

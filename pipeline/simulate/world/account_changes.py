@@ -1,27 +1,27 @@
-"""Accounts that leave, pause and return; identity events.
+"""Accounts that are deleted, deactivated and active again; identity events.
 
-Owns: which person is away when. Leaves to others: dropping what they would have done (``generator``).
+Owns: which account is hidden when. Leaves to others: dropping what these people would have done (``slot_maker``).
 At most a twentieth of the people ever delete their accounts, however long the world runs.
 """
 
 import numpy as np
 
 from pipeline.simulate.parameters import DAY_US
-from pipeline.simulate.randomness import Column, Flags, Ints, generator
+from pipeline.simulate.randomness import Column, Flags, Ints, seeded_generator
 from pipeline.simulate.world.event_columns import Events, Kind, join, make_events
 from pipeline.simulate.world.odd_likes import delays_us
 from pipeline.simulate.world.people import People
 from pipeline.simulate.world.posts import NEVER_US
 
-# A day and person.
+# Per person and day.
 DELETE_RATE = 0.0004
 DEACTIVATE_RATE = 0.0008
 IDENTITY_RATE = 0.05
 DELETED_MOST = 0.05
 
 
-class Departures:
-    """Who is away when: person n from ``from_us[n]`` until before ``until_us[n]``."""
+class AccountChanges:
+    """Which accounts are hidden when: that of person n from ``from_us[n]`` until before ``until_us[n]``."""
 
     def __init__(self, people: People, seed: int) -> None:
         self._people, self._seed = people, seed
@@ -29,14 +29,14 @@ class Departures:
         self.until_us: Ints = np.full(people.count, NEVER_US, np.int64)
         self.deleted: Flags = np.zeros(people.count, np.bool_)
 
-    def gone(self, people: Column, times_us: "Ints | int") -> Flags:
-        """Tell which people are away at the times."""
+    def hidden(self, people: Column, times_us: "Ints | int") -> Flags:
+        """Tell whose accounts are deleted or deactivated at the times."""
         result: Flags = (self.from_us[people] <= times_us) & (times_us < self.until_us[people])
         return result
 
     def plan_day(self, day: int, start_us: int) -> Events:
-        """Decide who leaves in the 24 hours from ``start_us``; return the events, unsorted."""
-        rng = generator(self._seed, 11, day)
+        """Decide what happens to accounts in the 24 hours from ``start_us``; return the events, unsorted."""
+        rng = seeded_generator(self._seed, 11, day)
         count = self._people.count
         present = ~self.deleted & ((self.from_us == NEVER_US) | (self.until_us <= start_us))
         free = rng.permutation(np.flatnonzero(present))
@@ -51,7 +51,7 @@ class Departures:
         self.from_us[pausing], self.until_us[pausing] = pause_us, return_us
         renamed = rng.integers(0, count, int(rng.poisson(IDENTITY_RATE * count)))
         rename_us = start_us + rng.integers(0, DAY_US, len(renamed))
-        here = ~self.gone(renamed, rename_us)
+        here = ~self.hidden(renamed, rename_us)
         renamed, rename_us = renamed[here], rename_us[here]
         return join(
             [

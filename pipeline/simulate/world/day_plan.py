@@ -1,7 +1,7 @@
-"""Who does something when: one day's intentions, before anybody chooses a post.
+"""Who does something when: the intentions of one day, before anybody chooses a post.
 
-Owns: active days, sessions, the hours of the day. Leaves to others: what each action falls on
-(``attention``), oddities (``odd_likes``).
+Owns: active days, sessions, the hours of the day. Leaves to others: which post each action falls on (``attention``),
+oddities (``odd_likes``).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import IntEnum
 import numpy as np
 
 from pipeline.simulate.parameters import DAY_US
-from pipeline.simulate.randomness import Bytes, Floats, Ints, generator
+from pipeline.simulate.randomness import Bytes, Floats, Ints, seeded_generator
 from pipeline.simulate.world.people import People
 
 _STEPS = 1440
@@ -18,7 +18,7 @@ _SESSION_SECONDS = 45.0
 
 
 class Action(IntEnum):
-    """What a person sets out to do."""
+    """What a person intends to do."""
 
     LIKE = 0
     REPOST = 1
@@ -29,7 +29,7 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DayPlan:
-    """Intentions in order of time; equal lengths. ``people`` are numbers, ``actions`` are Action values."""
+    """Intentions in order of time, as columns; ``people`` are numbers, ``actions`` are Action values."""
 
     times_us: Ints
     people: Ints
@@ -38,7 +38,7 @@ class DayPlan:
 
 def plan_day(people: People, seed: int, day: int, start_us: int) -> DayPlan:
     """Return what everybody does in the 24 hours from ``start_us``, the world's ``day``-th."""
-    rng = generator(seed, 10, day)
+    rng = seeded_generator(seed, 10, day)
     active = np.flatnonzero(rng.random(people.count) < people.active_share)
     mood = rng.gamma(1.5, 1 / 1.5, size=len(active)) / people.active_share[active]
     rates = np.stack(

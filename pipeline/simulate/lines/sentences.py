@@ -1,6 +1,6 @@
 """What posts say: sentences of invented words that look like their language.
 
-Owns: texts, a fixed pool per language. Leaves to others: which post gets which (``render``).
+Owns: a fixed pool of sentences per language. Leaves to others: which post has which (``render_post``).
 """
 
 import random
