@@ -24,8 +24,8 @@ from pipeline.store.fetched_likes import HistoryLike, HistoryStore, Waiting, pru
 from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
-from serving.identity.dids import Target
-from serving.identity.repository_reader import Page, RepositoryReader, endpoint_of
+from serving.identity.dids import HttpTarget
+from serving.identity.repository_reader import RecordsPage, RepositoryReader, endpoint_of
 from sql.sqlite import connect, migrate
 
 LIKE = "app.bsky.feed.like"
@@ -457,9 +457,9 @@ def test_ids_given_out_beside_an_ingest_are_one_numbering(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("endpoint", "target"),
     [
-        ("https://pds.example.com", Target("https", "pds.example.com", 443, "")),
-        ("https://pds.example.com/", Target("https", "pds.example.com", 443, "")),
-        ("https://pds.example.com:443", Target("https", "pds.example.com", 443, "")),
+        ("https://pds.example.com", HttpTarget("https", "pds.example.com", 443, "")),
+        ("https://pds.example.com/", HttpTarget("https", "pds.example.com", 443, "")),
+        ("https://pds.example.com:443", HttpTarget("https", "pds.example.com", 443, "")),
         ("http://pds.example.com", None), ("https://pds.example.com:8443", None), ("https://localhost", None),
         ("http://localhost:2583", None), ("https://a@pds.example.com", None), ("https://pds.example.com/x", None),
         ("https://pds.example.com?x=1", None), ("https://pds.example.com#x", None), ("https://pds.example.com:x", None),
@@ -467,7 +467,7 @@ def test_ids_given_out_beside_an_ingest_are_one_numbering(tmp_path: Path) -> Non
         ("https://ü.example.com", None), ("https://[::1]", None), ("", None), (7, None), (None, None),
     ],
 )  # fmt: skip
-def test_which_endpoints_are_asked(endpoint: object, target: Target | None) -> None:
+def test_which_endpoints_are_asked(endpoint: object, target: HttpTarget | None) -> None:
     service = {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": endpoint}
     document = {"id": AUTHOR, "service": [{"id": "#other"}, "x", service]}
     assert endpoint_of(document, AUTHOR) == target
@@ -489,5 +489,7 @@ def test_a_document_leads_to_no_private_host(endpoint: str) -> None:
     assert page.outcome == "absent"
     # On the internet an address of this machine is refused, whatever the document says.
     reader = RepositoryReader("https://plc.directory")
-    reader._last = (who, Target("https", "127.0.0.1", 1, ""))
-    assert reader(who, LIKE, None) == Page("absent", reason="the repository: the host has no public address")
+    reader._last = (who, HttpTarget("https", "127.0.0.1", 1, ""))
+    assert reader(who, LIKE, None) == RecordsPage(
+        "absent", reason="the repository: the host has no public address"
+    )

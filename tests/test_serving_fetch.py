@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from serving_worlds import directory
 
-from serving.identity import fetch
-from serving.identity.addresses import is_public
-from serving.identity.dids import Target, is_signer, plc_target, web_target
+from serving.identity import fetch, idle_connections
+from serving.identity.dids import HttpTarget, is_signer, plc_target, web_target
 from serving.identity.fetch import Fetcher, FetchError, FetchRefusedError
-from serving.identity.idle_connections import KeptConnections
+from serving.identity.idle_connections import IdleConnections
+from serving.identity.public_addresses import is_public
 
 REFUSED_ADDRESSES = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
@@ -49,7 +49,7 @@ def test_a_name_that_leads_inside_is_refused_before_connecting(addresses: list[s
     with directory() as inside:
         fetcher = Fetcher(allowed=is_public, lookup=lambda _host, _port: addresses)
         with pytest.raises(FetchRefusedError):
-            fetcher.get(Target("http", "evil.example.com", inside.port, "/.well-known/did.json"))
+            fetcher.get(HttpTarget("http", "evil.example.com", inside.port, "/.well-known/did.json"))
         assert inside.requests == []
 
 
@@ -65,7 +65,7 @@ def test_the_checked_address_is_the_one_connected_to() -> None:
     with directory() as host:
         host.answers["/x"] = (200, b"{}")
         fetcher = Fetcher(allowed=allowed, lookup=lambda _host, _port: next(answers))
-        assert fetcher.get(Target("http", "feed.example.com", host.port, "/x")).body == b"{}"
+        assert fetcher.get(HttpTarget("http", "feed.example.com", host.port, "/x")).body == b"{}"
         assert host.hosts == [f"feed.example.com:{host.port}"]
         assert checked == ["127.0.0.1"]
 
@@ -82,7 +82,7 @@ def test_a_redirect_is_not_followed() -> None:
     with directory() as host, directory() as elsewhere:
         host.answers["/x"] = (302, b"")
         host.headers["Location"] = f"{elsewhere.url}/secret"
-        assert _loopback().get(Target("http", "a.example.com", host.port, "/x")).status == 302
+        assert _loopback().get(HttpTarget("http", "a.example.com", host.port, "/x")).status == 302
         assert elsewhere.requests == []
 
 
@@ -91,7 +91,7 @@ def test_no_proxy_variable_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         host.answers["/x"] = (200, b"1")
-        assert _loopback().get(Target("http", "a.example.com", host.port, "/x")).body == b"1"
+        assert _loopback().get(HttpTarget("http", "a.example.com", host.port, "/x")).body == b"1"
         assert proxy.requests == []
 
 
@@ -122,39 +122,39 @@ def test_a_slow_host_is_left_at_the_deadline_of_the_whole_exchange(behaviour: Ca
         host.before = behaviour
         started = time.monotonic()
         with pytest.raises(FetchError):
-            _loopback(0.4).get(Target("http", "slow.example.com", host.port, "/x"))
+            _loopback(0.4).get(HttpTarget("http", "slow.example.com", host.port, "/x"))
         assert time.monotonic() - started < 1.0
 
 
 def _keeping(most: int = 2) -> Fetcher:
     fetcher = _loopback(1.0)
-    fetcher.kept = KeptConnections(most)
+    fetcher.idle = IdleConnections(most)
     return fetcher
 
 
-def test_connections_to_the_directory_are_kept() -> None:
+def test_connections_to_the_directory_stay_open_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     with directory(keeps=True) as host:
         host.answers["/x"] = (200, b"{}")
         fetcher = _keeping()
         for _ in range(5):
-            assert fetcher.get(Target("http", "a.example.com", host.port, "/x")).body == b"{}"
-            assert fetcher.get(Target("http", "a.example.com", host.port, "/absent")).status == 404
+            assert fetcher.get(HttpTarget("http", "a.example.com", host.port, "/x")).body == b"{}"
+            assert fetcher.get(HttpTarget("http", "a.example.com", host.port, "/absent")).status == 404
         assert (len(host.requests), host.connections) == (10, 1)
         assert host.hosts[0] == f"a.example.com:{host.port}"
-        fetcher.kept.close()  # type: ignore[union-attr]
-        assert fetcher.get(Target("http", "a.example.com", host.port, "/x")).body == b"{}"
+        monkeypatch.setattr(idle_connections, "IDLE_SECONDS", 0.0)
+        assert fetcher.get(HttpTarget("http", "a.example.com", host.port, "/x")).body == b"{}"
         assert host.connections == 2
 
 
-def test_a_kept_connection_that_the_host_closed_is_replaced() -> None:
+def test_an_idle_connection_that_the_host_closed_is_replaced() -> None:
     with directory() as closing:  # it closes after every answer, whatever is asked for
         closing.answers["/x"] = (200, b"{}")
         fetcher = _keeping()
         for _ in range(3):
-            assert fetcher.get(Target("http", "a.example.com", closing.port, "/x")).body == b"{}"
+            assert fetcher.get(HttpTarget("http", "a.example.com", closing.port, "/x")).body == b"{}"
     with directory(keeps=True) as host:
         host.answers["/x"] = (200, b"{}")
-        target = Target("http", "a.example.com", host.port, "/x")
+        target = HttpTarget("http", "a.example.com", host.port, "/x")
         fetcher.get(target)
         hung_up = []
 
@@ -169,10 +169,10 @@ def test_a_kept_connection_that_the_host_closed_is_replaced() -> None:
         assert len(hung_up) == 2
 
 
-def test_a_kept_connection_has_the_same_deadline() -> None:
+def test_an_idle_connection_has_the_same_deadline() -> None:
     with directory(keeps=True) as host:
         host.answers["/x"] = (200, b"{}")
-        fetcher, target = _keeping(), Target("http", "a.example.com", host.port, "/x")
+        fetcher, target = _keeping(), HttpTarget("http", "a.example.com", host.port, "/x")
         fetcher.get(target)
         host.before = _silence
         started = time.monotonic()
@@ -196,7 +196,7 @@ def test_an_answer_of_another_time_is_checked_at_every_connection() -> None:
         fetcher = Fetcher(allowed=is_public, lookup=lookup, deadline_seconds=0.5)
         for _ in range(3):
             with pytest.raises(FetchError):
-                fetcher.get(Target("http", "rebound.example.com", host.port, "/x"))
+                fetcher.get(HttpTarget("http", "rebound.example.com", host.port, "/x"))
         assert host.requests == []
         assert len(connected) == 3
 
@@ -209,7 +209,7 @@ def test_a_lookup_that_hangs_is_left_too() -> None:
     started = time.monotonic()
     with pytest.raises(FetchError):
         Fetcher(allowed=lambda _: True, lookup=lookup, deadline_seconds=0.2).get(
-            Target("http", "a.example.com", 80, "/")
+            HttpTarget("http", "a.example.com", 80, "/")
         )
     assert time.monotonic() - started < 1.0
 
@@ -249,7 +249,7 @@ def test_an_answer_without_bounds_is_refused(behaviour: Callable[..., bool]) -> 
     with directory() as host:
         host.before = behaviour
         with pytest.raises(FetchError):
-            _loopback().get(Target("http", "big.example.com", host.port, "/x"))
+            _loopback().get(HttpTarget("http", "big.example.com", host.port, "/x"))
 
 
 def test_a_declared_body_above_the_limit_is_refused_and_one_at_it_is_read() -> None:
@@ -257,8 +257,8 @@ def test_a_declared_body_above_the_limit_is_refused_and_one_at_it_is_read() -> N
         host.answers["/big"] = (200, b" " * (fetch.MAX_BODY_BYTES + 1))
         host.answers["/full"] = (200, b" " * fetch.MAX_BODY_BYTES)
         with pytest.raises(FetchRefusedError):
-            _loopback().get(Target("http", "a.example.com", host.port, "/big"))
-        answer = _loopback().get(Target("http", "a.example.com", host.port, "/full"))
+            _loopback().get(HttpTarget("http", "a.example.com", host.port, "/big"))
+        answer = _loopback().get(HttpTarget("http", "a.example.com", host.port, "/full"))
         assert len(answer.body) == fetch.MAX_BODY_BYTES
 
 
@@ -296,7 +296,7 @@ def test_https_checks_the_certificate_for_the_name(tmp_path: Path) -> None:
             fetcher = Fetcher(
                 allowed=lambda a: a == "127.0.0.1", lookup=lambda _host, _port: ["127.0.0.1"], tls=tls
             )
-            return fetcher.get(Target("https", name, host.port, "/x")).body
+            return fetcher.get(HttpTarget("https", name, host.port, "/x")).body
 
         assert ask("did.example.com", trusting) == b'{"id": 1}'
         with pytest.raises(FetchError):
@@ -307,13 +307,13 @@ def test_https_checks_the_certificate_for_the_name(tmp_path: Path) -> None:
 
 def test_where_documents_are() -> None:
     did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
-    assert plc_target("https://plc.directory", did) == Target("https", "plc.directory", 443, f"/{did}")
-    assert plc_target("http://127.0.0.1:2582/", did) == Target("http", "127.0.0.1", 2582, f"/{did}")
-    assert web_target("did:web:a.example.com") == Target(
+    assert plc_target("https://plc.directory", did) == HttpTarget("https", "plc.directory", 443, f"/{did}")
+    assert plc_target("http://127.0.0.1:2582/", did) == HttpTarget("http", "127.0.0.1", 2582, f"/{did}")
+    assert web_target("did:web:a.example.com") == HttpTarget(
         "https", "a.example.com", 443, "/.well-known/did.json"
     )
     assert web_target("did:web:localhost%3A3000").port == 3000
-    with pytest.raises(ValueError, match="no did:web"):
+    with pytest.raises(ValueError, match="not a did:web"):
         web_target("did:web:127.0.0.1")
 
 

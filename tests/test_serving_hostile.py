@@ -31,11 +31,11 @@ from serving_worlds import (
     plc_did,
 )
 
-from serving.identity.addresses import is_public
 from serving.identity.default_resolver import WEB_SLOTS
-from serving.identity.dids import Target, plc_target, web_target
+from serving.identity.dids import HttpTarget, plc_target, web_target
 from serving.identity.fetch import Fetcher
-from serving.identity.resolver import KeyResolver, Resolver, Source
+from serving.identity.public_addresses import is_public
+from serving.identity.resolver import KeyResolver, KeySource, Resolver
 from serving.process.web_server import WebServer
 
 PUBLIC = (
@@ -149,24 +149,24 @@ def _hosts(over: threading.Event) -> Iterator[dict[str, int]]:
 def _resolver(plc: Directory, inside: Directory, ports: dict[str, int], dns: Dns) -> KeyResolver:
     """Return a resolver as an installation has it, on this fake internet."""
 
-    def target(did: str) -> Target:
+    def target(did: str) -> HttpTarget:
         host = web_target(did).host
         kind = host.split(".")[0].rstrip("0123456789").rstrip("-")
-        return Target("http", host, ports.get(kind, inside.port), "/.well-known/did.json")
+        return HttpTarget("http", host, ports.get(kind, inside.port), "/.well-known/did.json")
 
     hosts = Fetcher(
         allowed=lambda address: address in (PUBLIC, "127.0.0.3") or is_public(address), lookup=dns
     )
     return Resolver(
         {
-            "plc": Source(
+            "plc": KeySource(
                 lambda did: plc_target(plc.url, did),
                 Fetcher(allowed=lambda _address: True),
                 threading.Semaphore(128),
                 1_000,
                 True,
             ),
-            "web": Source(target, hosts, threading.Semaphore(WEB_SLOTS), 1_000, False),
+            "web": KeySource(target, hosts, threading.Semaphore(WEB_SLOTS), 1_000, False),
         }
     )
 

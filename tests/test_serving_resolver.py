@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from serving_worlds import Account, Clock, Directory, base58btc, directory, plc_did, wait_until
 
 from serving.identity import resolver as module
-from serving.identity.dids import Target, plc_target
+from serving.identity.dids import HttpTarget, plc_target
 from serving.identity.fetch import Fetcher
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import KeyDocumentError, SigningKey, signing_key
-from serving.identity.resolver import DidUnknownError, DidUnreachableError, Resolver, Source
+from serving.identity.resolver import DidUnknownError, DidUnreachableError, KeySource, Resolver
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def plc() -> Iterator[Directory]:
 
 
 def _resolver(
-    plc: Directory, clock: Clock, *, slots: int = 4, keys_max: int = 100, kept: KeyStore | None = None
+    plc: Directory, clock: Clock, *, slots: int = 4, keys_max: int = 100, store: KeyStore | None = None
 ) -> Resolver:
-    def source(trusted: bool, target: Callable[[str], Target]) -> Source:
+    def source(trusted: bool, target: Callable[[str], HttpTarget]) -> KeySource:
         fetcher = Fetcher(allowed=lambda _: True, deadline_seconds=1.0)
-        return Source(target, fetcher, threading.Semaphore(slots), keys_max, trusted, kept)
+        return KeySource(target, fetcher, threading.Semaphore(slots), keys_max, trusted, store)
 
     return Resolver(
         {
             "plc": source(True, lambda did: plc_target(plc.url, did)),
-            "web": source(False, lambda did: Target("http", "127.0.0.1", plc.port, f"/{did}")),
+            "web": source(False, lambda did: HttpTarget("http", "127.0.0.1", plc.port, f"/{did}")),
         },
         now=clock,
     )
@@ -226,7 +226,7 @@ def test_a_restart_needs_no_directory(plc: Directory, tmp_path: Path) -> None:
     plc.publish(*accounts)
 
     def started() -> Resolver:
-        return _resolver(plc, clock, kept=KeyStore(tmp_path / "data" / "keys.sqlite", 24 * 3600))
+        return _resolver(plc, clock, store=KeyStore(tmp_path / "data" / "keys.sqlite", 24 * 3600))
 
     keys = [started().signing_key(account.did) for account in accounts]
     asked = len(plc.requests)
@@ -247,10 +247,10 @@ def test_a_restart_needs_no_directory(plc: Directory, tmp_path: Path) -> None:
         started().signing_key(accounts[1].did)
 
 
-def test_keys_pushed_out_of_memory_are_still_kept(plc: Directory, tmp_path: Path) -> None:
+def test_keys_pushed_out_of_memory_are_still_stored(plc: Directory, tmp_path: Path) -> None:
     accounts = [Account(plc_did(number)) for number in range(5)]
     plc.publish(*accounts)
-    resolver = _resolver(plc, Clock(), keys_max=2, kept=KeyStore(tmp_path / "keys.sqlite", 24 * 3600))
+    resolver = _resolver(plc, Clock(), keys_max=2, store=KeyStore(tmp_path / "keys.sqlite", 24 * 3600))
     for _ in range(3):
         for account in accounts:
             resolver.signing_key(account.did)
@@ -266,26 +266,24 @@ def test_a_key_file_that_can_not_be_used_fails_no_request(
     rubbish.write_bytes(b"no database at all " * 100)
     (tmp_path / "folder.sqlite").mkdir()
     for name in ("rubbish", "folder"):
-        kept = KeyStore(tmp_path / f"{name}.sqlite", 24 * 3600)
-        resolver = _resolver(plc, Clock(), kept=kept)
+        keys = KeyStore(tmp_path / f"{name}.sqlite", 24 * 3600)
+        resolver = _resolver(plc, Clock(), store=keys)
         assert resolver.signing_key(account.did) == resolver.signing_key(account.did)
         assert resolver.refreshed_key(account.did) is None
-        kept.forget(account.did)
-        kept.close()
+        keys.forget(account.did)
     assert len([record for record in caplog.records if "key_store" in record.name]) == 2
 
 
 def test_old_keys_are_removed_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.identity.key_store.PRUNE_EVERY", 3)
-    kept = KeyStore(tmp_path / "keys.sqlite", 100)
+    keys = KeyStore(tmp_path / "keys.sqlite", 100)
     key = signing_key(Account(plc_did(1)).document(), plc_did(1))
     for number in range(20):
-        kept.keep(plc_did(number), key, 1000.0 + 50 * number)
-    alive = [number for number in range(20) if kept.key_of(plc_did(number))]
+        keys.keep(plc_did(number), key, 1000.0 + 50 * number)
+    alive = [number for number in range(20) if keys.key_of(plc_did(number))]
     assert alive[-1] == 19
     assert len(alive) <= 6
-    assert kept.key_of(plc_did(19)) == (key, 1950.0)
-    kept.close()
+    assert keys.key_of(plc_did(19)) == (key, 1950.0)
 
 
 def _method(**changes: Any) -> dict[str, Any]:

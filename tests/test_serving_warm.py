@@ -69,7 +69,6 @@ def folder(tmp_path: Path) -> Path:
     store.close()
     keys = KeyStore(tmp_path / "keys.sqlite", STALE_SECONDS)
     keys.keep(ALICE.did, signing_key(ALICE.document(), ALICE.did), START)
-    keys.close()
     activity = ActivityWriter(tmp_path / "activity.sqlite", now=Clock())
     activity.record([Visit(ALICE.did, "for-you", "en", int(START * 1e6))])
     assert activity.close()

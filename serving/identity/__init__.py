@@ -1,1 +1,1 @@
-"""Who asks: DIDs, their documents and keys, and the tokens that these sign."""
+"""Who asks: DIDs, their documents and keys, and the tokens that they sign."""

@@ -1,9 +1,9 @@
 """Who asks: the viewer that a request's token proves, or nobody.
 
-Owns: putting a token's checks, its signer's key and replays together. Leaves to others: each of those.
+Owns: combining a token's checks, its signer's key and replays. Leaves to others: each of those.
 
-Invariants: a request without an Authorization header is anonymous; one with a header that proves nothing is
-refused, never anonymous, so a viewer with a broken token is not quietly shown somebody else's idea of a feed.
+Invariant: a request without an Authorization header is anonymous. One with a header that proves nothing is refused,
+never anonymous: a viewer with a broken token must not silently get somebody else's feed.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ class Authenticator:
         self._now = now
 
     def token(self, request: falcon.Request, method: str) -> Token | None:
-        """Return the verified token of a request for an XRPC method, None when it carries none.
+        """Return the verified token of a request for an XRPC method, None when it has none.
 
-        Raises TokenError (401), or UnavailableError when the signer's document can't be had just now.
+        Raises TokenError (401), or UnavailableError when the signer's document can't be fetched just now.
         """
         header = request.get_header("Authorization")
         if header is None:
@@ -56,20 +56,21 @@ class Authenticator:
         except DidBusyError as error:
             raise UnavailableError(str(error)) from error
         except DidUnreachableError as error:
-            raise UnavailableError(
-                f"the signer's DID document can't be had: {error}", upstream=True
-            ) from error
+            text = f"the signer's DID document can't be fetched: {error}"
+            raise UnavailableError(text, upstream=True) from error
         if key.algorithm == token.algorithm and key.verifies(token.signature, token.signed):
             return
         renewed = self._resolver.refreshed_key(token.issuer)  # perhaps the key was rotated
-        if renewed is None or renewed.algorithm != token.algorithm:
-            raise TokenError("BadJwtSignature", "the signature is not the signer's")
-        if not renewed.verifies(token.signature, token.signed):
+        if (
+            renewed is None
+            or renewed.algorithm != token.algorithm
+            or not renewed.verifies(token.signature, token.signed)
+        ):
             raise TokenError("BadJwtSignature", "the signature is not the signer's")
 
 
 class ReplayMemory:
-    """The (iss, jti) pairs of tokens still alive, at most ``size`` of them, the oldest forgotten first."""
+    """The (iss, jti) pairs of tokens that have not expired: at most ``size``, the oldest are dropped first."""
 
     def __init__(self, size: int = REPLAYS_MAX) -> None:
         self._size = size
@@ -77,7 +78,7 @@ class ReplayMemory:
         self._lock = threading.Lock()
 
     def is_replay(self, token: Token, now: float) -> bool:
-        """Tell whether this token was shown before, and remember it; one without jti is never a replay."""
+        """Tell whether this token was used before, and remember it; one without jti is never a replay."""
         if not token.jti:
             return False
         pair = f"{token.issuer}\n{token.jti}".encode("utf-8", "surrogatepass")

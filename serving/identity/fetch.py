@@ -1,11 +1,10 @@
 """One bounded HTTP GET.
 
-Owns: name lookup, the address check, TLS, the total deadline and the size limit. Leaves to others: what is
-asked for (``dids``), what the answer means (``resolver``), and connections between two requests
-(``idle_connections``).
+Owns: name lookup, the address check, TLS, the deadline and the size limit. Leaves to others: what to ask for
+(``dids``), what the answer means (``resolver``), and connections between two requests (``idle_connections``).
 
-Invariants: the address that was checked is the one connected to; no redirect is followed; no proxy variable
-is honoured; a host that drips bytes is left when the deadline of the whole exchange passes, not of one read.
+Invariants: the connection goes to the address that was checked. No redirect is followed, no proxy variable is read.
+One deadline holds for the whole exchange, so a host that sends a byte now and then is left in time.
 """
 
 import http.client
@@ -19,18 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from serving.identity.dids import Target
-from serving.identity.idle_connections import KeptConnections
+from serving.identity.dids import HttpTarget
+from serving.identity.idle_connections import IdleConnections
 
 DEADLINE_SECONDS = 3.0
 MAX_BODY_BYTES = 65_536
 MAX_HEADER_BYTES = 32_768
-MAX_LOOKUPS = 16  # a name lookup can't be interrupted, so those that hang are counted
+MAX_LOOKUPS = 16  # a name lookup can't be interrupted, so those under way are counted
 MAX_ADDRESSES = 3  # tried one after another
 
 
 class FetchError(Exception):
-    """The answer could not be had: no such name, no connection, a bad certificate, too slow."""
+    """There is no answer: no such name, no connection, a bad certificate, too slow."""
 
 
 class FetchRefusedError(FetchError):
@@ -38,7 +37,7 @@ class FetchRefusedError(FetchError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """An HTTP status and a whole body."""
 
     status: int
@@ -53,28 +52,28 @@ def look_up(host: str, port: int) -> list[str]:
 
 @dataclass(slots=True)
 class Fetcher:
-    """Fetches small documents; ``allowed`` decides about each address a name leads to."""
+    """Fetches small documents; ``allowed`` says which addresses a name may lead to."""
 
     allowed: Callable[[str], bool]
     lookup: Callable[[str, int], list[str]] = look_up
     tls: ssl.SSLContext | None = None
     deadline_seconds: float = DEADLINE_SECONDS
-    kept: KeptConnections | None = None  # for hosts of the operator's own choice
+    idle: IdleConnections | None = None  # only for hosts that the operator chose
     _lookups: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_LOOKUPS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, target: Target) -> Answer:
-        """Return the answer to a GET, any status; raise FetchError, or FetchRefusedError for broken rules."""
+    def get(self, target: HttpTarget) -> HttpAnswer:
+        """Return the answer to a GET, whatever its status; raise FetchError, or FetchRefusedError for broken rules."""
         deadline = time.monotonic() + self.deadline_seconds
         try:
             return self._get(target, deadline)
         except OSError as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
 
-    def _get(self, target: Target, deadline: float) -> Answer:
-        if self.kept is not None:
+    def _get(self, target: HttpTarget, deadline: float) -> HttpAnswer:
+        if self.idle is not None:
             host = (target.scheme, target.host, target.port)
-            while (connection := self.kept.take(host)) is not None:
+            while (connection := self.idle.take(host)) is not None:
                 try:
                     return self._exchange(connection, target, deadline)
                 except (TimeoutError, FetchRefusedError):
@@ -94,7 +93,7 @@ class Fetcher:
             return self._exchange(self._secured(connection, target, deadline), target, deadline)
         raise FetchError(f"no connection: {failure}")
 
-    def _addresses(self, target: Target, deadline: float) -> list[str]:
+    def _addresses(self, target: HttpTarget, deadline: float) -> list[str]:
         try:
             return [str(ipaddress.ip_address(target.host))]
         except ValueError:
@@ -117,10 +116,10 @@ class Fetcher:
         if not found:
             raise FetchError("the name lookup took too long")
         if not found[0]:
-            raise FetchError("the host name is not known")
+            raise FetchError("unknown host name")
         return found[0]
 
-    def _secured(self, connection: socket.socket, target: Target, deadline: float) -> socket.socket:
+    def _secured(self, connection: socket.socket, target: HttpTarget, deadline: float) -> socket.socket:
         if target.scheme != "https":
             return connection
         try:
@@ -130,7 +129,7 @@ class Fetcher:
             connection.close()
             raise
 
-    def _exchange(self, connection: socket.socket, target: Target, deadline: float) -> Answer:
+    def _exchange(self, connection: socket.socket, target: HttpTarget, deadline: float) -> HttpAnswer:
         default_port = 443 if target.scheme == "https" else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
         if target.port != default_port:
@@ -138,7 +137,7 @@ class Fetcher:
         request = (
             f"GET {target.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
             "User-Agent: foryou\r\nAccept-Encoding: identity\r\n"
-            f"Connection: {'close' if self.kept is None else 'keep-alive'}\r\n\r\n"
+            f"Connection: {'close' if self.idle is None else 'keep-alive'}\r\n\r\n"
         )
         reusable = False
         try:
@@ -150,13 +149,13 @@ class Fetcher:
         else:
             return answer
         finally:
-            if reusable and self.kept is not None:
-                self.kept.give((target.scheme, target.host, target.port), connection)
+            if reusable and self.idle is not None:
+                self.idle.give((target.scheme, target.host, target.port), connection)
             else:
                 connection.close()
 
     def _tls_context(self) -> ssl.SSLContext:
-        with self._lock:  # making one reads every certificate of the system, so it is made once
+        with self._lock:  # making a context reads every certificate of the system, so it happens once
             if self.tls is None:
                 self.tls = ssl.create_default_context()
             return self.tls
@@ -186,20 +185,20 @@ class _DeadlineReader(io.RawIOBase):
         return count
 
 
-def _read_answer(reader: _DeadlineReader) -> tuple[Answer, bool]:
+def _read_answer(reader: _DeadlineReader) -> tuple[HttpAnswer, bool]:
     """Return the answer, and whether the connection is ready for another request."""
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
         if response.status != 200 and response.will_close:
-            return Answer(response.status, b""), False
+            return HttpAnswer(response.status, b""), False
         body = response.read(MAX_BODY_BYTES + 1)
         reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
     if len(body) > MAX_BODY_BYTES:
         raise FetchRefusedError("the answer is too large")
-    return Answer(response.status, body if response.status == 200 else b""), reusable
+    return HttpAnswer(response.status, body if response.status == 200 else b""), reusable
 
 
 def _left(deadline: float) -> float:

@@ -1,14 +1,14 @@
-"""Whose handle it is: from what somebody types to a DID.
+"""From what somebody types to a DID.
 
 Owns: the syntax of handles, and asking the operator's AppView. Leaves to others: the HTTP exchange (``fetch``).
 """
 
 import re
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 
-from serving.identity.dids import Target
+from serving.identity.dids import target_below
 from serving.identity.fetch import Fetcher, FetchError
 
 _HANDLE = re.compile(
@@ -16,21 +16,19 @@ _HANDLE = re.compile(
 )
 _DID = re.compile(r"did:[a-z]+:[A-Za-z0-9._:%-]{1,256}")
 _PROFILE = "https://bsky.app/profile/"
+_LATER = "handles can't be looked up just now; a DID works"
 
 
 class HandleError(Exception):
-    """What was typed leads to no DID; the text says why, to be shown."""
+    """What was typed leads to no DID; the text says why, for the page."""
 
 
 class Handles:
     """Asks an AppView; may be called from any thread."""
 
     def __init__(self, appview_url: str) -> None:
-        parts = urlsplit(appview_url)
-        self._host = parts.hostname or ""
-        self._scheme = parts.scheme
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._fetcher = Fetcher(allowed=lambda _address: True)  # a host of the operator's own choice
+        self._appview_url = appview_url
+        self._fetcher = Fetcher(allowed=lambda _address: True)  # the operator chose the host
 
     def did_of(self, typed: str) -> str:
         """Return the DID of a handle, a profile's address or a DID; raise HandleError."""
@@ -42,12 +40,12 @@ class Handles:
             raise HandleError("that is neither a handle, such as alice.bsky.social, nor a DID")
         path = "/xrpc/com.atproto.identity.resolveHandle?" + urlencode({"handle": handle})
         try:
-            answer = self._fetcher.get(Target(self._scheme, self._host, self._port, path))
+            answer = self._fetcher.get(target_below(self._appview_url, path))
             did = orjson.loads(answer.body).get("did") if answer.status == 200 else None
         except (FetchError, orjson.JSONDecodeError, AttributeError) as error:
-            raise HandleError("handles can't be looked up just now; a DID will do") from error
+            raise HandleError(_LATER) from error
         if answer.status in (400, 404):
             raise HandleError(f"nobody has the handle {handle}")
         if not isinstance(did, str) or not _DID.fullmatch(did):
-            raise HandleError("handles can't be looked up just now; a DID will do")
+            raise HandleError(_LATER)
         return did

@@ -1,7 +1,7 @@
 """Connections kept open for the next request to the same host.
 
-Owns: which are idle, how many and how long. Leaves to others: making them and speaking on them (``fetch``).
-For hosts of the operator's own choice alone: a connection is to an address that was checked when it was made.
+Owns: which are idle, how many, and for how long. Leaves to others: making them and using them (``fetch``). Only for
+hosts that the operator chose: the address was checked when the connection was made.
 """
 
 import select
@@ -14,7 +14,7 @@ IDLE_SECONDS = 20.0  # servers close theirs after a minute or so; ours go first
 Host = tuple[str, str, int]  # scheme, name, port
 
 
-class KeptConnections:
+class IdleConnections:
     """Idle connections, at most ``most`` a host; may be used from any thread."""
 
     def __init__(self, most: int) -> None:
@@ -36,21 +36,13 @@ class KeptConnections:
             connection.close()
 
     def give(self, host: Host, connection: socket.socket) -> None:
-        """Keep a connection whose last answer was read to its end."""
+        """Take back a connection whose last answer was read to its end."""
         with self._lock:
             idle = self._idle.setdefault(host, deque())
             idle.append((time.monotonic(), connection))
             surplus = idle.popleft()[1] if len(idle) > self._most else None
         if surplus is not None:
             surplus.close()
-
-    def close(self) -> None:
-        """Close all of them."""
-        with self._lock:
-            connections = [connection for idle in self._idle.values() for _, connection in idle]
-            self._idle.clear()
-        for connection in connections:
-            connection.close()
 
 
 def _readable(connection: socket.socket) -> bool:

@@ -1,14 +1,15 @@
 """Signing keys that outlive the process: keys.sqlite.
 
-Owns: keeping keys on disk, so that a restart needs no directory for the viewers of the last day. Leaves to
-others: how old a key may be (``resolver``). It is a cache: whatever goes wrong with the file is logged once a
-minute and means "not kept"; no request fails for it. Writes are not synced to the disk, so no request waits.
+Owns: storing keys on disk, so that after a restart viewers of the last day need no directory. Leaves to others: how
+old a key may be (``resolver``). The file is a cache: whatever goes wrong with it is logged once a minute and means "not
+stored"; no request fails for it. Writes are not synced to the disk, so no request waits for them.
 """
 
 import logging
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import sql
 from serving.identity.keys import SigningKey
@@ -17,7 +18,7 @@ from sql import sqlite
 
 log = logging.getLogger(__name__)
 
-PRUNE_EVERY = 5_000  # kept keys between two removals of those too old to be of use
+PRUNE_EVERY = 5_000  # stored keys between two removals of those too old to be of use
 
 
 class KeyStore:
@@ -32,45 +33,37 @@ class KeyStore:
         self._complaints = Throttle(60.0)
 
     def key_of(self, did: str) -> tuple[SigningKey, float] | None:
-        """Return a DID's key and when it was fetched (seconds since 1970), None when it is not kept."""
-        query = "SELECT algorithm, point, fetched_us FROM keys WHERE did = ?"
+        """Return a DID's key and when it was fetched (seconds since 1970), None when it is not stored."""
         with self._lock:
-            try:
-                row = self._open().execute(query, (did,)).fetchone()
-            except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
-                self._failed(error)
-                return None
-        return None if row is None else (SigningKey(row[0], row[1]), row[2] / 1_000_000)
+            rows = self._rows("SELECT algorithm, point, fetched_us FROM keys WHERE did = ?", (did,))
+        return (SigningKey(*rows[0][:2]), rows[0][2] / 1_000_000) if rows else None
 
     def keep(self, did: str, key: SigningKey, fetched: float) -> None:
-        """Keep a DID's key, fetched at a time in seconds since 1970."""
+        """Store a DID's key, fetched at a time in seconds since 1970."""
         fetched_us = int(fetched * 1_000_000)
         row = {"did": did, "algorithm": key.algorithm, "point": key.point, "fetched_us": fetched_us}
         with self._lock:
-            try:
-                connection = self._open()
-                connection.execute(sql.load("keys/keep_key"), row)
-                self._until_prune -= 1
-                if self._until_prune < 0:
-                    self._until_prune = PRUNE_EVERY
-                    connection.execute("DELETE FROM keys WHERE fetched_us < ?", (fetched_us - self._keep_us,))
-            except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
-                self._failed(error)
+            self._rows(sql.load("keys/keep_key"), row)
+            self._until_prune -= 1
+            if self._until_prune < 0:
+                self._until_prune = PRUNE_EVERY
+                self._rows("DELETE FROM keys WHERE fetched_us < ?", (fetched_us - self._keep_us,))
 
     def forget(self, did: str) -> None:
         """Remove a DID's key."""
         with self._lock:
-            try:
-                self._open().execute("DELETE FROM keys WHERE did = ?", (did,))
-            except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
-                self._failed(error)
+            self._rows("DELETE FROM keys WHERE did = ?", (did,))
 
-    def close(self) -> None:
-        """Close the file; a later call opens it again."""
-        with self._lock:
+    def _rows(self, query: str, parameters: Any) -> list[Any]:
+        try:
+            return self._open().execute(query, parameters).fetchall()
+        except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            if self._complaints.allows("keys"):
+                log.warning("%s can't be used: %s; it is a cache and may be deleted", self._path, error)
+            return []
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -84,10 +77,3 @@ class KeyStore:
                 raise
             self._connection = connection
         return self._connection
-
-    def _failed(self, error: Exception) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._complaints.allows("keys"):
-            log.warning("%s can't be used: %s; it is a cache and may be deleted", self._path, error)

@@ -1,11 +1,11 @@
 """Signing keys: read from a DID document, and used to verify.
 
-Owns: multibase and multikey decoding, both curves, and the signature's form. Leaves to others: fetching the
-document (``resolver``) and what was signed (``tokens``).
+Owns: multibase and multikey decoding, both curves, and the signature's form. Leaves to others: fetching the document
+(``resolver``) and what was signed (``tokens``).
 
-A signature is exactly 64 bytes, r then s. A high s is accepted, as the reference verifier does, because
-some hosts' signers still make them; so one message has two valid signatures, and nothing here or elsewhere
-may use a token's bytes as a key. ECDSA over anything but these two curves does not exist for us.
+A signature is exactly 64 bytes, r then s. A high s is accepted, as the reference verifier does, because some hosts'
+signers still make them. So one message has two valid signatures, and no code may use a token's bytes as a key. ECDSA
+exists here for these two curves only.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-import coincurve
+import coincurve  # not atproto_crypto: it refuses a high s, and verifies ES256K with OpenSSL, seven times as slow
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
@@ -96,7 +96,7 @@ def _key_of(method: Mapping[str, Any]) -> SigningKey:
     try:
         _k256(point) if algorithm == "ES256K" else _p256(point)
     except ValueError as error:
-        raise KeyDocumentError("the signing key is no point of its curve") from error
+        raise KeyDocumentError("the signing key is not a point of its curve") from error
     return SigningKey(algorithm, point)
 
 

@@ -1,13 +1,12 @@
 """Where the repository of a DID is, and pages of its records.
 
-Owns: reading the PDS's address out of a DID document, and one ``com.atproto.repo.listRecords`` request.
-Leaves to others: the HTTP exchange and its limits (``fetch``), which addresses are allowed (``addresses``),
-what the records say, and when to ask again.
+Owns: reading the PDS's address out of a DID document, and one ``com.atproto.repo.listRecords`` request. Leaves to
+others: the HTTP exchange and its limits (``fetch``), which addresses are allowed (``public_addresses``), what the
+records say, and when to ask again.
 
-Both the document and the address in it are chosen by whoever owns the DID, so both are fetched as such: over
-https from public addresses alone, without redirects, within a deadline and a size. On a private network, told
-by a directory on this machine, addresses of this machine are allowed instead. Nothing is raised: whatever
-happens is an outcome of the page.
+Whoever owns the DID chooses both the document and the address in it. So both are fetched over https from public
+addresses alone, without redirects, within a deadline and a size. A directory on this machine means a private network;
+there, addresses of this machine are allowed instead. Nothing is raised: every failure is an outcome of the page.
 """
 
 from collections.abc import Mapping
@@ -18,9 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from serving.config import is_loopback
-from serving.identity import addresses
-from serving.identity.dids import Target, is_signer, is_web, plc_target, web_target
+from serving.identity.dids import HttpTarget, is_signer, is_web, plc_target, web_target
 from serving.identity.fetch import Fetcher, FetchError, FetchRefusedError
+from serving.identity.public_addresses import is_public
 
 PAGE_SECONDS = 8.0
 RECORDS_A_PAGE = 50  # of likes, some 30 kB: half of what the fetcher takes
@@ -29,11 +28,11 @@ Outcome = Literal["ok", "absent", "busy", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordsPage:
     """One answer: 'ok' with its body, or why there is none.
 
-    'absent': asking again would not help (no such DID, no repository, an address that is not allowed); 'busy': the
-    host asks for patience; 'unreachable': it does not answer, or nonsense.
+    'absent': asking again would not help (no such DID, no repository, an address that is not allowed). 'busy': the
+    host asks for patience. 'unreachable': the host does not answer, or not sensibly.
     """
 
     outcome: Outcome
@@ -42,21 +41,21 @@ class Page:
 
 
 class RepositoryReader:
-    """Reads pages of records, newest first; remembers where the repository of the last DID is."""
+    """Reads pages of records, newest first; remembers where the last DID's repository is."""
 
     def __init__(self, plc_url: str, *, page_seconds: float = PAGE_SECONDS) -> None:
         self._plc_url = plc_url
         self._private = is_loopback(urlsplit(plc_url).hostname or "")
         self._directory = Fetcher(allowed=lambda _address: True)
-        allowed = is_loopback if self._private else addresses.is_public
+        allowed = is_loopback if self._private else is_public
         self._hosts = Fetcher(allowed=allowed, deadline_seconds=page_seconds)
-        self._last: tuple[str, Target] | None = None
+        self._last: tuple[str, HttpTarget] | None = None
 
-    def __call__(self, did: str, collection: str, cursor: str | None) -> Page:
+    def __call__(self, did: str, collection: str, cursor: str | None) -> RecordsPage:
         """Return the page after a cursor of a DID's records."""
         if self._last is None or self._last[0] != did:
             found = self._locate(did)
-            if isinstance(found, Page):
+            if isinstance(found, RecordsPage):
                 return found
             self._last = (did, found)
         host = self._last[1]
@@ -64,11 +63,11 @@ class RepositoryReader:
         path = "/xrpc/com.atproto.repo.listRecords?" + urlencode(
             query | ({"cursor": cursor} if cursor else {})
         )
-        return self._get(self._hosts, Target(host.scheme, host.host, host.port, path), "the repository")
+        return self._get(self._hosts, HttpTarget(host.scheme, host.host, host.port, path), "the repository")
 
-    def _locate(self, did: str) -> Target | Page:
+    def _locate(self, did: str) -> HttpTarget | RecordsPage:
         if not is_signer(did, loopback=self._private):
-            return Page("absent", reason="it is no did:plc, nor a did:web that can be fetched")
+            return RecordsPage("absent", reason="neither a did:plc nor a did:web that can be fetched")
         if is_web(did):
             page = self._get(self._hosts, web_target(did), "the DID document")
         else:
@@ -80,31 +79,33 @@ class RepositoryReader:
         try:
             document = orjson.loads(page.body)
         except orjson.JSONDecodeError:
-            return Page("unreachable", reason="the DID document is not JSON")
+            return RecordsPage("unreachable", reason="the DID document is not JSON")
         host = endpoint_of(document, did, private=self._private)
-        return host or Page("absent", reason="the DID document names no repository host that can be asked")
+        return host or RecordsPage(
+            "absent", reason="the DID document names no repository host that can be asked"
+        )
 
     @staticmethod
-    def _get(fetcher: Fetcher, target: Target, what: str) -> Page:
+    def _get(fetcher: Fetcher, target: HttpTarget, what: str) -> RecordsPage:
         try:
             answer = fetcher.get(target)
         except FetchRefusedError as error:
-            return Page("absent", reason=f"{what}: {error}")
+            return RecordsPage("absent", reason=f"{what}: {error}")
         except FetchError as error:
-            return Page("unreachable", reason=f"{what}: {error}")
+            return RecordsPage("unreachable", reason=f"{what}: {error}")
         if answer.status == 200:
-            return Page("ok", answer.body)
+            return RecordsPage("ok", answer.body)
         if answer.status == 429:
-            return Page("busy", reason=f"{what}: its host asks for patience (status 429)")
+            return RecordsPage("busy", reason=f"{what}: its host asks for patience (status 429)")
         if answer.status in (400, 403, 404, 410):
-            return Page("absent", reason=f"{what}: there is none (status {answer.status})")
-        return Page("unreachable", reason=f"{what}: status {answer.status}")
+            return RecordsPage("absent", reason=f"{what}: there is none (status {answer.status})")
+        return RecordsPage("unreachable", reason=f"{what}: status {answer.status}")
 
 
-def endpoint_of(document: object, did: str, *, private: bool = False) -> Target | None:
-    """Return the host of a DID's repository as its document has it; None when none can be used.
+def endpoint_of(document: object, did: str, *, private: bool = False) -> HttpTarget | None:
+    """Return the host of a DID's repository, as its document says; None when it can't be used.
 
-    A scheme and a host name alone: https on 443, or on a private network http on a port of this machine.
+    The target has no path. It is https on 443, or on a private network http on a port of this machine.
     """
     if not isinstance(document, Mapping) or document.get("id") != did:
         return None
@@ -119,7 +120,7 @@ def endpoint_of(document: object, did: str, *, private: bool = False) -> Target 
     return None
 
 
-def _target(endpoint: object, *, private: bool) -> Target | None:
+def _target(endpoint: object, *, private: bool) -> HttpTarget | None:
     if not isinstance(endpoint, str) or len(endpoint) > 300 or not endpoint.isascii():
         return None
     try:
@@ -133,7 +134,7 @@ def _target(endpoint: object, *, private: bool) -> Target | None:
     if any(character.isspace() or not character.isprintable() for character in endpoint):
         return None
     if private and is_loopback(host) and parts.scheme == "http":
-        return Target("http", host, port or 80, "")
+        return HttpTarget("http", host, port or 80, "")
     if parts.scheme == "https" and port in (None, 443) and "." in host:
-        return Target("https", host, 443, "")
+        return HttpTarget("https", host, 443, "")
     return None

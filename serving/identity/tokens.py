@@ -1,10 +1,10 @@
 """Service-auth tokens: everything about one that can be checked without the network.
 
-Owns: the three parts, their encoding, the header and the claims. Leaves to others: the signer's key
-(``resolver``), the signature's arithmetic (``keys``) and replays (``auth``).
+Owns: the three parts, their encoding, the header and the claims. Leaves to others: the signer's key (``resolver``), the
+signature's arithmetic (``keys``) and replays (``auth``).
 
-Everything is refused that is not known to be right: an attacker writes every byte of a token, and libraries
-have accepted tokens without ``exp``, for another service, for another method, or signed with nothing.
+Whatever is not known to be right is refused. An attacker writes every byte of a token, and libraries have accepted
+tokens without ``exp``, for another service, for another method, or signed with nothing.
 """
 
 import base64
@@ -14,12 +14,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from serving.identity.dids import is_signer
+from serving.identity.dids import (
+    is_signer,  # not atproto_server.auth: it ignores lxm and alg, and exp is optional
+)
 from serving.web_errors import TokenError
 
 TOKEN_MAX_BYTES = 8192
 LEEWAY_SECONDS = 10.0  # clocks differ; the reference verifier has none, its hosts run NTP
-HORIZON_SECONDS = 3600.0  # the longest life that a host gives a token
+HORIZON_SECONDS = 3600.0  # the longest time that a host's token is valid
 FUTURE_SECONDS = 60.0  # how far ahead of ours the signer's clock may be
 JTI_MAX = 256
 
@@ -30,7 +32,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token whose claims are in order and whose signature is still to be verified.
+    """A token whose claims are right and whose signature is not verified yet.
 
     ``expires`` is in seconds since 1970; ``jti`` is "" when the token has none.
     """
@@ -48,16 +50,16 @@ def bearer(header: str) -> str:
     scheme, _, text = header.strip().partition(" ")
     text = text.strip()
     if scheme.lower() != "bearer" or not text or " " in text:
-        raise TokenError("BadJwt", "the Authorization header holds no bearer token")
+        raise TokenError("BadJwt", "the Authorization header has no bearer token")
     return text
 
 
 def read_token(
     text: str, *, audiences: frozenset[str], method: str, now: float, loopback: bool = False
 ) -> Token:
-    """Return a token's parts when it is addressed to us, for this method, and alive at ``now`` (seconds).
+    """Return a token's parts when it is addressed to us, for this method, and valid at ``now`` (seconds).
 
-    Raises TokenError with the reference verifier's name for the first thing that is wrong.
+    Raises TokenError with the reference verifier's name for the first fault.
     """
     if len(text) > TOKEN_MAX_BYTES:
         raise TokenError("BadJwt", "the token is too long")
@@ -75,7 +77,7 @@ def read_token(
     expires = _check_times(claims, now)
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not is_signer(issuer, loopback=loopback):
-        raise TokenError("BadJwtIss", "iss is no did:plc and no did:web with a host name")
+        raise TokenError("BadJwtIss", "iss is neither a did:plc nor a did:web with a host name")
     jti = claims.get("jti", "")
     if not isinstance(jti, str) or len(jti) > JTI_MAX:
         raise TokenError("BadJwt", "jti is malformed")
@@ -117,9 +119,9 @@ def _seconds(claims: dict[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    # abs() compares exactly, so an integer of any size is dealt with before it would overflow a float.
+    # abs() of an integer compares exactly: one of any size is refused before it overflows a float.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _SECONDS_MAX:
-        raise TokenError("BadJwt", f"{name} is no number of seconds")
+        raise TokenError("BadJwt", f"{name} must be a number of seconds")
     return float(value)
 
 

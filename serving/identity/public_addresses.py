@@ -1,8 +1,8 @@
-"""Which internet addresses this service may be sent to by somebody else's DID.
+"""Which internet addresses somebody else's DID may send this service to.
 
-Owns: the decision for one address. Leaves to others: looking names up and connecting (``fetch``).
-Only unicast addresses of the public internet pass; an IPv6 form that wraps an IPv4 address never does, since
-it would have to be judged by what a router makes of it.
+Owns: the decision for one address. Leaves to others: name lookup and connecting (``fetch``).
+Only unicast addresses of the public internet pass. An IPv6 form that wraps an IPv4 address never passes: what it
+means would depend on a router.
 """
 
 import ipaddress
