@@ -222,7 +222,7 @@ def test_a_file_of_any_format_gives_the_same_events(tmp_path: Path) -> None:
 
 
 def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "likes.parquet", communities(users=120))
+    path = write(tmp_path / "likes of <b>.parquet", communities(users=120))
     arguments = ["evaluate", str(path), "--windows", "2", "--window-hours", "4", "--tuning-users", "20"]
     arguments += ["--methods", "for-you-formula,user-cosine", "--variant", "crowd_weight=0"]
     outputs = []
@@ -240,6 +240,7 @@ def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "recall@30" in printed.out and "parameters chosen on" in printed.out
     assert "moments to tune on" in printed.err
     page = (tmp_path / "a.html").read_text()
+    assert "Evaluation: likes of &lt;b&gt;" in page and "<b>" not in page
     assert page.count("<svg") >= 4 and "http" not in page and "prefers-color-scheme: dark" in page
     lines = [json.loads(line) for line in (tmp_path / "a.log").read_text().splitlines()]
     assert {"tuning", "reported"} == {line["stage"] for line in lines}
