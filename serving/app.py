@@ -23,7 +23,7 @@ from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
 from serving.identity.handles import Handles
 from serving.identity.resolver import KeyResolver, Resolver
-from serving.lists.list_store import Store
+from serving.lists.list_store import ListStore
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
@@ -57,7 +57,7 @@ def create_app(
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost)
     resolver = resolver or default_resolver(config, now)
     authenticator = Authenticator(config, resolver, now)
-    store = Store(config.serving_path)
+    store = ListStore(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
     taken = Interactions(config, authenticator, memory, activity, now)

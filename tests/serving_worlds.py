@@ -25,7 +25,7 @@ from list_bytes import blob as blob
 
 from serving.config import ServingConfig
 from serving.identity.keys import SigningKey, signing_key
-from serving.lists.tids import tid_number
+from serving.lists.list_store import tid_number
 from sql import sqlite
 
 SERVICE_DID = "did:web:feed.example.com"

@@ -17,7 +17,7 @@ from pipeline.explore.explain_text import as_text
 from pipeline.explore.generation_inputs import Inputs
 from pipeline.feeds import CONTROL, feeds_of, variant_number
 from serving.feed.paging import page_of
-from serving.lists.list_store import Store
+from serving.lists.list_store import ListStore
 from sql.sqlite import connect
 
 SPLIT = """
@@ -56,7 +56,7 @@ def variant_of_viewer(name: str) -> str:
 
 def served(data_dir: Path, viewer: str) -> tuple[list[str], str]:
     """Return the posts of the page that a viewer is served, and the variant its impression carries."""
-    with Store(data_dir / "serving.sqlite").read() as snapshot:
+    with ListStore(data_dir / "serving.sqlite").read() as snapshot:
         assert snapshot is not None
         page = page_of(snapshot, "for-you", f"did:plc:{viewer}", (), 100, None)
     return [entry.uri for entry in page.entries], page.variant

@@ -31,8 +31,7 @@ from serving_worlds import (
 )
 
 from serving.app import create_app
-from serving.lists.list_store import Store
-from serving.lists.tids import tid_number
+from serving.lists.list_store import ListStore, tid_number
 from serving.viewers import activity_retention, peers, seen_order
 from serving.viewers import viewer_memory as memory_module
 from serving.viewers.activity_writer import ActivityWriter
@@ -222,7 +221,7 @@ def test_memory_is_bounded_and_who_is_pushed_out_is_read_back(world: World) -> N
     memory = ViewerMemory(
         Recall(world.folder / "activity.sqlite", now=world.clock), now=world.clock, viewers_max=3
     )
-    store = Store(world.folder / "serving.sqlite")
+    store = ListStore(world.folder / "serving.sqlite")
     for viewer in range(100, 120):
         memory.showed(plc_did(viewer), "for-you", list(range(2_000)), None)
     assert len(memory) == 3

@@ -35,7 +35,7 @@ from serving.feed.page_cursors import (
     installation_key,
 )
 from serving.feed.paging import page_of
-from serving.lists.list_store import Store
+from serving.lists.list_store import ListStore
 from serving.viewers.activity_writer import ActivityWriter
 
 CODEC = CursorCodec(b"k" * 32)
@@ -105,7 +105,7 @@ def test_joined_pages_are_the_list_whatever_is_published_meanwhile(data: st.Data
     with tempfile.TemporaryDirectory() as folder:
         written = ServingStore(Path(folder) / "serving.sqlite")
         written.posts([post for post in range(1, 201) if post not in gone])
-        store = Store(Path(folder) / "serving.sqlite")
+        store = ListStore(Path(folder) / "serving.sqlite")
 
         def publish(generation: int, posts: list[int]) -> None:
             lists_of = {VIEWER: blob(posts)} if personal else {}

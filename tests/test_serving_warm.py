@@ -31,7 +31,7 @@ from serving.http.web_metrics import Metrics
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 from serving.identity.resolver import STALE_SECONDS
-from serving.lists.list_store import Store
+from serving.lists.list_store import ListStore
 from serving.viewers.activity_writer import ActivityWriter, Visit
 
 ALICE = Account(plc_did(1))
@@ -120,7 +120,7 @@ def test_as_many_as_may_be_answered_at_once_find_a_connection(folder: Path) -> N
     config = config_of(folder, threads=4)
     activity = ActivityWriter(folder / "activity.sqlite")
     app = create_app(config, now=Clock(), activity=activity, rehearsed=True)
-    store: Store = app._router.find(SKELETON)[0].store  # type: ignore[index, attr-defined]
+    store: ListStore = app._router.find(SKELETON)[0].store  # type: ignore[index, attr-defined]
     with _opened() as opened, ExitStack() as held:
         snapshots = [held.enter_context(store.read()) for _ in range(4)]
         assert all(snapshot is not None for snapshot in snapshots) and opened == []
@@ -169,7 +169,7 @@ def test_reading_posts_ahead_ends_in_time_and_the_connection_goes_on(tmp_path: P
     store.publish(1, {ALICE.did: blob(POSTS)})
     store.close()
     statements: list[str] = []
-    with Store(tmp_path / "serving.sqlite").read() as snapshot:
+    with ListStore(tmp_path / "serving.sqlite").read() as snapshot:
         assert snapshot is not None
         snapshot._connection.set_trace_callback(statements.append)
         snapshot.read_posts_ahead(seconds)

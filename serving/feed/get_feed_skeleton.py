@@ -24,7 +24,7 @@ from serving.http import xrpc
 from serving.http.xrpc import parameter
 from serving.identity.auth import Authenticator
 from serving.lists.list_bytes import ListError
-from serving.lists.list_store import Store, StoreUnreadableError
+from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.throttle import Throttle
 from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
 from serving.viewers.viewer_memory import NOTHING, Session, ViewerMemory
@@ -48,7 +48,7 @@ class FeedSkeleton:
 
     config: ServingConfig
     authenticator: Authenticator
-    store: Store
+    store: ListStore
     cursors: CursorCodec
     memory: ViewerMemory
     activity: ActivityWriter

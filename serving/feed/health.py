@@ -13,7 +13,7 @@ import falcon
 
 from serving.feed.send_interactions import Interactions
 from serving.http import xrpc
-from serving.lists.list_store import Store, StoreUnreadableError
+from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
 
 STALE_SECONDS = 24 * 3600.0
@@ -23,7 +23,7 @@ STALE_SECONDS = 24 * 3600.0
 class Health:
     """The state of the lists and of the activity writer."""
 
-    store: Store
+    store: ListStore
     activity: ActivityWriter
     interactions: Interactions
     now: Callable[[], float]

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from serving.feed.page_cursors import BEGAN_MAX, Cursor
 from serving.lists import list_bytes
-from serving.lists.list_bytes import Item
-from serving.lists.list_store import Snapshot, StoredList
+from serving.lists.list_bytes import ListItem
+from serving.lists.list_store import ListSnapshot, StoredList
 from serving.viewers import seen_order
 from serving.viewers.viewer_memory import NOTHING, View
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """A post of a page: its place in what the viewer is shown, counted from 0, its item and its at-uri."""
 
     place: int
-    item: Item
+    item: ListItem
     uri: str
 
 
@@ -67,7 +67,7 @@ EMPTY = Page([], None, None, 0)
 
 
 def page_of(
-    snapshot: Snapshot,
+    snapshot: ListSnapshot,
     feed: str,
     viewer: str | None,
     languages: Sequence[str],
@@ -102,7 +102,7 @@ def page_of(
 
 
 def _order(
-    snapshot: Snapshot, chosen: Chosen, cursor: Cursor | None, view: View, poll: bool
+    snapshot: ListSnapshot, chosen: Chosen, cursor: Cursor | None, view: View, poll: bool
 ) -> tuple[bytes, int]:
     """Return the marks of the list and the place to start at."""
     if cursor is None:
@@ -118,7 +118,7 @@ def _order(
 
 
 def _chosen(
-    snapshot: Snapshot,
+    snapshot: ListSnapshot,
     feed: str,
     viewer: str | None,
     languages: Sequence[str],
@@ -143,7 +143,7 @@ def _chosen(
     return None
 
 
-def _continued(snapshot: Snapshot, feed: str, viewer: str | None, cursor: Cursor) -> Chosen | None:
+def _continued(snapshot: ListSnapshot, feed: str, viewer: str | None, cursor: Cursor) -> Chosen | None:
     """Return the very list the cursor points at, None when it is gone."""
     if cursor.fallback:
         stored = snapshot.fallback_of(feed, cursor.language, cursor.generation)
@@ -157,7 +157,7 @@ def _continued(snapshot: Snapshot, feed: str, viewer: str | None, cursor: Cursor
 
 
 def _entries(
-    snapshot: Snapshot, blob: bytes, marks: bytes, start: int, wanted: int, view: View
+    snapshot: ListSnapshot, blob: bytes, marks: bytes, start: int, wanted: int, view: View
 ) -> list[Entry]:
     entries: list[Entry] = []
     places = seen_order.order_of(marks, list_bytes.length(blob))

@@ -33,7 +33,7 @@ from serving.feed.paging import page_of
 from serving.identity.auth import Authenticator
 from serving.identity.keys import SigningKey
 from serving.lists.list_bytes import ListError
-from serving.lists.list_store import Store, StoreUnreadableError
+from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.viewer_memory import ViewerMemory
 
@@ -89,7 +89,7 @@ def _unheard(_status: str, _headers: object, _error: object = None) -> Callable[
     return lambda _data: None
 
 
-def _prepared(store: Store, feed: str, connections: int) -> list[str]:
+def _prepared(store: ListStore, feed: str, connections: int) -> list[str]:
     """Open connections, read a page by each, and return who may ask."""
     viewers: list[str] = []
     with ExitStack() as held:

@@ -13,24 +13,24 @@ from typing import NamedTuple
 
 SOURCE_CO_LIKERS = 1
 SOURCE_POPULAR = 2
-SOURCE_EXPLORE = 3  # co-likers too, but tried before its turn
+SOURCE_TRIAL = 3  # from co-likers too, but shown before its turn
 HEAD_BYTES = 16  # how much of a list ``stored_length`` needs to see
 
 _HEAD = struct.Struct("<BBHIff")
 _SHORT = struct.Struct("<H").unpack_from
 _LAYOUT = 2
-_WIDE_POSTS, _WIDE_CO_LIKERS, _TRIED = 1, 2, 4
+_WIDE_POSTS, _WIDE_CO_LIKERS, _TRIAL = 1, 2, 4
 _STEPS = (1 << 20) - 2
 _NEVER_MULTIPLE_OF = 11
-_CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p", SOURCE_EXPLORE: "e"}
+_CODES = {SOURCE_CO_LIKERS: "c", SOURCE_POPULAR: "p", SOURCE_TRIAL: "e"}
 
 
 class ListError(Exception):
     """The bytes of a stored list do not fit its layout: the store is damaged."""
 
 
-class Item(NamedTuple):
-    """One place of a list: a post, why it is there, and its score."""
+class ListItem(NamedTuple):
+    """One place of a list: a post, its score, and why it is there."""
 
     post_id: int
     score: float
@@ -38,7 +38,7 @@ class Item(NamedTuple):
     source: int
 
     def context(self, generation: int) -> str:
-        """Return the feedContext that interactions bring back; ``c7.41``: 7 co-likers, generation 41."""
+        """Return the feedContext that interactions return; ``c7.41``: 7 co-likers, generation 41."""
         code = _CODES.get(self.source, "x")
         return f"{code}{'' if self.source == SOURCE_POPULAR else self.co_likers}.{generation}"
 
@@ -61,7 +61,7 @@ def post_ids(blob: bytes) -> tuple[int, ...]:
     return parts.post_ids(blob, 0, parts.count)
 
 
-def items_at(blob: bytes, places: Sequence[int]) -> list[Item]:
+def items_at(blob: bytes, places: Sequence[int]) -> list[ListItem]:
     """Return the items at some places, counted from 0, in the order given."""
     if not places:
         return []
@@ -71,7 +71,7 @@ def items_at(blob: bytes, places: Sequence[int]) -> list[Item]:
     return [parts.item(blob, place) for place in places]
 
 
-def items(blob: bytes, start: int, stop: int) -> list[Item]:
+def items(blob: bytes, start: int, stop: int) -> list[ListItem]:
     """Return the items at places start (counted from 0) up to, not including, stop."""
     if not blob:
         return []
@@ -90,7 +90,7 @@ class _Parts:
         "lowest_post",
         "marks_at",
         "spread",
-        "tried_at",
+        "trial_at",
         "wide_co_likers",
         "wide_posts",
     )
@@ -105,10 +105,10 @@ class _Parts:
         self.co_likers_at = HEAD_BYTES + count * (3 + self.wide_posts)
         self.marks_at = self.co_likers_at + count * (1 + self.wide_co_likers)
         end = self.marks_at + 2 * count + (count + 1) // 2
-        self.tried_at = end if widths & _TRIED else 0
-        end += (count + 7) // 8 if widths & _TRIED else 0
+        self.trial_at = end if widths & _TRIAL else 0
+        end += (count + 7) // 8 if widths & _TRIAL else 0
         end += end % _NEVER_MULTIPLE_OF == 0
-        if layout != _LAYOUT or widths > _WIDE_POSTS | _WIDE_CO_LIKERS | _TRIED or size != end:
+        if layout != _LAYOUT or widths > _WIDE_POSTS | _WIDE_CO_LIKERS | _TRIAL or size != end:
             raise ListError(f"a list of {size} bytes, layout {layout}, {count} items, does not fit together")
         self.spread = log(high / self.low) / _STEPS if high > self.low > 0 else 0.0
 
@@ -129,7 +129,7 @@ class _Parts:
         lowest = self.lowest_post
         return tuple([lowest + number for number in struct.unpack(f"<{taken}I", numbers)])
 
-    def item(self, blob: bytes, place: int) -> Item:
+    def item(self, blob: bytes, place: int) -> ListItem:
         """Return the item at one place."""
         tops = HEAD_BYTES + 2 * self.count
         top = _SHORT(blob, tops + 2 * place)[0] if self.wide_posts else blob[tops + place]
@@ -139,7 +139,7 @@ class _Parts:
         mark = _SHORT(blob, at + 2 * place)[0] + (
             (blob[at + 2 * self.count + place // 2] >> 4 * (place & 1) & 15) << 16
         )
-        return Item(
+        return ListItem(
             self.lowest_post + (top << 16) + _SHORT(blob, HEAD_BYTES + 2 * place)[0],
             self.low * exp(self.spread * (mark - 1)) if mark else 0.0,
             liked,
@@ -149,10 +149,10 @@ class _Parts:
     def _source(self, blob: bytes, place: int, liked: int) -> int:
         if not liked:
             return SOURCE_POPULAR
-        at = self.tried_at
-        return SOURCE_EXPLORE if at and blob[at + place // 8] >> (place & 7) & 1 else SOURCE_CO_LIKERS
+        at = self.trial_at
+        return SOURCE_TRIAL if at and blob[at + place // 8] >> (place & 7) & 1 else SOURCE_CO_LIKERS
 
-    def items(self, blob: bytes, start: int, stop: int) -> list[Item]:
+    def items(self, blob: bytes, start: int, stop: int) -> list[ListItem]:
         """Return the items at some places."""
         taken, low, spread = stop - start, self.low, self.spread
         code = "H" if self.wide_co_likers else "B"
@@ -162,7 +162,7 @@ class _Parts:
         marks = struct.unpack_from(f"<{taken}H", blob, self.marks_at + 2 * start)
         tops = self.marks_at + 2 * self.count
         return [
-            Item(
+            ListItem(
                 post_id,
                 low * exp(spread * (mark + top - 1)) if mark + top else 0.0,
                 liked,

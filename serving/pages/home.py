@@ -11,7 +11,7 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.http.clients import is_local
-from serving.lists.list_store import Store, StoreUnreadableError
+from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.pages.dashboard import read_figures
 from serving.pages.html import age_text, show
 
@@ -21,7 +21,7 @@ class HomePage:
     """The page; ``now`` gives seconds since 1970."""
 
     config: ServingConfig
-    store: Store
+    store: ListStore
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:

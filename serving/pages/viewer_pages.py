@@ -16,8 +16,8 @@ from serving.config import ServingConfig
 from serving.http.clients import require_local
 from serving.http.xrpc import parameter
 from serving.lists import list_bytes
-from serving.lists.list_bytes import Item
-from serving.lists.list_store import Generation, Store, StoreUnreadableError
+from serving.lists.list_bytes import ListItem
+from serving.lists.list_store import Generation, ListStore, StoreUnreadableError
 from serving.pages.html import age_text, counted, show
 from serving.web_errors import InvalidRequestError, UnavailableError
 
@@ -29,7 +29,7 @@ _SEARCH_MAX = 300
 @dataclass(slots=True)
 class _Page:
     config: ServingConfig
-    store: Store
+    store: ListStore
     now: Callable[[], float] = time.time
 
     def feed(self, request: falcon.Request) -> str:
@@ -121,11 +121,11 @@ class ViewerPage(_Page):
         )
 
 
-def source_text(item: Item) -> str:
+def source_text(item: ListItem) -> str:
     """Return in words why an item is in a list."""
     if item.source == list_bytes.SOURCE_CO_LIKERS:
         return f"liked by {counted(item.co_likers, 'neighbour')}"
-    if item.source == list_bytes.SOURCE_EXPLORE:
+    if item.source == list_bytes.SOURCE_TRIAL:
         return f"on trial, liked by {counted(item.co_likers, 'neighbour')}"
     return "popular now" if item.source == list_bytes.SOURCE_POPULAR else "unknown source"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serving.lists.list_store import Snapshot
+from serving.lists.list_store import ListSnapshot
 from serving.viewers import seen_order, unwanted_kinds
 from serving.viewers.peers import Message, Peers
 from serving.viewers.recall import Answer, Recall
@@ -57,7 +57,7 @@ class View:
     less: Sequence[int] = ()
     more: Sequence[int] = ()
 
-    def marks(self, posts: Sequence[int], snapshot: Snapshot, since: int | None = None) -> bytes:
+    def marks(self, posts: Sequence[int], snapshot: ListSnapshot, since: int | None = None) -> bytes:
         """Return the marks of a list's posts; those shown since a time are left out.
 
         Posts of the kind that was just rejected go where seen ones do, to the end.
@@ -143,7 +143,7 @@ class ViewerMemory:
     def __len__(self) -> int:
         return len(self._viewers)
 
-    def view(self, viewer: str, feed: str, snapshot: Snapshot) -> View:
+    def view(self, viewer: str, feed: str, snapshot: ListSnapshot) -> View:
         """Return how a viewer sees the lists of a snapshot; sqlite3.Error when that can't be read."""
         self._hear()
         known = self._known(viewer, feed)

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from pipeline.batch.lists.make_lists import SCHEMA
 from pipeline.batch.publish import generations
 from pipeline.ranking import Ranking
-from serving.lists.list_store import Store
+from serving.lists.list_store import ListStore
 from sql.sqlite import connect, migrate
 
 ITEMS = 300
@@ -185,7 +185,7 @@ def reads(path: Path, viewers: int, *, drop: bool) -> dict[str, float]:
     """Read lists of random viewers as the web app does; return microseconds."""
     chance = np.random.default_rng(9)
     wanted = [did_of(number) for number in chance.integers(1, viewers, 2_000).tolist()]
-    store = Store(path)
+    store = ListStore(path)
     if drop:
         with path.open("rb+") as file:
             os.fsync(file.fileno())

@@ -254,7 +254,6 @@ def keep_keys(path: Path, accounts: list[Account]) -> None:
     store = KeyStore(path, 24 * 3600.0)
     for account in accounts:
         store.keep(account.did, signing_key(account.document(), account.did), time.time())
-    store.close()
 
 
 def median(values: list[float]) -> float:
