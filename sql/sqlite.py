@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sql
@@ -45,8 +46,7 @@ def migrate(connection: sqlite3.Connection, folder: str) -> int:
 
     Raises SchemaError when the store was written by a newer program.
     """
-    connection.execute("BEGIN IMMEDIATE")  # two workers may start at once: one migrates, one waits
-    try:
+    with transaction(connection):  # two workers may start at once: one migrates, one waits
         connection.execute(
             "CREATE TABLE IF NOT EXISTS _migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL)"
         )
@@ -61,11 +61,34 @@ def migrate(connection: sqlite3.Connection, folder: str) -> int:
             for statement in statements(sql.load(migrations[number])):
                 connection.execute(statement)
             connection.execute("INSERT INTO _migrations VALUES (?, ?)", (number, migrations[number]))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
     return newest
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block writes, or nothing of it when the block or the commit fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def has_tables(path: Path, *names: str) -> bool:
+    """Tell whether a store has these tables or views: not while it is absent, or its writer is at the schema."""
+    if not path.exists():
+        return False
+    with closing(connect(path, read_only=True)) as connection:
+        return tables(connection).issuperset(names)
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of a store's tables and views."""
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+    return {row[0] for row in connection.execute(query)}
 
 
 def statements(script: str) -> Iterator[str]:
@@ -85,7 +108,7 @@ def current_version(connection: sqlite3.Connection) -> int:
 
     0 for none: a file made a moment ago, whose writer is still at the schema, is no error.
     """
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_migrations'").fetchone() is None:
+    if "_migrations" not in tables(connection):
         return 0
     row = connection.execute("SELECT coalesce(max(version), 0) FROM _migrations").fetchone()
     return int(row[0])

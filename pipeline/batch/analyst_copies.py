@@ -41,6 +41,7 @@ from pipeline.store.analyst_snapshot import (
     VARIANTS,
     make_snapshot,
 )
+from pipeline.store.duck import copy_to, parquet
 from pipeline.store.model import HOUR_US
 
 # A view over open days and the lake, and the tombstones of both: the lake's part needs no copy.
@@ -91,13 +92,13 @@ class Made:
 
 def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, variant: Variant, generation: int) -> Made:
     """Write what a variant's lists were made of, while it is in memory, beside them."""
-    posts = _write(
+    posts = copy_to(
         connection,
         f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
         "FROM candidate_posts ORDER BY post_no",
         lists.with_name("list_posts.parquet"),
     )
-    crowds = _write(
+    crowds = copy_to(
         connection,
         f"SELECT c.language, p.author_id, p.rkey, c.share, {generation} AS generation FROM crowds AS c "
         "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
@@ -118,9 +119,8 @@ def hand_over(
     folder = last.files[LISTS].parent
     files = dict(inputs) | last.files
     for name in last.files if len(made) > 1 else ():
-        files[name] = _together(
-            connection, [each.files[name] for each in made], folder / f"all-{name}.parquet"
-        )
+        parts = parquet(*(each.files[name] for each in made))
+        files[name] = copy_to(connection, f"FROM {parts}", folder / f"all-{name}.parquet")
     parameters = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
     files[RANKING] = folder / "ranking.parquet"
     table = {"name": list(parameters), "value": list(parameters.values())}
@@ -147,7 +147,7 @@ def _stage(
 ) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     connection.execute("SET VARIABLE until_us = ?", [until_us])
-    return {name: _write(connection, query, folder / f"{number}.parquet")
+    return {name: copy_to(connection, query, folder / f"{number}.parquet")
             for number, (name, query) in enumerate(queries.items())}  # fmt: skip
 
 
@@ -160,17 +160,6 @@ def _variant_row(made: Made) -> dict[str, Any]:
         | shares
         | values
     )
-
-
-def _together(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], path: Path) -> Path:
-    listed = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
-    return _write(connection, f"FROM read_parquet([{listed}])", path)
-
-
-def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Path:
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
-    return path
 
 
 def _link(source: Path, target: Path) -> None:

@@ -21,11 +21,11 @@ from pipeline.batch.inputs.neighbour_files import Graph, attach
 from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot, recent_dir, temporary_dir
 from pipeline.batch.lists.checks import check
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
-from pipeline.batch.lists.product import columns
 from pipeline.batch.lists.taste_sketches import sketches
 from pipeline.batch.publish.generations import Lineage, Source, publish, write_sketches
 from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
+from pipeline.store.duck import columns, copy_to, count, registered
 from pipeline.store.newest_generation import newest
 
 
@@ -125,7 +125,7 @@ def stage_and_publish(
     """
     connection, ranking = snapshot.connection, variant.ranking
     if staging.progress is not None:
-        staging.progress.start("product", sql_steps.count(connection, "list_viewers"))
+        staging.progress.start("product", count(connection, "list_viewers"))
     entries_made = stage_lists(snapshot, ranking, staging)
     yield "product", entries_made
     yield "checks", check(connection, entries_made)
@@ -139,12 +139,11 @@ def stage_and_publish(
 
 def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> str:
     """Make the relation ``wanted_viewers`` of some DIDs; return its name."""
-    connection.register("arriving", pa.table({"did": pa.array(dids, pa.string())}))
-    connection.execute(
-        "CREATE OR REPLACE TABLE wanted_viewers AS "
-        "SELECT a.actor_id AS viewer_id FROM actors AS a SEMI JOIN arriving AS w ON w.did = a.did WHERE a.status = 0"
-    )
-    connection.unregister("arriving")
+    with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):
+        connection.execute(
+            "CREATE OR REPLACE TABLE wanted_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
+            "SEMI JOIN wanted_dids AS w ON w.did = a.did WHERE a.status = 0"
+        )
     return "wanted_viewers"
 
 
@@ -163,11 +162,9 @@ def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{run}")
-    quoted = str(temporary).replace("'", "''")
-    connection.execute(
-        "COPY (SELECT s.language, s.position, p.author_id, p.rkey, s.score, c.share FROM popular AS s "
+    query = (
+        "SELECT s.language, s.position, p.author_id, p.rkey, s.score, c.share FROM popular AS s "
         "JOIN candidate_posts AS p ON p.post_no = s.post_no JOIN crowd_shares AS c ON c.post_no = s.post_no "
-        "ORDER BY s.language, s.position) "
-        f"TO '{quoted}' (FORMAT parquet)"
+        "ORDER BY s.language, s.position"
     )
-    temporary.replace(path)
+    copy_to(connection, query, temporary).replace(path)

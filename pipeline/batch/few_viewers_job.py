@@ -25,6 +25,7 @@ from pipeline.batch.inputs.snapshot import waiting_dir
 from pipeline.batch.lists.make_lists import Staging
 from pipeline.feeds import Variant
 from pipeline.progress import Step
+from pipeline.store.duck import count, parquet
 from pipeline.store.newest_generation import newest
 
 
@@ -34,7 +35,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
     window = ranking.seed_window_days * 24.0
     with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
-        yield "who waits", sql_steps.count(connection, "asked_viewers")
+        yield "who waits", count(connection, "asked_viewers")
         yield (
             "own likes",
             narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM asked_viewers"),
@@ -83,7 +84,7 @@ def waiting_candidates(
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         attach(connection, graph, "neighbours", "asked_viewers")
-        yield "who waits", sql_steps.count(connection, "asked_viewers")
+        yield "who waits", count(connection, "asked_viewers")
         people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
@@ -113,7 +114,6 @@ def _actors_of(records: str) -> str:
 def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
     """Make a relation of a Parquet file, or an empty one before the run that writes the file."""
     if path.exists():
-        quoted = str(path).replace("'", "''")
-        connection.execute(f"CREATE VIEW {relation} AS FROM read_parquet('{quoted}')")
+        connection.execute(f"CREATE VIEW {relation} AS FROM {parquet(path)}")
     else:
         connection.execute(f"CREATE TABLE {relation} ({columns})")

@@ -33,6 +33,7 @@ from pipeline.batch.neighbours.product_of_graph import neighbour_rows
 from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
 from pipeline.store.analyst_snapshot import make_snapshot
+from pipeline.store.duck import count
 from pipeline.store.lake_layout import closed_days
 
 log = logging.getLogger("foryou.batch")
@@ -74,7 +75,7 @@ def neighbours(
             write_degrees(graph, likes.degrees, likes.firsts)
         yield "graph", likes.likers
         if progress is not None:
-            progress.start("product", sql_steps.count(connection, "viewers"))
+            progress.start("product", count(connection, "viewers"))
         known = About(graph.key, snapshot_us, began_at, began_at, 0.0, sorted(closed_days(data_dir)))
         product = neighbour_rows(snapshot, likes, ranking, threads, progress)
 

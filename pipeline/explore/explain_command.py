@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.batch.inputs import sql_steps
 from pipeline.explore import list_reasons
 from pipeline.explore.explain_text import as_text
 from pipeline.explore.explanation import Explanation, as_dict
@@ -20,6 +19,7 @@ from pipeline.explore.generation_inputs import Inputs
 from pipeline.explore.verdict import verdict
 from pipeline.explore.viewer_run import popular_score, score_candidates, weigh_neighbours
 from pipeline.settings import Settings
+from pipeline.store.duck import count
 
 
 def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> None:
@@ -61,7 +61,7 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
         {name: getattr(ranking, name) for name in ranking.__dataclass_fields__},
     )
     result.variant = inputs.variant
-    result.neighbours = sql_steps.count(inputs.connection, "viewer_neighbours")
+    result.neighbours = count(inputs.connection, "viewer_neighbours")
     score_candidates(inputs)
     result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")
     if asked is not None:

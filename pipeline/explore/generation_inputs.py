@@ -40,6 +40,7 @@ from pipeline.store.analyst_snapshot import (
     likes_since,
     tombstones,
 )
+from pipeline.store.duck import count, parquet, quoted
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 
 BSKY = "https://bsky.app/profile/"
@@ -164,7 +165,7 @@ class Inputs:
             "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_arrived WHERE viewer_id = $viewer",
             {"viewer": viewer_id},
         )
-        if sql_steps.count(self.connection, "viewer_neighbours") == 0:
+        if count(self.connection, "viewer_neighbours") == 0:
             execute(
                 "CREATE OR REPLACE TABLE viewer_neighbours AS FROM stored_neighbours WHERE viewer_id = $viewer",
                 {"viewer": viewer_id},
@@ -210,17 +211,17 @@ class Inputs:
         first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
         history = copy_of(snapshot, HISTORY_LIKES)
         for name, first in (("recent_records", first_recent), ("stored_records", first_day)):
-            parts = [f"SELECT *, true AS open FROM lake_likes({_listed([copy_of(snapshot, OPEN_LIKES)])})"]
+            parts = [f"SELECT *, true AS open FROM lake_likes({_files(copy_of(snapshot, OPEN_LIKES))})"]
             closed = likes_since(snapshot, first)
             if closed:
-                parts.append(f"SELECT *, false AS open FROM lake_likes({_listed(closed)})")
+                parts.append(f"SELECT *, false AS open FROM lake_likes({_files(*closed)})")
             if name == "stored_records" and history.exists():
                 older = f"WHERE seen_us < {first_recent * DAY_US}"
-                parts.append(f"SELECT *, true AS open FROM lake_likes({_listed([history])}) {older}")
+                parts.append(f"SELECT *, true AS open FROM lake_likes({_files(history)}) {older}")
             self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
     def _view(self, name: str, files: list[Path]) -> None:
-        self.connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(files)})")
+        self.connection.execute(f"CREATE VIEW {name} AS FROM {parquet(*files)}")
 
 
 def hours(from_us: int, to_us: int) -> float:
@@ -228,8 +229,8 @@ def hours(from_us: int, to_us: int) -> float:
     return (to_us - from_us) / HOUR_US
 
 
-def _listed(files: list[Path]) -> str:
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in files) + "]"
+def _files(*paths: Path) -> str:
+    return f"[{', '.join(map(quoted, paths))}]"
 
 
 def _ranking(path: Path) -> Ranking:

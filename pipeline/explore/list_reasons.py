@@ -26,6 +26,7 @@ from pipeline.batch.lists import trial_places
 from pipeline.explore.generation_inputs import ExplainError, Inputs
 from pipeline.explore.viewer_run import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.ranking import Ranking, ranking_from
+from pipeline.store.duck import count
 from pipeline.store.model import HOUR_US
 
 POSTS_SHOWN = 30
@@ -106,7 +107,7 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
         "generation": inputs.generation,
         "snapshot_us": inputs.snapshot_us,
         "variant": inputs.variant,
-        "neighbours": sql_steps.count(inputs.connection, "neighbours"),
+        "neighbours": count(inputs.connection, "neighbours"),
         "length": len(posts),
         "public": public,
         "parameters": {name: getattr(inputs.ranking, name) for name in CHANGEABLE},

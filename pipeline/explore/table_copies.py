@@ -9,7 +9,6 @@ Every copy exists after the first call, an empty one where the store or its tabl
 
 import re
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +24,9 @@ from pipeline.store.analyst_snapshot import (
     working_folder,
 )
 from pipeline.store.arrow import reading
+from pipeline.store.duck import copy_to, parquet
 from pipeline.store.model import DAY_US, day_number
-from sql.sqlite import connect
+from sql.sqlite import has_tables
 
 _COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/copies reads of its table
 
@@ -66,9 +66,7 @@ def export(data_dir: Path) -> None:
             path = folder / f"{number}.parquet"
             arrive(connection, data_dir, table)
             query = sql.load(f"copies/{table.relation}")
-            quoted = str(path).replace("'", "''")
-            connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
-            finished[table.file] = path
+            finished[table.file] = copy_to(connection, query, path)
         make_snapshot(data_dir, finished)
 
 
@@ -78,8 +76,7 @@ def arrive(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied)
     snapshot = current_snapshot(data_dir)
     former = None if snapshot is None else copy_of(snapshot, table.file)
     if former is not None and former.exists():
-        quoted = str(former).replace("'", "''")
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW former AS FROM read_parquet('{quoted}')")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW former AS FROM {parquet(former)}")
     else:
         connection.execute("CREATE OR REPLACE TEMP VIEW former AS FROM arrived")
 
@@ -87,7 +84,7 @@ def arrive(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied)
 def rows_of(data_dir: Path, table: Copied) -> pa.Table:
     """Return a table's rows, none when the store or the table is not there yet."""
     path = data_dir / f"{table.store}.sqlite"
-    if not _has_table(path, table.table):
+    if not has_tables(path, table.table):
         return _empty(table)
     query = f"SELECT * FROM {table.table}"
     if table.file == OPEN_IMPRESSIONS:
@@ -113,14 +110,6 @@ def relations(names: Iterable[str]) -> tuple[Copied, ...]:
     """Return the small tables among some relations."""
     wanted = set(names)
     return tuple(table for table in TABLES if table.small and table.relation in wanted)
-
-
-def _has_table(path: Path, table: str) -> bool:
-    if not path.exists():
-        return False
-    with closing(connect(path, read_only=True)) as store:
-        query = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
-        return store.execute(query, (table,)).fetchone() is not None
 
 
 def _empty(table: Copied) -> pa.Table:

@@ -16,14 +16,13 @@ import duckdb
 import pyarrow as pa
 
 import sql
-from pipeline.batch.inputs.snapshot import open_batch_duckdb
-from pipeline.batch.inputs.sql_steps import count
 from pipeline.lake import day_files
 from pipeline.lake.impressions import impressions
 from pipeline.lake.rewrite import fold, read_departed
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
+from pipeline.store.duck import count, open_duckdb, registered
 from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import day_name, day_of, first_open_day
 
@@ -35,7 +34,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     """
     day_files.clear_temporary(data_dir)
     yield "clear", 0
-    connection = open_batch_duckdb(data_dir, ranking, threads)
+    connection = open_duckdb(data_dir / "tmp", threads, int(ranking.memory_limit_gb * 1024))
     landing = data_dir / "landing.sqlite"
     with reading(landing) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
@@ -67,9 +66,8 @@ def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) ->
     with reading(landing) as reader:
         read_departed(connection, reader)
         likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
-        connection.register("arrived", reader.stream(likes))
-        connection.execute(sql.load("lake/closed_day"))
-        connection.unregister("arrived")
+        with registered(connection, arrived=reader.stream(likes)):
+            connection.execute(sql.load("lake/closed_day"))
         unlikes = reader.table(
             f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND found_open_like <> 1"
         )

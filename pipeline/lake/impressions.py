@@ -21,8 +21,10 @@ import sql
 from pipeline.lake import day_files
 from pipeline.progress import Step
 from pipeline.store.arrow import reading
+from pipeline.store.duck import copy_to, count, parquet, registered
 from pipeline.store.fsync import sync
 from pipeline.store.model import DAY_US, day_name, day_number, first_open_day
+from sql.sqlite import has_tables
 
 FILE_NAME = "impressions.parquet"
 RETENTION_DAYS = 90
@@ -66,11 +68,9 @@ def impressions(
 
 
 def _served_days(activity: Path, open_day: int) -> list[int]:
-    if not activity.exists():
+    if not has_tables(activity, "impression_pages"):
         return []
     with reading(activity) as reader:
-        if not reader.number("SELECT count(*) FROM sqlite_master WHERE name = 'impression_pages'"):
-            return []  # the web app has just made the file
         before = f"WHERE served_us < {open_day * DAY_US}"
         days = f"SELECT DISTINCT served_us / {DAY_US} AS day FROM impression_pages {before}"
         return sorted(int(day) for day in reader.table(days).column(0).to_pylist())
@@ -79,19 +79,12 @@ def _served_days(activity: Path, open_day: int) -> list[int]:
 def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
     with reading(data_dir / "activity.sqlite") as reader:
         span = f"served_us >= {day * DAY_US} AND served_us < {(day + 1) * DAY_US}"
-        connection.register("arrived", reader.stream(f"SELECT * FROM impressions WHERE {span}"))
-        temporary = day_files.write_temporary(
-            data_dir, f"impressions-{day_name(day)}.parquet", partial(_write, connection=connection)
-        )
-        connection.unregister("arrived")
-    quoted = str(temporary).replace("'", "''")
-    rows = int(connection.sql(f"SELECT count(*) FROM read_parquet('{quoted}')").fetchall()[0][0])
+        with registered(connection, arrived=reader.stream(f"SELECT * FROM impressions WHERE {span}")):
+            query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
+            temporary = day_files.write_temporary(
+                data_dir, f"impressions-{day_name(day)}.parquet", partial(copy_to, connection, query)
+            )
+    rows = count(connection, parquet(temporary))
     yield f"write impressions {day_name(day)}", rows
     day_files.commit(temporary, impressions_file(data_dir, day))
     yield f"commit impressions {day_name(day)}", rows
-
-
-def _write(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    quoted = str(path).replace("'", "''")
-    query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
-    connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")

@@ -22,6 +22,7 @@ import sql
 from pipeline.lake import day_files
 from pipeline.progress import Step
 from pipeline.store.arrow import Reader, reading
+from pipeline.store.duck import append
 from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import day_name
 
@@ -65,9 +66,7 @@ def read_departed(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None
     """Make ``departed`` (actor_id, deleted_us) of the accounts whose likes are gone up to a time."""
     connection.execute("CREATE OR REPLACE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
     accounts = reader.table("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
-    connection.register("arriving", accounts)
-    connection.execute("INSERT INTO departed FROM arriving")
-    connection.unregister("arriving")
+    append(connection, "departed", accounts)
 
 
 def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:

@@ -11,7 +11,8 @@ one transaction.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.landing import FILE_NAME
-from sql.sqlite import SchemaError, connect, migrate
+from sql.sqlite import SchemaError, connect, has_tables, migrate, transaction
 
 DIDS_A_COMMIT = 20_000  # a fifth of a second when all are new
 BUSY_SECONDS = 120.0
@@ -73,7 +74,7 @@ class HistoryStore:
         wanted = sorted(set(dids))
         for start in range(0, len(wanted), DIDS_A_COMMIT):
             some = wanted[start : start + DIDS_A_COMMIT]
-            with _Transaction(self._connection, self._actors):
+            with self._transaction():
                 known = self._actors.intern(some)
                 ids.update((did, known[did]) for did in some)
         return ids
@@ -102,7 +103,7 @@ class HistoryStore:
         self, did: str, likes: Sequence[HistoryLike], now_us: int, outcome: str, *, count: int | None = None
     ) -> None:
         """Add likes of a viewer, and remember what came of looking; ``count`` stands for len(likes)."""
-        with _Transaction(self._connection, self._actors):
+        with self._transaction():
             if likes:
                 ids = self._actors.intern([did, *(like.author for like in likes)])
                 self._connection.executemany(
@@ -136,13 +137,10 @@ class HistoryStore:
 
     def waiting(self, activity: Path, now_us: int, pauses: Waiting, limit: int) -> list[str]:
         """Return viewers who opened the feed and were not looked at lately, the longest waiting first."""
-        if not activity.exists():
+        if not has_tables(activity, "visits"):
             return []
         self._connection.execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
         try:
-            tables = self._connection.execute("SELECT name FROM activity.sqlite_master").fetchall()
-            if ("visits",) not in tables:
-                return []  # the web app is just making the file
             found = self._connection.execute(
                 sql.load("landing/history_waiting"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
             ).fetchall()
@@ -156,6 +154,17 @@ class HistoryStore:
             sql.load("landing/history_count"), {"likers": json.dumps(list(likers))}
         )
         return dict(rows.fetchall())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with transaction(self._connection):
+                yield
+        except BaseException as error:
+            self._actors.forget()  # ids given out in it were never stored
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(f"{FILE_NAME} is busy, or can't be written: {error}") from error
+            raise
 
     def _number(self, query: str) -> int:
         row = self._connection.execute(query).fetchone()
@@ -172,26 +181,3 @@ def prune_history(connection: sqlite3.Connection, before_us: int) -> int:
     deleted = connection.execute("DELETE FROM history_likes WHERE rkey < ?", (rkey,)).rowcount
     claims = "DELETE FROM history_likes WHERE rkey >= (SELECT seen_us FROM watermark) * 1024 AND seen_us < ?"
     return deleted + connection.execute(claims, (before_us,)).rowcount
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT; rolled back, and the ids given out in it forgotten, when the block fails."""
-
-    def __init__(self, connection: sqlite3.Connection, actors: ActorIds) -> None:
-        self._connection = connection
-        self._actors = actors
-
-    def __enter__(self) -> None:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"{FILE_NAME} is busy, or can't be written: {error}") from error
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-                self._actors.forget()

@@ -25,7 +25,7 @@ from pipeline.errors import StoreError
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
 from pipeline.store.model import CLOCK_SKEW_US, DAY_US, AccountStatus, first_open_day
-from sql.sqlite import SchemaError, connect, migrate
+from sql.sqlite import SchemaError, connect, migrate, transaction
 
 FILE_NAME = "landing.sqlite"
 PACE_SECONDS = 600.0  # of stream time: how long the stream's pace is remembered
@@ -48,7 +48,7 @@ class Landing:
             migrate(self.connection, "landing")
             self.connection.executescript(sql.load("landing/stage"))
             self._actors = ActorIds(self.connection)
-            self._days = {row[0] for row in self.connection.execute(sql.load("landing/days"))}
+            self._days = self._stored_days()
             self._deleted_us: dict[int, int] = dict(
                 self.connection.execute("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
             )
@@ -83,34 +83,33 @@ class Landing:
         position, watermark_us = self._position, max(self._watermark_us, batch.newest_us)
         if batch.value:
             position = self._position_after(batch, host, wire)
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
-            ids = self._actors.intern(_dids_of(batch))
-            self._merge(batch, ids, self._stage(batch, ids, late))
-            if position is not None and position is not self._position:
-                self._store_position(position)
-            if batch.gap is not None:
-                self._store_gap(batch, host, wire)
-            self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
-            if batch.first_us and not self._watermark_us:
-                self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
-            self.connection.executemany(
-                sql.load("landing/add_counter"),
-                [(kind, name, count) for (kind, name), count in batch.counts.items()],
-            )
-            self.connection.execute("COMMIT")
+            with transaction(self.connection):
+                ids = self._actors.intern(_dids_of(batch))
+                self._merge(batch, ids, self._stage(batch, ids, late))
+                if position is not None and position is not self._position:
+                    self._store_position(position)
+                if batch.gap is not None:
+                    self._store_gap(batch, host, wire)
+                self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+                if batch.first_us and not self._watermark_us:
+                    self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
+                self.connection.executemany(
+                    sql.load("landing/add_counter"),
+                    [(kind, name, count) for (kind, name), count in batch.counts.items()],
+                )
         except BaseException:
-            self._roll_back()
+            self._actors.forget()
+            self._days = self._stored_days()
             raise
         self._position, self._watermark_us = position, watermark_us
 
     def set_gauges(self, values: dict[str, float]) -> None:
         """Store how ingest is doing, for whoever asks for its status."""
         now_us = time.time_ns() // 1000
-        self.connection.execute("BEGIN IMMEDIATE")
         rows = [(name, value, now_us) for name, value in values.items()]
-        self.connection.executemany(sql.load("landing/set_gauge"), rows)
-        self.connection.execute("COMMIT")
+        with transaction(self.connection):
+            self.connection.executemany(sql.load("landing/set_gauge"), rows)
 
     def forget_day(self, day: int) -> None:
         """Take a day without likes off the list of days."""
@@ -120,11 +119,8 @@ class Landing:
         """Close the store; everything appended is already committed."""
         self.connection.close()
 
-    def _roll_back(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
-        self._actors.forget()
-        self._days = {row[0] for row in self.connection.execute(sql.load("landing/days"))}
+    def _stored_days(self) -> set[int]:
+        return {row[0] for row in self.connection.execute(sql.load("landing/days"))}
 
     def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> Counter[int]:
         """Fill the temporary tables; return how many likes of each day are in them."""

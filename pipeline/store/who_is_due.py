@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sql
 from pipeline.store.model import DAY_US
-from sql.sqlite import connect
+from sql.sqlite import connect, transaction
 
 RECENT_SECONDS = 1800.0
 VIEWERS = 50  # of one run; whoever is left is the next one's
@@ -64,12 +64,11 @@ def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
 
 def mark_waiting(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
     """Remember that a run for these viewers began, so that the next one is due when something is new."""
-    serving.execute("BEGIN IMMEDIATE")
-    serving.executemany(
-        sql.load("serving/mark_waiting"), [{"viewer_did": did, "began_us": began_us} for did in dids]
-    )
-    serving.execute("DELETE FROM waiting_runs WHERE began_us < ?", (began_us - 2 * LATELY_US,))
-    serving.execute("COMMIT")
+    with transaction(serving):
+        serving.executemany(
+            sql.load("serving/mark_waiting"), [{"viewer_did": did, "began_us": began_us} for did in dids]
+        )
+        serving.execute("DELETE FROM waiting_runs WHERE began_us < ?", (began_us - 2 * LATELY_US,))
 
 
 def _ask(

@@ -187,8 +187,7 @@ class ActivityWriter:
         """Commit a batch and whatever retention asks for; False when it is to be tried again."""
         try:
             connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite.transaction(connection):
                 interactions = [event for event in batch if isinstance(event, Interaction)]
                 connection.executemany(
                     sql.load("activity/record_interaction"), (asdict(event) for event in interactions)
@@ -198,11 +197,6 @@ class ActivityWriter:
                 pages = (_page(event) for event in batch if isinstance(event, ShownPage))
                 connection.executemany(sql.load("activity/record_page"), pages)
                 self._retention.prune(connection, [event.viewer_did for event in interactions])
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
         except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
             self.failures += 1
             self.failure = f"activity.sqlite can't be written: {error}"

@@ -88,13 +88,11 @@ class Recall:
             self._close()
             connection = sqlite.connect(self._path, read_only=True, busy_seconds=0.2)
             try:
-                known = connection.execute(
-                    "SELECT 1 FROM sqlite_master WHERE name = 'impression_pages'"
-                ).fetchone()
+                found = sqlite.tables(connection)
             except BaseException:
                 connection.close()
                 raise
-            if known is None:  # made a moment ago, and its writer is still at the schema
+            if "impression_pages" not in found:  # made a moment ago, and its writer is still at the schema
                 connection.close()
                 return None
             self._connection, self._identity = connection, identity

@@ -31,7 +31,7 @@ from pipeline.batch.lists.make_lists import SCHEMA
 from pipeline.batch.publish import generations
 from pipeline.ranking import Ranking
 from serving.lists.list_store import ListStore
-from sql.sqlite import connect, migrate
+from sql.sqlite import connect, migrate, transaction
 
 ITEMS = 300
 START_US = 1_790_000_000_000_000
@@ -105,7 +105,7 @@ def visit(data_dir: Path, viewers: np.ndarray, at_us: int) -> None:
     """Let some viewers ask for a page."""
     activity = connect(data_dir / "activity.sqlite")
     migrate(activity, "activity")
-    with generations.transaction(activity):
+    with transaction(activity):
         activity.executemany(
             "INSERT OR REPLACE INTO visits VALUES (?, 'for-you', 'en', 1, ?, ?)",
             [(did_of(number), at_us, at_us) for number in viewers.tolist()],

@@ -22,13 +22,13 @@ import pyarrow as pa
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.snapshot import Snapshot, has_tables
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
-from pipeline.store.duck import open_duckdb
+from pipeline.store.duck import append, count, open_duckdb, registered
 from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import DAY_US, HOUR_US, day_of
-from sql.sqlite import connect
+from sql.sqlite import connect, has_tables
 
 RECORDS = pa.schema(
     [("liker_id", pa.int32()), ("rkey", pa.int64()), ("author_id", pa.int32()), ("post_rkey", pa.int64()),
@@ -127,7 +127,7 @@ class Narrow:
                 execute(sql.load("few_viewers/lake_unlikes"))
             execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")
             execute("DROP TABLE lake_records")
-        return sql_steps.count(self.connection, relation)
+        return count(self.connection, relation)
 
     def _want_likers(self, query: str) -> None:
         self.connection.execute(
@@ -149,9 +149,7 @@ class Narrow:
         while rows := found.fetchmany(100_000):
             values: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
             columns = [_array(column, item.type) for column, item in zip(values, schema, strict=True)]
-            self.connection.register("arriving", pa.table(columns, schema=schema))
-            self.connection.execute(f"INSERT INTO {relation} FROM arriving")
-            self.connection.unregister("arriving")
+            append(self.connection, relation, pa.table(columns, schema=schema))
 
 
 def _array(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
@@ -172,12 +170,11 @@ def open_narrow(
         since_us = int(narrow.snapshot_us - ranking.post_max_age_hours * HOUR_US)
         named = [*dids, *_read_activity(connection, data_dir / "activity.sqlite", dids, since_us)]
         narrow.know_named(named)
-        connection.register("arriving", pa.table({"did": pa.array(dids, pa.string())}))
-        connection.execute(
-            "CREATE TABLE asked_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
-            "SEMI JOIN arriving AS w ON w.did = a.did WHERE a.status = 0"
-        )
-        connection.unregister("arriving")
+        with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):
+            connection.execute(
+                "CREATE TABLE asked_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
+                "SEMI JOIN wanted_dids AS w ON w.did = a.did WHERE a.status = 0"
+            )
         sql_steps.prepare(connection, ranking, narrow.snapshot_us)
         sql_steps.set_variables(connection, {"window_hours": window_hours})
         yield narrow
@@ -190,7 +187,7 @@ def _read_activity(
     connection: duckdb.DuckDBPyConnection, path: Path, dids: Sequence[str], since_us: int
 ) -> list[str]:
     """Fill ``visits`` and ``interactions`` with these viewers'; return the DIDs of authors whom they answered."""
-    if not path.exists() or not has_tables(path, "visits", "interactions"):
+    if not has_tables(path, "visits", "interactions"):
         return []
     activity = connect(path, read_only=True)
     try:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from pipeline.feeds import Feed
 from pipeline.lake import day_files
 from pipeline.ranking import Ranking, neighbours_key
+from pipeline.store.duck import parquet, put
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
 
@@ -145,13 +146,11 @@ def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, k
     ``keep`` names a relation (viewer_id): only these viewers', as a table.
     """
     if not graph.path.exists():
-        connection.register("no_neighbours", SCHEMA.empty_table())
-        connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM no_neighbours")
-        connection.unregister("no_neighbours")
+        put(connection, relation, SCHEMA.empty_table())
         return
-    query = f"FROM {_read(graph.path)}"
+    query = f"FROM {parquet(graph.path)}"
     if graph.arrived.exists():
-        arrived = _read(graph.arrived)
+        arrived = parquet(graph.arrived)
         query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {arrived}) USING (viewer_id)"
         query += f" UNION ALL FROM {arrived}"
     if keep:
@@ -199,7 +198,3 @@ def _change_arrived(graph: Graph, change: Any) -> None:
         sync(temporary)
         os.replace(temporary, graph.arrived)
         sync(graph.arrived.parent)
-
-
-def _read(path: Path) -> str:
-    return "read_parquet('" + str(path).replace("'", "''") + "')"

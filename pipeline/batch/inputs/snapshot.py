@@ -10,7 +10,6 @@ is replaced or removed meanwhile may end such a run; the next one sees the lake 
 is deleted in landing; in the lake tombstones undo it here.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +20,13 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
-from pipeline.store.duck import open_duckdb
+from pipeline.store.duck import append, count, open_duckdb
 from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import DAY_US, HOUR_US, day_of
-from sql.sqlite import connect
+from sql.sqlite import has_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,8 @@ def open_batch_duckdb(
 def has_likes(data_dir: Path) -> bool:
     """Tell whether any like has been stored."""
     landing = data_dir / "landing.sqlite"
-    if not landing.exists():
-        return False
     if not has_tables(landing, "likes"):
-        return False  # ingest has just made the file
+        return False
     with reading(landing) as reader:
         stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
     return stored > 0 or bool(closed_days(data_dir))
@@ -100,28 +96,21 @@ def open_snapshot(
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
             files = _read_likes(connection, reader, data_dir, first_day)
             created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
-            _copy(
-                connection,
-                reader,
-                "posts",
+            posts = (
                 "SELECT author_id, rkey, created_us, seen_us, rev <= deleted_rev, flags, langs FROM posts "
-                f"WHERE created_us > {created_us} OR rev <= deleted_rev",
+                f"WHERE created_us > {created_us} OR rev <= deleted_rev"
             )
-            _copy(connection, reader, "actors", "SELECT actor_id, did, status, deleted_us FROM actors")
+            append(connection, "posts", reader.stream(posts))
+            actors = "SELECT actor_id, did, status, deleted_us FROM actors"
+            append(connection, "actors", reader.stream(actors))
         _read_activity(connection, data_dir, int(snapshot_us - window_hours * HOUR_US), created_us)
         sql_steps.prepare(connection, ranking, snapshot_us)
         sql_steps.set_variables(connection, {"window_hours": window_hours})
-        records = sql_steps.count(connection, "landed_likes")
+        records = count(connection, "landed_likes")
         records += sum(int(pq.read_metadata(file).num_rows) for file in files)
         yield Snapshot(connection, snapshot_us, files, records)
     finally:
         connection.close()
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, reader: Reader, relation: str, query: str) -> None:
-    connection.register("arriving", reader.stream(query))
-    connection.execute(f"INSERT INTO {relation} SELECT * FROM arriving")
-    connection.unregister("arriving")
 
 
 def _read_likes(
@@ -129,28 +118,17 @@ def _read_likes(
 ) -> list[Path]:
     present = sorted(closed_days(data_dir))
     connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
-    absent = ",".join(str(day) for day in present)
-    _copy(
-        connection,
-        reader,
-        "landed_likes",
-        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes "
-        f"WHERE day >= {first_day} AND day NOT IN ({absent})",
-    )
-    _copy(
-        connection,
-        reader,
-        "landed_likes",
-        "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM history_likes "
-        f"WHERE rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}",
-    )
+    in_lake = ",".join(str(day) for day in present)
+    since = f"rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}"
+    for rows in (
+        f"likes WHERE day >= {first_day} AND day NOT IN ({in_lake})",
+        f"history_likes WHERE {since}",
+    ):
+        query = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM {rows}"
+        append(connection, "landed_likes", reader.stream(query))
     if present:
-        _copy(
-            connection,
-            reader,
-            "unlikes",
-            "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1",
-        )
+        query = "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
+        append(connection, "unlikes", reader.stream(query))
     paths = [day_file(data_dir, day) for day in present if day >= first_day]
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
@@ -171,27 +149,12 @@ def _read_activity(
 ) -> None:
     """Copy who came, what they asked for since a time, and what they did with posts that may be candidates."""
     path = data_dir / "activity.sqlite"
-    if not path.exists() or not has_tables(path, "visits", "interactions"):
+    if not has_tables(path, "visits", "interactions"):
         return
     with reading(path) as reader:
-        _copy(connection, reader, "visits", "SELECT viewer_did, languages, last_us FROM visits")
-        _copy(
-            connection,
-            reader,
-            "interactions",
+        append(connection, "visits", reader.stream("SELECT viewer_did, languages, last_us FROM visits"))
+        interactions = (
             f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us} "
-            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))",
+            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))"
         )
-
-
-def has_tables(path: Path, *names: str) -> bool:
-    """Tell whether a SQLite store has these tables."""
-    # The store's writer may be between making the file and migrating it.
-    store = connect(path, read_only=True)
-    try:
-        found = {row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error as error:
-        raise StoreError(f"can't read {path}: {error}") from error
-    finally:
-        store.close()
-    return found.issuperset(names)
+        append(connection, "interactions", reader.stream(interactions))

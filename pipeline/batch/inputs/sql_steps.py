@@ -18,6 +18,7 @@ import duckdb
 import sql
 from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
+from pipeline.store.duck import count
 
 # What the sparse path runs before each product; what the SQL path runs instead of it.
 LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "likes")
@@ -86,8 +87,3 @@ def run_file(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     """Run one file of ``sql/batch`` and return the rows of the table it is named after, 0 for a view."""
     connection.execute(sql.load(f"batch/{name}"))
     return 0 if name in VIEWS else count(connection, name)
-
-
-def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
-    """Return the rows of a relation."""
-    return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])

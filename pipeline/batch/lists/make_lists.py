@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.arrange import Draw, Lists, Popular, arrange, popular_lists
 from pipeline.batch.lists.checks_compiled import audit
-from pipeline.batch.lists.product import candidate_blocks, columns, entries
+from pipeline.batch.lists.product import candidate_blocks, entries
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
+from pipeline.store.duck import columns, copy_to, parquet, put, registered
 from pipeline.store.model import HOUR_US
 
 SCHEMA = pa.schema(
@@ -63,12 +64,8 @@ class Staging:
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
     """Give lists another generation's number, once published: here they may lie across two row groups."""
     other = path.with_suffix(".new")
-    source, target = (str(each).replace("'", "''") for each in (path, other))
-    connection.execute(
-        f"COPY (SELECT * REPLACE ({generation}::INTEGER AS generation) FROM read_parquet('{source}')) "
-        f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-    )
-    other.replace(path)
+    query = f"SELECT * REPLACE ({generation}::INTEGER AS generation) FROM {parquet(path)}"
+    copy_to(connection, query, other).replace(path)
 
 
 def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
@@ -113,8 +110,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
             total += len(table)
             if staging.progress is not None:
                 staging.progress.add(len(block.viewers))
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"CREATE OR REPLACE VIEW lists AS SELECT * FROM read_parquet('{quoted}')")
+    connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(path)}")
     fallbacks = popular_lists(popular, authors, ranking)
     listed[fallbacks.posts] = True
     _make_fallbacks(connection, popular, fallbacks)
@@ -137,9 +133,7 @@ def read_popular(connection: duckdb.DuckDBPyConnection) -> Popular:
 def _make_table(
     connection: duckdb.DuckDBPyConnection, name: str, column: str, values: NDArray[np.int64]
 ) -> None:
-    connection.register("arriving", pa.table({column: values.astype(np.int32)}))
-    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM arriving")
-    connection.unregister("arriving")
+    put(connection, name, pa.table({column: values.astype(np.int32)}))
 
 
 def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:
@@ -162,12 +156,9 @@ def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, ge
 def _make_fallbacks(connection: duckdb.DuckDBPyConnection, popular: Popular, lists: Lists) -> None:
     staged = _table(np.arange(len(popular.languages)), lists, 0)
     names = pa.table({"language_no": range(len(popular.languages)), "language": popular.languages})
-    connection.register("staged_fallbacks", staged)
-    connection.register("language_names", names)
-    connection.execute(
-        "CREATE OR REPLACE TABLE fallbacks AS SELECT n.language, s.position, s.post_no, s.score "
-        "FROM staged_fallbacks AS s JOIN language_names AS n ON n.language_no = s.viewer_id "
-        "ORDER BY n.language, s.position"
-    )
-    connection.unregister("staged_fallbacks")
-    connection.unregister("language_names")
+    with registered(connection, staged_fallbacks=staged, language_names=names):
+        connection.execute(
+            "CREATE OR REPLACE TABLE fallbacks AS SELECT n.language, s.position, s.post_no, s.score "
+            "FROM staged_fallbacks AS s JOIN language_names AS n ON n.language_no = s.viewer_id "
+            "ORDER BY n.language, s.position"
+        )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.ranking import Ranking
+from pipeline.store.duck import columns
 
 Ids = NDArray[np.int64]
 
@@ -28,11 +29,6 @@ class Block:
     viewers: Ids
     top: Top
     excluded: Sparse
-
-
-def columns(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[NDArray[Any]]:
-    """Return a query's columns as numpy arrays, in the order of its SELECT."""
-    return list(connection.execute(query, list(values)).fetchnumpy().values())
 
 
 def candidate_blocks(

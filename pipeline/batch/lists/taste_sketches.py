@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.kernel import compiled
-from pipeline.batch.lists.product import columns
+from pipeline.store.duck import columns
 
 BITS = 64
 ROUNDS = 2

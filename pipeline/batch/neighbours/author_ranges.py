@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.batch.lists.product import columns
+from pipeline.store.duck import columns
 from pipeline.store.lake_layout import day_of_file
 from pipeline.store.model import DAY_US
 

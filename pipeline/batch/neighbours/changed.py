@@ -19,7 +19,7 @@ import pyarrow as pa
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import SCHEMA, About, Graph, attach
-from pipeline.batch.lists.product import columns
+from pipeline.store.duck import columns, count, parquet, put
 from sql.sqlite import connect
 
 FULL_SECONDS = 86_400.0
@@ -43,21 +43,18 @@ def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, for
         ("fetched_viewers", "landing.sqlite", "landing/fetched_since"),
     ):
         dids = _dids(graph.data_dir / store, query, since_us)
-        connection.register("dids", pa.table({"viewer_did": pa.array(dids, pa.string())}))
-        connection.execute(f"CREATE OR REPLACE TABLE {relation} AS FROM dids")
-        connection.unregister("dids")
+        put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(
         "CREATE OR REPLACE TABLE kept_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
     )
     connection.execute("CREATE OR REPLACE TABLE viewers AS FROM changed_viewers")
-    return sql_steps.count(connection, "viewers")
+    return count(connection, "viewers")
 
 
 def merged_rows(connection: duckdb.DuckDBPyConnection, fresh: Path, block_viewers: int) -> Iterator[pa.Table]:
     """Yield the rows of ``kept_viewers`` as they were and those of a fresh file, by viewer, some viewers at a time."""
-    quoted = str(fresh).replace("'", "''")
-    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM read_parquet('{quoted}')")
+    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM {parquet(fresh)}")
     viewers = columns(
         connection, "SELECT viewer_id FROM (FROM kept_viewers UNION ALL FROM viewers) ORDER BY 1"
     )[0]

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.lists.product import columns
 from pipeline.batch.neighbours.author_ranges import Range, author_ranges, horizons
 from pipeline.batch.neighbours.like_loops import deal, find_posts, walk
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
+from pipeline.store.duck import columns
 
 Records = tuple[
     NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]

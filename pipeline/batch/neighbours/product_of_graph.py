@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pipeline.batch.inputs.neighbour_files import SCHEMA
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
-from pipeline.batch.lists.product import columns
 from pipeline.batch.neighbours.like_graph import ROW, LikeGraph
 from pipeline.batch.neighbours.like_loops import deal, pick_seeds, weigh
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
+from pipeline.store.duck import columns
 from pipeline.store.model import HOUR_US
 
 LEAST_LEFT_OUT = 1e-6

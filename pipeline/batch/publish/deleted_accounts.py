@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sql
-from pipeline.batch.publish.generations import transaction
 from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.model import DAY_US, AccountStatus
+from sql.sqlite import has_tables, transaction
 
 TOLD_DAYS = 90  # as long as activity is kept
 
@@ -51,10 +51,7 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
 def _viewers(data_dir: Path) -> set[str]:
     """Return who ever asked for a feed, as far as activity.sqlite remembers."""
     path = data_dir / "activity.sqlite"
-    if not path.exists():
+    if not has_tables(path, "visits"):
         return set()
     with reading(path) as reader:
-        tables = reader.table("SELECT name FROM sqlite_master WHERE name = 'visits'")
-        if not len(tables):
-            return set()  # the web app is just making the file
         return set(reader.table("SELECT DISTINCT viewer_did FROM visits").column(0).to_pylist())

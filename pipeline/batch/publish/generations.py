@@ -12,7 +12,6 @@ to the rest.
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sql
-from pipeline.batch.inputs.sql_steps import count
-from pipeline.batch.lists.product import columns
 from pipeline.batch.publish.list_packing import length, pack
 from pipeline.batch.publish.prune import prune
 from pipeline.batch.publish.readers import name_readers, oldest_kept
@@ -32,7 +29,9 @@ from pipeline.batch.publish.write_lists import Target, insert, staged_parts, wri
 from pipeline.errors import StoreError
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
+from pipeline.store.duck import columns, count, registered
 from pipeline.store.newest_generation import newest
+from sql.sqlite import transaction
 
 CHUNK_ROWS = 20_000
 # A post that lists name is kept so many generations longer, so that its row is not written again for each: lists of a
@@ -67,18 +66,6 @@ class Source:
     lists: Path
     snapshot_us: int
     before: int | None = None
-
-
-@contextmanager
-def transaction(serving: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done within, or nothing of it."""
-    serving.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        serving.execute("ROLLBACK")
-        raise
-    serving.execute("COMMIT")
 
 
 def publish(
@@ -197,13 +184,13 @@ def numbered_posts(
         "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
     ).fetchall()
     table = np.array(found, np.int64).reshape(-1, 3)
-    staged.register("stored_posts", pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"]))
-    numbers, post_ids = columns(
-        staged,
-        "SELECT p.post_no, s.post_id FROM candidate_posts AS p "
-        "JOIN stored_posts AS s ON s.author_id = p.author_id AND s.rkey = p.rkey ORDER BY s.post_id",
-    )
-    staged.unregister("stored_posts")
+    posts = pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"])
+    with registered(staged, stored_posts=posts):
+        numbers, post_ids = columns(
+            staged,
+            "SELECT p.post_no, s.post_id FROM candidate_posts AS p "
+            "JOIN stored_posts AS s ON s.author_id = p.author_id AND s.rkey = p.rkey ORDER BY s.post_id",
+        )
     return numbers, post_ids
 
 
