@@ -157,6 +157,46 @@ def test_the_four_forms_say_the_same(ask: Any, tmp_path: Path) -> None:
     assert status == 1 and "can't write" in err
 
 
+def test_every_form_keeps_numbers_times_and_nulls(ask: Any, tmp_path: Path) -> None:
+    path = tmp_path / "types.sql"
+    path.write_text(
+        "SELECT 9007199254740993 AS big, 0.1::DOUBLE + 0.2 AS precise, 1e-9::DOUBLE AS small, sum(3) AS total,\n"
+        "  NULL::VARCHAR AS missing, '' AS empty, 1.50::DECIMAL(9, 2) AS price, 'nan'::DOUBLE AS nan,\n"
+        "  TIMESTAMP '2026-11-24 10:00:00.5' AS seen, TIMESTAMPTZ '2026-11-24 10:00:00+00' AS zoned,\n"
+        "  INTERVAL 3 HOUR AS span, [1, NULL] AS list, {'at': DATE '2026-11-24'} AS struct, 'a,\"b' AS odd, true AS yes"
+    )
+    [row] = json.loads(ask(str(path), "--format", "json")[1])
+    texts = {
+        "seen": "2026-11-24 10:00:00.500",
+        "zoned": "2026-11-24 10:00:00",
+        "span": "03:00:00",
+        "odd": 'a,"b',
+    }
+    numbers = {
+        "big": 9007199254740993,
+        "precise": 0.1 + 0.2,
+        "small": 1e-9,
+        "total": 3,
+        "price": 1.5,
+        "yes": True,
+    }
+    absent = {"missing": None, "empty": "", "nan": None}
+    assert row == numbers | absent | texts | {"list": [1, None], "struct": {"at": "2026-11-24"}}
+    out = ask(str(path), "--format", "csv")[1].decode()
+    assert out.splitlines()[1].startswith('9007199254740993,0.30000000000000004,1e-9,3,,"",1.50,NaN,')
+    [line] = csv.DictReader(io.StringIO(out))
+    nested = {"list": "[1, null]", "struct": '{"at": "2026-11-24"}', "yes": "true"}
+    assert line == line | texts | nested
+    _, shown = ask(str(path))[1].decode().splitlines()
+    assert shown.split()[:6] == ["9,007,199,254,740,993", "0.3", "0.000000001", "3", "null", "1.50"]
+    parquet = tmp_path / "types.parquet"
+    assert ask(str(path), "--format", "parquet", "--output", str(parquet))[0] == 0
+    [stored] = pq.read_table(parquet).to_pylist()
+    assert {name: stored[name] for name in ("big", "precise", "total", "list")} == {
+        "big": 9007199254740993, "precise": 0.1 + 0.2, "total": 3, "list": [1, None],
+    }  # fmt: skip
+
+
 def test_a_file_of_ones_own_with_parameters(ask: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.sql"
     path.write_text(

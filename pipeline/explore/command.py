@@ -41,12 +41,12 @@ def run(settings: Settings, options: argparse.Namespace, rest: Sequence[str]) ->
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
         raise QueryError("Parquet is no text: name a file with --output")
     with session.open_session(settings.data_dir, settings.batch_threads) as connection:
-        answer = session.run(connection, settings.data_dir, query, values)
+        rows = session.run(connection, settings.data_dir, query, values)
         if options.output is None:
-            formats.write(answer, options.format, sys.stdout.buffer)
+            formats.write(rows, options.format, sys.stdout.buffer)
             sys.stdout.flush()
         else:
-            formats.write_file(answer, options.format, options.output)
+            formats.write_file(rows, options.format, options.output)
 
 
 def parameters_of(rest: Sequence[str]) -> dict[str, str]:

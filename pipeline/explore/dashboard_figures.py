@@ -69,14 +69,14 @@ def figures_of(settings: Settings) -> Figures:
         for name, given in asked.items():
             query = queries.find(name)
             try:
-                answer = session.run(connection, settings.data_dir, query, query.values(given))
+                rows = session.run(connection, settings.data_dir, query, query.values(given))
             except (
                 QueryError
             ) as error:  # one that is too large for the machine does not take the others along
                 log.warning("the dashboard goes without %s", error)
                 figures[name] = []
             else:
-                figures[name] = answer.table.to_pylist()
+                figures[name] = rows.to_dicts()
     snapshot = current_snapshot(settings.data_dir)
     files = [] if snapshot is None else likes_since(snapshot, 0)
     figures["likes_stored"] = sum(pq.read_metadata(file).num_rows for file in files)

@@ -14,12 +14,10 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import pyarrow as pa
+import polars as pl
 
 import sql
 from pipeline.explore import table_copies
@@ -30,6 +28,7 @@ MEMORY_SHARE = 0.25  # of the machine's memory, before a query spills to a tempo
 
 _WORD = re.compile(r"\w+")
 _WRITES = re.compile(r"\b(copy|export|attach|install)\b", re.IGNORECASE)
+_NO_POLARS_TYPE = re.compile(r"\b(INTERVAL|UNION|BIT|BIGNUM|BLOB|TIME WITH TIME ZONE)\b")
 _READING = (
     duckdb.StatementType.SELECT,
     duckdb.StatementType.EXPLAIN,
@@ -37,22 +36,6 @@ _READING = (
     duckdb.StatementType.CREATE,
     duckdb.StatementType.DROP,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A query's rows."""
-
-    table: pa.Table
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return list(self.table.column_names)
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        """Return all rows."""
-        return list(zip(*(column.to_pylist() for column in self.table.columns), strict=True))
 
 
 @contextmanager
@@ -88,25 +71,36 @@ def open_session(data_dir: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnec
 
 def run(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, query: Query, values: Mapping[str, Value]
-) -> Answer:
-    """Run a query with these parameters and return what its last statement says.
+) -> pl.DataFrame:
+    """Run a query with these parameters and return the rows of its last statement.
 
-    Raises QueryError when it is no SQL, would write, names what is not there, or fails.
+    Raises QueryError when it is not SQL, would write, names what does not exist, or fails.
     """
     read_live(connection, data_dir, query.text)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
-    answer = None
+    rows: pl.DataFrame | None = None
     try:
         for statement in connection.extract_statements(query.text):
             refuse_writing(statement, query.name)
             relation = connection.sql(statement.query)
-            answer = None if relation is None else Answer(relation.to_arrow_table())
+            rows = None if relation is None else _as_known_types(relation).pl()
     except duckdb.Error as error:
         raise QueryError(f"{query.name}: {_first_line(error)}") from error
-    if answer is None:
+    if rows is None:
         raise QueryError(f"{query.name}: its last statement returns no rows")
-    return answer
+    return rows
+
+
+def _as_known_types(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return a relation whose columns of types that Polars lacks are text."""
+    strange = [_NO_POLARS_TYPE.search(str(kind)) is not None for kind in relation.types]
+    if not any(strange):
+        return relation
+    columns = zip(map(duckdb.ColumnExpression, relation.columns), relation.columns, strange, strict=True)
+    return relation.select(
+        *(column.cast("VARCHAR").alias(name) if cast else column for column, name, cast in columns)
+    )
 
 
 def refuse_writing(statement: duckdb.Statement, name: str) -> None:
