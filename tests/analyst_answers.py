@@ -355,7 +355,7 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
     pairs = set()
     active = 0
     since = store.now_us - int(hours * HOUR_US)
-    counted["undone"] = counted["records"] = sum(like.seen_us > since for like in store.undone)
+    counted["unliked"] = counted["records"] = sum(like.seen_us > since for like in store.undone)
     for like in store.records():
         if like.seen_us <= since or like.seen_us > store.now_us or not store.stored(like):
             continue
@@ -370,7 +370,7 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
             active += 1
             pairs.add((like.liker, like.post))
     counted["repeated"], counted["counted"] = active - len(pairs), len(pairs)
-    names = ("records", "undone", "account not active", "post deleted", "own post", "repeated", "counted")
+    names = ("records", "unliked", "account not active", "post deleted", "own post", "repeated", "counted")
     return [(name, counted[name], counted[name] / counted["records"]) for name in names]
 
 

@@ -162,16 +162,6 @@ def test_files_have_one_duty(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sql").rglob("*.sql")), ids=lambda path: path.stem)
-def test_every_query_opens_with_its_header(path: Path) -> None:
-    text = path.read_text()
-    assert text.startswith("-- ")
-    header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
-    if not re.match(r"\d{4}_", path.name):
-        assert "Question:" in header
-        assert re.search(r"Reads:|Writes:|Parameters:", header)
-
-
 def test_statements_of_several_lines_live_in_sql_files() -> None:
     """A string literal of two or more lines that starts like a statement belongs in sql/."""
     statement = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE)\s", re.IGNORECASE)

@@ -51,7 +51,6 @@ def write_day(
     connection = _open(spool.root / "out", threads)
     try:
         _relations(connection, spool, day, beyond, deleted)
-        connection.execute(sql.load("backfill/day_undone"))
         connection.execute(sql.load("backfill/day"))
         unlikes = connection.sql(sql.load("backfill/day_unlikes")).to_arrow_table()
         rows = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
@@ -88,10 +87,10 @@ def _relations(
 ) -> None:
     connection.execute("SET VARIABLE day = ?", [day])
     for name, files, schema in (
-        ("spooled", spool.row_files(day), ROWS),
-        ("beyond", [file for later in beyond for file in spool.row_files(later)], ROWS),
-        ("kept", spool.kept_files(), ROWS),
-        ("gone", spool.gone_files(), GONE),
+        ("spooled_rows", spool.row_files(day), ROWS),
+        ("later_rows", [file for later in beyond for file in spool.row_files(later)], ROWS),
+        ("dated_rows", spool.kept_files(), ROWS),
+        ("void_accounts", spool.gone_files(), GONE),
     ):
         if files:
             relation = connection.read_parquet([str(file) for file in files])
@@ -101,7 +100,7 @@ def _relations(
     columns = zip(*deleted, strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, DELETED, strict=False)]
     table = pa.Table.from_arrays(arrays, schema=DELETED) if arrays else DELETED.empty_table()
-    connection.register("deleted", table)
+    connection.register("deleted_accounts", table)
 
 
 @contextmanager

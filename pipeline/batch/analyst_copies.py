@@ -44,8 +44,9 @@ from pipeline.store.analyst_snapshot import (
 from pipeline.store.duck import copy_to, parquet
 from pipeline.store.model import HOUR_US
 
-# A view over open days and the lake, and the tombstones of both: the lake's part needs no copy.
-FROM_THE_LAKE = ("like_records", "unlikes")
+# A view over open days and the lake, and the tombstones of both: the lake's part needs no copy. Nor do the degrees,
+# which only stand in for likes that are not at hand.
+NOT_COPIED = ("like_records", "unlikes", "degrees")
 
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
@@ -53,13 +54,12 @@ _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 @cache
 def input_tables() -> tuple[str, ...]:
     """Return the relations a run starts from besides likes, as ``sql/batch/inputs.sql`` declares them."""
-    return tuple(name for name in _TABLE.findall(sql.load("batch/inputs")) if name not in FROM_THE_LAKE)
+    return tuple(name for name in _TABLE.findall(sql.load("batch/inputs")) if name not in NOT_COPIED)
 
 
 def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Path]:
     """Write the inputs of a candidates run as Parquet files in a folder; return them by relation."""
     queries = {f"inputs/{name}": f"SELECT * FROM {name}" for name in input_tables()}
-    queries["inputs/posts"] = sql.load("copies/posts")
     queries[OPEN_UNLIKES] = "SELECT * FROM unlikes"
     queries[OPEN_LIKES] = sql.load("copies/landed_likes")
     return _stage(connection, folder, queries, until_us=2**62)

@@ -35,10 +35,10 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
     window = ranking.seed_window_days * 24.0
     with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
-        yield "who waits", count(connection, "asked_viewers")
+        yield "who waits", count(connection, "wanted_viewers")
         yield (
             "own likes",
-            narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM asked_viewers"),
+            narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM wanted_viewers"),
         )
         sql_steps.run_file(connection, "answers")
         narrow.know_posts(
@@ -46,7 +46,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         )
         narrow.know_actors("SELECT author_id AS actor_id FROM own_records")
         connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
-        connection.execute("CREATE OR REPLACE TABLE viewers AS FROM asked_viewers")
+        connection.execute("CREATE OR REPLACE TABLE viewers AS FROM wanted_viewers")
         for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
             sql_steps.run_file(connection, name)
         seeds = "SELECT author_id, post_rkey FROM seeds"
@@ -59,8 +59,7 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
-        connection.execute(sql.load("few_viewers/known_co_likers"))
-        for name in sql_steps.NEIGHBOURS:
+        for name in ("co_likers", *sql_steps.NEIGHBOURS):
             sql_steps.run_file(connection, name)
         query = "SELECT *, getvariable('snapshot_us') AS snapshot_us FROM neighbours ORDER BY viewer_id, rank"
         rows = connection.sql(query).to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
@@ -83,15 +82,15 @@ def waiting_candidates(
     folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
-        attach(connection, graph, "neighbours", "asked_viewers")
-        yield "who waits", count(connection, "asked_viewers")
-        people = "SELECT viewer_id AS actor_id FROM asked_viewers UNION SELECT neighbour_id FROM neighbours"
+        attach(connection, graph, "neighbours", "wanted_viewers")
+        yield "who waits", count(connection, "wanted_viewers")
+        people = "SELECT viewer_id AS actor_id FROM wanted_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
         _read(
-            connection, "known_popular", popular_path(data_dir, to.feed, variant),
+            connection, "stored_popular", popular_path(data_dir, to.feed, variant),
             "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE",
         )  # fmt: skip
-        connection.execute(sql.load("few_viewers/wanted_candidates"))
+        connection.execute(sql.load("few_viewers/wanted_posts"))
         connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
         yield "likes of candidates", narrow.likes_of_posts("candidate_records", "FROM candidate_keys")
         narrow.know_posts("FROM candidate_keys")

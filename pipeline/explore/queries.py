@@ -21,7 +21,7 @@ VIEWS = "explore/views"
 
 Value = int | float | str
 
-_SECTION = re.compile(r"^-- (Question|Reads|Writes|Grain|Parameters|Units): *(.*)$")
+_SECTION = re.compile(r"^-- (Question|Reads|Writes|Grain|Parameters|Units|Columns): *(.*)$")
 _PARAMETER = re.compile(r"(\w+)(?: = ('[^']*'|-?[\d.]+))? \(([^()]*)\)")
 
 

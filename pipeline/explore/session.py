@@ -115,11 +115,11 @@ def read_live(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) 
     """Replace the copies of small tables that a text names by the stores' own rows."""
     words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
     for table in table_copies.relations(words):
-        table_copies.arrive(connection, data_dir, table)
+        table_copies.register_rows(connection, data_dir, table)
         query = sql.load(f"copies/{table.relation}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{table.relation} AS {query}")
         connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM live_{table.relation}")
-        connection.unregister("arrived")
+        connection.unregister("store_rows")
 
 
 def _memory_bytes() -> int:

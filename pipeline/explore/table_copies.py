@@ -64,21 +64,21 @@ def export(data_dir: Path) -> None:
         finished = {}
         for number, table in enumerate(TABLES):
             path = folder / f"{number}.parquet"
-            arrive(connection, data_dir, table)
+            register_rows(connection, data_dir, table)
             query = sql.load(f"copies/{table.relation}")
             finished[table.file] = copy_to(connection, query, path)
         make_snapshot(data_dir, finished)
 
 
-def arrive(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied) -> None:
-    """Make the relations ``arrived`` (the store's rows) and ``former`` (the copy there is)."""
-    connection.register("arrived", rows_of(data_dir, table))
+def register_rows(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied) -> None:
+    """Make the relations ``store_rows`` and ``previous_copy``."""
+    connection.register("store_rows", rows_of(data_dir, table))
     snapshot = current_snapshot(data_dir)
     former = None if snapshot is None else copy_of(snapshot, table.file)
     if former is not None and former.exists():
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW former AS FROM {parquet(former)}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW previous_copy AS FROM {parquet(former)}")
     else:
-        connection.execute("CREATE OR REPLACE TEMP VIEW former AS FROM arrived")
+        connection.execute("CREATE OR REPLACE TEMP VIEW previous_copy AS FROM store_rows")
 
 
 def rows_of(data_dir: Path, table: Copied) -> pa.Table:

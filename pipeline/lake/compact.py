@@ -18,7 +18,7 @@ import pyarrow as pa
 import sql
 from pipeline.lake import day_files
 from pipeline.lake.impressions import impressions
-from pipeline.lake.rewrite import fold, read_departed
+from pipeline.lake.rewrite import fold, read_deleted_accounts
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
@@ -64,9 +64,9 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
 def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> tuple[int, pa.Table]:
     """Make the relation ``day``; return how many likes it holds, and the day's tombstones."""
     with reading(landing) as reader:
-        read_departed(connection, reader)
+        read_deleted_accounts(connection, reader)
         likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
-        with registered(connection, arrived=reader.stream(likes)):
+        with registered(connection, day_likes=reader.stream(likes)):
             connection.execute(sql.load("lake/closed_day"))
         unlikes = reader.table(
             f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND found_open_like <> 1"

@@ -79,7 +79,7 @@ def _served_days(activity: Path, open_day: int) -> list[int]:
 def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
     with reading(data_dir / "activity.sqlite") as reader:
         span = f"served_us >= {day * DAY_US} AND served_us < {(day + 1) * DAY_US}"
-        with registered(connection, arrived=reader.stream(f"SELECT * FROM impressions WHERE {span}")):
+        with registered(connection, day_impressions=reader.stream(f"SELECT * FROM impressions WHERE {span}")):
             query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
             temporary = day_files.write_temporary(
                 data_dir, f"impressions-{day_name(day)}.parquet", partial(copy_to, connection, query)

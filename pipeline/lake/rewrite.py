@@ -40,7 +40,7 @@ def fold(
         return
     connection.execute(sql.load("lake/macros"))
     with reading(data_dir / "landing.sqlite") as reader:
-        read_departed(connection, reader)
+        read_deleted_accounts(connection, reader)
     connection.execute(
         "CREATE OR REPLACE TABLE tombstones (liker_id INTEGER, rkey BIGINT, seen_us BIGINT, file VARCHAR)"
     )
@@ -53,20 +53,20 @@ def fold(
     )
     row = connection.execute(sql.load("lake/rewrite_counts")).fetchone()
     assert row is not None
-    records, undone, departed = row
-    if departed or undone > SHARE * records:
+    records, unliked, of_deleted_accounts = row
+    if of_deleted_accounts or unliked > SHARE * records:
         yield from _rewrite(data_dir, connection, day)
     else:
         os.utime(day_file(data_dir, day))
-    for relation in ("day_before", "tombstones", "departed"):
+    for relation in ("day_before", "tombstones", "deleted_accounts"):
         connection.execute(f"DROP TABLE {relation}")
 
 
-def read_departed(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None:
-    """Make ``departed`` (actor_id, deleted_us) of the accounts whose likes are gone up to a time."""
-    connection.execute("CREATE OR REPLACE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
+def read_deleted_accounts(connection: duckdb.DuckDBPyConnection, reader: Reader) -> None:
+    """Make ``deleted_accounts`` (actor_id, deleted_us): likes of each up to that time were deleted with the account."""
+    connection.execute("CREATE OR REPLACE TABLE deleted_accounts (actor_id INTEGER, deleted_us BIGINT)")
     accounts = reader.table("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
-    append(connection, "departed", accounts)
+    append(connection, "deleted_accounts", accounts)
 
 
 def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
@@ -76,7 +76,7 @@ def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) ->
     day_files.commit(day_files.write_day(data_dir, day, stored), day_file(data_dir, day))
     connection.execute("DROP TABLE day")
     yield f"fold {day_name(day)}", len(stored)
-    touched = [Path(row[0]) for row in connection.execute(sql.load("lake/rewrite_touched")).fetchall()]
+    touched = [Path(row[0]) for row in connection.execute(sql.load("lake/rewrite_unlikes_files")).fetchall()]
     for file in touched:
         connection.execute("SET VARIABLE file = ?", [str(file)])
         kept = connection.sql(sql.load("lake/rewrite_unlikes")).to_arrow_table()

@@ -1,10 +1,10 @@
--- Question: which posts did a viewer answer with "show less" or "show more", and what does that weigh?
+-- Question: which posts did a viewer answer with "show less" or "show more", and what does each answer weigh?
 -- Reads: answers, viewers
 -- Writes: answer_weights
--- Grain: one row a (viewer, post): at most max_seeds a viewer, the newest posts
+-- Grain: one row per (viewer, post), for the max_seeds newest posts of a viewer
 -- Parameters: max_seeds, seed_weight_less, seed_weight_more
--- Units: weight is -seed_weight_less, which outdoes "show more", or seed_weight_more
-
+-- Units: weight is -seed_weight_less or seed_weight_more; with both answers, "show less" counts
+-- Columns: viewer_id, author_id, post_rkey, weight
 CREATE OR REPLACE TABLE answer_weights AS
 SELECT
   a.viewer_id, a.author_id, a.post_rkey,

@@ -1,10 +1,10 @@
--- Question: which posts did viewers answer, and with what?
+-- Question: which posts did viewers answer, and how?
 -- Reads: interactions, actors
 -- Writes: answers
--- Grain: one row a (viewer, post, event)
+-- Grain: one row per (viewer, post, event)
 -- Parameters: none
 -- Units: event is the lexicon's name without its prefix, for instance 'requestLess'
-
+-- Columns: viewer_id, author_id, post_rkey, event
 CREATE OR REPLACE TABLE answers AS
 WITH parsed AS (
   SELECT

@@ -1,12 +1,11 @@
 -- Question: which posts may be in a list, and how do age and popularity scale their score?
 -- Reads: likes, posts
 -- Writes: candidate_posts
--- Grain: one row a live, known, top-level post without adult or !hide label that was liked lately
---   and with the media asked for
+-- Grain: one row per known, top-level post without an adult or !hide label, liked lately and with the wanted media
 -- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent, media
--- Units: likers are distinct likers in the window; scale = 0.5 ^ (age / half-life) / likers ^ exponent;
---   post_no counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
-
+-- Units: likers are distinct, in the window; scale = 0.5 ^ (age / half-life) / likers ^ popularity_exponent. post_no
+--   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
+-- Columns: post_no, author_no, author_id, rkey, created_us, langs, likers, scale
 CREATE OR REPLACE TABLE candidate_posts AS
 WITH fresh AS (
   SELECT DISTINCT author_id, post_rkey

@@ -1,12 +1,11 @@
--- Question: what did a viewer's neighbours and the crowd like lately, and how does each post score?
+-- Question: what did a viewer's neighbours and the crowd like lately, and what score does each post get?
 -- Reads: neighbours, crowd_weights, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
--- Grain: one row a (viewer, candidate post)
+-- Grain: one row per (viewer, candidate post)
 -- Parameters: score_exponent
--- Units: similarity = sum of weight * value + how much the crowd is crowd_weights * its share; score = similarity ^
---   score_exponent * the post's scale, as FLOAT; co_likers is the number of neighbours who liked it, 0 for what the
---   crowd alone brings
-
+-- Units: similarity = sum of weight * value + crowd weight * share; score = similarity ^ score_exponent * the post's
+--   scale; co_likers counts the neighbours who liked it, 0 where only the crowd did
+-- Columns: viewer_id, post_no, score FLOAT, co_likers
 CREATE OR REPLACE TABLE candidates AS
 WITH parts AS (
   SELECT n.viewer_id, f.post_no, n.weight::DOUBLE * f.value AS part, 1 AS co_likers

@@ -1,11 +1,10 @@
--- Question: whose neighbours are no longer those that their likes and answers give?
+-- Question: whose neighbours no longer match their likes and answers?
 -- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, fetched_viewers
 -- Writes: changed_viewers
--- Grain: one row a viewer
+-- Grain: one row per viewer
 -- Parameters: none
--- Units: a like counts as new when the stream brought it after the viewer's neighbours were worked out; answers and
---   likes fetched from a viewer's repository by this machine's clock
-
+-- Units: a like is new when its stream time is later than the snapshot of the viewer's neighbours
+-- Columns: viewer_id
 CREATE OR REPLACE TABLE changed_viewers AS
 WITH known AS (
   SELECT viewer_id, max(snapshot_us) AS snapshot_us FROM former_neighbours WHERE rank = 1 GROUP BY viewer_id
@@ -14,7 +13,7 @@ WITH known AS (
   FROM valid_likes AS l
   SEMI JOIN viewers AS v ON v.viewer_id = l.liker_id
   GROUP BY l.liker_id
-), told AS (
+), answered_or_fetched AS (
   SELECT a.actor_id
   FROM actors AS a
   SEMI JOIN (FROM answered_viewers UNION FROM fetched_viewers) AS t ON t.viewer_did = a.did
@@ -25,4 +24,4 @@ LEFT JOIN known AS k ON k.viewer_id = v.viewer_id
 LEFT JOIN newest AS n ON n.liker_id = v.viewer_id
 WHERE k.viewer_id IS NULL
   OR n.seen_us > k.snapshot_us
-  OR v.viewer_id IN (SELECT actor_id FROM told);
+  OR v.viewer_id IN (SELECT actor_id FROM answered_or_fetched);

@@ -1,18 +1,22 @@
--- Question: who may become a neighbour, and by how much are those who like everything held back?
--- Reads: seed_likers, likes
+-- Question: who may become a neighbour, and how much is each held back for liking many posts?
+-- Reads: seed_likers, likes, degrees
 -- Writes: co_likers
--- Grain: one row a liker of a seed post
--- Parameters: degree_exponent, degree_smoothing
--- Units: scale = (likes in the window + smoothing) ^ -degree_exponent * newness of the first of them
-
+-- Grain: one row per liker of a seed post
+-- Parameters: snapshot_us, newcomer_hours, degree_exponent, degree_smoothing
+-- Units: scale = (likes + degree_smoothing) ^ -degree_exponent * newness of the first of them
+-- Columns: liker_id, likes, scale
 CREATE OR REPLACE TABLE co_likers AS
 WITH counted AS (
   SELECT l.liker_id, count(*) AS likes, min(l.seen_us) AS first_us
   FROM likes AS l
   SEMI JOIN seed_likers AS s ON s.liker_id = l.liker_id
   GROUP BY l.liker_id
+), known AS (
+  SELECT c.liker_id, coalesce(d.likes, c.likes) AS likes, coalesce(d.first_us, c.first_us) AS first_us
+  FROM counted AS c
+  LEFT JOIN degrees AS d ON d.liker_id = c.liker_id
 )
 SELECT
   liker_id, likes,
   pow(likes + getvariable('degree_smoothing'), -getvariable('degree_exponent')) * newness(first_us) AS scale
-FROM counted;
+FROM known;

@@ -1,12 +1,11 @@
--- Question: how much attention does each liker have to give to what is popular, and whose crowd is each of?
+-- Question: how much does each liker count in what is popular, and to which crowd do they belong?
 -- Reads: fresh_likes, candidate_posts, likes
 -- Writes: crowd_likers
--- Grain: one row a liker of candidate posts
--- Parameters: fallback_smoothing
--- Units: worth = newness of their first like at hand ^ 2 / sqrt(their fresh likes + smoothing), so bulk likers count
---   less, and accounts that were just made nothing: in a crowd there are enough others. Likers are taken as one crowd when the author they like most,
---   in a tie the smaller number, is the same
-
+-- Grain: one row per liker of candidate posts
+-- Parameters: snapshot_us, newcomer_hours, fallback_smoothing
+-- Units: worth = newness of their first like ^ 2 / sqrt(fresh likes + fallback_smoothing): bulk likers count less, new
+--   accounts hardly at all. A crowd is the author_no that its likers like most, in a tie the smaller number
+-- Columns: liker_id, crowd INTEGER, worth
 CREATE OR REPLACE TABLE crowd_likers AS
 WITH liked_authors AS (
   SELECT f.liker_id, p.author_no, count(*) AS likes

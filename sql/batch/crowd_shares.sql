@@ -1,11 +1,11 @@
--- Question: how much of the average liker's attention does each popular post have at this moment?
+-- Question: which share of the average liker's attention does each popular post have now?
 -- Reads: popular, candidate_posts, likes, crowd_likers
 -- Writes: crowd_shares
--- Grain: one row a post of any list in popular
+-- Grain: one row per post of any list in popular
 -- Parameters: snapshot_us, candidate_window_hours, crowd_decay_hours, crowd_decay_exponent
--- Units: share = the sum over crowds of ln(1 + mass) / the sum of all likers' worth. Like popular.sql's score, but a
---   like counts (1 + age / crowd_decay_hours) ^ -crowd_decay_exponent: what comes first there may be over by now
-
+-- Units: share = sum over crowds of ln(1 + mass) / the sum of all likers' worth. Unlike in popular, a like counts (1 +
+--   age / crowd_decay_hours) ^ -crowd_decay_exponent, so that a post whose time is over has little share
+-- Columns: post_no, share
 CREATE OR REPLACE TABLE crowd_shares AS
 WITH listed AS (
   SELECT p.post_no, p.author_id, p.rkey

@@ -1,10 +1,10 @@
--- Question: what does each crowd, everybody's and each language's, recommend, and with what share?
+-- Question: which posts does each language's crowd recommend, and with what share?
 -- Reads: popular, list_viewers, crowd_shares
 -- Writes: crowds
--- Grain: one row a (viewer's language, post of the list that serves it): that language's, else all languages'
+-- Grain: one row per (viewers' language, post), from that language's popular posts or else from all
 -- Parameters: none
--- Units: share is crowd_shares.sql's
-
+-- Units: share as in crowd_shares
+-- Columns: language, post_no, share
 CREATE OR REPLACE TABLE crowds AS
 WITH served AS (
   SELECT l.language, coalesce(p.language, '') AS list

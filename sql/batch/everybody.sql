@@ -1,13 +1,12 @@
--- Question: what would all co-likers of a viewer weigh together, if all of them were looked at and kept?
+-- Question: what would all co-likers of a viewer weigh together, if each was looked at and kept?
 -- Reads: seed_entries, seed_posts, seed_likers, co_likers
 -- Writes: everybody
--- Grain: one row a viewer
+-- Grain: one row per viewer
 -- Parameters: none
--- Units: weight = the sum over the viewer's liked seeds of value * the sum of their other likers' scales: what all would
---   weigh with an overlap exponent of 1, so with a larger one what little is shared counts here if not there. Of a post
---   of which a sample is looked at, each of it stands for likers / sample. Answers of the viewer are left out: they are
---   about few people
-
+-- Units: weight = sum over the viewer's liked seeds of value * the sum of the other likers' scales, as if
+--   overlap_exponent was 1. In a sample each liker stands for likers / sample size. Answered posts are left out: they
+--   concern few people
+-- Columns: viewer_id, weight
 CREATE OR REPLACE TABLE everybody AS
 WITH masses AS (
   SELECT s.seed_no, any_value(p.likers)::DOUBLE / count(*) AS each, sum(c.scale) * any_value(p.likers) / count(*) AS mass

@@ -1,12 +1,11 @@
 -- Question: which candidates must not be in a viewer's list?
 -- Reads: list_viewers, likes, candidate_posts, feedback, answers
 -- Writes: exclusions
--- Grain: one row a (viewer, candidate post): liked already, one's own, answered with "show less", or by an author
---   of whom several posts were answered so
+-- Grain: one row per (viewer, candidate post): already liked, their own, answered with "show less", or by an author who
+--   has several posts answered so
 -- Parameters: less_author_posts
--- Units: none. The likes at hand reach back post_max_age_hours, which is enough: no candidate is older, and nobody
---   likes a post before it is made
-
+-- Units: none. Likes of the last post_max_age_hours suffice: no candidate is older
+-- Columns: viewer_id, post_no
 CREATE OR REPLACE TABLE exclusions AS
 WITH unwanted AS (
   SELECT viewer_id, author_id

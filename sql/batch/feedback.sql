@@ -1,10 +1,10 @@
 -- Question: what did viewers do with candidate posts?
 -- Reads: answers, candidate_posts
 -- Writes: feedback
--- Grain: one row a (viewer, candidate post, event)
+-- Grain: one row per (viewer, candidate post, event)
 -- Parameters: none
--- Units: event is the lexicon's name without its prefix, for instance 'requestLess'
-
+-- Units: event as in answers
+-- Columns: viewer_id, post_no, event
 CREATE OR REPLACE TABLE feedback AS
 SELECT i.viewer_id, p.post_no, i.event
 FROM answers AS i

@@ -1,11 +1,10 @@
 -- Question: what is matrix F: who liked which candidate lately, and what is that like still worth?
 -- Reads: likes, candidate_posts
 -- Writes: fresh_likes
--- Grain: one row a (liker, candidate post)
--- Parameters: snapshot_us, candidate_window_hours, like_decay_hours,
---   like_decay_exponent
+-- Grain: one row per (liker, candidate post)
+-- Parameters: snapshot_us, candidate_window_hours, like_decay_hours, like_decay_exponent
 -- Units: value = (1 + age of the like / like_decay_hours) ^ -like_decay_exponent
-
+-- Columns: liker_id, post_no, value
 CREATE OR REPLACE TABLE fresh_likes AS
 SELECT
   l.liker_id, p.post_no,

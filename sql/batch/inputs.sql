@@ -1,15 +1,17 @@
 -- Question: what does a run start from?
--- Reads: nothing
--- Writes: like_records, unlikes, posts, actors, visits, interactions
+-- Reads: none
+-- Writes: like_records, unlikes, degrees, posts, actors, visits, interactions
 -- Grain: as in landing.sqlite and activity.sqlite, whose rows the snapshot copies here
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC)
 
--- Live like records of open days and of the lake; in a run a view over both takes this table's place.
+-- Like records of open days and of the lake that no unlike undoes; in a run, a view over both replaces this table.
 CREATE OR REPLACE TABLE like_records (
   liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
--- Tombstones of closed days' likes; what they undo is not in like_records any more.
+-- Tombstones of closed days' likes; what they undo is not in like_records.
 CREATE OR REPLACE TABLE unlikes (liker_id INTEGER, rkey BIGINT, seen_us BIGINT);
+-- How many likes every liker has, and since when, where like_records holds only some of their likes; else empty.
+CREATE OR REPLACE TABLE degrees (liker_id INTEGER, likes INTEGER, first_us BIGINT);
 CREATE OR REPLACE TABLE posts (
   author_id INTEGER, rkey BIGINT, created_us BIGINT, seen_us BIGINT, deleted BOOLEAN, flags INTEGER,
   langs VARCHAR);

@@ -1,15 +1,15 @@
 -- Question: who gets a list, and in which language is it filled up?
 -- Reads: neighbours, actors, visits, fresh_likes, candidate_posts
 -- Writes: list_viewers
--- Grain: one row an active actor with neighbours, in an experiment those of one variant
+-- Grain: one row per active actor with neighbours; in an experiment, per actor of one variant
 -- Parameters: experiment, from_share, until_share
--- Units: language is a primary subtag: the last visit's first, else the commonest of the viewer's fresh
---   likes, else ''
-
+-- Units: language is a primary subtag: the first of the last visit, else the commonest of the viewer's fresh likes,
+--   else ''
+-- Columns: viewer_id, did, language
 CREATE OR REPLACE TABLE list_viewers AS
 WITH listed AS (
   SELECT DISTINCT viewer_id FROM neighbours WHERE rank = 1
-), asked AS (
+), requested AS (
   SELECT viewer_did, arg_max(languages, last_us) AS languages FROM visits GROUP BY viewer_did
 ), counted AS (
   SELECT f.liker_id, unnest(string_split(p.langs, ',')) AS language, count(*) AS likes
@@ -28,7 +28,7 @@ SELECT
   coalesce(nullif(string_split(v.languages, ',')[1], ''), l.language, '') AS language
 FROM listed AS n
 JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
-LEFT JOIN asked AS v ON v.viewer_did = a.did
+LEFT JOIN requested AS v ON v.viewer_did = a.did
 LEFT JOIN liked AS l ON l.liker_id = n.viewer_id
 WHERE getvariable('experiment') = ''
   OR variant_number(getvariable('experiment'), a.did) >= getvariable('from_share')

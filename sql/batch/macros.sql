@@ -1,16 +1,16 @@
--- Question: how do record keys read as numbers and texts, and which likers are a popular post's sample, and
---   which number has a viewer in an experiment?
--- Reads: nothing
--- Writes: nothing (macros hours_before, tid_number, tid_text, post_uri, sample_number, variant_number, newness, damped)
--- Grain: one macro a formula; pipeline/identifiers.py has the same for TIDs
+-- Question: which formulas do several steps share?
+-- Reads: none
+-- Writes: hours_before, tid_number, tid_digit, tid_text, post_uri, sample_mix, sample_number, variant_number, newness,
+--   damped
+-- Grain: one macro per formula
 -- Parameters: snapshot_us, newcomer_hours
--- Units: tid numbers are microseconds * 1024 + clock id
+-- Units: a TID's number is microseconds * 1024 + clock id (pipeline/identifiers.py has the same)
 
 -- Hours from a time to the snapshot.
 CREATE OR REPLACE MACRO hours_before(time_us) AS
   (getvariable('snapshot_us') - time_us) / 3600000000.0::DOUBLE;
 
--- A TID's number; NULL when the text is no TID.
+-- A TID's number; NULL for any other text.
 CREATE OR REPLACE MACRO tid_number(tid) AS CASE
   WHEN regexp_full_match(tid, '[2-7a-j][2-7a-z]{12}') THEN
     (instr('234567abcdefghijklmnopqrstuvwxyz', tid[1]) - 1) * 1152921504606846976
@@ -41,23 +41,23 @@ CREATE OR REPLACE MACRO tid_text(number) AS
 CREATE OR REPLACE MACRO post_uri(author_did, rkey) AS
   'at://' || author_did || '/app.bsky.feed.post/' || tid_text(rkey);
 
--- A number of 0 .. 2^32 - 1 that looks random and depends on the like alone, so that every run and every
--- engine samples the same likers. The factors keep each product below 2^63.
+-- A number of 0 .. 2^32 - 1 that looks random and depends on the like alone: every run and every engine samples the
+-- same likers. The factors keep each product below 2^63.
 CREATE OR REPLACE MACRO sample_mix(x) AS xor(x, x >> 15) * 1540483477 % 4294967296;
 CREATE OR REPLACE MACRO sample_number(liker_id, post_rkey) AS
   sample_mix((liker_id::BIGINT * 2654435761 + post_rkey % 2147483647) % 4294967296);
 
--- A viewer's number in an experiment, from 0 up to 1, the same at every run: pipeline/feeds.py has the same.
+-- A viewer's number in an experiment, in [0, 1), the same in every run (pipeline/feeds.py has the same).
 CREATE OR REPLACE MACRO variant_number(experiment, did) AS
   ('0x' || substr(sha256(experiment || ' ' || did), 1, 8))::BIGINT / 4294967296.0::DOUBLE;
 
--- How much a liker counts whose first like is of this time, from 0 up to 1: in proportion to its age, at last in full.
+-- How much a liker counts, by the time of their first like: from 0 up to 1, in proportion to its age.
 CREATE OR REPLACE MACRO newness(first_us) AS CASE
   WHEN getvariable('newcomer_hours') > 0
     THEN least(greatest(hours_before(first_us), 0) / getvariable('newcomer_hours'), 1::DOUBLE)
   ELSE 1::DOUBLE END;
 
--- What a crowd counts whose likes are worth so much: ln(1 + mass), also where that is too close to 1 to tell.
+-- What a crowd of this mass counts: ln(1 + mass), by its series where 1 + mass would lose the digits.
 CREATE OR REPLACE MACRO damped(mass) AS CASE
   WHEN mass < 0.00001 THEN mass - mass * mass / 2
   ELSE ln(1 + mass) END;

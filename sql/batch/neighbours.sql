@@ -1,12 +1,11 @@
 -- Question: which co-likers share most of a viewer's taste?
 -- Reads: seed_entries, seed_likers, co_likers, everybody
 -- Writes: neighbours
--- Grain: one row a (viewer, neighbour), at most max_neighbours a viewer
+-- Grain: one row per (viewer, neighbour), at most max_neighbours for a viewer
 -- Parameters: max_neighbours, overlap_exponent
--- Units: weight = (sum of shared seeds' values) ^ overlap_exponent * the co-liker's scale, as FLOAT; rank counts
---   from 1. A sum of 0 or less, by "show less", makes no neighbour. left_out
---   is of the viewer: what co-likers weigh who are no neighbours, 0 when it is next to nothing, as FLOAT
-
+-- Units: weight = (sum of shared seeds' values) ^ overlap_exponent * the co-liker's scale; a sum of 0 or less, from
+--   "show less", makes no neighbour. rank counts from 1. left_out is the viewer's: the weight of all other co-likers
+-- Columns: viewer_id, neighbour_id, weight FLOAT, rank, left_out FLOAT
 CREATE OR REPLACE TABLE neighbours AS
 WITH summed AS (
   SELECT a.viewer_id, b.liker_id AS neighbour_id, sum(a.value) AS shared

@@ -1,17 +1,17 @@
 -- Question: which parameters does the ranking have, and what are their defaults?
--- Reads: nothing
--- Writes: nothing (DuckDB variables)
--- Grain: one variable a parameter
+-- Reads: none
+-- Writes: none (DuckDB variables)
+-- Grain: one variable per parameter
 -- Parameters: none
--- Units: in the names; meanings and sources in pipeline/ranking.py
+-- Units: in the names; pipeline/ranking.py has meanings and sources
 
 -- Set by each run: the stream time of the snapshot, and how far back its likes go.
 SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
--- The authors of a part of the likes, by actor_id: shard.sql.
+-- The range of authors whose likes are read, by actor_id: likes_of_authors.sql.
 SET VARIABLE first_author = 0;
 SET VARIABLE last_author = 2147483647;
--- Whose lists: everybody's, or those of viewers whose number in the experiment lies in a stretch.
+-- Whose lists: everybody's, or those of viewers whose number in the experiment is in a range.
 SET VARIABLE experiment = '';
 SET VARIABLE from_share = 0.0::DOUBLE;
 SET VARIABLE until_share = 1.0::DOUBLE;

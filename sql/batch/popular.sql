@@ -1,12 +1,12 @@
--- Question: what is popular now, in all and in each language, without letting one crowd take the list?
+-- Question: what is popular now, in all languages and in each, without letting one crowd take the list?
 -- Reads: fresh_likes, candidate_posts, crowd_likers
 -- Writes: popular
--- Grain: one row a (language, post), at most max_per_author an author and list_length a language; '' is all
+-- Grain: one row per (language, post), at most max_per_author per author and list_length per language; '' is all
 -- Parameters: fallback_min_posts, max_per_author, list_length
--- Units: position counts from 1. A like is worth its value * the liker's worth; a crowd (crowd_likers.sql) worth m counts
---   ln(1 + m): in full while small, next to nothing more once large. A post's score is the sum over crowds, so many
---   likers of one circle, or accounts made to like one author, weigh less than as many who agree on nothing else
-
+-- Units: position counts from 1. score = sum over crowds of ln(1 + mass), mass = sum of value * worth: in full while a
+--   crowd is small, hardly more once it is large. So many likers of one circle weigh less than as many who agree on
+--   nothing else
+-- Columns: language, position, post_no, score FLOAT
 CREATE OR REPLACE TABLE popular AS
 WITH crowds AS (
   SELECT f.post_no, w.crowd, sum(f.value * w.worth) AS mass

@@ -1,11 +1,10 @@
 -- Question: what is each viewer's ranked list, before the rules of arrangement?
 -- Reads: candidates, candidate_posts
 -- Writes: ranked
--- Grain: one row a (viewer, post), at most max_per_author an author and list_length a viewer
+-- Grain: one row per (viewer, post), at most max_per_author per author and list_length per viewer
 -- Parameters: max_per_author, list_length
--- Units: position counts from 1; a tie goes to the newer rkey, then to the smaller author_id, which is the
---   smaller post_no
-
+-- Units: position counts from 1; in a tie the smaller post_no comes first
+-- Columns: viewer_id, position, post_no, score FLOAT, co_likers
 CREATE OR REPLACE TABLE ranked AS
 WITH capped AS (
   SELECT c.viewer_id, c.post_no, c.score, c.co_likers

@@ -1,11 +1,11 @@
 -- Question: what is matrix A: which viewer has which seed, and with what value?
 -- Reads: seeds, seed_posts
 -- Writes: seed_entries
--- Grain: one row a (viewer, seed post with co-likers)
+-- Grain: one row per (viewer, seed post with co-likers)
 -- Parameters: none
--- Units: value = the seed's weight * the post's scale, to the nearest 2^-36: so sums of some hundred are exact,
---   and whether what speaks for a co-liker outweighs what speaks against does not depend on the order of adding; liked: not for an answer
-
+-- Units: value = the seed's weight * the post's scale, to the nearest 2^-36: so sums of some hundred are exact and
+--   their sign does not depend on the order of adding
+-- Columns: viewer_id, seed_no, value, liked BOOLEAN (false for an answer)
 CREATE OR REPLACE TABLE seed_entries AS
 SELECT s.viewer_id, p.seed_no, floor(s.weight * p.scale * 68719476736 + 0.5) / 68719476736 AS value, s.liked
 FROM seeds AS s

@@ -1,10 +1,10 @@
 -- Question: which seed posts have co-likers, and how much does sharing one count?
 -- Reads: seeds, likes, answer_weights
 -- Writes: seed_posts
--- Grain: one row a seed post with two likers or more; of a post answered with less or more, one is enough
+-- Grain: one row per seed post with two likers or more; for an answered post one is enough
 -- Parameters: likers_exponent
--- Units: likers are distinct likers in the window; scale = likers ^ -likers_exponent; seed_no counts from 0
-
+-- Units: likers are distinct, in the window; scale = likers ^ -likers_exponent; seed_no counts from 0
+-- Columns: seed_no, author_id, post_rkey, likers, scale
 CREATE OR REPLACE TABLE seed_posts AS
 WITH counted AS (
   SELECT l.author_id, l.post_rkey, count(*) AS likers

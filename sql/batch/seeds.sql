@@ -1,12 +1,12 @@
 -- Question: which posts of a viewer start the search, and how much does each weigh?
 -- Reads: viewers, likes, answer_weights
 -- Writes: seeds
--- Grain: one row a (viewer, seed post): the newest likes, and what was answered "show less" or "show more"
+-- Grain: one row per (viewer, seed post): the newest likes, and the posts answered "show less" or "show more"
 -- Parameters: max_seeds, seed_weight_newest, seed_weight_oldest
--- Units: a like's weight is linear in its place, from the newest to the oldest; a single one has the oldest's. Of
---   likes seen at once those by the smaller author_id, then of the smaller post_rkey, are the newer ones. An
---   answer's weight takes the like's place: such a seed is not called liked
-
+-- Units: weight is linear in the like's place, from the newest to the oldest; a single like has the oldest's. Of likes
+--   seen at once the smaller author_id, then the smaller post_rkey, is the newer. An answer's weight replaces the
+--   like's
+-- Columns: viewer_id, author_id, post_rkey, weight, liked BOOLEAN (false for an answer)
 CREATE OR REPLACE TABLE seeds AS
 WITH placed AS (
   SELECT

@@ -1,11 +1,10 @@
 -- Question: which like records count?
 -- Reads: like_records, hidden_accounts, deleted_posts
 -- Writes: valid_likes
--- Grain: one row a like record
+-- Grain: one row per like record; a view, of which each reader takes the part it needs
 -- Parameters: snapshot_us, window_hours
--- Units: a view, of which every reader takes the part it needs. _us are microseconds since 1970 (UTC); a post's rkey tells when it was made. What is gone or deleted stands
---   in tables of its own, since joining an empty one costs nothing
-
+-- Units: _us are microseconds since 1970 (UTC); a post's rkey tells when it was made
+-- Columns: liker_id, author_id, post_rkey, seen_us
 CREATE OR REPLACE VIEW valid_likes AS
 SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM like_records AS r

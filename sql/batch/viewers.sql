@@ -1,10 +1,10 @@
--- Question: for whom are neighbours worked out?
+-- Question: for whom are neighbours computed?
 -- Reads: valid_likes, actors, visits
 -- Writes: viewers
--- Grain: one row an active actor who liked something lately, or opened the feed
+-- Grain: one row per active actor who liked something lately, or opened the feed
 -- Parameters: snapshot_us, viewer_active_days
 -- Units: none
-
+-- Columns: viewer_id
 CREATE OR REPLACE TABLE viewers AS
 SELECT DISTINCT liker_id AS viewer_id
 FROM valid_likes

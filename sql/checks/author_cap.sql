@@ -1,10 +1,9 @@
 -- Question: which lists have more than max_per_author posts of one author?
--- Reads: lists, fallbacks, candidate_posts
--- Writes: nothing; returns the offending rows
--- Grain: one row a (list, author)
+-- Reads: lists, candidate_posts, fallbacks
+-- Writes: none
+-- Grain: one row per (list, author) at fault
 -- Parameters: max_per_author
 -- Units: a list is a viewer_id or a language
-
 SELECT s.viewer_id::VARCHAR AS list, p.author_no, count(*) AS posts
 FROM lists AS s
 JOIN candidate_posts AS p ON p.post_no = s.post_no

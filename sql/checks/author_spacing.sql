@@ -1,10 +1,9 @@
--- Question: which posts stand too near an earlier post of their author?
+-- Question: which posts are too near an earlier post of their author?
 -- Reads: lists, candidate_posts
--- Writes: nothing; returns the offending rows
--- Grain: one row a list entry
+-- Writes: none
+-- Grain: one row per list entry at fault
 -- Parameters: author_spacing
--- Units: places between the two
-
+-- Units: author_spacing is places between the two
 SELECT s.viewer_id, s.position, p.author_id
 FROM lists AS s
 JOIN candidate_posts AS p ON p.post_no = s.post_no

@@ -1,10 +1,9 @@
 -- Question: which lists name a post twice?
 -- Reads: lists
--- Writes: nothing; returns the offending rows
--- Grain: one row a (viewer, post)
+-- Writes: none
+-- Grain: one row per (viewer, post) at fault
 -- Parameters: none
 -- Units: none
-
 SELECT viewer_id, post_no, count(*) AS times
 FROM lists
 GROUP BY viewer_id, post_no

@@ -1,10 +1,9 @@
 -- Question: which lists have no entry from co-likers, so that the fallback list would serve as well?
 -- Reads: lists
--- Writes: nothing; returns the offending rows
--- Grain: one row a list
+-- Writes: none
+-- Grain: one row per list at fault
 -- Parameters: none
--- Units: none
-
+-- Units: source 2 is popular
 SELECT viewer_id, count(*) AS entries
 FROM lists
 GROUP BY viewer_id

@@ -1,10 +1,9 @@
--- Question: which entries have a score that is no positive number, or a source that their co-likers belie?
+-- Question: which entries have a score that is not a positive number, or a source that contradicts their co-likers?
 -- Reads: lists
--- Writes: nothing; returns the offending rows
--- Grain: one row a list entry
+-- Writes: none
+-- Grain: one row per list entry at fault
 -- Parameters: none
--- Units: source 1 is co-likers, 2 is popular, 3 is co-likers, tried before its turn
-
+-- Units: source 1 is co-likers, 2 popular, 3 trial: from co-likers, before its turn
 SELECT viewer_id, position, score, co_likers, source
 FROM lists
 WHERE score IS NULL OR NOT isfinite(score) OR score <= 0

@@ -1,10 +1,9 @@
 -- Question: which fallback lists name a post twice?
 -- Reads: fallbacks
--- Writes: nothing; returns the offending rows
--- Grain: one row a (language, post)
+-- Writes: none
+-- Grain: one row per (language, post) at fault
 -- Parameters: none
 -- Units: none
-
 SELECT language, post_no, count(*) AS times
 FROM fallbacks
 GROUP BY language, post_no

@@ -1,10 +1,9 @@
--- Question: which lists name a post of their own viewer?
+-- Question: which lists name a post by their own viewer?
 -- Reads: lists, candidate_posts
--- Writes: nothing; returns the offending rows
--- Grain: one row a list entry
+-- Writes: none
+-- Grain: one row per list entry at fault
 -- Parameters: none
 -- Units: none
-
 SELECT s.viewer_id, s.position, p.author_id, p.rkey
 FROM lists AS s
 JOIN candidate_posts AS p ON p.post_no = s.post_no

@@ -1,11 +1,10 @@
 -- Question: which lists have positions other than 1, 2, 3 and so on, or more than list_length of them?
 -- Reads: lists, fallbacks
--- Writes: nothing; returns the offending rows
--- Grain: one row a list
+-- Writes: none
+-- Grain: one row per list at fault
 -- Parameters: list_length
--- Units: positions count from 1; a list is a viewer_id or a language. Bounds, sum and sum of squares are
---   compared with those of 1 .. n, which costs a tenth of counting distinct positions
-
+-- Units: a list is a viewer_id or a language. Comparing bounds, sum and sum of squares with those of 1 .. n costs a
+--   tenth of counting distinct positions
 WITH spans AS (
   SELECT
     viewer_id::VARCHAR AS list, min(position) AS first, max(position) AS last, count(*) AS n,

@@ -1,10 +1,9 @@
--- Question: which lists try more posts than their share, or one that many like?
+-- Question: which lists try more posts than their share, or a post that many like?
 -- Reads: lists, candidate_posts
--- Writes: nothing; returns the offending rows
--- Grain: one row a list
+-- Writes: none
+-- Grain: one row per list entry at fault
 -- Parameters: trial_share, trial_max_likers
--- Units: source 3 is a post that is tried; of the first n places at most share * n may
-
+-- Units: source 3 is trial; of the first n places at most trial_share * n may be trials
 SELECT s.viewer_id, s.position, p.likers
 FROM lists AS s
 JOIN candidate_posts AS p ON p.post_no = s.post_no

@@ -1,11 +1,10 @@
--- Question: which listed posts are unknown, deleted, replies, labelled adult or !hide, by an inactive author,
---   or without the media asked for?
+-- Question: which listed posts are unknown, deleted, replies, labelled adult or !hide, by an inactive author, or
+--   without the wanted media?
 -- Reads: listed_posts, candidate_posts, posts, actors
--- Writes: nothing; returns the offending rows
--- Grain: one row a post
+-- Writes: none
+-- Grain: one row per post at fault
 -- Parameters: media
--- Units: none
-
+-- Units: flags as in pipeline/store/model.py
 SELECT s.post_no, c.author_id, c.rkey, p.flags, p.deleted, a.status
 FROM listed_posts AS s
 LEFT JOIN candidate_posts AS c ON c.post_no = s.post_no

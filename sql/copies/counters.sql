@@ -1,8 +1,7 @@
 -- Question: what was counted since the store was made?
--- Reads: arrived (rows of landing.sqlite)
--- Writes: nothing; returns the rows
--- Grain: one row a (kind, name)
+-- Reads: store_rows (counters of landing.sqlite)
+-- Writes: none
+-- Grain: one row per (kind, name)
 -- Parameters: none
 -- Units: events
-
-SELECT kind::VARCHAR AS kind, name::VARCHAR AS name, value::BIGINT AS value FROM arrived
+SELECT kind::VARCHAR AS kind, name::VARCHAR AS name, value::BIGINT AS value FROM store_rows

@@ -1,11 +1,10 @@
 -- Question: which stretches of the stream are missing?
--- Reads: arrived (rows of landing.sqlite)
--- Writes: nothing; returns the rows
--- Grain: one row a gap
+-- Reads: store_rows (gaps of landing.sqlite)
+-- Writes: none
+-- Grain: one row per gap
 -- Parameters: none
 -- Units: microseconds since 1970 (UTC)
-
 SELECT
   gap_id::INTEGER AS gap_id, from_us::BIGINT AS from_us, to_us::BIGINT AS to_us, host::VARCHAR AS host,
   wire::VARCHAR AS wire, noted_us::BIGINT AS noted_us
-FROM arrived
+FROM store_rows

@@ -1,12 +1,11 @@
 -- Question: which posts have been liked, and what is known of each?
 -- Reads: likes, posts
 -- Writes: items
--- Grain: one row a liked post, numbered from 0 by rkey descending and then author_id, as in the batch
+-- Grain: one row per liked post
 -- Parameters: none
--- Units: made_us is microseconds since 1970 (UTC), by the post's key where the store does not know the post;
---   listable: known, top-level, without adult or !hide label (REPLY, ADULT, HIDE: pipeline/store/model.py); langs as
---   the post has them, '' for none
-
+-- Units: item_no counts from 0, newest key first and then by author. made_us is microseconds since 1970 (UTC), from the
+--   key where the store does not know the post. listable: known, top-level, without an adult or !hide label
+-- Columns: item_no, key BIGINT (rkey), made_us, author INTEGER, listable BOOLEAN, langs ('' for none)
 CREATE OR REPLACE TABLE items AS
 WITH liked AS (
   SELECT DISTINCT author_id, post_rkey FROM likes

@@ -1,10 +1,9 @@
 -- Question: who liked what, in the order of time?
 -- Reads: likes, users, items
--- Writes: nothing; returns the rows
--- Grain: one row a (liker, post)
+-- Writes: none
+-- Grain: one row per (liker, post)
 -- Parameters: none
 -- Units: time_us is microseconds since 1970 (UTC)
-
 SELECT u.user_no, i.item_no, l.seen_us AS time_us
 FROM likes AS l
 JOIN users AS u USING (liker_id)

@@ -1,10 +1,10 @@
 -- Question: which like records can matter to the viewer's candidates?
 -- Reads: recent_records, wanted_posts
 -- Writes: candidate_records
--- Grain: one row a like record of the days that the candidates job reads
+-- Grain: one row per like record of the days that the candidates job reads
 -- Parameters: none
 -- Units: seen_us is microseconds since 1970 (UTC)
-
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us, open BOOLEAN
 CREATE OR REPLACE TABLE candidate_records AS
 SELECT r.*
 FROM recent_records AS r

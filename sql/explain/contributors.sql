@@ -1,11 +1,10 @@
--- Question: which neighbours' likes make a post's similarity?
--- Reads: neighbours, fresh_likes, likes, candidate_posts, asked_post, actors
--- Writes: nothing; returns the rows
--- Grain: one row a neighbour who liked the post asked about lately, largest part first
+-- Question: which neighbours' likes make up a post's similarity?
+-- Reads: asked_post, candidate_posts, fresh_likes, neighbours, likes, actors
+-- Writes: none
+-- Grain: one row per neighbour who liked the post asked about lately, largest part first
 -- Parameters: snapshot_us
--- Units: part = weight * value, value = (1 + like_age_hours / like_decay_hours) ^ -like_decay_exponent; the parts and the
---   crowd's sum to similarity
-
+-- Units: part = weight * value, value = (1 + like_age_hours / like_decay_hours) ^ -like_decay_exponent; the parts and
+--   the crowd's sum to similarity
 SELECT
   a.did AS neighbour_did, n.rank, n.weight, f.value, n.weight::DOUBLE * f.value AS part,
   hours_before(l.seen_us) AS like_age_hours

@@ -1,10 +1,10 @@
--- Question: what does the crowd that serves the viewer recommend, and with what share?
+-- Question: what does the viewer's crowd recommend, and with what share?
 -- Reads: stored_crowds, candidate_posts, list_viewers
 -- Writes: crowds
--- Grain: as in sql/batch/crowds.sql, for the viewer's language
+-- Grain: one row per post, for the viewer's language
 -- Parameters: none
--- Units: share as the batch wrote it, since it is made of everybody's likes
-
+-- Units: share as the batch wrote it, from everybody's likes
+-- Columns: language, post_no, share
 CREATE OR REPLACE TABLE crowds AS
 SELECT c.language, p.post_no, c.share
 FROM stored_crowds AS c

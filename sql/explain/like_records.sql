@@ -1,10 +1,10 @@
--- Question: which of some like records stand?
+-- Question: which of these like records does no unlike undo?
 -- Reads: records, unlikes
 -- Writes: like_records
--- Grain: one row a like record that was not undone, as in sql/lake/like_records.sql
+-- Grain: one row per like record; in the open days landing.sqlite has already deleted the others
 -- Parameters: none
--- Units: of the open days nothing is undone any more
-
+-- Units: seen_us is microseconds since 1970 (UTC)
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us
 CREATE OR REPLACE VIEW like_records AS
 SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us
 FROM records AS r

@@ -1,10 +1,9 @@
 -- Question: what is in the viewer's list?
 -- Reads: stored_lists, stored_list_posts, actors
--- Writes: nothing; returns the rows
--- Grain: one row a post, in the order of the list
+-- Writes: none
+-- Grain: one row per post, in the order of the list
 -- Parameters: viewer_id
 -- Units: score as the batch wrote it
-
 SELECT
   l.position, p.author_id, p.rkey, post_uri(a.did, p.rkey) AS post_uri, l.score, l.co_likers,
   CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source

@@ -1,10 +1,10 @@
--- Question: whose likes does one viewer's list come from?
+-- Question: whose likes does the viewer's list come from?
 -- Reads: viewer_neighbours
 -- Writes: people
--- Grain: one row an actor: the viewer and their neighbours
+-- Grain: one row per actor: the viewer and their neighbours
 -- Parameters: viewer_id
 -- Units: none
-
+-- Columns: actor_id
 CREATE OR REPLACE TABLE people AS
 SELECT getvariable('viewer_id')::INTEGER AS actor_id
 UNION

@@ -1,10 +1,9 @@
 -- Question: what is known of the post asked about that keeps it out of lists?
--- Reads: asked_post, posts, actors, likes, feedback, candidate_posts, exclusions
--- Writes: nothing; returns the rows
+-- Reads: asked_post, actors, posts, likes, feedback, candidate_posts, exclusions
+-- Writes: none
 -- Grain: one row
--- Parameters: viewer_id, snapshot_us, candidate_window_hours
+-- Parameters: viewer_id, snapshot_us
 -- Units: ages are hours before the snapshot; NULL where nothing is known
-
 SELECT
   a.did AS author_did, a.status, p.rkey IS NOT NULL AND p.seen_us > 0 AS known,
   coalesce(p.deleted, false) AS deleted,

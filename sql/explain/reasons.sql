@@ -1,10 +1,9 @@
 -- Question: whose likes brought each of the first posts into the viewer's list?
 -- Reads: shown_posts, fresh_likes, likes, neighbours, actors
--- Writes: nothing; returns the rows
--- Grain: one row a (post, neighbour who liked it lately), the reasons_shown largest parts of each post
+-- Writes: none
+-- Grain: one row per (post, neighbour who liked it lately), the reasons_shown largest parts of each post
 -- Parameters: snapshot_us, reasons_shown
--- Units: part = weight * value, as in contributors.sql; share is of what all neighbours add to the post
-
+-- Units: part = weight * value, as in contributors.sql; share is of all neighbours' parts of the post
 SELECT
   f.post_no, a.did AS neighbour_did,
   n.weight::DOUBLE * f.value AS part,

@@ -1,10 +1,10 @@
 -- Question: which like records can matter to the weights of the viewer's neighbours?
 -- Reads: stored_records, own_records, answered_posts, people
 -- Writes: seed_records
--- Grain: one row a like record of the days that the neighbours job reads
+-- Grain: one row per like record of the days that the neighbours job reads
 -- Parameters: viewer_id
 -- Units: seen_us is microseconds since 1970 (UTC)
-
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us, open BOOLEAN
 CREATE OR REPLACE TABLE seed_records AS
 WITH seed_posts AS (
   SELECT DISTINCT author_id, post_rkey FROM own_records WHERE liker_id = getvariable('viewer_id')

@@ -1,11 +1,10 @@
 -- Question: which of the viewer's seeds does each neighbour share, and what does each count?
--- Reads: seeds, seed_posts, seed_entries, seed_likers, co_likers, viewer_neighbours, actors
--- Writes: nothing; returns the rows
--- Grain: one row a (neighbour, shared seed), closest neighbour first
+-- Reads: viewer_neighbours, actors, co_likers, seed_likers, seed_entries, seed_posts
+-- Writes: none
+-- Grain: one row per (neighbour, shared seed), closest neighbour first
 -- Parameters: viewer_id
--- Units: value = the seed's weight * likers ^ -likers_exponent; a neighbour's weight is (the sum of its
---   values) ^ overlap_exponent * scale, scale = (likes in the window + smoothing) ^ -degree_exponent
-
+-- Units: value = the seed's weight * likers ^ -likers_exponent; a neighbour's weight = (sum of its values) ^
+--   overlap_exponent * scale, with scale as in sql/batch/co_likers.sql
 SELECT
   v.rank, n.did AS neighbour_did, v.weight, c.likes, c.scale,
   post_uri(a.did, p.post_rkey) AS post_uri, p.likers, e.value

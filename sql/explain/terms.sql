@@ -1,11 +1,10 @@
 -- Question: what are the terms of each post's score for the viewer?
 -- Reads: candidates, candidate_posts, ranked, neighbours, crowd_weights, fresh_likes, crowds, actors
--- Writes: nothing; returns the rows
--- Grain: one row a post with a score, best first
--- Parameters: half_life_hours, popularity_exponent
--- Units: score = similarity ^ score_exponent * decay * popularity; similarity includes the crowd's part; author_place counts the author's posts by
---   score, rank_before all posts by score, position those left by the author's cap and the list's length
-
+-- Writes: none
+-- Grain: one row per post with a score, best first
+-- Parameters: snapshot_us, half_life_hours, popularity_exponent
+-- Units: score = similarity ^ score_exponent * decay * popularity; crowd is its part of similarity. author_place counts
+--   the author's posts by score, rank_before all posts, position those left by the author's cap and the list's length
 WITH parts AS (
   SELECT f.post_no, n.weight::DOUBLE * f.value AS part, 0::DOUBLE AS crowd
   FROM neighbours AS n

@@ -1,11 +1,11 @@
--- Question: of which posts must every like be known, so that the batch's SQL says what it said for all?
+-- Question: of which posts must every like be known, so that the batch's SQL computes what it computed for everybody?
 -- Reads: own_records, answered_posts, asked_post, stored_lists, stored_list_posts
 -- Writes: wanted_posts
--- Grain: one row a post: what the viewer liked, what their neighbours liked lately, what the viewer answered,
---   the post asked about, and what the crowd brought into the list
+-- Grain: one row per post that the viewer liked or answered, that neighbours liked lately, that is asked about, or that
+--   the crowd brought into the list
 -- Parameters: viewer_id, snapshot_us, candidate_window_hours
 -- Units: none
-
+-- Columns: author_id, post_rkey
 CREATE OR REPLACE TABLE wanted_posts AS
 SELECT author_id, post_rkey
 FROM own_records

@@ -1,9 +1,9 @@
 -- Question: what did each batch run cost?
 -- Reads: runs
--- Grain: one row a job of a run, newest first
+-- Writes: none
+-- Grain: one row per job of a run, newest first
 -- Parameters: job = '' (compact, neighbours or candidates; '' for all), rows = 20 (runs shown)
 -- Units: seconds are the steps' sum; peak_mb is the process's peak resident memory
-
 SELECT
   run_id, job, min(started_at) AS started_at, sum(seconds) AS seconds, max(peak_mb) AS peak_mb,
   arg_max(step, seconds) AS longest_step, max(seconds) AS longest_seconds,

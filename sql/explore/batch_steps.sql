@@ -1,9 +1,9 @@
 -- Question: where did the time of a job's last run go?
 -- Reads: runs
--- Grain: one row a step, longest first
+-- Writes: none
+-- Grain: one row per step, longest first
 -- Parameters: job = 'candidates' (compact, neighbours or candidates)
--- Units: share is of the run's seconds; rows_per_second of the step
-
+-- Units: share is of the run's seconds; rows_per_second is the step's
 SELECT
   step, seconds, seconds / sum(seconds) OVER () AS share, rows,
   CASE WHEN seconds > 0 THEN rows / seconds END AS rows_per_second

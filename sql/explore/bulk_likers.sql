@@ -1,9 +1,9 @@
 -- Question: which accounts like most, and do they like as people do?
 -- Reads: likes_between, stored_actors
--- Grain: one row an account, most likes first
+-- Writes: none
+-- Grain: one row per account, most likes first
 -- Parameters: hours = 24.0 (hours back from now), rows = 20 (accounts shown)
 -- Units: busiest_hour is the most likes in one clock hour, active_hours the clock hours with a like
-
 WITH hourly AS (
   SELECT liker_id, seen_us // 3600000000 AS hour, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

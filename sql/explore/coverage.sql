@@ -1,9 +1,9 @@
--- Question: which share of the people who like something has a list, and a long one?
+-- Question: which share of the people who like something has a list, and which share a long one?
 -- Reads: likes_between, stored_lists
--- Grain: one row a band of activity, and one for all
+-- Writes: none
+-- Grain: one row per band of activity, and one for all
 -- Parameters: hours = 24.0 (who liked something in these hours), items = 100 (posts of a long list)
 -- Units: likers are people; long_share = those with a list of that many posts / likers
-
 WITH active AS (
   SELECT liker_id, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

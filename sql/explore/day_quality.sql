@@ -1,10 +1,10 @@
--- Question: which days of likes are there, and is any of them short?
+-- Question: which days of likes are stored, and does any lack likes?
 -- Reads: days, gaps
--- Grain: one row a closed day, and one (day empty) for the open days together, newest first
+-- Writes: none
+-- Grain: one row per closed day, and one (day empty) for the open days together, newest first
 -- Parameters: none
--- Units: like_records as stored, undone ones included; of_median compares with the closed days' median;
+-- Units: like_records as stored, with those that an unlike undoes; of_median compares with the closed days' median;
 --   gap_hours is how much of the day the stream's gaps cover
-
 SELECT
   d.day, d.like_records,
   d.like_records / (SELECT median(like_records) FROM days WHERE day IS NOT NULL)::DOUBLE AS of_median,

@@ -1,9 +1,9 @@
--- Question: what of the stream was left out, and why?
+-- Question: which events of the stream were left out, and why?
 -- Reads: counters
--- Grain: one row a reason, commonest first
+-- Writes: none
+-- Grain: one row per reason, commonest first
 -- Parameters: none
--- Units: events since the store was made; share is of all that was counted as kept or left out
-
+-- Units: events since the store was made; share is of all events, stored or left out
 SELECT
   name AS reason, value AS events,
   value / (SELECT sum(value) FROM counters WHERE kind IN ('event', 'drop'))::DOUBLE AS share

@@ -1,12 +1,12 @@
 -- Question: how do the variants of an experiment compare?
 -- Reads: outcomes_between
--- Grain: one row a variant
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving)
--- Units: rates per impression (first ones of a (viewer, post)); low and high bound each number with 95 % confidence,
---   clustered by viewer: a viewer's impressions are not independent. active_days is the mean of days with an
---   impression a viewer, which says whether they return. like_change is the like rate less that of the experiment's
---   control, EXPERIMENT/control: when its low and high are on one side of 0, the variant differs
-
+-- Writes: none
+-- Grain: one row per variant
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts)
+-- Units: rates are per first impression of a (viewer, post). _low and _high are bounds of 95 % confidence, clustered by
+--   viewer. active_days is the mean number of days with an impression per viewer, which tells whether they return.
+--   like_change is the like rate less that of EXPERIMENT/control: the variant differs when both bounds are on one side
+--   of 0
 WITH outcomes AS (
   SELECT * FROM outcomes_between(
     hours_ago(24 * coalesce(getvariable('days'), 7.0)), getvariable('now_us'),

@@ -1,9 +1,9 @@
 -- Question: in which languages are posts written and liked?
 -- Reads: likes_between, stored_posts
--- Grain: one row a language; a post with several counts in each, one without (or not known) as ''
+-- Writes: none
+-- Grain: one row per language; a post with several counts in each, a post without a known one as ''
 -- Parameters: hours = 24.0 (hours back from now)
--- Units: posts are live ones created in the span; likes are of the span, share is of its likes
-
+-- Units: posts were created in the span and are not deleted; likes are of the span, like_share is of its likes
 WITH written AS (
   SELECT author_id, rkey, created_us, unnest(string_split(langs, ',')) AS language
   FROM stored_posts

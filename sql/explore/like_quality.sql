@@ -1,10 +1,10 @@
 -- Question: how many like records are there, and which of them do not count?
 -- Reads: stored_likes, stored_unlikes, stored_actors, stored_posts
--- Grain: one row a measure, in the order in which records are judged; the last is what counts
+-- Writes: none
+-- Grain: one row per measure, in the order of the tests; the last is what counts
 -- Parameters: hours = 24.0 (hours back from now)
--- Units: records; a record that fails several tests is counted by the first. repeated: the same person liked
---   the same post under another key before
-
+-- Units: records; one that fails several tests is counted by the first. repeated: the same person liked the same post
+--   under another key before
 WITH records AS (
   SELECT liker_id, rkey, author_id, post_rkey, seen_us, bool_or(open) AS open
   FROM stored_likes
@@ -32,7 +32,7 @@ WITH records AS (
 ), counted AS (
   SELECT 1 AS place, 'records' AS measure, count(*) AS likes FROM judged
   UNION ALL
-  SELECT 2, 'undone', count(*) FILTER (verdict = 2) FROM judged
+  SELECT 2, 'unliked', count(*) FILTER (verdict = 2) FROM judged
   UNION ALL
   SELECT 3, 'account not active', count(*) FILTER (verdict = 3) FROM judged
   UNION ALL

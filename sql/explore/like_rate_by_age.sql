@@ -1,9 +1,9 @@
 -- Question: how often is a post liked, by its age when it was served?
 -- Reads: outcomes_between
--- Grain: one row a span of age, youngest first
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving)
--- Units: ages in hours by the time in the post's rkey; impressions are first ones of a (viewer, post)
-
+-- Writes: none
+-- Grain: one row per span of age, youngest first
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts)
+-- Units: ages in hours by the time in the post's rkey; only the first impression of a (viewer, post) counts
 SELECT
   CASE
     WHEN age_hours < 1 THEN 'under 1 h' WHEN age_hours < 6 THEN '1-6 h' WHEN age_hours < 24 THEN '6-24 h'

@@ -1,10 +1,10 @@
 -- Question: how often is a post liked, by its place in the list?
 -- Reads: outcomes_between
--- Grain: one row a place
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving),
---   places = 30 (places shown)
--- Units: impressions are first ones of a (viewer, post); like_rate = likes / impressions
-
+-- Writes: none
+-- Grain: one row per position
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts), places
+--   = 30 (places shown)
+-- Units: only the first impression of a (viewer, post) counts; like_rate = likes / impressions
 SELECT
   position, count(*) AS impressions, count(*) FILTER (liked) AS likes,
   count(*) FILTER (liked) / count(*)::DOUBLE AS like_rate

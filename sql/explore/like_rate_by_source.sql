@@ -1,9 +1,9 @@
 -- Question: how often is a post liked, by where it came from?
 -- Reads: outcomes_between
--- Grain: one row a source
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (a like counts so long after serving)
--- Units: impressions are first ones of a (viewer, post); like_rate = likes / impressions
-
+-- Writes: none
+-- Grain: one row per source
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts)
+-- Units: only the first impression of a (viewer, post) counts; like_rate = likes / impressions
 SELECT
   source, count(*) AS impressions, count(*) FILTER (liked) AS likes,
   count(*) FILTER (liked) / count(*)::DOUBLE AS like_rate

@@ -1,9 +1,9 @@
 -- Question: how stale are lists: how old are the posts at each place?
 -- Reads: stored_lists, stored_list_posts
--- Grain: one row a span of places
+-- Writes: none
+-- Grain: one row per span of places
 -- Parameters: none
 -- Units: ages in hours at the generation's snapshot; day_old is the share of items a day old or older
-
 SELECT
   CASE
     WHEN l.position <= 10 THEN '1-10' WHEN l.position <= 30 THEN '11-30'

@@ -1,9 +1,9 @@
 -- Question: which posts were liked most in the last hours?
 -- Reads: likes_between, stored_actors
--- Grain: one row a post, most liked first; a tie goes to the newer rkey
+-- Writes: none
+-- Grain: one row per post, most liked first; a tie goes to the newer rkey
 -- Parameters: hours = 24 (hours back from now), rows = 20 (posts shown)
--- Units: likes are distinct likers in the span; seen_first is the first of them, UTC
-
+-- Units: likes are distinct likers in the span; seen_first is the time of the first, UTC
 WITH counted AS (
   SELECT author_id, post_rkey, count(*) AS likes, min(seen_us) AS first_us
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24)), getvariable('now_us'))

@@ -1,9 +1,9 @@
 -- Question: which posts are in most lists, so that everybody sees them?
 -- Reads: stored_lists, stored_list_posts, stored_actors
--- Grain: one row a post, in most lists first
+-- Writes: none
+-- Grain: one row per post, in most lists first
 -- Parameters: places = 30 (only the first places of each list count), rows = 20 (posts shown)
--- Units: share is of all lists; mean_rank among the lists that have it
-
+-- Units: share is of all lists; mean_rank is over the lists that have the post
 WITH counted AS (
   SELECT post_no, generation, count(*) AS lists, avg(position) AS mean_rank
   FROM stored_lists

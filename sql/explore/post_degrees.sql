@@ -1,9 +1,9 @@
 -- Question: how are likes spread over posts, and how heavy is the tail?
 -- Reads: likes_between
--- Grain: one row a doubling of likers per post
+-- Writes: none
+-- Grain: one row per doubling of likers per post
 -- Parameters: hours = 24.0 (hours back from now), tail_from = 20 (likers at which the power law's tail begins)
 -- Units: as in liker_degrees, for posts that were liked at all
-
 WITH counted AS (
   SELECT author_id, post_rkey, count(*) AS likers
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

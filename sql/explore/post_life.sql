@@ -1,9 +1,9 @@
--- Question: how did the likes of a post come in, hour by hour after its creation?
+-- Question: how many likes did a post get in each hour after its creation?
 -- Reads: likes_between, stored_actors
--- Grain: one row an hour of the post's age with likes, youngest first
--- Parameters: post (at-uri or bsky.app address with a DID), days = 30.0 (days back)
--- Units: age_hours is whole hours since the time in the post's rkey; so_far adds the likes up
-
+-- Writes: none
+-- Grain: one row per hour of the post's age with likes, youngest first
+-- Parameters: post (at-uri or bsky.app address with a DID), days = 30.0 (days back from now)
+-- Units: age_hours is whole hours since the time in the post's rkey; so_far is the sum up to then
 SET VARIABLE post_author = (SELECT actor_id FROM stored_actors WHERE did = uri_author(getvariable('post')));
 SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
 

@@ -1,9 +1,9 @@
 -- Question: how often is a viewer served a post again?
 -- Reads: impressions
--- Grain: one row a day, newest first
--- Parameters: days = 7.0 (days back from now; what was served before that is not known to be a repeat)
--- Units: repeats are impressions of a (viewer, post) after its first in the span; days are UTC
-
+-- Writes: none
+-- Grain: one row per day, newest first
+-- Parameters: days = 7.0 (days back from now; repeats of anything served before then are not counted)
+-- Units: repeats are impressions of a (viewer, post) after the first in the span; days are UTC
 WITH numbered AS (
   SELECT
     viewer_did, served_at::DATE AS day,

@@ -1,10 +1,10 @@
 -- Question: which posts gain likes fastest, compared with the hours before?
 -- Reads: likes_between, stored_actors
--- Grain: one row a post with min_likes or more in the last hours, fastest riser first
--- Parameters: hours = 2 (length of each of the two spans compared, hours), min_likes = 5 (likes in the last
---   span), rows = 20 (posts shown)
+-- Writes: none
+-- Grain: one row per post with min_likes or more in the last hours, fastest riser first
+-- Parameters: hours = 2 (length of each of the two spans compared, hours), min_likes = 5 (likes in the last span), rows
+--   = 20 (posts shown)
 -- Units: rise = (likes now + 1) / (likes before + 1)
-
 WITH counted AS (
   SELECT
     author_id, post_rkey,

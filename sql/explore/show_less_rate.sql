@@ -1,9 +1,9 @@
 -- Question: how often do viewers answer a post with "show less" or "show more"?
 -- Reads: outcomes_between
--- Grain: one row a (day of serving, source), newest first
+-- Writes: none
+-- Grain: one row per (day of serving, source), newest first
 -- Parameters: days = 7.0 (days back from now)
--- Units: impressions are first ones of a (viewer, post); rates are shares of impressions; days are UTC
-
+-- Units: only the first impression of a (viewer, post) counts; rates are shares of impressions; days are UTC
 SELECT
   make_timestamp(served_us)::DATE AS day, source, count(*) AS impressions,
   count(*) FILTER (less) AS less, count(*) FILTER (more) AS more,

@@ -1,10 +1,10 @@
 -- Question: who are the co-likers behind a viewer's list, and how much of it do they bring?
 -- Reads: stored_neighbours, stored_lists, stored_list_posts, like_records_between, stored_actors
--- Grain: one row a neighbour, closest first
+-- Writes: none
+-- Grain: one row per neighbour, closest first
 -- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown)
--- Units: weight as in the ranking; list_posts of the viewer's list were liked by the neighbour lately, the
---   best of them at best_rank
-
+-- Units: weight as in the ranking; list_posts is how many posts of the viewer's list the neighbour liked lately,
+--   best_rank the best place of these
 SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
 
 WITH near AS (

@@ -1,10 +1,10 @@
--- Question: which communities are a viewer's neighbours of?
+-- Question: to which communities do a viewer's neighbours belong?
 -- Reads: stored_neighbours, like_records_between, stored_actors
--- Grain: one row a community: neighbours whose most liked author is the same, heaviest first
+-- Writes: none
+-- Grain: one row per community: neighbours whose most liked author is the same, heaviest first
 -- Parameters: viewer (DID), hours = 168.0 (hours back from now), rows = 20 (communities shown)
--- Units: weight = sum of the neighbours' weights; share is of all neighbours' weight, those without a like in
---   the span included (they are the row without an author)
-
+-- Units: weight = sum of the neighbours' weights; share is of all neighbours' weight; those without a like in the span
+--   are the row without an author
 SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
 
 WITH near AS (

@@ -1,14 +1,13 @@
 -- Question: what is in a viewer's list now, and where does each post come from?
 -- Reads: stored_lists, stored_list_posts, stored_actors
--- Grain: one row a post, in the order of the list
+-- Writes: none
+-- Grain: one row per post, in the order of the list
 -- Parameters: viewer (DID), rows = 30 (posts shown)
--- Units: age_hours is the post's at the generation's snapshot; co_likers are neighbours who liked it
-
+-- Units: age_hours is the post's age at the snapshot; co_likers are neighbours who liked it
 SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
 
 SELECT
-  l.position AS rank, post_uri(a.did, p.rkey) AS post_uri,
-  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
+  l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, source_name(l.source) AS source,
   l.score, l.co_likers, p.likers, (getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE AS age_hours
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation

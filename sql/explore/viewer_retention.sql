@@ -1,9 +1,9 @@
 -- Question: do viewers come back, by the week they first came?
 -- Reads: impressions
--- Grain: one row a (week of the first page, weeks later)
--- Parameters: weeks = 8 (cohorts of so many weeks back from now)
--- Units: weeks begin on Monday, UTC; share is of the cohort's viewers; the last week is not over
-
+-- Writes: none
+-- Grain: one row per (week of the first page, weeks later)
+-- Parameters: weeks = 8 (weeks back from now)
+-- Units: weeks begin on Monday, UTC; share is of the cohort's viewers; the last week is incomplete
 WITH weekly AS (
   SELECT DISTINCT viewer_did, date_trunc('week', served_at)::DATE AS week
   FROM impressions

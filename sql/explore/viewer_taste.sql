@@ -1,11 +1,11 @@
 -- Question: what is a viewer's taste: which authors do their neighbours like more than everybody does?
 -- Reads: stored_neighbours, like_records_between, stored_actors
--- Grain: one row an author, strongest first
--- Parameters: viewer (DID), hours = 48.0 (hours back from now), min_neighbours = 3 (neighbours who liked the
---   author), rows = 20 (authors shown)
--- Units: weight = sum of the weights of neighbours who liked the author; lift = the author's share of active
---   neighbours / its share of active likers; active is who liked anything in the span
-
+-- Writes: none
+-- Grain: one row per author, strongest first
+-- Parameters: viewer (DID), hours = 48.0 (hours back from now), min_neighbours = 3 (neighbours who liked the author),
+--   rows = 20 (authors shown)
+-- Units: weight = sum of the weights of neighbours who liked the author; lift = the author's share of active neighbours
+--   / its share of active likers; active: liked anything in the span
 SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
 
 WITH near AS (

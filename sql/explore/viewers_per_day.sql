@@ -1,9 +1,9 @@
 -- Question: how many viewers were served, and how much did each see?
 -- Reads: impressions
--- Grain: one row a day, newest first
+-- Writes: none
+-- Grain: one row per day, newest first
 -- Parameters: days = 14.0 (days back from now)
 -- Units: impressions are posts on pages; deepest is the mean of each viewer's deepest place; days are UTC
-
 WITH by_viewer AS (
   SELECT served_at::DATE AS day, viewer_did, count(*) AS impressions, max(rank) AS deepest
   FROM impressions

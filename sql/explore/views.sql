@@ -1,12 +1,11 @@
 -- Question: what can be asked? The views that every query of this folder reads, for DuckDB 1.5 and 2.
--- Reads: DATA_DIR/explore (snapshots the batch leaves); nothing is written, nothing downloaded
--- Writes: nothing but views and macros of this session
--- Grain: said at each view; ANALYSTS.md describes every column
+-- Reads: none (but DATA_DIR/explore, the snapshots that the batch leaves; nothing is downloaded)
+-- Writes: none (but views, macros and temporary tables of this session)
+-- Grain: given above each view; ANALYSTS.md describes every column
 -- Parameters: data_dir = 'data' (folder of the stores; set it before this file)
--- Units: names in _at are UTC timestamps, _us microseconds since 1970 (UTC), _id numbers of actors;
---   now_us is the stream time up to which likes are known: "now" in every query. Everything is of one
---   snapshot of the stores, the newest when this file is read; it stays for ten minutes after the next one is
---   there, so read this file again after a while
+-- Units: _at are UTC timestamps, _us microseconds since 1970 (UTC), _id numbers of actors. now_us is the stream time up
+--   to which likes are known: "now" in every query. Everything is from one snapshot, the newest when this file is read.
+--   It is kept for ten minutes after the next one is made, so read this file again after a while
 
 SET VARIABLE data_dir = coalesce(getvariable('data_dir'), 'data');
 SET VARIABLE snapshot = (
@@ -14,7 +13,7 @@ SET VARIABLE snapshot = (
   FROM read_parquet(getvariable('data_dir') || '/explore/current.parquet'));
 SET VARIABLE now_us = (SELECT snapshot_us FROM read_parquet(getvariable('snapshot') || '/snapshot.parquet'));
 
--- Likes from this day on are as the last candidates run saw them; of older ones the last neighbours run has told.
+-- Likes from this day on are as the last candidates run read them, older ones as the last neighbours run did.
 SET VARIABLE recent_us = (
   SELECT getvariable('now_us') - (value * 3600000000)::BIGINT
   FROM read_parquet(getvariable('snapshot') || '/ranking.parquet') WHERE name = 'post_max_age_hours');
@@ -40,43 +39,36 @@ CREATE OR REPLACE MACRO uri_rkey(uri) AS list_reduce(
     lambda digit: greatest(instr('234567abcdefghijklmnopqrstuvwxyz', digit) - 1, 0)::BIGINT),
   lambda number, digit: number * 32 + digit);
 
+-- The source of a list's item, by its number.
+CREATE OR REPLACE MACRO source_name(source) AS
+  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END;
+
 -- Copies as they are stored. stored_ relations name actors by number; those below name them by DID.
-CREATE OR REPLACE VIEW stored_actors AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/actors.parquet');
-CREATE OR REPLACE VIEW stored_posts AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/inputs/posts.parquet');
+CREATE OR REPLACE MACRO copied(name) AS TABLE
+SELECT * FROM read_parquet(getvariable('snapshot') || '/' || name || '.parquet');
+CREATE OR REPLACE VIEW stored_actors AS FROM copied('inputs/actors');
+CREATE OR REPLACE VIEW stored_posts AS FROM copied('inputs/posts');
+CREATE OR REPLACE VIEW stored_neighbours AS FROM copied('neighbours');
+CREATE OR REPLACE VIEW stored_lists AS FROM copied('lists');
+CREATE OR REPLACE VIEW stored_list_posts AS FROM copied('list_posts');
+CREATE OR REPLACE VIEW stored_generations AS FROM copied('generations');
+CREATE OR REPLACE VIEW stored_runs AS FROM copied('runs');
+CREATE OR REPLACE VIEW stored_counters AS FROM copied('counters');
+CREATE OR REPLACE VIEW stored_gaps AS FROM copied('gaps');
+CREATE OR REPLACE VIEW stored_streams AS FROM copied('streams');
+CREATE OR REPLACE VIEW stored_interactions AS FROM copied('interactions');
+CREATE OR REPLACE VIEW stored_visits AS FROM copied('visits');
 CREATE OR REPLACE VIEW stored_unlikes AS
 SELECT liker_id, rkey, seen_us
 FROM read_parquet(getvariable('snapshot') || '/unlikes/*.parquet', hive_partitioning = false);
-CREATE OR REPLACE VIEW stored_neighbours AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/neighbours.parquet');
-CREATE OR REPLACE VIEW stored_lists AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/lists.parquet');
-CREATE OR REPLACE VIEW stored_list_posts AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/list_posts.parquet');
-CREATE OR REPLACE VIEW stored_generations AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/generations.parquet');
-CREATE OR REPLACE VIEW stored_runs AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/runs.parquet');
-CREATE OR REPLACE VIEW stored_counters AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/counters.parquet');
-CREATE OR REPLACE VIEW stored_gaps AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/gaps.parquet');
-CREATE OR REPLACE VIEW stored_streams AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/streams.parquet');
-CREATE OR REPLACE VIEW stored_interactions AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/interactions.parquet');
-CREATE OR REPLACE VIEW stored_visits AS
-SELECT * FROM read_parquet(getvariable('snapshot') || '/visits.parquet');
-
 CREATE OR REPLACE VIEW stored_impressions AS
 SELECT * FROM read_parquet(
   getvariable('snapshot') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
 
--- Like records as they were seen, of the lake's days undone ones included; open ones were known to stand when the
--- snapshot was made. A record of a day that has just closed may come twice. file_day is the last day that a file may
--- have likes of, so that a query opens the files of its days alone.
+-- Like records as they were seen. Those of the lake's days include what an unlike undoes; open ones had no unlike when
+-- the snapshot was made. A record of a day that has just closed may come twice. file_day is the last day of which a file
+-- may have likes, so that a query opens only the files of its days.
 CREATE OR REPLACE VIEW stored_likes AS
 SELECT
   liker_id,
@@ -93,8 +85,8 @@ FROM read_parquet(
   getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true)
 WHERE filename NOT LIKE '%/history.parquet' OR (post_rkey >> 10) + since_post_us < getvariable('recent_us');
 
--- Whose likes and posts do not count, up to when, and which posts are deleted: as sql/batch/hidden_accounts.sql and
--- deleted_posts.sql have it. Tables, for they are few: a join then never takes the likes for the smaller side.
+-- Whose likes and posts do not count, up to when, and which posts are deleted: as in sql/batch/hidden_accounts.sql and
+-- deleted_posts.sql. They are tables since they are small: a join then never takes the likes for the smaller side.
 CREATE OR REPLACE TEMP TABLE hidden_accounts AS
 SELECT actor_id, CASE WHEN status <> 0 THEN 9223372036854775807 ELSE deleted_us END AS hidden_us
 FROM stored_actors
@@ -102,8 +94,8 @@ WHERE status <> 0 OR deleted_us > 0;
 CREATE OR REPLACE TEMP TABLE deleted_posts AS
 SELECT author_id, rkey FROM stored_posts WHERE deleted;
 
--- Live like records seen after one time and up to another, by the rules of sql/batch/likes.sql; a liker may have
--- several of a post.
+-- Like records that count, seen after one time and up to another, by the rules of sql/batch/valid_likes.sql; a liker
+-- may have several of a post.
 CREATE OR REPLACE MACRO like_records_between(from_us, until_us) AS TABLE
 SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM stored_likes AS r
@@ -116,14 +108,14 @@ WHERE r.file_day >= make_timestamp(from_us)::DATE
   AND r.seen_us > from_us AND r.seen_us <= until_us
   AND r.liker_id <> r.author_id;
 
--- Live likes seen after one time and up to another, by number: distinct (liker, post), the earliest time. On a
--- large store use this with a span, not the view likes.
+-- Likes seen after one time and up to another, by number: distinct (liker, post), the earliest time. On a large store
+-- use this with a span, not the view likes.
 CREATE OR REPLACE MACRO likes_between(from_us, until_us) AS TABLE
 SELECT liker_id, author_id, post_rkey, min(seen_us) AS seen_us
 FROM like_records_between(from_us, until_us)
 GROUP BY liker_id, author_id, post_rkey;
 
--- A live like: one row a (actor, post).
+-- A like that counts: one row per (actor, post).
 CREATE OR REPLACE VIEW likes AS
 SELECT v.did AS actor_did, post_uri(a.did, l.post_rkey) AS post_uri, make_timestamp(l.seen_us) AS seen_at
 FROM likes_between(0, getvariable('now_us')) AS l
@@ -142,7 +134,7 @@ SELECT
 FROM stored_posts AS p
 JOIN stored_actors AS a ON a.actor_id = p.author_id;
 
--- Anybody who was named: liked, was liked, or posted.
+-- Anybody who liked, was liked, or posted.
 CREATE OR REPLACE VIEW actors AS
 SELECT
   did AS actor_did,
@@ -153,21 +145,21 @@ FROM stored_actors;
 CREATE OR REPLACE VIEW candidates AS
 SELECT
   v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
-  CASE l.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
+  source_name(l.source) AS source,
   l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
 JOIN stored_actors AS v ON v.actor_id = l.viewer_id
 JOIN stored_actors AS a ON a.actor_id = p.author_id;
 
--- A viewer's co-liker that counts for their list.
+-- A co-liker who counts for a viewer's list.
 CREATE OR REPLACE VIEW neighbours AS
 SELECT v.did AS viewer_did, o.did AS neighbour_did, n.weight, n.rank
 FROM stored_neighbours AS n
 JOIN stored_actors AS v ON v.actor_id = n.viewer_id
 JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
 
--- A published generation of lists, of the last 30 days.
+-- A generation of lists published in the last 30 days.
 CREATE OR REPLACE VIEW generations AS
 SELECT
   generation, make_timestamp(snapshot_us) AS snapshot_at, make_timestamp(published_us) AS published_at,
@@ -183,13 +175,13 @@ FROM stored_runs;
 CREATE OR REPLACE VIEW counters AS
 SELECT kind, name, value FROM stored_counters;
 
--- A stretch of the stream that nobody could give.
+-- A stretch of the stream that no host could give.
 CREATE OR REPLACE VIEW gaps AS
 SELECT make_timestamp(from_us) AS from_at, make_timestamp(to_us) AS to_at, host, wire,
   make_timestamp(noted_us) AS noted_at
 FROM stored_gaps;
 
--- Where each host's stream stands.
+-- How far each host's stream is stored.
 CREATE OR REPLACE VIEW streams AS
 SELECT host, wire, make_timestamp(event_us) AS event_at, make_timestamp(committed_us) AS committed_at,
   events_per_second
@@ -225,12 +217,12 @@ FROM stored_visits;
 CREATE OR REPLACE VIEW impressions AS
 SELECT
   viewer_did, post_uri, position AS rank,
-  CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
+  source_name(source) AS source,
   feed_rkey AS feed, generation, make_timestamp(served_us) AS served_at, variant
 FROM stored_impressions;
 
--- The first time each viewer was served each post after one time and up to another, and what became of it:
--- liked within some hours, answered with "show less" or "show more" at any time since.
+-- The first time each viewer was served each post after one time and up to another, and what they did with it: liked it
+-- within some hours, or answered with "show less" or "show more" at any time since.
 CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours) AS TABLE
 WITH first AS (
   SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
@@ -244,13 +236,13 @@ WITH first AS (
   LEFT JOIN stored_actors AS v ON v.did = f.viewer_did
   LEFT JOIN stored_actors AS a ON a.did = uri_author(f.post_uri)
 ), liked AS MATERIALIZED (
-  -- The few records of what was served, before they are judged as in like_records_between.
+  -- The few records of served posts, before they are judged as in like_records_between.
   SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us, r.open
   FROM stored_likes AS r
   JOIN numbered AS n ON n.viewer_id = r.liker_id AND n.author_id = r.author_id AND n.rkey = r.post_rkey
   WHERE r.file_day >= make_timestamp(from_us)::DATE
     AND r.seen_us > from_us AND r.seen_us <= getvariable('now_us') AND r.liker_id <> r.author_id
-), live AS (
+), counted AS (
   SELECT r.liker_id, r.author_id, r.post_rkey, min(r.seen_us) AS seen_us
   FROM liked AS r
   ANTI JOIN stored_unlikes AS u
@@ -266,11 +258,11 @@ WITH first AS (
 )
 SELECT
   n.viewer_did, n.post_uri, n.position,
-  CASE n.source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END AS source,
+  source_name(n.source) AS source,
   n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
   coalesce(l.seen_us >= n.served_us AND l.seen_us <= n.served_us + (within_hours * 3600000000.0)::BIGINT, false)
     AS liked,
   coalesce(i.less, false) AS less, coalesce(i.more, false) AS more
 FROM numbered AS n
-LEFT JOIN live AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
+LEFT JOIN counted AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
 LEFT JOIN answered AS i ON i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;

@@ -1,5 +1,9 @@
--- Question: who are some actors?
--- Reads: actors, temp.wanted_likers. Grain: one actor. Parameters: none.
+-- Question: who are the wanted actors?
+-- Reads: temp.wanted_likers, actors
+-- Writes: none
+-- Grain: one row per actor
+-- Parameters: none
+-- Units: deleted_us is microseconds since 1970 (UTC)
 SELECT a.actor_id, a.did, a.status, a.deleted_us
 FROM temp.wanted_likers AS w
 CROSS JOIN actors AS a

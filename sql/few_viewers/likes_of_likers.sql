@@ -1,6 +1,9 @@
--- Question: what did some actors like, of what landing.sqlite holds of days without a file in the lake?
--- Reads: likes, history_likes, temp.wanted_likers, temp.closed_days. Grain: one like record.
--- Parameters: :first_day in days since 1970, and its begin as :first_us and as the smallest rkey, :first_rkey.
+-- Question: what did the wanted actors like, of the days that landing.sqlite holds and the lake does not?
+-- Reads: likes, temp.closed_days, temp.wanted_likers, history_likes
+-- Writes: none
+-- Grain: one row per like record
+-- Parameters: :first_day, :first_us (its begin), :first_rkey (its smallest rkey)
+-- Units: first_day is in days since 1970, _us are microseconds since 1970 (UTC)
 SELECT l.liker_id, l.rkey, l.author_id, l.post_rkey, l.seen_us
 FROM likes AS l
 WHERE l.day >= :first_day AND l.day NOT IN (SELECT day FROM temp.closed_days)

@@ -1,6 +1,9 @@
--- Question: who liked some posts, of what landing.sqlite holds of days without a file in the lake?
--- Reads: likes, history_likes, temp.wanted_posts, temp.closed_days. Grain: one like record.
--- Parameters: as in likes_of_likers.sql.
+-- Question: who liked the wanted posts, of the days that landing.sqlite holds and the lake does not?
+-- Reads: likes, temp.wanted_posts, temp.closed_days, history_likes
+-- Writes: none
+-- Grain: one row per like record
+-- Parameters: :first_day, :first_us, :first_rkey
+-- Units: as in likes_of_likers.sql
 SELECT l.liker_id, l.rkey, l.author_id, l.post_rkey, l.seen_us
 FROM likes AS l
 CROSS JOIN temp.wanted_posts AS w   -- in this order: likes has no index on posts

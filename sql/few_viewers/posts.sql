@@ -1,5 +1,9 @@
--- Question: what is known of some posts?
--- Reads: posts, temp.wanted_posts. Grain: one post that is known. Parameters: none.
+-- Question: what is known of the wanted posts?
+-- Reads: temp.wanted_posts, posts
+-- Writes: none
+-- Grain: one row per known post
+-- Parameters: none
+-- Units: _us are microseconds since 1970 (UTC)
 SELECT p.author_id, p.rkey, p.created_us, p.seen_us, p.rev <= p.deleted_rev, p.flags, p.langs
 FROM temp.wanted_posts AS w
 CROSS JOIN posts AS p

@@ -1,10 +1,10 @@
--- Question: which like records of the lake and of the open days stand?
--- Reads: landed_likes, unlikes, and the lake's files through lake_likes
+-- Question: which like records of the lake and of the open days does no unlike undo?
+-- Reads: landed_likes, unlikes, lake_likes (of the day files)
 -- Writes: like_records
--- Grain: one row a like record that was not undone
--- Parameters: lake_files, the paths of the lake's days to read
--- Units: as in inputs.sql. Of the open days nothing is undone any more: landing has deleted it
-
+-- Grain: one row per like record; landing.sqlite has already deleted those of open days that an unlike undoes
+-- Parameters: lake_files (paths of the lake's days)
+-- Units: as in sql/batch/inputs.sql
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us
 CREATE OR REPLACE VIEW like_records AS
 SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM landed_likes
 UNION ALL

@@ -1,11 +1,10 @@
--- Question: how do likes and tombstones read that are stored in the lake?
--- Reads: nothing
--- Writes: nothing (macros lake_likes, lake_unlikes)
--- Grain: one row a like record, or a tombstone, from the Parquet files of a list of paths
+-- Question: how are likes and tombstones of the lake read?
+-- Reads: none
+-- Writes: lake_likes, lake_unlikes
+-- Grain: one row per like record or tombstone in Parquet files, given as a list of paths
 -- Parameters: none
--- Units: _us are microseconds since 1970 (UTC). Stored are times relative to the post's own, which a TID
---   holds: since_post_us = seen_us - (post_rkey >> 10), lag_us = (rkey >> 10) - seen_us, clock = rkey & 1023
-
+-- Units: _us are microseconds since 1970 (UTC). Files hold times relative to the post's, which its rkey tells:
+--   since_post_us = seen_us - (post_rkey >> 10), lag_us = (rkey >> 10) - seen_us, clock = rkey & 1023
 CREATE OR REPLACE MACRO lake_likes(files) AS TABLE
 SELECT
   liker_id,

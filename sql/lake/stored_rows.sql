@@ -1,16 +1,11 @@
--- Question: how is a day written to the lake? (lake_macros.sql has the way back.)
+-- Question: how is a day of likes stored in the lake?
 -- Reads: day
--- Writes: nothing; returns the rows
--- Grain: one row a like record, sorted so that each column differs little from row to row
+-- Writes: none
+-- Grain: one row per like record, sorted so that each column differs little from row to row
 -- Parameters: none
--- Units: as in lake_macros.sql; an rkey that is no TID is negative, and is cut at the same ten bits
-
+-- Units: as in sql/lake/macros.sql, which reads them back; an rkey that is not a TID is negative
 SELECT
-  author_id,
-  post_rkey,
-  liker_id,
-  seen_us - (post_rkey >> 10) AS since_post_us,
-  (CASE WHEN rkey < 0 THEN -((-(rkey + 1)) >> 10) - 1 ELSE rkey >> 10 END) - seen_us AS lag_us,
-  (CASE WHEN rkey < 0 THEN 1023 - ((-(rkey + 1)) & 1023) ELSE rkey & 1023 END)::SMALLINT AS clock
+  author_id, post_rkey, liker_id, seen_us - (post_rkey >> 10) AS since_post_us,
+  (rkey >> 10) - seen_us AS lag_us, (rkey & 1023)::SMALLINT AS clock
 FROM day
 ORDER BY author_id, post_rkey, liker_id, seen_us, rkey;

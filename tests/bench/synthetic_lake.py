@@ -169,8 +169,8 @@ def write_closed_day(data_dir: Path, day: int, rows: Ints) -> None:
     connection = duckdb.connect()
     try:
         names = ["liker_id", "author_id", "post_rkey", "seen_us", "rkey"]
-        connection.register("arrived", pa.table(list(rows), names=names))
-        connection.execute("CREATE TABLE departed (actor_id INTEGER, deleted_us BIGINT)")
+        connection.register("day_likes", pa.table(list(rows), names=names))
+        connection.execute("CREATE TABLE deleted_accounts (actor_id INTEGER, deleted_us BIGINT)")
         connection.execute(sql.load("lake/closed_day"))
         stored = connection.execute(sql.load("lake/stored_rows")).to_arrow_table()
     finally:

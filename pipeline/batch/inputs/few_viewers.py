@@ -106,7 +106,7 @@ class Narrow:
     def know_named(self, dids: Sequence[str]) -> None:
         """Add the actors with these DIDs to ``actors``."""
         found = self._landing.execute(
-            sql.load("few_viewers/actors_named"), {"dids": json.dumps(sorted(set(dids)))}
+            sql.load("few_viewers/actors_by_did"), {"dids": json.dumps(sorted(set(dids)))}
         )
         self._insert("actors", ACTORS, found)
 
@@ -121,10 +121,10 @@ class Narrow:
                 "post_rkey BIGINT, seen_us BIGINT)")  # fmt: skip
         self._insert(relation, RECORDS, found)
         if self._files:
-            execute(sql.load(f"few_viewers/lake_of_{kind}"))
+            execute(sql.load(f"few_viewers/lake_likes_of_{kind}"))
             execute("CREATE OR REPLACE TABLE unlikes AS FROM landed_unlikes")
             if self._unlikes:
-                execute(sql.load("few_viewers/lake_unlikes"))
+                execute(sql.load("few_viewers/add_lake_unlikes"))
             execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")
             execute("DROP TABLE lake_records")
         return count(self.connection, relation)
@@ -161,7 +161,7 @@ def _array(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
 def open_narrow(
     data_dir: Path, folder: Path, ranking: Ranking, threads: int, dids: Sequence[str], *, window_hours: float
 ) -> Iterator[Narrow]:
-    """Open the stores for a few viewers; ``asked_viewers`` are those of them who are known and active."""
+    """Open the stores for a few viewers; ``wanted_viewers`` are those of them who are known and active."""
     connection = open_duckdb(folder, threads, int(ranking.memory_limit_gb * 1024))
     landing = connect(data_dir / "landing.sqlite", read_only=True)
     try:
@@ -172,7 +172,7 @@ def open_narrow(
         narrow.know_named(named)
         with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):
             connection.execute(
-                "CREATE TABLE asked_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
+                "CREATE TABLE wanted_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
                 "SEMI JOIN wanted_dids AS w ON w.did = a.did WHERE a.status = 0"
             )
         sql_steps.prepare(connection, ranking, narrow.snapshot_us)

@@ -35,7 +35,7 @@ def is_full_due(former: About, snapshot_us: int, days: set[int], now: float) -> 
 
 
 def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, former: About) -> int:
-    """Leave in ``viewers`` those who changed; make ``kept_viewers`` of the others. Return how many changed."""
+    """Leave in ``viewers`` those who changed; make ``unchanged_viewers`` of the others. Return how many changed."""
     attach(connection, graph, "former_neighbours")
     since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
     for relation, store, query in (
@@ -46,17 +46,17 @@ def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, for
         put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(
-        "CREATE OR REPLACE TABLE kept_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
+        "CREATE OR REPLACE TABLE unchanged_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
     )
     connection.execute("CREATE OR REPLACE TABLE viewers AS FROM changed_viewers")
     return count(connection, "viewers")
 
 
 def merged_rows(connection: duckdb.DuckDBPyConnection, fresh: Path, block_viewers: int) -> Iterator[pa.Table]:
-    """Yield the rows of ``kept_viewers`` as they were and those of a fresh file, by viewer, some viewers at a time."""
+    """Yield the former rows of ``unchanged_viewers`` and those of a fresh file, by viewer, some viewers at a time."""
     connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM {parquet(fresh)}")
     viewers = columns(
-        connection, "SELECT viewer_id FROM (FROM kept_viewers UNION ALL FROM viewers) ORDER BY 1"
+        connection, "SELECT viewer_id FROM (FROM unchanged_viewers UNION ALL FROM viewers) ORDER BY 1"
     )[0]
     for first in range(0, len(viewers), block_viewers):
         block = viewers[first : first + block_viewers]

@@ -134,7 +134,7 @@ def _viewers(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
 
 def _records(connection: duckdb.DuckDBPyConnection, span: Range) -> Records:
     sql_steps.set_variables(connection, {"first_author": span[0], "last_author": span[1]})
-    authors, rkeys, likers, seen = columns(connection, sql.load("batch/shard"))
+    authors, rkeys, likers, seen = columns(connection, sql.load("batch/likes_of_authors"))
     return np.asarray(authors), np.asarray(rkeys), np.asarray(likers), np.asarray(seen)
 
 
