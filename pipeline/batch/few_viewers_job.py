@@ -55,7 +55,9 @@ def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Itera
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
-        _read(connection, "degrees", graph.degrees, "liker_id INTEGER, likes INTEGER, first_us BIGINT")
+        if graph.degrees.exists():
+            connection.execute("DROP TABLE degrees")
+            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(graph.degrees)}")
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
