@@ -15,7 +15,7 @@ from serving.feed.describe import DidDocument, FeedGenerator, Robots
 from serving.feed.get_feed_skeleton import FeedSkeleton
 from serving.feed.health import Health
 from serving.feed.page_cursors import CursorCodec, installation_key
-from serving.feed.send_interactions import Interactions
+from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
 from serving.http.request_log import RequestLog
 from serving.http.web_metrics import Metrics, MetricsPage
@@ -60,17 +60,17 @@ def create_app(
     store = ListStore(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
-    taken = Interactions(config, authenticator, memory, activity, now)
+    interactions = SendInteractions(config, authenticator, memory, activity, now)
 
     app: App = falcon.App(middleware=[RequestLog(config, metrics)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
     feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
     app.add_route(feed_address := f"/xrpc/{get_feed_skeleton.METHOD}", feed)
-    app.add_route(f"/xrpc/{send_interactions.METHOD}", taken)
+    app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
-    app.add_route("/health", Health(store, activity, taken, now))
+    app.add_route("/health", Health(store, activity, interactions, now))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
         app.add_route("/", HomePage(config, store, now))

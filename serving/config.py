@@ -1,7 +1,7 @@
 """The web app's configuration, as one immutable value.
 
-Owns: the settings the web app needs, and the names derived from them. Leaves to others: where the settings
-come from (the command line makes one from its own; tests make one by hand). Nothing is read or started here.
+Owns: the settings the web app needs, and the names derived from them. Leaves to others: where the settings come
+from (the command line makes one from its own; tests make one by hand). Nothing is read or started here.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """Saying the same thing once in a while.
 
-Owns: when a repeated complaint may be made again, and how often it was held back. A disk that is full fails
-every second; its log line is wanted once a minute.
+Owns: when a repeated complaint may be made again, and how often it was held back. A disk that is full fails every
+second; its log line is wanted once a minute.
 """
 
 import threading

@@ -26,6 +26,7 @@ from list_bytes import blob as blob
 from serving.config import ServingConfig
 from serving.identity.keys import SigningKey, signing_key
 from serving.lists.list_store import tid_number
+from serving.viewers.activity_writer import ActivityWriter
 from sql import sqlite
 
 SERVICE_DID = "did:web:feed.example.com"
@@ -357,3 +358,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.01)
     return condition()
+
+
+def flush(writer: ActivityWriter, seconds: float = 5.0) -> bool:
+    """Wait until all that was recorded is written; False when that takes longer."""
+    writer._wake.set()
+    return wait_until(lambda: writer.state()["queued"] == 0, seconds)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from serving_worlds import plc_did, post_uri
+from serving_worlds import flush, plc_did, post_uri
 
 from pipeline.lake import impressions as module
 from pipeline.lake.impressions import impressions, impressions_file, stored_days
@@ -34,7 +34,7 @@ def written(data_dir: Path) -> ActivityWriter:
             page(1, NOW_US, [8, 9]),
         ]
     )
-    assert writer.flush()
+    assert flush(writer)
     return writer
 
 

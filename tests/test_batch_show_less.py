@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batch_tools import settings_for
 from falcon.testing import TestClient
-from serving_worlds import FEED, INTERACTIONS, SKELETON, Account, Clock, OneAccount, bearer, config_of
+from serving_worlds import FEED, INTERACTIONS, SKELETON, Account, Clock, OneAccount, bearer, config_of, flush
 from worlds import World
 
 from pipeline.batch import jobs
@@ -104,7 +104,7 @@ def measured(data_dir: Path, ranking: dict[str, float]) -> list[dict[str, float]
     next_fetch = fetch()
     authors = {post.split("/")[2] for post in unwanted}
     assert not authors & {post.split("/")[2] for post in next_fetch}
-    assert activity.flush()
+    assert flush(activity)
     batch()
     after = fetch()
     activity.close()

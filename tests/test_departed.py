@@ -8,7 +8,7 @@ from worlds import NOW_US, World
 from pipeline.batch.jobs import run
 from pipeline.batch.publish.deleted_accounts import purge_departed
 from pipeline.settings import load_settings
-from serving.viewers.activity_retention import Retention
+from serving.viewers.activity_retention import ActivityRetention
 from sql.sqlite import connect
 
 
@@ -59,7 +59,7 @@ def test_lists_and_activity_of_a_deleted_account_go(tmp_path: Path) -> None:
     for viewer in ("ann", "bob"):
         activity.execute(page, (world.did(viewer), NOW_US - 3_600_000_000))
         activity.execute(page, (world.did(viewer), later_us))
-    Retention(tmp_path, now=lambda: NOW_US / 1e6).prune(activity, [])
+    ActivityRetention(tmp_path, now=lambda: NOW_US / 1e6).prune(activity, [])
     assert activity.execute("SELECT viewer_did FROM visits ORDER BY 1").fetchall() == [
         (world.did("bob"),),
         (world.did("cat"),),

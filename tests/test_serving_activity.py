@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from falcon.testing import TestClient
-from serving_worlds import START, Clock, ServingStore, blob, config_of, plc_did, post_uri, wait_until
+from serving_worlds import START, Clock, ServingStore, blob, config_of, flush, plc_did, post_uri, wait_until
 
 from serving.app import create_app
 from serving.viewers import activity_retention
@@ -45,15 +45,15 @@ def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_nothing_is_made_before_something_is_recorded(writer: ActivityWriter, path: Path) -> None:
-    assert writer.flush()
+    assert flush(writer)
     assert not path.exists()
 
 
 def test_visits_are_summed(writer: ActivityWriter, path: Path) -> None:
     writer.record([_visit(), _visit(at=START + 5, languages=""), _visit(2)])
-    assert writer.flush()
+    assert flush(writer)
     writer.record([_visit(at=START + 9, languages="pt")])
-    assert writer.flush()
+    assert flush(writer)
     assert _rows(path, "SELECT languages, pages, first_us, last_us FROM visits ORDER BY pages DESC") == [
         ("pt", 3, int(START * 1e6), int((START + 9) * 1e6)),
         ("en", 1, int(START * 1e6), int(START * 1e6)),
@@ -86,7 +86,7 @@ def test_a_full_queue_drops_and_counts_without_waiting(path: Path) -> None:
     assert time.monotonic() - started < 30  # waiting for the disk once a post would take hours
     assert writer.dropped > 0
     other.execute("ROLLBACK")
-    assert writer.flush(10)
+    assert flush(writer, 10)
     assert writer.written + writer.dropped == 10_000
     assert writer.close(5)
     other.close()
@@ -105,7 +105,7 @@ def test_a_locked_store_is_retried_complained_of_once_and_recovers(
     assert len([record for record in caplog.records if "activity" in record.name]) == 1
     assert not writer.state()["ok"]
     path.rmdir()
-    assert writer.flush()
+    assert flush(writer)
     assert writer.state()["ok"]
     assert _rows(path, "SELECT count(*) FROM interactions") == [(1,)]
     assert writer.close()
@@ -123,11 +123,11 @@ def test_the_end_does_not_wait_for_a_disk_that_fails(path: Path) -> None:
 
 def test_a_removed_file_is_made_anew(writer: ActivityWriter, path: Path) -> None:
     writer.record([_seen(1)])
-    assert writer.flush()
+    assert flush(writer)
     for each in path.parent.glob("activity.sqlite*"):
         each.unlink()
     writer.record([_seen(2)])
-    assert writer.flush()
+    assert flush(writer)
     assert _rows(path, "SELECT post_uri FROM interactions") == [(post_uri(2),)]
 
 
@@ -146,12 +146,12 @@ def test_a_store_of_a_newer_program_is_left_alone(path: Path) -> None:
 
 def test_a_reader_is_not_in_the_way(writer: ActivityWriter, path: Path) -> None:
     writer.record([_seen(1)])
-    assert writer.flush()
+    assert flush(writer)
     reader = sqlite.connect(path, read_only=True)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM interactions").fetchall()
     writer.record([_seen(2)])
-    assert writer.flush()
+    assert flush(writer)
     reader.close()
 
 
@@ -171,7 +171,7 @@ def test_old_activity_is_forgotten(path: Path) -> None:
     clock = Clock()
     writer = ActivityWriter(path, now=clock)
     writer.record([_seen(1), _visit(1)])
-    assert writer.flush()
+    assert flush(writer)
     clock.at += 91 * 86_400
     writer.record([_seen(2, at=clock.at), _visit(2, at=clock.at)])
     assert writer.close()
@@ -189,7 +189,7 @@ def test_many_threads_lose_nothing(writer: ActivityWriter, path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert writer.flush()
+    assert flush(writer)
     assert _rows(path, "SELECT count(*) FROM interactions") == [(1600,)]
 
 

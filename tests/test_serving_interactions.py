@@ -21,6 +21,7 @@ from serving_worlds import (
     bearer,
     config_of,
     directory,
+    flush,
     plc_did,
     post_uri,
 )
@@ -49,7 +50,7 @@ class World:
         return self.client.simulate_post(INTERACTIONS, body=body, headers=bearer(token))
 
     def rows(self, columns: str = "viewer_did, post_uri, event") -> list[tuple[Any, ...]]:
-        assert self.activity.flush()
+        assert flush(self.activity)
         if not (self.folder / "activity.sqlite").exists():
             return []
         with sqlite3.connect(self.folder / "activity.sqlite") as connection:

@@ -22,6 +22,7 @@ from serving_worlds import (
     blob,
     config_of,
     directory,
+    flush,
     plc_did,
     post_uri,
 )
@@ -327,7 +328,7 @@ def test_a_place_beyond_the_end_is_an_empty_last_page(world: World) -> None:
 
 
 def _visits(world: World) -> list[tuple[Any, ...]]:
-    assert world.activity.flush()
+    assert flush(world.activity)
     if not (world.folder / "activity.sqlite").exists():
         return []
     with sqlite3.connect(world.folder / "activity.sqlite") as connection:

@@ -23,6 +23,7 @@ from serving_worlds import (
     bearer,
     blob,
     config_of,
+    flush,
     plc_did,
     post_uri,
 )
@@ -31,7 +32,7 @@ from worlds import World
 from pipeline.batch import jobs
 from serving.app import create_app
 from serving.viewers.activity_writer import ActivityWriter
-from serving.viewers.unwanted_kinds import LESS_MIN, NEAR_BITS, unwanted
+from serving.viewers.list_order import LESS_MIN, NEAR_BITS, unwanted
 from sql import sqlite
 
 ALICE = Account(plc_did(1))
@@ -89,7 +90,7 @@ def test_three_of_a_kind_move_the_kind_behind_and_a_restart_keeps_it(
     kinds = _kinds(viewer.posts())
     assert kinds == sorted(kinds), "every even one first"
     assert 1 in kinds, "they are still there, at the end"
-    assert viewer.activity.flush()
+    assert flush(viewer.activity)
     assert viewer.activity.close()
     again = _kinds(_Viewer(tmp_path).posts())
     assert again == sorted(again)

@@ -21,6 +21,7 @@ from serving_worlds import (
     bearer,
     blob,
     config_of,
+    flush,
     plc_did,
     wait_until,
 )
@@ -106,7 +107,7 @@ def test_the_first_request_opens_nothing(folder: Path, rehearsed: bool) -> None:
     with _opened() as opened:
         _ask(client)
         asked = list(opened)
-        assert activity.flush()
+        assert flush(activity)
         databases = {name for event, name in opened if event == "sqlite3.connect"}
     assert activity.close()
     if rehearsed:
@@ -140,7 +141,7 @@ def test_a_rehearsal_leaves_nothing_behind(folder: Path, caplog: pytest.LogCaptu
     counted = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
     assert [line for line in counted if "_created" not in line and not line.endswith(" 0.0")] == []
     feed: Any = app._router.find(SKELETON)[0]  # type: ignore[index, attr-defined]
-    assert len(feed.memory) == 0
+    assert len(feed.memory._viewers) == 0
     plain = TestClient(create_app(config_of(folder), now=Clock(), resolver=OneAccount(ALICE)))
     assert _ask(TestClient(app))["feed"] == _ask(plain)["feed"]
 
@@ -223,5 +224,5 @@ def test_activity_that_cannot_be_opened_beforehand_is_tried_again(tmp_path: Path
     activity.record([Visit(ALICE.did, "for-you", "en", int(START * 1e6))])
     assert wait_until(lambda: activity.failures > 0)
     path.rmdir()
-    assert activity.flush() and activity.close()
+    assert flush(activity) and activity.close()
     assert activity.written == 1

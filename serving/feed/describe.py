@@ -1,6 +1,6 @@
 """What this service is: its DID document, its feeds, and what robots may read.
 
-Owns: three answers that depend on the configuration alone. Leaves to others: the feeds' content.
+Owns: three answers that depend only on the configuration. Leaves to others: the feeds' content.
 """
 
 import falcon
@@ -10,7 +10,7 @@ from serving.http import xrpc
 
 
 class DidDocument:
-    """GET /.well-known/did.json: for a did:web of this host name alone."""
+    """GET /.well-known/did.json: for the did:web of this host name only."""
 
     def __init__(self, config: ServingConfig) -> None:
         self._config = config
@@ -19,8 +19,8 @@ class DidDocument:
         """Answer the document, or 404."""
         hostname, did = self._config.hostname, self._config.service_did
         if did != "did:web:" + hostname.replace(":", "%3A"):
-            raise falcon.HTTPNotFound(description="this service's DID is not of this host name")
-        # Clients demand https and port 443; only on a network of one machine there is nothing to protect.
+            raise falcon.HTTPNotFound(description="this service's DID is not that of this host name")
+        # Clients demand https and port 443; a network of one machine has nothing to protect.
         scheme = "http" if is_loopback(hostname.partition(":")[0]) else "https"
         service = {
             "id": SERVICE_FRAGMENT,

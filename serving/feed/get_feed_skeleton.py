@@ -1,10 +1,10 @@
 """GET app.bsky.feed.getFeedSkeleton: a page of posts for a viewer.
 
 Owns: the parameters, the answer, and whether a request counts as a visit. Leaves to others: which posts
-(``paging``), who asks (``auth``), and what is made of the visit (``viewer_memory``, ``activity_writer``).
+(``paging``), who asks (``auth``), and what follows from the visit (``viewer_memory``, ``activity_writer``).
 
-The app asks for the first post of every open feed once a minute, and for eight of feeds that it shows a
-glimpse of: limit=1 or 8 without a cursor is such a poll or preview, and changes nothing.
+The app asks for the first post of every open feed once a minute, and for eight posts of feeds that it previews. So
+a request with limit=1 or 8 and without a cursor is such a poll or preview, and changes nothing.
 """
 
 import logging
@@ -17,9 +17,8 @@ from typing import Any
 import falcon
 
 from serving.config import ServingConfig
-from serving.feed import languages
 from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
-from serving.feed.paging import EMPTY, Page, page_of
+from serving.feed.paging import NO_PAGE, FeedPage, page_of
 from serving.http import xrpc
 from serving.http.xrpc import parameter
 from serving.identity.auth import Authenticator
@@ -27,7 +26,7 @@ from serving.lists.list_bytes import ListError
 from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.throttle import Throttle
 from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
-from serving.viewers.viewer_memory import NOTHING, Session, ViewerMemory
+from serving.viewers.viewer_memory import NO_STATE, FirstPage, ViewerMemory
 from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFeedError
 
 log = logging.getLogger(__name__)
@@ -37,14 +36,19 @@ LIMIT_DEFAULT = 50
 LIMIT_MAX = 100
 POLL_LIMIT = 1
 PREVIEW_LIMIT = 8
+LANGUAGES_MAX = 10
+_HEADER_MAX = 1000
 
+_LANGUAGE = re.compile(
+    r"\s*([A-Za-z]{2})(?:[-_][A-Za-z0-9_-]{1,35})?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.ASCII
+)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _complaints = Throttle(60.0)
 
 
 @dataclass(slots=True)
 class FeedSkeleton:
-    """The feed itself."""
+    """The resource that answers pages of the feed."""
 
     config: ServingConfig
     authenticator: Authenticator
@@ -55,32 +59,34 @@ class FeedSkeleton:
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Answer a page; 400 for parameters out of bounds, 401 for a token that proves nothing."""
+        """Answer a page; 400 for a bad parameter, 401 for a token that proves nothing."""
         feed = self._feed(parameter(request, "feed"))
         limit = _limit(parameter(request, "limit"))
         cursor = self._cursor(parameter(request, "cursor"), feed)
         token = self.authenticator.token(request, METHOD)
         viewer = token.issuer if token else None
-        wanted = languages.accepted(request.get_header("Accept-Language"))
-        page = self._page(feed, viewer, wanted, limit, cursor)
+        languages = requested_languages(request.get_header("Accept-Language"))
+        page = self._page(feed, viewer, languages, limit, cursor)
         xrpc.answer(response, self._body(page), private=True)
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
             response.set_header("Content-Language", page.chosen.language)
-        glimpse = cursor is None and limit in (POLL_LIMIT, PREVIEW_LIMIT)
-        if viewer is not None and not glimpse:
-            self._remember(viewer, feed, wanted, page, first=cursor is None)
+        preview = cursor is None and limit in (POLL_LIMIT, PREVIEW_LIMIT)
+        if viewer is not None and not preview:
+            self._remember(viewer, feed, languages, page, first=cursor is None)
 
     def _page(
-        self, feed: str, viewer: str | None, wanted: tuple[str, ...], limit: int, cursor: Cursor | None
-    ) -> Page:
+        self, feed: str, viewer: str | None, languages: tuple[str, ...], limit: int, cursor: Cursor | None
+    ) -> FeedPage:
         try:
             with self.store.read() as snapshot:
                 if snapshot is None:
-                    return EMPTY
-                view = NOTHING if viewer is None else self.memory.view(viewer, feed, snapshot)
+                    return NO_PAGE
+                state = NO_STATE if viewer is None else self.memory.state(viewer, feed, snapshot)
                 poll = limit == POLL_LIMIT
-                return page_of(snapshot, feed, viewer, wanted, limit, cursor, view, poll=poll, now=self.now())
+                return page_of(
+                    snapshot, feed, viewer, languages, limit, cursor, state, poll=poll, now=self.now()
+                )
         except StoreUnreadableError as error:
             raise UnavailableError("the lists can't be read just now") from error
         except ListError as error:
@@ -88,15 +94,17 @@ class FeedSkeleton:
                 log.error("serving.sqlite is damaged: %s", error)  # noqa: TRY400 - the text says it all
             raise UnavailableError("the list can't be read just now") from error
 
-    def _remember(self, viewer: str, feed: str, wanted: tuple[str, ...], page: Page, *, first: bool) -> None:
+    def _remember(
+        self, viewer: str, feed: str, languages: tuple[str, ...], page: FeedPage, *, first: bool
+    ) -> None:
         at_us = int(self.now() * 1_000_000)
-        visit = Visit(viewer, feed, ",".join(wanted), at_us)
+        visit = Visit(viewer, feed, ",".join(languages), at_us)
         if page.chosen is None or not page.entries:
             self.activity.record([visit])
             return
         generation, fallback, language = page.chosen.identity
-        session = Session(generation, fallback, language, page.marks) if first else None
-        self.memory.showed(viewer, feed, [entry.item.post_id for entry in page.entries], session)
+        session = FirstPage(generation, fallback, language, page.marks) if first else None
+        self.memory.page_shown(viewer, feed, [entry.item.post_id for entry in page.entries], session)
         shown = ShownPage(
             viewer,
             feed,
@@ -109,7 +117,7 @@ class FeedSkeleton:
         )
         self.activity.record([visit, shown])
 
-    def _body(self, page: Page) -> dict[str, Any]:
+    def _body(self, page: FeedPage) -> dict[str, Any]:
         if page.chosen is None:
             return {"feed": []}
         generation = page.chosen.stored.generation
@@ -117,7 +125,7 @@ class FeedSkeleton:
             "feed": [
                 {"post": entry.uri, "feedContext": entry.item.context(generation)} for entry in page.entries
             ],
-            # Tells which page an interaction came from: generation, first place, and a random part.
+            # Says which page an interaction is about: generation, first place, and a random part.
             "reqId": f"{generation}.{page.start}.{secrets.token_hex(4)}",
         }
         if page.next_cursor is not None:
@@ -134,16 +142,33 @@ class FeedSkeleton:
 
     def _cursor(self, text: str | None, feed: str) -> Cursor | None:
         if not text:
-            return None  # absent, or as empty as some clients send it
+            return None  # absent, or empty as some clients send it
         try:
             return self.cursors.decode(text, feed)
         except CursorError as error:
             raise InvalidRequestError(f"BadCursor: {error}") from error
 
 
+def requested_languages(header: str | None) -> tuple[str, ...]:
+    """Return the two-letter codes of an Accept-Language header, most wanted first, each once.
+
+    Weight 0 excludes a language, ``*`` says nothing, and what can't be read is passed over.
+    """
+    weights: dict[str, float] = {}
+    for entry in (header or "")[:_HEADER_MAX].split(","):
+        match = _LANGUAGE.fullmatch(entry)
+        if match is None:
+            continue
+        weight = float(match[2]) if match[2] else 1.0
+        code = match[1].lower()
+        if weight > weights.get(code, 0.0):
+            weights[code] = weight
+    return tuple(sorted(weights, key=lambda code: -weights[code])[:LANGUAGES_MAX])
+
+
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
     if _DIGITS.fullmatch(text) is None or not 1 <= int(text) <= LIMIT_MAX:
-        raise InvalidRequestError(f"limit is no number from 1 to {LIMIT_MAX}")
+        raise InvalidRequestError(f"limit must be a number from 1 to {LIMIT_MAX}")
     return int(text)

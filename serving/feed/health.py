@@ -1,8 +1,8 @@
 """GET /health: whether the feed works, for a monitor and for people.
 
-Owns: the judgement. Leaves to others: the facts. 200 when lists are there and fresh and visits can be
-written, else 503 with the reason; the feed itself answers as well as it can in either case. No path and no
-viewer is named, since anybody may ask.
+Owns: the decision. Leaves to others: the facts. 200 when there are fresh lists and visits can be written, else 503
+with the reason; in either case the feed itself answers as well as it can. Anybody may ask, so no path and no viewer
+is named.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 
 import falcon
 
-from serving.feed.send_interactions import Interactions
+from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
 from serving.lists.list_store import ListStore, StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
@@ -25,7 +25,7 @@ class Health:
 
     store: ListStore
     activity: ActivityWriter
-    interactions: Interactions
+    interactions: SendInteractions
     now: Callable[[], float]
 
     def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:

@@ -1,13 +1,12 @@
-"""Page cursors: the token a client hands back to get the next page.
+"""Page cursors: the token that a client returns to get the next page.
 
-Owns: its encoding, and the secret that makes it unforgeable. Leaves to others: what it points
-at (``paging``).
+Owns: its encoding, and the secret that makes it unforgeable. Leaves to others: what it points at (``paging``).
 
 A cursor names a feed, a list (a viewer's own, or the fallback of a language), the generation of that list, the
-order in which its posts are shown, and a place in that order. So pages come from one list in one order to the
-end, whatever is published, seen or restarted meanwhile. It holds no viewer: a place in a list is no secret, and
-whose list is read is said by the token of each request. It carries twelve bytes of keyed hash, so anything but
-what this installation made is told apart from a defect of ours.
+order in which its posts are shown, and a place in that order. So pages come from one list in one order to the end,
+whatever is published, seen or restarted meanwhile. A cursor names no viewer: a place in a list is not a secret, and
+the token of each request says whose list to read. Twelve bytes of keyed hash distinguish what this installation
+made from anything else.
 """
 
 import base64
@@ -26,25 +25,23 @@ log = logging.getLogger(__name__)
 KEY_BYTES = 32
 _VERSION = 2
 _LAYOUT = struct.Struct(">BB4sQI2sI")
-# Body and hash are 36 bytes, and marks a multiple of three: they fill their characters exactly, so that there is
-# one text for one cursor.
+# Body and hash are 36 bytes, and marks a multiple of three. They fill their characters exactly, so a cursor has one
+# text.
 _MAC_BYTES = 12
 _TEXT = re.compile(r"(?:[A-Za-z0-9_-]{4}){12,1100}", re.ASCII)
-PLACE_MAX = 2**32 - 1
 BEGAN_MAX = 2**32 - 1
-GENERATION_MAX = 2**63 - 1
 
 
 class CursorError(ValueError):
-    """A text is no cursor that this installation made for this feed."""
+    """A text is not a cursor that this installation made for this feed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where the next page starts: ``place`` counts from 0 in the order that ``marks`` give the list.
 
-    ``language`` is "" or two letters; ``marks`` are as in ``order``; ``began`` is when the first page was served, in
-    seconds since 1970.
+    ``language`` is "" or two letters. ``marks`` are as in ``list_order``. ``began`` is when the first page was served,
+    in seconds since 1970.
     """
 
     feed: str
@@ -80,11 +77,11 @@ class CursorCodec:
     def decode(self, text: str, feed: str) -> Cursor:
         """Return the cursor of a text; raise CursorError when it is not ours or not of this feed."""
         if _TEXT.fullmatch(text) is None:
-            raise CursorError("no cursor of this service")
+            raise CursorError("not a cursor of this service")
         raw = base64.urlsafe_b64decode(text)
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):
-            raise CursorError("no cursor of this service")
+            raise CursorError("not a cursor of this service")
         version, fallback, mark, generation, place, language, began = _LAYOUT.unpack_from(body)
         if version != _VERSION or mark != _feed_mark(feed):
             raise CursorError("a cursor of another feed or version")
@@ -97,9 +94,9 @@ class CursorCodec:
 
 
 def installation_key(path: Path) -> bytes:
-    """Return the key kept in a file, made at the first call; only its owner may read it.
+    """Return the key in a file, which the first call makes; only its owner may read it.
 
-    When the file can't be kept, a key of this process alone: cursors then end with it.
+    When the file can't be written, the key is this process's own, and cursors end with it.
     """
     damaged = False
     try:
@@ -122,7 +119,7 @@ def installation_key(path: Path) -> bytes:
             os.replace(draft, path)
             return key
         try:
-            os.link(draft, path)  # unlike a rename, fails when another process was first: its key counts
+            os.link(draft, path)  # unlike a rename this fails when another process was first; its key counts
         except FileExistsError:
             key = path.read_bytes()
         finally:

@@ -1,17 +1,15 @@
-"""Rehearsing the feed before a worker says that it is ready, so that its first request is as fast as the
-thousandth.
+"""Rehearsing the feed before a worker is ready, so that its first request is as fast as the thousandth.
 
-Owns: what a first request would have to open, prepare, read and learn, done beforehand: connections to the
-store with their statements, the posts (a page's thirty lie in as many places of the disk), activity.sqlite
-for reading, and the code of a signed request, which Python runs faster once it has run a few times. Leaves to
+Owns: doing beforehand what a first request would have to open, prepare, read and learn. That is connections to the
+store with their statements; the posts, of which a page's thirty lie in as many places of the disk; activity.sqlite
+for reading; and the code of a signed request, which Python runs faster once it has run a few times. Leaves to
 others: the key store (``resolver``), routes (``app``), and what is counted (``web_metrics``).
 
-The rehearsal is a real request, by WSGI, of a viewer the store has, with a token that is signed by a key made
-for it and believed by the rehearsal's own authenticator alone. Connections are not a thread's, so it matters
-not which thread rehearses. Invariants: it leaves nothing behind, neither in the memory of viewers, nor in
-activity.sqlite, nor in a count; it takes a tenth of a second and a page's time, and where posts are on the
-disk alone a second more; a store that is absent or can't be read makes it shorter, and whatever fails keeps
-no worker from starting.
+The rehearsal is a real WSGI request of a viewer in the store. Its token is signed by a key made for it, which only
+the rehearsal's own authenticator believes. Connections belong to no thread, so any thread may rehearse. Invariants:
+it leaves nothing behind, neither in the memory of viewers, nor in activity.sqlite, nor in a count. It takes a tenth
+of a second and a page's time, and one second more where posts are on the disk alone. A store that is absent or
+can't be read makes it shorter; no failure keeps a worker from starting.
 """
 
 import base64
@@ -39,15 +37,15 @@ from serving.viewers.viewer_memory import ViewerMemory
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 20  # Python adapts a function to what it meets after eight calls, and its parts after some more
+ROUNDS = 20  # Python adapts a function to its arguments after eight calls, and its parts after some more
 SECONDS = 0.1
 READ_AHEAD_SECONDS = 1.0
-LIMIT = 30  # what the app asks for
-NOBODY = "did:plc:" + "a" * 24  # asks when the store knows nobody
+LIMIT = 30  # the app's own
+NOBODY = "did:plc:" + "a" * 24  # the viewer when the store has none
 
 
 def rehearse(feed: FeedSkeleton) -> None:
-    """Answer some requests of viewers of the store as ``feed`` would, in its place."""
+    """Answer some requests of viewers in the store, in the place of ``feed``."""
     try:
         viewers = _prepared(feed.store, feed.config.feed_rkeys[0], feed.config.threads)
         until = time.monotonic() + SECONDS
@@ -63,7 +61,7 @@ def rehearse(feed: FeedSkeleton) -> None:
         app.add_route("/", stand_in)
         for turn in range(ROUNDS):
             viewer = viewers[turn % len(viewers)]
-            list(app(_environ(feed, _token(feed, viewer, key)), _unheard))
+            list(app(_environ(feed, _token(feed, viewer, key)), _no_answer))
             if time.monotonic() > until:
                 break
     except (StoreUnreadableError, ListError) as error:
@@ -73,7 +71,7 @@ def rehearse(feed: FeedSkeleton) -> None:
 
 
 class _OneKey:
-    """A resolver that believes one key to be anybody's."""
+    """A resolver that gives one key for every DID."""
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
@@ -85,12 +83,12 @@ class _OneKey:
         return None
 
 
-def _unheard(_status: str, _headers: object, _error: object = None) -> Callable[[bytes], None]:
+def _no_answer(_status: str, _headers: object, _error: object = None) -> Callable[[bytes], None]:
     return lambda _data: None
 
 
 def _prepared(store: ListStore, feed: str, connections: int) -> list[str]:
-    """Open connections, read a page by each, and return who may ask."""
+    """Open connections, read a page through each, and return viewers for the requests."""
     viewers: list[str] = []
     with ExitStack() as held:
         for _ in range(connections):

@@ -1,11 +1,11 @@
 """POST app.bsky.feed.sendInteractions: what a viewer did with the feed.
 
-Owns: reading and bounding the body, and which events are kept. Leaves to others: who sends (``auth``), what
+Owns: reading and bounding the body, and which events are taken. Leaves to others: who sends (``auth``), what
 follows for the next page (``viewer_memory``) and writing (``activity_writer``).
 
-Any account may send anything, so the token's issuer is the viewer, sizes and rates are bounded, and what
-comes back of our own texts is kept only when it looks like ours. Events not known, or on things that are no
-posts, are passed over and counted; the lexicon is an open set and the app names posts this feed never served.
+Any account may send anything. So the token's issuer is the viewer, sizes and rates are bounded, and texts that
+should be ours are taken only when they look like ours. Events that are unknown, or not about posts, are ignored and
+counted: the lexicon is an open set, and the app names posts that this feed never served.
 """
 
 import re
@@ -24,7 +24,7 @@ from serving.http import xrpc
 from serving.identity.auth import Authenticator, ReplayMemory
 from serving.identity.tokens import Token
 from serving.viewers.activity_writer import ActivityWriter, Interaction
-from serving.viewers.recall import Answer
+from serving.viewers.recall import PostEvent
 from serving.viewers.viewer_memory import ViewerMemory
 from serving.web_errors import InvalidRequestError, TokenError, UnknownFeedError, XrpcError
 
@@ -59,8 +59,8 @@ _OUR_REQUEST_ID = re.compile(r"[0-9a-z.]{1,64}", re.ASCII)
 
 
 @dataclass(slots=True)
-class Interactions:
-    """Takes interactions in; ``ignored`` counts, by reason, what was not kept."""
+class SendInteractions:
+    """Takes interactions; ``ignored`` counts, by reason, those not taken."""
 
     config: ServingConfig
     authenticator: Authenticator
@@ -83,10 +83,10 @@ class Interactions:
         if self.replays.is_replay(token, now):
             self._ignore("replay", len(entries))
         else:
-            kept = self._kept(entries, feed, token, now)
-            answers = [Answer(event.event, event.post_uri, event.received_us) for event in kept]
-            self.memory.answered(token.issuer, self.config.feed_rkeys, answers)
-            self.activity.record(kept)
+            taken = self._taken(entries, feed, token, now)
+            events = [PostEvent(each.event, each.post_uri, each.received_us) for each in taken]
+            self.memory.events_received(token.issuer, self.config.feed_rkeys, events)
+            self.activity.record(taken)
         xrpc.answer(response, {}, private=True)
 
     def _entries(self, body: bytes) -> tuple[list[Any], str]:
@@ -96,7 +96,7 @@ class Interactions:
             raise InvalidRequestError("the body is not JSON") from error
         entries = document.get("interactions") if isinstance(document, dict) else None
         if not isinstance(entries, list):
-            raise InvalidRequestError("interactions is missing or no array")
+            raise InvalidRequestError("interactions must be an array")
         if len(entries) > INTERACTIONS_MAX:
             raise InvalidRequestError(f"more than {INTERACTIONS_MAX} interactions")
         uri = document.get("feed")
@@ -107,8 +107,8 @@ class Interactions:
                 return entries, rkey
         raise UnknownFeedError
 
-    def _kept(self, entries: list[Any], feed: str, token: Token, now: float) -> list[Interaction]:
-        kept = []
+    def _taken(self, entries: list[Any], feed: str, token: Token, now: float) -> list[Interaction]:
+        taken = []
         for entry in entries[: self._allowance(token.issuer, len(entries), now)]:
             if not isinstance(entry, dict):
                 self._ignore("malformed")
@@ -123,11 +123,11 @@ class Interactions:
                 req_id = _ours(entry.get("reqId"), _OUR_REQUEST_ID)
                 name = event.removeprefix(_PREFIX)
                 at_us = int(now * 1_000_000)
-                kept.append(Interaction(token.issuer, item, name, feed, context, req_id, at_us))
-        return kept
+                taken.append(Interaction(token.issuer, item, name, feed, context, req_id, at_us))
+        return taken
 
     def _allowance(self, viewer: str, wanted: int, now: float) -> int:
-        """Return how many interactions this viewer may still send this minute, and take them."""
+        """Return how many interactions this viewer may still send this minute, and count them."""
         with self._lock:
             minute = int(now // 60)
             if minute != self._minute:

@@ -2,12 +2,11 @@
 
 Owns: what forwarding headers are believed, and that decision. Leaves to others: what depends on it.
 
-Forwarding headers are believed from the configured proxies alone, and of a chain of addresses only the last
-that no such proxy has added, since everything before it is the client's own claim. A request counts as local
-when it comes from this machine, no header says that a proxy forwarded it, and it was addressed to this
-machine by an address of its own or a loopback name: a proxy or tunnel on this machine also connects from
-here, and a website may point a name of its own at 127.0.0.1. A tunnel that hides all that can't be told
-apart; its operator turns the pages off.
+Forwarding headers are believed from the configured proxies alone, and of a chain of addresses only the last that no
+such proxy has added, since everything before it is the client's own claim. A request counts as local when it comes
+from this machine, no header says that a proxy forwarded it, and it was addressed to this machine by an address of
+its own or a loopback name: a proxy or tunnel on this machine also connects from here, and a website may point a
+name of its own at 127.0.0.1. A tunnel that hides all that can't be told apart; its operator turns the pages off.
 """
 
 import ipaddress

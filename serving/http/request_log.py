@@ -1,13 +1,13 @@
 """Each request's number, its time, and its line in the log.
 
-Owns: the header X-Request-Id, timing, the form of the line, and which requests have one. Leaves to others:
-where the log goes, and counting (``web_metrics``).
+Owns: the header X-Request-Id, timing, the form of the line, and which requests have one. Leaves to others: where
+the log goes, and counting (``web_metrics``).
 
-A line has no header, no query and no body of the request, so no token and no viewer is ever in the log; what
-it has of the client's writing is escaped. Where problems alone are logged, the first answer of 502, 503 and
-504 has a line and the others of that minute have one together, which the next answer of any kind brings: a
-store that can't be read fails every request. The number is the configured proxy's when it gives one, so that
-its log and ours can be read together, else our own.
+A line has no header, no query and no body of the request, so no token and no viewer is ever in the log; what it has
+of the client's writing is escaped. Where problems alone are logged, the first answer of 502, 503 and 504 has a line
+and the others of that minute have one together, which the next answer of any kind brings: a store that can't be
+read fails every request. The number is the configured proxy's when it gives one, so that its log and ours can be
+read together, else our own.
 """
 
 import logging

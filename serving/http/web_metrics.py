@@ -3,9 +3,9 @@
 Owns: the names and units, and GET /metrics, which answers this machine alone. Leaves to others: counting.
 
 Each worker counts in the files of its slot, in a folder that the parent makes and names in VARIABLE. Whichever
-worker is asked adds the files up. A worker that takes over a slot goes on from the counts of its predecessor,
-so a count never falls, and there are as many files after a thousand restarts as after one. Without that folder
-(an app that is alone) the figures are the process's own.
+worker is asked adds the files up. A worker that takes over a slot goes on from the counts of its predecessor, so a
+count never falls, and there are as many files after a thousand restarts as after one. Without that folder (an app
+that is alone) the figures are the process's own.
 """
 
 import os

@@ -1,10 +1,10 @@
 """DIDs that may sign requests, and where their documents are.
 
-Owns: the strict syntax of did:plc and did:web, and the address of a document. Leaves to others: fetching (``fetch``),
-and what the document says (``keys``).
+Owns: the strict syntax of did:plc and did:web, and the address of a document. Leaves to others: fetching
+(``fetch``), and what the document says (``keys``).
 
-Whoever makes a token chooses its did:web, so the syntax is the first wall: a plain lower-case host name with a dot in
-it, never an address, a path, a port or a user.
+Whoever makes a token chooses its did:web, so the syntax is the first wall: a plain lower-case host name with a dot
+in it, never an address, a path, a port or a user.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Signing keys that outlive the process: keys.sqlite.
 
 Owns: storing keys on disk, so that after a restart viewers of the last day need no directory. Leaves to others: how
-old a key may be (``resolver``). The file is a cache: whatever goes wrong with it is logged once a minute and means "not
-stored"; no request fails for it. Writes are not synced to the disk, so no request waits for them.
+old a key may be (``resolver``). The file is a cache: whatever goes wrong with it is logged once a minute and means
+"not stored"; no request fails for it. Writes are not synced to the disk, so no request waits for them.
 """
 
 import logging

@@ -1,11 +1,11 @@
 """Signing keys: read from a DID document, and used to verify.
 
-Owns: multibase and multikey decoding, both curves, and the signature's form. Leaves to others: fetching the document
-(``resolver``) and what was signed (``tokens``).
+Owns: multibase and multikey decoding, both curves, and the signature's form. Leaves to others: fetching the
+document (``resolver``) and what was signed (``tokens``).
 
 A signature is exactly 64 bytes, r then s. A high s is accepted, as the reference verifier does, because some hosts'
-signers still make them. So one message has two valid signatures, and no code may use a token's bytes as a key. ECDSA
-exists here for these two curves only.
+signers still make them. So one message has two valid signatures, and no code may use a token's bytes as a key.
+ECDSA exists here for these two curves only.
 """
 
 from collections.abc import Mapping

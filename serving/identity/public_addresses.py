@@ -1,8 +1,8 @@
 """Which internet addresses somebody else's DID may send this service to.
 
-Owns: the decision for one address. Leaves to others: name lookup and connecting (``fetch``).
-Only unicast addresses of the public internet pass. An IPv6 form that wraps an IPv4 address never passes: what it
-means would depend on a router.
+Owns: the decision for one address. Leaves to others: name lookup and connecting (``fetch``). Only unicast addresses
+of the public internet pass. An IPv6 form that wraps an IPv4 address never passes: what it means would depend on a
+router.
 """
 
 import ipaddress

@@ -5,8 +5,9 @@ others: the HTTP exchange and its limits (``fetch``), which addresses are allowe
 records say, and when to ask again.
 
 Whoever owns the DID chooses both the document and the address in it. So both are fetched over https from public
-addresses alone, without redirects, within a deadline and a size. A directory on this machine means a private network;
-there, addresses of this machine are allowed instead. Nothing is raised: every failure is an outcome of the page.
+addresses alone, without redirects, within a deadline and a size. A directory on this machine means a private
+network; there, addresses of this machine are allowed instead. Nothing is raised: every failure is an outcome of the
+page.
 """
 
 from collections.abc import Mapping

@@ -1,16 +1,16 @@
 """The signing key of a DID, from memory or from its document.
 
-Owns: the caches, how long each kind of answer is believed, single flight, and the bounds on how many requests may wait
-for documents. Leaves to others: the HTTP exchange (``fetch``) and reading the document (``keys``).
+Owns: the caches, how long each kind of answer is believed, single flight, and the bounds on how many requests may
+wait for documents. Leaves to others: the HTTP exchange (``fetch``) and reading the document (``keys``).
 
-A key is fresh for an hour, then it is refreshed. While that fails the old key is used, up to 24 hours, so a directory
-that is down stops newcomers only. A DID that does not exist is remembered for a minute, in a cache of its own, so
-invented DIDs can't push out real viewers' keys. Keys of did:plc are on disk too (``key_store``), so after a restart the
-directory is asked about newcomers only.
+A key is fresh for an hour, then it is refreshed. While that fails the old key is used, up to 24 hours, so a
+directory that is down stops newcomers only. A DID that does not exist is remembered for a minute, in a cache of its
+own, so invented DIDs can't push out real viewers' keys. Keys of did:plc are on disk too (``key_store``), so after a
+restart the directory is asked about newcomers only.
 
-Requests that wait for a document hold one of a fixed number of slots. did:web has fewer slots, since anybody can choose
-its hosts, and a domain gets only a few of those. A request that finds no slot is told at once to come again. Of the
-requests that wait, a fixed number fetch at the same time.
+Requests that wait for a document hold one of a fixed number of slots. did:web has fewer slots, since anybody can
+choose its hosts, and a domain gets only a few of those. A request that finds no slot is told at once to come again.
+Of the requests that wait, a fixed number fetch at the same time.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """Service-auth tokens: everything about one that can be checked without the network.
 
-Owns: the three parts, their encoding, the header and the claims. Leaves to others: the signer's key (``resolver``), the
-signature's arithmetic (``keys``) and replays (``auth``).
+Owns: the three parts, their encoding, the header and the claims. Leaves to others: the signer's key (``resolver``),
+the signature's arithmetic (``keys``) and replays (``auth``).
 
 Whatever is not known to be right is refused. An attacker writes every byte of a token, and libraries have accepted
 tokens without ``exp``, for another service, for another method, or signed with nothing.

@@ -4,8 +4,8 @@ Owns: read-only connections, one consistent snapshot for each request, and what 
 yet, is replaced, or can't be read. Leaves to others: which list to read (``paging``), and writing, which is the
 batch's alone.
 
-A store that is absent or empty is not an error: the feed is empty, and the first request after the store appears finds
-it. A store that exists and can't be read is an error: StoreUnreadableError.
+A store that is absent or empty is not an error: the feed is empty, and the first request after the store appears
+finds it. A store that exists and can't be read is an error: StoreUnreadableError.
 """
 
 import json

@@ -1,12 +1,10 @@
 """Why a viewer's list is as it is, worked out on demand by a command that the operator's program names.
 
-Owns: running it, one at a time in an installation, within a time and a size, and keeping the last answers a
-while. Leaves to others: the answer itself (``foryou explain --why``), whose likes may be looked at and by
-whom (``why``).
+Owns: running it, one at a time in an installation, within a time and a size, and keeping the last answers a while.
+Leaves to others: the answer itself (``foryou explain --why``), whose likes may be looked at and by whom (``why``).
 
-Invariant: a few of a worker's threads wait here at most, all others are told at once; none waits longer than
-twice TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its
-request.
+Invariant: a few of a worker's threads wait here at most, all others are told at once; none waits longer than twice
+TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """GET /: what this feed is, how it works, how it is doing, and how to add it; for everybody.
 
-Owns: that page. Leaves to others: its form (``html``) and the figures (``list_store``, the batch's
-dashboard.json). It names no viewer, and says nothing that the feed's answers do not say.
+Owns: that page. Leaves to others: its form (``html``) and the figures (``list_store``, the batch's dashboard.json).
+It names no viewer, and says nothing that the feed's answers do not say.
 """
 
 from collections.abc import Callable

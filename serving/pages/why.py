@@ -1,8 +1,8 @@
 """GET /why: why somebody's list is as it is, and what other parameters would make of it.
 
-Owns: the page, its form, and who may see what. With ``pages`` = "local" it answers this machine alone. With "public"
-it answers everybody, and shows others what follows from public likes and nothing that only this installation knows.
-Leaves to others: handles (``handles``), the answer (``explainer``), the page's form (``html``).
+Owns: the page, its form, and who may see what. With ``pages`` = "local" it answers this machine alone. With
+"public" it answers everybody, and shows others what follows from public likes and nothing that only this
+installation knows. Leaves to others: handles (``handles``), the answer (``explainer``), the page's form (``html``).
 """
 
 import re

@@ -1,12 +1,12 @@
 """What happens to a connection and its requests before and beside the app: waitress, with bounds and in XRPC form.
 
-Owns: how many requests may wait for a thread and what the others are told, how many connections there may be
-and which one goes for a newcomer, and the form of errors that never reach the app. Leaves to others: sockets
-and the end (``web_server``), and every answer of the app.
+Owns: how many requests may wait for a thread and what the others are told, how many connections there may be and
+which one goes for a newcomer, and the form of errors that never reach the app. Leaves to others: sockets and the
+end (``web_server``), and every answer of the app.
 
-Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a
-thread that does nothing else; a connection that finds no room takes the place of the one that was idle
-longest, and if none is idle its request is answered 429 and it is closed.
+Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a thread that
+does nothing else; a connection that finds no room takes the place of the one that was idle longest, and if none is
+idle its request is answered 429 and it is closed.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,12 @@
 """The web server of one worker: waitress around the app.
 
-Owns: the bounds on request sizes, and the ordered end. Leaves to others: TLS, which a proxy in front does,
-bounds on requests and connections (``connections``), the other workers (``workers``), and every answer
-(``app``).
+Owns: the bounds on request sizes, and the ordered end. Leaves to others: TLS, which a proxy in front does, bounds
+on requests and connections (``connections``), the other workers (``workers``), and every answer (``app``).
 
-The end: the connections that wait to be accepted are taken, then no more; requests that run or arrive finish,
-and their clients are told to close; after half a second without any, 1.5 s at most, connections are closed
-and what viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for
-DID documents, so slow hosts can't hold all of them.
+The end: the connections that wait to be accepted are taken, then no more; requests that run or arrive finish, and
+their clients are told to close; after half a second without any, 1.5 s at most, connections are closed and what
+viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for DID documents,
+so slow hosts can't hold all of them.
 """
 
 import logging

@@ -1,9 +1,8 @@
 """One worker process of the web app: ``python -m serving.process.worker``, started by ``workers``.
 
-Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its
-end: at SIGTERM, or when standard input ends because the parent is gone. Leaves to others: answering
-(``web_server``), and what is done beforehand so that the first answer takes no longer than later ones
-(``rehearsal``).
+Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its end:
+at SIGTERM, or when standard input ends because the parent is gone. Leaves to others: answering (``web_server``),
+and what is done beforehand so that the first answer takes no longer than later ones (``rehearsal``).
 """
 
 import gc

@@ -1,13 +1,11 @@
 """The web app's processes: one parent that owns the port, and its workers.
 
-Owns: the listening socket, how many workers there are, replacing one that ends, renewing all of them at
-SIGHUP, and the ordered end at SIGTERM or SIGINT. Leaves to others: answering requests (``web_server``, in
-each worker).
+Owns: the listening socket, how many workers there are, replacing one that ends, renewing all of them at SIGHUP, and
+the ordered end at SIGTERM or SIGINT. Leaves to others: answering requests (``web_server``, in each worker).
 
-Invariants: the socket listens as long as the parent lives, so a connection that finds no worker waits for one
-and none is refused. A worker ends only after a new one is ready when they are renewed, and at once when the
-parent is gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps
-crashing.
+Invariants: the socket listens as long as the parent lives, so a connection that finds no worker waits for one and
+none is refused. A worker ends only after a new one is ready when they are renewed, and at once when the parent is
+gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps crashing.
 """
 
 import contextlib

@@ -1,15 +1,11 @@
 """How long activity.sqlite keeps what viewers did.
 
-Owns: the bounds, and removing what is beyond them, a little at a time, within the writer's transactions.
-Leaves to others: writing (``activity_writer``), and putting days of impressions into the lake, which is the
-batch's.
+Owns: the bounds, and removing what is beyond them, a little at a time, within the writer's transactions. Leaves to
+others: writing (``activity_writer``), and putting days of impressions into the lake, which the batch does.
 
-What viewers did whose accounts were deleted goes too: the batch, which hears of deletions, publishes who they
-are.
-
-Invariants: interactions and visits are kept for 90 days, of one viewer the newest 10,000 interactions. A day
-of impressions goes once the lake has it as Parquet; whatever the batch does, no more than a number of pages
-is kept.
+Invariants: interactions and visits are kept for 90 days, and of one viewer the newest 10,000 interactions. A day of
+impressions is removed once the lake has it as Parquet; whatever the batch does, no more than a number of pages is
+kept. The activity of viewers whose accounts were deleted is removed: the batch publishes who they are.
 """
 
 import sqlite3
@@ -32,8 +28,8 @@ PURGED_AT_ONCE = 500
 PAGES_KEPT = 4_000_000  # about 7 GB; 70,000 viewers make half of it a day
 
 
-class Retention:
-    """Removes what is too old or too much; used by the writer's thread alone."""
+class ActivityRetention:
+    """Removes what is too old or too much; only the writer's thread uses it."""
 
     def __init__(self, data_dir: Path, now: Callable[[], float]) -> None:
         self._impressions = data_dir / "lake" / "impressions"

@@ -1,13 +1,13 @@
 """Writing activity.sqlite: visits, interactions and impressions, by one thread behind a bounded queue.
 
 Owns: the queue, the batched commits, and counting what was lost. Leaves to others: which requests count
-(``get_feed_skeleton``, ``send_interactions``), how long it is kept (``activity_retention``), and reading
+(``get_feed_skeleton``, ``send_interactions``), how long activity is kept (``activity_retention``), and reading
 (``recall``, and the batch).
 
-Invariants: no request waits for the disk. A full queue drops and counts. A batch that can't be written is
-kept and tried again each second, meanwhile the queue fills; the complaint is logged once a minute and shown
-by /health. ``close`` writes what is queued before it returns. Each worker of the web app writes in transactions
-of its own, short ones, twice a second at most; SQLite's lock lets one in at a time.
+Invariants: no request waits for the disk. A full queue drops events and counts them. A batch that can't be written
+is tried again each second while the queue fills; the complaint is logged once a minute and shown by /health.
+``close`` writes what is queued before it returns. Each worker of the web app writes in short transactions of its
+own, two a second at most; SQLite's lock lets one in at a time.
 """
 
 import json
@@ -22,14 +22,14 @@ from pathlib import Path
 
 import sql
 from serving.throttle import Throttle
-from serving.viewers.activity_retention import Retention
+from serving.viewers.activity_retention import ActivityRetention
 from sql import sqlite
 
 log = logging.getLogger(__name__)
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 5_000
-GATHER_SECONDS = 0.5  # a commit waits this long for company
+GATHER_SECONDS = 0.5  # a commit waits so long for further events
 RETRY_SECONDS = 1.0
 
 
@@ -67,10 +67,10 @@ class ShownPage:
     post_uris: Sequence[str]
     sources: Sequence[int]
     served_us: int
-    variant: str = ""  # of an experiment, whose list the page came from
+    variant: str = ""  # whose list the page came from; '' outside an experiment
 
 
-Event = Interaction | Visit | ShownPage
+ActivityEvent = Interaction | Visit | ShownPage
 
 
 class ActivityWriter:
@@ -86,16 +86,15 @@ class ActivityWriter:
     ) -> None:
         self._path = path
         self._lost = lost
-        self._queue: deque[Event] = deque()
+        self._queue: deque[ActivityEvent] = deque()
         self._queue_max = queue_max
+        self._pending: list[ActivityEvent] = []  # the batch that is being written
         self._lock = threading.Lock()
-        self._settled_more = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._wake = threading.Event()
-        self._accepted = self._settled = 0
         self._connection: sqlite3.Connection | None = None
-        self._retention = Retention(path.parent, now)
+        self._retention = ActivityRetention(path.parent, now)
         self._complaints = Throttle(60.0)
         self.written = self.dropped = self.failures = 0
         self.failure = ""
@@ -106,16 +105,15 @@ class ActivityWriter:
             if self._path.exists():
                 self._open()
         except (sqlite3.Error, sqlite.SchemaError, OSError):
-            pass  # the first batch is tried again and again, and says so
+            pass  # the first batch is tried until it succeeds, and complains
         with self._lock:
             self._start()
 
-    def record(self, events: Sequence[Event]) -> int:
+    def record(self, events: Sequence[ActivityEvent]) -> int:
         """Queue events and return how many found room; the rest are dropped and counted."""
         with self._lock:
             taken = 0 if self._stopping else min(len(events), self._queue_max - len(self._queue))
             self._queue.extend(events[:taken])
-            self._accepted += taken
             if taken < len(events):
                 self.dropped += len(events) - taken
                 self._lost(len(events) - taken)
@@ -128,15 +126,8 @@ class ActivityWriter:
             self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
             self._thread.start()
 
-    def flush(self, seconds: float = 5.0) -> bool:
-        """Wait until all that was recorded before is written; False when that takes longer."""
-        with self._settled_more:
-            goal = self._accepted
-            self._wake.set()
-            return self._settled_more.wait_for(lambda: self._settled >= goal, seconds)
-
     def close(self, seconds: float = 2.0) -> bool:
-        """Write what is queued, and stop; False when the disk does not let it within that time."""
+        """Write what is queued, and stop; False when the disk does not allow it within that time."""
         with self._lock:
             self._stopping = True
             thread = self._thread
@@ -148,43 +139,41 @@ class ActivityWriter:
 
     def state(self) -> dict[str, int | str | bool]:
         """Return whether writes work, and the counts, for /health."""
+        with self._lock:
+            queued = len(self._queue) + len(self._pending)
         return {
             "ok": not self.failure,
             "written": self.written,
             "dropped": self.dropped,
             "failures": self.failures,
-            "queued": len(self._queue),
+            "queued": queued,
         }
 
     def _run(self) -> None:
-        pending: list[Event] = []
         while True:
-            # Nobody wakes this thread for one event: events gather while it sleeps.
-            self._wake.wait(RETRY_SECONDS if pending else GATHER_SECONDS)
+            # No event wakes this thread: events gather while it sleeps.
+            self._wake.wait(RETRY_SECONDS if self._pending else GATHER_SECONDS)
             with self._lock:
                 self._wake.clear()
                 stopping = self._stopping
-                while self._queue and len(pending) < BATCH_MAX:
-                    pending.append(self._queue.popleft())
+                while self._queue and len(self._pending) < BATCH_MAX:
+                    self._pending.append(self._queue.popleft())
                 more = bool(self._queue)
-            if pending and self._write(pending):
-                with self._settled_more:
-                    self._settled += len(pending)
-                    self._settled_more.notify_all()
-                pending = []
-            if more and not pending:
+            if self._pending and self._write(self._pending):
+                self._pending = []
+            if more and not self._pending:
                 self._wake.set()
             elif stopping:
                 break
-        lost = len(pending) + len(self._queue)
+        lost = len(self._pending) + len(self._queue)
         if lost:
             self.dropped += lost
             self._lost(lost)
             log.error("%d events are lost: %s", lost, self.failure)
         self._reset()
 
-    def _write(self, batch: list[Event]) -> bool:
-        """Commit a batch and whatever retention asks for; False when it is to be tried again."""
+    def _write(self, batch: list[ActivityEvent]) -> bool:
+        """Commit a batch and what retention removes; False when it must be tried again."""
         try:
             connection = self._open()
             with sqlite.transaction(connection):
@@ -237,7 +226,7 @@ def _page(event: ShownPage) -> dict[str, str | int]:
         "generation": event.generation,
         "start": event.start,
         "posts": json.dumps(posts, separators=(",", ":")),
-        # Others than one digit can't be told apart in the row, and are nobody's source.
+        # A source has one digit in the row; there is no other source.
         "sources": "".join(str(source) if 0 <= source <= 9 else "0" for source in event.sources),
         "variant": event.variant,
         "served_us": event.served_us,

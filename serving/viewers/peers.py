@@ -1,13 +1,12 @@
 """What the workers of one web app tell each other, so that each knows at once what another has answered to.
 
-Owns: the pipes, the form of a message, and what happens when a worker does not read its own. Leaves to others:
-what is told (``viewer_memory``).
+Owns: the pipes, the form of a message, and what happens when a worker does not read its pipe. Leaves to others:
+what the messages say (``viewer_memory``).
 
-Each worker has a pipe that it alone reads and all others write. A message is written whole or not at all, and
-it is in the pipe before ``send`` returns, so a worker that looks there before it serves a page has heard
-everything that was answered before. A pipe that is full is a worker that has not served for long: it misses
-messages, and is told so as soon as there is room. The parent keeps both ends open, so that writing never
-fails for want of a reader.
+Each worker has a pipe that it alone reads and all others write. A message is written whole or not at all, and it is
+in the pipe before ``send`` returns. So a worker that reads its pipe before it serves a page knows everything that
+was answered before. A full pipe belongs to a worker that has not served for long. It misses messages, and is told
+so when there is room again. The parent keeps both ends open, so a pipe always has a reader.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ from typing import Any
 
 Message = tuple[Any, ...]
 
-PIPE_BYTES = 1 << 20  # asked for; where the system does not give it, its own size will do
+PIPE_BYTES = 1 << 20  # where the system gives so much, else its own size
 _LENGTH = struct.Struct(">H")
-_MESSAGE_MAX = min(select.PIPE_BUF, 4096)  # what the system writes at once, whoever else writes
+_MESSAGE_MAX = min(select.PIPE_BUF, 4096)  # what the system writes in one piece, whoever else writes
 _MISSED = ("missed",)
 
 
@@ -50,27 +49,22 @@ class Peers:
         self._writing = writing
         self._behind = [False] * len(writing)
         self._lock = threading.Lock()
-        self._hearing = threading.Lock()
+        self._reader = threading.Lock()
         self._rest = b""
-        self.missed = 0
 
     def send(self, message: Message) -> None:
-        """Tell every other worker, without waiting for any."""
+        """Tell every other worker, without waiting for any; one that misses the message learns that it did."""
         frame = _frame(message)
         with self._lock:
             for place, descriptor in enumerate(self._writing):
                 if frame is None or self._behind[place]:
                     self._behind[place] = not _written(descriptor, _frame(_MISSED) or b"")
-                    if frame is None or self._behind[place]:
-                        self.missed += 1
-                        continue
-                if not _written(descriptor, frame):
-                    self._behind[place] = True
-                    self.missed += 1
+                if frame is not None and not self._behind[place]:
+                    self._behind[place] = not _written(descriptor, frame)
 
-    def hear(self, take: Callable[[Message], None]) -> None:
-        """Give ``take`` what the others have told; when this returns, all of it was taken, by whichever thread."""
-        with self._hearing:
+    def read(self, take: Callable[[Message], None]) -> None:
+        """Give ``take`` the others' messages; when this returns all are taken, by this thread or another."""
+        with self._reader:
             while chunk := _read(self._reading):
                 data, place = self._rest + chunk, 0
                 while len(data) - place >= _LENGTH.size:
@@ -83,7 +77,7 @@ class Peers:
 
 
 def drain(reading: int) -> None:
-    """Throw away what is in a pipe, before a new worker reads it: its predecessor may have died within a message."""
+    """Empty a pipe before a new worker reads it: its predecessor may have died in the middle of a message."""
     while _read(reading):
         pass
 

@@ -1,8 +1,8 @@
 """What activity.sqlite says of a viewer, for a worker that does not know them yet.
 
 Owns: reading it, within bounds. Leaves to others: what it means for a list (``viewer_memory``) and writing
-(``activity_writer``). A store that is absent, locked or damaged is nothing to recall: it is logged once a
-minute, and no request fails.
+(``activity_writer``). A store that is absent, locked or damaged gives nothing: that is logged once a minute, and no
+request fails.
 """
 
 import json
@@ -26,10 +26,10 @@ PAGES_MAX = 12
 SINCE_SECONDS = 96 * 3600.0  # older posts are in no list
 
 
-class Answer(NamedTuple):
-    """A viewer's event on a post, or "shown"; the time in microseconds since 1970."""
+class PostEvent(NamedTuple):
+    """What a viewer did with a post (the lexicon's name), or "shown"; the time in microseconds since 1970."""
 
-    event: str
+    kind: str
     post_uri: str
     at_us: int
 
@@ -45,7 +45,7 @@ class Recall:
         self._identity: tuple[int, int] | None = None
         self._complaints = Throttle(60.0)
 
-    def answers(self, viewer: str, feed: str) -> list[Answer]:
+    def events(self, viewer: str, feed: str) -> list[PostEvent]:
         """Return what a viewer did, and was shown of a feed, in the last days."""
         since_us = int((self._now() - SINCE_SECONDS) * 1_000_000)
         named = {"viewer_did": viewer, "since_us": since_us}
@@ -65,17 +65,12 @@ class Recall:
                 if self._complaints.allows("recall"):
                     log.warning("%s can't be read: %s", self._path, error)
                 return []
-        answers = [Answer(event, uri, at_us) for uri, event, at_us in interactions]
+        events = [PostEvent(kind, uri, at_us) for uri, kind, at_us in interactions]
         for posts, served_us in pages:
             for post in json.loads(posts):
                 author, _, rkey = post.partition("/")
-                answers.append(Answer("shown", f"at://{author}/app.bsky.feed.post/{rkey}", served_us))
-        return answers
-
-    def close(self) -> None:
-        """Close the file; a later call opens it again."""
-        with self._lock:
-            self._close()
+                events.append(PostEvent("shown", f"at://{author}/app.bsky.feed.post/{rkey}", served_us))
+        return events
 
     def _open(self) -> sqlite3.Connection | None:
         try:
