@@ -1,7 +1,7 @@
 """The web app, put together.
 
-Owns: which part answers which address, and what they share. Leaves to others: every answer, and the socket
-(``web_server``). Unless the app is rehearsed, nothing is opened or started until a request needs it.
+Owns: which part answers which address, and what the parts share. Leaves to others: every answer, and the socket
+(``web_server``). Nothing is opened or started before a request needs it, unless the app is rehearsed.
 """
 
 import time
@@ -18,7 +18,7 @@ from serving.feed.page_cursors import CursorCodec, installation_key
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
 from serving.http.request_log import RequestLog
-from serving.http.web_metrics import Metrics, MetricsPage
+from serving.http.web_metrics import MetricsPage, WebMetrics
 from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
 from serving.identity.handles import Handles
@@ -44,15 +44,15 @@ def create_app(
     resolver: KeyResolver | None = None,
     activity: ActivityWriter | None = None,
     peers: Peers | None = None,
-    metrics: Metrics | None = None,
+    metrics: WebMetrics | None = None,
     rehearsed: bool = False,
 ) -> App:
     """Return the app of an installation.
 
     ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers; whoever passes
-    ``activity`` closes it. ``rehearsed`` makes the first request as fast as later ones are (``warm``).
+    ``activity`` closes it. ``rehearsed`` makes the first request as fast as later ones (``rehearsal``).
     """
-    metrics = metrics or Metrics()
+    metrics = metrics or WebMetrics()
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost)
     resolver = resolver or default_resolver(config, now)
@@ -79,7 +79,9 @@ def create_app(
         app.add_route("/dashboard", DashboardPage(config, now))
         if config.explain:
             app.add_route("/why", WhyPage(config, Explainer(config), Handles(config.appview_url)))
-    app.add_route("/metrics", MetricsPage(config, metrics), compile=True)  # the last: all routes, and now
+    app.add_route(
+        "/metrics", MetricsPage(config, metrics), compile=True
+    )  # last, so that all routes are compiled now
     if rehearsed:
         metrics.expect(feed_address, 200)
         if isinstance(resolver, Resolver):

@@ -1,6 +1,6 @@
 """The web app's configuration, as one immutable value.
 
-Owns: the settings the web app needs, and the names derived from them. Leaves to others: where the settings come
+Owns: the settings that the web app needs, and the names derived from them. Leaves to others: where settings come
 from (the command line makes one from its own; tests make one by hand). Nothing is read or started here.
 """
 
@@ -11,18 +11,20 @@ from urllib.parse import urlsplit
 
 FEED_COLLECTION = "app.bsky.feed.generator"
 SERVICE_FRAGMENT = "#bsky_fg"
+COUNTS_VARIABLE = (
+    "PROMETHEUS_MULTIPROC_DIR"  # the parent sets it; prometheus_client reads it when it is imported
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ServingConfig:
     """What the web app is told at its start.
 
-    ``workers`` is how many processes answer; ``threads`` how many requests each works on at once, those waiting for
-    a DID document not counted.
-    ``pages``: "off", "local" (what names viewers answers requests made on this machine alone), or "public" (``/why``
-    answers everybody). ``explain`` is the command that says why a list is as it is, without its last arguments; the
-    page ``/why`` is there when it is. ``trusted_proxies`` are the addresses or networks whose forwarding headers are
-    believed. ``access_log``: "problems", "all" or "off".
+    ``workers`` is how many processes answer; ``threads`` is how many requests each works on at once, without those that
+    wait for a DID document. ``pages``: "off", "local" (pages that name viewers answer this machine alone), or "public"
+    (``/why`` answers everybody). ``explain`` is the command that says why a list is as it is, without its last
+    arguments; without it there is no page ``/why``. ``trusted_proxies`` are the addresses or networks whose forwarding
+    headers are believed. ``access_log``: "problems", "all" or "off".
     """
 
     data_dir: Path
@@ -46,32 +48,32 @@ class ServingConfig:
 
     @property
     def serving_path(self) -> Path:
-        """Where the lists are read from; the batch writes it."""
+        """The lists; the batch writes them."""
         return self.data_dir / "serving.sqlite"
 
     @property
     def activity_path(self) -> Path:
-        """Where visits and interactions are written to."""
+        """Visits, impressions and interactions; the web app writes them."""
         return self.data_dir / "activity.sqlite"
 
     @property
     def cursor_key_path(self) -> Path:
-        """Where the key lies that makes page cursors unforgeable."""
+        """The key that makes page cursors unforgeable."""
         return self.data_dir / "cursor.key"
 
     @property
     def keys_path(self) -> Path:
-        """Where viewers' signing keys are kept over a restart; a cache."""
+        """Viewers' signing keys, for the next start; a cache."""
         return self.data_dir / "keys.sqlite"
 
     @property
     def audiences(self) -> frozenset[str]:
-        """The two forms in which a token may name this service, and no other."""
+        """The two forms in which a token may name this service."""
         return frozenset({self.service_did, self.service_did + SERVICE_FRAGMENT})
 
     @property
     def on_loopback_network(self) -> bool:
-        """Whether the directory is on this machine: then did:web:localhost%3APORT exists."""
+        """Whether the directory is on this machine; then did:web:localhost%3APORT exists."""
         return is_loopback(urlsplit(self.plc_url).hostname or "")
 
 

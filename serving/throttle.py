@@ -1,7 +1,7 @@
 """Saying the same thing once in a while.
 
-Owns: when a repeated complaint may be made again, and how often it was held back. A disk that is full fails every
-second; its log line is wanted once a minute.
+Owns: when a repeated complaint may be made again, and how many were held back. A full disk fails every second; its
+log line is wanted once a minute.
 """
 
 import threading
@@ -19,7 +19,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def allows(self, subject: str) -> bool:
-        """Tell whether it is time to speak of this subject again, and remember that it was."""
+        """Tell whether this subject may be logged again, and note the time."""
         now = self._clock()
         with self._lock:
             last = self._last.get(subject)
@@ -30,17 +30,17 @@ class Throttle:
 
 
 class Tally:
-    """The first of each subject is spoken of at once; of what follows within ``seconds`` only how many they were."""
+    """The first of each subject is logged at once; those that follow within ``seconds`` are counted."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._held: dict[int, int] = {}  # subjects of the span that goes on, and how many were held back
+        self._held: dict[int, int] = {}  # how many of each subject were held back in this span
         self._until = 0.0
         self._lock = threading.Lock()
 
     def allows(self, subject: int) -> bool:
-        """Tell whether a subject is the first of its kind in this span; else count it."""
+        """Tell whether a subject is the first of its kind in this span, else count it."""
         with self._lock:
             if not self._held:
                 self._until = self._clock() + self._seconds
@@ -51,7 +51,7 @@ class Tally:
             return True
 
     def over(self) -> dict[int, int]:
-        """Return how many were held back of each subject once the span is over, and begin anew; else nothing."""
+        """Return how many of each subject were held back and start a new span; {} while the span lasts."""
         if not self._held or self._clock() < self._until:
             return {}
         with self._lock:

@@ -3,12 +3,12 @@
     ServingError            the server can't start; the text is one line for the operator
     falcon.HTTPError
     └── XrpcError           an answer that is an error, with its XRPC name
-        ├── InvalidRequestError     400: a parameter or body that is malformed
-        ├── UnknownFeedError        400: the feed is none of ours
-        ├── TokenError              401: a token that proves nothing, named after the reason
+        ├── InvalidRequestError     400: a parameter or body is malformed
+        ├── UnknownFeedError        400: this service has no such feed
+        ├── TokenError              401: a token proves nothing; its name is the reason
         └── UnavailableError        502 or 503: not the client's fault; worth trying again
 
-An AppView passes 4xx and 501-504 with name and message on to the app, and turns a 500 into a 502.
+An AppView passes 4xx and 501-504 on to the app with name and message, and turns a 500 into a 502.
 """
 
 import falcon
@@ -35,7 +35,7 @@ class InvalidRequestError(XrpcError):
 
 
 class UnknownFeedError(XrpcError):
-    """400: the feed is none of this installation's."""
+    """400: this installation has no such feed."""
 
     def __init__(self) -> None:
         super().__init__(falcon.HTTP_400, "UnknownFeed", "this service has no such feed")

@@ -114,14 +114,14 @@ def test_of_many_failures_the_first_has_a_line_and_the_others_a_count(
     assert lines(10) == []
     clock.at += 1
     count, again = lines(3)
-    assert count == "503 was answered 59 times more since its last line"
+    assert count == "503: 59 more answers since the last line"
     assert " GET /health 503 " in again
     clock.at += 60
     caplog.clear()
     client.simulate_get("/robots.txt")  # any answer brings the count
     client.simulate_get("/robots.txt")
     assert [record.getMessage() for record in caplog.records if record.name == "foryou.access"] == [
-        "503 was answered 2 times more since its last line"
+        "503: 2 more answers since the last line"
     ]
     assert len(lines(1)) == 1
 

@@ -28,7 +28,7 @@ from serving_worlds import (
 
 from serving.app import create_app
 from serving.feed.rehearsal import rehearse
-from serving.http.web_metrics import Metrics
+from serving.http.web_metrics import WebMetrics
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 from serving.identity.resolver import STALE_SECONDS
@@ -131,7 +131,7 @@ def test_as_many_as_may_be_answered_at_once_find_a_connection(folder: Path) -> N
 
 def test_a_rehearsal_leaves_nothing_behind(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = _rows(folder)
-    metrics, activity = Metrics(), ActivityWriter(folder / "activity.sqlite", now=Clock())
+    metrics, activity = WebMetrics(), ActivityWriter(folder / "activity.sqlite", now=Clock())
     config = config_of(folder, access_log="all")
     with caplog.at_level(logging.INFO):
         app = create_app(config, now=Clock(), activity=activity, metrics=metrics, rehearsed=True)

@@ -219,7 +219,7 @@ def test_one_list_at_a_time_and_none_for_long(tmp_path: Path, monkeypatch: pytes
         thread.join(0.02)
     busy = _page(client, f"viewer={plc_did(2)}")
     assert busy.status_code == 503
-    assert "Somebody else" in busy.text
+    assert "Another list" in busy.text
     many = [threading.Thread(target=_page, args=(client, f"viewer={plc_did(9)}")) for _ in range(8)]
     for each in many:
         each.start()

@@ -1,1 +1,1 @@
-"""What every request has, whatever it asks: its client, its log line, its metrics, the form of answers."""
+"""What all requests have in common: the client, the log line, the metrics, and the form of answers."""

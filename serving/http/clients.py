@@ -1,12 +1,12 @@
-"""Who is at the other end of a request: the client's address, and whether they sit at this machine.
+"""Who sends a request: the client's address, and whether the client is on this machine.
 
-Owns: what forwarding headers are believed, and that decision. Leaves to others: what depends on it.
+Owns: which forwarding headers are believed, and that decision. Leaves to others: what depends on it.
 
-Forwarding headers are believed from the configured proxies alone, and of a chain of addresses only the last that no
-such proxy has added, since everything before it is the client's own claim. A request counts as local when it comes
-from this machine, no header says that a proxy forwarded it, and it was addressed to this machine by an address of
-its own or a loopback name: a proxy or tunnel on this machine also connects from here, and a website may point a
-name of its own at 127.0.0.1. A tunnel that hides all that can't be told apart; its operator turns the pages off.
+Forwarding headers are believed from the configured proxies alone. Of a chain of addresses, the last one that no
+such proxy has added counts, since everything before it is the client's own claim. A request is local when it comes
+from this machine, no header says that a proxy forwarded it, and its Host is an address of this machine or a
+loopback name: a proxy or tunnel on this machine also connects from here, and a website may point a name of its own
+at 127.0.0.1. A tunnel that hides all that looks local; its operator turns the pages off.
 """
 
 import ipaddress
@@ -29,7 +29,7 @@ FORWARDING_HEADERS = (
 
 
 def peer_address(request: falcon.Request) -> str:
-    """Return the address that the connection comes from."""
+    """Return the address at the other end of the connection."""
     return str(request.env.get("REMOTE_ADDR", ""))
 
 
@@ -43,7 +43,7 @@ def is_trusted(address: str, proxies: tuple[str, ...]) -> bool:
 
 
 def client_address(request: falcon.Request, proxies: tuple[str, ...]) -> str:
-    """Return the client's address: that of the connection, or what a configured proxy says it is."""
+    """Return the client's address: the connection's, or the one that a configured proxy names."""
     address = peer_address(request)
     if not proxies or not is_trusted(address, proxies):
         return address
@@ -58,7 +58,7 @@ def client_address(request: falcon.Request, proxies: tuple[str, ...]) -> str:
 
 
 def is_local(request: falcon.Request, config: ServingConfig) -> bool:
-    """Tell whether a request was made on this machine, by a person at it."""
+    """Tell whether a request was made on this machine."""
     own = config.listen[0]
     host = request.get_header("Host") or ""
     name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]

@@ -1,13 +1,12 @@
 """Each request's number, its time, and its line in the log.
 
-Owns: the header X-Request-Id, timing, the form of the line, and which requests have one. Leaves to others: where
-the log goes, and counting (``web_metrics``).
+Owns: the header X-Request-Id, timing, the form of the line, and which requests get one. Leaves to others: where the
+log goes, and counting (``web_metrics``).
 
-A line has no header, no query and no body of the request, so no token and no viewer is ever in the log; what it has
-of the client's writing is escaped. Where problems alone are logged, the first answer of 502, 503 and 504 has a line
-and the others of that minute have one together, which the next answer of any kind brings: a store that can't be
-read fails every request. The number is the configured proxy's when it gives one, so that its log and ours can be
-read together, else our own.
+A line has no header, no query and no body of the request, so the log never names a token or a viewer; what the
+client wrote is escaped. With "problems", the first answer of 502, 503 and 504 gets a line, and the next answer of
+any kind after a minute brings one line for the others: a store that can't be read fails every request. The number
+is the configured proxy's when it sends one, so that both logs can be read together, else our own.
 """
 
 import logging
@@ -22,7 +21,7 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.http.clients import client_address, is_trusted, peer_address
-from serving.http.web_metrics import Metrics
+from serving.http.web_metrics import WebMetrics
 from serving.throttle import Tally
 
 log = logging.getLogger("foryou.access")
@@ -31,7 +30,7 @@ SLOW_SECONDS = 1.0
 PATH_MAX = 120
 REPEAT_SECONDS = 60.0
 _REPEATED = frozenset({502, 503, 504})
-_FAILURES = frozenset({500, 502, 503, 504})  # a 501 is the client's own doing
+_FAILURES = frozenset({500, 502, 503, 504})  # a 501 is the client's fault
 _NUMBER = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -45,7 +44,7 @@ class RequestLog:
     """Falcon's middleware that numbers, times, counts and logs requests."""
 
     config: ServingConfig
-    metrics: Metrics
+    metrics: WebMetrics
     repeats: Tally = field(default_factory=lambda: Tally(REPEAT_SECONDS))
 
     def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -61,14 +60,14 @@ class RequestLog:
     def process_response(
         self, request: falcon.Request, response: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Count the answer, and log it if it is to be."""
+        """Count the answer, and log it if the setting wants it."""
         began = getattr(request.context, "began", None)
         seconds = 0.0 if began is None else time.perf_counter() - began
         self.metrics.answered(request.uri_template or "other", response.status_code, seconds)
         level = self.config.access_log
         if level == "problems":
             for status, count in self.repeats.over().items():
-                log.info("%d was answered %d times more since its last line", status, count)
+                log.info("%d: %d more answers since the last line", status, count)
         if level == "all" or (level == "problems" and self._is_wanted(response.status_code, seconds)):
             log.info(
                 "%s %s %s %s %d %.1f ms %d bytes",

@@ -2,10 +2,10 @@
 
 Owns: the names and units, and GET /metrics, which answers this machine alone. Leaves to others: counting.
 
-Each worker counts in the files of its slot, in a folder that the parent makes and names in VARIABLE. Whichever
-worker is asked adds the files up. A worker that takes over a slot goes on from the counts of its predecessor, so a
-count never falls, and there are as many files after a thousand restarts as after one. Without that folder (an app
-that is alone) the figures are the process's own.
+Each worker counts in the files of its slot, in a folder that the parent makes and names in COUNTS_VARIABLE.
+Whichever worker is asked adds the files up. A worker that takes over a slot goes on from the counts of its
+predecessor, so a count never falls, and there are as many files after a thousand restarts as after one. Without
+that folder (an app that is alone) the figures are the process's own.
 """
 
 import os
@@ -15,19 +15,18 @@ import falcon
 import prometheus_client
 from prometheus_client import multiprocess, values
 
-from serving.config import ServingConfig
+from serving.config import COUNTS_VARIABLE, ServingConfig
 from serving.http.clients import require_local
 
-VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is imported
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 def count_in_files_of(slot: int) -> None:
-    """Count in the files of a slot instead of a process; call it before the first ``Metrics`` is made."""
+    """Count in the files of a slot instead of a process; call it before the first ``WebMetrics`` is made."""
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
 
-class Metrics:
+class WebMetrics:
     """The counts of one worker; every method may be called from any thread."""
 
     def __init__(self) -> None:
@@ -50,7 +49,7 @@ class Metrics:
         )
         self._refused = prometheus_client.Counter(
             "foryou_refused_requests",
-            "Requests answered 429, since too many waited.",
+            "Requests answered 429 because too many waited.",
             registry=self._registry,
         )
         self._lost = prometheus_client.Counter(
@@ -60,8 +59,8 @@ class Metrics:
         )
 
     def answered(self, address: str, status: int, seconds: float) -> None:
-        """Count an answer; ``address`` is one of the app's own few."""
-        # Finding them by their labels takes as long as counting.
+        """Count an answer; ``address`` is the template of a route."""
+        # Looking them up by their labels takes as long as counting.
         children = self._children.get((address, status)) or self.expect(address, status)
         children[0].inc()
         children[1].observe(seconds)
@@ -69,13 +68,13 @@ class Metrics:
     def expect(
         self, address: str, status: int
     ) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
-        """Begin to count an answer's kind, at 0; the first one has files to make."""
+        """Start counting one kind of answer at 0; the first one makes files."""
         found = self._requests.labels(address, str(status)), self._seconds.labels(address)
         self._children[address, status] = found
         return found
 
     def refused(self) -> None:
-        """Count a request for which there was no time."""
+        """Count a request answered 429."""
         self._refused.inc()
 
     def lost(self, events: int) -> None:
@@ -84,7 +83,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return the figures in Prometheus's text form."""
-        if VARIABLE not in os.environ:
+        if COUNTS_VARIABLE not in os.environ:
             return prometheus_client.generate_latest(self._registry)
         summed = prometheus_client.CollectorRegistry()
         multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
@@ -96,7 +95,7 @@ class MetricsPage:
     """GET /metrics."""
 
     config: ServingConfig
-    metrics: Metrics
+    metrics: WebMetrics
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the figures to this machine, 404 to others."""

@@ -62,7 +62,7 @@ def _unexpected(
     request: falcon.Request, _response: falcon.Response, error: Exception, _parameters: dict[str, Any]
 ) -> None:
     log.error("%s %s failed", getattr(request.context, "number", "-"), safe_path(request), exc_info=error)
-    raise XrpcError(falcon.HTTP_500, "InternalServerError", "this service has a defect; it was logged")
+    raise XrpcError(falcon.HTTP_500, "InternalServerError", "this service has a fault; it was logged")
 
 
 def _unknown_method(req: falcon.Request, resp: falcon.Response, **_parameters: Any) -> None:

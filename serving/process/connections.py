@@ -1,12 +1,12 @@
-"""What happens to a connection and its requests before and beside the app: waitress, with bounds and in XRPC form.
+"""Connections and their requests before and beside the app: waitress, with bounds and in XRPC form.
 
 Owns: how many requests may wait for a thread and what the others are told, how many connections there may be and
-which one goes for a newcomer, and the form of errors that never reach the app. Leaves to others: sockets and the
-end (``web_server``), and every answer of the app.
+which one makes room for a new one, and the form of errors that never reach the app. Leaves to others: sockets and
+the end (``web_server``), and every answer of the app.
 
 Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a thread that
-does nothing else; a connection that finds no room takes the place of the one that was idle longest, and if none is
-idle its request is answered 429 and it is closed.
+does nothing else. A connection that finds no room replaces the one that was idle longest. If none is idle, its
+request is answered 429 and it is closed.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _BUSY = "too many requests are waiting; try again in a moment"
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
-    """Hands requests to threads; beyond ``waiting_max`` to one that says so."""
+    """Gives requests to threads; those beyond ``waiting_max`` to one that refuses them."""
 
     def __init__(self, threads: int, waiting_max: int, refuse: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -34,13 +34,11 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has 
         self._waiting_max = waiting_max
         self._refusing = ThreadedTaskDispatcher()
         self._refusing.set_thread_count(1)
-        self.refused = 0
         self.set_thread_count(threads)
 
     def add_task(self, task: "Channel") -> None:
         """Queue a channel whose first request is to be answered."""
         if task.unwanted or len(self.queue) >= self._waiting_max:
-            self.refused += 1
             self._refuse()
             task.refused = True
             self._refusing.add_task(task)
@@ -54,7 +52,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has 
 
 
 class _ErrorTask(Task):  # type: ignore[misc]
-    """Answers what could not be read as a request."""
+    """Answers what can't be read as a request."""
 
     complete = True
 
@@ -65,7 +63,7 @@ class _ErrorTask(Task):  # type: ignore[misc]
 
 
 class _BusyTask(Task):  # type: ignore[misc]
-    """Answers a request for which there is no time; the connection stays."""
+    """Refuses a request; the connection stays."""
 
     complete = True
 
@@ -74,7 +72,7 @@ class _BusyTask(Task):  # type: ignore[misc]
 
 
 class _AppTask(WSGITask):  # type: ignore[misc]
-    """Answers by the app; at the end of the server the client is told to come back on a new connection."""
+    """Lets the app answer; a server that ends tells the client to use a new connection."""
 
     def build_response_header(self) -> bytes:
         if not self.channel.server.accepting:
@@ -91,7 +89,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: "Server", *rest: Any, **named: Any) -> None:
         super().__init__(server, *rest, **named)
-        self.unwanted = server.crowded  # there is room for its first request and the refusal only
+        self.unwanted = server.crowded  # room for its first request and the refusal only
 
     def service(self) -> None:
         """Answer the first request."""
@@ -107,14 +105,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """The listening socket and its connections, at most ``connections_max`` of them and a quarter to be refused."""
+    """The listening socket and its connections: ``connections_max``, and a quarter more that are refused."""
 
     channel_class = Channel
     connections_max = CONNECTIONS_MAX
     crowded = False
 
     def handle_accept(self) -> None:
-        """Take a new connection, if need be in the place of an idle one."""
+        """Accept a connection, in the place of an idle one if there is no room."""
         taken = len(self.active_channels)
         self.crowded = taken >= self.connections_max and not self._make_room()
         if self.crowded and taken >= self.connections_max * 5 // 4:

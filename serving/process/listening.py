@@ -1,6 +1,6 @@
 """The socket the web app listens on.
 
-Owns: binding it, and the one line that says why that can't be. Leaves to others: accepting (``web_server``).
+Owns: binding it, and the one line that says why it can't. Leaves to others: accepting (``web_server``).
 """
 
 import socket
@@ -17,7 +17,7 @@ def address_of(listening: socket.socket) -> tuple[str, int]:
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
-    """Return a socket that listens on an address; raise ServingError when that can't be."""
+    """Return a socket that listens on an address; raise ServingError when that is not possible."""
     host, port = address
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:

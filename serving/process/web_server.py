@@ -3,10 +3,10 @@
 Owns: the bounds on request sizes, and the ordered end. Leaves to others: TLS, which a proxy in front does, bounds
 on requests and connections (``connections``), the other workers (``workers``), and every answer (``app``).
 
-The end: the connections that wait to be accepted are taken, then no more; requests that run or arrive finish, and
-their clients are told to close; after half a second without any, 1.5 s at most, connections are closed and what
-viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for DID documents,
-so slow hosts can't hold all of them.
+The end: connections that wait to be accepted are taken, then no more. Requests that run or arrive are finished, and
+their clients are told to close. After half a second without a request, 1.5 s at most, connections are closed and
+what viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for DID
+documents, so slow hosts can't occupy all of them.
 """
 
 import logging
@@ -20,7 +20,7 @@ from waitress.adjustments import Adjustments
 
 from serving.app import create_app
 from serving.config import ServingConfig
-from serving.http.web_metrics import Metrics
+from serving.http.web_metrics import WebMetrics
 from serving.identity.default_resolver import SLOTS
 from serving.identity.resolver import KeyResolver
 from serving.process.connections import CONNECTIONS_MAX, WAITING_MAX, Dispatcher, Server
@@ -32,14 +32,14 @@ IDLE_SECONDS = 60
 HEADERS_MAX_BYTES = 32 * 1024
 BODY_MAX_BYTES = 1024 * 1024  # the app's own limit is lower, and answers in XRPC form
 FINISH_SECONDS = 1.5
-QUIET_SECONDS = 0.5  # a request that was sent before its client heard of the end arrives within
+QUIET_SECONDS = 0.5  # a request that its client sent before it knew of the end arrives within
 FLUSH_SECONDS = 1.0
 
 
 class WebServer:
-    """A server that listens from its construction on and answers while ``run`` runs.
+    """A server that listens from its construction and answers while ``run`` runs.
 
-    ``listening`` is a socket that other workers accept from too; without it the server binds its own. ``resolver``
+    ``listening`` is a socket that other workers accept from too; without it the server binds its own. ``resolver`` is
     as in ``create_app``.
     """
 
@@ -50,7 +50,7 @@ class WebServer:
         peers: Peers | None = None,
         resolver: KeyResolver | None = None,
     ) -> None:
-        metrics = Metrics()
+        metrics = WebMetrics()
         self._activity = ActivityWriter(config.activity_path, lost=metrics.lost)
         app = create_app(
             config,
@@ -61,20 +61,20 @@ class WebServer:
             rehearsed=True,
         )
         self._activity.start()
-        # The queue's depth is logged at every burst otherwise.
+        # Otherwise every burst logs the queue's depth.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._socket = listening or listen(config.listen)
         adjustments = Adjustments(
             sockets=[self._socket],
             backlog=BACKLOG,
-            connection_limit=2 * CONNECTIONS_MAX,  # never reached: the server has a bound of its own
+            connection_limit=2 * CONNECTIONS_MAX,  # never reached: ``connections`` has the bound
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=10,
             max_request_header_size=HEADERS_MAX_BYTES,
             max_request_body_size=BODY_MAX_BYTES,
             asyncore_use_poll=True,
             ident="",
-            # The pages must see that a proxy forwarded a request; waitress would hide it.
+            # The pages must see that a proxy forwarded a request; waitress would hide that.
             clear_untrusted_proxy_headers=False,
         )
         taken = self._socket
@@ -91,7 +91,7 @@ class WebServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address it listens on; the port is the real one when 0 was asked for."""
+        """The address it listens on, with the real port when the configured one is 0."""
         return address_of(self._socket)
 
     def stop(self) -> None:
@@ -123,7 +123,7 @@ class WebServer:
 
     def _stop_accepting(self) -> None:
         waiting = -1
-        while len(self._server.active_channels) > waiting:  # those that the system has accepted for us
+        while len(self._server.active_channels) > waiting:  # those that the system has queued for us
             waiting = len(self._server.active_channels)
             self._server.handle_accept()
         self._server.accepting = False

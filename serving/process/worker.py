@@ -1,8 +1,8 @@
 """One worker process of the web app: ``python -m serving.process.worker``, started by ``workers``.
 
 Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its end:
-at SIGTERM, or when standard input ends because the parent is gone. Leaves to others: answering (``web_server``),
-and what is done beforehand so that the first answer takes no longer than later ones (``rehearsal``).
+at SIGTERM, or when standard input ends because the parent has ended. Leaves to others: answering (``web_server``),
+and what makes the first answer as fast as later ones (``rehearsal``).
 """
 
 import gc
@@ -26,7 +26,7 @@ OPEN_FILES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is told: its number and slot, the configuration, and the descriptors it inherits."""
+    """What a worker is told: its number and slot, the configuration, and the descriptors that it inherits."""
 
     number: int
     slot: int
@@ -55,7 +55,7 @@ class Orders:
 
 def main() -> None:
     """Serve until told to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, and it stops us in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops us in order
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     orders = Orders.read(sys.stdin.readline())
@@ -71,7 +71,7 @@ def main() -> None:
     count_in_files_of(orders.slot)
 
     listening = socket.socket(fileno=orders.listening)
-    gc.collect()  # what importing left
+    gc.collect()  # garbage of the imports
     server = WebServer(orders.config, listening, Peers(orders.reading, orders.writing))
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     if stopping.is_set():
@@ -83,16 +83,16 @@ def main() -> None:
         server.stop()
 
     threading.Thread(target=follow_parent, name="follow-parent", daemon=True).start()
-    gc.freeze()  # all of it stays, and looking through it once more made some request wait 15 ms
+    gc.freeze()  # these objects stay; collecting through them made some request wait 15 ms
     print(READY, flush=True)
     server.run()
 
 
 def allow_open_files() -> None:
-    """Allow this process as many descriptors as its connections may take, where the system lets us.
+    """Allow this process as many descriptors as its connections may need, where the system lets us.
 
-    The usual 1,024 are fewer than ``channels.CONNECTIONS_MAX`` and a quarter: past them nothing is accepted any more,
-    and idle connections are not closed to make room.
+    The usual 1,024 are fewer than ``connections.CONNECTIONS_MAX`` and a quarter. Beyond them the system accepts nothing
+    more, and no idle connection is closed to make room.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
@@ -101,13 +101,13 @@ def allow_open_files() -> None:
 
 
 def stay_on_one_core(number: int) -> None:
-    """Keep this process's threads on one processor, where the system lets us choose; the last one for worker 0.
+    """Keep this process's threads on one core, where the system lets us choose; worker 0 gets the last one.
 
-    One interpreter lock serves them all, so they can't use two; handing the lock from core to core, several
+    All threads share one interpreter lock, so they can't use two cores. Passing the lock from core to core, several
     times a request, took up to four times the CPU of the request itself (tests/bench/RESULTS.md).
     """
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0), reverse=True)  # interrupts are mostly answered on the first
+        cores = sorted(os.sched_getaffinity(0), reverse=True)  # the first one handles most interrupts
         os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 

@@ -4,8 +4,9 @@ Owns: the listening socket, how many workers there are, replacing one that ends,
 the ordered end at SIGTERM or SIGINT. Leaves to others: answering requests (``web_server``, in each worker).
 
 Invariants: the socket listens as long as the parent lives, so a connection that finds no worker waits for one and
-none is refused. A worker ends only after a new one is ready when they are renewed, and at once when the parent is
-gone, whatever ended it. A worker that crashes is replaced, with a pause that grows while it keeps crashing.
+none is refused. When workers are renewed, one ends only after its successor is ready. When the parent ends, however
+it ends, its workers end at once. A worker that crashes is replaced, after a pause that grows while it keeps
+crashing.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from serving.config import ServingConfig
+from serving.config import COUNTS_VARIABLE, ServingConfig
 from serving.process.listening import address_of, listen
 from serving.process.worker import READY, Orders
 from serving.viewers.peers import drain, new_pipes
@@ -36,7 +37,6 @@ START_SECONDS = 20.0
 STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
 COUNTS_PREFIX = "foryou-counts-"
-COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # as in ``metrics``, which only a worker may import
 FIRST_PAUSE_SECONDS = 0.4  # after a second crash in a row; twice as long after each further one
 PAUSE_MAX_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a worker that ran this long did not crash at its start
@@ -75,21 +75,21 @@ class Workers:
         self._stopping.set()
 
     def renew(self) -> None:
-        """Make ``run`` put a new worker in the place of each, one after another; safe in a signal handler."""
+        """Make ``run`` replace each worker, one after another; safe in a signal handler."""
         self._renewing.set()
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Keep the workers alive until ``stop``; raise ServingError when the first can't start.
+        """Keep the workers running until ``stop``; raise ServingError when the first can't start.
 
-        ``on_ready`` is called once all of them had time to start; connections are taken before.
+        ``on_ready`` is called when all of them have had time to start; connections are accepted before that.
         """
         try:
             for number in range(self._config.workers):
                 self._workers[number] = self._start(number)
             first, *others = self._workers.values()
             if not self._ready(first) and not self._stopping.is_set():
-                raise ServingError("a worker of the web app could not start; its own lines say why")
-            # The first requests find every core free; a worker that fails meanwhile is replaced below.
+                raise ServingError("a worker of the web app could not start; its log lines say why")
+            # Waiting for all, so that the first requests find every core free. A worker that fails is replaced below.
             for worker in others:
                 self._ready(worker)
             on_ready()
@@ -128,7 +128,7 @@ class Workers:
         return next(slot for slot in range(len(self._pipes)) if slot not in taken)
 
     def _ready(self, worker: _Worker) -> bool:
-        """Wait until a worker answers; False when it ended, took too long, or everything is to stop."""
+        """Wait until a worker answers; False when it ended or took too long, or when all must stop."""
         stdout = worker.process.stdout
         assert stdout is not None
         deadline = time.monotonic() + START_SECONDS
@@ -160,7 +160,7 @@ class Workers:
                 self._workers[number] = self._start(number)
 
     def _renew(self) -> None:
-        log.info("new workers take the place of %d", len(self._workers))
+        log.info("replacing %d workers", len(self._workers))
         for number, former in list(self._workers.items()):
             fresh = self._start(number)
             if self._ready(fresh):
@@ -169,7 +169,7 @@ class Workers:
             else:
                 _stop([fresh], 0.0)
                 if not self._stopping.is_set():
-                    log.error("a new worker could not start; the old ones go on")
+                    log.error("a new worker could not start; the old ones stay")
                 return
 
     def _end(self) -> None:
@@ -180,10 +180,10 @@ class Workers:
 
 
 def counts_folder(memory: Path = Path("/dev/shm")) -> "tempfile.TemporaryDirectory[str]":
-    """Return a folder for the files of counts that the workers share: in memory, where the system has such a place.
+    """Return a folder for the files of counts that the workers share, in memory where the system has such a place.
 
-    They are mapped into memory and grow as they are written to: on a disk that is full, a new page of them would end
-    the worker by SIGBUS. What dead parents left there is removed.
+    The files are mapped into memory and grow when they are written to: on a full disk, a new page would end the worker
+    with SIGBUS. Folders that earlier parents left are removed.
     """
     if not os.access(memory, os.W_OK):
         return tempfile.TemporaryDirectory(prefix=COUNTS_PREFIX)
@@ -200,7 +200,7 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's
+        pass  # another user's
     return True
 
 
