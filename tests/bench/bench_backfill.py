@@ -116,7 +116,7 @@ def sdk_way(path: Path) -> int:
 
 
 def fill_spool(folder: Path, options: argparse.Namespace) -> None:
-    """Spool a day of likes: heavy-tailed likers and posts, 1 % undone, in files as segments make them."""
+    """Spool a day of likes: heavy-tailed likers and posts, 1 % of them unliked, in files as segments make them."""
     rng = np.random.default_rng(options.seed)
     spool, a_file = Spool(folder, "bench"), 1_000_000
     (spool.root / "rows" / day_name(DAY)).mkdir()
@@ -127,7 +127,7 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
         seen = DAY * DAY_US + (start + np.arange(count)) * (DAY_US // (options.day_likes + 1))
         post = (rng.pareto(0.9, count) * posts / 200 % posts).astype(np.int64)
         liker = (rng.pareto(1.0, count) * options.actors / 50 % options.actors).astype(np.int64)
-        undone = rng.random(count) < 0.01
+        unliked = rng.random(count) < 0.01
         rkeys = (seen - rng.integers(0, 2_000_000, count) << 10) | rng.integers(0, 1024, count)
         columns = {
             "kind": 1, "day": DAY, "seq": 2 * (start + np.arange(count)), "liker_id": liker, "rkey": rkeys,
@@ -138,11 +138,11 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
             for f in ROWS
         ]
         table = pa.Table.from_arrays(arrays, schema=ROWS)
-        gone = table.filter(pa.array(undone))
-        gone = gone.set_column(0, ROWS.field("kind"), pa.array(np.full(len(gone), 2, np.uint8)))
-        gone = gone.set_column(2, ROWS.field("seq"), pa.array(np.asarray(gone["seq"]) + 1))
+        unlikes = table.filter(pa.array(unliked))
+        unlikes = unlikes.set_column(0, ROWS.field("kind"), pa.array(np.full(len(unlikes), 2, np.uint8)))
+        unlikes = unlikes.set_column(2, ROWS.field("seq"), pa.array(np.asarray(unlikes["seq"]) + 1))
         path = spool.root / "rows" / day_name(DAY) / f"seg_{start:09d}.jss"
-        pq.write_table(pa.concat_tables([table, gone]), path, compression="zstd", use_dictionary=False)
+        pq.write_table(pa.concat_tables([table, unlikes]), path, compression="zstd", use_dictionary=False)
 
 
 def write(folder: Path, threads: int, queue: "multiprocessing.Queue[tuple[int, float, float]]") -> None:

@@ -88,7 +88,7 @@ def exponent(counts: Column, least: int) -> tuple[float, int]:
 
 
 def _settled(world: World, events: Events) -> tuple[Ints, Flags]:
-    """Return the posts the stream told of that are old enough, and which of them are replies."""
+    """Return the posts of the stream that are old enough, and which of them are replies."""
     written = events.target[
         (events.kind == Kind.POST) & (events.time_us < world.parameters.end_us - SETTLED_US)
     ]
@@ -171,8 +171,8 @@ def _mix(events: Events) -> list[Row]:
         return f"{100 * kinds[kind] / kinds[made]:.1f} %"
 
     shares = [
-        100 * kinds[[made, undone]].sum() / kinds.sum()
-        for made, undone in (
+        100 * kinds[[made, deleted]].sum() / kinds.sum()
+        for made, deleted in (
             (Kind.LIKE, Kind.UNLIKE),
             (Kind.POST, Kind.UNPOST),
             (Kind.REPOST, Kind.UNREPOST),
@@ -184,8 +184,8 @@ def _mix(events: Events) -> list[Row]:
             "mix: likes posts reposts follows, %", "69 11 10 6", " ".join(f"{share:.1f}" for share in shares)
         ),
         Row("unlikes per like", "1.2 %", ratio(Kind.UNLIKE, Kind.LIKE)),
-        Row("reposts undone", "3.7 %", ratio(Kind.UNREPOST, Kind.REPOST)),
-        Row("follows undone", "13 %", ratio(Kind.UNFOLLOW, Kind.FOLLOW)),
+        Row("reposts deleted", "3.7 %", ratio(Kind.UNREPOST, Kind.REPOST)),
+        Row("follows deleted", "13 %", ratio(Kind.UNFOLLOW, Kind.FOLLOW)),
     ]
 
 

@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
-from bench_serving import cpu_seconds, load, memory_mb
+from bench_serving import load
+from bench_tools import cpu_seconds, family, memory_mb, number
 from streams import free_port, wait_until
 
 from pipeline.operate.status.gather import gather
@@ -42,18 +43,6 @@ END = "2026-11-01T00:00:00Z"
 END_US = 1_793_491_200_000_000
 
 
-def number(data_dir: Path, store: str, query: str) -> int:
-    """Return the one number a query gives, 0 while the store is not there."""
-    try:
-        connection = sqlite3.connect(f"file:{data_dir / store}.sqlite?mode=ro", uri=True)
-        try:
-            return int(connection.execute(query).fetchone()[0] or 0)
-        finally:
-            connection.close()
-    except sqlite3.OperationalError:
-        return 0
-
-
 def ingest(env: dict[str, str], data_dir: Path, last_us: int) -> dict[str, Any]:
     """Replay the history; return likes/s, and what a like costs on disk and in CPU."""
     with commands.running("ingest", env=env, log=data_dir / "log") as process:
@@ -61,7 +50,7 @@ def ingest(env: dict[str, str], data_dir: Path, last_us: int) -> dict[str, Any]:
         began = time.perf_counter()
         wait_until(lambda: number(data_dir, "landing", "SELECT seen_us FROM watermark") >= last_us, 3600)
         seconds = time.perf_counter() - began
-        cpu, resident = cpu_seconds(process.pid), sum(memory_mb(process.pid))
+        cpu, resident = cpu_seconds(process.pid), sum(map(memory_mb, family(process.pid)))
         commands.stop(process)
     likes = number(data_dir, "landing", "SELECT count(*) FROM likes")
     events = number(data_dir, "landing", "SELECT sum(value) FROM counters WHERE kind IN ('event', 'drop')")
@@ -143,7 +132,7 @@ def serve(
             child.join()
             assert wrong == 0, f"{wrong} answers were no page"
         used = cpu_seconds(process.pid) - before
-        resident = sum(memory_mb(process.pid))
+        resident = sum(map(memory_mb, family(process.pid)))
         commands.stop(process)
     latencies.sort()
     return {

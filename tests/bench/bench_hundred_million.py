@@ -17,7 +17,6 @@ temporary folder that is removed.
 
 import argparse
 import json
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
 import duckdb
-from bench_serving import cpu_seconds
+from bench_tools import cpu_seconds, memory_mb, number
 from like_feed import LikeFeed
 from streams import free_port, wait_until
 
@@ -44,6 +43,7 @@ from pipeline.store.landing_retention import Retention
 from pipeline.store.model import first_open_day
 
 END_US = 1_793_491_200_000_000  # 2026-11-01T00:00:00Z
+COUNTED = "SELECT value FROM counters WHERE kind = 'event' AND name = ?"
 
 
 @dataclass(frozen=True)
@@ -59,32 +59,9 @@ class Sample:
     lake_days: int
 
 
-def numbers(data_dir: Path, *queries: str) -> list[int]:
-    """Return the number each query gives, 0 for all while the store is not there."""
-    try:
-        connection = sqlite3.connect(f"file:{data_dir}/landing.sqlite?mode=ro", uri=True)
-        try:
-            return [int((connection.execute(query).fetchone() or [0])[0] or 0) for query in queries]
-        finally:
-            connection.close()
-    except sqlite3.OperationalError:
-        return [0] * len(queries)
-
-
-def memory_mb(process: int, field: str) -> float:
-    """Return VmRSS or VmHWM of a process."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def sample(data_dir: Path, process: int, began: float) -> Sample:
-    likes, held = numbers(
-        data_dir,
-        "SELECT value FROM counters WHERE kind = 'event' AND name = 'like'",
-        "SELECT sum(likes) FROM like_days",
-    )
+    likes = number(data_dir, "landing", COUNTED, "like")
+    held = number(data_dir, "landing", "SELECT sum(likes) FROM like_days")
     size = sum(path.stat().st_size for path in data_dir.glob("landing.sqlite*")) / 2**20
     return Sample(
         likes,
@@ -108,9 +85,8 @@ class Compactor(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(1.0):
-            watermark, first = numbers(
-                self._data_dir, "SELECT seen_us FROM watermark", "SELECT min(day) FROM like_days"
-            )
+            watermark = number(self._data_dir, "landing", "SELECT seen_us FROM watermark")
+            first = number(self._data_dir, "landing", "SELECT min(day) FROM like_days")
             lake = closed_days(self._data_dir)
             if first and any(day not in lake for day in range(first, first_open_day(watermark))):
                 self.seconds.append(compact(self._env))
@@ -156,7 +132,7 @@ def rates(samples: list[Sample], first: float, last: float) -> tuple[float, floa
 
 
 def purge(data_dir: Path) -> float:
-    """Let landing give up all it need not hold any more; return the seconds."""
+    """Let landing delete what it need not hold any longer; return the seconds."""
     landing = Landing(data_dir)
     retention = Retention(landing, data_dir, 90)
     began = time.monotonic()
@@ -216,14 +192,11 @@ def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[
     compactor.seconds.append(compact(env))  # the days that closed last
     fullest = max(samples, key=lambda s: s.held)
     landing_seconds = purge(data_dir)
-    held, actors, told, untold = numbers(
-        data_dir,
-        "SELECT count(*) FROM likes",
-        "SELECT count(*) FROM actors",
-        "SELECT value FROM counters WHERE kind = 'event' AND name = 'like'",
-        "SELECT value FROM counters WHERE kind = 'event' AND name = 'unlike'",
+    held, actors = (
+        number(data_dir, "landing", f"SELECT count(*) FROM {table}") for table in ("likes", "actors")
     )
-    size, stored, dead = lake_contents(data_dir)
+    likes, unlikes = (number(data_dir, "landing", COUNTED, kind) for kind in ("like", "unlike"))
+    size, stored, undone = lake_contents(data_dir)
     days = len(closed_days(data_dir))
     env["FORYOU_CONFIG"] = str(data_dir / "retention.toml")
     Path(env["FORYOU_CONFIG"]).write_text(f"[ranking]\nseed_window_days = {max(1, int(feed.days) // 2)}\n")
@@ -232,7 +205,7 @@ def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[
         "likes": samples[-1].likes,
         "days": days,
         "actors": actors,
-        "missing_or_too_many": held + stored - dead - (told - untold),
+        "missing_or_too_many": held + stored - undone - (likes - unlikes),
         "start_likes_per_second": round(started[0]),
         "end_likes_per_second": round(ended[0]),
         "start_likes_per_cpu_second": round(started[1]),

@@ -35,8 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
-from bench_hundred_million import memory_mb, numbers
-from bench_serving import cpu_seconds
+from bench_tools import cpu_seconds, memory_mb, number
 from streams import wait_until
 from wire_feed import DICTIONARY, REAL, Feed, last_cursor
 
@@ -83,11 +82,13 @@ def whole(wire: str, port: int, count: int) -> dict[str, float]:
         with commands.running("ingest", env=env, log=log) as process:
             wait_until(lambda: "connected to" in log.read_text(), 60)
             began, before = time.perf_counter(), cpu_seconds(process.pid)
-            wait_until(lambda: numbers(data_dir, "SELECT max(value) FROM stream_cursors")[0] >= last, 600)
+            wait_until(
+                lambda: number(data_dir, "landing", "SELECT max(value) FROM stream_cursors") >= last, 600
+            )
             seconds, cpu = time.perf_counter() - began, cpu_seconds(process.pid) - before
             peak = memory_mb(process.pid, "VmHWM")
             commands.stop(process)
-        likes = numbers(data_dir, "SELECT count(*) FROM likes")[0]
+        likes = number(data_dir, "landing", "SELECT count(*) FROM likes")
     return {
         "messages_per_second": count / seconds,
         "likes_per_second": likes / seconds,
@@ -104,11 +105,11 @@ def plain(wire: str, port: int, count: int) -> dict[str, float]:
         arguments = [sys.executable, program, wire, str(port), str(count), f"{folder}/plain.sqlite"]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            told = json.loads(process.stdout.readline())
+            figures = json.loads(process.stdout.readline())
             process.kill()
     return {
-        "plain_messages_per_second": count / told["seconds"],
-        "plain_messages_per_cpu_second": count / told["cpu"],
+        "plain_messages_per_second": count / figures["seconds"],
+        "plain_messages_per_cpu_second": count / figures["cpu"],
     }
 
 

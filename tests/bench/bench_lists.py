@@ -14,7 +14,6 @@ time, with the file in the system's memory and out of it. Prints a line each and
 import argparse
 import json
 import multiprocessing
-import os
 import resource
 import sqlite3
 import tempfile
@@ -26,6 +25,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bench_tools import drop_cache
 
 from pipeline.batch.lists.make_lists import SCHEMA
 from pipeline.batch.publish import generations
@@ -187,9 +187,7 @@ def reads(path: Path, viewers: int, *, drop: bool) -> dict[str, float]:
     wanted = [did_of(number) for number in chance.integers(1, viewers, 2_000).tolist()]
     store = ListStore(path)
     if drop:
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        drop_cache(path)
     times, cpu = [], time.process_time()
     for did in wanted:
         began = time.perf_counter()

@@ -10,59 +10,14 @@ come of it, and runs each job as ``foryou batch`` does, as a process of its own;
 
 import argparse
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import duckdb
-from soak_people import bring_in, listed
+from bench_tools import active_days, bring_in, listed, run_job
 from synthetic_lake import make_store
 
 from pipeline.store.lake_layout import closed_days, day_file
-from pipeline.store.model import DAY_US
-
-
-def active_days(data_dir: Path, viewers: int) -> float:
-    """Return viewer_active_days with which about so many actors are viewers."""
-    newest = sorted(closed_days(data_dir))[-8:]
-    files = [str(day_file(data_dir, day)) for day in newest]
-    with sqlite3.connect(data_dir / "landing.sqlite") as landing:
-        now_us = landing.execute("SELECT seen_us FROM watermark").fetchone()[0]
-        landed = landing.execute("SELECT liker_id, max(seen_us) FROM likes GROUP BY liker_id").fetchall()
-    last = dict(landed)
-    rows = duckdb.execute(
-        "SELECT liker_id, max((post_rkey >> 10) + since_post_us) FROM read_parquet(?) GROUP BY liker_id",
-        [files],
-    ).fetchall()
-    for liker, seen_us in rows:
-        last[liker] = max(seen_us, last.get(liker, 0))
-    times = sorted(last.values(), reverse=True)
-    return (now_us - times[min(viewers, len(times)) - 1] + 1) / DAY_US
-
-
-def run_job(data_dir: Path, job: str, tier: str = "all") -> tuple[float, float, float]:
-    """Run one job for viewers of one tier; return wall seconds, CPU seconds and peak memory in MB."""
-    before = os.times()
-    began = time.perf_counter()
-    environment = os.environ | {
-        "FORYOU_DATA_DIR": str(data_dir),
-        "FORYOU_CONFIG": str(data_dir / "foryou.toml"),
-    }
-    child = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "batch", "--job", job, "--viewers", tier],
-        env=environment,
-        cwd=data_dir,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{job} failed")
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return time.perf_counter() - began, cpu, usage.ru_maxrss / 1024
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
     posts = likes["post"].unique().to_numpy()
     created_us, languages = world.posts.of("created_us", posts), world.people.communities.languages
     barred = world.posts.of("marks", posts) & int(Mark.REPLY | Mark.ADULT | Mark.HIDE) != 0
-    known = created_us >= world.parameters.start_us  # the stream never told of the others
+    known = created_us >= world.parameters.start_us  # the others are not in the stream
     items = pl.DataFrame(
         {
             "post": posts,

@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench_million import active_days, run_job
+from bench_tools import active_days, run_job
 from synthetic_lake import make_store
 
 

@@ -147,11 +147,11 @@ def show_less(town: Town, log: Log, items: np.ndarray) -> None:
         kinds.append(kind)
         answered.append([int(item) for item in posts[of == kind][:ANSWERED]])
         barred[row, answered[-1]] = True
-    asked = np.array(kinds) >= 0
+    answering = np.array(kinds) >= 0
 
     def of_the_kind(found: np.ndarray) -> float:
         rows = [town.communities[row[row >= 0]] == kind
-                for row, kind in zip(found[asked, :PAGES], np.array(kinds)[asked], strict=True)]  # fmt: skip
+                for row, kind in zip(found[answering, :PAGES], np.array(kinds)[answering], strict=True)]  # fmt: skip
         return _mean([row.mean() for row in rows])
 
     before = of_the_kind(items)
@@ -164,7 +164,7 @@ def show_less(town: Town, log: Log, items: np.ndarray) -> None:
         ("show less hides the posts alone", {"seed_weight_less": 0.0, "less_author_posts": 100_000}),
     ):
         found, _ = town.lists(changes, neighbours=True)
-        shares = town.shares(found, barred=barred)[asked]
+        shares = town.shares(found, barred=barred)[answering]
         usual = shares if usual is None else usual
         more = {"answered": ANSWERED, "of_the_kind_before": before, "of_the_kind": of_the_kind(found)}
         log.add(name, changes, shares, usual, **more)

@@ -39,6 +39,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from bench_tools import ROOT, cpu_seconds, drop_cache, family, memory_mb
 from list_bytes import blob, unpack
 from serving_worlds import (
     FEED,
@@ -55,7 +56,6 @@ from serving_worlds import (
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 
-HERE = Path(__file__).resolve().parents[2]
 COLD = 1_100  # requests one after another at the start
 POSTS = 200_000
 ITEMS = 300
@@ -94,7 +94,6 @@ def make_store(path: Path, viewers: int) -> None:
     )
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store.close()
 
 
 def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:
@@ -163,33 +162,8 @@ def load(port: int, requests: list[bytes], connections: int, rate: float, result
     result.put((latencies, wrong, time.perf_counter() - begun, time.process_time()))
 
 
-def family(process: int) -> list[int]:
-    """Return a process and its children."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process, *map(int, children)]
-
-
-def cpu_seconds(process: int) -> float:
-    """Return the processor time a process and its children have used."""
-    ticks = 0
-    for member in family(process):
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(process: int) -> list[float]:
-    """Return the resident memory of a process and of its children."""
-    sizes = []
-    for member in family(process):
-        for line in Path(f"/proc/{member}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                sizes.append(round(int(line.split()[1]) / 1024, 1))
-    return sizes
-
-
 @contextmanager
-def server(command: list[str], tree: Path = HERE) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def server(command: list[str], tree: Path = ROOT) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a server, of a working tree, that prints its port at the end of its first line."""
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -207,13 +181,6 @@ def server(command: list[str], tree: Path = HERE) -> Iterator[tuple[subprocess.P
     finally:
         process.terminate()
         process.wait(5)
-
-
-def drop_cache(path: Path) -> None:
-    """Take a file out of the system's memory."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def run(
@@ -270,15 +237,15 @@ def measure(
     with server(command) as (process, port):
         cold, wrong_cold, _, _ = run(port, first, 1, 0.0)
         for rate in options.rate:
-            asked = [request(chance.choice(accounts), time.time()) for _ in range(options.requests)]
+            requests = [request(chance.choice(accounts), time.time()) for _ in range(options.requests)]
             before = cpu_seconds(process.pid)
-            latencies, wrong, seconds, own = run(port, asked, options.connections, rate)
+            latencies, wrong, seconds, own = run(port, requests, options.connections, rate)
             used = cpu_seconds(process.pid) - before
             latencies.sort()
             rows.append(
                 {
                     "server": name,
-                    "rate_asked": rate,
+                    "rate": rate,
                     "requests_per_second": round(len(latencies) / seconds, 1),
                     "p50_ms": median(latencies),
                     "p99_ms": round(latencies[len(latencies) * 99 // 100] * 1e3, 2),
@@ -288,7 +255,7 @@ def measure(
                     "first_request_ms": round(cold[0] * 1e3, 2),
                     "first_ten_p50_ms": median(cold[1:11]),
                     "thousandth_ten_p50_ms": median(cold[-100:][:10]),
-                    "resident_mb": memory_mb(process.pid),
+                    "resident_mb": [memory_mb(member) for member in family(process.pid)],
                     "wrong": wrong + wrong_cold,
                 }
             )

@@ -4,18 +4,16 @@
         [--recent 50000] [--new 2] [--probe-seconds 4] [--actors 4000000] [--likes 100000000] [--viewers 1000000]
         [--set candidates_minutes=3 ...]
 
-A store of a million viewers that ends now (synthetic_lake.py; --dir keeps it, and takes one that is there),
-everybody's neighbours and lists made as ``foryou batch`` makes them, then ``foryou up`` on it: ingest follows
-a live stream of the store's own people (soak_feed.py), the timetable runs, and signed requests come in
-(soak_load.py), most from --recent viewers who were all seen in the half hour before, --new a minute from
-people without a list. Every few seconds a like is made whose effect is known (soak_probes.py says what "in
-the viewer's list" means), and the time is taken until the visible list shows it. After --minutes no more
-likes are probed; for at most --tail-minutes all goes on until those that are open are shown. One that never
-is counts with the time it waited.
+The store has a million viewers and ends now (synthetic_lake.py; --dir keeps it, and uses one that is there). First
+``foryou batch`` makes everybody's neighbours and lists. Then ``foryou up`` runs on it: ingest follows a live stream of
+the store's own people (soak_feed.py), the timetable runs, and signed requests come in (soak_load.py). Most requests
+are from --recent viewers, all seen in the half hour before; --new a minute are from people without a list. Every few
+seconds the bench makes a like with a known effect (soak_probes.py says what "in the viewer's list" means) and measures
+the time until the visible list shows it. After --minutes it makes no more likes. For at most --tail-minutes everything
+continues until the open likes are shown. A like that never is counts with the time it waited.
 
-Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three
-minutes. The store must end less than six hours ago, for its people are active now. Needs 2 cores, 24 GB and
-12 GB of disk.
+Prints a line a minute, a table, and one line of JSON. --small is for trying: a few thousand people, three minutes. The
+store must end less than six hours ago, because its people are active now. Needs 2 cores, 24 GB and 12 GB of disk.
 """
 
 import argparse
@@ -36,20 +34,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import commands
 import httpx
 from bench_serving import keep_keys
+from bench_tools import ROOT, active_days, bring_in, listed, number, run_job, unlisted
 from serving_worlds import FEED, PUBLISHER_DID, SKELETON, Account, Directory, directory
+from soak_feed import Stream, events, stored
 from soak_load import Load
-from soak_people import bring_in, listed, unlisted
 from soak_probes import KINDS, Probes, quantile
-from soak_store import prepare
-from soak_stream import Stream, events, stored
-from soak_watch import Watch, batch_runs, number
+from soak_watch import Watch, batch_runs
 from streams import free_port, wait_until
-from synthetic_lake import did_of
+from synthetic_lake import did_of, make_store
 
 PROBED_VIEWERS = 400
+OLD_SECONDS = 6 * 3600
 SMALL = {"actors": 6_000, "likes": 300_000, "viewers": 2_000, "recent": 400, "events": 100.0, "requests": 20.0,
          "minutes": 2.0, "probe_seconds": 1.5, "new": 6.0}  # fmt: skip
 SMALL_SETTINGS = {"candidates_minutes": "0.25", "neighbours_minutes": "0.5", "everybody_minutes": "1"}
+
+
+def prepare(data_dir: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Make the store and everybody's lists as far as they are missing; return what the runs took."""
+    if not (data_dir / "landing.sqlite").exists():
+        now_us = time.time_ns() // 1000
+        make_store(data_dir, actors=options.actors, likes=options.likes, days=14, now_us=now_us)
+    age = time.time() - number(data_dir, "landing", "SELECT seen_us FROM watermark") / 1e6
+    if age > OLD_SECONDS:
+        raise SystemExit(f"the store in {data_dir} ends {age / 3600:.1f} hours ago: make a new one")
+    config = data_dir / "foryou.toml"
+    if not config.exists():
+        # The probes' new accounts must count from their first like on, not three days later.
+        days = active_days(data_dir, options.viewers)
+        config.write_text(f"[ranking]\nviewer_active_days = {days}\nnewcomer_hours = 0\n")
+    took = {}
+    for job, made in (("neighbours", data_dir / "lake" / "neighbours.parquet"),
+                      ("candidates", data_dir / "serving.sqlite")):  # fmt: skip
+        if not made.exists() or (job == "candidates" and not listed(data_dir, 1)):
+            seconds, cpu, peak = run_job(data_dir, job)
+            took[job] = {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mb": round(peak)}
+    return took
 
 
 def pages_of(port: int, accounts: dict[str, Account]) -> Callable[[str], list[str]]:
@@ -87,7 +107,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
         plc_url=plc.url,
     ) | {
         "FORYOU_CONFIG": str(data_dir / "foryou.toml"),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "PYTHONPATH": str(ROOT),
     }
     began_us, before = time.time_ns() // 1000, stored(data_dir, time.time_ns() // 1000)
     log = data_dir / "soak.log"
@@ -99,7 +119,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
     watch = Watch(up.pid, data_dir)
     load = Load(port, known, new, options.requests, options.new / 60)
     page = pages_of(port, {account.did: account for account in known[:PROBED_VIEWERS]})
-    probes = Probes(data_dir, "for-you", viewers[:PROBED_VIEWERS], stream.tell, page)
+    probes = Probes(data_dir, "for-you", viewers[:PROBED_VIEWERS], stream.send, page)
     stack.callback(load.stop)
     watch.start()
     load.start()
@@ -114,13 +134,13 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
             raise SystemExit(f"foryou up has ended: see {log}")
         if passed // 60 >= said + 1:
             said = int(passed // 60)
-            tell(said, data_dir, load, probes, watch, stream)
+            show(said, data_dir, load, probes, watch, stream)
         time.sleep(max(0.0, options.probe_seconds - (time.monotonic() - started - passed)))
     load.stop()
     probes.stop()
     seconds = time.monotonic() - started
     stream.end()
-    sent = sum(stream.told["sent"].values())
+    sent = sum(stream.reported["sent"].values())
     counted: dict[str, int] = {}
 
     def all_is_stored() -> bool:
@@ -129,7 +149,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
 
     try:
         wait_until(all_is_stored, 20)
-    except AssertionError as error:  # it waited in vain; the figures tell
+    except AssertionError as error:  # some are missing; the figures say how many
         print(f"not all is stored: {error}", file=sys.stderr)
     watch.stop()
     end(up)
@@ -138,19 +158,20 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
     return {
         "seconds": round(seconds),
         "shown": probes.figures(time.time_ns() // 1000),
-        "requests": {"answer_weights": sum(load.statuses.values()), "errors": errors,
+        "requests": {"answered": sum(load.statuses.values()), "errors": errors,
                      "a_second": round(len(latencies) / seconds, 1),
                      **{f"{name}_ms": round((quantile(latencies, share) or 0) * 1e3, 1) for name, share in
                         (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}},
         "ingest": {"sent": sent, "stored_or_dropped": sum(events(counted, before).values()),
                    "dropped": {name: count for name, count in events(counted, before).items()
                                if name.startswith("drop") and count},
-                   "likes_sent": stream.told["sent"].get("like", 0),
-                   "unlikes_sent": stream.told["sent"].get("like_gone", 0),
+                   "likes_sent": stream.reported["sent"].get("like", 0),
+                   "unlikes_sent": stream.reported["sent"].get("like_deleted", 0),
                    "likes_in_store": counted["likes in the store"],
                    "lag_p50_s": quantile(lags, 0.5), "lag_p99_s": quantile(lags, 0.99),
                    "lag_max_s": quantile(lags, 1.0),
-                   "stream_behind_s": round(stream.told["behind"], 2), "connections": stream.told["connections"]},
+                   "stream_behind_s": round(stream.reported["behind"], 2),
+                   "connections": stream.reported["connections"]},
         "processes": watch.roles(),
         "peak_together_mb": round(watch.peak_together_mb),
         "load_cpu_s": round(load.cpu, 1),
@@ -167,7 +188,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         commands.stop(process, 30)
 
 
-def tell(minute: int, data_dir: Path, load: Load, probes: Probes, watch: Watch, stream: Stream) -> None:
+def show(minute: int, data_dir: Path, load: Load, probes: Probes, watch: Watch, stream: Stream) -> None:
     """Print how it is going."""
     load.take()
     recent = sorted(load.recent)
@@ -180,8 +201,8 @@ def tell(minute: int, data_dir: Path, load: Load, probes: Probes, watch: Watch, 
     slow = (quantile(recent, 0.99) or 0) * 1e3
     print(
         f"{minute:>3} min: {shown} | {len(recent) / 60:.0f} requests/s p99 {slow:.0f} ms, "
-        f"{bad} bad | sent {sum(stream.told['sent'].values()):,}, lag {watch.lags[-1] if watch.lags else 0:.1f} s | "
-        f"generation {generation}",
+        f"{bad} bad | sent {sum(stream.reported['sent'].values()):,}, "
+        f"lag {watch.lags[-1] if watch.lags else 0:.1f} s | generation {generation}",
         flush=True,
     )
 

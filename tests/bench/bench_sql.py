@@ -4,7 +4,7 @@
         [--seed 1] [--dir DIR] [--only NAME,NAME] [--repeat 3] [--threads 2]
 
 Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within
-hours of the post; one in a hundred undone; neighbours and lists at random, impressions of lists, some of them
+hours of the post; one in a hundred unliked; neighbours and lists at random, impressions of lists, some of them
 liked. Made with numpy straight into the lake and the copies, in a few minutes. A table for people, then one
 line of JSON.
 """
@@ -81,8 +81,8 @@ class Maker:
         return (self.actors * self.rng.random(count) ** 3).astype(np.int64) + 1
 
     def make_likes(self) -> None:
-        """Write each day, and the open one, with the tombstones of the likes undone."""
-        gone = []
+        """Write each day, and the open one, with the tombstones of unlikes."""
+        unlikes = []
         for day in range(TODAY - self.days + 1, TODAY + 1):
             count = self.likes // self.days
             end = min((day + 1) * DAY_US, NOW_US)
@@ -108,10 +108,10 @@ class Maker:
             path = day_file(self.data_dir, day) if day < TODAY else self.copy(OPEN_LIKES)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_likes(path, table)
-            undone = np.flatnonzero(self.rng.random(count) < 0.01)
-            gone.append((liker[undone], rkey[undone], seen[undone] + HOUR_US))
+            unliked = np.flatnonzero(self.rng.random(count) < 0.01)
+            unlikes.append((liker[unliked], rkey[unliked], seen[unliked] + HOUR_US))
             self.last = liker, place, seen
-        liker, rkey, seen = (np.concatenate(part) for part in zip(*gone, strict=True))
+        liker, rkey, seen = (np.concatenate(part) for part in zip(*unlikes, strict=True))
         write(self.copy(OPEN_UNLIKES), {"liker_id": liker.astype(np.int32), "rkey": rkey, "seen_us": seen})
 
     def input(self, name: str, columns: dict[str, object]) -> None:
@@ -264,19 +264,19 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = options.dir or Path(temporary)
-        note = data_dir / "asked.json"
+        note = data_dir / "given.json"
         if not note.exists():
             began = time.perf_counter()
             data_dir.mkdir(parents=True, exist_ok=True)
             maker = Maker(data_dir, options.likes, options.days, options.actors, options.lists, options.seed)
             note.write_text(json.dumps(maker.make()))
             print(f"made in {time.perf_counter() - began:.0f} s", flush=True)
-        asked = json.loads(note.read_text())
+        subjects = json.loads(note.read_text())
         seconds: dict[str, float] = {}
         names = [name for name in options.only.split(",") if name] or queries.names()
         for name in names:
             query = queries.find(name)
-            given = {key: asked[key] for key in query.parameters if query.parameters[key].default is None}
+            given = {key: subjects[key] for key in query.parameters if query.parameters[key].default is None}
             took = []
             for _ in range(options.repeat):
                 began = time.perf_counter()
@@ -286,9 +286,9 @@ def main() -> None:
             seconds[name] = round(statistics.median(took), 2)
             print(f"{name:<24} {seconds[name]:>8.2f} s {rows:>8,} rows", flush=True)
         took = []
-        for viewer in asked["viewers"]:
+        for viewer in subjects["viewers"]:
             began = time.perf_counter()
-            explain(data_dir, options.threads, viewer, asked["post"])
+            explain(data_dir, options.threads, viewer, subjects["post"])
             took.append(time.perf_counter() - began)
         seconds["foryou explain"] = round(statistics.median(took), 2)
         print(f"{'foryou explain':<24} {seconds['foryou explain']:>8.2f} s")

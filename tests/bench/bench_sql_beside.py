@@ -29,22 +29,12 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import commands
+from bench_tools import number
 from streams import free_port, wait_until
 
 from pipeline.explore import queries
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
-
-
-def number(data_dir: Path, store: str, query: str) -> int:
-    try:
-        connection = sqlite3.connect(f"file:{data_dir / store}.sqlite?mode=ro", uri=True, timeout=10)
-        try:
-            return int(connection.execute(query).fetchone()[0] or 0)
-        finally:
-            connection.close()
-    except (sqlite3.OperationalError, TypeError):
-        return 0
 
 
 class Requests(threading.Thread):
@@ -160,12 +150,12 @@ def main() -> None:
             names = list(queries.names())
             failed: list[str] = []
             took: dict[str, list[float]] = {name: [] for name in names}
-            asked = 0
+            count = 0
 
             def ask() -> None:
-                nonlocal asked
-                name = names[asked % len(names)]
-                asked += 1
+                nonlocal count
+                name = names[count % len(names)]
+                count += 1
                 given = {"viewer": viewers[0], "post": POST, "other": POST}
                 parameters = queries.find(name).parameters.values()
                 flags = [t for p in parameters if p.default is None for t in (f"--{p.name}", given[p.name])]
@@ -184,7 +174,7 @@ def main() -> None:
             asking.stopping.set()
             asking.join()
         beside = {name: statistics.median(times) for name, times in took.items() if times}
-        total = asked
+        total = count
         for name in names:
             took[name].clear()
         for _ in names:
@@ -197,7 +187,7 @@ def main() -> None:
         print(f"{name:<20} {quiet[name]:>10,.2f} {busy[name]:>10,.2f} {ratio}")
     for turn, pair in enumerate(zip(*spells, strict=True), 1):
         print(f"turn {turn}: {figures([pair[0]])} {figures([pair[1]])}")
-    print(f"{total} queries asked, {len(failed)} failed; a query takes {statistics.median(ratios):.1f} times as "
+    print(f"{total} queries run, {len(failed)} failed; a query takes {statistics.median(ratios):.1f} times as "
           f"long as alone (median, {ratios[0]:.1f} to {ratios[-1]:.1f})")  # fmt: skip
     for line in failed[:5]:
         print(line)

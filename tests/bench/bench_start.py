@@ -8,7 +8,7 @@ request on a connection that is new or on one that has been open for a while.
     python tests/bench/bench_start.py [--starts 40] [--viewers 20000] [--trees FOLDER ...] [--store FOLDER]
 
 --trees compares working trees of this project, which take turns at each start; without it, this one. The control is
-waitress around a handler of one line, asked by the same client: what is left there is the client's, the kernel's and
+waitress around a handler of one line, with the same client: what is left there is the client's, the kernel's and
 waitress's own. Latencies count from before connect() on a new connection, from before send() on a kept one, and
 are medians over the starts; ``cpu`` is what the worker's threads ran for that one request. The client has its own
 first calls behind it, and a core that the worker does not use. "rested" is a request after as long a pause as the
@@ -34,20 +34,17 @@ from bench_serving import (
     PROGRAM,
     PUBLISHER_DID,
     Account,
-    drop_cache,
-    family,
     keep_keys,
     make_store,
-    memory_mb,
     plc_did,
     request,
     server,
 )
+from bench_tools import ROOT, drop_cache, family, memory_mb
 
 THOUSAND = 1_000
 TAIL = 30  # requests from the thousandth on, of which the median is taken: one alone may meet a commit
 PAUSE_SECONDS = 0.5
-HERE = Path(__file__).resolve().parents[2]
 _CONTROL = """
 import os, socket, sys, waitress
 def handler(environ, start_response):
@@ -107,15 +104,15 @@ def cpu_ms(process: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
-def measured(process: int, asked: Callable[[], float]) -> tuple[float, float]:
+def measured(process: int, ask: Callable[[], float]) -> tuple[float, float]:
     """Return a request's latency and the worker's time for it."""
     before = cpu_ms(process)
-    latency = asked()
+    latency = ask()
     time.sleep(0.002)  # what the worker does after it has answered
     return latency, cpu_ms(process) - before
 
 
-def asked_of(process: int, port: int, requests: list[bytes], *, new: bool) -> Row:
+def figures_of(process: int, port: int, requests: list[bytes], *, new: bool) -> Row:
     """Ask a worker that has just started."""
     client, row = Client(port), {}
     if not new:
@@ -134,7 +131,7 @@ def asked_of(process: int, port: int, requests: list[bytes], *, new: bool) -> Ro
     time.sleep(PAUSE_SECONDS)
     row["rested"], row["rested cpu"] = measured(process, lambda: client.ask(requests[-1]))
     client.close()
-    row["resident MB"] = memory_mb(process)[0]
+    row["resident MB"] = memory_mb(process)
     return row
 
 
@@ -168,10 +165,10 @@ def start(
         drop_cache(lists)
     cores = os.sched_getaffinity(0)
     begun = time.perf_counter()
-    with server(command, tree or HERE) as (process, port):
+    with server(command, tree or ROOT) as (process, port):
         ready = (time.perf_counter() - begun) * 1e3
         os.sched_setaffinity(0, {min(cores)})  # the worker has the last one to itself
-        row = asked_of(family(process.pid)[-1], port, requests, new=new)
+        row = figures_of(family(process.pid)[-1], port, requests, new=new)
     os.sched_setaffinity(0, cores)
     return {"ready": ready, **row}
 
@@ -183,7 +180,7 @@ def main() -> None:
     )
     parser.add_argument("--starts", type=int, default=40, help="of each tree, a quarter of each kind")
     parser.add_argument("--viewers", type=int, default=20_000)
-    parser.add_argument("--trees", type=Path, nargs="+", default=[HERE])
+    parser.add_argument("--trees", type=Path, nargs="+", default=[ROOT])
     parser.add_argument("--store", type=Path, help="folder in which the lists are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

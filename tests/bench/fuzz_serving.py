@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench_serving import PROGRAM, memory_mb, server
+from bench_serving import PROGRAM, server
+from bench_tools import family, memory_mb
 from serving_fuzz import Client, Requests, fuzz
 from serving_worlds import PUBLISHER_DID, Account, ServingStore, blob, directory, plc_did
 
@@ -79,7 +80,7 @@ def main() -> int:
             sizes: list[list[float]] = []
             while any(child.is_alive() for child in children) and results.qsize() < options.clients:
                 time.sleep(0.5)
-                sizes.append(memory_mb(process.pid)[1:])
+                sizes.append([memory_mb(worker) for worker in family(process.pid)[1:]])
             found = [results.get() for _ in children]
             seconds = time.monotonic() - began
     sent = sum(row[0] for row in found)

@@ -2,7 +2,7 @@
 
 Likes are spread evenly over the days. Likers and authors are drawn with heavy tails from one crowd; nearly
 all of it appears. Posts are made all the time and liked some hours later (log-normal); a post's popularity
-has a tail of exponent 2.2. One like in a hundred is undone, at the end of its block. A function of the seed
+has a tail of exponent 2.2. One like in a hundred is unliked at the end of its block. A function of the seed
 alone, so that a reader may come back with a cursor.
 
 ``python tests/bench/like_feed.py PORT LIKES DAYS ACTORS END_US SEED`` serves it on loopback until killed.
@@ -24,7 +24,7 @@ from pipeline.simulate.randomness import Bytes, Ints, fraction, hashed
 from pipeline.simulate.text_columns import cid_matrix, did_matrix, iso_matrix, tid_matrix
 
 BLOCK = 50_000
-UNDONE_EVERY = 100
+UNLIKE_EVERY = 100
 LIKES_A_POST = 9
 _LIKE = (
     '{"did":"<did>","time_us":<time>,"kind":"commit","commit":{"rev":"<rev>","operation":"create",'
@@ -150,14 +150,14 @@ class Renderer:
             "author": self._dids[authors],
             "post": tid_matrix(posts),
         }
-        gone = slice(UNDONE_EVERY - 1, None, UNDONE_EVERY)
-        count = len(number[gone])
+        unliked = slice(UNLIKE_EVERY - 1, None, UNLIKE_EVERY)
+        count = len(number[unliked])
         end_us = np.full(count, time_us[-1])
         unlikes = {
-            "did": self._dids[likers[gone]],
+            "did": self._dids[likers[unliked]],
             "time": _digits(end_us),
             "rev": tid_matrix(end_us << 10 | 1),
-            "rkey": tid_matrix(rkeys[gone]),
+            "rkey": tid_matrix(rkeys[unliked]),
         }
         return self._like.fill(len(number), likes) + self._unlike.fill(count, unlikes)
 

@@ -2,20 +2,24 @@
 
     python tests/bench/soak_feed.py DIR EVENTS_A_SECOND [SEED]
 
-Serves Jetstream v1 on a free port of loopback and prints the port. In a hundred events there are 83 likes and
-14 posts, half of them replies, as in the recorded window of the live network, and some unlikes, deletions,
-identity and account events. Who likes how often, and which community, is what the store was made from. Half
-of the likes go to posts made since the stream began, the others to posts of the store's last day.
+Serves Jetstream v1 on a free port of loopback and prints the port. Of a hundred events, 83 are likes and 14 posts, as
+in the recorded window of the live network, and half of the posts are replies; the others are unlikes, deletions,
+identity and account events. How often people like, and in which community, is what the store was made from. Half of
+the likes go to posts made since the stream began, the others to posts of the store's last day.
 
 A line of JSON on standard input puts events into the stream at once: {"id": 7, "steps": [["post", DID, RKEY],
-["like", DID, RKEY, AUTHOR, POST]]}. The answer on standard output, {"id": 7, "sent_us": …}, names the time of
-the last. Every ten seconds a line says what was sent so far. Ends with its standard input.
+["like", DID, RKEY, AUTHOR, POST]]}. The answer on standard output, {"id": 7, "sent_us": …}, has the time of the last
+event. Every ten seconds a line says what was sent so far. The program ends with its standard input.
+
+Owns: the program; ``Stream``, which runs it for a benchmark; counting what of it is in the store.
 """
 
 import json
 import re
 import select
 import socket
+import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -33,7 +37,7 @@ from synthetic_lake import AFTER_ALL_DIDS, did_of, people_of
 from pipeline.identifiers import post_uri, tid_at, tid_from_int
 from pipeline.ingest.operations import LIKE, POST
 from pipeline.simulate.server.listener import frames
-from pipeline.store.model import DAY_US, PostFlag
+from pipeline.store.model import DAY_US, PostFlag, day_of
 from sql.sqlite import connect
 
 KINDS = ("like", "unlike", "post", "unpost", "identity", "account")
@@ -86,8 +90,8 @@ class Life:
         who = self.somebody()
         rkey = tid_at(time_us - 300_000, int(self._rng.integers(1024)))
         if kind == "unlike" and self._likes:
-            who, undone = self._likes.popleft()
-            return commit(did_of(who), time_us, "delete", LIKE, undone)
+            who, liked = self._likes.popleft()
+            return commit(did_of(who), time_us, "delete", LIKE, liked)
         if kind == "unpost" and self._all_live:
             who, rkey = self._all_live.popleft()
             return commit(did_of(who), time_us, "delete", POST, rkey)
@@ -212,7 +216,7 @@ class Wire:
 
 
 def steps_of(steps: list[list[Any]], time_us: int) -> list[dict[str, Any]]:
-    """Return the events that somebody asked for, a microsecond apart."""
+    """Return the events of a line on standard input, a microsecond apart."""
     events = []
     for place, (kind, did, rkey, *more) in enumerate(steps):
         at = time_us + place
@@ -226,7 +230,7 @@ def run(data_dir: Path, rate: float, seed: int) -> None:
     kinds: list[str] = []
     rng = np.random.default_rng()
     print(wire.port, flush=True)
-    began, made, last_us, tell_at, behind = time.monotonic(), 0, 0, time.monotonic() + 10, 0.0
+    began, made, last_us, report_at, behind = time.monotonic(), 0, 0, time.monotonic() + 10, 0.0
     waiting, typed = b"", sys.stdin.buffer.raw  # type: ignore[attr-defined]
     while True:
         due, batch, answers = int((time.monotonic() - began) * rate) - made, [], []
@@ -247,19 +251,19 @@ def run(data_dir: Path, rate: float, seed: int) -> None:
             waiting += some
         *lines, waiting = waiting.split(b"\n")
         for line in lines:
-            asked = json.loads(line)
-            events = steps_of(asked["steps"], max(last_us + 1, time.time_ns() // 1000))
+            wanted = json.loads(line)
+            events = steps_of(wanted["steps"], max(last_us + 1, time.time_ns() // 1000))
             last_us = events[-1]["time_us"]
             batch += events
-            answers.append({"id": asked["id"], "sent_us": last_us})
+            answers.append({"id": wanted["id"], "sent_us": last_us})
         sent.update(_name(event) for event in batch)
         if batch:
             wire.send([(event["time_us"], orjson.dumps(event)) for event in batch])
         for answer in answers:
             print(json.dumps(answer), flush=True)
-        if time.monotonic() >= tell_at:
+        if time.monotonic() >= report_at:
             print(json.dumps({"sent": sent, "behind": behind, "connections": wire.connections}), flush=True)
-            tell_at += 10
+            report_at += 10
         time.sleep(TICK_SECONDS)
 
 
@@ -268,8 +272,82 @@ def _name(event: dict[str, Any]) -> str:
         return str(event["kind"])
     body = event["commit"]
     return ("like" if body["collection"] == LIKE else "post") + (
-        "" if body["operation"] == "create" else "_gone"
+        "" if body["operation"] == "create" else "_deleted"
     )
+
+
+class Stream:
+    """The stream as a process; ``send`` puts events into it, ``reported`` is what it says it has sent."""
+
+    def __init__(self, data_dir: Path, rate: float) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(data_dir), str(rate)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        self.reported: dict[str, Any] = {"sent": {}, "behind": 0.0}
+        self._answers: dict[int, int] = {}
+        self._answered, self._number = threading.Condition(), 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, steps: list[list[Any]]) -> int:
+        """Put events into the stream; return the time of the last."""
+        with self._answered:
+            self._number += 1
+            request = self._number
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"id": request, "steps": steps}).encode() + b"\n")
+        self.process.stdin.flush()
+        with self._answered:
+            if not self._answered.wait_for(lambda: request in self._answers, 60):
+                raise SystemExit("the stream does not answer")
+            return self._answers.pop(request)
+
+    def end(self) -> None:
+        """End the stream; ``reported`` is then what it sent in all."""
+        assert self.process.stdin is not None
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(10)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            with self._answered:
+                if "id" in answer:
+                    self._answers[answer["id"]] = answer["sent_us"]
+                    self._answered.notify_all()
+                else:
+                    self.reported = answer
+
+
+def stored(data_dir: Path, since_us: int) -> dict[str, int]:
+    """Return what ingest has counted, and the live likes of since a time that are in the store."""
+    landing = sqlite3.connect(f"file:{data_dir / 'landing.sqlite'}?mode=ro", uri=True)
+    rows = landing.execute("SELECT kind || ' ' || name, value FROM counters").fetchall()
+    days = tuple(range(day_of(since_us), day_of(time.time_ns() // 1000) + 1))
+    query = "SELECT count(*) FROM likes WHERE day = ? AND rkey >= ? AND seen_us >= ?"
+    likes = sum(landing.execute(query, (day, tid_at(since_us), since_us)).fetchone()[0] for day in days)
+    landing.close()
+    return {**dict(rows), "likes in the store": likes}
+
+
+def events(counted: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    """Return the events counted since."""
+    return {
+        name: value - before.get(name, 0)
+        for name, value in counted.items()
+        if name.startswith(("event ", "drop "))
+    }
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from serving_worlds import Account
 
 READY = 40  # requests signed ahead
 CONNECTIONS = 16
-TELL_SECONDS = 5.0
+REPORT_SECONDS = 5.0
 
 
 class Load:
@@ -43,7 +43,7 @@ class Load:
         self._process.start()
 
     def take(self) -> None:
-        """Take over what the process has told since."""
+        """Take over what the process has reported since."""
         self.recent = array.array("f")
         while not self._queue.empty():
             latencies, statuses, self.cpu = self._queue.get()
@@ -66,7 +66,13 @@ class Load:
 
 
 def _ask(
-    port: int, known: list[Account], new: list[Account], rate: float, new_rate: float, told: Any, ending: Any
+    port: int,
+    known: list[Account],
+    new: list[Account],
+    rate: float,
+    new_rate: float,
+    reports: Any,
+    ending: Any,
 ) -> None:
     chance = random.Random()
     every = max(1, round(rate / new_rate)) if new_rate else 0
@@ -78,7 +84,7 @@ def _ask(
         free.append(_connect(port, selector))
     latencies, statuses = array.array("f"), Counter[str]()
     began = time.perf_counter()
-    tell_at = began + TELL_SECONDS
+    report_at = began + REPORT_SECONDS
     while not ending.is_set():
         now = time.perf_counter()
         while free and now >= began + sent / rate:
@@ -106,7 +112,7 @@ def _ask(
             except OSError:
                 part = b""
             if not part:
-                if connection in free:  # closed because nobody asked on it for a while
+                if connection in free:  # the server closed it because it was idle
                     free[free.index(connection)] = _renew(connection, port, selector)
                 else:
                     statuses["broken"] += 1
@@ -118,11 +124,11 @@ def _ask(
                 statuses[status] += 1
                 latencies.append(time.perf_counter() - key.data[1])
                 free.append(connection)
-        if time.perf_counter() >= tell_at:
-            told.put((latencies, statuses, time.process_time()))
+        if time.perf_counter() >= report_at:
+            reports.put((latencies, statuses, time.process_time()))
             latencies, statuses = array.array("f"), Counter[str]()
-            tell_at += TELL_SECONDS
-    told.cancel_join_thread()
+            report_at += REPORT_SECONDS
+    reports.cancel_join_thread()
 
 
 def _status(answer: bytes) -> str:

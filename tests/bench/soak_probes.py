@@ -2,18 +2,17 @@
 
 A viewer opens the feed (a signed request), and one of three things is put into the live stream:
 
-    own        the viewer likes a post of that page. It is in the list when the list that is visible is one without
-               that post, worked out from a store that held the like: liked posts are left out.
-    neighbour  five of the viewer's neighbours like a post that was made this moment by somebody else. It is in the
-               list when that post is: nothing else can bring it.
-    seed       three accounts that nobody has heard of like four posts that were made this moment; the viewer likes
-               three of them. It is in the list when the fourth is: only these likes make neighbours of them, and only
-               where new accounts count at once (``newcomer_hours`` 0, which soak_store.py sets).
+    own        the viewer likes a post of that page. The like is shown once the visible list lacks that post and comes
+               from a store that held the like: liked posts are left out.
+    neighbour  five of the viewer's neighbours like a post that somebody else has just made. The like is shown once the
+               post is in the list: nothing else can bring it there.
+    seed       three new accounts like four posts that were just made; the viewer likes three of them. The like is
+               shown once the fourth is in the list: only these likes make neighbours of them, and only where new
+               accounts count at once (``newcomer_hours`` 0, which bench_soak.py sets).
 
-Measured from the event time of the last like to the moment at which the generation is visible, by looking at
-serving.sqlite twice a second as the web app reads it. ``refuted`` counts lists that knew of the like and did
-not show it; ``void`` own likes whose post left the list before. Owns: ``Probes``. Leaves to others: the
-stream, the requests.
+The time runs from the event time of the last like until the generation is visible, in serving.sqlite read twice a
+second as the web app reads it. ``refuted`` counts lists that were made with the like and did not show it; ``void``
+counts own likes whose post left the list before. Owns: ``Probes``. Leaves to others: the stream, the requests.
 """
 
 import random
@@ -56,10 +55,10 @@ class Probe:
 
 
 class Probes:
-    """Makes probes and watches for what comes of them; ``tell`` puts steps into the stream and returns their time."""
+    """Makes probes and watches for what comes of them; ``send`` puts steps into the stream and returns their time."""
 
-    def __init__(self, data_dir: Path, feed: str, viewers: list[int], tell: Any, page: Any) -> None:
-        self._data_dir, self._feed, self._tell, self._page = data_dir, feed, tell, page
+    def __init__(self, data_dir: Path, feed: str, viewers: list[int], send: Any, page: Any) -> None:
+        self._data_dir, self._feed, self._send, self._page = data_dir, feed, send, page
         self._chance = random.Random(5)
         self._neighbours = neighbours_of(data_dir, viewers)
         self._viewers = sorted(self._neighbours)
@@ -115,7 +114,7 @@ class Probes:
                 ["like", did_of(viewer), tid_at(now_us, place), *each] for place, each in enumerate(made)
             ]
         probe = Probe(len(self.made), kind, did_of(viewer), author, post)
-        probe.sent_us = self._tell(steps)
+        probe.sent_us = self._send(steps)
         with self._lock:
             self.made.append(probe)
 
@@ -138,8 +137,8 @@ class Probes:
         serving.close()
 
     def _look(self, serving: sqlite3.Connection, probe: Probe, newest: int, now_us: int) -> None:
-        asked = {"feed": self._feed, "viewer": probe.viewer, "generation": newest}
-        row = serving.execute(sql.load("serving/list_of"), asked).fetchone()
+        parameters = {"feed": self._feed, "viewer": probe.viewer, "generation": newest}
+        row = serving.execute(sql.load("serving/list_of"), parameters).fetchone()
         if row is None:
             return
         generation, items = row

@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench_tools import number
+
 LOOK_SECONDS = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def role_of(words: list[str]) -> str:
-    """Return what a process of ``foryou up`` is, told by its command line; '' for others."""
+    """Return the role of a process of ``foryou up``, read off its command line; '' for others."""
     if "pipeline.cli" not in words:
         return ""
     words = words[words.index("pipeline.cli") + 1 :]
@@ -99,16 +101,6 @@ class Watch(threading.Thread):
     def _lag(self) -> float:
         seen_us = number(self._data_dir, "landing", "SELECT seen_us FROM watermark")
         return time.time() - seen_us / 1e6
-
-
-def number(data_dir: Path, store: str, query: str, *values: Any) -> int:
-    """Return the one number that a query of a store answers with, 0 where there is none."""
-    connection = sqlite3.connect(f"file:{data_dir / store}.sqlite?mode=ro", uri=True, timeout=10)
-    try:
-        row = connection.execute(query, values).fetchone()
-        return int((row and row[0]) or 0)
-    finally:
-        connection.close()
 
 
 def batch_runs(data_dir: Path, since_us: int) -> list[dict[str, Any]]:
