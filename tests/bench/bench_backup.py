@@ -28,8 +28,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import commands
+from fault_tools import differences
 from streams import free_port, wait_until
-from test_backup import SKELETON, Feed, differences, viewers
+from test_backup import SKELETON, Feed, viewers
 
 from pipeline.demo.stored_likes import like_records
 from pipeline.operate.backup.manifest import whole_backups

@@ -24,9 +24,9 @@ from bench_optimum import END_US, LIST, PAGE, events_in, split_of
 from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.methods import ours
 from pipeline.evaluate.methods.crowd import Crowds, fresh_likes
-from pipeline.evaluate.splits import HOUR_US
 from pipeline.ranking import Ranking
 from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.store.model import HOUR_US
 
 OLD_HOURS = 100.0
 

@@ -94,6 +94,7 @@ def make_store(path: Path, viewers: int) -> None:
     )
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
 
 
 def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:

@@ -182,6 +182,7 @@ class Maker:
                 "viewer_id": np.repeat(block, 100).astype(np.int32), "neighbour_id": self.people(size).astype(np.int32),
                 "weight": np.tile(np.linspace(1, 0.01, 100), len(block)).astype(np.float32),
                 "rank": np.tile(np.arange(1, 101), len(block)).astype(np.int32),
+                "snapshot_us": np.full(size, NOW_US), "left_out": np.ones(size, np.float32),
             }  # fmt: skip
             table = pa.table(columns)
             near = near or pq.ParquetWriter(neighbours_path(self.data_dir), table.schema, compression="zstd")
