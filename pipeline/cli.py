@@ -1,12 +1,13 @@
 """The command line: every command of ``foryou``, its flags, and how it ends.
 
-Owns: parsing, logging's form, and turning errors into one line. Leaves to others: what the commands do
+Owns: parsing, the form of log lines, and turning errors into one line. Leaves to others: what the commands do
 (``commands``).
 
 Exit status: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 """
 
 import argparse
+import importlib
 import logging
 import os
 import sys
@@ -17,6 +18,21 @@ from pipeline import commands
 from pipeline.batch.tiers import JOBS, TIERS
 from pipeline.errors import PipelineError
 from pipeline.settings import option_help, option_names
+
+COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
+    commands.up, commands.ingest, commands.schedule, commands.serve, commands.batch, commands.backfill,
+    commands.sql, commands.explain, commands.evaluate, commands.publish, commands.doctor, commands.backup,
+    commands.restore, commands.status, commands.simulate, commands.demo,
+)  # fmt: skip
+WITHOUT_SETTINGS = {commands.simulate, commands.demo}
+# Commands whose modules add their flags. A module is imported for its own command alone: some take a moment.
+FLAGS_OF = {
+    "backfill": "pipeline.backfill.command",
+    "sql": "pipeline.explore.command",
+    "evaluate": "pipeline.evaluate.command",
+    "publish": "pipeline.operate.feed_record.command",
+    "simulate": "pipeline.simulate.command",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone, for instance ``| head``: that is its right.
+        # The reader of our output has stopped reading, as ``| head`` does. That is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -56,122 +72,65 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="foryou",
         description="The For You feed for Bluesky that one person runs at home.",
-        epilog="Every setting is a flag, a FORYOU_ variable, or a line of foryou.toml, in this order.",
+        epilog="Every setting is a flag, a FORYOU_ variable or a line of foryou.toml; the first of these wins.",
     )
+    parser.add_argument("--version", action="version", version=_version() if name == "--version" else "")
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(title: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    parsers = {}
+    for run in COMMANDS:
+        title, text = run.__name__, str(run.__doc__)
         child = parts.add_parser(
-            title, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=title != "sql"
+            title, help=text[0].lower() + text[1:].rstrip("."), description=text, allow_abbrev=title != "sql"
         )
         child.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
         child.set_defaults(run=run)
-        return child
-
-    def with_settings(child: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        group = child.add_argument_group("settings")
-        for option in option_names():
-            flag = "--" + option.replace("_", "-")
-            group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=option_help(option))
-        return child
-
-    with_settings(
-        command("up", commands.up, "run the whole feed: ingest, schedule and serve under one parent")
-    )
-    with_settings(
-        command("ingest", commands.ingest, "follow the stream and store likes, posts and deletions")
-    )
-    with_settings(command("schedule", commands.schedule, "run the batch jobs on their timetable"))
-    with_settings(command("serve", commands.serve, "answer feed requests"))
-    batch = with_settings(command("batch", commands.batch, "run a batch job once, now"))
-    batch.add_argument(
-        "--job", choices=(*JOBS, "all"), default="all", help="which job (default all, in this order)"
-    )
-    batch.add_argument(
+        if run not in WITHOUT_SETTINGS:
+            group = child.add_argument_group("settings")
+            for option in option_names():
+                flag = "--" + option.replace("_", "-")
+                group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=option_help(option))
+        parsers[title] = child
+    if name in FLAGS_OF:
+        importlib.import_module(FLAGS_OF[name]).add_arguments(parsers[name])
+    for title in ("explain", "doctor", "status"):
+        parsers[title].add_argument("--json", action="store_true", help="print JSON, for programs")
+    batch, explain = parsers["batch"].add_argument, parsers["explain"].add_argument
+    batch("--job", choices=(*JOBS, "all"), default="all", help="which job (default: all, in this order)")
+    batch(
         "--viewers",
         choices=tuple(TIERS),
         default="all",
-        help="for whom; docs/tiers.md explains each (default all)",
+        help="for whom; docs/tiers.md explains each (default: all)",
     )
-    backfill = with_settings(
-        command("backfill", commands.backfill, "fetch likes that the stream does not bring any more")
+    explain("viewer", metavar="VIEWER", help="a DID, or a part of one that no other DID has")
+    explain("post", nargs="?", metavar="POST", help="at-uri or bsky.app address (default: explain the list)")
+    explain("--why", action="store_true", help="for each of the first posts, show who brought it there")
+    explain("--public", action="store_true", help="with --why: use public likes only")
+    change = "with --why: use another value of a ranking parameter; may be repeated"
+    explain("--set", action="append", metavar="NAME=VALUE", default=[], help=change)
+    backup, restore = parsers["backup"].add_argument, parsers["restore"].add_argument
+    backup("folder", metavar="DIR", type=Path, help="folder of backups; each backup is a folder in it")
+    backup("--keep", type=_count, metavar="N", help="keep only the newest N backups")
+    backup("--lists", action="store_true", help="copy the lists too: after a move, the feed is ready at once")
+    restore("backup", metavar="DIR", type=Path, help="a backup, or a folder of backups: the newest is used")
+    parsers["status"].add_argument(
+        "--watch", action="store_true", help="repeat every two seconds, until Ctrl-C"
     )
-    if name == "backfill":
-        from pipeline.backfill.command import add_arguments as add_backfill_arguments
-
-        add_backfill_arguments(backfill)
-    queries = with_settings(
-        command("sql", commands.sql, "ask the stores a question: a query by name, or a .sql file")
+    parsers["demo"].add_argument(
+        "--once", action="store_true", help="check it end to end, print a summary, stop"
     )
-    if name == "sql":
-        from pipeline.explore.command import add_arguments as add_query_arguments
-
-        add_query_arguments(queries)
-    explain = with_settings(
-        command("explain", commands.explain, "say why a post is in a viewer's list, or is not")
-    )
-    explain.add_argument("viewer", metavar="VIEWER", help="a DID, or a part of one that no other has")
-    explain.add_argument(
-        "post", nargs="?", metavar="POST", help="at-uri or bsky.app address (none: the list)"
-    )
-    explain.add_argument("--json", action="store_true", help="as JSON, for programs")
-    explain.add_argument(
-        "--why", action="store_true", help="for each of the first posts, who brought it there"
-    )
-    explain.add_argument(
-        "--set",
-        action="append",
-        metavar="NAME=VALUE",
-        default=[],
-        help="with --why: as another parameter makes it",
-    )
-    explain.add_argument("--public", action="store_true", help="with --why: from public likes alone")
-    evaluate = with_settings(
-        command("evaluate", commands.evaluate, "measure the ranking and others on what people liked next")
-    )
-    if name == "evaluate":
-        from pipeline.evaluate.command import add_arguments as add_evaluate_arguments
-
-        add_evaluate_arguments(evaluate)
-    publish = with_settings(
-        command("publish", commands.publish, "create, update or delete the feed's record at Bluesky")
-    )
-    if name == "publish":
-        from pipeline.operate.feed_record.command import add_arguments as add_publish_arguments
-
-        add_publish_arguments(publish)
-    doctor = with_settings(
-        command("doctor", commands.doctor, "check the whole installation and say what to do")
-    )
-    doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
-    backup = with_settings(
-        command("backup", commands.backup, "copy what can't be made again, while everything runs")
-    )
-    backup.add_argument(
-        "folder", metavar="DIR", type=Path, help="folder of backups; each becomes a folder in it"
-    )
-    backup.add_argument("--keep", type=_count, metavar="N", help="remove all but the newest N afterwards")
-    backup.add_argument("--lists", action="store_true", help="the lists too, for a move: ready at once")
-    restore = with_settings(
-        command("restore", commands.restore, "fill an empty data directory from a backup")
-    )
-    restore.add_argument("backup", metavar="DIR", type=Path, help="a backup, or a folder of them: the newest")
-    status = with_settings(command("status", commands.status, "say how the installation is doing"))
-    status.add_argument("--json", action="store_true", help="as JSON, for programs")
-    status.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
-    simulate = command("simulate", commands.simulate, "run a synthetic network that speaks the real wire")
-    if name == "simulate":  # its flags come with its world, which takes a moment to import
-        from pipeline.simulate.command import add_arguments
-
-        add_arguments(simulate)
-    demo = command("demo", commands.demo, "run the whole feed on a simulated network, in data/demo")
-    demo.add_argument("--once", action="store_true", help="check it end to end, print a summary, stop")
     return parser
+
+
+def _version() -> str:
+    from importlib import metadata  # which takes as long as all the rest
+
+    return f"foryou {metadata.version('foryou')}"
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 

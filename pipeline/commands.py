@@ -1,8 +1,8 @@
 """What each command does: from parsed options to the module that does it.
 
-Owns: handing settings and options on; a module is imported when its command runs, so that ``foryou --help``
-is instant. With ``cli`` this is the command line, which alone imports both ``pipeline`` and ``serving``.
-Leaves to others: parsing (``cli``), the doing.
+Owns: passing settings and options on. A function's docstring is its command's help; its module is imported when the
+command runs, so that ``foryou --help`` is instant. With ``cli`` this is the command line, which alone imports both
+``pipeline`` and ``serving``. Leaves to others: parsing (``cli``), the work.
 """
 
 import argparse
@@ -20,21 +20,21 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def up(options: argparse.Namespace) -> None:
-    """Run the whole feed under one parent."""
+    """Run the whole feed: ingest, schedule and serve under one parent."""
     from pipeline.run import up
 
     up.run(_settings(options))
 
 
 def ingest(options: argparse.Namespace) -> None:
-    """Follow the stream."""
+    """Follow the stream; store likes, posts and deletions."""
     from pipeline.ingest import service
 
     service.run(_settings(options))
 
 
 def schedule(options: argparse.Namespace) -> None:
-    """Run the batch on its timetable."""
+    """Run the batch jobs on their timetable."""
     from pipeline.run import timetable
 
     timetable.run(_settings(options))
@@ -67,7 +67,7 @@ def serve(options: argparse.Namespace) -> None:
         access_log=settings.access_log,
         appview_url=settings.appview_url,
     )
-    watch_address(settings.listen)
+    watch_address(settings.local_address)
     try:
         run(config)
     except ServingError as error:
@@ -75,21 +75,22 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def batch(options: argparse.Namespace) -> None:
-    """Run a job of the batch once."""
+    """Run batch jobs once, now."""
     from pipeline.batch import memory
 
     settings = _settings(options)
     found = memory.before_libraries()
     from pipeline.batch import jobs
-    from pipeline.explore import after_batch
 
     jobs.run(settings, options.job, viewers=options.viewers, memory=found)
     if options.viewers != "waiting":
+        from pipeline.explore import after_batch
+
         after_batch.run(settings)
 
 
 def backfill(options: argparse.Namespace) -> None:
-    """Fetch likes of the past."""
+    """Fetch likes that the stream no longer carries."""
     from pipeline.backfill import command
     from serving.identity.repository_reader import RepositoryReader
 
@@ -98,21 +99,19 @@ def backfill(options: argparse.Namespace) -> None:
 
 
 def sql(options: argparse.Namespace) -> None:
-    """Answer a query."""
-    from pipeline.explore import command, priority
+    """Answer a question from the stores: a query by name, or a .sql file."""
+    from pipeline.explore import command
 
-    priority.give_way()
+    _give_way()
     command.run(_settings(options), options, options.rest)
 
 
 def explain(options: argparse.Namespace) -> None:
-    """Explain a list or a post."""
-    from pipeline.explore import priority
-
+    """Explain why a post is in a viewer's list, or is not."""
     if options.why:  # somebody waits for it at the web app's page
         os.nice(10)
     else:
-        priority.give_way()
+        _give_way()
     from pipeline.explore import explain_command
 
     settings = _settings(options)
@@ -125,58 +124,68 @@ def explain(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure the ranking."""
+    """Measure the ranking, and others, on what people liked next."""
     from pipeline.evaluate import command
-    from pipeline.explore import priority
 
-    priority.give_way()
+    _give_way()
     command.run(_settings(options), options)
 
 
 def publish(options: argparse.Namespace) -> None:
-    """Publish the feed's record."""
+    """Create, update or delete the feed's record at Bluesky."""
     from pipeline.operate.feed_record import command
 
     command.run(_settings(options), options, os.environ)
 
 
 def doctor(options: argparse.Namespace) -> None:
-    """Check the installation."""
+    """Check the whole installation; say how to mend what is wrong."""
     from pipeline.operate.doctor import command
 
     command.run(lambda: _settings(options), os.environ, as_json=options.json)
 
 
 def backup(options: argparse.Namespace) -> None:
-    """Make a backup."""
+    """Copy what cannot be computed again, while everything runs."""
     from pipeline.operate.backup import take
 
     take.run(_settings(options), options.folder, keep=options.keep, lists=options.lists)
 
 
 def restore(options: argparse.Namespace) -> None:
-    """Fill a data directory from a backup."""
+    """Fill an empty data directory from a backup."""
     from pipeline.operate.backup import restore
 
     restore.run(_settings(options), options.backup)
 
 
 def status(options: argparse.Namespace) -> None:
-    """Say how the installation is doing."""
+    """Show the state of the installation."""
     from pipeline.operate.status import show
 
     show.run(_settings(options), as_json=options.json, watch=options.watch)
 
 
 def simulate(options: argparse.Namespace) -> None:
-    """Run a synthetic network."""
+    """Run a synthetic network that speaks the real wire."""
     from pipeline.simulate import command
 
     command.run(options)
 
 
 def demo(options: argparse.Namespace) -> None:
-    """Run the whole feed on one."""
+    """Run the whole feed on a simulated network, in data/demo."""
     from pipeline.demo import command
 
     command.run(once=options.once)
+
+
+def _give_way() -> None:
+    """Run only when the machine has nothing better to do (Linux), or at the lowest priority (elsewhere).
+
+    Called before a command loads its libraries: nobody but an analyst waits for an analyst's question.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)

@@ -1,13 +1,16 @@
 """The errors a person at the command line can act on.
 
-``cli.main`` prints a PipelineError as one line and exits 1; any other exception is a defect and keeps its
-traceback. Malformed data from the network raises none of these: it is dropped and counted by reason.
+``cli.main`` prints a PipelineError as one line and exits 1. Any other exception is a defect and keeps its traceback.
+Malformed data from the network raises none of these: it is dropped and counted by reason.
 
     PipelineError
     ├── SettingError    a setting that is unknown, malformed or missing
     ├── StoreError      a store that can't be opened, is locked, or breaks its own rules
     └── BatchError      a run whose input or result fails its checks
 """
+
+import difflib
+from collections.abc import Sequence
 
 
 class PipelineError(Exception):
@@ -24,3 +27,13 @@ class StoreError(PipelineError):
 
 class BatchError(PipelineError):
     """A batch run's input or result fails its checks; nothing was published."""
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """Say that a name is not known, and which known one may be meant: unknown setting X (did you mean Y?)."""
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"unknown {kind} {name} (did you mean {near[0]}?)"
+    return f"unknown {kind} {name}" + (
+        f"; expected one of {', '.join(known)}" if 0 < len(known) <= 12 else ""
+    )

@@ -112,10 +112,10 @@ def _with_experiments(settings: Settings, feeds: Sequence[Feed]) -> tuple[Feed, 
             raise SettingError(f"{where} must be a table, its name letters, digits, - and _, 40 at most")
         rkey = table.get("feed", settings.feed_rkey)
         if rkey not in found:
-            raise SettingError(f"{where} feed = {rkey!r}: known are {', '.join(found)}")
+            raise SettingError(f"{where} feed = {rkey!r}: expected one of {', '.join(found)}")
         if found[rkey].experiment_variants:
             other = found[rkey].experiment_variants[0].experiment
-            raise SettingError(f"{where} feed = {rkey!r}: [experiments.{other}] is on this feed already")
+            raise SettingError(f"{where} feed = {rkey!r}: [experiments.{other}] is already on this feed")
         feed = found[rkey]
         variants = []
         share = 0.0
@@ -140,7 +140,7 @@ def _variant(experiment: str, name: str, table: Any, feed: Feed, from_share: flo
     share = table.get("share")
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise SettingError(
-            f"{where} share = {share!r}: it must be a number above 0, up to 1: the viewers who get it"
+            f"{where} share = {share!r}: must be a number above 0, up to 1: the share of viewers who get it"
         )
     values = {key: value for key, value in table.items() if key != "share"}
     for key in values:

@@ -1,11 +1,11 @@
 """Telling systemd that a service is up, and that it is still alive: sd_notify without a library.
 
-Owns: the messages, and how often they are sent. Leaves to others: where in a service's loop it is alive.
-Without NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify``, every call does
+Owns: the messages, and how often they are sent. Leaves to others: the place in a service's loop that proves it is
+alive. Without NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify``, every call does
 nothing.
 
-Invariant: ``alive`` is called by the loop that does the work, or after the service has answered a request,
-never by a thread that only sleeps: a watchdog fed by such a thread guards nothing.
+Invariant: ``alive`` is called by the loop that does the work, or after the service has answered a request. A thread
+that only sleeps never calls it, for a watchdog fed by such a thread guards nothing.
 """
 
 import os
@@ -38,7 +38,7 @@ class ServiceManager:
         self._send(b"READY=1")
 
     def alive(self) -> None:
-        """Say that the service still works; sent four times in the watchdog's interval, however often called."""
+        """Say that the service still works; sent four times in the watchdog's interval, however often it is called."""
         now = time.monotonic()
         if self._every and now >= self._due:
             self._due = now + self._every
@@ -52,7 +52,7 @@ class ServiceManager:
                 sender.connect(self._address)
                 sender.send(message)
         except OSError:
-            pass  # a full or vanished socket is no reason to stop; systemd's own time-outs decide
+            pass  # a full or missing socket is no reason to stop; systemd's own timeouts decide
 
 
 @cache
@@ -62,29 +62,27 @@ def service_manager() -> ServiceManager:
 
 
 def watch_address(address: tuple[str, int], manager: ServiceManager | None = None) -> None:
-    """Report the web app that listens at ``address``: ready at its first answer, alive as long as it answers.
+    """Report the web app at ``address``: ready at its first answer, alive as long as it answers.
 
-    Asks from a thread of its own, over a real connection: what counts is that requests are answered.
+    A thread of its own sends requests over a real connection, for what counts is that requests are answered.
     """
     manager = manager or service_manager()
-    host, port = address
-    target = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
 
     def watch() -> None:
-        while not _answers(target):
+        while not _answers(address):
             time.sleep(0.2)
         manager.ready()
         while True:
-            if _answers(target):
+            if _answers(address):
                 manager.alive()
             time.sleep(PROBE_SECONDS)
 
     threading.Thread(target=watch, name="watchdog", daemon=True).start()
 
 
-def _answers(target: tuple[str, int]) -> bool:
+def _answers(address: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection(target, timeout=PROBE_SECONDS) as connection:
+        with socket.create_connection(address, timeout=PROBE_SECONDS) as connection:
             connection.sendall(PROBE_REQUEST)
             return connection.recv(16).startswith(b"HTTP/1.")
     except OSError:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from pipeline.errors import SettingError
+from pipeline.errors import SettingError, unknown
 
 
 def _parameter(default: float, low: float, high: float) -> Any:
@@ -154,18 +154,18 @@ def ranking_from(table: Mapping[str, Any], where: str = "[ranking]") -> Ranking:
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
-            raise SettingError(f"{where} {name} is no parameter of the ranking; known: {', '.join(known)}")
+            raise SettingError(f"{where} {unknown('parameter', name, list(known))}")
         item = known[name]
         if name == "media":
             value = _media(value, where)
         whole = item.type is int
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise SettingError(
-                f"{where} {name} = {value!r}: it must be a {'whole number' if whole else 'number'}"
+                f"{where} {name} = {value!r}: must be a {'whole number' if whole else 'number'}"
             )
         low, high = item.metadata["low"], item.metadata["high"]
         if not math.isfinite(value) or not low <= value <= high:
-            raise SettingError(f"{where} {name} = {value!r}: it must be from {low:g} to {high:g}")
+            raise SettingError(f"{where} {name} = {value!r}: must be from {low:g} to {high:g}")
         values[name] = value if whole else float(value)
     ranking = Ranking(**values)
     if ranking.candidate_window_hours > ranking.post_max_age_hours:
@@ -178,8 +178,8 @@ def _media(value: Any, where: str) -> Any:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list):
         if isinstance(value, int) and not isinstance(value, bool) and value & ~sum(MEDIA.values()):
-            raise SettingError(f"{where} media = {value!r}: it is no sum of 8, 16, 32 and 64")
+            raise SettingError(f"{where} media = {value!r}: must be a sum of 8, 16, 32 and 64")
         return value
     if not all(isinstance(name, str) and name in MEDIA for name in names):
-        raise SettingError(f"{where} media = {value!r}: known kinds are {', '.join(MEDIA)}")
+        raise SettingError(f"{where} media = {value!r}: expected one or more of {', '.join(MEDIA)}")
     return sum(MEDIA[name] for name in set(names))

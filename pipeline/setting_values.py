@@ -1,7 +1,7 @@
-"""What the text of a setting means: one function a kind of value.
+"""What the text of a setting means: checked, as a value of the right kind.
 
-Owns: turning a text into a value, or a ValueError that says what it should be. Leaves to others: which
-settings there are (``settings``).
+Owns: one function for each kind of value. A ValueError says what is wrong, to be put behind the setting's name.
+Leaves to others: which setting is of which kind (``settings``).
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
 
 
 def path(text: str) -> Path:
-    """Return a path; ~ is the home."""
+    """Return a path; ~ is the home directory."""
     return Path(text).expanduser()
 
 
@@ -25,40 +25,43 @@ def stream_urls(text: str) -> tuple[str, ...]:
     """Return websocket addresses, comma-separated, at least one."""
     urls = tuple(part.strip() for part in text.split(",") if part.strip())
     for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-            raise ValueError(f"{url!r} is no ws:// or wss:// address")
+        if not _is_url(url, "ws", "wss"):
+            raise ValueError(f"{url!r} is not a ws:// or wss:// address")
     if not urls:
-        raise ValueError("name at least one ws:// or wss:// address")
+        raise ValueError("expected at least one ws:// or wss:// address")
     return urls
 
 
 def http_url(text: str) -> str:
     """Return an address without a slash at its end."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is no http:// or https:// address")
+    if not _is_url(text, "http", "https"):
+        raise ValueError("expected an http:// or https:// address")
     return text.rstrip("/")
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in schemes and bool(parts.hostname)
 
 
 def hostname(text: str) -> str:
     """Return a host name, with a port where it has one."""
     if not _HOSTNAME.fullmatch(text):
-        raise ValueError("it is no host name, such as feed.example.com")
+        raise ValueError("expected a host name, such as feed.example.com")
     return text
 
 
 def did(text: str) -> str:
     """Return a DID."""
     if not is_did(text):
-        raise ValueError("it is no DID, such as did:web:feed.example.com or did:plc:…")
+        raise ValueError("expected a DID, such as did:web:feed.example.com or did:plc:…")
     return text
 
 
 def feed_rkey(text: str) -> str:
     """Return a record key."""
     if not _FEED_RKEY.fullmatch(text) or text in {".", ".."}:
-        raise ValueError("it is no record key: use at most 15 lower-case letters, digits and '-'")
+        raise ValueError("expected a record key: at most 15 lower-case letters, digits and '-'")
     return text
 
 
@@ -66,7 +69,7 @@ def listen(text: str) -> tuple[str, int]:
     """Return host and port."""
     host, separator, port = text.rpartition(":")
     if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("it is no HOST:PORT, such as 127.0.0.1:8080")
+        raise ValueError("expected HOST:PORT, such as 127.0.0.1:8080")
     return host.strip("[]"), int(port)
 
 
@@ -76,7 +79,7 @@ def listen_or_off(text: str) -> tuple[str, int] | None:
 
 
 def address(host_and_port: tuple[str, int] | None) -> str:
-    """Return the text of a host and port, the other way round."""
+    """Return the text that ``listen_or_off`` reads as this host and port."""
     if host_and_port is None:
         return ""
     host, port = host_and_port
@@ -85,25 +88,20 @@ def address(host_and_port: tuple[str, int] | None) -> str:
 
 def positive(text: str) -> float:
     """Return a number above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e9:
-        raise ValueError("it is no number above 0 and below a billion")
+        raise ValueError("must be a number above 0 and below a billion")
     return value
 
 
 def threads(text: str) -> int:
     """Return a number of threads or processes."""
-    value = int(text)
-    if not 1 <= value <= 256:
-        raise ValueError("it is no number from 1 to 256")
-    return value
-
-
-def on_or_off(text: str) -> bool:
-    """Return whether it is on."""
-    if text not in {"on", "off"}:
-        raise ValueError("it is neither 'on' nor 'off'")
-    return text == "on"
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise ValueError("must be a whole number from 1 to 256")
+    return int(text)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
@@ -111,12 +109,15 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"it is none of {', '.join(choices)}")
+            raise ValueError(f"expected one of {', '.join(choices)}")
         return text
 
     return check
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Return networks as 10.0.0.0/8, comma-separated."""
-    return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+    """Return networks such as 10.0.0.0/8, comma-separated."""
+    try:
+        return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8: {error}") from error

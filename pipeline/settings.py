@@ -1,11 +1,10 @@
 """The settings of an installation: flag > FORYOU_* environment > foryou.toml > default.
 
-Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), and
-the ranking's parameters: the tables ``[ranking]``, ``[feeds.NAME]`` and ``[experiments.NAME]`` of foryou.toml
-belong to ``ranking``.
+Owns: every setting's name, default and meaning. Leaves to others: what a text means (``setting_values``), the
+ranking's parameters (``ranking``), and feeds and experiments (``feeds``).
 
-Nothing is read at import. A name that is unknown, in the environment or the file, is refused: a mistyped
-setting that is silently ignored costs somebody an evening.
+Nothing is read at import. An unknown name in the environment or the file is an error: a mistyped setting that is
+silently ignored costs somebody an evening.
 """
 
 import tomllib
@@ -15,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import setting_values as values
-from pipeline.errors import SettingError
+from pipeline.errors import SettingError, unknown
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
 TABLES = ("ranking", "feeds", "experiments")  # of foryou.toml, beside the settings
 FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
-CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where settings are, not what they are
-EVERYBODY_TIME_SHARE = 0.05  # that lists of all viewers take at most, unless everybody_minutes asks for more
-ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"  # a secret: no setting, so no flag or file has it and no child is given it
-APP_PASSWORD = "FORYOU_APP_PASSWORD"  # likewise
+CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where the settings are
+# The most time that lists of all viewers may take, unless everybody_minutes asks for more.
+EVERYBODY_TIME_SHARE = 0.05
+# Secrets are variables but not settings: no flag or file holds them, and no child process is given them.
+ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"
+APP_PASSWORD = "FORYOU_APP_PASSWORD"
 
 
 def _setting(default: str, check: Callable[[str], Any], text: str) -> Any:  # a dataclass field, described
@@ -97,11 +98,11 @@ class Settings:
     waiting_seconds: float = _setting(
         "10", values.positive, "seconds between two looks for viewers who wait for a first list"
     )
-    # The [ranking] table, still unchecked; ``ranking.ranking_from`` makes parameters of it.
+    # The [ranking] table, unchecked; ``ranking.ranking_from`` makes parameters of it.
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
-    # The [feeds.NAME] tables, their record keys checked; ``ranking.feeds_of`` makes feeds of them.
+    # The [feeds.NAME] tables, their record keys checked; ``feeds.feeds_of`` makes feeds of them.
     feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata={"table": True})
-    # The [experiments.NAME] tables, still unchecked; ``ranking.feeds_of`` gives each feed the variants of its own.
+    # The [experiments.NAME] tables, unchecked; ``feeds.feeds_of`` gives each feed its own variants.
     experiments: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
 
     @property
@@ -114,7 +115,7 @@ class Settings:
         return str(self.feeds[name].get("rkey", name))
 
     def everybody_after(self, seconds: float) -> float:
-        """Return how many minutes after a run for everybody that took so long the next one is due."""
+        """Return how many minutes after the start of a run for everybody, which took so long, the next is due."""
         minutes = seconds / EVERYBODY_TIME_SHARE / 60
         return min(max(minutes, self.candidates_minutes), self.everybody_minutes)
 
@@ -122,6 +123,17 @@ class Settings:
     def feed_uri(self) -> str:
         """The at-uri of the feed's record."""
         return f"at://{self.publisher_did}/app.bsky.feed.generator/{self.feed_rkey}"
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Where this machine reaches its own web app, also one that listens on every address."""
+        host, port = self.listen
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+
+    @property
+    def local_url(self) -> str:
+        """The same, as an http:// address."""
+        return f"http://{values.address(self.local_address)}"
 
     def environment(self) -> dict[str, str]:
         """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
@@ -156,12 +168,13 @@ def load_settings(
     looked for unless FORYOU_CONFIG names a file. Raises SettingError, naming the setting and its origin.
     """
     table = _read_file(environment, directory)
-    known = set(option_names())
+    known = option_names()
     for name in environment:
-        if not name.startswith(PREFIX) or name in CONFIG_NAMES or name in {ARCHIVE_KEY, APP_PASSWORD}:
+        if not name.startswith(PREFIX) or name in {*CONFIG_NAMES, ARCHIVE_KEY, APP_PASSWORD}:
             continue
         if name[len(PREFIX) :].lower() not in known:
-            raise SettingError(f"{name} is no setting of foryou; known: {_known_list()}")
+            variables = [PREFIX + option.upper() for option in known]
+            raise SettingError(unknown("setting", name, variables))
     found: dict[str, Any] = {}
     for item in fields(Settings):
         if "table" in item.metadata:
@@ -194,13 +207,13 @@ def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
             raise SettingError(f"{where} must be a table")
         for word in FEED_WORDS:
             if not isinstance(table.get(word, ""), str):
-                raise SettingError(f"{where} {word} = {table[word]!r}: it must be a text")
+                raise SettingError(f"{where} {word} = {table[word]!r}: must be a string")
         try:
             rkey = values.feed_rkey(table.get("rkey", name))
         except ValueError as error:
             raise SettingError(f"{where} rkey = {table.get('rkey', name)!r}: {error}") from error
         if rkey in names:
-            raise SettingError(f"{where} rkey = {rkey!r}: [feeds.{names[rkey]}] has it already")
+            raise SettingError(f"{where} rkey = {rkey!r}: [feeds.{names[rkey]}] has the same")
         names[rkey] = name
     return tables
 
@@ -231,17 +244,10 @@ def _read_file(environment: Mapping[str, str], directory: Path) -> dict[str, Any
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"{path}: {error}") from error
-    unknown = sorted(set(table) - set(option_names()) - set(TABLES))
-    if unknown:
-        raise SettingError(
-            f"{path}: {unknown[0]!r} is no setting of foryou; known: {_known_list()}, [ranking], [feeds.NAME], "
-            "[experiments.NAME]"
-        )
+    for name in table:
+        if name not in (*option_names(), *TABLES):
+            raise SettingError(f"{path}: {unknown('setting', name, (*option_names(), *TABLES))}")
     for name in TABLES:
         if not isinstance(table.get(name, {}), dict):
             raise SettingError(f"{path}: {name!r} must be a table, [{name}]")
     return table
-
-
-def _known_list() -> str:
-    return ", ".join(PREFIX + name.upper() for name in option_names())

@@ -116,6 +116,13 @@ def test_every_wing_knows_what_lies_upstream(path: Path) -> None:
         assert "serving" not in {top(known) for known in imports(path)}
 
 
+@pytest.mark.parametrize(
+    "package", ["duckdb", "polars", "atproto", "websockets", "apscheduler", "falcon", "waitress"]
+)
+def test_what_the_project_stands_on_does_real_work(package: str) -> None:
+    assert any(package in {top(module) for module in imports(path)} for path in SOURCES)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_nothing_heavy_where_it_must_be_light(path: Path) -> None:
     package = top(module_of(path))

@@ -43,7 +43,7 @@ def test_an_address_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     result = commands.run("backfill", "--days", "3", "--archive", "jetstream", env=env)
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "foryou: --archive-url = 'jetstream': it is no http:// or https:// address"
+        "foryou: --archive-url = 'jetstream': expected an http:// or https:// address"
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_key_that_is_no_setting_is_refused_in_the_file(tmp_path: Path) -> None
     env = commands.environment(tmp_path, config=str(tmp_path / "foryou.toml"))
     result = commands.run("backfill", "--days", "3", "--archive", f"http://localhost:{free_port()}", env=env)
     assert result.returncode == 1
-    assert "'archive_key' is no setting" in result.stderr
+    assert "unknown setting archive_key" in result.stderr
 
 
 def test_two_runs_do_not_meet(tmp_path: Path) -> None:

@@ -98,18 +98,18 @@ def test_the_first_feed_can_have_a_table_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[feeds.quiet]\nmax_seed = 3", "[feeds.quiet] max_seed is no parameter of the ranking; known: "),
+        ("[feeds.quiet]\nmax_seed = 3", "[feeds.quiet] unknown parameter max_seed (did you mean max_seeds?)"),
         (
             "[feeds.quiet]\nmedia = 'music'",
-            "[feeds.quiet] media = 'music': known kinds are images, video, link, quote",
+            "[feeds.quiet] media = 'music': expected one or more of images, video, link, quote",
         ),
-        ("[feeds.quiet]\nmedia = 9", "[feeds.quiet] media = 9: it is no sum of 8, 16, 32 and 64"),
-        ("[feeds.quiet]\nmedia = true", "[feeds.quiet] media = True: it must be a whole number"),
+        ("[feeds.quiet]\nmedia = 9", "[feeds.quiet] media = 9: must be a sum of 8, 16, 32 and 64"),
+        ("[feeds.quiet]\nmedia = true", "[feeds.quiet] media = True: must be a whole number"),
         (
             "[feeds.quiet]\nseed_window_days = 91",
             "[feeds.quiet] seed_window_days must not exceed that of [ranking], 90",
         ),
-        ("[feeds.quiet]\nlist_length = 0", "[feeds.quiet] list_length = 0: it must be from 1"),
+        ("[feeds.quiet]\nlist_length = 0", "[feeds.quiet] list_length = 0: must be from 1"),
     ],
 )
 def test_a_wrong_parameter_names_its_table(tmp_path: Path, text: str, words: str):

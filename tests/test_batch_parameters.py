@@ -24,7 +24,7 @@ def test_values_are_taken():
 @pytest.mark.parametrize(
     ("table", "text"),
     [
-        ({"max_seed": 40}, "max_seed is no parameter"),
+        ({"max_seed": 40}, "unknown parameter max_seed .did you mean max_seeds"),
         ({"max_seeds": 1.5}, "must be a whole number"),
         ({"max_seeds": True}, "must be a whole number"),
         ({"max_seeds": "40"}, "must be a whole number"),

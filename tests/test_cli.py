@@ -1,6 +1,7 @@
 """The command line: help for everything, exit statuses, one clear line."""
 
 import json
+import re
 from pathlib import Path
 
 import commands
@@ -42,6 +43,10 @@ def test_every_command_has_help_and_every_flag_is_described(name: str) -> None:
     for number in flags:
         described = len(lines[number].split("  ")) > 2 or lines[number + 1].startswith("        ")
         assert described, lines[number]
+
+
+def test_the_version_is_shown() -> None:
+    assert re.fullmatch(r"foryou \d+\.\d+\.\d+\n", commands.run("--version").stdout)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_settings_that_are_refused_are_a_finding(world: World) -> None:
     status, found = world.doctor(listen="nowhere")
     assert (status, list(found)) == (1, ["settings"])
     assert "FORYOU_LISTEN" in found["settings"]["seen"]
-    assert "no setting of foryou" in world.wrong("settings", no_such="1")
+    assert "unknown setting FORYOU_NO_SUCH" in world.wrong("settings", no_such="1")
     assert "FORYOU_HOSTNAME is not set" in world.wrong("settings", hostname="localhost")
     assert "every network" in world.wrong("settings", listen="0.0.0.0:8080")
 

@@ -95,21 +95,21 @@ def test_the_split_is_stable_and_fair() -> None:
     [
         (
             "[experiments.a]\nfeed = 'other'\n[experiments.a.b]\nshare = 0.1",
-            "feed = 'other': known are for-you",
+            "feed = 'other': expected one of for-you",
         ),
         ("[experiments.a]", "[experiments.a] needs a table a variant"),
         (
             "[experiments.a.b]\nhalf_life_hours = 3",
-            "[experiments.a.b] share = None: it must be a number above 0",
+            "[experiments.a.b] share = None: must be a number above 0",
         ),
         ("[experiments.a.b]\nshare = 1.5", "[experiments.a.b] share = 1.5"),
         ("[experiments.a.b]\nshare = 0.6\n[experiments.a.c]\nshare = 0.6", "shares up to 1 in all"),
         ("[experiments.a.control]\nshare = 0.6", "[experiments.a.control] must be a table"),
-        ("[experiments.a.b]\nshare = 0.1\nhalflife = 1", "[experiments.a.b] halflife is no parameter"),
+        ("[experiments.a.b]\nshare = 0.1\nhalflife = 1", "[experiments.a.b] unknown parameter halflife"),
         ("[experiments.a.b]\nshare = 0.1\nmax_seeds = 1", "max_seeds is the same in all variants"),
         (
             "[experiments.a.b]\nshare = 0.1\n[experiments.c.d]\nshare = 0.1",
-            "[experiments.c] feed = 'for-you': [experiments.a] is on this feed already",
+            "[experiments.c] feed = 'for-you': [experiments.a] is already on this feed",
         ),
     ],
 )

@@ -245,7 +245,7 @@ def test_a_signal_stops_it_with_everything_stored(tmp_path: Path, number: signal
             "FORYOU_STREAM_URL = 'http://127.0.0.1:1/subscribe'",
         ),
         ({"stream_url": "ws://127.0.0.1:1/xrpc/com.example.other"}, "its path names no wire"),
-        ({"stream_url": "ws://127.0.0.1:1/subscribe", "data_dri": "x"}, "FORYOU_DATA_DRI is no setting"),
+        ({"stream_url": "ws://127.0.0.1:1/subscribe", "data_dri": "x"}, "unknown setting FORYOU_DATA_DRI"),
         ({"stream_url": "ws://127.0.0.1:1/subscribe", "data_dir": "/proc/nowhere"}, "can't write in"),
     ],
 )

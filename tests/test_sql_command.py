@@ -92,14 +92,20 @@ def relations() -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("likes_per_hours",), "there is no query 'likes_per_hours'; 'foryou sql' lists them"),
-        (("likes_per_hour", "--hour", "3"), "--hour is no parameter of likes_per_hour; known: --hours"),
-        (("stream_gaps", "--hours", "3"), "--hours is no parameter of stream_gaps; known: none"),
-        (("likes_per_hour", "--hours", "many"), "--hours = 'many': it must be a whole number"),
-        (("coverage", "--hours", "x"), "it must be a number"),
+        (
+            ("likes_per_hours",),
+            "unknown query likes_per_hours (did you mean likes_per_hour?); 'foryou sql' lists them",
+        ),
+        (
+            ("likes_per_hour", "--hour", "3"),
+            "likes_per_hour: unknown parameter --hour (did you mean --hours?)",
+        ),
+        (("stream_gaps", "--hours", "3"), "stream_gaps: unknown parameter --hours"),
+        (("likes_per_hour", "--hours", "many"), "--hours = 'many': must be a whole number"),
+        (("coverage", "--hours", "x"), "must be a number"),
         (("likes_per_hour", "--hours"), "--hours needs a value"),
         (("likes_per_hour", "--hours=1", "--hours=2"), "--hours is given twice"),
-        (("likes_per_hour", "6"), "'6' is no parameter: write --name value"),
+        (("likes_per_hour", "6"), "'6' is not a parameter: write --name value"),
         (("viewer_list",), "viewer_list needs --viewer (DID)"),
         (("--hours=3",), "--hours: name a query first"),
         (("nowhere.sql",), "can't read nowhere.sql"),

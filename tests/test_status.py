@@ -18,10 +18,10 @@ from streams import free_port, wait_until
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.operate.status import web_app_status
 from pipeline.operate.status.gather import gather
 from pipeline.operate.status.lines import Level, lines, size, span
 from pipeline.operate.status.show import as_text
+from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.settings import Settings, load_settings
 from pipeline.store.locks import exclusive
 from sql.sqlite import connect
@@ -221,7 +221,7 @@ def answering() -> Iterator[HTTPServer]:
 
 
 def test_the_web_apps_own_figures(answering: HTTPServer, tmp_path: Path) -> None:
-    found = web_app_status.ask(("127.0.0.1", answering.server_address[1]))
+    found = web_app_figures(f"http://127.0.0.1:{answering.server_address[1]}")
     assert found is not None
     assert (found["ok"], found["reason"], found["requests"]) == (False, "no lists", 100)
     assert found["p99_ms"] == 100.0

@@ -39,7 +39,7 @@ def run(settings: Settings, options: argparse.Namespace, rest: Sequence[str]) ->
     query = queries.find(options.query)
     values = query.values(given)
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
-        raise QueryError("Parquet is no text: name a file with --output")
+        raise QueryError("Parquet is not text: name a file with --output")
     with session.open_session(settings.data_dir, settings.batch_threads) as connection:
         rows = session.run(connection, settings.data_dir, query, values)
         if options.output is None:
@@ -56,7 +56,7 @@ def parameters_of(rest: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, separator, value = word.partition("=")
         if not name.startswith("--") or len(name) < 3:
-            raise QueryError(f"{word!r} is no parameter: write --name value")
+            raise QueryError(f"{word!r} is not a parameter: write --name value")
         name = name[2:].replace("-", "_")
         if not separator:
             following = next(words, None)

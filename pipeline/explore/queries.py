@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sql
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, unknown
 
 FOLDER = "explore"
 VIEWS = "explore/views"
@@ -46,7 +46,7 @@ class Parameter:
             return kind(text)
         except ValueError as error:
             expected = "a whole number" if kind is int else "a number"
-            raise QueryError(f"--{self.name} = {text!r}: it must be {expected} ({self.meaning})") from error
+            raise QueryError(f"--{self.name} = {text!r}: must be {expected} ({self.meaning})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class Query:
         """Return the values of given parameters; QueryError for an unknown, malformed or missing one."""
         for name in given:
             if name not in self.parameters:
-                known = ", ".join(f"--{known}" for known in self.parameters) or "none"
-                raise QueryError(f"--{name} is no parameter of {self.name}; known: {known}")
+                known = [f"--{parameter}" for parameter in self.parameters]
+                raise QueryError(f"{self.name}: {unknown('parameter', f'--{name}', known)}")
         for name, parameter in self.parameters.items():
             if parameter.default is None and name not in given:
                 raise QueryError(f"{self.name} needs --{name} ({parameter.meaning})")
@@ -90,7 +90,7 @@ def find(name: str) -> Query:
             raise QueryError(f"can't read {name}: {error}") from error
     if name not in names():
         raise QueryError(
-            f"there is no query {name!r}; 'foryou sql' lists them, or name a file ending in .sql"
+            f"{unknown('query', name, names())}; 'foryou sql' lists them, or name a file ending in .sql"
         )
     return parse(name, sql.load(f"{FOLDER}/{name}"))
 

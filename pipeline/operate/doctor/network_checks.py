@@ -113,7 +113,7 @@ def _plc(settings: Settings, client: httpx.Client) -> str:
 
 
 def _web_app(settings: Settings, client: httpx.Client) -> str:
-    url = _local(settings) + "/health"
+    url = settings.local_url + "/health"
     try:
         answer = client.get(url)
         state = json.loads(answer.content)
@@ -136,7 +136,7 @@ def _did_json(settings: Settings, client: httpx.Client) -> str:
         return f"{settings.service_did} leads to {settings.hostname}"
     outside = fetch_json(client, url, "did.json")
     try:
-        ours = fetch_json(client, _local(settings) + DID_JSON, "did.json")
+        ours = fetch_json(client, settings.local_url + DID_JSON, "did.json")
     except Exception as error:
         raise SkippedError(f"{url} is right; the web app here does not answer ({error})") from error
     if outside != ours:
@@ -211,9 +211,3 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
     if not posts:
         raise WrongError("the feed is empty", "has the batch run? foryou status")
     return f"{len(posts)} posts in {answer.elapsed.total_seconds():.2f} s"
-
-
-def _local(settings: Settings) -> str:
-    host, port = settings.listen
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
-from pipeline.operate.status import web_app_status
+from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.lake_layout import closed_days, day_file
@@ -60,7 +60,7 @@ def gather(settings: Settings) -> Figures:
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
         "viewers_today": _viewers_today(data_dir, now_us),
-        "web": web_app_status.ask(settings.listen),
+        "web": web_app_figures(settings.local_url),
         "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving", "serving/status_runs")],
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }

@@ -1,7 +1,8 @@
-"""What the running web app says of itself: whether it is well, how much it answers and how fast.
+"""What the running web app reports: whether it is healthy, how much it answers and how fast.
 
-Owns: asking /health and /metrics of this installation's own address, and reading the Prometheus text format.
-A web app that does not answer is None: it may run elsewhere, or not at all.
+Owns: reading /health and /metrics at this installation's own address, and the Prometheus text format. Leaves to
+others: what the figures mean (``lines``). A web app that does not answer is None: it may run elsewhere, or not at
+all.
 """
 
 import re
@@ -16,14 +17,11 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)")
 _LIMIT = re.compile(r'\ble="([^"]+)"')
 
 
-def ask(listen: tuple[str, int]) -> dict[str, Any] | None:
-    """Return {ok, reason, requests, requests_per_second, p99_ms} since the web app's start; None without one.
+def web_app_figures(address: str) -> dict[str, Any] | None:
+    """Return {ok, reason, requests, requests_per_second, p99_ms} since the web app's start; None without an answer.
 
-    Counts are None when the web app does not tell them.
+    Counts are None when the web app does not report them.
     """
-    host, port = listen
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
         with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             health = client.get("/health").json()
@@ -32,13 +30,13 @@ def ask(listen: tuple[str, int]) -> dict[str, Any] | None:
         return None
     if not isinstance(health, dict):
         return None
-    told = request_figures(metrics.text.splitlines()) if metrics.status_code == 200 else {}
-    figures = {"requests": None, "requests_per_second": None, "p99_ms": None} | told
+    reported = request_figures(metrics.text.splitlines()) if metrics.status_code == 200 else {}
+    figures = {"requests": None, "requests_per_second": None, "p99_ms": None} | reported
     return {"ok": bool(health.get("ok")), "reason": health.get("reason"), **figures}
 
 
 def request_figures(lines: Iterable[str]) -> dict[str, float | int | None]:
-    """Return requests, requests_per_second and p99_ms of a histogram of requests' seconds, {} without one."""
+    """Return requests, requests_per_second and p99_ms from a histogram of request seconds; {} without one."""
     buckets: dict[str, dict[float, float]] = {}
     started = None
     for line in lines:
