@@ -15,9 +15,6 @@ from pipeline.explore import queries
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = sorted({path.parent.name for path in (ROOT / "sql").glob("*/*.sql")})
 NAMES = [name for folder in FOLDERS for name in sql.names(folder)]
-NAMES = [
-    name for name in NAMES if name.split("/")[0] not in {"activity", "keys", "landing", "serving"}
-]  # to be done
 FIELDS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
 VIEWS = "explore/views"  # makes every view of the folder, of files that it finds by their names
 BUILT_IN = {"json_each", "read_parquet", "parquet_file_metadata"}
@@ -51,7 +48,7 @@ def relations(name: str) -> tuple[set[str], set[str]]:
     text = re.sub(r"'[^']*'", "''", code(name))
     writes = set(
         re.findall(
-            rf"(?:{CREATE}|INSERT (?:OR REPLACE )?INTO {NAME}|DELETE FROM {NAME}|UPDATE {NAME} SET)", text
+            rf"(?:{CREATE}|INSERT (?:OR REPLACE )?INTO {NAME}|DELETE FROM {NAME}|UPDATE {NAME}\s+SET)", text
         )
     )
     written = {found for groups in writes for found in groups if found}

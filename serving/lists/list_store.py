@@ -118,7 +118,7 @@ class ListSnapshot:
 
     def viewers_like(self, feed: str, search: str, after: str, rows: int) -> list[tuple[str, int]]:
         """Return viewers who have a list, with its number of items, in the order of their DIDs."""
-        found = self._rows("serving/viewers_like", feed=feed, search=search, after=after, rows=rows)
+        found = self._rows("serving/viewers_matching", feed=feed, search=search, after=after, rows=rows)
         return [(did, stored_length(head, size)) for did, head, size in found]
 
     def read_posts_ahead(self, seconds: float) -> None:

@@ -25,6 +25,8 @@ KEPT_PER_VIEWER = 10_000
 CHECK_VIEWER_EVERY = 1_000  # written events of one viewer between two looks at how many are kept
 COUNTED_VIEWERS_MAX = 50_000
 PURGED_AT_ONCE = 500
+# Each table of what a viewer did, and its time.
+ACTIVITY_TIMES = (("visits", "last_us"), ("interactions", "received_us"), ("impression_pages", "served_us"))
 PAGES_KEPT = 4_000_000  # about 7 GB; 70,000 viewers make half of it a day
 
 
@@ -46,7 +48,8 @@ class ActivityRetention:
             if self._written_of[viewer] >= CHECK_VIEWER_EVERY:
                 del self._written_of[viewer]
                 connection.execute(
-                    sql.load("activity/prune_viewer"), {"viewer_did": viewer, "kept": KEPT_PER_VIEWER}
+                    sql.load("activity/prune_viewer_interactions"),
+                    {"viewer_did": viewer, "kept": KEPT_PER_VIEWER},
                 )
         if len(self._written_of) > COUNTED_VIEWERS_MAX:
             self._written_of.clear()
@@ -56,11 +59,12 @@ class ActivityRetention:
         before_us = int(now * 1_000_000) - RETENTION_US
         old = {"before_us": before_us, "rows": PRUNE_ROWS}
         most = connection.execute(sql.load("activity/prune_interactions"), old).rowcount
-        connection.execute(sql.load("activity/prune_visits"), {"before_us": before_us})
+        connection.execute("DELETE FROM visits WHERE last_us < :before_us", {"before_us": before_us})
         for viewer, deleted_us in self._departed():
-            gone = {"viewer_did": viewer, "deleted_us": deleted_us}
-            for what in ("visits", "interactions", "pages"):
-                connection.execute(sql.load(f"activity/purge_{what}"), gone)
+            deletion = {"viewer_did": viewer, "deleted_us": deleted_us}
+            for table, time_us in ACTIVITY_TIMES:
+                query = f"DELETE FROM {table} WHERE viewer_did = :viewer_did AND {time_us} <= :deleted_us"
+                connection.execute(query, deletion)
             self._purged[viewer] = deleted_us
         for first_us in self._stored_days():
             span = {"from_us": first_us, "to_us": first_us + DAY_US, "rows": PRUNE_ROWS}
@@ -76,7 +80,7 @@ class ActivityRetention:
         except sqlite3.Error:
             return []  # nothing was published yet
         try:
-            rows = dict(published.execute(sql.load("serving/deleted_viewers")).fetchall())
+            rows = dict(published.execute("SELECT viewer_did, deleted_us FROM deleted_viewers").fetchall())
         except sqlite3.Error:  # by an older batch, or busy: the next look will do
             return []
         finally:

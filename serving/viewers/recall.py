@@ -55,10 +55,10 @@ class Recall:
                 if connection is None:
                     return []
                 interactions = connection.execute(
-                    sql.load("activity/recall_interactions"), {**named, "rows": INTERACTIONS_MAX}
+                    sql.load("activity/interactions_of"), {**named, "rows": INTERACTIONS_MAX}
                 ).fetchall()
                 pages = connection.execute(
-                    sql.load("activity/recall_pages"), {**named, "feed_rkey": feed, "rows": PAGES_MAX}
+                    sql.load("activity/pages_of"), {**named, "feed_rkey": feed, "rows": PAGES_MAX}
                 ).fetchall()
             except (sqlite3.Error, OSError) as error:
                 self._close()

@@ -1,7 +1,10 @@
--- Question: which feeds does a viewer ask for, how often, and since when?
--- Writes: visits.
--- Parameters: :viewer_did, :feed_rkey, :languages two-letter codes ('en,pt'), :pages how many more,
--- :first_us and :last_us microseconds since 1970.
+-- Question: which feeds does a viewer request, how often, and since when?
+-- Reads: none
+-- Writes: visits
+-- Grain: one row per (viewer, feed)
+-- Parameters: :viewer_did, :feed_rkey, :languages (two letters each, 'en,pt'), :pages (how many more), :first_us,
+--   :last_us
+-- Units: microseconds since 1970 (UTC)
 INSERT INTO visits (viewer_did, feed_rkey, languages, pages, first_us, last_us)
 VALUES (:viewer_did, :feed_rkey, :languages, :pages, :first_us, :last_us)
 ON CONFLICT (viewer_did, feed_rkey) DO UPDATE SET
