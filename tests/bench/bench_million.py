@@ -4,8 +4,8 @@
         [--dir DIR] [--jobs neighbours,candidates,recent] [--recent 50000]
 
 Makes a store (synthetic_lake.py) unless DIR has one. Sets viewer_active_days so that about --viewers actors are
-viewers. Runs each job as a process, as ``foryou batch`` does; "recent" is candidates for --recent viewers with lists who
-have just asked for a page. Prints the steps, then one line of JSON.
+viewers. Runs each job as a process, as ``foryou batch`` does; "recent" is candidates for --recent viewers with lists
+who have just asked for a page. Prints the steps, then one line of JSON.
 """
 
 import argparse

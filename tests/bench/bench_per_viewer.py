@@ -5,9 +5,9 @@
 
 The parameters are 400 seeds, 1,000 co-likers and likes of the last 24 hours. Every actor with a like is a viewer, on a
 store of synthetic_lake.py. Neighbours and candidates run as processes, as ``foryou batch`` does, so start-up,
-relations, checks and publishing count. Then one thing at a time changes: half the viewers, half and twice the likes (and actors),
-300 and 3,000 co-likers, one thread on one core. Prints a row per run with CPU milliseconds per viewer, wall seconds
-and peak memory; last, one line of JSON.
+relations, checks and publishing count. Then one thing at a time changes: half the viewers, half and twice the likes
+(and actors), 300 and 3,000 co-likers, one thread on one core. Prints a row per run with CPU milliseconds per viewer,
+wall seconds and peak memory; last, one line of JSON.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 It does the work of the web app's getFeedSkeleton. It verifies the token's claims and signature with
 python-cryptography, as the Python SDK does, and gets the key by one HTTP request and keeps it in memory. It reads
-thirty posts of the viewer's ranked list and answers JSON. As in the starters, there is a connection per request and a row per post. waitress runs it
-with eight threads.
+thirty posts of the viewer's ranked list and answers JSON. As in the starters, there is a connection per request and a
+row per post. waitress runs it with eight threads.
 """
 
 import base64
