@@ -1,4 +1,4 @@
--- Question: which of the batch's likes of a day are new and not undone by an unlike?
+-- Question: which of the batch's likes of a day are new, and have no later unlike?
 -- Reads: staged_likes, unlikes
 -- Writes: likes
 -- Grain: one row per like record
@@ -8,7 +8,7 @@ INSERT INTO likes (day, rkey, liker_id, author_id, post_rkey, seen_us, rev)
 SELECT day, rkey, liker_id, author_id, post_rkey, seen_us, rev
 FROM staged_likes AS staged
 WHERE day = :day
-  AND NOT EXISTS (   -- a replay does not bring back what was undone at its rev or later
+  AND NOT EXISTS (   -- a replay does not bring back a like that an unlike of its rev or later undid
     SELECT 1 FROM unlikes
     WHERE unlikes.rkey = staged.rkey AND unlikes.liker_id = staged.liker_id AND unlikes.rev >= staged.rev
   )

@@ -1,4 +1,4 @@
--- Question: up to which revision is each like record undone?
+-- Question: up to which revision does an unlike undo each like record?
 -- Reads: staged_unlikes
 -- Writes: unlikes
 -- Grain: one row per like record; the greatest rev wins, so a replay changes nothing

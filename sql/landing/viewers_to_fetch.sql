@@ -1,7 +1,7 @@
 -- Question: which viewers may lack likes here?
 -- Reads: activity.visits (of activity.sqlite, attached), fetched_viewers
 -- Writes: none
--- Grain: one row per DID, the one who came first is first
+-- Grain: one row per DID, the first to open the feed first
 -- Parameters: :now_us, :limit, :again_us (pause before a viewer is fetched again), :first_us (pause after one failure;
 --   it doubles with each), :most_us (the longest pause)
 -- Units: microseconds; an outcome that begins with a number is that many failures in a row
