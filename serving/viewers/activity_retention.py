@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sql
-from sql import sqlite
+from serving.read_pool import ReadPool, StoreUnreadableError
 
 PRUNE_SECONDS = 600.0
 PRUNE_ROWS = 20_000
@@ -35,8 +35,8 @@ class ActivityRetention:
 
     def __init__(self, data_dir: Path, now: Callable[[], float]) -> None:
         self._impressions = data_dir / "lake" / "impressions"
-        self._serving = data_dir / "serving.sqlite"
-        self._purged: dict[str, int] = {}  # viewer: up to when, in this process
+        self._serving = ReadPool(data_dir / "serving.sqlite", "serving", busy_seconds=2.0)
+        self._purged: dict[str, int] = {}  # up to when each viewer's activity was removed, by this process
         self._now = now
         self._next_prune = 0.0
         self._written_of: Counter[str] = Counter()
@@ -60,7 +60,7 @@ class ActivityRetention:
         old = {"before_us": before_us, "rows": PRUNE_ROWS}
         most = connection.execute(sql.load("activity/prune_interactions"), old).rowcount
         connection.execute("DELETE FROM visits WHERE last_us < :before_us", {"before_us": before_us})
-        for viewer, deleted_us in self._departed():
+        for viewer, deleted_us in self._deleted_viewers():
             deletion = {"viewer_did": viewer, "deleted_us": deleted_us}
             for table, time_us in ACTIVITY_TIMES:
                 query = f"DELETE FROM {table} WHERE viewer_did = :viewer_did AND {time_us} <= :deleted_us"
@@ -73,18 +73,14 @@ class ActivityRetention:
         most = max(most, connection.execute(sql.load("activity/prune_pages_beyond"), beyond).rowcount)
         self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
 
-    def _departed(self) -> list[tuple[str, int]]:
+    def _deleted_viewers(self) -> list[tuple[str, int]]:
         """Return viewers whose accounts were deleted and whose activity is still here, and when that was."""
         try:
-            published = sqlite.connect(self._serving, read_only=True)
-        except sqlite3.Error:
-            return []  # nothing was published yet
-        try:
-            rows = dict(published.execute("SELECT viewer_did, deleted_us FROM deleted_viewers").fetchall())
-        except sqlite3.Error:  # by an older batch, or busy: the next look will do
-            return []
-        finally:
-            published.close()
+            with self._serving.snapshot() as connection:
+                query = "SELECT viewer_did, deleted_us FROM deleted_viewers"
+                rows = dict(connection.execute(query).fetchall()) if connection else {}
+        except StoreUnreadableError:
+            return []  # the next look will do
         self._purged = {viewer: us for viewer, us in self._purged.items() if viewer in rows}
         due = [(viewer, us) for viewer, us in rows.items() if us > self._purged.get(viewer, 0)]
         return due[:PURGED_AT_ONCE]
