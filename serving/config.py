@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sql import places
+
 FEED_COLLECTION = "app.bsky.feed.generator"
 SERVICE_FRAGMENT = "#bsky_fg"
 COUNTS_VARIABLE = (
@@ -49,22 +51,22 @@ class ServingConfig:
     @property
     def serving_path(self) -> Path:
         """The lists; the batch writes them."""
-        return self.data_dir / "serving.sqlite"
+        return places.serving(self.data_dir)
 
     @property
     def activity_path(self) -> Path:
         """Visits, impressions and interactions; the web app writes them."""
-        return self.data_dir / "activity.sqlite"
+        return places.activity(self.data_dir)
 
     @property
     def cursor_key_path(self) -> Path:
         """The key that makes page cursors unforgeable."""
-        return self.data_dir / "cursor.key"
+        return places.cursor_key(self.data_dir)
 
     @property
     def keys_path(self) -> Path:
         """Viewers' signing keys, for the next start; a cache."""
-        return self.data_dir / "keys.sqlite"
+        return places.keys(self.data_dir)
 
     @property
     def audiences(self) -> frozenset[str]:

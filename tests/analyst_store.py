@@ -33,10 +33,10 @@ from pipeline.simulate.timeline import World
 from pipeline.store import events
 from pipeline.store.events import AccountChange, EventBatch
 from pipeline.store.fetched_likes import HistoryLike, HistoryStore
-from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
-from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_name, day_of
+from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_of
+from sql import places
 from sql.sqlite import connect, migrate
 
 END_US = 1_790_000_000_000_000
@@ -228,7 +228,7 @@ def follow(store: Store) -> None:
         if day_of(now_us) > compacted_day and now_us % DAY_US > 2 * HOUR_US:
             compacted_day = day_of(now_us)
             jobs.run(store.settings, "compact")
-            for day in closed_days(store.data_dir):
+            for day in places.closed_days(store.data_dir):
                 store.compacted.setdefault(day, now_us)
             undo(store, landing, seen)
         if not store.departed and now_us > start_us + 2.5 * DAY_US:
@@ -348,7 +348,7 @@ def write_impressions(store: Store) -> None:
             pages,
         )
     for day, rows in by_day.items():
-        path = store.data_dir / "lake" / "impressions" / f"day={day_name(day)}" / "impressions.parquet"
+        path = store.data_dir / "lake" / "impressions" / f"day={places.day_name(day)}" / "impressions.parquet"
         path.parent.mkdir(parents=True)
         columns = (
             "viewer_did",

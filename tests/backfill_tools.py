@@ -10,8 +10,8 @@ from archive_server import ArchiveServer, Event
 from histories import History, Record, did
 
 import sql
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, day_of
+from sql import places
 from sql.sqlite import connect
 
 TODAY = day_of(time.time_ns() // 1000)
@@ -29,10 +29,10 @@ def lake_contents(data_dir: Path) -> set[tuple[int, Record]]:
             f"CREATE VIEW unlikes AS SELECT * FROM read_parquet('{tombstones}', hive_partitioning=false)"
         )
         found: list[tuple[int, Record]] = []
-        for day in closed_days(data_dir):
+        for day in places.closed_days(data_dir):
             rows = lake.execute(
                 "SELECT liker_id, rkey, author_id, post_rkey, seen_us "
-                f"FROM lake_likes(['{day_file(data_dir, day)}']) AS l ANTI JOIN unlikes AS u "
+                f"FROM lake_likes(['{places.likes(data_dir, day)}']) AS l ANTI JOIN unlikes AS u "
                 "ON u.liker_id = l.liker_id AND u.rkey = l.rkey AND u.seen_us >= l.seen_us"
             ).fetchall()
             for liker, rkey, author, post, seen_us in rows:

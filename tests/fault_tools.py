@@ -19,11 +19,10 @@ import pytest
 from streams import LineStream, free_port, wait_until
 
 from pipeline.demo.stored_likes import like_record, like_records
-from pipeline.lake.day_files import temporary_dir
 from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import World, WorldParameters
-from pipeline.store.lake_layout import closed_days
+from sql import places
 
 
 def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
@@ -65,7 +64,7 @@ def kill_compaction(env: dict[str, str], data_dir: Path, kills: int, choose: ran
         look_through_again(data_dir)
         with commands.running("batch", "--job", "compact", env=env, log=data_dir / "batch.log") as process:
             if choose.random() < 0.75:
-                _wait_for(lambda: any(temporary_dir(data_dir).glob("*.parquet")), process)
+                _wait_for(lambda: any(places.lake_drafts(data_dir).glob("*.parquet")), process)
                 time.sleep(choose.expovariate(50.0))
             else:
                 time.sleep(choose.uniform(0.2, 3.0))
@@ -76,7 +75,7 @@ def kill_compaction(env: dict[str, str], data_dir: Path, kills: int, choose: ran
                 continue  # there was nothing to write
             process.kill()
             process.wait()
-        half = any(temporary_dir(data_dir).glob("*.parquet"))
+        half = any(places.lake_drafts(data_dir).glob("*.parquet"))
         states["compaction, a file half made" if half else "compaction, between files"] += 1
     return states
 
@@ -257,7 +256,7 @@ def fill_under_compaction(folder: Path) -> Outcome:
             assert differences(folder, network.world) == whole
         result = commands.run("batch", "--job", "compact", env=env, seconds=60)
         assert result.returncode == 0, result.stderr
-        assert closed_days(folder)
+        assert places.closed_days(folder)
         found = differences(folder, network.world)
     return Outcome(*found, lines=lines)
 

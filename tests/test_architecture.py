@@ -71,18 +71,16 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.web_errors": set(),
     "serving.config": set(),
     "serving.throttle": set(),
-    "serving.read_pool": {"serving.throttle"},
     "serving.http": {"serving.config", "serving.throttle", "serving.web_errors"},
     "serving.identity": {"serving.config", "serving.throttle", "serving.web_errors"},
-    "serving.lists": {"serving.read_pool"},
-    "serving.viewers": {"serving.lists", "serving.read_pool", "serving.throttle"},
+    "serving.lists": {"serving.throttle"},
+    "serving.viewers": {"serving.lists", "serving.throttle"},
     "serving.feed": {
         "serving.viewers", "serving.lists", "serving.identity", "serving.http", "serving.config",
-        "serving.read_pool", "serving.throttle", "serving.web_errors",
+        "serving.throttle", "serving.web_errors",
     },
     "serving.pages": {
-        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.read_pool",
-        "serving.web_errors",
+        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
     },
     "serving.process": {
         "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
@@ -179,6 +177,27 @@ def test_statements_of_several_lines_live_in_sql_files() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 lines = node.value.strip().count("\n")
                 assert not (lines and statement.match(node.value)), f"{path}:{node.lineno}"
+
+
+def test_one_module_names_the_files_of_the_data_directory() -> None:
+    """No other joins a path with one of these names, nor has such a name as a string of its own."""
+    joined = {"lake", "explore", "log", "backfill", "tmp", ".tmp"}
+    whole = re.compile(
+        r"(landing|serving|activity|keys)\.sqlite|cursor\.key|dashboard\.json|\.\w+\.lock|tmp-\w*"
+        r"|day=.*/.*|(likes|unlikes|impressions|neighbours|popular)[-*@]*\.parquet"
+    )
+    for path in SOURCES:
+        if module_of(path) == "sql.places":
+            continue
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                value = node.right.value if isinstance(node.right, ast.Constant) else ""
+                found = value if value in joined or whole.fullmatch(str(value)) else ""
+            else:
+                value = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+                found = value if whole.fullmatch(value) else ""
+            assert not found, f"{path}:{node.lineno}: {found} is for sql/places.py to name"
 
 
 def test_no_registry_is_named() -> None:

@@ -15,9 +15,9 @@ from histories import POST, History, did
 from streams import wait_until
 
 from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.locks import exclusive
-from pipeline.store.model import DAY_US, day_name
+from pipeline.store.model import DAY_US
+from sql import places
 from sql.sqlite import connect, migrate
 
 KILLS = 12
@@ -42,14 +42,14 @@ def test_the_lake_holds_what_the_events_say(tmp_path: Path, seed: int) -> None:
         result = backfill(tmp_path, server, "--days", "7")
         assert result.returncode == 0, result.stderr
         assert lake_contents(tmp_path) == history.expected(TODAY - 7, TODAY)
-        assert closed_days(tmp_path) == set(range(TODAY - 7, TODAY))
+        assert places.closed_days(tmp_path) == set(range(TODAY - 7, TODAY))
         # Asking again fetches nothing; asking for more fetches what is missing, and changes nothing else.
         server.requests.clear()
-        before = {day: day_file(tmp_path, day).read_bytes() for day in closed_days(tmp_path)}
+        before = {day: places.likes(tmp_path, day).read_bytes() for day in places.closed_days(tmp_path)}
         assert backfill(tmp_path, server, "--days", "7").returncode == 0
         assert server.asked("getSegment") == []
         assert backfill(tmp_path, server, "--days", "9").returncode == 0
-        assert {day: day_file(tmp_path, day).read_bytes() for day in before} == before
+        assert {day: places.likes(tmp_path, day).read_bytes() for day in before} == before
         assert lake_contents(tmp_path) == history.expected(TODAY - 9, TODAY)
 
 
@@ -58,7 +58,7 @@ def test_an_archive_that_ends_in_the_middle_of_a_day(tmp_path: Path) -> None:
     history = History(TODAY - 6, 7).grow(days=6, a_day=150)
     with ArchiveServer(segments_of(history.events, segment_events=100)) as server:
         assert backfill(tmp_path, server, "--days", "6").returncode == 0
-    assert closed_days(tmp_path) == set(range(TODAY - 6, TODAY - 1))
+    assert places.closed_days(tmp_path) == set(range(TODAY - 6, TODAY - 1))
     assert lake_contents(tmp_path) == history.expected(TODAY - 6, TODAY - 1)
 
 
@@ -82,7 +82,7 @@ def test_the_newest_days_are_there_when_a_run_ends_early(tmp_path: Path) -> None
         result = backfill(tmp_path, server, "--days", "5")
         assert result.returncode == 1
         assert result.stderr.splitlines()[-1].startswith("foryou: 127.0.0.1:")
-        there = closed_days(tmp_path)
+        there = places.closed_days(tmp_path)
         assert there and there == set(range(min(there), TODAY)) and min(there) > TODAY - 5
         server.lost.clear()
         assert backfill(tmp_path, server, "--days", "5").returncode == 0
@@ -100,7 +100,7 @@ def test_tombstones_are_kept_only_where_they_may_be_needed(tmp_path: Path) -> No
     events.append(Event(20, TODAY * DAY_US + 1, 4, did("b")))
     with ArchiveServer(segments_of(events, segment_events=50)) as server:
         assert backfill(tmp_path, server, "--days", "2").returncode == 0
-    path = tmp_path / "lake" / "unlikes" / f"day={day_name(TODAY - 2)}" / "unlikes.parquet"
+    path = tmp_path / "lake" / "unlikes" / f"day={places.day_name(TODAY - 2)}" / "unlikes.parquet"
     rows = duckdb.sql(
         f"SELECT rkey, seen_us FROM read_parquet('{path}', hive_partitioning = false)"
     ).fetchall()
@@ -130,8 +130,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_lake(tmp_path: Path) -> None
         result = backfill(killed, server, "--days", "6")
         assert result.returncode == 0, result.stderr
     assert lake_contents(killed) == lake_contents(undisturbed) == history.expected(TODAY - 6, TODAY)
-    for day in closed_days(undisturbed):
-        assert day_file(killed, day).read_bytes() == day_file(undisturbed, day).read_bytes()
+    for day in places.closed_days(undisturbed):
+        assert places.likes(killed, day).read_bytes() == places.likes(undisturbed, day).read_bytes()
     assert list((killed / "backfill").glob("*/download/*")) == []
     assert list((killed / "backfill").glob("*/rows/*")) == []
 
@@ -142,9 +142,11 @@ def test_days_that_the_store_knows_are_left_alone(tmp_path: Path) -> None:
     with ArchiveServer(segments_of(events_of(history), segment_events=50)) as server:
         result = backfill(tmp_path, server, "--days", "5")
         assert result.returncode == 0, result.stderr
-        assert closed_days(tmp_path) == {TODAY - 5, TODAY - 4, TODAY - 3}
-        for day in closed_days(tmp_path):  # a day's tombstones are there before its likes
-            assert (tmp_path / "lake" / "unlikes" / f"day={day_name(day)}" / "unlikes.parquet").exists()
+        assert places.closed_days(tmp_path) == {TODAY - 5, TODAY - 4, TODAY - 3}
+        for day in places.closed_days(tmp_path):  # a day's tombstones are there before its likes
+            assert (
+                tmp_path / "lake" / "unlikes" / f"day={places.day_name(day)}" / "unlikes.parquet"
+            ).exists()
         assert backfill(tmp_path, server, "--days", "2").returncode == 0
         assert "nothing to fetch" in backfill(tmp_path, server, "--days", "2").stderr
 
@@ -156,8 +158,8 @@ def test_an_archive_that_does_not_reach_the_store_is_refused(tmp_path: Path) -> 
     with ArchiveServer(segments_of(history.events, segment_events=50)) as server:
         result = backfill(tmp_path, server, "--days", "5")
     assert result.returncode == 1
-    assert f"not yet to the end of {day_name(TODAY - 3)}" in result.stderr.splitlines()[-1]
-    assert closed_days(tmp_path) == set()
+    assert f"not yet to the end of {places.day_name(TODAY - 3)}" in result.stderr.splitlines()[-1]
+    assert places.closed_days(tmp_path) == set()
 
 
 def test_accounts_that_are_known_to_be_deleted_are_left_out(tmp_path: Path) -> None:
@@ -186,15 +188,15 @@ def test_it_waits_for_the_lock_of_the_lake_only_to_commit(tmp_path: Path) -> Non
             lock.enter_context(exclusive(tmp_path, "batch"))
             with commands.running("backfill", "--days", "2", env=env, log=log) as process:
                 wait_until(lambda: "waiting for a batch job" in log.read_text())
-                assert closed_days(tmp_path) == set()
+                assert places.closed_days(tmp_path) == set()
                 # A day that somebody else puts there meanwhile stays as it is.
-                theirs = day_file(tmp_path, TODAY - 1)
+                theirs = places.likes(tmp_path, TODAY - 1)
                 theirs.parent.mkdir(parents=True)
                 theirs.write_bytes(b"theirs")
                 lock.close()
                 assert process.wait(30) == 0
     assert theirs.read_bytes() == b"theirs"
-    assert closed_days(tmp_path) == {TODAY - 2, TODAY - 1}
+    assert places.closed_days(tmp_path) == {TODAY - 2, TODAY - 1}
 
 
 def test_an_estimate_fetches_nothing(tmp_path: Path) -> None:
@@ -203,5 +205,5 @@ def test_an_estimate_fetches_nothing(tmp_path: Path) -> None:
         result = backfill(tmp_path, server, "--days", "2", "--estimate")
         assert result.returncode == 0
         assert server.asked("getSegment") == []
-    assert f"{day_name(TODAY - 2)} to {day_name(TODAY - 1)}" in result.stderr
+    assert f"{places.day_name(TODAY - 2)} to {places.day_name(TODAY - 1)}" in result.stderr
     assert "to fetch" in result.stderr

@@ -27,9 +27,9 @@ from pipeline.operate.backup.take import take
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore
-from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
 from serving.viewers.activity_writer import ActivityWriter, Visit
+from sql import places
 from sql.sqlite import connect
 
 SKELETON = "app.bsky.feed.getFeedSkeleton"
@@ -120,7 +120,7 @@ def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_p
         for thread in threads:
             thread.start()
         try:
-            wait_until(lambda: bool(closed_days(feed.data_dir)) and bool(viewers(feed.data_dir)), 60)
+            wait_until(lambda: bool(places.closed_days(feed.data_dir)) and bool(viewers(feed.data_dir)), 60)
             for number in range(BACKUPS):
                 seen_before = viewers(feed.data_dir)
                 backup = take(feed.data_dir, folder, clock=lambda n=number: 1_790_000_000 + n)  # type: ignore[misc]
@@ -293,7 +293,7 @@ def test_a_restore_refuses_what_would_do_harm(data_dir: Path, tmp_path: Path) ->
     before = files(data_dir)
     assert "is not empty" in refused(data_dir)
     assert files(data_dir) == before
-    assert "is not a backup" in refused(source=tmp_path)
+    assert "is no backup" in refused(source=tmp_path)
     newer = manifest | {"schemas": {"landing": 99}}
     (backup / "backup.json").write_text(json.dumps(newer))
     assert "landing.sqlite has schema version 99" in refused()
@@ -302,7 +302,7 @@ def test_a_restore_refuses_what_would_do_harm(data_dir: Path, tmp_path: Path) ->
     (backup / "backup.json").write_text(json.dumps(manifest | {"format": 2}))
     assert "format 2" in refused()
     (backup / "backup.json").write_text("{")
-    assert "does not list" in refused()
+    assert "no list" in refused()
     (backup / "backup.json").write_text(json.dumps(manifest))
     with (backup / "cursor.key").open("ab") as key:
         key.write(b"x")

@@ -16,8 +16,8 @@ from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.lake import day_files
 from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, day_of
+from sql import places
 
 RANKING = Ranking()
 FIVE = "liker_id, rkey, author_id, post_rkey, seen_us"
@@ -44,7 +44,7 @@ def test_closed_days_move_and_nothing_changes_for_readers(tmp_path: Path):
     before = seen_by_readers(tmp_path)
     steps = list(compact(tmp_path, RANKING, 1))
     today = day_of(NOW_US)
-    assert sorted(closed_days(tmp_path)) == list(range(today - 4, today))
+    assert sorted(places.closed_days(tmp_path)) == list(range(today - 4, today))
     assert seen_by_readers(tmp_path) == before
     assert (2, "write 2026-05-24") not in steps
     assert sum(rows for step, rows in steps if step.startswith("commit")) == sum(
@@ -58,12 +58,12 @@ def test_a_day_closes_an_hour_after_its_end(tmp_path: Path):
     midnight = NOW_US // DAY_US * DAY_US
     World(midnight + DAY_US // 48).like("ann", "p1", hours_ago=1).write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
-    assert closed_days(tmp_path) == set()
+    assert places.closed_days(tmp_path) == set()
     with sqlite3.connect(tmp_path / "landing.sqlite") as landing:
         landing.execute("UPDATE watermark SET seen_us = ?", (midnight + DAY_US // 24,))
     landing.close()
     list(compact(tmp_path, RANKING, 1))
-    assert closed_days(tmp_path) == {day_of(midnight) - 1}
+    assert places.closed_days(tmp_path) == {day_of(midnight) - 1}
 
 
 def test_stopped_between_any_two_steps(tmp_path: Path):
@@ -80,17 +80,17 @@ def test_stopped_between_any_two_steps(tmp_path: Path):
         assert seen_by_readers(left) == expected, step
         list(compact(left, RANKING, 1))
         assert seen_by_readers(left) == expected, step
-        assert closed_days(left) == closed_days(tmp_path / "whole")
-        assert not list(day_files.temporary_dir(left).glob("*"))
+        assert places.closed_days(left) == places.closed_days(tmp_path / "whole")
+        assert not list(places.lake_drafts(left).glob("*"))
     assert count == 9
 
 
 def test_a_half_written_temporary_is_removed(tmp_path: Path):
     world().write(tmp_path)
-    day_files.temporary_dir(tmp_path).mkdir(parents=True)
-    (day_files.temporary_dir(tmp_path) / "likes-2026-05-24.parquet").write_bytes(b"PAR1 half")
+    places.lake_drafts(tmp_path).mkdir(parents=True)
+    (places.lake_drafts(tmp_path) / "likes-2026-05-24.parquet").write_bytes(b"PAR1 half")
     next(iter(compact(tmp_path, RANKING, 1)))
-    assert not day_files.temporary_dir(tmp_path).exists()
+    assert not places.lake_drafts(tmp_path).exists()
 
 
 def test_rows_of_a_day_in_the_lake_are_not_read_twice(tmp_path: Path):
@@ -118,14 +118,14 @@ def test_days_past_retention_leave_once_landing_has_forgotten_them(tmp_path: Pat
     list(compact(tmp_path, RANKING, 1))
     short = replace(RANKING, seed_window_days=2)
     list(compact(tmp_path, short, 1))
-    assert len(closed_days(tmp_path)) == 4
+    assert len(places.closed_days(tmp_path)) == 4
     with sqlite3.connect(tmp_path / "landing.sqlite") as landing:
         landing.execute("DELETE FROM likes WHERE day < ?", (day_of(NOW_US),))
         landing.execute("DELETE FROM like_days WHERE day < ?", (day_of(NOW_US),))
     landing.close()
     list(compact(tmp_path, short, 1))
-    assert closed_days(tmp_path) == {day_of(NOW_US) - 1, day_of(NOW_US) - 2}
-    assert not day_file(tmp_path, day_of(NOW_US) - 3).parent.exists()
+    assert places.closed_days(tmp_path) == {day_of(NOW_US) - 1, day_of(NOW_US) - 2}
+    assert not places.likes(tmp_path, day_of(NOW_US) - 3).parent.exists()
 
 
 LIKE = st.tuples(

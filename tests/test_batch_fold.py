@@ -15,8 +15,8 @@ from pipeline.lake import day_files
 from pipeline.lake.compact import compact
 from pipeline.lake.rewrite import fold
 from pipeline.ranking import Ranking
-from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
 from pipeline.store.model import day_of
+from sql import places
 
 RANKING = Ranking()
 TODAY = day_of(NOW_US)
@@ -36,7 +36,7 @@ def rows_of(files: list[Path], macro: str) -> list[tuple[int, ...]]:
 def fold_all(data_dir: Path) -> list[str]:
     """Look through every day once, the longest waiting first; return the steps that changed something."""
     steps = []
-    for _ in range(len(closed_days(data_dir))):
+    for _ in range(len(places.closed_days(data_dir))):
         connection = duckdb.connect(config={"threads": 1})
         steps += [step for step, _ in fold(data_dir, connection, look_after_seconds=-1)]
         connection.close()
@@ -66,13 +66,13 @@ def close_days(world: World, data_dir: Path) -> tuple[int, int]:
 def test_an_undone_like_and_its_tombstone_leave(world: World, tmp_path: Path) -> None:
     dead = close_days(world, tmp_path)
     before = seen_by_readers(tmp_path)
-    assert dead in rows_of([day_file(tmp_path, TODAY - 3)], "lake_likes")
-    assert rows_of(unlikes_files(tmp_path), "lake_unlikes") == [dead]
+    assert dead in rows_of([places.likes(tmp_path, TODAY - 3)], "lake_likes")
+    assert rows_of(places.unlikes_files(tmp_path), "lake_unlikes") == [dead]
     assert dead not in [row[:2] for row in before]
     steps = fold_all(tmp_path)
     assert [step.split()[0] for step in steps] == ["fold", "fold"]
-    assert dead not in rows_of([day_file(tmp_path, TODAY - 3)], "lake_likes")
-    assert rows_of(unlikes_files(tmp_path), "lake_unlikes") == []
+    assert dead not in rows_of([places.likes(tmp_path, TODAY - 3)], "lake_likes")
+    assert rows_of(places.unlikes_files(tmp_path), "lake_unlikes") == []
     assert seen_by_readers(tmp_path) == before
     assert fold_all(tmp_path) == []
 
@@ -80,10 +80,10 @@ def test_an_undone_like_and_its_tombstone_leave(world: World, tmp_path: Path) ->
 def test_what_a_deleted_account_liked_is_gone_from_every_day(world: World, tmp_path: Path) -> None:
     world.write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
-    world.delete_account("bob", hours_ago=0.5).write(tmp_path)
+    world.depart("bob", hours_ago=0.5).write(tmp_path)
     fold_all(tmp_path)
-    for day in closed_days(tmp_path):
-        likers = {liker for liker, _ in rows_of([day_file(tmp_path, day)], "lake_likes")}
+    for day in places.closed_days(tmp_path):
+        likers = {liker for liker, _ in rows_of([places.likes(tmp_path, day)], "lake_likes")}
         assert world.id("bob") not in likers
         assert world.id("cat") in likers
 
@@ -96,11 +96,11 @@ def test_a_few_dead_are_not_worth_a_rewrite(tmp_path: Path) -> None:
     list(compact(tmp_path, RANKING, 1))
     dead = {"liker_id": [made.id("l3")], "rkey": [made.like_rkeys["l3", "p1"]], "seen_us": [made.time(25)]}
     day_files.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
-    file = day_file(tmp_path, TODAY - 2)
+    file = places.likes(tmp_path, TODAY - 2)
     before = file.read_bytes()
     assert fold_all(tmp_path) == []
     assert file.read_bytes() == before
-    assert len(rows_of(unlikes_files(tmp_path), "lake_unlikes")) == 1
+    assert len(rows_of(places.unlikes_files(tmp_path), "lake_unlikes")) == 1
     assert len(seen_by_readers(tmp_path)) == 199
 
 
@@ -109,7 +109,7 @@ def test_stopped_between_any_two_steps(world: World, tmp_path: Path) -> None:
     close_days(world, data)
     expected = seen_by_readers(data)
     taken = 0
-    for _ in range(len(closed_days(data))):
+    for _ in range(len(places.closed_days(data))):
         connection = duckdb.connect(config={"threads": 1})
         for step, _ in fold(data, connection, look_after_seconds=-1):
             taken += 1
@@ -123,12 +123,14 @@ def test_stopped_between_any_two_steps(world: World, tmp_path: Path) -> None:
 
 
 def test_a_day_all_dead_leaves(tmp_path: Path) -> None:
-    World().like("ann", "p1", hours_ago=49).like("bob", "p2", hours_ago=1).delete_account(
-        "ann", hours_ago=0.5
-    ).write(tmp_path)
+    World().like("ann", "p1", hours_ago=49).like("bob", "p2", hours_ago=1).depart("ann", hours_ago=0.5).write(
+        tmp_path
+    )
     list(compact(tmp_path, RANKING, 1))
     fold_all(tmp_path)
-    assert not any(rows_of([day_file(tmp_path, day)], "lake_likes") for day in closed_days(tmp_path))
+    assert not any(
+        rows_of([places.likes(tmp_path, day)], "lake_likes") for day in places.closed_days(tmp_path)
+    )
 
 
 def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> None:
@@ -142,10 +144,10 @@ def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> 
     list(compact(tmp_path, RANKING, 1))
     dead = {"liker_id": [made.id("bob")], "rkey": [made.like_rkeys["bob", "p3"]], "seen_us": [made.time(24)]}
     day_files.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
-    made.delete_account("ann", hours_ago=0.5).write(tmp_path)
+    made.depart("ann", hours_ago=0.5).write(tmp_path)
     connection = duckdb.connect(config={"threads": 1})
-    os.utime(day_file(tmp_path, TODAY - 1), (1, 1))  # waits longest
+    os.utime(places.likes(tmp_path, TODAY - 1), (1, 1))  # waits longest
     assert [step for step, _ in fold(tmp_path, connection)] == ["fold 2026-05-27"]
     connection.close()
-    assert TODAY - 1 in closed_days(tmp_path)
+    assert TODAY - 1 in places.closed_days(tmp_path)
     assert [row[0] for row in seen_by_readers(tmp_path) if row[0] == made.id("bob")] == []

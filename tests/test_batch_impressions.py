@@ -8,10 +8,10 @@ import duckdb
 import pytest
 from serving_worlds import flush, plc_did, post_uri
 
-from pipeline.lake import impressions as module
-from pipeline.lake.impressions import impressions, impressions_file, stored_days
+from pipeline.lake.impressions import impressions
 from pipeline.store.model import DAY_US, HOUR_US
 from serving.viewers.activity_writer import ActivityWriter, ShownPage
+from sql import places
 
 DAY = 20_600
 NOW_US = DAY * DAY_US + 5 * HOUR_US
@@ -63,7 +63,7 @@ def test_a_closed_day_becomes_one_file_sorted_by_viewer(tmp_path: Path):
         )
     ]
     expected.sort(key=lambda row: (row[0], row[6], row[4]))
-    assert rows(impressions_file(tmp_path, DAY - 1)) == expected
+    assert rows(places.impressions(tmp_path, DAY - 1)) == expected
 
 
 def test_the_web_app_removes_a_day_once_its_file_exists(tmp_path: Path):
@@ -76,9 +76,9 @@ def test_the_web_app_removes_a_day_once_its_file_exists(tmp_path: Path):
         assert writer.close()
         with sqlite3.connect(tmp_path / "activity.sqlite") as activity:
             assert activity.execute("SELECT count(*) FROM impression_pages").fetchone() == (5,)
-        assert stored_days(tmp_path) == set()
+        assert places.impression_days(tmp_path) == set()
         list(impressions(tmp_path, connection, NOW_US))
-    assert len(rows(impressions_file(tmp_path, DAY - 1))) == 7
+    assert len(rows(places.impressions(tmp_path, DAY - 1))) == 7
     writer = ActivityWriter(tmp_path / "activity.sqlite", now=lambda: NOW_US / 1e6)
     writer.record([page(3, NOW_US, [1])])
     assert writer.close()
@@ -98,13 +98,13 @@ def test_old_days_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     written(tmp_path).close()
     with duckdb.connect() as connection:
         list(impressions(tmp_path, connection, NOW_US))
-        monkeypatch.setattr(module, "RETENTION_DAYS", 3)
+        monkeypatch.setattr(places, "ACTIVITY_DAYS", 3)
         assert list(impressions(tmp_path, connection, NOW_US + 2 * DAY_US))[:1] != [
             ("remove impressions 2026-05-26", 0)
         ]
         steps = list(impressions(tmp_path, connection, NOW_US + 3 * DAY_US))
     assert ("remove impressions 2026-05-26", 0) in steps
-    assert not impressions_file(tmp_path, DAY - 1).parent.exists()
+    assert not places.impressions(tmp_path, DAY - 1).parent.exists()
 
 
 def test_without_a_store_there_is_nothing_to_do(tmp_path: Path):
@@ -112,4 +112,4 @@ def test_without_a_store_there_is_nothing_to_do(tmp_path: Path):
         assert list(impressions(tmp_path, connection, NOW_US)) == []
         sqlite3.connect(tmp_path / "activity.sqlite").execute("CREATE TABLE x (y)").close()
         assert list(impressions(tmp_path, connection, NOW_US)) == []
-    assert stored_days(tmp_path) == set()
+    assert places.impression_days(tmp_path) == set()

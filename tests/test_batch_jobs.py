@@ -19,9 +19,9 @@ from pipeline.batch import jobs
 from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.errors import BatchError, SettingError, StoreError
 from pipeline.ranking import Ranking
-from pipeline.store.lake_layout import closed_days
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
+from sql import places
 from sql.sqlite import connect
 
 
@@ -38,7 +38,7 @@ def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.INFO, "foryou.batch"):
         jobs.run(settings, "all")
     assert newest_generation(tmp_path) == 1
-    assert closed_days(tmp_path)
+    assert places.closed_days(tmp_path)
     table = pq.read_table(tmp_path / "lake" / "neighbours.parquet")
     assert table.column_names == ["viewer_id", "neighbour_id", "weight", "rank", "snapshot_us", "left_out"]
     assert len(table) == 6
@@ -56,7 +56,7 @@ def test_the_second_run_takes_its_likes_from_the_lake(tmp_path: Path):
     settings = settings_for(world().write(tmp_path))
     jobs.run(settings, "all")
     landing = sqlite3.connect(tmp_path / "landing.sqlite")
-    days = ",".join(map(str, closed_days(tmp_path)))
+    days = ",".join(map(str, places.closed_days(tmp_path)))
     with landing:
         landing.execute(f"DELETE FROM likes WHERE day IN ({days})")
     landing.close()
@@ -150,7 +150,7 @@ def test_killed_at_any_moment(tmp_path: Path):
         serving.close()
         assert (folder / "lake" / "neighbours.parquet").exists()
     assert found[0] == found[1]
-    assert closed_days(fresh) == closed_days(data)
+    assert places.closed_days(fresh) == places.closed_days(data)
     assert not list((data / "lake" / ".tmp").glob("*"))
 
 

@@ -20,7 +20,7 @@ from pipeline.batch import jobs
 from pipeline.errors import BatchError
 from pipeline.feeds import feeds_of
 from pipeline.ranking import Ranking
-from pipeline.store.landing import FILE_NAME
+from sql import places
 from sql.sqlite import connect
 
 START = NOW_US / 1e6
@@ -181,7 +181,7 @@ def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
     run(tmp_path)
     run(tmp_path, "all", "waiting", START + 1)
     assert "did:plc:zoe" not in lists_of(tmp_path)
-    landing = connect(tmp_path / FILE_NAME)
+    landing = connect(places.landing(tmp_path))
     author, rkey = made.posts["p1"]
     landing.execute(
         "INSERT INTO history_likes VALUES (?, ?, ?, ?, ?)",
@@ -279,7 +279,7 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     steps = next(jobs.batch_parts(everybody, ["candidates"])).steps
     while next(steps)[0] != "checks":
         pass
-    landing = connect(tmp_path / FILE_NAME)
+    landing = connect(places.landing(tmp_path))
     landing.execute("UPDATE watermark SET seen_us = seen_us + 1000000")
     landing.execute(
         "INSERT INTO likes "

@@ -29,13 +29,12 @@ from pipeline.operate.doctor import network_checks
 from pipeline.operate.doctor.findings import SkippedError, WrongError
 from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import Settings, load_settings
-from pipeline.store.lake_layout import day_file
 from pipeline.store.landing import Landing
-from pipeline.store.model import day_number
+from sql import places
 from sql.sqlite import connect
 
 LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
-DAY = day_number("2026-11-01")
+DAY = places.day_number("2026-11-01")
 NAMES = [
     "settings", "data directory", "permissions", "disk", "stores", "lake", "clock", "stream", "PLC directory",
     "web app", "did.json", "certificate", "feed record", "signed fetch",
@@ -78,7 +77,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     replace_unlikes(data_dir, DAY, pa.Table.from_pylist([], schema=UNLIKES))
     commit(
         write_temporary(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
-        day_file(data_dir, DAY),
+        places.likes(data_dir, DAY),
     )
     data_dir.chmod(0o750)
     with pds(Account(plc_did(1))) as held, LineStream([LINE]) as stream:
@@ -130,7 +129,7 @@ def test_a_store_whose_writer_is_still_at_the_schema_is_well(world: World, tmp_p
     new.mkdir()
     connect(new / "landing.sqlite").close()
     stores = world.doctor(data_dir=str(new))[1]["stores"]
-    assert (stores["state"], stores["seen"]) == ("ok", "landing without a schema yet")
+    assert (stores["state"], stores["seen"]) == ("ok", "landing just made")
 
 
 def test_settings_that_are_refused_are_a_finding(world: World) -> None:
@@ -174,7 +173,7 @@ def test_parts_that_cannot_be_reached(world: World) -> None:
     assert nowhere in world.wrong("stream", stream_url=f"ws://{nowhere}/subscribe")
     assert "can't be reached" in world.wrong("PLC directory", plc_url=f"http://{nowhere}")
     assert "start it" in world.wrong("web app", listen=nowhere)
-    assert "that Caddy runs" in world.wrong("did.json", hostname=nowhere)
+    assert "does Caddy run" in world.wrong("did.json", hostname=nowhere)
     # One of two streams is enough.
     both = f"ws://{nowhere}/subscribe,{world.env['FORYOU_STREAM_URL']}"
     assert world.doctor(stream_url=both)[1]["stream"]["state"] == "ok"

@@ -21,8 +21,8 @@ from streams import free_port, wait_until
 
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
-from pipeline.store.lake_layout import closed_days
 from serving.lists.list_bytes import items, length
+from sql import places
 
 KILLS = 20
 SKELETON = "app.bsky.feed.getFeedSkeleton"
@@ -178,7 +178,7 @@ def test_nothing_is_lost_or_doubled_and_lists_stay_whole(feed: Feed) -> None:
             thread.join()
     assert feed.problems == []
     assert feed.killed == {"ingest": KILLS, "serve": KILLS, "batch": KILLS}
-    assert closed_days(feed.data_dir)  # compaction took part
+    assert places.closed_days(feed.data_dir)  # compaction took part
     held, missing, extra = differences(feed.data_dir, feed.network.world)
     assert held > 5_000
     assert (missing, extra) == (0, 0)

@@ -12,10 +12,10 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store import events as told
 from pipeline.store.events import EventBatch
-from pipeline.store.lake_layout import day_file
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US, AccountStatus, day_of
+from sql import places
 
 START = 20_000 * DAY_US  # midnight
 LIKERS = [f"did:plc:liker{n}" for n in range(3)]
@@ -234,7 +234,7 @@ def test_a_day_in_the_lake_is_purged_a_little_at_a_time(landing: Landing, tmp_pa
     retention = Retention(landing, tmp_path, 90, slice_rows=30)
     assert retention.step() == 0
     assert landing.days == {day, day + 3}
-    file = day_file(tmp_path, day)
+    file = places.likes(tmp_path, day)
     file.parent.mkdir(parents=True)
     file.touch()
     retention = Retention(landing, tmp_path, 90, slice_rows=30)
@@ -259,7 +259,7 @@ def test_old_posts_and_tombstones_leave(landing: Landing, tmp_path: Path) -> Non
         "INSERT INTO unlikes VALUES (?, 1, ?, ?, 1, 0)", (tid_at(unclosed), day_of(unclosed), unclosed)
     )
     for day in (day_of(old), day_of(new) - 1):
-        file = day_file(tmp_path, day)
+        file = places.likes(tmp_path, day)
         file.parent.mkdir(parents=True)
         file.touch()
     retention = Retention(landing, tmp_path, 90)
@@ -311,14 +311,12 @@ def test_a_store_of_a_newer_program_is_refused(landing: Landing, tmp_path: Path)
 
 
 def test_the_lake_is_where_compaction_puts_it(tmp_path: Path) -> None:
-    from pipeline.store.lake_layout import closed_days
-
-    file = day_file(tmp_path, day_of(START))
+    file = places.likes(tmp_path, day_of(START))
     assert file == tmp_path / "lake/likes/day=2024-10-04/likes.parquet"
-    assert closed_days(tmp_path) == set()
+    assert places.closed_days(tmp_path) == set()
     file.parent.mkdir(parents=True)
     (file.parent.parent / "day=tomorrow").mkdir()
     (file.parent.parent / "day=tomorrow" / "likes.parquet").touch()
-    assert closed_days(tmp_path) == set()
+    assert places.closed_days(tmp_path) == set()
     file.touch()
-    assert closed_days(tmp_path) == {day_of(START)}
+    assert places.closed_days(tmp_path) == {day_of(START)}

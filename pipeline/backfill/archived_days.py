@@ -27,9 +27,9 @@ from pipeline.backfill.progress import Progress, bytes_text
 from pipeline.backfill.segments import Rows, SegmentError, block_frames, decode_block
 from pipeline.backfill.spool import Days, SegmentRows, Spool
 from pipeline.store.fetched_likes import HistoryStore
-from pipeline.store.lake_layout import closed_days
 from pipeline.store.locks import exclusive
-from pipeline.store.model import DAY_US, day_name, day_of, utc
+from pipeline.store.model import DAY_US, day_of, utc
+from sql import places
 
 log = logging.getLogger("foryou.backfill")
 
@@ -88,8 +88,8 @@ def plan_of(listed: list[Segment], days: Days, decoded: set[str], *, known: bool
     if reach_us < until * DAY_US:
         if known:
             raise BackfillError(
-                f"the archive reaches {utc(reach_us)}, not yet to the end of {day_name(until - 1)}, the day before "
-                "those in the store: run the same command again in an hour"
+                f"the archive reaches {utc(reach_us)}, not yet to the end of {places.day_name(until - 1)}, the day "
+                "before those in the store: run the same command again in an hour"
             )
         until = day_of(reach_us)
     wanted = [
@@ -102,7 +102,7 @@ def plan_of(listed: list[Segment], days: Days, decoded: set[str], *, known: bool
 
 def _run(data_dir: Path, wish: Wish, store: HistoryStore) -> None:
     today = day_of(time.time_ns() // 1000)
-    present = closed_days(data_dir)
+    present = places.closed_days(data_dir)
     landed = store.first_day()
     known = present | (set() if landed is None else {landed})
     until = min(known | {today})
@@ -110,7 +110,7 @@ def _run(data_dir: Path, wish: Wish, store: HistoryStore) -> None:
         log.info("the lake keeps %d days ([ranking] seed_window_days): no more are fetched", wish.window_days)
     days = Days(today - min(wish.days, wish.window_days), until)
     if days.first >= until:
-        log.info("nothing to fetch: the store begins on %s", day_name(until))
+        log.info("nothing to fetch: the store begins on %s", places.day_name(until))
         return
     stop = threading.Event()
 
@@ -141,8 +141,8 @@ def _tell(plan: Plan, host: str) -> None:
     missing = plan.missing
     log.info(
         "%s to %s from %s: %d segments, %s to fetch (%d decoded before)",
-        day_name(plan.days[-1]),
-        day_name(plan.days[0]),
+        places.day_name(plan.days[-1]),
+        places.day_name(plan.days[0]),
         host,
         len(missing),
         bytes_text(sum(segment.size_bytes for segment in missing)),
@@ -283,9 +283,9 @@ class _Work:
         self._likes += likes
         progress.clear()
         if likes:
-            log.info("%s: %s likes (%.1f s)", day_name(day), f"{likes:,}", time.monotonic() - began)
+            log.info("%s: %s likes (%.1f s)", places.day_name(day), f"{likes:,}", time.monotonic() - began)
         else:
-            log.info("%s: the archive has no likes of it", day_name(day))
+            log.info("%s: the archive has no likes of it", places.day_name(day))
 
     def _tell_counts(self, plan: Plan) -> None:
         counts = self._spool.counts(segment.name for segment in plan.segments)

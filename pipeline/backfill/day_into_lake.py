@@ -24,8 +24,8 @@ from pipeline.errors import StoreError
 from pipeline.lake.day_files import commit, write_likes
 from pipeline.store.duck import open_duckdb
 from pipeline.store.fsync import sync
-from pipeline.store.lake_layout import day_file, unlikes_file
 from pipeline.store.locks import exclusive
+from sql import places
 
 log = logging.getLogger("foryou.backfill")
 
@@ -58,15 +58,15 @@ def write_day(
         connection.close()
     if len(rows) == 0:
         return 0
-    gone, likes = spool.root / "out" / "unlikes.parquet", spool.root / "out" / "likes.parquet"
+    gone, likes = spool.root / "out" / "tombstones.parquet", spool.root / "out" / "day.parquet"
     pq.write_table(unlikes, gone, compression="zstd")
     write_likes(likes, rows)
     for path in (gone, likes, gone.parent):
         sync(path)
-    final = day_file(data_dir, day)
+    final = places.likes(data_dir, day)
     with _batch_lock(data_dir, wait):
         if not final.exists():
-            commit(gone, unlikes_file(data_dir, day))
+            commit(gone, places.unlikes(data_dir, day))
             commit(likes, final)
     return len(rows)
 

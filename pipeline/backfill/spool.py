@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 
 from pipeline.backfill.segments import EARLIEST_US, Rows
 from pipeline.store.fsync import sync
-from pipeline.store.model import DAY_US, day_name, day_number
+from pipeline.store.model import DAY_US
+from sql import places
 
 LIKE_ROW, UNLIKE_ROW = 1, 2
 GROUP_ROWS = 131_072  # a day's part of a kept file is found by its row groups' smallest and largest day
@@ -122,7 +123,7 @@ class Spool:
     """The files of one archive's host."""
 
     def __init__(self, data_dir: Path, host: str) -> None:
-        self.root = data_dir / "backfill" / host.replace(":", "_").replace("/", "_")
+        self.root = places.spool(data_dir, host)
         for name in ("done", "rows", "kept", "gone", "download", "out"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
@@ -140,7 +141,7 @@ class Spool:
         if segment.found:
             found = pa.concat_tables(segment.found)
             for day in pc.unique(found["day"]).to_pylist():
-                folder = self.root / "rows" / day_name(day)
+                folder = self.root / "rows" / places.day_name(day)
                 folder.mkdir(exist_ok=True)
                 _write(folder / name, found.filter(pc.equal(found["day"], day)))
             kept = pa.concat_tables(segment.kept).sort_by([("day", "ascending")])
@@ -164,11 +165,11 @@ class Spool:
 
     def row_files(self, day: int) -> list[Path]:
         """Return the files with rows witnessed on a day."""
-        return sorted((self.root / "rows" / day_name(day)).glob("*.jss"))
+        return sorted((self.root / "rows" / places.day_name(day)).glob("*.jss"))
 
     def row_days(self) -> list[int]:
         """Return the days that have files with rows witnessed on them."""
-        return sorted(day_number(folder.name) for folder in (self.root / "rows").iterdir())
+        return sorted(places.day_number(folder.name) for folder in (self.root / "rows").iterdir())
 
     def kept_files(self) -> list[Path]:
         """Return the files with rows by the day in their rkey."""
@@ -180,7 +181,7 @@ class Spool:
 
     def clear_day(self, day: int) -> None:
         """Drop what was witnessed on a day that is in the lake."""
-        shutil.rmtree(self.root / "rows" / day_name(day), ignore_errors=True)
+        shutil.rmtree(self.root / "rows" / places.day_name(day), ignore_errors=True)
 
 
 def _write(path: Path, table: pa.Table) -> None:

@@ -24,9 +24,9 @@ from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import like_subject
 from pipeline.ranking import Ranking
 from pipeline.store.fetched_likes import ABSENT, DONE, ENOUGH, HistoryLike, HistoryStore, Waiting
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
+from sql import places
 
 log = logging.getLogger("foryou.backfill")
 
@@ -119,7 +119,7 @@ def run_waiting(data_dir: Path, ask: Ask, ranking: Ranking) -> None:
 
     Failures are remembered with the viewer, not raised; quick when nobody waits.
     """
-    activity = data_dir / "activity.sqlite"
+    activity = places.activity(data_dir)
     if not activity.exists():
         return
     try:
@@ -155,14 +155,14 @@ def _count_likes(data_dir: Path, store: HistoryStore, viewers: Sequence[str]) ->
 
     ids = {number: did for did in viewers if (number := store.actor_id(did)) is not None}
     counted: Counter[str] = Counter()
-    for day in sorted(closed_days(data_dir), reverse=True)[:COUNT_DAYS]:
+    for day in sorted(places.closed_days(data_dir), reverse=True)[:COUNT_DAYS]:
         left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
         if not left:
             break
         listed = ",".join(str(number) for number in left)
         query = f"SELECT liker_id, count(*) FROM read_parquet(?) WHERE liker_id IN ({listed}) GROUP BY 1"
         with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            for number, count in connection.execute(query, [str(day_file(data_dir, day))]).fetchall():
+            for number, count in connection.execute(query, [str(places.likes(data_dir, day))]).fetchall():
                 counted[ids[number]] += count
     left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
     if left:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipeline.batch.analyst_copies import Made, hand_over, stage_inputs, stage_made
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import Graph, attach
-from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot, recent_dir, temporary_dir
+from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot
 from pipeline.batch.lists.checks import check
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.taste_sketches import sketches
@@ -27,6 +27,7 @@ from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
 from pipeline.store.duck import columns, copy_to, count, registered
 from pipeline.store.newest_generation import newest
+from sql import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def candidates(
 ) -> Iterator[Step]:
     """Rank, arrange, check and publish one generation of one feed."""
     data_dir, ranking, window = graph.data_dir, to.feed.ranking, to.feed.ranking.post_max_age_hours
-    folder, before = (temporary_dir if to.recent is None else recent_dir)(data_dir), newest(serving)
+    folder, before = places.working(data_dir, "" if to.recent is None else "recent"), newest(serving)
     with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection = snapshot.connection
         yield "snapshot", snapshot.records
@@ -93,7 +94,7 @@ def candidates(
             yield "tastes", write_sketches(serving, connection, sketches(connection))
         if to.recent is None:
             wanted = {popular_path(data_dir, to.feed, variant) for variant in to.feed.variants}
-            for path in (data_dir / "lake").glob(f"popular-{to.feed.rkey}@*.parquet"):
+            for path in places.popular_of_variants(data_dir, to.feed.rkey):
                 if path not in wanted:  # of an experiment that is over
                     path.unlink(missing_ok=True)
         if made:
@@ -149,10 +150,7 @@ def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> 
 
 def popular_path(data_dir: Path, feed: Feed, variant: Variant) -> Path:
     """Return the file of what was popular when a variant's lists were made last, with likes of everybody at hand."""
-    suffix = (
-        "" if variant == feed.variants[-1] else f"@{variant.experiment}@{variant.name}"
-    )  # no record key has an @
-    return data_dir / "lake" / f"popular-{feed.rkey}{suffix}.parquet"
+    return places.popular(data_dir, feed.rkey, "" if variant == feed.variants[-1] else variant.label)
 
 
 def keep_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) -> None:

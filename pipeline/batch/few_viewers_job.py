@@ -21,19 +21,19 @@ from pipeline.batch.candidates_job import Done, Publication, popular_path, stage
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.few_viewers import open_narrow
 from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph, add_arrived, attach
-from pipeline.batch.inputs.snapshot import waiting_dir
 from pipeline.batch.lists.make_lists import Staging
 from pipeline.feeds import Variant
 from pipeline.progress import Step
 from pipeline.store.duck import count, parquet
 from pipeline.store.newest_generation import newest
+from sql import places
 
 
 def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:
     """Work out some viewers' neighbours, and put them before what the file says."""
     ranking, data_dir = graph.ranking, graph.data_dir
-    window = ranking.seed_window_days * 24.0
-    with open_narrow(data_dir, waiting_dir(data_dir), ranking, threads, dids, window_hours=window) as narrow:
+    folder, window = places.working(data_dir, "waiting"), ranking.seed_window_days * 24.0
+    with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         yield "who waits", count(connection, "wanted_viewers")
         yield (
@@ -81,7 +81,7 @@ def waiting_candidates(
 ) -> Iterator[Step]:
     """Make and publish the lists of the viewers that ``to.recent`` names, all of one variant."""
     ranking, data_dir, dids = variant.ranking, graph.data_dir, to.recent or ()
-    folder, window, before = waiting_dir(data_dir), ranking.post_max_age_hours, newest(serving)
+    folder, window, before = places.working(data_dir, "waiting"), ranking.post_max_age_hours, newest(serving)
     with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
         connection = narrow.connection
         attach(connection, graph, "neighbours", "wanted_viewers")

@@ -37,11 +37,11 @@ from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.who_is_due import mark_waiting, recent_viewers, waiting_viewers
+from sql import places
 from sql.sqlite import SchemaError, connect, migrate
 
 KEEP_RUNS_DAYS = 30
-# Tiers whose runs go on beside the others: under which lock, and in which folder.
-BESIDE = {"waiting": ("waiting", snapshot.waiting_dir), "recent": ("recent", snapshot.recent_dir)}
+BESIDE = ("waiting", "recent")  # tiers whose runs go on beside the others, each with its own lock and folder
 
 # No room, no memory, a file that is broken: the operator can mend these, so they become one line.
 MENDABLE = (
@@ -83,9 +83,9 @@ def run(
         raise BatchError(f"there is no job {job!r} for viewers {viewers!r}: {TIER_HELP}")
     feeds = feeds_of(settings)
     waits = viewers == "waiting"
-    duty, folder_of = BESIDE.get(viewers, ("batch", snapshot.temporary_dir))
-    folder = folder_of(settings.data_dir)
-    with exclusive(settings.data_dir, duty):
+    beside = viewers if viewers in BESIDE else ""
+    folder = places.working(settings.data_dir, beside)
+    with exclusive(settings.data_dir, beside or "batch"):
         if not snapshot.has_likes(settings.data_dir):
             text = f"no likes yet in {settings.data_dir}: run 'foryou ingest' first"
             if job != "all":
@@ -95,10 +95,10 @@ def run(
         feeds = tuple(_within_memory(feed, memory) for feed in feeds)
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            serving = connect(settings.data_dir / "serving.sqlite")
+            serving = connect(places.serving(settings.data_dir))
             migrate(serving, "serving")
         except (sqlite3.Error, SchemaError) as error:
-            raise StoreError(f"{settings.data_dir / 'serving.sqlite'}: {error}") from error
+            raise StoreError(f"{places.serving(settings.data_dir)}: {error}") from error
         try:
             run_id = _new_run(serving, clock)
             batch = Batch(settings, feeds, serving, clock, viewers)

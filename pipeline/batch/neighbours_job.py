@@ -26,7 +26,7 @@ from pipeline.batch.inputs.neighbour_files import (
     write_degrees,
     write_rows,
 )
-from pipeline.batch.inputs.snapshot import open_snapshot, temporary_dir
+from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.neighbours.changed import is_full_due, merged_rows, restrict_to_changed
 from pipeline.batch.neighbours.like_graph import read_graph
 from pipeline.batch.neighbours.product_of_graph import neighbour_rows
@@ -34,7 +34,7 @@ from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
 from pipeline.store.analyst_snapshot import make_snapshot
 from pipeline.store.duck import count
-from pipeline.store.lake_layout import closed_days
+from sql import places
 
 log = logging.getLogger("foryou.batch")
 
@@ -54,12 +54,12 @@ def neighbours(
     with open_snapshot(data_dir, ranking, threads, window_hours=ranking.seed_window_days * 24.0) as snapshot:
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
         former = about(graph) if changed_only else None
-        if former is not None and is_full_due(former, snapshot_us, closed_days(data_dir), began_at):
+        if former is not None and is_full_due(former, snapshot_us, places.closed_days(data_dir), began_at):
             former = None
         yield "snapshot", snapshot.records
         history: dict[str, Path] = {}
-        if graph.path == day_files.neighbours_path(data_dir):  # analysts get those of the first feed
-            history = stage_history(connection, temporary_dir(data_dir) / "history", snapshot_us, ranking)
+        if graph.path == places.neighbours(data_dir):  # analysts get those of the first feed
+            history = stage_history(connection, places.working(data_dir) / "history", snapshot_us, ranking)
             yield "export history", len(history)
         taken = arrived_rows(graph)
         for name in sql_steps.BEFORE_GRAPH:
@@ -70,13 +70,13 @@ def neighbours(
             yield name, rows
         if progress is not None:
             progress.start("graph", snapshot.records)
-        likes = read_graph(snapshot, ranking, temporary_dir(data_dir) / "likes", progress)
+        likes = read_graph(snapshot, ranking, places.working(data_dir) / "likes", progress)
         if former is None:
             write_degrees(graph, likes.degrees, likes.firsts)
         yield "graph", likes.likers
         if progress is not None:
             progress.start("product", count(connection, "viewers"))
-        known = About(graph.key, snapshot_us, began_at, began_at, 0.0, sorted(closed_days(data_dir)))
+        known = About(graph.key, snapshot_us, began_at, began_at, 0.0, sorted(places.closed_days(data_dir)))
         product = neighbour_rows(snapshot, likes, ranking, threads, progress)
 
         def write_product(path: Path) -> None:

@@ -23,6 +23,7 @@ from pipeline.demo.parts import SKELETON, Demo
 from pipeline.errors import PipelineError
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
+from sql import places
 
 log = logging.getLogger("foryou.demo")
 
@@ -65,14 +66,17 @@ def run(*, once: bool) -> None:
         {},
         DATA_DIR,
     )
-    supervisor = Supervisor(child_environment(settings), DATA_DIR / "log")
+    supervisor = Supervisor(child_environment(settings), places.logs(DATA_DIR))
     listen = f"127.0.0.1:{simulate_port}"
     scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED))
     supervisor.add("simulate", "simulate", "--listen", listen, *scale)
     watcher = _Watcher(supervisor)
     watcher.start()
     try:
-        print(f"Simulating {USERS:,} people for {DAYS} days; the parts log to {DATA_DIR / 'log'}", flush=True)
+        print(
+            f"Simulating {USERS:,} people for {DAYS} days; the parts log to {places.logs(DATA_DIR)}",
+            flush=True,
+        )
         viewer = _wait_for_lists(demo, watcher, interrupted)
         if interrupted.is_set():
             return
@@ -113,7 +117,7 @@ def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Even
                 return
             if time.monotonic() - began > READY_SECONDS:
                 raise PipelineError(
-                    f"{what} took more than {READY_SECONDS:.0f} s; see {demo.data_dir / 'log'}"
+                    f"{what} took more than {READY_SECONDS:.0f} s; see {places.logs(demo.data_dir)}"
                 )
         print(f" {time.monotonic() - began:.1f} s", flush=True)
 
@@ -186,7 +190,7 @@ class _Watcher:
 
     def raise_failure(self) -> None:
         if self._failure is not None:
-            raise PipelineError(f"{self._failure} (in {DATA_DIR / 'log'})")
+            raise PipelineError(f"{self._failure} (in {places.logs(DATA_DIR)})")
 
     def _run(self) -> None:
         try:

@@ -14,6 +14,7 @@ import orjson
 from pipeline.demo.parts import Demo
 from pipeline.demo.stored_likes import like_record, like_records
 from pipeline.errors import PipelineError
+from sql import places
 from sql.sqlite import connect
 
 SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
@@ -113,7 +114,7 @@ def _interaction(demo: Demo, client: httpx.Client, viewer: str) -> str:
 
 
 def _is_stored(demo: Demo, viewer: str, post: str) -> bool:
-    path = demo.data_dir / "activity.sqlite"
+    path = places.activity(demo.data_dir)
     if not path.exists():
         return False
     connection = connect(path, read_only=True)

@@ -12,7 +12,7 @@ import duckdb
 
 import sql
 from pipeline.identifiers import parse_post_uri, rkey_to_int
-from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
+from sql import places
 from sql.sqlite import connect
 
 
@@ -37,8 +37,8 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
     A record held twice, in landing and in the lake or under two days, comes twice. Likes of deleted accounts
     no longer exist. Raises sqlite3.OperationalError when there is no landing store.
     """
-    closed = closed_days(data_dir)
-    landing = connect(data_dir / "landing.sqlite", read_only=True)
+    closed = places.closed_days(data_dir)
+    landing = connect(places.landing(data_dir), read_only=True)
     try:
         landing.execute("BEGIN")
         rows = landing.execute(
@@ -78,13 +78,13 @@ def _closed_likes(
     connection = duckdb.connect()
     connection.execute(sql.load("lake/macros"))
     gone = dict(unlikes)
-    files = [str(file) for file in unlikes_files(data_dir)]
+    files = [str(file) for file in places.unlikes_files(data_dir)]
     if files:
         query = "SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         for liker, rkey, seen_us in connection.execute(query, {"files": files}).fetchall():
             gone[liker, rkey] = max(seen_us, gone.get((liker, rkey), 0))
     query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
-    rows = connection.execute(query, {"files": [str(day_file(data_dir, day)) for day in sorted(closed)]})
+    rows = connection.execute(query, {"files": [str(places.likes(data_dir, day)) for day in sorted(closed)]})
     likes = [row for row in rows.fetchall() if row[4] > gone.get((row[0], row[1]), -1)]
     connection.close()
     return likes

@@ -18,8 +18,8 @@ from pipeline.explore import queries, session, table_copies
 from pipeline.explore.queries import QueryError
 from pipeline.settings import Settings
 from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot, likes_since
+from sql import places
 
-FILE_NAME = "dashboard.json"
 TIME_SHARE = 0.02
 HISTORY_POINTS = 2_000  # a week of points every five minutes
 
@@ -35,7 +35,7 @@ def refresh(settings: Settings) -> bool:
     snapshot = current_snapshot(settings.data_dir)
     if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
         return False
-    path = settings.data_dir / FILE_NAME
+    path = places.dashboard(settings.data_dir)
     former = read(path)
     began = time.time()
     if began - former.get("written_at", 0.0) < former.get("seconds", 0.0) / TIME_SHARE:

@@ -25,7 +25,8 @@ from pipeline.store.analyst_snapshot import (
 )
 from pipeline.store.arrow import reading
 from pipeline.store.duck import copy_to, parquet
-from pipeline.store.model import DAY_US, day_number
+from pipeline.store.model import DAY_US
+from sql import places
 from sql.sqlite import has_tables
 
 _COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/copies reads of its table
@@ -83,27 +84,16 @@ def register_rows(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: 
 
 def rows_of(data_dir: Path, table: Copied) -> pa.Table:
     """Return a table's rows, none when the store or the table is not there yet."""
-    path = data_dir / f"{table.store}.sqlite"
+    path = places.store(data_dir, table.store)
     if not has_tables(path, table.table):
         return _empty(table)
     query = f"SELECT * FROM {table.table}"
     if table.file == OPEN_IMPRESSIONS:
-        present = ",".join(str(day) for day in impression_days(data_dir))
+        present = ",".join(str(day) for day in sorted(places.impression_days(data_dir)))
         query += f" WHERE served_us / {DAY_US} NOT IN ({present})"
     with reading(path) as reader:
         rows = reader.table(query)
     return rows if len(rows) else _empty(table)  # without rows SQLite's columns have no types
-
-
-def impression_days(data_dir: Path) -> list[int]:
-    """Return the days of impressions that are in the lake, in days since 1970."""
-    days = []
-    for file in (data_dir / "lake" / "impressions").glob("day=*/impressions.parquet"):
-        try:
-            days.append(day_number(file.parent.name.removeprefix("day=")))
-        except ValueError:
-            continue
-    return sorted(days)
 
 
 def relations(names: Iterable[str]) -> tuple[Copied, ...]:

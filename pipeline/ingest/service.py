@@ -18,9 +18,10 @@ from pipeline.ingest.writer import Writer
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
-from pipeline.store.landing import FILE_NAME, Landing
+from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.locks import exclusive
+from sql import places
 
 log = logging.getLogger("foryou.ingest")
 
@@ -44,7 +45,7 @@ def run(settings: Settings) -> None:
             asyncio.run(_follow(settings, landing, metrics))
         except sqlite3.Error as error:
             raise StoreError(
-                f"can't write {settings.data_dir / FILE_NAME}: {error}; nothing is lost, the stream is read "
+                f"can't write {places.landing(settings.data_dir)}: {error}; nothing is lost, the stream is read "
                 "again from the last commit at the next start"
             ) from error
         finally:

@@ -2,5 +2,5 @@
 
 ``day_files`` says what is in a file and writes it whole or not at all, ``compact`` makes new days of landing.sqlite and
 removes old ones, ``rewrite`` takes deleted likes out of a day, ``impressions`` keeps days of what viewers were shown.
-Leaves to others: where files are (``store.lake_layout``).
+Leaves to others: where files are (``sql.places``).
 """

@@ -23,8 +23,8 @@ from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
 from pipeline.store.duck import count, open_duckdb, registered
-from pipeline.store.lake_layout import closed_days, day_file
-from pipeline.store.model import day_name, day_of, first_open_day
+from pipeline.store.model import day_of, first_open_day
+from sql import places
 
 
 def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
@@ -34,29 +34,29 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     """
     day_files.clear_temporary(data_dir)
     yield "clear", 0
-    connection = open_duckdb(data_dir / "tmp", threads, int(ranking.memory_limit_gb * 1024))
-    landing = data_dir / "landing.sqlite"
+    connection = open_duckdb(places.working(data_dir), threads, int(ranking.memory_limit_gb * 1024))
+    landing = places.landing(data_dir)
     with reading(landing) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
-        landed = set(reader.table("SELECT day FROM like_days").column(0).to_pylist())
-    present = closed_days(data_dir)
+        landed = set(reader.table(sql.load("landing/days")).column(0).to_pylist())
+    present = places.closed_days(data_dir)
     for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
         rows, unlikes = _read_day(landing, day, connection)
         stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
         temporary = day_files.write_day(data_dir, day, stored)
         del stored
         connection.execute("DROP TABLE day")
-        yield f"write {day_name(day)}", rows
+        yield f"write {places.day_name(day)}", rows
         if len(unlikes):
             day_files.replace_unlikes(data_dir, day, unlikes)
-        day_files.commit(temporary, day_file(data_dir, day))
-        yield f"commit {day_name(day)}", rows
+        day_files.commit(temporary, places.likes(data_dir, day))
+        yield f"commit {places.day_name(day)}", rows
     oldest = day_of(watermark_us) - ranking.seed_window_days
-    for day in sorted(closed_days(data_dir)):
+    for day in sorted(places.closed_days(data_dir)):
         # While landing still has rows, the file is what keeps them from being counted and written again.
         if day < oldest and day not in landed:
             day_files.remove_day(data_dir, day)
-            yield f"remove {day_name(day)}", 0
+            yield f"remove {places.day_name(day)}", 0
     yield from fold(data_dir, connection)
     yield from impressions(data_dir, connection)
 

@@ -1,7 +1,7 @@
 """What is in the lake's files, and writing one so that it is whole or absent.
 
 Owns: how a like is stored in Parquet and the way back, temporary names, and the rename. Leaves to others:
-where days are (``store.lake_layout``), which rows belong in a day (``compact``).
+where days are (``sql.places``), which rows belong in a day (``compact``).
 
 Invariant: a day is in the lake exactly when lake/likes/day=YYYY-MM-DD/likes.parquet exists; the rename that
 makes it exist is the commit.
@@ -22,21 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store.fsync import sync
-from pipeline.store.lake_layout import day_file, unlikes_file
-from pipeline.store.model import day_name
+from sql import places
 
 ROW_GROUP_ROWS = 1_000_000
 UNLIKES = pa.schema([("liker_id", pa.int32()), ("rkey", pa.int64()), ("seen_us", pa.int64())])
-
-
-def temporary_dir(data_dir: Path) -> Path:
-    """Return the folder of files being written; whatever is in it belongs to a dead run."""
-    return data_dir / "lake" / ".tmp"
-
-
-def neighbours_path(data_dir: Path) -> Path:
-    """Return the file of the neighbours."""
-    return data_dir / "lake" / "neighbours.parquet"
 
 
 def write_likes(path: Path, rows: pa.Table) -> None:
@@ -64,24 +53,27 @@ def write_likes(path: Path, rows: pa.Table) -> None:
 
 def write_day(data_dir: Path, day: int, rows: pa.Table) -> Path:
     """Write a day's stored rows under a temporary name, ready to be committed as ``day_file``."""
-    return write_temporary(data_dir, f"likes-{day_name(day)}.parquet", partial(write_likes, rows=rows))
+    return write_temporary(data_dir, f"likes-{places.day_name(day)}.parquet", partial(write_likes, rows=rows))
 
 
 def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
     """Put a day's tombstones (liker_id, rkey, seen_us) in the lake, with one rename."""
     stored = rows.select(UNLIKES.names).cast(UNLIKES)
     write = partial(pq.write_table, stored, compression="zstd")
-    commit(write_temporary(data_dir, f"unlikes-{day_name(day)}.parquet", write), unlikes_file(data_dir, day))
+    commit(
+        write_temporary(data_dir, f"unlikes-{places.day_name(day)}.parquet", write),
+        places.unlikes(data_dir, day),
+    )
 
 
 def clear_temporary(data_dir: Path) -> None:
     """Remove what a dead run left behind."""
-    shutil.rmtree(temporary_dir(data_dir), ignore_errors=True)
+    shutil.rmtree(places.lake_drafts(data_dir), ignore_errors=True)
 
 
 def write_temporary(data_dir: Path, name: str, write: Callable[[Path], Any]) -> Path:
     """Write a file under a temporary name and bring it to the disk; return its path."""
-    folder = temporary_dir(data_dir)
+    folder = places.lake_drafts(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     write(path)
@@ -100,7 +92,7 @@ def commit(temporary: Path, final: Path) -> None:
 
 def remove_day(data_dir: Path, day: int) -> None:
     """Take a day out of the lake, and its tombstones, which undo nothing younger."""
-    for path in (day_file(data_dir, day), unlikes_file(data_dir, day)):
+    for path in (places.likes(data_dir, day), places.unlikes(data_dir, day)):
         if path.exists():
             path.unlink()
             sync(path.parent)

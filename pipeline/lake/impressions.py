@@ -23,27 +23,9 @@ from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.duck import copy_to, count, parquet, registered
 from pipeline.store.fsync import sync
-from pipeline.store.model import DAY_US, day_name, day_number, first_open_day
+from pipeline.store.model import DAY_US, first_open_day
+from sql import places
 from sql.sqlite import has_tables
-
-FILE_NAME = "impressions.parquet"
-RETENTION_DAYS = 90
-
-
-def impressions_file(data_dir: Path, day: int) -> Path:
-    """Return where the impressions of a day are, in days since 1970, once it is closed."""
-    return data_dir / "lake" / "impressions" / f"day={day_name(day)}" / FILE_NAME
-
-
-def stored_days(data_dir: Path) -> set[int]:
-    """Return the days whose impressions are in the lake; a folder of another name is nobody's day."""
-    days = set()
-    for file in (data_dir / "lake" / "impressions").glob(f"day=*/{FILE_NAME}"):
-        try:
-            days.add(day_number(file.parent.name.removeprefix("day=")))
-        except ValueError:
-            continue
-    return days
 
 
 def impressions(
@@ -54,17 +36,17 @@ def impressions(
     Yields (step, rows) after each step that changes what is on the disk. ``now_us`` is the clock's by default.
     """
     open_day = first_open_day(int(time.time() * 1_000_000) if now_us is None else now_us)
-    stored = stored_days(data_dir)
-    for day in _served_days(data_dir / "activity.sqlite", open_day):
+    stored = places.impression_days(data_dir)
+    for day in _served_days(places.activity(data_dir), open_day):
         if day not in stored:
             yield from _move(data_dir, connection, day)
     for day in sorted(stored):
-        if day < open_day - RETENTION_DAYS:
-            path = impressions_file(data_dir, day)
+        if day < open_day - places.ACTIVITY_DAYS:
+            path = places.impressions(data_dir, day)
             path.unlink()
             sync(path.parent)
             shutil.rmtree(path.parent, ignore_errors=True)
-            yield f"remove impressions {day_name(day)}", 0
+            yield f"remove impressions {places.day_name(day)}", 0
 
 
 def _served_days(activity: Path, open_day: int) -> list[int]:
@@ -77,14 +59,14 @@ def _served_days(activity: Path, open_day: int) -> list[int]:
 
 
 def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
-    with reading(data_dir / "activity.sqlite") as reader:
+    with reading(places.activity(data_dir)) as reader:
         span = f"served_us >= {day * DAY_US} AND served_us < {(day + 1) * DAY_US}"
         with registered(connection, day_impressions=reader.stream(f"SELECT * FROM impressions WHERE {span}")):
             query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
             temporary = day_files.write_temporary(
-                data_dir, f"impressions-{day_name(day)}.parquet", partial(copy_to, connection, query)
+                data_dir, f"impressions-{places.day_name(day)}.parquet", partial(copy_to, connection, query)
             )
     rows = count(connection, parquet(temporary))
-    yield f"write impressions {day_name(day)}", rows
-    day_files.commit(temporary, impressions_file(data_dir, day))
-    yield f"commit impressions {day_name(day)}", rows
+    yield f"write impressions {places.day_name(day)}", rows
+    day_files.commit(temporary, places.impressions(data_dir, day))
+    yield f"commit impressions {places.day_name(day)}", rows

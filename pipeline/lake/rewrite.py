@@ -23,8 +23,7 @@ from pipeline.lake import day_files
 from pipeline.progress import Step
 from pipeline.store.arrow import Reader, reading
 from pipeline.store.duck import append
-from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
-from pipeline.store.model import day_name
+from sql import places
 
 LOOK_AFTER_SECONDS = 86_400.0
 SHARE = 0.01  # of a day's likes
@@ -34,22 +33,22 @@ def fold(
     data_dir: Path, connection: duckdb.DuckDBPyConnection, look_after_seconds: float = LOOK_AFTER_SECONDS
 ) -> Iterator[Step]:
     """Look through the day that waits longest, if it has waited long enough; rewrite it if it is worth it."""
-    days = {day: day_file(data_dir, day).stat().st_mtime for day in closed_days(data_dir)}
+    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir)}
     day = min(days, key=days.__getitem__, default=None)
     if day is None or days[day] > time.time() - look_after_seconds:
         return
     connection.execute(sql.load("lake/macros"))
-    with reading(data_dir / "landing.sqlite") as reader:
+    with reading(places.landing(data_dir)) as reader:
         read_deleted_accounts(connection, reader)
     connection.execute(
         "CREATE OR REPLACE TABLE tombstones (liker_id INTEGER, rkey BIGINT, seen_us BIGINT, file VARCHAR)"
     )
-    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= day]
+    files = [str(file) for file in places.unlikes_files(data_dir, day)]
     if files:
         connection.execute("INSERT INTO tombstones FROM lake_unlikes($files)", {"files": files})
     connection.execute(
         "CREATE OR REPLACE TABLE day_before AS FROM lake_likes($files)",
-        {"files": [str(day_file(data_dir, day))]},
+        {"files": [str(places.likes(data_dir, day))]},
     )
     row = connection.execute(sql.load("lake/rewrite_counts")).fetchone()
     assert row is not None
@@ -57,7 +56,7 @@ def fold(
     if of_deleted_accounts or unliked > SHARE * records:
         yield from _rewrite(data_dir, connection, day)
     else:
-        os.utime(day_file(data_dir, day))
+        os.utime(places.likes(data_dir, day))
     for relation in ("day_before", "tombstones", "deleted_accounts"):
         connection.execute(f"DROP TABLE {relation}")
 
@@ -73,13 +72,13 @@ def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) ->
     connection.execute(sql.load("lake/rewrite_day"))
     stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
     # Also with no like left: the file is what says that the day is closed.
-    day_files.commit(day_files.write_day(data_dir, day, stored), day_file(data_dir, day))
+    day_files.commit(day_files.write_day(data_dir, day, stored), places.likes(data_dir, day))
     connection.execute("DROP TABLE day")
-    yield f"fold {day_name(day)}", len(stored)
+    yield f"fold {places.day_name(day)}", len(stored)
     touched = [Path(row[0]) for row in connection.execute(sql.load("lake/rewrite_unlikes_files")).fetchall()]
     for file in touched:
         connection.execute("SET VARIABLE file = ?", [str(file)])
         kept = connection.sql(sql.load("lake/rewrite_unlikes")).to_arrow_table()
-        day_files.replace_unlikes(data_dir, day_of_file(file), kept)
+        day_files.replace_unlikes(data_dir, places.day_of_file(file), kept)
     if touched:
-        yield f"fold unlikes of {day_name(day)}", len(touched)
+        yield f"fold unlikes of {places.day_name(day)}", len(touched)

@@ -21,11 +21,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
-from pipeline.store.model import day_name
+from sql import places
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
 WORKING = ".working-"
+CURRENT = "current.parquet"
 
 # What is not in the lake lies beside the lake's days, so that one pattern finds both. Open are days of which a
 # candidates run reads the likes; of older days history has what the lake lacks.
@@ -46,7 +46,7 @@ NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the nei
 
 def current_snapshot(data_dir: Path) -> Path | None:
     """Return the folder of the newest snapshot, None while there is none."""
-    path = data_dir / "explore" / "current.parquet"
+    path = places.explore(data_dir) / CURRENT
     if not path.exists():
         return None
     return path.parent / str(pq.read_table(path).column("folder")[0].as_py())
@@ -59,7 +59,7 @@ def copy_of(snapshot: Path, name: str) -> Path:
 
 def likes_since(snapshot: Path, day: int) -> list[Path]:
     """Return a snapshot's files of closed days' likes, from a day on, in days since 1970."""
-    first = f"day={day_name(day)}.parquet"
+    first = f"day={places.day_name(day)}.parquet"
     return sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
 
 
@@ -74,7 +74,7 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
     The files must be on the data directory's file system, and are moved. Nothing is synced: a snapshot that a
     power cut spoiled is followed by the next.
     """
-    root = data_dir / "explore"
+    root = places.explore(data_dir)
     root.mkdir(parents=True, exist_ok=True)
     with _alone(root):
         former = current_snapshot(data_dir)
@@ -91,7 +91,7 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
         os.replace(making, folder)
         temporary = root / ".current"
         pq.write_table(pa.table({"folder": [folder.name]}), temporary)
-        os.replace(temporary, root / "current.parquet")
+        os.replace(temporary, root / CURRENT)
         if former is not None and former.exists():
             os.utime(former)  # superseded now
         _prune(root, folder)
@@ -101,7 +101,7 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
 @contextmanager
 def working_folder(data_dir: Path) -> Iterator[Path]:
     """Give a folder for files to be made into a snapshot; a killed process's is removed with an old snapshot."""
-    root = data_dir / "explore"
+    root = places.explore(data_dir)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=WORKING) as folder:
         yield Path(folder)
@@ -109,13 +109,13 @@ def working_folder(data_dir: Path) -> Iterator[Path]:
 
 def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
     # Tombstones first: a day that is folded meanwhile may then have some too many, which undo nothing.
-    for path in unlikes_files(data_dir):
+    for path in places.unlikes_files(data_dir):
         yield f"unlikes/{path.parent.name}", path
-    for day in sorted(closed_days(data_dir)):
-        yield f"likes/day={day_name(day)}", day_file(data_dir, day)
-    for path in (data_dir / "lake" / "impressions").glob("day=*/impressions.parquet"):
-        yield f"impressions/{path.parent.name}", path
-    yield "neighbours", data_dir / "lake" / "neighbours.parquet"
+    for day in sorted(places.closed_days(data_dir)):
+        yield f"likes/day={places.day_name(day)}", places.likes(data_dir, day)
+    for day in sorted(places.impression_days(data_dir)):
+        yield f"impressions/day={places.day_name(day)}", places.impressions(data_dir, day)
+    yield "neighbours", places.neighbours(data_dir)
 
 
 def _former_files(former: Path | None) -> Iterator[tuple[str, Path]]:

@@ -20,7 +20,7 @@ import sql
 from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
-from pipeline.store.landing import FILE_NAME
+from sql import places
 from sql.sqlite import SchemaError, connect, has_tables, migrate, transaction
 
 DIDS_A_COMMIT = 20_000  # a fifth of a second when all are new
@@ -55,7 +55,7 @@ class HistoryStore:
 
     def __init__(self, data_dir: Path, actors_max: int = 2_000_000) -> None:
         """Open the store, or make it; StoreError when that fails."""
-        path = data_dir / FILE_NAME
+        path = places.landing(data_dir)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             self._connection = connect(path, busy_seconds=BUSY_SECONDS)
@@ -107,14 +107,14 @@ class HistoryStore:
             if likes:
                 ids = self._actors.intern([did, *(like.author for like in likes)])
                 self._connection.executemany(
-                    sql.load("landing/add_history_like"),
+                    sql.load("landing/history_add"),
                     [
                         (like.rkey, ids[did], ids[like.author], like.post_rkey, like.seen_us)
                         for like in sorted(likes)
                     ],
                 )
             self._connection.execute(
-                sql.load("landing/record_fetch"),
+                sql.load("landing/history_remember"),
                 {
                     "did": did,
                     "fetched_us": now_us,
@@ -142,7 +142,7 @@ class HistoryStore:
         self._connection.execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
         try:
             found = self._connection.execute(
-                sql.load("landing/viewers_to_fetch"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
+                sql.load("landing/history_waiting"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
             ).fetchall()
         finally:
             self._connection.execute("DETACH activity")
@@ -151,7 +151,7 @@ class HistoryStore:
     def count_likes(self, likers: Iterable[int]) -> dict[int, int]:
         """Return how many likes the open days and the fetched ones hold of each liker; reads them all."""
         rows = self._connection.execute(
-            sql.load("landing/likes_per_liker"), {"likers": json.dumps(list(likers))}
+            sql.load("landing/history_count"), {"likers": json.dumps(list(likers))}
         )
         return dict(rows.fetchall())
 
@@ -163,7 +163,7 @@ class HistoryStore:
         except BaseException as error:
             self._actors.forget()  # ids given out in it were never stored
             if isinstance(error, sqlite3.OperationalError):
-                raise StoreError(f"{FILE_NAME} is busy, or can't be written: {error}") from error
+                raise StoreError(f"landing.sqlite is busy, or can't be written: {error}") from error
             raise
 
     def _number(self, query: str) -> int:

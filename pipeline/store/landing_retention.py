@@ -12,9 +12,9 @@ from pathlib import Path
 import sql
 from pipeline.identifiers import tid_at
 from pipeline.store.fetched_likes import prune_history
-from pipeline.store.lake_layout import closed_days
 from pipeline.store.landing import Landing
 from pipeline.store.model import DAY_US, POST_DAYS, first_open_day
+from sql import places
 
 SLICE_ROWS = 20_000
 LOOK_SECONDS = 10.0
@@ -50,7 +50,7 @@ class Retention:
     def _pass(self) -> Iterator[int]:
         """Remove all that is due, yielding after each slice how many rows went."""
         landing, watermark_us = self._landing, self._landing.watermark_us
-        closed = closed_days(self._data_dir)
+        closed = places.closed_days(self._data_dir)
         for day in sorted(landing.days & closed):
             yield from self._until_none("landing/purge_day", {"day": day})
             landing.connection.execute("DELETE FROM like_days WHERE day = ?", (day,))

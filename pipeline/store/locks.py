@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from sql import places
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def exclusive(data_dir: Path, duty: str, *, wait: bool = False) -> Iterator[None
     With ``wait`` it is waited for, which is for short duties alone. Creates the directory; StoreError when that
     or writing in it fails.
     """
-    path = data_dir / f".{duty}.lock"
+    path = places.lock(data_dir, duty)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

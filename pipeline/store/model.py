@@ -3,7 +3,7 @@
 Owns: post flags, account statuses, the day of a time. sql/landing/0001_landing.sql refers here.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
 
 DAY_US = 86_400_000_000
@@ -46,16 +46,6 @@ class AccountStatus(IntEnum):
 def day_of(time_us: int) -> int:
     """Return the UTC day of a time, in days since 1970."""
     return time_us // DAY_US
-
-
-def day_name(day: int) -> str:
-    """Return a day as the lake's folders name it, YYYY-MM-DD."""
-    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
-
-
-def day_number(name: str) -> int:
-    """Return the day that YYYY-MM-DD names, in days since 1970; ValueError when it names none."""
-    return (date.fromisoformat(name) - date(1970, 1, 1)).days
 
 
 def utc(time_us: int) -> str:

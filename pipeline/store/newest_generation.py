@@ -7,13 +7,14 @@ making a generation (``batch.publish.generations``).
 import sqlite3
 from pathlib import Path
 
+from sql import places
 from sql.sqlite import connect
 
 
 def newest_generation(data_dir: Path) -> int:
     """Return the number of the newest published generation, 0 while there is none."""
     try:
-        serving = connect(data_dir / "serving.sqlite", read_only=True)
+        serving = connect(places.serving(data_dir), read_only=True)
     except sqlite3.OperationalError:
         return 0
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import sql
 from pipeline.store.model import DAY_US
+from sql import places
 from sql.sqlite import connect, transaction
 
 RECENT_SECONDS = 1800.0
@@ -31,7 +32,7 @@ def waiting_viewers(
     ``since_us`` bounds how long ago they came, or answered: by default a day.
     """
     lately = {"since_us": now_us - LATELY_US if since_us is None else since_us}
-    return _ask(data_dir, "serving", ("activity", "landing"), "serving/waiting_viewers",
+    return _ask(data_dir, "serving", ("activity", "landing"), "serving/waiting",
                 {"now_us": now_us, "again_us": AGAIN_US, "rows": rows, **lately})  # fmt: skip
 
 
@@ -43,14 +44,14 @@ def recent_viewers(data_dir: Path, now_us: int, seconds: float = RECENT_SECONDS)
 
 def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
     """Return one DID, if there is any, of a viewer who came since a time and whose likes were never looked for."""
-    return _ask(data_dir, "landing", ("activity",), "landing/unfetched_visitor", {"since_us": since_us})
+    return _ask(data_dir, "landing", ("activity",), "landing/history_came", {"since_us": since_us})
 
 
 def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
     """Return when the last whole run of neighbours or candidates began (microseconds), and its seconds."""
     last_step = {"neighbours": "commit", "candidates": "prune generations"}[job]
     try:
-        serving = connect(data_dir / "serving.sqlite", read_only=True)
+        serving = connect(places.serving(data_dir), read_only=True)
     except sqlite3.OperationalError:
         return None
     try:
@@ -75,12 +76,12 @@ def _ask(
     data_dir: Path, store: str, beside: Sequence[str], query: str, parameters: dict[str, int]
 ) -> list[str]:
     try:
-        connection = connect(data_dir / f"{store}.sqlite", read_only=True)
+        connection = connect(places.store(data_dir, store), read_only=True)
     except sqlite3.OperationalError:
         return []
     try:
         for name in beside:
-            path = (data_dir / f"{name}.sqlite").absolute()
+            path = places.store(data_dir, name).absolute()
             connection.execute(f"ATTACH ? AS {name}", (f"{path.as_uri()}?mode=ro",))
         return [row[0] for row in connection.execute(sql.load(query), parameters)]
     except sqlite3.OperationalError:

@@ -17,8 +17,7 @@ import falcon
 from serving.config import ServingConfig
 from serving.http.clients import require_local
 from serving.pages.html import age_text, show
-
-FILE_NAME = "dashboard.json"
+from sql import places
 
 Point = tuple[float, float]
 
@@ -182,7 +181,7 @@ def _rows(figures: dict[str, Any], name: str) -> list[dict[str, Any]]:
 def read_figures(data_dir: Path) -> dict[str, Any]:
     """Return the figures that the batch left, {} when there are none that can be read."""
     try:
-        found = json.loads((data_dir / FILE_NAME).read_text(encoding="utf-8"))
+        found = json.loads(places.dashboard(data_dir).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -21,13 +21,13 @@ from typing import IO, Any
 import orjson
 
 from serving.config import ServingConfig
+from sql import places
 
 DEADLINE_SECONDS = 30.0
 TURN_SECONDS = 3.0
 CACHE_SECONDS = 120.0
 CACHE_MAX = 64
 OUTPUT_MAX_BYTES = 2_000_000
-LOCK_NAME = ".why.lock"
 WAITING_MAX = 3  # of a worker's threads, the one at work included
 _BUSY = "another list is being explained; try again in a moment"
 
@@ -45,7 +45,7 @@ class Explainer:
 
     def __init__(self, config: ServingConfig) -> None:
         self._command = config.explain
-        self._lock_path = config.data_dir / LOCK_NAME
+        self._lock_path = places.lock(config.data_dir, "why")
         self._mine = threading.Lock()
         self._places = threading.Semaphore(WAITING_MAX)
         self._cache: OrderedDict[tuple[Any, ...], tuple[float, dict[str, Any]]] = OrderedDict()

@@ -11,22 +11,18 @@ kept. The activity of viewers whose accounts were deleted is removed: the batch 
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import sql
-from serving.read_pool import ReadPool, StoreUnreadableError
+from sql import places, sqlite
 
 PRUNE_SECONDS = 600.0
 PRUNE_ROWS = 20_000
 DAY_US = 86_400 * 1_000_000
-RETENTION_US = 90 * DAY_US
 KEPT_PER_VIEWER = 10_000
 CHECK_VIEWER_EVERY = 1_000  # written events of one viewer between two looks at how many are kept
 COUNTED_VIEWERS_MAX = 50_000
 PURGED_AT_ONCE = 500
-# Each table of what a viewer did, and its time.
-ACTIVITY_TIMES = (("visits", "last_us"), ("interactions", "received_us"), ("impression_pages", "served_us"))
 PAGES_KEPT = 4_000_000  # about 7 GB; 70,000 viewers make half of it a day
 
 
@@ -34,9 +30,8 @@ class ActivityRetention:
     """Removes what is too old or too much; only the writer's thread uses it."""
 
     def __init__(self, data_dir: Path, now: Callable[[], float]) -> None:
-        self._impressions = data_dir / "lake" / "impressions"
-        self._serving = ReadPool(data_dir / "serving.sqlite", "serving", busy_seconds=2.0)
-        self._purged: dict[str, int] = {}  # up to when each viewer's activity was removed, by this process
+        self._data_dir = data_dir
+        self._purged: dict[str, int] = {}  # viewer: up to when, in this process
         self._now = now
         self._next_prune = 0.0
         self._written_of: Counter[str] = Counter()
@@ -48,50 +43,41 @@ class ActivityRetention:
             if self._written_of[viewer] >= CHECK_VIEWER_EVERY:
                 del self._written_of[viewer]
                 connection.execute(
-                    sql.load("activity/prune_viewer_interactions"),
-                    {"viewer_did": viewer, "kept": KEPT_PER_VIEWER},
+                    sql.load("activity/prune_viewer"), {"viewer_did": viewer, "kept": KEPT_PER_VIEWER}
                 )
         if len(self._written_of) > COUNTED_VIEWERS_MAX:
             self._written_of.clear()
         now = self._now()
         if now < self._next_prune:
             return
-        before_us = int(now * 1_000_000) - RETENTION_US
+        before_us = int(now * 1_000_000) - places.ACTIVITY_DAYS * DAY_US
         old = {"before_us": before_us, "rows": PRUNE_ROWS}
         most = connection.execute(sql.load("activity/prune_interactions"), old).rowcount
-        connection.execute("DELETE FROM visits WHERE last_us < :before_us", {"before_us": before_us})
-        for viewer, deleted_us in self._deleted_viewers():
-            deletion = {"viewer_did": viewer, "deleted_us": deleted_us}
-            for table, time_us in ACTIVITY_TIMES:
-                query = f"DELETE FROM {table} WHERE viewer_did = :viewer_did AND {time_us} <= :deleted_us"
-                connection.execute(query, deletion)
+        connection.execute(sql.load("activity/prune_visits"), {"before_us": before_us})
+        for viewer, deleted_us in self._departed():
+            gone = {"viewer_did": viewer, "deleted_us": deleted_us}
+            for what in ("visits", "interactions", "pages"):
+                connection.execute(sql.load(f"activity/purge_{what}"), gone)
             self._purged[viewer] = deleted_us
-        for first_us in self._stored_days():
-            span = {"from_us": first_us, "to_us": first_us + DAY_US, "rows": PRUNE_ROWS}
+        for day in places.impression_days(self._data_dir):
+            span = {"from_us": day * DAY_US, "to_us": (day + 1) * DAY_US, "rows": PRUNE_ROWS}
             most = max(most, connection.execute(sql.load("activity/prune_pages"), span).rowcount)
         beyond = {"kept": PAGES_KEPT, "rows": PRUNE_ROWS}
         most = max(most, connection.execute(sql.load("activity/prune_pages_beyond"), beyond).rowcount)
         self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
 
-    def _deleted_viewers(self) -> list[tuple[str, int]]:
+    def _departed(self) -> list[tuple[str, int]]:
         """Return viewers whose accounts were deleted and whose activity is still here, and when that was."""
         try:
-            with self._serving.snapshot() as connection:
-                query = "SELECT viewer_did, deleted_us FROM deleted_viewers"
-                rows = dict(connection.execute(query).fetchall()) if connection else {}
-        except StoreUnreadableError:
-            return []  # the next look will do
+            published = sqlite.connect(places.serving(self._data_dir), read_only=True)
+        except sqlite3.Error:
+            return []  # nothing was published yet
+        try:
+            rows = dict(published.execute(sql.load("serving/deleted_viewers")).fetchall())
+        except sqlite3.Error:  # the batch has not made the table yet, or is busy: the next look will do
+            return []
+        finally:
+            published.close()
         self._purged = {viewer: us for viewer, us in self._purged.items() if viewer in rows}
         due = [(viewer, us) for viewer, us in rows.items() if us > self._purged.get(viewer, 0)]
         return due[:PURGED_AT_ONCE]
-
-    def _stored_days(self) -> list[int]:
-        """Return when each day of the lake begins, in microseconds since 1970."""
-        days = []
-        for file in self._impressions.glob("day=*/impressions.parquet"):
-            try:
-                day = datetime.strptime(file.parent.name, "day=%Y-%m-%d").replace(tzinfo=UTC)
-            except ValueError:
-                continue
-            days.append(int(day.timestamp()) * 1_000_000)
-        return days

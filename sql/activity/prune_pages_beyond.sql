@@ -1,9 +1,6 @@
--- Question: which pages are beyond the number that is kept?
--- Reads: none
--- Writes: impression_pages
--- Grain: one row per page, the oldest first
--- Parameters: :kept (how many page numbers stay), :rows (how many are deleted at most)
--- Units: none
+-- Question: which pages are beyond the number that is kept? The oldest are forgotten.
+-- Reads, Writes: impression_pages.
+-- Parameters: :kept how many page numbers stay, :rows how many go at most.
 DELETE FROM impression_pages
 WHERE page_id IN (
   SELECT page_id

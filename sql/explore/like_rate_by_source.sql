@@ -1,4 +1,4 @@
--- Question: how often is a post liked, by its source?
+-- Question: how often is a post liked, by where it came from?
 -- Reads: outcomes_between
 -- Writes: none
 -- Grain: one row per source

@@ -1,9 +1,10 @@
--- Question: until when are the posts kept that a run has numbered, when it publishes later than it expected?
--- Reads: none
+-- Question: until when are the posts kept that a run named, where it publishes later than it thought?
+-- Reads: posts
 -- Writes: posts
--- Grain: one row per post
--- Parameters: :first (generation that the run numbered them for), :generation (that names them now), :kept_ahead (as in
---   publish_post)
--- Units: generations
+-- Grain: one post
+-- Parameters: :first the generation with which the run named its posts, :generation that names them now, :kept_ahead as
+--   for publish_post
+-- Units: none
+
 UPDATE posts SET last_generation = :generation + :kept_ahead
 WHERE last_generation >= :first AND last_generation < :generation;

@@ -1,9 +1,10 @@
--- Question: which fallback lists does no kept generation use? (A generation writes all that its feed has.)
--- Reads: none
+-- Question: which fallback lists does no kept generation use? A generation writes all that its feed has.
+-- Reads: fallbacks
 -- Writes: fallbacks
--- Grain: one row per list
+-- Grain: one list
 -- Parameters: :oldest_kept
--- Units: generations
+-- Units: none
+
 DELETE FROM fallbacks
 WHERE EXISTS (
   SELECT 1 FROM fallbacks AS newer

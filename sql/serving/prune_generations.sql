@@ -1,9 +1,10 @@
--- Question: which generations does neither a reader nor a remaining list need?
--- Reads: lists, fallbacks
+-- Question: which generations neither a reader nor a remaining list needs?
+-- Reads: generations, lists, fallbacks
 -- Writes: generations
--- Grain: one row per generation
+-- Grain: one generation
 -- Parameters: :oldest_kept
--- Units: generations
+-- Units: none
+
 DELETE FROM generations
 WHERE generation < :oldest_kept
   AND NOT EXISTS (SELECT 1 FROM lists WHERE lists.generation = generations.generation)

@@ -2,11 +2,11 @@
 
     python tests/bench/bench_backfill.py [--events 400000] [--day-likes 20000000] [--actors 1000000] [--seed 0]
 
-The input is one segment in the archive's format with the network's mix: 69 % likes, a quarter of them with "via".
-Three ways take turns on one core, three times each, and medians are shown: decoding to events alone; decoding,
-numbering DIDs and spooling, as a run does; and the straightforward way with the atproto package (decode_block, then
-its models). Then a process of its own makes a day of the lake from a day of likes in the spool, and its peak memory is
-measured. The last line is JSON.
+One segment in the archive's format with the network's mix (69 % likes, a quarter of them with "via"), in turn
+three times, medians, on one core: decoding to events alone, the same with numbering DIDs and spooling (what a
+run does), and the straightforward way with the atproto package (decode_block, then its models). Then a day of
+likes in the spool is made a day of the lake, in a process of its own, whose peak memory is measured. Last,
+one line of JSON.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from pipeline.backfill.segments import Rows, block_frames, decode_block
 from pipeline.backfill.spool import ROWS, Days, SegmentRows, Spool
 from pipeline.identifiers import TID_ALPHABET, tid_at, tid_from_int
 from pipeline.store.fetched_likes import HistoryStore
-from pipeline.store.lake_layout import day_file
-from pipeline.store.model import DAY_US, day_name
+from pipeline.store.model import DAY_US
+from sql import places
 
 DAY = 20_700
 OTHERS = (("app.bsky.feed.post", 0.11), ("app.bsky.feed.repost", 0.10), ("app.bsky.graph.follow", 0.07))
@@ -119,7 +119,7 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
     """Spool a day of likes: heavy-tailed likers and posts, 1 % of them unliked, in files as segments make them."""
     rng = np.random.default_rng(options.seed)
     spool, a_file = Spool(folder, "bench"), 1_000_000
-    (spool.root / "rows" / day_name(DAY)).mkdir()
+    (spool.root / "rows" / places.day_name(DAY)).mkdir()
     posts = 3_000_000
     post_rkeys = (DAY * DAY_US - rng.integers(0, 2 * DAY_US, posts)) << 10
     for start in range(0, options.day_likes, a_file):
@@ -141,7 +141,7 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
         unlikes = table.filter(pa.array(unliked))
         unlikes = unlikes.set_column(0, ROWS.field("kind"), pa.array(np.full(len(unlikes), 2, np.uint8)))
         unlikes = unlikes.set_column(2, ROWS.field("seq"), pa.array(np.asarray(unlikes["seq"]) + 1))
-        path = spool.root / "rows" / day_name(DAY) / f"seg_{start:09d}.jss"
+        path = spool.root / "rows" / places.day_name(DAY) / f"seg_{start:09d}.jss"
         pq.write_table(pa.concat_tables([table, unlikes]), path, compression="zstd", use_dictionary=False)
 
 
@@ -198,7 +198,7 @@ def main() -> None:
             process.start()
             made, seconds, peak = queue.get()
             process.join()
-            size = day_file(folder / "day", DAY).stat().st_size
+            size = places.likes(folder / "day", DAY).stat().st_size
             figures |= {"day_likes": made, "day_seconds": round(seconds, 1), "day_peak_mb": round(peak)}
             figures["bytes_a_like"] = round(size / made, 1)
             print(

@@ -1,9 +1,9 @@
-"""How long does each step of the batch take, and how many bytes does a like take in the lake?
+"""How long does each step of the batch take, and how many bytes is a like in the lake?
 
     python tests/bench/bench_batch.py [--users 10000] [--likes 2000000] [--days 14] [--seed 1] [--dir DIR]
 
-Users and posts have heavy-tailed activity in communities; likes follow their post with the delays of
-data/CALIBRATION.md. Prints a table, then one line of JSON.
+Data: users and posts with heavy-tailed activity in communities, likes after their post with the delays of
+data/CALIBRATION.md. A table for people, then one line of JSON.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import numpy as np
 
 from pipeline.batch import jobs
 from pipeline.settings import load_settings
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US, HOUR_US
+from sql import places
 from sql.sqlite import connect, migrate
 
 NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
@@ -121,7 +121,7 @@ def main() -> None:
             "SELECT job, step, rows, seconds, peak_mb FROM runs WHERE run_id = (SELECT max(run_id) FROM runs) "
             "ORDER BY started_us"
         ).fetchall()
-        stored = [day_file(data_dir, day).stat().st_size for day in closed_days(data_dir)]
+        stored = [places.likes(data_dir, day).stat().st_size for day in places.closed_days(data_dir)]
         likes = sum(row[2] for row in rows if row[1].startswith("commit 2"))
         for job, step, count, seconds, peak in rows:
             if seconds > 0.005:

@@ -3,14 +3,16 @@
     nice -n 10 python tests/bench/bench_hundred_million.py [--likes 100000000] [--days 14] [--actors 4000000]
                                                              [--minutes M]
 
-``foryou ingest`` reads like_feed.py over a loopback websocket; the feed is another process, ten times as fast as its
-reader. ``foryou batch --job compact`` runs whenever a day has closed. When the stream ends, two things are timed:
-landing deletes what it still has of closed days, and the lake deletes half of its window.
+``foryou ingest`` as a process, reading like_feed.py (another process, ten times as fast as it can be read)
+over a loopback websocket; ``foryou batch --job compact`` whenever a day has closed. Then, with the stream at
+its end: what is left in landing of closed days leaves, and a retention pass of the lake (its window halved)
+is timed.
 
-Every --sample likes it notes wall and CPU seconds of ingest, resident memory and bytes. "Start" is the first tenth of
-the likes, "end" the last. When the machine does other work, compare likes per CPU-second. Bytes per like in landing are
-those of the whole file at its largest, with actors, cursors and free pages, divided by its likes. Prints a line per
-sample, a table, and one line of JSON. Everything is in a temporary folder that is removed.
+Samples every --sample likes: wall and CPU seconds of ingest, resident memory, bytes. "Start" is the first
+tenth of the likes, "end" the last. Likes per CPU-second are what to compare when the machine does other work
+too. Bytes a like in landing: of the whole file when it is largest, actors, cursors and free pages included,
+over the likes it holds. Prints a line a sample, a table, and last one line of JSON. Everything is in a
+temporary folder that is removed.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sql import places
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -35,7 +39,6 @@ from streams import free_port, wait_until
 
 import sql
 from pipeline.store.arrow import reading
-from pipeline.store.lake_layout import closed_days, unlikes_files
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import first_open_day
@@ -68,7 +71,7 @@ def sample(data_dir: Path, process: int, began: float) -> Sample:
         memory_mb(process, "VmRSS"),
         size,
         held,
-        len(closed_days(data_dir)),
+        len(places.closed_days(data_dir)),
     )
 
 
@@ -85,7 +88,7 @@ class Compactor(threading.Thread):
         while not self.done.wait(1.0):
             watermark = number(self._data_dir, "landing", "SELECT seen_us FROM watermark")
             first = number(self._data_dir, "landing", "SELECT min(day) FROM like_days")
-            lake = closed_days(self._data_dir)
+            lake = places.closed_days(self._data_dir)
             if first and any(day not in lake for day in range(first, first_open_day(watermark))):
                 self.seconds.append(compact(self._env))
 
@@ -149,7 +152,7 @@ def lake_contents(data_dir: Path) -> tuple[int, int, int]:
         tombstones = reader.table("SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1")
         connection.register("waiting", tombstones)
         connection.execute("CREATE TABLE unlikes AS SELECT * FROM waiting")
-        if files := [str(path) for path in unlikes_files(data_dir)]:
+        if files := [str(path) for path in places.unlikes_files(data_dir)]:
             query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
             connection.execute(query, {"files": files})
         row = connection.execute(
@@ -195,7 +198,7 @@ def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[
     )
     likes, unlikes = (number(data_dir, "landing", COUNTED, kind) for kind in ("like", "unlike"))
     size, stored, undone = lake_contents(data_dir)
-    days = len(closed_days(data_dir))
+    days = len(places.closed_days(data_dir))
     env["FORYOU_CONFIG"] = str(data_dir / "retention.toml")
     Path(env["FORYOU_CONFIG"]).write_text(f"[ranking]\nseed_window_days = {max(1, int(feed.days) // 2)}\n")
     retention_seconds = compact(env)
@@ -216,7 +219,7 @@ def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[
         "compact_seconds_median": round(sorted(compactor.seconds)[len(compactor.seconds) // 2], 1),
         "landing_retention_seconds": round(landing_seconds, 1),
         "lake_retention_seconds": round(retention_seconds, 1),
-        "lake_days_after_retention": len(closed_days(data_dir)),
+        "lake_days_after_retention": len(places.closed_days(data_dir)),
     }
 
 

@@ -3,9 +3,9 @@
     python tests/bench/bench_million.py [--actors 4000000] [--likes 100000000] [--days 14] [--viewers 1000000]
         [--dir DIR] [--jobs neighbours,candidates,recent] [--recent 50000]
 
-Makes a store (synthetic_lake.py) unless DIR has one. Sets viewer_active_days so that about --viewers actors are
-viewers. Runs each job as a process, as ``foryou batch`` does; "recent" is candidates for --recent viewers with lists
-who have just asked for a page. Prints the steps, then one line of JSON.
+Makes a store (synthetic_lake.py) unless DIR has one, sets viewer_active_days so that about so many viewers
+come of it, and runs each job as ``foryou batch`` does, as a process of its own; "recent" is candidates for
+--recent viewers who have lists and asked for a page just now. Prints the steps, then one line of JSON.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from bench_tools import active_days, bring_in, listed, run_job
 from synthetic_lake import make_store
 
-from pipeline.store.lake_layout import closed_days, day_file
+from sql import places
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
                 print(f"{job:<11} {tier:<7} {step:<18} {rows:>13,} rows {seconds:>8.2f} s {peak:>8.0f} MB")
         serving.execute("DELETE FROM runs")
         serving.commit()
-        lake = sum(day_file(data_dir, day).stat().st_size for day in closed_days(data_dir))
+        lake = sum(places.likes(data_dir, day).stat().st_size for day in places.closed_days(data_dir))
         answer["lake_mb"] = lake // 1_000_000
         answer["serving_mb"] = (data_dir / "serving.sqlite").stat().st_size // 1_000_000
         print(json.dumps(answer))

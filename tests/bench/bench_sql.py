@@ -3,10 +3,10 @@
     python tests/bench/bench_sql.py [--likes 100000000] [--days 14] [--actors 1000000] [--lists 200000]
         [--seed 1] [--dir DIR] [--only NAME,NAME] [--repeat 3] [--threads 2]
 
-Likes follow the hours at which people wake and sleep. Likers and posts have heavy tails, most likes come within hours
-of the post, and one in a hundred is unliked. Neighbours and lists are random; impressions are of lists, and some posts
-are liked then. numpy makes this straight into the lake and the copies in a few minutes. Prints a table, then one line
-of JSON.
+Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within
+hours of the post; one in a hundred unliked; neighbours and lists at random, impressions of lists, some of them
+liked. Made with numpy straight into the lake and the copies, in a few minutes. A table for people, then one
+line of JSON.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline.explore import queries, session, table_copies
 from pipeline.explore.explain_command import explain
-from pipeline.lake.day_files import neighbours_path, write_likes
+from pipeline.lake.day_files import write_likes
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
     LIST_CROWDS,
@@ -37,8 +37,8 @@ from pipeline.store.analyst_snapshot import (
     SNAPSHOT,
     make_snapshot,
 )
-from pipeline.store.lake_layout import day_file
-from pipeline.store.model import DAY_US, HOUR_US, day_name
+from pipeline.store.model import DAY_US, HOUR_US
+from sql import places
 
 TODAY = 1_790_000_000_000_000 // DAY_US
 NOW_US = TODAY * DAY_US + 20 * HOUR_US
@@ -105,7 +105,7 @@ class Maker:
                     "clock": (rkey & 1023).astype(np.int16),
                 }
             )
-            path = day_file(self.data_dir, day) if day < TODAY else self.copy(OPEN_LIKES)
+            path = places.likes(self.data_dir, day) if day < TODAY else self.copy(OPEN_LIKES)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_likes(path, table)
             unliked = np.flatnonzero(self.rng.random(count) < 0.01)
@@ -173,7 +173,7 @@ class Maker:
             },
         )  # fmt: skip
         viewers = np.sort(self.rng.choice(self.actors, self.lists, replace=False)) + 1
-        neighbours_path(self.data_dir).parent.mkdir(parents=True, exist_ok=True)
+        places.neighbours(self.data_dir).parent.mkdir(parents=True, exist_ok=True)
         near = far = None
         for first in range(0, self.lists, 20_000):
             block = viewers[first : first + 20_000]
@@ -185,7 +185,9 @@ class Maker:
                 "snapshot_us": np.full(size, NOW_US), "left_out": np.ones(size, np.float32),
             }  # fmt: skip
             table = pa.table(columns)
-            near = near or pq.ParquetWriter(neighbours_path(self.data_dir), table.schema, compression="zstd")
+            near = near or pq.ParquetWriter(
+                places.neighbours(self.data_dir), table.schema, compression="zstd"
+            )
             near.write_table(table)
             size = len(block) * LIST_LENGTH
             columns = {
@@ -227,7 +229,7 @@ class Maker:
             "source": self.rng.integers(1, 3, count).astype(np.int32), "served_us": served,
             "variant": np.array(["a", "b"])[liker[pick] % 2],
         }  # fmt: skip
-        day = day_name(TODAY - 1)
+        day = places.day_name(TODAY - 1)
         write(self.data_dir / "lake" / "impressions" / f"day={day}" / "impressions.parquet", columns)
 
     def make(self) -> dict[str, object]:
@@ -243,7 +245,7 @@ class Maker:
             {"name": list(parameters), "value": list(parameters.values())},
         )
         write(self.copy(SNAPSHOT), {"generation": [1], "snapshot_us": [NOW_US]})
-        os.link(neighbours_path(self.data_dir), self.copy(LIST_NEIGHBOURS))
+        os.link(places.neighbours(self.data_dir), self.copy(LIST_NEIGHBOURS))
         make_snapshot(self.data_dir, self.copies)
         table_copies.export(self.data_dir)
         viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]

@@ -16,8 +16,8 @@ from typing import Any
 import duckdb
 from synthetic_lake import AFTER_ALL_DIDS, did_of
 
-from pipeline.store.lake_layout import closed_days, day_file
 from pipeline.store.model import DAY_US
+from sql import places
 from sql.sqlite import connect, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def run_job(data_dir: Path, job: str, tier: str = "all") -> tuple[float, float, 
 
 def active_days(data_dir: Path, viewers: int) -> float:
     """Return the viewer_active_days with which about so many actors are viewers."""
-    files = [str(day_file(data_dir, day)) for day in sorted(closed_days(data_dir))[-8:]]
+    files = [str(places.likes(data_dir, day)) for day in sorted(places.closed_days(data_dir))[-8:]]
     with closing(sqlite3.connect(data_dir / "landing.sqlite")) as landing:
         now_us = landing.execute("SELECT seen_us FROM watermark").fetchone()[0]
         last = dict(landing.execute("SELECT liker_id, max(seen_us) FROM likes GROUP BY liker_id").fetchall())

@@ -26,8 +26,8 @@ from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.duck import append, count, open_duckdb, registered
-from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import DAY_US, HOUR_US, day_of
+from sql import places
 from sql.sqlite import connect, has_tables
 
 RECORDS = pa.schema(
@@ -62,7 +62,7 @@ class Narrow:
             "first_us": first_day * DAY_US,
             "first_rkey": tid_at(first_day * DAY_US),
         }
-        closed = closed_days(data_dir)
+        closed = places.closed_days(data_dir)
         landing.execute("CREATE TEMP TABLE wanted_likers (actor_id INTEGER PRIMARY KEY)")
         landing.execute(
             "CREATE TEMP TABLE wanted_posts (post_rkey INTEGER, author_id INTEGER, PRIMARY KEY (post_rkey, author_id)) "
@@ -70,8 +70,8 @@ class Narrow:
         )
         landing.execute("CREATE TEMP TABLE closed_days (day INTEGER PRIMARY KEY)")
         landing.executemany("INSERT INTO temp.closed_days VALUES (?)", [(day,) for day in closed])
-        self._files = [str(day_file(data_dir, day)) for day in sorted(closed) if day >= first_day]
-        self._unlikes = [str(path) for path in unlikes_files(data_dir) if day_of_file(path) >= first_day]
+        self._files = [str(places.likes(data_dir, day)) for day in sorted(closed) if day >= first_day]
+        self._unlikes = [str(path) for path in places.unlikes_files(data_dir, first_day)]
         connection.execute(sql.load("batch/inputs"))
         connection.execute("DROP TABLE like_records")
         connection.execute(sql.load("lake/macros"))
@@ -163,12 +163,12 @@ def open_narrow(
 ) -> Iterator[Narrow]:
     """Open the stores for a few viewers; ``wanted_viewers`` are those of them who are known and active."""
     connection = open_duckdb(folder, threads, int(ranking.memory_limit_gb * 1024))
-    landing = connect(data_dir / "landing.sqlite", read_only=True)
+    landing = connect(places.landing(data_dir), read_only=True)
     try:
         landing.execute("BEGIN")
         narrow = Narrow(connection, landing, data_dir, window_hours)
         since_us = int(narrow.snapshot_us - ranking.post_max_age_hours * HOUR_US)
-        named = [*dids, *_read_activity(connection, data_dir / "activity.sqlite", dids, since_us)]
+        named = [*dids, *_read_activity(connection, places.activity(data_dir), dids, since_us)]
         narrow.know_named(named)
         with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):
             connection.execute(

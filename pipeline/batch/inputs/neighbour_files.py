@@ -35,6 +35,7 @@ from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import parquet, put
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
+from sql import places
 
 SCHEMA = pa.schema(
     [
@@ -62,12 +63,12 @@ class Graph:
     @property
     def arrived(self) -> Path:
         """Where the neighbours of viewers are whose turn did not wait for the job."""
-        return self.path.with_name(f"{self.path.stem}-arrived.parquet")
+        return places.arrived(self.path)
 
     @property
     def degrees(self) -> Path:
         """Where (liker_id, likes, first_us) of every liker are."""
-        return self.path.with_name(f"{self.path.stem}-degrees.parquet")
+        return places.degrees(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,10 @@ def graphs_of(data_dir: Path, feeds: Sequence[Feed]) -> list[Graph]:
     shared: dict[str, list[Feed]] = {}
     for feed in feeds:
         shared.setdefault(neighbours_key(feed.ranking), []).append(feed)
-    first = day_files.neighbours_path(data_dir)
     return [
         Graph(
             data_dir,
-            first if number == 0 else first.with_name(f"neighbours-{key}.parquet"),
+            places.neighbours(data_dir, key if number else ""),
             key,
             some[0].ranking,
             tuple(feed.rkey for feed in some),
@@ -106,7 +106,7 @@ def graphs_of(data_dir: Path, feeds: Sequence[Feed]) -> list[Graph]:
 def remove_others(data_dir: Path, graphs: Sequence[Graph]) -> None:
     """Remove the neighbours of feeds that are no more."""
     wanted = {path for graph in graphs for path in (graph.path, graph.arrived, graph.degrees)}
-    for path in (data_dir / "lake").glob("neighbours*.parquet"):
+    for path in places.all_neighbours(data_dir):
         if path not in wanted:
             path.unlink(missing_ok=True)
 

@@ -24,8 +24,8 @@ from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
 from pipeline.store.duck import append, count, open_duckdb
-from pipeline.store.lake_layout import closed_days, day_file, day_of_file, unlikes_files
 from pipeline.store.model import DAY_US, HOUR_US, day_of
+from sql import places
 from sql.sqlite import has_tables
 
 
@@ -48,36 +48,14 @@ class Snapshot:
         self.connection.execute("DELETE FROM unlikes")
 
 
-def temporary_dir(data_dir: Path) -> Path:
-    """Return the folder for what a run spills and stages; it is emptied when a run starts."""
-    return data_dir / "tmp"
-
-
-def waiting_dir(data_dir: Path) -> Path:
-    """Return the same of a run for waiting viewers, which goes on beside another."""
-    return data_dir / "tmp-waiting"
-
-
-def recent_dir(data_dir: Path) -> Path:
-    """Return the same of a run for viewers seen lately, which goes on beside both."""
-    return data_dir / "tmp-recent"
-
-
-def open_batch_duckdb(
-    data_dir: Path, ranking: Ranking, threads: int, folder: Path | None = None
-) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB for a job of the batch; it spills to ``folder``, by default the batch's own."""
-    return open_duckdb(folder or temporary_dir(data_dir), threads, int(ranking.memory_limit_gb * 1024))
-
-
 def has_likes(data_dir: Path) -> bool:
     """Tell whether any like has been stored."""
-    landing = data_dir / "landing.sqlite"
+    landing = places.landing(data_dir)
     if not has_tables(landing, "likes"):
         return False
     with reading(landing) as reader:
         stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
-    return stored > 0 or bool(closed_days(data_dir))
+    return stored > 0 or bool(places.closed_days(data_dir))
 
 
 @contextmanager
@@ -86,11 +64,12 @@ def open_snapshot(
 ) -> Iterator[Snapshot]:
     """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite.
 
-    ``folder`` as in ``open_batch_duckdb``.
+    It spills to ``folder``, by default the working folder of runs for everybody.
     """
-    connection = open_batch_duckdb(data_dir, ranking, threads, folder)
+    memory_mb = int(ranking.memory_limit_gb * 1024)
+    connection = open_duckdb(folder or places.working(data_dir), threads, memory_mb)
     try:
-        with reading(data_dir / "landing.sqlite") as reader:
+        with reading(places.landing(data_dir)) as reader:
             snapshot_us = reader.number("SELECT seen_us FROM watermark")
             connection.execute(sql.load("batch/inputs"))
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
@@ -116,7 +95,7 @@ def open_snapshot(
 def _read_likes(
     connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
 ) -> list[Path]:
-    present = sorted(closed_days(data_dir))
+    present = sorted(places.closed_days(data_dir))
     connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
     in_lake = ",".join(str(day) for day in present)
     since = f"rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}"
@@ -129,13 +108,13 @@ def _read_likes(
     if present:
         query = "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
         append(connection, "unlikes", reader.stream(query))
-    paths = [day_file(data_dir, day) for day in present if day >= first_day]
+    paths = [places.likes(data_dir, day) for day in present if day >= first_day]
     if not paths:
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
         return []
     connection.execute(sql.load("lake/macros"))
     # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
-    files = [str(file) for file in unlikes_files(data_dir) if day_of_file(file) >= first_day]
+    files = [str(file) for file in places.unlikes_files(data_dir, first_day)]
     if files:
         query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         connection.execute(query, {"files": files})
@@ -148,7 +127,7 @@ def _read_activity(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, since_us: int, created_us: int
 ) -> None:
     """Copy who came, what they asked for since a time, and what they did with posts that may be candidates."""
-    path = data_dir / "activity.sqlite"
+    path = places.activity(data_dir)
     if not has_tables(path, "visits", "interactions"):
         return
     with reading(path) as reader:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.store.duck import columns
-from pipeline.store.lake_layout import day_of_file
 from pipeline.store.model import DAY_US
+from sql import places
 
 Range = tuple[int, int]  # the first and the last author_id of a part
 
@@ -55,9 +55,9 @@ def horizons(
     counts = np.zeros(1 + max(int(viewers.max(initial=0)), int(likers.max(initial=0))), np.int64)
     counts[likers] = landed
     since = np.zeros(len(viewers), np.int64)
-    for file in sorted(files, key=day_of_file, reverse=True):
+    for file in sorted(files, key=places.day_of_file, reverse=True):
         reached = (since == 0) & (counts[viewers] >= records)
-        since[reached] = (day_of_file(file) + 1) * DAY_US
+        since[reached] = (places.day_of_file(file) + 1) * DAY_US
         likers = pq.read_table(file, columns=["liker_id"]).column(0).to_numpy()
         counts += np.bincount(likers, minlength=len(counts))[: len(counts)]
     return since

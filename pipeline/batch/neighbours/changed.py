@@ -20,6 +20,7 @@ import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import SCHEMA, About, Graph, attach
 from pipeline.store.duck import columns, count, parquet, put
+from sql import places
 from sql.sqlite import connect
 
 FULL_SECONDS = 86_400.0
@@ -39,10 +40,10 @@ def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, for
     attach(connection, graph, "former_neighbours")
     since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
     for relation, store, query in (
-        ("answered_viewers", "activity.sqlite", "activity/answering_viewers"),
-        ("fetched_viewers", "landing.sqlite", "landing/fetched_viewers"),
+        ("answered_viewers", places.activity, "activity/answered_since"),
+        ("fetched_viewers", places.landing, "landing/fetched_since"),
     ):
-        dids = _dids(graph.data_dir / store, query, since_us)
+        dids = _dids(store(graph.data_dir), query, since_us)
         put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(

@@ -16,18 +16,17 @@ import sql
 from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.model import DAY_US, AccountStatus
+from sql import places
 from sql.sqlite import has_tables, transaction
-
-TOLD_DAYS = 90  # as long as activity is kept
 
 
 def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step]:
     """Remove the lists of deleted accounts, and note the viewers among them, in one transaction."""
-    with reading(data_dir / "landing.sqlite") as reader:
+    with reading(places.landing(data_dir)) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
         gone = reader.table(
             "SELECT actor_id, did, status, deleted_us FROM actors "
-            f"WHERE deleted_us > {watermark_us - TOLD_DAYS * DAY_US}"
+            f"WHERE deleted_us > {watermark_us - places.ACTIVITY_DAYS * DAY_US}"
         ).to_pylist()
     if not gone:
         return
@@ -43,14 +42,14 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
         serving.execute("DELETE FROM viewers WHERE viewer_id IN (SELECT viewer_id FROM temp.deleted)")
         serving.execute("DROP TABLE temp.deleted")
         serving.executemany(sql.load("serving/add_deleted_viewer"), notes)
-        before_us = watermark_us - TOLD_DAYS * DAY_US
+        before_us = watermark_us - places.ACTIVITY_DAYS * DAY_US
         serving.execute("DELETE FROM deleted_viewers WHERE deleted_us <= ?", (before_us,))
     yield "lists of deleted accounts", removed
 
 
 def _viewers(data_dir: Path) -> set[str]:
     """Return who ever asked for a feed, as far as activity.sqlite remembers."""
-    path = data_dir / "activity.sqlite"
+    path = places.activity(data_dir)
     if not has_tables(path, "visits"):
         return set()
     with reading(path) as reader:

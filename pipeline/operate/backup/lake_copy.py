@@ -1,10 +1,9 @@
 """The lake's part of a backup: its files as they were at one moment.
 
-Owns: listing the lake, and copying it. Leaves to others: what the files mean. The days of likes, unlikes and
-impressions are copied; the neighbours are not, unless lists are wanted, for a batch computes them again.
-
-Invariant: the lake's files never change in place; each is written under another name and renamed. So a hard link is
-a copy, and on another disk a file that the last backup has need not be copied again.
+Owns: listing the lake, and copying it. Leaves to others: what the files mean. All of it is copied, days of
+likes, of unlikes and of impressions, but for the neighbours, which a batch makes anew. The lake's files never
+change in place: each is written under another name and renamed. So a hard link is a copy, and on another disk
+a file that the last backup has need not be copied again.
 """
 
 import os
@@ -14,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.operate.backup.manifest import LAKE, NEIGHBOURS
 from pipeline.store.fsync import sync
+from sql import places
 
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """One file as it was listed. Two are equal when they are the same file, not only the same name."""
+    """One file as it was seen; equal when it is the same file, not only the same name."""
 
     path: str  # below the lake
     inode: int
@@ -31,9 +30,9 @@ class LakeFile:
 def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
     """Return the lake's files, with ``lists`` the neighbours too.
 
-    Files that a run is still writing have hidden names and are left out.
+    Those of a run that is still writing have hidden names and are left out.
     """
-    root = data_dir / LAKE
+    root = places.lake(data_dir)
     files = set()
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -42,23 +41,24 @@ def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
             try:
                 found = path.stat()
             except FileNotFoundError:
-                continue  # removed just now; the second listing will differ
-            relative = str(path.relative_to(root))
-            if not name.startswith(".") and (lists or relative != NEIGHBOURS):
-                files.add(LakeFile(relative, found.st_ino, found.st_size, found.st_mtime_ns))
+                continue  # removed just now; the second listing tells
+            if not name.startswith(".") and (lists or path != places.neighbours(data_dir)):
+                files.add(
+                    LakeFile(str(path.relative_to(root)), found.st_ino, found.st_size, found.st_mtime_ns)
+                )
     return frozenset(files)
 
 
 @contextmanager
 def held(data_dir: Path, files: frozenset[LakeFile], target: Path) -> Iterator[list[tuple[LakeFile, int]]]:
-    """Link the files into ``target``/lake, and yield (file, open descriptor) for those that can't be linked.
+    """Link the files into ``target``/lake; where that can't be done, hold them open and return (file, descriptor).
 
-    Either way their content can't disappear. Raises FileNotFoundError when a file no longer exists.
+    Either way their content can't go away. Raises FileNotFoundError when one has gone already.
     """
     with ExitStack() as stack:
         to_copy = []
         for file in sorted(files, key=lambda file: file.path):
-            source, goal = data_dir / LAKE / file.path, target / LAKE / file.path
+            source, goal = places.lake(data_dir) / file.path, places.lake(target) / file.path
             goal.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(source, goal)
@@ -72,10 +72,10 @@ def held(data_dir: Path, files: frozenset[LakeFile], target: Path) -> Iterator[l
 
 
 def copy_held(files: list[tuple[LakeFile, int]], target: Path, previous: Path | None) -> None:
-    """Copy files held open into ``target``/lake, or link them from the previous backup if it has them."""
+    """Copy files held open into ``target``/lake, or link them from the previous backup where it has them."""
     for file, descriptor in files:
-        goal = target / LAKE / file.path
-        if previous is None or not _link_same(file, previous / LAKE / file.path, goal):
+        goal = places.lake(target) / file.path
+        if previous is None or not _link_same(file, places.lake(previous) / file.path, goal):
             with open(descriptor, "rb", closefd=False) as source, goal.open("wb") as copied:
                 shutil.copyfileobj(source, copied, 1 << 20)
             os.utime(goal, ns=(file.mtime_ns, file.mtime_ns))

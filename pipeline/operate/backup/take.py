@@ -1,16 +1,16 @@
 """Taking a backup while ingest, batch and web app run: ``foryou backup``.
 
-Owns: the order of the steps, which makes the copies agree. Leaves to others: the lake's files (``lake_copy``), the
-form of the folder (``manifest``).
+Owns: the order of the steps, which is what makes the copies agree. Leaves to others: the lake's files
+(``lake_copy``), the folder's form (``manifest``).
 
 Invariants:
-- No day is missing. A day's likes are in the lake when its file exists, else in landing.sqlite; ingest deletes the
-  rows of days in the lake. The web app does the same with impressions in activity.sqlite. The lake is listed before
-  and after the snapshots of both stores begin. It is copied only if nothing changed in between: then it is the lake
-  at the moment of the snapshots.
+- No day is lacking. A day's likes are in landing.sqlite or in the lake, by whether its file exists; ingest deletes
+  the rows of days in the lake. So do impressions and the web app in activity.sqlite. The lake is listed before and
+  after the snapshots of both begin, and taken only if nothing changed between: then the lake copied is the lake at
+  the moment of the snapshots.
 - No number is unknown. The lake and serving.sqlite name actors by landing.sqlite's numbers, so neither copy is newer
   than landing's.
-- A killed backup leaves a folder named *.partial. Nothing takes it for a backup, and the next backup removes it.
+- A killed backup leaves a folder named *.partial, which nobody takes for a backup and the next one removes.
 """
 
 import logging
@@ -23,26 +23,25 @@ from pathlib import Path
 
 from pipeline.operate.backup import lake_copy
 from pipeline.operate.backup.manifest import (
-    CURSOR_KEY,
     FORMAT,
-    LAKE,
     PARTIAL,
     BackupError,
     Manifest,
-    partial_backups,
+    dead_backups,
     stamp,
     whole_backups,
 )
 from pipeline.settings import Settings
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
+from sql import places
 from sql.sqlite import connect, current_version
 
 log = logging.getLogger("foryou.backup")
 
 TRIES = 50
 RETRY_SECONDS = 0.2
-PAGES_A_STEP = 2_560  # 10 MB; a signal is handled between two steps
+PAGES_A_STEP = 2_560  # 10 MB: between two steps a signal is heard
 
 
 def run(settings: Settings, folder: Path, *, keep: int | None, lists: bool) -> None:
@@ -60,29 +59,29 @@ def take(
     lists: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Path:
-    """Copy what cannot be computed again into a new folder of ``folder``; return that folder.
+    """Copy what can't be made again into a new folder of ``folder``; return that folder.
 
-    ``lists`` adds serving.sqlite and the neighbours, which take a while to compute again. ``keep`` is how many of the
-    newest backups remain. Raises BackupError when there is nothing to copy, no room, or the copying fails.
+    ``lists`` adds serving.sqlite and the neighbours, which can be made again but take a while; ``keep`` removes all
+    but the newest so many backups. Raises BackupError when there is nothing to copy, no room, or the copying fails.
     """
-    if not (data_dir / "landing.sqlite").exists():
-        raise BackupError(f"nothing to back up in {data_dir}: it has no landing.sqlite")
-    if folder.resolve().is_relative_to((data_dir / LAKE).resolve()):
+    if not places.landing(data_dir).exists():
+        raise BackupError(f"there is nothing to back up in {data_dir}: it holds no landing.sqlite")
+    if folder.resolve().is_relative_to(places.lake(data_dir).resolve()):
         raise BackupError(f"{folder} is inside the lake; choose a folder elsewhere")
     try:
         with exclusive(folder, "backup"):
-            for left in partial_backups(folder):
-                shutil.rmtree(left)
+            for dead in dead_backups(folder):
+                shutil.rmtree(dead)
             goal = folder / stamp(clock())
             for _ in range(20):
                 if not goal.exists():
                     break
-                time.sleep(0.1)  # the last one was made in this very second
+                time.sleep(0.1)  # one was made in this very second
                 goal = folder / stamp(clock())
             else:
                 raise BackupError(f"{goal} exists already: is the clock standing still?")
             partial = goal.with_name(goal.name + PARTIAL)
-            partial.mkdir(mode=0o700)  # what viewers did is private, and so is the key of page cursors
+            partial.mkdir(mode=0o700)  # what viewers did and the cursors' key are nobody else's business
             try:
                 _fill(data_dir, partial, whole_backups(folder), lists, stamp(clock()))
                 partial.rename(goal)
@@ -100,17 +99,17 @@ def take(
 def _fill(data_dir: Path, partial: Path, earlier: list[Path], lists: bool, taken_at: str) -> None:
     schemas = {}
     with ExitStack() as stack:
-        if lists and (data_dir / "serving.sqlite").exists():
-            serving = stack.enter_context(closing(_snapshot(data_dir / "serving.sqlite")))
-            schemas["serving"] = _copy_store(serving, partial / "serving.sqlite")
+        if lists and places.serving(data_dir).exists():
+            serving = stack.enter_context(closing(_snapshot(places.serving(data_dir))))
+            schemas["serving"] = _copy_store(serving, places.serving(partial))
         stores, to_copy = _stores_and_lake(stack, data_dir, partial, lists)
         _require_room(partial, data_dir, sum(file.size for file, _ in to_copy))
         for name, store in stores.items():
-            schemas[name] = _copy_store(store, partial / f"{name}.sqlite")
+            schemas[name] = _copy_store(store, places.store(partial, name))
         lake_copy.copy_held(to_copy, partial, earlier[-1] if earlier else None)
-    if (data_dir / CURSOR_KEY).exists():
-        shutil.copy2(data_dir / CURSOR_KEY, partial / CURSOR_KEY)
-        sync(partial / CURSOR_KEY)
+    if places.cursor_key(data_dir).exists():
+        shutil.copy2(places.cursor_key(data_dir), places.cursor_key(partial))
+        sync(places.cursor_key(partial))
     files = {str(path.relative_to(partial)): path.stat().st_size for path in _files(partial)}
     Manifest(FORMAT, taken_at, files, schemas).write(partial)
     for path in [*partial.rglob("*"), partial]:
@@ -122,7 +121,7 @@ def _stores_and_lake(
     stack: ExitStack, data_dir: Path, partial: Path, lists: bool
 ) -> tuple[dict[str, sqlite3.Connection], list[tuple[lake_copy.LakeFile, int]]]:
     """Return the stores in read transactions, by name, and the lake of that moment: linked, or held open."""
-    names = [name for name in ("activity", "landing") if (data_dir / f"{name}.sqlite").exists()]
+    names = [name for name in ("activity", "landing") if places.store(data_dir, name).exists()]
     for _ in range(TRIES):
         with ExitStack() as attempt:
             before = lake_copy.listed(data_dir, lists=lists)
@@ -132,20 +131,20 @@ def _stores_and_lake(
                 to_copy = None
             if to_copy is not None:
                 stores = {
-                    name: attempt.enter_context(closing(_snapshot(data_dir / f"{name}.sqlite")))
+                    name: attempt.enter_context(closing(_snapshot(places.store(data_dir, name))))
                     for name in names
                 }
                 if lake_copy.listed(data_dir, lists=lists) == before:
                     stack.enter_context(attempt.pop_all())
                     return stores, to_copy
-        shutil.rmtree(partial / LAKE, ignore_errors=True)
-        log.info("the lake changed meanwhile; trying again")
+        shutil.rmtree(places.lake(partial), ignore_errors=True)
+        log.info("the lake changed just then; once more")
         time.sleep(RETRY_SECONDS)
     raise BackupError(f"the lake of {data_dir} changed {TRIES} times within seconds: try again later")
 
 
 def _snapshot(path: Path) -> sqlite3.Connection:
-    """Return a read transaction on a store: it shows the store as it is now, whatever its writer does later."""
+    """Return a store as it is now, whatever its writer does from here on."""
     connection = connect(path, read_only=True)
     try:
         connection.execute("BEGIN")
@@ -166,12 +165,12 @@ def _copy_store(source: sqlite3.Connection, goal: Path) -> int:
 
 
 def _require_room(partial: Path, data_dir: Path, lake_bytes: int) -> None:
-    stores = [data_dir / f"{name}.sqlite" for name in ("landing", "activity")]
+    stores = (places.landing(data_dir), places.activity(data_dir))
     needed = lake_bytes + sum(path.stat().st_size for path in stores if path.exists())
     free = shutil.disk_usage(partial).free
     if needed > free:
         raise BackupError(
-            f"{partial.parent} has {free / 1e9:.1f} GB free, but the backup may need {needed / 1e9:.1f} GB"
+            f"{partial.parent} has {free / 1e9:.1f} GB free, the backup may need {needed / 1e9:.1f} GB"
         )
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
-from pipeline.store.lake_layout import closed_days, day_file, unlikes_files
-from pipeline.store.model import day_name
+from sql import places
 from sql.sqlite import connect, current_version, migrations_of
 
 FREE_MIN_BYTES = 5e9
@@ -26,7 +25,7 @@ DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
 def checks(settings: Settings) -> list[Check]:
     """Return the checks of this machine."""
     return [
-        Check("settings", lambda: _settings(settings), "correct it in foryou.toml"),
+        Check("settings", lambda: _settings(settings), "mend it in foryou.toml"),
         Check("data directory", lambda: _data_dir(settings.data_dir)),
         Check("permissions", lambda: _permissions(settings.data_dir)),
         Check("disk", lambda: _disk(settings.data_dir)),
@@ -38,11 +37,12 @@ def checks(settings: Settings) -> list[Check]:
 def _settings(settings: Settings) -> str:
     ranking_from(settings.ranking)
     if settings.hostname == "localhost":
-        raise WrongError("FORYOU_HOSTNAME is not set", "set it to this service's host name on the internet")
+        raise WrongError(
+            "FORYOU_HOSTNAME is not set", "set it to the name under which the world sees this service"
+        )
     if settings.publisher_did == settings.service_did:
         raise WrongError(
-            "FORYOU_PUBLISHER_DID is not set",
-            "set it to the DID of the Bluesky account that publishes the feed",
+            "FORYOU_PUBLISHER_DID is not set", "set it to the DID of the Bluesky account whose feed this is"
         )
     if settings.listen[0] in ("0.0.0.0", "::"):
         raise WrongError(
@@ -58,14 +58,14 @@ def _data_dir(data_dir: Path) -> str:
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         owner = data_dir.stat().st_uid
         raise WrongError(
-            f"user {os.geteuid()} may not write in {data_dir}, which belongs to user {owner}",
+            f"user {os.geteuid()} may not write in {data_dir}, which is user {owner}'s",
             "run the command as the user that runs foryou: sudo -u foryou ...",
         )
     return str(data_dir)
 
 
 def _permissions(data_dir: Path) -> str:
-    """Check that all files have one owner, and that the cursors' key and what viewers did are private."""
+    """Files of another user stop a part of foryou; what viewers did and the cursors' key are private."""
     if not data_dir.is_dir():
         raise SkippedError("there is no data directory")
     owner = data_dir.stat().st_uid
@@ -74,13 +74,15 @@ def _permissions(data_dir: Path) -> str:
         try:
             found = path.stat()
         except FileNotFoundError:
-            continue  # SQLite removed a write-ahead log
+            continue  # a write-ahead log comes and goes
         if found.st_uid != owner:
             raise WrongError(
                 f"{path.name} belongs to user {found.st_uid}, the data directory to user {owner}",
                 f"chown -R {owner} {data_dir}",
             )
-        is_private = path.name == "cursor.key" or path.name.startswith("activity.sqlite")
+        is_private = path == places.cursor_key(data_dir) or path.name.startswith(
+            places.activity(data_dir).name
+        )
         if is_private and not is_closed and found.st_mode & stat.S_IROTH:
             raise WrongError(f"every user of this machine can read {path.name}", f"chmod o-rwx {data_dir}")
     return "one owner; private files are private"
@@ -91,14 +93,14 @@ def _disk(data_dir: Path) -> str:
     usage = shutil.disk_usage(place)
     seen = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.0f} GB free"
     if usage.free < min(FREE_MIN_BYTES, FREE_MIN_SHARE * usage.total):
-        raise WrongError(seen, "free some space, or keep fewer days of likes: seed_window_days in [ranking]")
+        raise WrongError(seen, "free some, or give the lake fewer days: seed_window_days in [ranking]")
     return seen
 
 
 def _stores(data_dir: Path) -> str:
     seen = []
     for name in STORES:
-        path = data_dir / f"{name}.sqlite"
+        path = places.store(data_dir, name)
         if not path.exists():
             continue
         newest = max(migrations_of(name))
@@ -112,31 +114,31 @@ def _stores(data_dir: Path) -> str:
             raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if version > newest:
             raise WrongError(
-                f"{path} has schema version {version}, but this program knows {newest}",
+                f"{path} has schema version {version}, this program knows {newest}",
                 "upgrade foryou, or restore the backup made before the upgrade",
             )
-        seen.append(f"{name} version {version}" if version else f"{name} without a schema yet")
+        seen.append(f"{name} version {version}" if version else f"{name} just made")
     if not seen:
-        raise SkippedError("there are no stores yet")
+        raise SkippedError("there are none yet")
     return ", ".join(seen)
 
 
 def _lake(data_dir: Path) -> str:
-    """Check both ends of every file: a disk that was full or failed leaves incomplete ones."""
-    days = sorted(closed_days(data_dir))
+    """Look at both ends of every file: a disk that was full or failed leaves halves."""
+    days = sorted(places.closed_days(data_dir))
     if not days:
         raise SkippedError("no day is closed yet")
     size = 0
-    for path in [*(day_file(data_dir, day) for day in days), *unlikes_files(data_dir)]:
+    for path in [*(places.likes(data_dir, day) for day in days), *places.unlikes_files(data_dir)]:
         try:
             with path.open("rb") as file:
                 first = file.read(len(PARQUET))
                 size += file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
                 last = file.read()
         except FileNotFoundError:
-            continue  # removed just now, because its days are past
+            continue  # its days have passed, just now
         except OSError as error:
             raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if not first == last == PARQUET:
             raise WrongError(f"{path} is not whole", DAMAGED)
-    return f"{len(days)} closed days, {day_name(days[0])} to {day_name(days[-1])}, {size / 1e9:.1f} GB"
+    return f"{len(days)} closed days, {places.day_name(days[0])} to {places.day_name(days[-1])}, {size / 1e9:.1f} GB"

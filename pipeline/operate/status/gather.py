@@ -1,7 +1,7 @@
 """The figures of an installation, from its stores alone.
 
-Owns: which figures there are. Leaves to others: what they mean (``lines``) and how they look (``show``). It only
-reads. What has no store yet is None or empty, and a store that is being written is read as it is.
+Owns: which figures there are. Leaves to others: what they mean (``lines``) and how they look (``show``). Reads
+only; a part without a store yet is None or empty, and a store that is being written is read as it stands.
 """
 
 import fcntl
@@ -19,13 +19,13 @@ import sql
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
-from pipeline.store.lake_layout import closed_days, day_file
-from pipeline.store.model import DAY_US, day_name
+from pipeline.store.model import DAY_US
+from sql import places
 from sql.sqlite import connect
 
 GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
-LOCKS = Path("/proc/locks")  # on Linux only
+LOCKS = Path("/proc/locks")  # Linux alone has it
 
 Figures = dict[str, Any]
 
@@ -36,7 +36,7 @@ def gather(settings: Settings) -> Figures:
     now = {"now_us": now_us}
     streams = _rows(data_dir, "landing", "landing/status_stream", now)
     lake = _lake(data_dir)
-    closed = {day_name(day) for day in closed_days(data_dir)}
+    closed = {places.day_name(day) for day in places.closed_days(data_dir)}
     return {
         "now_us": now_us,
         "data_dir": str(data_dir),
@@ -50,9 +50,9 @@ def gather(settings: Settings) -> Figures:
         "landing": {
             "bytes": _store_size(data_dir, "landing"),
             "likes_by_day": {
-                day_name(row["day"]): row["likes"]
+                places.day_name(row["day"]): row["likes"]
                 for row in _rows(data_dir, "landing", "landing/status_likes")
-                if day_name(row["day"]) not in closed  # ingest deletes those bit by bit
+                if places.day_name(row["day"]) not in closed  # those go at leisure
             },
         },
         "lake": lake,
@@ -73,7 +73,7 @@ def _began_us(data_dir: Path) -> int:
 
 def process_of(data_dir: Path, part: str) -> int | None:
     """Return the process that holds a part's lock, None when none does."""
-    path = data_dir / f".{part}.lock"
+    path = places.lock(data_dir, part)
     try:
         pid = int(path.read_text().strip() or "0")
         held = pid > 0 and _holds(pid, path)
@@ -83,7 +83,7 @@ def process_of(data_dir: Path, part: str) -> int | None:
 
 
 def _holds(pid: int, path: Path) -> bool:
-    """Tell whether a process has a lock, if possible without trying it: a part may be starting just now."""
+    """Tell whether a process has a lock, where possible without touching it: a part may be starting just now."""
     if LOCKS.exists():
         inode = path.stat().st_ino
         words = (line.split() for line in LOCKS.read_text().splitlines())
@@ -103,21 +103,23 @@ def _holds(pid: int, path: Path) -> bool:
 
 
 def _lake(data_dir: Path) -> Figures:
-    days = sorted(closed_days(data_dir))
-    sizes = [_size(day_file(data_dir, day)) for day in days]
+    days = sorted(places.closed_days(data_dir))
+    sizes = [_size(places.likes(data_dir, day)) for day in days]
     newest = sizes[-GROWTH_DAYS:]
     return {
         "days": len(days),
-        "first_day": day_name(days[0]) if days else None,
-        "last_day": day_name(days[-1]) if days else None,
+        "first_day": places.day_name(days[0]) if days else None,
+        "last_day": places.day_name(days[-1]) if days else None,
         "bytes": sum(sizes),
         "bytes_per_day": sum(newest) / len(newest) if newest else None,
-        "likes_by_day": {day_name(day): _rows_of(day_file(data_dir, day)) for day in days[-GROWTH_DAYS:]},
+        "likes_by_day": {
+            places.day_name(day): _rows_of(places.likes(data_dir, day)) for day in days[-GROWTH_DAYS:]
+        },
     }
 
 
 def _rows_of(file: Path) -> int | None:
-    """Return the rows of a Parquet file, None when it is missing or damaged."""
+    """Return the rows of a Parquet file, None when it has gone or is none."""
     try:
         return int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException):
@@ -125,7 +127,7 @@ def _rows_of(file: Path) -> int | None:
 
 
 def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
-    """Return the free space, and the days until it is full if the lake will need more than that."""
+    """Return room and, when the lake will need more than there is before old days leave it, days until full."""
     usage = shutil.disk_usage(data_dir if data_dir.exists() else Path.cwd())
     growth, left = lake["bytes_per_day"], max(0, window_days - lake["days"])
     full = growth is not None and growth * left > usage.free
@@ -138,7 +140,7 @@ def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
 
 
 def _with_due(row: Figures, settings: Settings) -> Figures:
-    """Add when the timetable usually runs the job again; neighbours may come sooner in a young store."""
+    """Add when the timetable runs the job again, as a rule; neighbours may come sooner in a young store."""
     minutes = getattr(settings, f"{row['job']}_minutes", None) if row["tier"] != "waiting" else None
     if (row["job"], row["tier"]) == ("candidates", "all"):
         minutes = settings.everybody_after(row["seconds"])
@@ -165,7 +167,7 @@ def _one(data_dir: Path, store: str, query: str, parameters: Mapping[str, Any]) 
 def _rows(
     data_dir: Path, store: str, query: str, parameters: Mapping[str, Any] | None = None
 ) -> list[Figures]:
-    path = data_dir / f"{store}.sqlite"
+    path = places.store(data_dir, store)
     if not path.exists():
         return []
     connection = connect(path, read_only=True)
@@ -173,7 +175,7 @@ def _rows(
     try:
         return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # the writer has not made it yet
+        if "no such table" in str(error):  # its writer has not made it yet
             return []
         raise
     finally:
@@ -188,5 +190,5 @@ def _size(path: Path) -> int:
 
 
 def _store_size(data_dir: Path, store: str) -> int:
-    path = data_dir / f"{store}.sqlite"
+    path = places.store(data_dir, store)
     return _size(path) + _size(path.with_name(path.name + "-wal"))

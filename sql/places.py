@@ -1,0 +1,191 @@
+"""Where everything in the data directory is, and which days have files there.
+
+Owns: the name of every file and folder, and how the lake names days. Leaves to others: what is in the files. The
+pipeline and the web app share these names, and ``serving`` may not import ``pipeline``: so they are in this package.
+
+    landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite      the stores
+    cursor.key                                                        signs page cursors
+    dashboard.json                                                    figures for the operator's page
+    lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
+    lake/unlikes/day=YYYY-MM-DD/unlikes.parquet                       its tombstones of likes of earlier days
+    lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
+    lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
+    lake/.tmp                                                         files that are being written for the lake
+    explore                                                           copies for analysts
+    tmp, tmp-recent, tmp-waiting                                      working folders of batch runs
+    backfill/HOST                                                     what was fetched from an archive
+    log                                                               logs of the parts that ``foryou demo`` runs
+    .DUTY.lock                                                        held by the process that does this duty
+
+Invariant: a day is in the lake exactly when its file exists; ``pipeline.lake`` puts it there with one rename.
+"""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+ACTIVITY_DAYS = (
+    90  # how long is kept what viewers did: in activity.sqlite, and as days of impressions in the lake
+)
+
+_FIRST_DAY = date(1970, 1, 1)
+_DAY = "day="
+
+
+def store(data_dir: Path, name: str) -> Path:
+    """Return the SQLite file of a store: 'landing', 'serving', 'activity' or 'keys'."""
+    return data_dir / f"{name}.sqlite"
+
+
+def landing(data_dir: Path) -> Path:
+    """Return the store that ingest writes."""
+    return store(data_dir, "landing")
+
+
+def serving(data_dir: Path) -> Path:
+    """Return the store that the batch writes."""
+    return store(data_dir, "serving")
+
+
+def activity(data_dir: Path) -> Path:
+    """Return the store that the web app writes."""
+    return store(data_dir, "activity")
+
+
+def keys(data_dir: Path) -> Path:
+    """Return the web app's cache of viewers' signing keys."""
+    return store(data_dir, "keys")
+
+
+def cursor_key(data_dir: Path) -> Path:
+    """Return the file of the key that signs page cursors."""
+    return data_dir / "cursor.key"
+
+
+def dashboard(data_dir: Path) -> Path:
+    """Return the figures of the operator's page."""
+    return data_dir / "dashboard.json"
+
+
+def lock(data_dir: Path, duty: str) -> Path:
+    """Return the file that the process locks which does a duty: 'ingest', 'batch', …"""
+    return data_dir / f".{duty}.lock"
+
+
+def logs(data_dir: Path) -> Path:
+    """Return the folder of the logs of processes under one parent."""
+    return data_dir / "log"
+
+
+def working(data_dir: Path, tier: str = "") -> Path:
+    """Return the folder where a batch run spills and stages; 'recent' and 'waiting' runs have their own."""
+    return data_dir / (f"tmp-{tier}" if tier else "tmp")
+
+
+def spool(data_dir: Path, host: str) -> Path:
+    """Return the folder of what ``foryou backfill`` fetched from an archive's host."""
+    return data_dir / "backfill" / host.replace(":", "_").replace("/", "_")
+
+
+def explore(data_dir: Path) -> Path:
+    """Return the folder of the copies for analysts; ``pipeline.store.analyst_snapshot`` names what is in it."""
+    return data_dir / "explore"
+
+
+def lake(data_dir: Path) -> Path:
+    """Return the folder of the lake."""
+    return data_dir / "lake"
+
+
+def lake_drafts(data_dir: Path) -> Path:
+    """Return the folder of files that are being written for the lake."""
+    return lake(data_dir) / ".tmp"
+
+
+def likes(data_dir: Path, day: int) -> Path:
+    """Return the likes of a closed day."""
+    return _day_file(data_dir, "likes", day)
+
+
+def unlikes(data_dir: Path, day: int) -> Path:
+    """Return the tombstones of a closed day."""
+    return _day_file(data_dir, "unlikes", day)
+
+
+def impressions(data_dir: Path, day: int) -> Path:
+    """Return the impressions of a closed day."""
+    return _day_file(data_dir, "impressions", day)
+
+
+def closed_days(data_dir: Path) -> set[int]:
+    """Return the days whose likes are in the lake."""
+    return _days(data_dir, "likes")
+
+
+def impression_days(data_dir: Path) -> set[int]:
+    """Return the days whose impressions are in the lake."""
+    return _days(data_dir, "impressions")
+
+
+def unlikes_files(data_dir: Path, first_day: int = 0) -> list[Path]:
+    """Return the tombstones of all closed days from a day on, the oldest first."""
+    return [unlikes(data_dir, day) for day in sorted(_days(data_dir, "unlikes")) if day >= first_day]
+
+
+def neighbours(data_dir: Path, key: str = "") -> Path:
+    """Return the neighbours of the first feed, or of the feeds whose neighbour parameters have this key."""
+    return lake(data_dir) / f"neighbours{key and '-'}{key}.parquet"
+
+
+def arrived(neighbours: Path) -> Path:
+    """Return the neighbours computed since a file of neighbours was written."""
+    return neighbours.with_name(f"{neighbours.stem}-arrived.parquet")
+
+
+def degrees(neighbours: Path) -> Path:
+    """Return how many likes each liker had when a file of neighbours was last computed for all viewers."""
+    return neighbours.with_name(f"{neighbours.stem}-degrees.parquet")
+
+
+def all_neighbours(data_dir: Path) -> list[Path]:
+    """Return all files that ``neighbours``, ``arrived`` and ``degrees`` name, as far as they exist."""
+    return list(lake(data_dir).glob("neighbours*.parquet"))
+
+
+def popular(data_dir: Path, feed_rkey: str, variant: str = "") -> Path:
+    """Return what was popular when a feed's lists were last made, for one variant of an experiment, 'NAME/VARIANT'."""
+    suffix = f"@{variant.replace('/', '@')}" if variant else ""  # a record key has no @
+    return lake(data_dir) / f"popular-{feed_rkey}{suffix}.parquet"
+
+
+def popular_of_variants(data_dir: Path, feed_rkey: str) -> list[Path]:
+    """Return the files that ``popular`` names for a feed's variants, as far as they exist."""
+    return list(lake(data_dir).glob(f"popular-{feed_rkey}@*.parquet"))
+
+
+def day_name(day: int) -> str:
+    """Return a day in days since 1970 as the lake's folders name it, YYYY-MM-DD."""
+    return (_FIRST_DAY + timedelta(days=day)).isoformat()
+
+
+def day_number(name: str) -> int:
+    """Return the day that YYYY-MM-DD names, in days since 1970; ValueError when it names none."""
+    return (date.fromisoformat(name) - _FIRST_DAY).days
+
+
+def day_of_file(file: Path) -> int:
+    """Return the day of a file of the lake, in days since 1970; ValueError when its folder names none."""
+    return day_number(file.parent.name.removeprefix(_DAY))
+
+
+def _day_file(data_dir: Path, kind: str, day: int) -> Path:
+    return lake(data_dir) / kind / f"{_DAY}{day_name(day)}" / f"{kind}.parquet"
+
+
+def _days(data_dir: Path, kind: str) -> set[int]:
+    days = set()
+    for file in (lake(data_dir) / kind).glob(f"{_DAY}*/{kind}.parquet"):
+        try:
+            days.add(day_of_file(file))
+        except ValueError:
+            continue  # somebody else's folder
+    return days
