@@ -3,9 +3,8 @@
 Owns: finding a query by name (``load``), and opening and migrating the project's SQLite files
 (``sql.sqlite``). Leaves to others: what the queries mean; each file's header says that.
 
-Folders are dialect and duty: ``landing/``, ``serving/`` and ``activity/`` are SQLite, the rest is
-DuckDB. This package imports the standard library alone, so that both ``pipeline`` and ``serving``
-may use it.
+``sql/README.md`` says which engine runs each folder. This package imports the standard library alone, so that both
+``pipeline`` and ``serving`` may use it.
 """
 
 from functools import cache

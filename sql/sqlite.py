@@ -41,6 +41,18 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
     return connection
 
 
+def open_migrated(path: Path, folder: str, *, busy_seconds: float = 30.0) -> sqlite3.Connection:
+    """Open a store that this process writes, make it and its folder if need be, and apply its migrations."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(path, busy_seconds=busy_seconds)
+    try:
+        migrate(connection, folder)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def migrate(connection: sqlite3.Connection, folder: str) -> int:
     """Apply the migrations ``sql/<folder>/NNNN_*.sql`` not yet applied; return the schema's version.
 

@@ -20,19 +20,19 @@ def float32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
-def live_likes(rows: dict[str, list[Any]], now_us: int, window_hours: float) -> Likes:
-    """Return who likes what, with the earliest time of a live record."""
+def existing_likes(rows: dict[str, list[Any]], now_us: int, window_hours: float) -> Likes:
+    """Return who likes what, with the earliest time of a record that exists."""
     inactive = {actor for actor, _, status, _ in rows["actors"] if status}
-    departed = {actor: deleted_us for actor, _, _, deleted_us in rows["actors"]}
-    dead_posts = {(post[0], post[1]) for post in rows["posts"] if post[4]}
+    deleted = {actor: deleted_us for actor, _, _, deleted_us in rows["actors"]}
+    deleted_posts = {(post[0], post[1]) for post in rows["posts"] if post[4]}
     likes: Likes = {}
     for liker, _, author, post_rkey, seen_us in rows["like_records"]:
         post = (author, post_rkey)
         if not now_us - window_hours * HOUR_US < seen_us <= now_us or liker == author:
             continue
-        if liker in inactive or author in inactive or post in dead_posts:
+        if liker in inactive or author in inactive or post in deleted_posts:
             continue
-        if departed[liker] >= seen_us or departed[author] >= post_rkey >> 10:
+        if deleted[liker] >= seen_us or deleted[author] >= post_rkey >> 10:
             continue
         likes[liker, post] = min(seen_us, likes.get((liker, post), seen_us))
     return likes
@@ -59,18 +59,18 @@ def neighbours(
     rows: dict[str, list[Any]], now_us: int, ranking: Ranking
 ) -> tuple[dict[int, list[tuple[int, float]]], dict[int, float]]:
     """Return each viewer's (neighbour, weight), best first, and what their other co-likers weigh."""
-    likes = live_likes(rows, now_us, ranking.seed_window_days * 24)
+    likes = existing_likes(rows, now_us, ranking.seed_window_days * 24)
     likers, liked = defaultdict(set), defaultdict(list)
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         liked[liker].append((seen_us, post))
     ages = {liker: (now_us - min(like[0] for like in mine)) / HOUR_US for liker, mine in liked.items()}
-    # Who likes a post again that they liked long ago is here too.
+    # This includes people who like a post again that they liked long ago.
     active_days = min(ranking.viewer_active_days, ranking.seed_window_days)
-    active = {liker for liker, _ in live_likes(rows, now_us, active_days * 24)}
+    active = {liker for liker, _ in existing_likes(rows, now_us, active_days * 24)}
     visitors = {visit[0] for visit in rows["visits"]}
     active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
-    told = answers(rows)
+    answered = answers(rows)
     scales = {
         liker: (len(mine) + ranking.degree_smoothing) ** -ranking.degree_exponent
         * newness(ages[liker], ranking)
@@ -86,10 +86,10 @@ def neighbours(
             weights[post] = (
                 ranking.seed_weight_newest + (ranking.seed_weight_oldest - ranking.seed_weight_newest) * step
             )
-        asked = [post for post, events in told[viewer].items() if events & {"requestLess", "requestMore"}]
+        asked = [post for post, events in answered[viewer].items() if events & {"requestLess", "requestMore"}]
         asked = sorted(asked, key=lambda post: (-post[1], post[0]))[: ranking.max_seeds]
         for post in asked:
-            less = "requestLess" in told[viewer][post]
+            less = "requestLess" in answered[viewer][post]
             weights[post] = -ranking.seed_weight_less if less else ranking.seed_weight_more
         sums: dict[int, float] = defaultdict(float)
         everybody = 0.0
@@ -129,7 +129,7 @@ def ranked(
     left_out: dict[int, float],
 ) -> dict[int, list[tuple[Post, float, int]]]:
     """Return each viewer's (post, score, co-likers), best first."""
-    likes = live_likes(rows, now_us, ranking.post_max_age_hours)
+    likes = existing_likes(rows, now_us, ranking.post_max_age_hours)
     dids = {did: (actor, status) for actor, did, status, _ in rows["actors"]}
     bad = PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE
     allowed = {
@@ -149,8 +149,8 @@ def ranked(
             lately[liker, post] = (1 + age_hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
     refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
     by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
-    for viewer, told in answers(rows).items():
-        for post, events in told.items():
+    for viewer, answered in answers(rows).items():
+        for post, events in answered.items():
             by_author_refused[viewer, post[0]] += "requestLess" in events
     names = {actor: did for did, (actor, _) in dids.items()}
     uris = rows["uris"][0] if "uris" in rows else {}

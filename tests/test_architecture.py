@@ -71,16 +71,18 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.web_errors": set(),
     "serving.config": set(),
     "serving.throttle": set(),
+    "serving.read_pool": {"serving.throttle"},
     "serving.http": {"serving.config", "serving.throttle", "serving.web_errors"},
     "serving.identity": {"serving.config", "serving.throttle", "serving.web_errors"},
-    "serving.lists": {"serving.throttle"},
-    "serving.viewers": {"serving.lists", "serving.throttle"},
+    "serving.lists": {"serving.read_pool"},
+    "serving.viewers": {"serving.lists", "serving.read_pool", "serving.throttle"},
     "serving.feed": {
         "serving.viewers", "serving.lists", "serving.identity", "serving.http", "serving.config",
-        "serving.throttle", "serving.web_errors",
+        "serving.read_pool", "serving.throttle", "serving.web_errors",
     },
     "serving.pages": {
-        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
+        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.read_pool",
+        "serving.web_errors",
     },
     "serving.process": {
         "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",

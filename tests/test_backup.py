@@ -293,7 +293,7 @@ def test_a_restore_refuses_what_would_do_harm(data_dir: Path, tmp_path: Path) ->
     before = files(data_dir)
     assert "is not empty" in refused(data_dir)
     assert files(data_dir) == before
-    assert "is no backup" in refused(source=tmp_path)
+    assert "is not a backup" in refused(source=tmp_path)
     newer = manifest | {"schemas": {"landing": 99}}
     (backup / "backup.json").write_text(json.dumps(newer))
     assert "landing.sqlite has schema version 99" in refused()
@@ -302,7 +302,7 @@ def test_a_restore_refuses_what_would_do_harm(data_dir: Path, tmp_path: Path) ->
     (backup / "backup.json").write_text(json.dumps(manifest | {"format": 2}))
     assert "format 2" in refused()
     (backup / "backup.json").write_text("{")
-    assert "no list" in refused()
+    assert "does not list" in refused()
     (backup / "backup.json").write_text(json.dumps(manifest))
     with (backup / "cursor.key").open("ab") as key:
         key.write(b"x")

@@ -80,7 +80,7 @@ def test_an_undone_like_and_its_tombstone_leave(world: World, tmp_path: Path) ->
 def test_what_a_deleted_account_liked_is_gone_from_every_day(world: World, tmp_path: Path) -> None:
     world.write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
-    world.depart("bob", hours_ago=0.5).write(tmp_path)
+    world.delete_account("bob", hours_ago=0.5).write(tmp_path)
     fold_all(tmp_path)
     for day in places.closed_days(tmp_path):
         likers = {liker for liker, _ in rows_of([places.likes(tmp_path, day)], "lake_likes")}
@@ -123,9 +123,9 @@ def test_stopped_between_any_two_steps(world: World, tmp_path: Path) -> None:
 
 
 def test_a_day_all_dead_leaves(tmp_path: Path) -> None:
-    World().like("ann", "p1", hours_ago=49).like("bob", "p2", hours_ago=1).depart("ann", hours_ago=0.5).write(
-        tmp_path
-    )
+    World().like("ann", "p1", hours_ago=49).like("bob", "p2", hours_ago=1).delete_account(
+        "ann", hours_ago=0.5
+    ).write(tmp_path)
     list(compact(tmp_path, RANKING, 1))
     fold_all(tmp_path)
     assert not any(
@@ -144,7 +144,7 @@ def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> 
     list(compact(tmp_path, RANKING, 1))
     dead = {"liker_id": [made.id("bob")], "rkey": [made.like_rkeys["bob", "p3"]], "seen_us": [made.time(24)]}
     day_files.replace_unlikes(tmp_path, TODAY - 1, pa.table(dead))
-    made.depart("ann", hours_ago=0.5).write(tmp_path)
+    made.delete_account("ann", hours_ago=0.5).write(tmp_path)
     connection = duckdb.connect(config={"threads": 1})
     os.utime(places.likes(tmp_path, TODAY - 1), (1, 1))  # waits longest
     assert [step for step, _ in fold(tmp_path, connection)] == ["fold 2026-05-27"]

@@ -45,7 +45,7 @@ def test_lists_and_activity_of_a_deleted_account_go(tmp_path: Path) -> None:
     run(settings, "all", clock=lambda: NOW_US / 1e6)
     assert {world.did("ann"), world.did("bob")} <= viewers_with_lists(tmp_path)
 
-    world.depart("ann", hours_ago=0.1).write(tmp_path)
+    world.delete_account("ann", hours_ago=0.1).write(tmp_path)
     run(settings, "compact", clock=lambda: NOW_US / 1e6)
     assert world.did("ann") not in viewers_with_lists(tmp_path)
     assert world.did("bob") in viewers_with_lists(tmp_path)

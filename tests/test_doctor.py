@@ -129,7 +129,7 @@ def test_a_store_whose_writer_is_still_at_the_schema_is_well(world: World, tmp_p
     new.mkdir()
     connect(new / "landing.sqlite").close()
     stores = world.doctor(data_dir=str(new))[1]["stores"]
-    assert (stores["state"], stores["seen"]) == ("ok", "landing just made")
+    assert (stores["state"], stores["seen"]) == ("ok", "landing without a schema yet")
 
 
 def test_settings_that_are_refused_are_a_finding(world: World) -> None:
@@ -173,7 +173,7 @@ def test_parts_that_cannot_be_reached(world: World) -> None:
     assert nowhere in world.wrong("stream", stream_url=f"ws://{nowhere}/subscribe")
     assert "can't be reached" in world.wrong("PLC directory", plc_url=f"http://{nowhere}")
     assert "start it" in world.wrong("web app", listen=nowhere)
-    assert "does Caddy run" in world.wrong("did.json", hostname=nowhere)
+    assert "that Caddy runs" in world.wrong("did.json", hostname=nowhere)
     # One of two streams is enough.
     both = f"ws://{nowhere}/subscribe,{world.env['FORYOU_STREAM_URL']}"
     assert world.doctor(stream_url=both)[1]["stream"]["state"] == "ok"

@@ -16,7 +16,7 @@ from pipeline.explore.explain_command import explain, explain_from
 from pipeline.explore.explain_text import as_text
 from pipeline.explore.generation_inputs import Inputs
 from pipeline.feeds import CONTROL, feeds_of, variant_number
-from serving.feed.paging import page_of
+from serving.feed.paging import PageRequest, page_of
 from serving.lists.list_store import ListStore
 from sql.sqlite import connect
 
@@ -58,7 +58,7 @@ def served(data_dir: Path, viewer: str) -> tuple[list[str], str]:
     """Return the posts of the page that a viewer is served, and the variant its impression carries."""
     with ListStore(data_dir / "serving.sqlite").read() as snapshot:
         assert snapshot is not None
-        page = page_of(snapshot, "for-you", f"did:plc:{viewer}", (), 100, None)
+        page = page_of(snapshot, PageRequest("for-you", f"did:plc:{viewer}", (), 100))
     return [entry.uri for entry in page.entries], page.variant
 
 

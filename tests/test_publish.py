@@ -213,7 +213,7 @@ def test_what_makes_a_published_feed_fail_is_said_before(world: World) -> None:
     cases: list[tuple[str, tuple[int, Any], str]] = [
         (DID_JSON, (404, {}), "status 404 instead of 200"),
         (DID_JSON, (302, None), "redirects to https://elsewhere.example/"),
-        (DID_JSON, (200, b"<html>"), "no JSON object"),
+        (DID_JSON, (200, b"<html>"), "not a JSON object"),
         (
             DID_JSON,
             (200, {"id": "did:web:other.example.com"}),

@@ -32,7 +32,7 @@ from serving.feed.page_cursors import (
     CursorError,
     installation_key,
 )
-from serving.feed.paging import page_of
+from serving.feed.paging import PageRequest, page_of
 from serving.lists.list_store import ListStore
 from serving.viewers.activity_writer import ActivityWriter
 
@@ -117,7 +117,7 @@ def test_joined_pages_are_the_list_whatever_is_published_meanwhile(data: st.Data
             limit = data.draw(st.integers(1, 30), label="limit")
             with store.read() as snapshot:
                 assert snapshot is not None
-                page = page_of(snapshot, "for-you", VIEWER, [], limit, cursor)
+                page = page_of(snapshot, PageRequest("for-you", VIEWER, [], limit, cursor))
             posts += [entry.uri for entry in page.entries]
             cursor = page.next_cursor
             if cursor is None:

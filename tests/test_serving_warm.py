@@ -152,9 +152,9 @@ def test_it_reads_lists_of_viewers_and_is_believed(folder: Path, monkeypatch: py
     feed: Any = app._router.find(SKELETON)[0]  # type: ignore[index, attr-defined]
 
     class Observed(type(feed)):  # type: ignore[misc]
-        def _page(self, name: str, viewer: str | None, *rest: Any) -> Any:
-            page = super()._page(name, viewer, *rest)
-            pages.append((viewer, len(page.entries)))
+        def _page(self, wanted: Any) -> Any:
+            page = super()._page(wanted)
+            pages.append((wanted.viewer, len(page.entries)))
             return page
 
     rehearse(Observed(*(getattr(feed, name) for name in feed.__slots__)))

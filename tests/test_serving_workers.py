@@ -40,7 +40,6 @@ from serving_worlds import (
 
 from serving.config import ServingConfig
 from serving.process import workers as module
-from serving.process.worker import Orders
 from serving.process.workers import Workers
 from serving.web_errors import ServingError
 
@@ -354,11 +353,6 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
         assert worker.process.stdin is not None
         worker.process.stdin.close()  # as when the parent is killed
         assert wait_until(lambda: worker.process.poll() is not None, 5)
-
-
-def test_orders_round_trip(tmp_path: Path) -> None:
-    orders = Orders(1, 2, config_of(tmp_path, workers=3), 5, 6, (7, 8))
-    assert Orders.read(orders.text()) == orders
 
 
 def test_a_worker_takes_all_its_connections_under_a_low_soft_limit(tmp_path: Path) -> None:

@@ -98,28 +98,28 @@ def test_a_gap_over_days_names_them(tmp_path: Path) -> None:
 
 def test_who_is_running_and_what_is_due(tmp_path: Path) -> None:
     write(tmp_path)
-    assert said(tmp_path)["running"] == ["nothing here holds a lock"]
+    assert said(tmp_path)["running"] == ["no part"]
     with exclusive(tmp_path, "schedule"):
         found = said(tmp_path)
         assert found["running"] == [f"schedule (process {os.getpid()})"]
         assert "; next due in " in found["candidates"][0]
-    assert said(tmp_path)["running"] == ["nothing here holds a lock"]
+    assert said(tmp_path)["running"] == ["no part"]
 
 
 def test_levels_and_colours(tmp_path: Path) -> None:
     found = lines(gather(alone(write(tmp_path))))
     levels = {line.subject: line.level for line in found}
-    assert levels["gap"] is Level.LOOK
-    assert levels["candidates"] is Level.WELL
-    assert levels["lists"] is Level.WELL
+    assert levels["gap"] is Level.WARN
+    assert levels["candidates"] is Level.OK
+    assert levels["lists"] is Level.OK
     serving = connect(tmp_path / "serving.sqlite")
     serving.execute("UPDATE runs SET outcome = 'no room' WHERE job = 'candidates' AND step = 'snapshot'")
     serving.execute("UPDATE generations SET published_us = published_us - ?", (7 * HOUR_US,))
     serving.close()
     found = lines(gather(alone(tmp_path)))
     levels = {line.subject: line.level for line in found}
-    assert levels["candidates"] is Level.WRONG
-    assert levels["lists"] is Level.WRONG
+    assert levels["candidates"] is Level.BAD
+    assert levels["lists"] is Level.BAD
     plain, coloured = as_text(found), as_text(found, colour=True)
     assert "\x1b" not in plain
     assert "\x1b[1;31m" in coloured
@@ -131,7 +131,7 @@ def test_a_disk_that_will_be_full(tmp_path: Path) -> None:
     assert figures["disk"]["days_until_full"] is None
     assert "room for all 90 days" in lines(figures)[0].text
     figures["disk"]["days_until_full"] = 12.3
-    assert lines(figures)[0].level is Level.LOOK
+    assert lines(figures)[0].level is Level.WARN
     assert "full in 12 days as the lake grows" in lines(figures)[0].text
 
 
@@ -229,8 +229,8 @@ def test_the_web_apps_own_figures(answering: HTTPServer, tmp_path: Path) -> None
     listen = f"127.0.0.1:{answering.server_address[1]}"
     settings = load_settings({"data_dir": str(tmp_path), "listen": listen}, {}, tmp_path)
     line = next(line for line in lines(gather(settings)) if line.subject == "web app")
-    assert line.level is Level.WRONG
-    assert line.text.startswith("not well: no lists, 100 requests since its start")
+    assert line.level is Level.BAD
+    assert line.text.startswith("failing: no lists, 100 requests since it started")
     assert line.text.endswith("99 % within 100 ms")
 
 

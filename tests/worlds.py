@@ -2,8 +2,8 @@
 
     World().post("p1", by="bob", hours_ago=5).like("ann", "p1", hours_ago=3).write(data_dir)
 
-Names stand for actors and posts; they are numbered in order of first use. Times are hours before the end of
-the stream (the watermark).
+Names stand for actors and posts, which are numbered in order of first use. Times are hours before the end of the
+stream (the watermark).
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ class World:
         self.now_us = now_us
         self.actors: dict[str, int] = {}
         self.status: dict[str, int] = {}
-        self.departed: dict[str, int] = {}  # when the account was deleted
+        self.deleted_us: dict[str, int] = {}  # when the account was deleted
         self.posts: dict[str, tuple[int, int]] = {}  # name: (author_id, rkey)
         self.known: dict[str, tuple[int, int, bool, int, str]] = {}  # created, seen, deleted, flags, langs
         self.likes: dict[tuple[int, int], tuple[int, int, int]] = {}  # (liker, rkey): author, post_rkey, seen
@@ -41,11 +41,11 @@ class World:
         self.status[name] = status
         return self
 
-    def depart(self, name: str, *, hours_ago: float) -> "World":
-        """Delete an account; ``actor`` says whether it is back."""
+    def delete_account(self, name: str, *, hours_ago: float) -> "World":
+        """Delete an account; ``actor`` may say that it is active again."""
         self.id(name)
         self.status.setdefault(name, 4)
-        self.departed[name] = self.time(hours_ago)
+        self.deleted_us[name] = self.time(hours_ago)
         return self
 
     def id(self, name: str) -> int:
@@ -72,14 +72,14 @@ class World:
         langs: str = "en",
         deleted: bool = False,
     ) -> "World":
-        """Tell of a post, so that it may be a candidate."""
+        """Let the store know a post, so that it may be a candidate."""
         created_us = self.time(hours_ago)
         self._place(name, by, created_us)
         self.known[name] = (created_us, created_us, deleted, flags, langs)
         return self
 
     def like(self, liker: str, post: str, *, hours_ago: float = 1.0, rkey: int | None = None) -> "World":
-        """Let an actor like a post; a post not told of is by '<post>-author' and never a candidate."""
+        """Let an actor like a post; an unknown post is by '<post>-author' and never a candidate."""
         if post not in self.posts:
             self._place(post, f"{post}-author", self.time(hours_ago + 1))
         seen_us = self.time(hours_ago)
@@ -90,7 +90,7 @@ class World:
         return self
 
     def unlike(self, liker: str, post: str, *, hours_ago: float = 0.0) -> "World":
-        """Take an actor's last like of a post back."""
+        """Undo an actor's last like of a post."""
         self.unlikes[self.id(liker), self.like_rkeys[liker, post]] = self.time(hours_ago)
         return self
 
@@ -148,7 +148,7 @@ class World:
         """Return the world as rows of the relations in sql/batch/inputs.sql."""
         return {
             "actors": [
-                (number, self.did(name), self.status.get(name, 0), self.departed.get(name, 0))
+                (number, self.did(name), self.status.get(name, 0), self.deleted_us.get(name, 0))
                 for name, number in self.actors.items()
             ],
             "posts": [(*self.posts[name], *known) for name, known in self.known.items()],

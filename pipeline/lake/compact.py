@@ -38,7 +38,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     landing = places.landing(data_dir)
     with reading(landing) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
-        landed = set(reader.table(sql.load("landing/days")).column(0).to_pylist())
+        landed = set(reader.table("SELECT day FROM like_days").column(0).to_pylist())
     present = places.closed_days(data_dir)
     for day in sorted(day for day in landed - present if day < first_open_day(watermark_us)):
         rows, unlikes = _read_day(landing, day, connection)

@@ -37,14 +37,14 @@ class ActorIds:
                 self._evict(len(unknown))
             # All at once and in the order of the index: a statement a DID took two and a half times as long.
             parameters = {"dids": json.dumps(unknown)}
-            ids.update(self._connection.execute(sql.load("landing/known_actors"), parameters))
+            ids.update(self._connection.execute(sql.load("landing/actor_ids"), parameters))
             new = [did for did in unknown if did not in ids]
             if new:
                 first = self._connection.execute(
                     "SELECT coalesce(max(actor_id), 0) + 1 FROM actors"
                 ).fetchone()[0]
                 self._connection.execute(
-                    sql.load("landing/new_actors"), {"first": first, "dids": json.dumps(new)}
+                    sql.load("landing/add_actors"), {"first": first, "dids": json.dumps(new)}
                 )
                 ids.update(zip(new, range(first, first + len(new)), strict=True))
         return ids

@@ -107,14 +107,14 @@ class HistoryStore:
             if likes:
                 ids = self._actors.intern([did, *(like.author for like in likes)])
                 self._connection.executemany(
-                    sql.load("landing/history_add"),
+                    sql.load("landing/add_history_like"),
                     [
                         (like.rkey, ids[did], ids[like.author], like.post_rkey, like.seen_us)
                         for like in sorted(likes)
                     ],
                 )
             self._connection.execute(
-                sql.load("landing/history_remember"),
+                sql.load("landing/record_fetch"),
                 {
                     "did": did,
                     "fetched_us": now_us,
@@ -142,7 +142,7 @@ class HistoryStore:
         self._connection.execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
         try:
             found = self._connection.execute(
-                sql.load("landing/history_waiting"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
+                sql.load("landing/viewers_to_fetch"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
             ).fetchall()
         finally:
             self._connection.execute("DETACH activity")
@@ -151,7 +151,7 @@ class HistoryStore:
     def count_likes(self, likers: Iterable[int]) -> dict[int, int]:
         """Return how many likes the open days and the fetched ones hold of each liker; reads them all."""
         rows = self._connection.execute(
-            sql.load("landing/history_count"), {"likers": json.dumps(list(likers))}
+            sql.load("landing/likes_per_liker"), {"likers": json.dumps(list(likers))}
         )
         return dict(rows.fetchall())
 

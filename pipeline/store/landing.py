@@ -46,7 +46,7 @@ class Landing:
         try:
             self.connection = connect(path)
             migrate(self.connection, "landing")
-            self.connection.executescript(sql.load("landing/stage"))
+            self.connection.executescript(sql.load("landing/staging_tables"))
             self._actors = ActorIds(self.connection)
             self._days = self._stored_days()
             self._deleted_us: dict[int, int] = dict(
@@ -120,7 +120,7 @@ class Landing:
         self.connection.close()
 
     def _stored_days(self) -> set[int]:
-        return {row[0] for row in self.connection.execute(sql.load("landing/days"))}
+        return {row[0] for row in self.connection.execute("SELECT day FROM like_days")}
 
     def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> Counter[int]:
         """Fill the temporary tables; return how many likes of each day are in them."""
@@ -140,7 +140,7 @@ class Landing:
                 batch.drop("like_of_closed_day")
         execute_many = self.connection.executemany
         self._stage_likes(likes)
-        execute_many(sql.load("landing/history_add"), history)
+        execute_many(sql.load("landing/add_history_like"), history)
         execute_many(
             "INSERT INTO staged_unlikes VALUES (?, ?, ?, ?)",
             [(ids[unlike.liker], *unlike[1:]) for unlike in batch.unlikes],
@@ -178,8 +178,10 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change)
-        self.connection.executemany(sql.load("landing/reset_viewer"), [(did,) for did in batch.resets])
-        unknown = execute(sql.load("landing/count_unknown_posts")).fetchone()[0]
+        # 'reset' is fetched whatever likes are here; fetched_us 0 makes it due now (``fetched_likes``).
+        reset = "UPDATE fetched_viewers SET fetched_us = 0, outcome = 'reset' WHERE did = ?"
+        self.connection.executemany(reset, [(did,) for did in batch.resets])
+        unknown = execute(sql.load("landing/unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
         for table in _STAGED:
@@ -192,9 +194,10 @@ class Landing:
         for day in list(self._days):
             undone = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
             if day >= first_day:  # of a closed day the lake may have the like too by now
-                self.connection.executemany(sql.load("landing/mark_found"), undone)
+                found = "UPDATE unlikes SET found_open_like = 1 WHERE rkey = ? AND liker_id = ? AND found_open_like = 0"
+                self.connection.executemany(found, undone)
             self._count_day(day, -len(undone))
-        execute(sql.load("landing/remove_history"))
+        execute(sql.load("landing/remove_history_likes"))
 
     def _count_day(self, day: int, change: int) -> None:
         if change:
@@ -227,7 +230,7 @@ class Landing:
         return StreamPosition(host, wire, batch.value, batch.event_us, pace)
 
     def _read_position(self) -> StreamPosition | None:
-        row = self.connection.execute(sql.load("landing/position")).fetchone()
+        row = self.connection.execute(sql.load("landing/stream_position")).fetchone()
         return None if row is None else StreamPosition(*row)
 
     def _store_position(self, position: StreamPosition) -> None:

@@ -32,7 +32,7 @@ def waiting_viewers(
     ``since_us`` bounds how long ago they came, or answered: by default a day.
     """
     lately = {"since_us": now_us - LATELY_US if since_us is None else since_us}
-    return _ask(data_dir, "serving", ("activity", "landing"), "serving/waiting",
+    return _ask(data_dir, "serving", ("activity", "landing"), "serving/waiting_viewers",
                 {"now_us": now_us, "again_us": AGAIN_US, "rows": rows, **lately})  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def recent_viewers(data_dir: Path, now_us: int, seconds: float = RECENT_SECONDS)
 
 def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
     """Return one DID, if there is any, of a viewer who came since a time and whose likes were never looked for."""
-    return _ask(data_dir, "landing", ("activity",), "landing/history_came", {"since_us": since_us})
+    return _ask(data_dir, "landing", ("activity",), "landing/unfetched_visitor", {"since_us": since_us})
 
 
 def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:

@@ -18,12 +18,13 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
-from serving.feed.paging import NO_PAGE, FeedPage, page_of
+from serving.feed.paging import NO_PAGE, FeedPage, PageRequest, page_of
 from serving.http import xrpc
 from serving.http.xrpc import parameter
 from serving.identity.auth import Authenticator
 from serving.lists.list_bytes import ListError
-from serving.lists.list_store import ListStore, StoreUnreadableError
+from serving.lists.list_store import ListStore
+from serving.read_pool import StoreUnreadableError
 from serving.throttle import Throttle
 from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
 from serving.viewers.viewer_memory import NO_STATE, FirstPage, ViewerMemory
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 METHOD = "app.bsky.feed.getFeedSkeleton"
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 100
-POLL_LIMIT = 1
 PREVIEW_LIMIT = 8
 LANGUAGES_MAX = 10
 _HEADER_MAX = 1000
@@ -64,29 +64,25 @@ class FeedSkeleton:
         limit = _limit(parameter(request, "limit"))
         cursor = self._cursor(parameter(request, "cursor"), feed)
         token = self.authenticator.token(request, METHOD)
-        viewer = token.issuer if token else None
         languages = requested_languages(request.get_header("Accept-Language"))
-        page = self._page(feed, viewer, languages, limit, cursor)
+        wanted = PageRequest(feed, token.issuer if token else None, languages, limit, cursor)
+        page = self._page(wanted)
         xrpc.answer(response, self._body(page), private=True)
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
             response.set_header("Content-Language", page.chosen.language)
-        preview = cursor is None and limit in (POLL_LIMIT, PREVIEW_LIMIT)
-        if viewer is not None and not preview:
-            self._remember(viewer, feed, languages, page, first=cursor is None)
+        if token is not None and not wanted.is_poll and not (cursor is None and limit == PREVIEW_LIMIT):
+            self._remember(token.issuer, wanted, page)
 
-    def _page(
-        self, feed: str, viewer: str | None, languages: tuple[str, ...], limit: int, cursor: Cursor | None
-    ) -> FeedPage:
+    def _page(self, wanted: PageRequest) -> FeedPage:
         try:
             with self.store.read() as snapshot:
                 if snapshot is None:
                     return NO_PAGE
-                state = NO_STATE if viewer is None else self.memory.state(viewer, feed, snapshot)
-                poll = limit == POLL_LIMIT
-                return page_of(
-                    snapshot, feed, viewer, languages, limit, cursor, state, poll=poll, now=self.now()
-                )
+                state = NO_STATE
+                if wanted.viewer is not None:
+                    state = self.memory.state(wanted.viewer, wanted.feed, snapshot)
+                return page_of(snapshot, wanted, state, now=self.now())
         except StoreUnreadableError as error:
             raise UnavailableError("the lists can't be read just now") from error
         except ListError as error:
@@ -94,21 +90,18 @@ class FeedSkeleton:
                 log.error("serving.sqlite is damaged: %s", error)  # noqa: TRY400 - the text says it all
             raise UnavailableError("the list can't be read just now") from error
 
-    def _remember(
-        self, viewer: str, feed: str, languages: tuple[str, ...], page: FeedPage, *, first: bool
-    ) -> None:
-        at_us = int(self.now() * 1_000_000)
-        visit = Visit(viewer, feed, ",".join(languages), at_us)
+    def _remember(self, viewer: str, wanted: PageRequest, page: FeedPage) -> None:
+        feed, at_us = wanted.feed, int(self.now() * 1_000_000)
+        visit = Visit(viewer, feed, ",".join(wanted.languages), at_us)
         if page.chosen is None or not page.entries:
             self.activity.record([visit])
             return
-        generation, fallback, language = page.chosen.identity
-        session = FirstPage(generation, fallback, language, page.marks) if first else None
-        self.memory.page_shown(viewer, feed, [entry.item.post_id for entry in page.entries], session)
+        first_page = FirstPage(*page.chosen.identity, page.marks) if wanted.cursor is None else None
+        self.memory.page_shown(viewer, feed, [entry.item.post_id for entry in page.entries], first_page)
         shown = ShownPage(
             viewer,
             feed,
-            generation,
+            page.chosen.stored.generation,
             page.entries[0].place + 1,
             [entry.uri for entry in page.entries],
             [entry.item.source for entry in page.entries],

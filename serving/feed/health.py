@@ -13,7 +13,8 @@ import falcon
 
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
-from serving.lists.list_store import ListStore, StoreUnreadableError
+from serving.lists.list_store import ListStore
+from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
 
 STALE_SECONDS = 24 * 3600.0

@@ -22,6 +22,8 @@ from serving.lists.list_store import ListSnapshot, StoredList
 from serving.viewers import list_order
 from serving.viewers.viewer_memory import NO_STATE, ViewerState
 
+POLL_LIMIT = 1
+
 # One malformed at-uri makes the AppView discard the whole page.
 _POST_URI = re.compile(
     r"at://did:[a-z]+:[A-Za-z0-9._:%-]{1,256}/app\.bsky\.feed\.post/[A-Za-z0-9._:~-]{1,512}", re.ASCII
@@ -65,94 +67,81 @@ class FeedPage:
 NO_PAGE = FeedPage([], None, None, 0)
 
 
+class PageRequest(NamedTuple):
+    """What is asked for: a page of a feed, for a viewer (None: anybody), who reads some languages."""
+
+    feed: str
+    viewer: str | None
+    languages: Sequence[str]
+    limit: int
+    cursor: Cursor | None = None
+
+    @property
+    def is_poll(self) -> bool:
+        """Whether the app only asks if there is anything new."""
+        return self.cursor is None and self.limit == POLL_LIMIT
+
+
 def page_of(
-    snapshot: ListSnapshot,
-    feed: str,
-    viewer: str | None,
-    languages: Sequence[str],
-    limit: int,
-    cursor: Cursor | None,
-    state: ViewerState = NO_STATE,
-    *,
-    poll: bool = False,
-    now: float = 0.0,
+    snapshot: ListSnapshot, request: PageRequest, state: ViewerState = NO_STATE, *, now: float = 0.0
 ) -> FeedPage:
     """Return a page of at most ``limit`` posts; raise ListError when the store is damaged.
 
-    A poll asks whether there is anything new. While the list of the viewer's last first page is the newest, a poll is
-    answered with the first post of that page. ``now`` is in seconds since 1970.
+    While the list of the viewer's last first page is the newest, a poll is answered with the first post of that page.
+    ``now`` is in seconds since 1970.
     """
     current = snapshot.current()
-    if current is None:
-        return NO_PAGE
-    chosen = _chosen(snapshot, feed, viewer, languages, current.number, cursor)
+    chosen = None if current is None else _chosen(snapshot, request, current.number)
     if chosen is None:
         return NO_PAGE
+    cursor, limit = request.cursor, request.limit
     began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
-    marks, start = _order(snapshot, chosen, cursor, state, poll)
+    marks, start = _order(snapshot, chosen, request, state)
     # One more than the limit, to know whether any post is left.
     entries = _entries(snapshot, chosen.stored.blob, marks, start, limit + 1, state)
     following = None
     if len(entries) > limit:
         generation, place = chosen.stored.generation, entries[limit].place
-        following = Cursor(feed, chosen.fallback, chosen.language, generation, place, began, marks)
+        following = Cursor(request.feed, chosen.fallback, chosen.language, generation, place, began, marks)
     variant = "" if chosen.fallback else snapshot.variant_of(chosen.stored.generation)
     return FeedPage(entries[:limit], chosen, following, start, marks, variant)
 
 
 def _order(
-    snapshot: ListSnapshot, chosen: ChosenList, cursor: Cursor | None, state: ViewerState, poll: bool
+    snapshot: ListSnapshot, chosen: ChosenList, request: PageRequest, state: ViewerState
 ) -> tuple[bytes, int]:
     """Return the marks of the list and the place to start at."""
-    if cursor is None:
-        first = state.first_page
-        if poll and first is not None and first[:3] == chosen.identity:
-            return first.marks, 0
-        return state.marks(list_bytes.post_ids(chosen.stored.blob), snapshot), 0
-    if (cursor.generation, cursor.fallback, cursor.language) == chosen.identity:
+    cursor, first = request.cursor, state.first_page
+    if cursor is not None and (cursor.generation, cursor.fallback, cursor.language) == chosen.identity:
         return cursor.marks, cursor.place
-    if state.shown_since(cursor.began):
-        return state.marks(list_bytes.post_ids(chosen.stored.blob), snapshot, since=cursor.began), 0
-    return b"", cursor.place
+    if cursor is not None and not state.shown_since(cursor.began):
+        return b"", cursor.place
+    if request.is_poll and first is not None and first[:3] == chosen.identity:
+        return first.marks, 0
+    since = None if cursor is None else cursor.began
+    return state.marks(list_bytes.post_ids(chosen.stored.blob), snapshot, since), 0
 
 
-def _chosen(
-    snapshot: ListSnapshot,
-    feed: str,
-    viewer: str | None,
-    languages: Sequence[str],
-    current: int,
-    cursor: Cursor | None,
-) -> ChosenList | None:
+def _chosen(snapshot: ListSnapshot, request: PageRequest, current: int) -> ChosenList | None:
+    feed, viewer, languages, _, cursor = request
     if cursor is not None:
-        chosen = _continued(snapshot, feed, viewer, cursor)
-        if chosen is not None:
-            return chosen
+        if cursor.fallback:
+            stored = snapshot.fallback_of(feed, cursor.language, cursor.generation)
+            languages = [cursor.language] if cursor.language else []
+        else:
+            stored = snapshot.list_of(feed, viewer, cursor.generation) if viewer is not None else None
+        if stored is not None and stored.generation == cursor.generation:  # else it was pruned
+            return ChosenList(stored, cursor.fallback, cursor.language)
     if viewer is not None and not (cursor is not None and cursor.fallback):
         stored = snapshot.list_of(feed, viewer, current)
         # An empty list helps nobody; its viewer gets what is popular.
         if stored is not None and stored.blob:
             return ChosenList(stored, False, "")
-    if cursor is not None and cursor.fallback:
-        languages = [cursor.language] if cursor.language else []
     for language in (*languages, ""):
         stored = snapshot.fallback_of(feed, language, current)
         if stored is not None and (stored.blob or language == ""):
             return ChosenList(stored, True, language)
     return None
-
-
-def _continued(snapshot: ListSnapshot, feed: str, viewer: str | None, cursor: Cursor) -> ChosenList | None:
-    """Return the very list the cursor points at, None when it was pruned."""
-    if cursor.fallback:
-        stored = snapshot.fallback_of(feed, cursor.language, cursor.generation)
-    elif viewer is not None:
-        stored = snapshot.list_of(feed, viewer, cursor.generation)
-    else:
-        stored = None
-    if stored is None or stored.generation != cursor.generation:
-        return None
-    return ChosenList(stored, cursor.fallback, cursor.language)
 
 
 def _entries(

@@ -27,11 +27,12 @@ import coincurve
 import falcon
 
 from serving.feed.get_feed_skeleton import METHOD, FeedSkeleton
-from serving.feed.paging import page_of
+from serving.feed.paging import PageRequest, page_of
 from serving.identity.auth import Authenticator
 from serving.identity.keys import SigningKey
 from serving.lists.list_bytes import ListError
-from serving.lists.list_store import ListStore, StoreUnreadableError
+from serving.lists.list_store import ListStore
+from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.viewer_memory import ViewerMemory
 
@@ -98,7 +99,7 @@ def _prepared(store: ListStore, feed: str, connections: int) -> list[str]:
             if not viewers:
                 snapshot.read_posts_ahead(READ_AHEAD_SECONDS)
                 viewers = snapshot.some_viewers(ROUNDS) or [NOBODY]
-            page_of(snapshot, feed, viewers[0], (), LIMIT, None)
+            page_of(snapshot, PageRequest(feed, viewers[0], (), LIMIT))
     return viewers or [NOBODY]
 
 

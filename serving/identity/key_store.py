@@ -67,13 +67,6 @@ class KeyStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite.connect(self._path, busy_seconds=0.2)
-            try:
-                sqlite.migrate(connection, "keys")
-                connection.execute("PRAGMA synchronous = OFF")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = sqlite.open_migrated(self._path, "keys", busy_seconds=0.2)
+            self._connection.execute("PRAGMA synchronous = OFF")
         return self._connection

@@ -1,16 +1,10 @@
 """Reading serving.sqlite.
 
-Owns: read-only connections, one consistent snapshot for each request, and what happens when the file does not exist
-yet, is replaced, or can't be read. Leaves to others: which list to read (``paging``), and writing, which is the
-batch's alone.
-
-A store that is absent or empty is not an error: the feed is empty, and the first request after the store appears
-finds it. A store that exists and can't be read is an error: StoreUnreadableError.
+Owns: the queries about lists, posts and viewers. Leaves to others: connections and snapshots (``read_pool``), which
+list to read (``paging``), and writing, which is the batch's alone.
 """
 
 import json
-import logging
-import os
 import re
 import sqlite3
 import threading
@@ -19,23 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sql
 from serving.lists.list_bytes import stored_length
-from serving.throttle import Throttle
-from sql import sqlite
+from serving.read_pool import ReadPool
 
-log = logging.getLogger(__name__)
-_complaints = Throttle(60.0)
 _DIGITS = {digit: value for value, digit in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
 _TID = re.compile(
     r"[2-7ab][2-7a-z]{12}", re.ASCII
 )  # from c on the number has 64 bits: not a TID, and not stored
-
-
-class StoreUnreadableError(Exception):
-    """serving.sqlite exists, but can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +105,7 @@ class ListSnapshot:
 
     def viewers_like(self, feed: str, search: str, after: str, rows: int) -> list[tuple[str, int]]:
         """Return viewers who have a list, with its number of items, in the order of their DIDs."""
-        found = self._rows("serving/viewers_like", feed=feed, search=search, after=after, rows=rows)
+        found = self._rows("serving/viewers_matching", feed=feed, search=search, after=after, rows=rows)
         return [(did, stored_length(head, size)) for did, head, size in found]
 
     def read_posts_ahead(self, seconds: float) -> None:
@@ -149,42 +136,15 @@ class ListStore:
     """serving.sqlite, read from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # The one used last is taken first. There are many threads, but few read at once, and the connections that are
-        # used keep their pages in memory.
-        self._idle: list[_Open] = []
+        self._pool = ReadPool(path, "serving", busy_seconds=2.0)
         self._lock = threading.Lock()
         self._counted: tuple[int, int] = (-1, 0)
 
     @contextmanager
     def read(self) -> Iterator[ListSnapshot | None]:
-        """Give a snapshot, None when there is no store yet; raise StoreUnreadableError.
-
-        A sqlite3.Error inside the block becomes a StoreUnreadableError, too.
-        """
-        opened = None
-        try:
-            opened = self._take()
-            if opened is not None:
-                opened.connection.execute("BEGIN")
-        except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
-            if opened is not None:
-                opened.connection.close()
-            raise self._unreadable(error) from error
-        if opened is None:
-            yield None
-            return
-        try:
-            yield ListSnapshot(opened.connection)
-            opened.connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            opened.connection.close()
-            raise self._unreadable(error) from error
-        except BaseException:
-            opened.connection.execute("ROLLBACK")
-            self._idle.append(opened)
-            raise
-        self._idle.append(opened)
+        """Give a snapshot, None when there is no store yet; raise StoreUnreadableError."""
+        with self._pool.snapshot() as connection:
+            yield None if connection is None else ListSnapshot(connection)
 
     def viewers(self, snapshot: ListSnapshot, generation: int) -> int:
         """Return how many viewers have a list; counted once for each generation."""
@@ -192,51 +152,6 @@ class ListStore:
             if self._counted[0] != generation:
                 self._counted = (generation, snapshot.count_viewers())
             return self._counted[1]
-
-    def _take(self) -> "_Open | None":
-        try:
-            status = os.stat(self._path)
-        except FileNotFoundError:
-            self._close()
-            return None
-        identity = (status.st_dev, status.st_ino)
-        while True:
-            try:
-                opened = self._idle.pop()
-            except IndexError:
-                break
-            if opened.identity == identity:
-                return opened
-            opened.connection.close()  # of a file that was replaced
-        connection = sqlite.connect(self._path, read_only=True, busy_seconds=2.0)
-        try:
-            version = sqlite.current_version(connection)
-        except BaseException:
-            connection.close()
-            raise
-        newest = max(sqlite.migrations_of("serving"))
-        if version == 0 or version > newest:
-            connection.close()
-            if version:
-                raise sqlite.SchemaError(f"serving.sqlite has schema {version}, this program knows {newest}")
-            return None
-        return _Open(connection, identity)
-
-    def _close(self) -> None:
-        while self._idle:
-            self._idle.pop().connection.close()
-
-    def _unreadable(self, error: Exception) -> StoreUnreadableError:
-        if _complaints.allows("store"):
-            log.error("%s can't be read: %s", self._path, error)
-        return StoreUnreadableError(str(error))
-
-
-class _Open(NamedTuple):
-    """A connection, and the device and inode of its file."""
-
-    connection: sqlite3.Connection
-    identity: tuple[int, int]
 
 
 def tid_number(text: str) -> int | None:

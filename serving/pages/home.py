@@ -11,9 +11,10 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.http.clients import is_local
-from serving.lists.list_store import ListStore, StoreUnreadableError
+from serving.lists.list_store import ListStore
 from serving.pages.dashboard import read_figures
 from serving.pages.html import age_text, show
+from serving.read_pool import StoreUnreadableError
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from serving.http.clients import require_local
 from serving.http.xrpc import parameter
 from serving.lists import list_bytes
 from serving.lists.list_bytes import ListItem
-from serving.lists.list_store import Generation, ListStore, StoreUnreadableError
+from serving.lists.list_store import Generation, ListStore
 from serving.pages.html import age_text, counted, show
+from serving.read_pool import StoreUnreadableError
 from serving.web_errors import InvalidRequestError, UnavailableError
 
 VIEWERS_PER_PAGE = 50

@@ -1,22 +1,20 @@
 """One worker process of the web app: ``python -m serving.process.worker``, started by ``workers``.
 
-Owns: what a worker is told (the first line of its standard input, as JSON), its processor and limits, and its end:
-at SIGTERM, or when standard input ends because the parent has ended. Leaves to others: answering (``web_server``),
-and what makes the first answer as fast as later ones (``rehearsal``).
+Owns: what a worker is told (the first line of its standard input), its processor and limits, and its end: at
+SIGTERM, or when standard input ends because the parent has ended. Leaves to others: answering (``web_server``), and
+what makes the first answer as fast as later ones (``rehearsal``).
 """
 
 import gc
-import json
 import logging
 import os
+import pickle
 import resource
 import signal
 import socket
 import sys
 import threading
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from serving.config import ServingConfig
 
@@ -35,22 +33,9 @@ class Orders:
     reading: int
     writing: tuple[int, ...]
 
-    def text(self) -> str:
+    def line(self) -> str:
         """Return the orders as one line."""
-        plain: dict[str, Any] = asdict(self)
-        plain["config"]["data_dir"] = str(self.config.data_dir)
-        return json.dumps(plain) + "\n"
-
-    @staticmethod
-    def read(line: str) -> "Orders":
-        """Return the orders of a line."""
-        plain = json.loads(line)
-        config = plain["config"]
-        for name, value in config.items():
-            config[name] = tuple(value) if isinstance(value, list) else value
-        config["data_dir"] = Path(config["data_dir"])
-        plain["writing"] = tuple(plain["writing"])
-        return Orders(**(plain | {"config": ServingConfig(**config)}))
+        return pickle.dumps(self).hex() + "\n"
 
 
 def main() -> None:
@@ -58,7 +43,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops us in order
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    orders = Orders.read(sys.stdin.readline())
+    orders: Orders = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )

@@ -117,7 +117,7 @@ class Workers:
         )
         assert process.stdin is not None
         try:
-            process.stdin.write(Orders(number, slot, self._config, listening, reading, writing).text())
+            process.stdin.write(Orders(number, slot, self._config, listening, reading, writing).line())
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it ended already; ``_watch`` sees that

@@ -15,8 +15,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -181,7 +181,7 @@ class ActivityWriter:
                 connection.executemany(
                     sql.load("activity/record_interaction"), (asdict(event) for event in interactions)
                 )
-                visits = _visits(event for event in batch if isinstance(event, Visit))
+                visits = (asdict(event) for event in batch if isinstance(event, Visit))
                 connection.executemany(sql.load("activity/record_visit"), visits)
                 pages = (_page(event) for event in batch if isinstance(event, ShownPage))
                 connection.executemany(sql.load("activity/record_page"), pages)
@@ -198,18 +198,10 @@ class ActivityWriter:
         return True
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite.connect(self._path, busy_seconds=1.0)
-            try:
-                sqlite.migrate(connection, "activity")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        elif not self._path.exists():
+        if self._connection is not None and not self._path.exists():
             self._reset()  # somebody removed the file: its successor starts empty
-            return self._open()
+        if self._connection is None:
+            self._connection = sqlite.open_migrated(self._path, "activity", busy_seconds=1.0)
         return self._connection
 
     def _reset(self) -> None:
@@ -231,24 +223,3 @@ def _page(event: ShownPage) -> dict[str, str | int]:
         "variant": event.variant,
         "served_us": event.served_us,
     }
-
-
-def _visits(events: Iterable[Visit]) -> list[dict[str, str | int]]:
-    rows: dict[tuple[str, str], dict[str, str | int]] = {}
-    pages: Counter[tuple[str, str]] = Counter()
-    for event in events:
-        pages[event.viewer_did, event.feed_rkey] += 1
-        row = rows.setdefault(
-            (event.viewer_did, event.feed_rkey),
-            {
-                "viewer_did": event.viewer_did,
-                "feed_rkey": event.feed_rkey,
-                "first_us": event.at_us,
-                "languages": "",
-            },
-        )
-        row["last_us"] = event.at_us
-        row["languages"] = event.languages or row["languages"]
-    for key, row in rows.items():
-        row["pages"] = pages[key]
-    return list(rows.values())

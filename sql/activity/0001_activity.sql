@@ -1,5 +1,9 @@
--- What viewers did with the feed: activity.sqlite, written by the web app alone, read by the batch.
--- Times ending in _us are microseconds since 1970 (UTC).
+-- Question: what did viewers do with the feed? (activity.sqlite, written by the web app alone, read by the batch)
+-- Reads: none
+-- Writes: interactions, visits, impression_pages, impressions
+-- Grain: given above each table
+-- Parameters: none
+-- Units: _us are microseconds since 1970 (UTC)
 
 -- A viewer's last event of a kind on a post; a repeated event changes received_us only.
 -- event is the lexicon's name without its prefix, for instance 'requestLess' or 'interactionSeen'.
@@ -26,7 +30,7 @@ CREATE TABLE visits (
   PRIMARY KEY (viewer_did, feed_rkey)
 ) WITHOUT ROWID;
 
--- What viewers were shown: one row a page, so that a page of thirty posts costs one insert. Polls and previews are
+-- What viewers were shown: one row per page, so that a page of thirty posts costs one insert. Polls and previews are
 -- not stored. Once lake/impressions has a day as Parquet, it is deleted here; the rest is bounded by number.
 CREATE TABLE impression_pages (
   page_id    INTEGER PRIMARY KEY,
@@ -35,14 +39,14 @@ CREATE TABLE impression_pages (
   generation INTEGER NOT NULL,   -- of the list the page came from
   start      INTEGER NOT NULL,   -- position of its first post in what the viewer sees, from 1
   posts      TEXT    NOT NULL,   -- JSON array of 'AUTHOR_DID/RKEY', in the order shown
-  sources    TEXT    NOT NULL,   -- one digit a post, as in serving.sqlite: 1 co-likers, 2 popular, 3 trial
+  sources    TEXT    NOT NULL,   -- one digit per post, as in serving.sqlite: 1 co-likers, 2 popular, 3 trial
   variant    TEXT    NOT NULL,   -- of an experiment; '' outside one
   served_us  INTEGER NOT NULL
 );
 CREATE INDEX impression_pages_by_viewer ON impression_pages (viewer_did, served_us);
 CREATE INDEX impression_pages_by_time ON impression_pages (served_us);
 
--- The same, one row a post: the columns of lake/impressions/day=YYYY-MM-DD/impressions.parquet.
+-- The same, one row per post: the columns of lake/impressions/day=YYYY-MM-DD/impressions.parquet.
 CREATE VIEW impressions AS
 SELECT
   viewer_did, feed_rkey, generation,

@@ -1,5 +1,9 @@
 -- Question: what did some viewers do with posts since a time?
--- Reads: interactions. Grain: a viewer, post and event. Parameters: :dids JSON array, :since_us.
+-- Reads: interactions
+-- Writes: none
+-- Grain: one row per (viewer, post, event)
+-- Parameters: :dids (JSON array), :since_us
+-- Units: microseconds since 1970 (UTC)
 SELECT i.viewer_did, i.post_uri, i.event
 FROM json_each(:dids) AS d
 CROSS JOIN interactions AS i

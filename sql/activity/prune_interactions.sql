@@ -1,6 +1,9 @@
--- Question: which interactions are too old? They are forgotten, the oldest first.
--- Reads, Writes: interactions.
--- Parameters: :before_us microseconds since 1970, :rows how many at most.
+-- Question: which interactions are too old to keep?
+-- Reads: none
+-- Writes: interactions
+-- Grain: one row per (viewer, post, event), the oldest first
+-- Parameters: :before_us, :rows (how many at most)
+-- Units: microseconds since 1970 (UTC)
 DELETE FROM interactions
 WHERE (viewer_did, post_uri, event) IN (
   SELECT viewer_did, post_uri, event

@@ -1,6 +1,9 @@
--- Question: which pages are beyond the number that is kept? The oldest are forgotten.
--- Reads, Writes: impression_pages.
--- Parameters: :kept how many page numbers stay, :rows how many go at most.
+-- Question: which pages are beyond the number that is kept?
+-- Reads: none
+-- Writes: impression_pages
+-- Grain: one row per page, the oldest first
+-- Parameters: :kept (how many page numbers stay), :rows (how many are deleted at most)
+-- Units: none
 DELETE FROM impression_pages
 WHERE page_id IN (
   SELECT page_id

@@ -1,5 +1,9 @@
--- Question: who asked for a feed since a time?
--- Reads: visits. Grain: one viewer. Parameters: :since_us microseconds since 1970.
+-- Question: who requested a feed since a time?
+-- Reads: visits
+-- Writes: none
+-- Grain: one row per viewer
+-- Parameters: :since_us
+-- Units: microseconds since 1970 (UTC)
 SELECT DISTINCT viewer_did AS viewer_did
 FROM visits
 WHERE last_us >= :since_us

@@ -1,5 +1,9 @@
--- Question: in which languages did some viewers ask, and when last?
--- Reads: visits. Grain: a viewer and feed. Parameters: :dids JSON array, :since_us is not looked at.
+-- Question: in which languages did some viewers request a feed, and when last?
+-- Reads: visits
+-- Writes: none
+-- Grain: one row per (viewer, feed)
+-- Parameters: :dids (JSON array)
+-- Units: microseconds since 1970 (UTC)
 SELECT v.viewer_did, v.languages, v.last_us
 FROM json_each(:dids) AS d
 CROSS JOIN visits AS v

@@ -29,7 +29,7 @@ CREATE OR REPLACE MACRO tid_number(tid) AS CASE
   END;
 
 CREATE OR REPLACE MACRO tid_digit(number, shift) AS
-  substr('234567abcdefghijklmnopqrstuvwxyz', ((number >> shift) & 31) + 1, 1);
+  substr('234567abcdefghijklmnopqrstuvwxyz', ((number >> shift) & 31)::BIGINT + 1, 1);
 
 -- The TID of a number of 0 or more.
 CREATE OR REPLACE MACRO tid_text(number) AS

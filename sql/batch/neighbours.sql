@@ -25,13 +25,13 @@ WITH summed AS (
   FROM weighted
   WHERE weight > 0
   QUALIFY rank <= getvariable('max_neighbours')
-), kept AS (
+), totals AS (
   SELECT viewer_id, sum(weight::DOUBLE) AS weight FROM ranked GROUP BY viewer_id
 )
 SELECT
   r.viewer_id, r.neighbour_id, r.weight, r.rank,
-  (CASE WHEN e.weight - k.weight > 1e-6 * e.weight THEN e.weight - k.weight ELSE 0 END)::FLOAT AS left_out
+  (CASE WHEN e.weight - t.weight > 1e-6 * e.weight THEN e.weight - t.weight ELSE 0 END)::FLOAT AS left_out
 FROM ranked AS r
-JOIN kept AS k ON k.viewer_id = r.viewer_id
+JOIN totals AS t ON t.viewer_id = r.viewer_id
 LEFT JOIN everybody AS e ON e.viewer_id = r.viewer_id
 ORDER BY r.viewer_id, r.rank;

@@ -1,7 +1,7 @@
 -- Question: which like records decide how popular the post asked about is?
 -- Reads: recent_records, asked_post
 -- Writes: likers_records
--- Grain: one row per like record of anybody who liked the post
+-- Grain: one row per like record of each actor who liked the post
 -- Parameters: none
 -- Units: seen_us is microseconds since 1970 (UTC)
 -- Columns: liker_id, rkey, author_id, post_rkey, seen_us, open BOOLEAN

@@ -1,4 +1,4 @@
--- Question: how often is a post liked, by where it came from?
+-- Question: how often is a post liked, by its source?
 -- Reads: outcomes_between
 -- Writes: none
 -- Grain: one row per source

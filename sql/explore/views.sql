@@ -134,7 +134,7 @@ SELECT
 FROM stored_posts AS p
 JOIN stored_actors AS a ON a.actor_id = p.author_id;
 
--- Anybody who liked, was liked, or posted.
+-- An actor who liked, was liked, or posted.
 CREATE OR REPLACE VIEW actors AS
 SELECT
   did AS actor_did,

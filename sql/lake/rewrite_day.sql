@@ -1,4 +1,4 @@
--- Question: what remains of a day in the lake without undone likes and those of deleted accounts?
+-- Question: what remains of a day in the lake without the likes that unlikes undo and those of deleted accounts?
 -- Reads: day_before (the day's like records), tombstones, deleted_accounts
 -- Writes: day
 -- Grain: one row per like record

@@ -1,8 +1,13 @@
--- What the stream reported about the open days: landing.sqlite, written by ingest, and in part by backfill.
--- Times ending in _us are microseconds since 1970 (UTC). seen_us is the stream's time, never the client's.
--- An rkey is the TID's 64-bit number. A like's rkey that is not a TID is stored as a negative hash of its text.
--- rev is the number of the repository's revision, also a TID. Of two events about one record, the one with the
--- greater rev is later, whichever host sent it and when.
+-- Question: what has the stream reported about the open days? (landing.sqlite, written by ingest, in part by backfill)
+-- Reads: none
+-- Writes: actors, likes, like_days, history_likes, fetched_viewers, unlikes, posts, stream_cursors, gaps, began,
+--   watermark, counters, gauges
+-- Grain: given above each table
+-- Parameters: none
+-- Units: _us are microseconds since 1970 (UTC) of the stream's clock, never the client's. An rkey is the TID's 64-bit
+--   number, or a negative hash of a like's rkey that is not a TID. rev, also a TID, is the number of the repository's
+--   revision: of two events about one record the one with the greater rev is later, whichever host sent it and when
+
 -- Primary keys begin with the rkey: most rkeys follow the time, so new rows go to the end of the tree.
 
 -- Each DID once; all other tables name actors by number. status: see pipeline/store/model.py. status_us is the time
@@ -19,7 +24,7 @@ CREATE TABLE actors (
 -- Few accounts were ever deleted, and every start reads them.
 CREATE INDEX actors_deleted ON actors (deleted_us) WHERE deleted_us > 0;
 
--- One row a like record. A liker may like a post under several rkeys; readers count distinct pairs.
+-- One row per like record. A liker may like a post under several rkeys; readers count distinct pairs.
 -- day is seen_us in days since 1970. Once a day has its lake file, it is read there and deleted here.
 CREATE TABLE likes (
   day       INTEGER NOT NULL,

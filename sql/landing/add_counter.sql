@@ -1,4 +1,8 @@
--- Question: how many of these were there?
--- Writes: counters. Parameters: kind, name, how many more.
+-- Question: how many more of these were counted?
+-- Reads: none
+-- Writes: counters
+-- Grain: one row per (kind, name)
+-- Parameters: kind, name, value (how many more)
+-- Units: events
 INSERT INTO counters (kind, name, value) VALUES (?, ?, ?)
 ON CONFLICT (kind, name) DO UPDATE SET value = value + excluded.value

@@ -1,5 +1,9 @@
 -- Question: what is the latest known of each post?
--- Reads: staged_posts. Writes: posts. A deletion's rev stays: the post lives when rev > deleted_rev.
+-- Reads: staged_posts
+-- Writes: posts
+-- Grain: one row per post; its deleted_rev stays
+-- Parameters: none
+-- Units: as in 0001_landing.sql
 INSERT INTO posts (rkey, author_id, created_us, seen_us, rev, flags, langs)
 SELECT rkey, author_id, created_us, seen_us, rev, flags, langs
 FROM staged_posts

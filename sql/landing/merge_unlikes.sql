@@ -1,9 +1,14 @@
--- Question: up to which revision is each like record gone?
--- Reads: staged_unlikes. Writes: unlikes. The greatest rev wins, so a replay changes nothing.
--- Parameters: :first_open_day in days since 1970. 86400000000: microseconds in a day. Of several at once the earlier ones
--- may be of a like in the lake, as when one took another's place (found_open_like in 0001_landing.sql). What is of a closed day is
--- said again after its tombstone went, by a host whose clock may be ahead of the one that told the likes in the lake:
--- it undoes none of the minute before (60000000, CLOCK_SKEW_US), or a like that took another's place would undo itself.
+-- Question: up to which revision does an unlike undo each like record?
+-- Reads: staged_unlikes
+-- Writes: unlikes
+-- Grain: one row per like record; the greatest rev wins, so a replay changes nothing
+-- Parameters: :first_open_day
+-- Units: first_open_day is in days since 1970; 86400000000 is a day in microseconds, 60000000 a minute, CLOCK_SKEW_US
+
+-- Of several unlikes at once the earlier ones may be of a like in the lake, as when one replaces another
+-- (found_open_like in 0001_landing.sql). An unlike of a closed day was repeated after its tombstone was deleted, by a
+-- host whose clock may be ahead of the one that sent the likes of the lake. It undoes nothing of the minute before, or
+-- a like that replaced another would undo itself.
 INSERT INTO unlikes (rkey, liker_id, day, seen_us, rev, found_open_like)
 SELECT
   rkey, liker_id, max(seen_us / 86400000000, :first_open_day),

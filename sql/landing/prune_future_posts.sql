@@ -1,3 +1,7 @@
--- Question: which posts with an rkey from the future are too old to be of use?
--- Writes: posts. Parameters: :after_rkey, :before_us. Few clients make such rkeys.
+-- Question: which posts with an rkey from the future (few clients make such rkeys) are too old to be of use?
+-- Reads: none
+-- Writes: posts
+-- Grain: one row per post
+-- Parameters: :after_rkey, :before_us
+-- Units: before_us is microseconds since 1970 (UTC)
 DELETE FROM posts WHERE rkey > :after_rkey AND seen_us < :before_us

@@ -1,4 +1,8 @@
--- Question: which tombstones of a day that is in the lake go next?
--- Writes: unlikes. Parameters: :day in days since 1970, :rows how many at most.
+-- Question: which tombstones of a day in the lake are deleted next?
+-- Reads: none
+-- Writes: unlikes
+-- Grain: one row per tombstone
+-- Parameters: :day, :rows (how many at most)
+-- Units: day is in days since 1970
 DELETE FROM unlikes
 WHERE (rkey, liker_id) IN (SELECT rkey, liker_id FROM unlikes WHERE day = :day LIMIT :rows)

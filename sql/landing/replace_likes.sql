@@ -1,6 +1,10 @@
--- Question: which likes of a day do later words of the batch replace?
--- Reads: staged_likes, unlikes. Writes: likes. Parameters: :day in days since 1970.
--- Needed only when some key of the batch was there already: a replay, or a record written again.
+-- Question: which likes of a day do later records of the batch replace? (Only after a replay, or when a record was
+--   written again.)
+-- Reads: staged_likes, unlikes
+-- Writes: likes
+-- Grain: one row per like record
+-- Parameters: :day
+-- Units: day is in days since 1970
 UPDATE likes
 SET author_id = latest.author_id, post_rkey = latest.post_rkey, seen_us = latest.seen_us, rev = latest.rev
 FROM (

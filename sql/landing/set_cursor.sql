@@ -1,6 +1,9 @@
 -- Question: where does the stream resume?
--- Writes: stream_cursors. Parameters: :host, :wire, :value in the wire's own space, :event_us, :committed_us,
---   :events_per_second.
+-- Reads: none
+-- Writes: stream_cursors
+-- Grain: one row per (host, wire)
+-- Parameters: :host, :wire, :value, :event_us, :committed_us, :events_per_second
+-- Units: value is in the wire's own space, _us are microseconds since 1970 (UTC)
 INSERT INTO stream_cursors (host, wire, value, event_us, committed_us, events_per_second)
 VALUES (:host, :wire, :value, :event_us, :committed_us, :events_per_second)
 ON CONFLICT (host, wire) DO UPDATE

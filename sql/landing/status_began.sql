@@ -1,4 +1,8 @@
--- Question: when does what the stream told begin?
--- Reads: began. Grain: one row, or none in a fresh store.
+-- Question: when does what the stream reported begin?
+-- Reads: began
+-- Writes: none
+-- Grain: one row, none in a new store
+-- Parameters: none
+-- Units: microseconds since 1970 (UTC)
 SELECT seen_us AS began_us
 FROM began

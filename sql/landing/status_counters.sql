@@ -1,5 +1,9 @@
 -- Question: what was counted since the store was made?
--- Reads: counters. Grain: a kind and a name.
+-- Reads: counters
+-- Writes: none
+-- Grain: one row per (kind, name), the largest of a kind first
+-- Parameters: none
+-- Units: events
 SELECT kind, name, value
 FROM counters
 ORDER BY kind DESC, value DESC, name

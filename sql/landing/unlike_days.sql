@@ -1,5 +1,9 @@
--- Question: which days have tombstones here? One index seek a day.
--- Reads: unlikes. Grain: one day, in days since 1970.
+-- Question: which days have tombstones here? (It takes one index seek per day.)
+-- Reads: unlikes
+-- Writes: none
+-- Grain: one row per day
+-- Parameters: none
+-- Units: days since 1970
 WITH RECURSIVE held (day) AS (
   SELECT min(day) FROM unlikes
   UNION ALL

@@ -1,5 +1,11 @@
--- What the web app reads: serving.sqlite, written by the batch alone. This schema is the contract between the two.
--- Times ending in _us are microseconds since 1970 (UTC).
+-- Question: what does the web app read? (serving.sqlite, written by the batch alone; this schema is their contract)
+-- Reads: none
+-- Writes: generations, variants, feeds, viewers, posts, lists, fallbacks, taste_sketches, runs, waiting_runs,
+--   deleted_viewers
+-- Grain: given above each table
+-- Parameters: none
+-- Units: _us are microseconds since 1970 (UTC)
+
 -- In tables without rowid the columns of the key come first: elsewhere SQLite 3.40's integrity_check reports NULLs
 -- that are not there.
 
@@ -87,7 +93,7 @@ CREATE TABLE taste_sketches (
   sketch  INTEGER NOT NULL
 );
 
--- What each batch run did, a row a step.
+-- What each batch run did, one row per step.
 CREATE TABLE runs (
   run_id     INTEGER NOT NULL,
   job        TEXT    NOT NULL,   -- compact, neighbours, candidates

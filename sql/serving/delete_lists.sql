@@ -1,10 +1,9 @@
--- Question: which lists belong to deleted accounts? They are deleted.
--- Reads: lists, feeds, temp.deleted (viewer_id)
+-- Question: which lists belong to deleted accounts?
+-- Reads: feeds, temp.deleted
 -- Writes: lists
--- Grain: one list
+-- Grain: one row per list
 -- Parameters: none
 -- Units: none
-
 DELETE FROM lists
 WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
   AND viewer_id IN (SELECT viewer_id FROM temp.deleted);

@@ -1,7 +1,9 @@
 -- Question: what is popular in a language as of a generation?
--- Reads: feeds, fallbacks. Grain: one row or none.
--- Parameters: :feed record key of the feed, :language two-letter code or '' for all, :generation newest one to
--- consider.
+-- Reads: feeds, fallbacks
+-- Writes: none
+-- Grain: one row or none
+-- Parameters: :feed (record key), :language (two letters, '' for all), :generation (the newest to consider)
+-- Units: items as in 0001_serving.sql
 SELECT fallbacks.generation, fallbacks.items
 FROM feeds
 JOIN fallbacks ON fallbacks.feed_id = feeds.feed_id

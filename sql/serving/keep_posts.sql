@@ -1,10 +1,9 @@
--- Question: until when are the posts kept that a run named, where it publishes later than it thought?
--- Reads: posts
+-- Question: until when are the posts kept that a run has numbered, when it publishes later than it expected?
+-- Reads: none
 -- Writes: posts
--- Grain: one post
--- Parameters: :first the generation with which the run named its posts, :generation that names them now, :kept_ahead as
---   for publish_post
--- Units: none
-
+-- Grain: one row per post
+-- Parameters: :first (generation that the run numbered them for), :generation (that names them now), :kept_ahead (as in
+--   publish_post)
+-- Units: generations
 UPDATE posts SET last_generation = :generation + :kept_ahead
 WHERE last_generation >= :first AND last_generation < :generation;

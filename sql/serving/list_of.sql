@@ -1,6 +1,9 @@
 -- Question: what is a viewer's candidate list as of a generation?
--- Reads: feeds, viewers, lists. Grain: one row or none.
--- Parameters: :feed record key of the feed, :viewer DID, :generation newest generation to consider.
+-- Reads: feeds, viewers, lists
+-- Writes: none
+-- Grain: one row or none
+-- Parameters: :feed (record key), :viewer (DID), :generation (the newest to consider)
+-- Units: items as in 0001_serving.sql
 SELECT lists.generation, lists.items
 FROM feeds
 JOIN viewers ON viewers.did = :viewer

@@ -1,6 +1,9 @@
--- Question: what is known about some posts, for people to read?
--- Reads: posts. Grain: a row for each post that is still stored, in no order; created_us in microseconds since
--- 1970. Parameters: :posts JSON array of post ids.
+-- Question: what is known of some posts, for people to read?
+-- Reads: posts
+-- Writes: none
+-- Grain: one row per stored post, in no order
+-- Parameters: :posts (JSON array of post ids)
+-- Units: created_us is microseconds since 1970 (UTC)
 SELECT post_id, uri, created_us, likers
 FROM posts
 WHERE post_id IN (SELECT value FROM json_each(:posts));

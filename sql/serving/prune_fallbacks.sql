@@ -1,10 +1,9 @@
--- Question: which fallback lists does no kept generation use? A generation writes all that its feed has.
--- Reads: fallbacks
+-- Question: which fallback lists does no kept generation use? (A generation writes all that its feed has.)
+-- Reads: none
 -- Writes: fallbacks
--- Grain: one list
+-- Grain: one row per list
 -- Parameters: :oldest_kept
--- Units: none
-
+-- Units: generations
 DELETE FROM fallbacks
 WHERE EXISTS (
   SELECT 1 FROM fallbacks AS newer

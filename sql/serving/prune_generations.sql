@@ -1,10 +1,9 @@
--- Question: which generations neither a reader nor a remaining list needs?
--- Reads: generations, lists, fallbacks
+-- Question: which generations does neither a reader nor a remaining list need?
+-- Reads: lists, fallbacks
 -- Writes: generations
--- Grain: one generation
+-- Grain: one row per generation
 -- Parameters: :oldest_kept
--- Units: none
-
+-- Units: generations
 DELETE FROM generations
 WHERE generation < :oldest_kept
   AND NOT EXISTS (SELECT 1 FROM lists WHERE lists.generation = generations.generation)

@@ -1,10 +1,9 @@
--- Question: which of these viewers' lists does nobody hold, since a newer one took their place?
--- Reads: lists, feeds, temp.readers (viewer_id)
+-- Question: which superseded lists of these viewers does no reader hold?
+-- Reads: feeds, temp.readers
 -- Writes: lists
--- Grain: one list
--- Parameters: :viewers JSON array of viewer_id, :oldest_kept and :newest generations
--- Units: none
-
+-- Grain: one row per list
+-- Parameters: :viewers (JSON array of viewer_id), :oldest_kept, :newest
+-- Units: generations
 DELETE FROM lists
 WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
   AND viewer_id IN (SELECT value FROM json_each(:viewers))

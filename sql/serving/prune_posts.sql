@@ -1,10 +1,9 @@
 -- Question: which posts does no remaining list name, nor one that another run is about to write?
--- Reads: posts, lists, fallbacks
+-- Reads: lists, fallbacks
 -- Writes: posts
--- Grain: one post
--- Parameters: :oldest_kept, so that what a run has just numbered stays until it has published
--- Units: none
-
+-- Grain: one row per post
+-- Parameters: :oldest_kept (posts that a run has just numbered stay until it has published)
+-- Units: generations
 DELETE FROM posts
 WHERE last_generation < :oldest_kept
   AND last_generation < (

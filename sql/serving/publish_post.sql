@@ -1,12 +1,10 @@
--- Question: which number do lists use for a post? A post keeps its number while any list may name it.
--- Reads: posts
--- Writes: posts, only what is new, would be forgotten, or, in a run for everybody, has gathered likers
--- Grain: one post
--- Parameters: :author_id, :rkey, :uri, :created_us, :likers, :generation that names it, :kept_ahead how many
---   generations longer a post is kept, so that its row need not be written for each, :everybody 1 where lists are
---   everybody's
+-- Question: which number do lists use for a post? (It keeps its number while any list may name it.)
+-- Reads: none
+-- Writes: posts (new ones, those that would be deleted and, in a run for everybody, those with other likers)
+-- Grain: one row per post
+-- Parameters: :author_id, :rkey, :uri, :created_us, :likers, :generation (that names it), :kept_ahead (generations that
+--   it is kept longer, so that its row need not be written for each), :everybody (1 in a run for everybody)
 -- Units: created_us is microseconds since 1970 (UTC)
-
 INSERT INTO posts (author_id, rkey, uri, created_us, likers, last_generation)
 VALUES (:author_id, :rkey, :uri, :created_us, :likers, :generation + :kept_ahead)
 ON CONFLICT (author_id, rkey) DO UPDATE SET

@@ -1,5 +1,9 @@
 -- Question: when did each job last run for each tier of viewers, how long did it take, and how did it end?
--- Reads: runs. Grain: one (job, tier). seconds are its steps' sum, peak_mb its largest resident memory.
+-- Reads: runs
+-- Writes: none
+-- Grain: one row per (job, tier)
+-- Parameters: none
+-- Units: seconds are the steps' sum; peak_mb is the largest resident memory
 SELECT
   job,
   tier,

@@ -1,6 +1,9 @@
 -- Question: what are the at-uris of some posts?
--- Reads: posts. Grain: a row for each post that is still stored, in no order.
--- Parameters: :posts JSON array of post ids.
+-- Reads: posts
+-- Writes: none
+-- Grain: one row per stored post, in no order
+-- Parameters: :posts (JSON array of post ids)
+-- Units: none
 SELECT post_id, uri
 FROM posts
 WHERE post_id IN (SELECT value FROM json_each(:posts));

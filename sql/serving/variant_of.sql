@@ -1,4 +1,7 @@
--- Question: by which variant of an experiment were the lists of a generation made?
--- Reads: variants. Grain: one row or none.
--- Parameters: :generation.
+-- Question: which variant of an experiment made the lists of a generation?
+-- Reads: variants
+-- Writes: none
+-- Grain: one row or none
+-- Parameters: :generation
+-- Units: none
 SELECT variant FROM variants WHERE generation = :generation;

@@ -2,11 +2,11 @@
 
     python tests/bench/bench_backfill.py [--events 400000] [--day-likes 20000000] [--actors 1000000] [--seed 0]
 
-One segment in the archive's format with the network's mix (69 % likes, a quarter of them with "via"), in turn
-three times, medians, on one core: decoding to events alone, the same with numbering DIDs and spooling (what a
-run does), and the straightforward way with the atproto package (decode_block, then its models). Then a day of
-likes in the spool is made a day of the lake, in a process of its own, whose peak memory is measured. Last,
-one line of JSON.
+The input is one segment in the archive's format with the network's mix: 69 % likes, a quarter of them with "via".
+Three ways take turns on one core, three times each, and medians are shown: decoding to events alone; decoding,
+numbering DIDs and spooling, as a run does; and the straightforward way with the atproto package (decode_block, then
+its models). Then a process of its own makes a day of the lake from a day of likes in the spool, and its peak memory is
+measured. The last line is JSON.
 """
 
 import argparse

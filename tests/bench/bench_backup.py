@@ -2,12 +2,11 @@
 
     python tests/bench/bench_backup.py [--users 28000] [--days 14] [--events 1000] [--seconds 60] [--kills 10]
 
-A simulated network's history is stored and compacted; then it goes on at so many events a second, with ingest
-and the web app at work and viewers asking. Compared, for ``--seconds`` each: ingest and web app by
-themselves, and with one backup after the other. Then backups are killed (SIGKILL) at random moments, and the
-last whole one is restored elsewhere. Differences are counted against the simulator's own record of every
-like, for a backup taken under load, and between the stopped installation and the restored one. A table for
-people, then one line of JSON.
+A simulated network's history is stored and compacted. Then the network goes on at so many events a second, while ingest
+and the web app run and viewers ask for pages. Ingest and the web app are measured for ``--seconds`` by themselves, and
+for as long with one backup after the other. Then backups are killed (SIGKILL) at random moments, and the last whole one
+is restored elsewhere. Differences are counted like by like: between a backup taken under load and the simulator's
+truth, and between the stopped installation and the restored one. Prints a table, then one line of JSON.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""How long does each step of the batch take, and how many bytes is a like in the lake?
+"""How long does each step of the batch take, and how many bytes does a like take in the lake?
 
     python tests/bench/bench_batch.py [--users 10000] [--likes 2000000] [--days 14] [--seed 1] [--dir DIR]
 
-Data: users and posts with heavy-tailed activity in communities, likes after their post with the delays of
-data/CALIBRATION.md. A table for people, then one line of JSON.
+Users and posts have heavy-tailed activity in communities; likes follow their post with the delays of
+data/CALIBRATION.md. Prints a table, then one line of JSON.
 """
 
 import argparse

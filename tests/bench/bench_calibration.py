@@ -1,11 +1,10 @@
-"""How close a simulated world comes to the real network: ``python tests/bench/bench_calibration.py``.
+"""How close is a simulated world to the real network? ``python tests/bench/bench_calibration.py`` prints the table.
 
-Owns: measuring a world the way the real one was measured. Leaves to others: the model's parameters, which
-live where they are used (``people``, ``plan``, ``posts``, ``attention``, ``odd_likes``). The measured table,
-and what it does not reproduce, are in pipeline/simulate/README.md. In short, with 10,000 people: likes per
-liker 7 128 1134 (real 8 151 1008), 53 % of top-level posts without a like (54 %), first like after 4.8 min
-(5.6), last engagement after 3.9 h (3.8); but the tail of likes per post is too steep, 3.3 (2.15), and comes
-to 2.4 with 40,000 people.
+Owns: measuring a world the way the real one was measured. Leaves to others: the model's parameters, which are where
+they are used (``people``, ``day_plan``, ``posts``, ``attention``, ``odd_likes``). pipeline/simulate/README.md has the
+table and says what the world does not reproduce. In short, with 10,000 people: likes per liker 7 128 1134 (real 8 151
+1008), 53 % of top-level posts without a like (54 %), first like after 4.8 min (5.6), last engagement after 3.9 h (3.8).
+But the tail of likes per post is too steep: 3.3 (2.15), and 2.4 with 40,000 people.
 """
 
 import argparse

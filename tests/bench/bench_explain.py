@@ -2,10 +2,10 @@
 
     python tests/bench/bench_explain.py [--lists 1000] [--users 2500] [--days 6] [--seed 1] [--processes 2]
 
-A simulated store with tombstones, fetched likes, an account that came back, and viewers who answered posts.
-Of so many lists, chosen at random, every item's score and every neighbour's weight is compared with its
-explanation, and every post that fills lists up once; the largest relative difference is shown, and 1e-5 is
-the limit. A table for people, then one line of JSON; the exit status is 1 beyond the limit.
+The simulated store has tombstones, fetched likes, an account that is active again, and viewers who answered posts. For
+random lists, every item's score and every neighbour's weight is compared with its explanation; so is, once, every
+popular post that fills lists. Prints a table with the largest relative difference, then one line of JSON. The exit
+status is 1 when a difference is above 1e-5.
 """
 
 import argparse

@@ -3,16 +3,14 @@
     nice -n 10 python tests/bench/bench_hundred_million.py [--likes 100000000] [--days 14] [--actors 4000000]
                                                              [--minutes M]
 
-``foryou ingest`` as a process, reading like_feed.py (another process, ten times as fast as it can be read)
-over a loopback websocket; ``foryou batch --job compact`` whenever a day has closed. Then, with the stream at
-its end: what is left in landing of closed days leaves, and a retention pass of the lake (its window halved)
-is timed.
+``foryou ingest`` reads like_feed.py over a loopback websocket; the feed is another process, ten times as fast as its
+reader. ``foryou batch --job compact`` runs whenever a day has closed. When the stream ends, two things are timed:
+landing deletes what it still has of closed days, and the lake deletes half of its window.
 
-Samples every --sample likes: wall and CPU seconds of ingest, resident memory, bytes. "Start" is the first
-tenth of the likes, "end" the last. Likes per CPU-second are what to compare when the machine does other work
-too. Bytes a like in landing: of the whole file when it is largest, actors, cursors and free pages included,
-over the likes it holds. Prints a line a sample, a table, and last one line of JSON. Everything is in a
-temporary folder that is removed.
+Every --sample likes it notes wall and CPU seconds of ingest, resident memory and bytes. "Start" is the first tenth of
+the likes, "end" the last. When the machine does other work, compare likes per CPU-second. Bytes per like in landing are
+those of the whole file at its largest, with actors, cursors and free pages, divided by its likes. Prints a line per
+sample, a table, and one line of JSON. Everything is in a temporary folder that is removed.
 """
 
 import argparse

@@ -2,17 +2,16 @@
 
     python tests/bench/bench_ingest.py [--wire NAME] [--messages 400000] [--rounds 1] [--plain 20000]
 
-The recorded window of the live network, its real mix of events, again and again with other people and keys
-(wire_feed.py), over a loopback websocket from another process. For each wire, one after the other in each
-round:
+The messages are the recorded window of the live network with its real mix of events, repeated with other people and
+keys (wire_feed.py), over a loopback websocket from another process. In each round, for one wire after the other:
 
-1. ``foryou ingest``, one process: messages and likes a second and a CPU-second, from the connection to the commit
-   that holds the last message;
+1. ``foryou ingest``, one process: messages and likes per second and per CPU-second, from the connection to the commit
+   with the last message;
 2. plain_ingest.py, the straightforward way with the atproto package's clients and models, on fewer messages;
-3. in this process, on one core, a part at a time: cutting messages from the stream's bytes, decoding them, storing
-   the decoded batches; and of storing, where its time goes.
+3. in this process, on one core, one part after the other: cutting messages from the stream's bytes, decoding them,
+   storing the decoded batches, and the parts of storing.
 
-Medians over the rounds. Prints a table a wire and, last, one line of JSON. On the relay's wire 10,000 frames are 54 MB:
+Prints a table of medians per wire and, last, one line of JSON. 10,000 frames of the relay's wire are 54 MB, so
 --messages counts a quarter there. Skipped where ../shared/data is absent.
 """
 

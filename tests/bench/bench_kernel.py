@@ -3,9 +3,9 @@
     pip install -c constraints.txt '.[bench]'
     python tests/bench/bench_kernel.py [--viewers 5000] [--likers 1000000] [--posts 400000] [--seed 0]
 
-Both multiply the same matrices (viewers x seed posts, seed posts x likers, at most 100 likers a post) on two
-threads and keep the best K of each row; in turn, three times, medians. Ours also raises to a power, scales,
-counts summands, breaks ties the documented way and leaves out excluded columns. The lists' scores must agree.
+Both multiply the same matrices (viewers x seed posts, seed posts x likers, at most 100 likers per post) on two threads
+and keep the best K of each row. They take turns three times; medians are shown. Ours also raises to a power, scales,
+counts summands, breaks ties in the documented way and leaves out excluded columns. The lists' scores must agree.
 Prints a table and, last, one line of JSON.
 """
 

@@ -1,14 +1,14 @@
-"""What do a million lists of 300 posts weigh, and how many bytes does writing them cost?
+"""How large are a million lists of 300 posts, and how many bytes are written for them?
 
     python tests/bench/bench_lists.py [--viewers 100000] [--posts 300000] [--hours 2] [--everybody 60] [--minutes 5]
         [--recent 0.05] [--page-size 4096 ...] [--dir DIR]
 
-Publishes with the batch's own code, into a store of its own for each page size: everybody's lists
-every so many minutes, all of them changed, and in between those of a random share of viewers, who have just
-asked for a page, so that their old lists are kept. Posts come and go, a forty-eighth of them an hour, and
-gather likes. Each publication is a process; what it wrote is what Linux counts for it (/proc/self/io): wchar,
-handed to the system (the log and the file), and write_bytes, pages made dirty. Then lists are read one at a
-time, with the file in the system's memory and out of it. Prints a line each and one of JSON.
+The batch's own code publishes into a store per page size. Everybody's lists are published every --everybody minutes,
+all of them changed. In between come those of a random share of viewers who have just asked for a page, so that their
+old lists are kept. A forty-eighth of the posts is replaced every hour, and posts gather likes. Each publication is a
+process. What it wrote is what Linux counts in /proc/self/io: wchar, handed to the system (log and file), and
+write_bytes, pages made dirty. Then lists are read one by one, with the file in the system's cache and without. Prints a
+line per publication and one of JSON.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python tests/bench/bench_million.py [--actors 4000000] [--likes 100000000] [--days 14] [--viewers 1000000]
         [--dir DIR] [--jobs neighbours,candidates,recent] [--recent 50000]
 
-Makes a store (synthetic_lake.py) unless DIR has one, sets viewer_active_days so that about so many viewers
-come of it, and runs each job as ``foryou batch`` does, as a process of its own; "recent" is candidates for
---recent viewers who have lists and asked for a page just now. Prints the steps, then one line of JSON.
+Makes a store (synthetic_lake.py) unless DIR has one. Sets viewer_active_days so that about --viewers actors are
+viewers. Runs each job as a process, as ``foryou batch`` does; "recent" is candidates for --recent viewers with lists
+who have just asked for a page. Prints the steps, then one line of JSON.
 """
 
 import argparse

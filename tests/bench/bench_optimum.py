@@ -1,13 +1,13 @@
-"""How close do lists come to the best that could be known, on a simulated network whose tastes are known?
+"""How close do lists come to the best possible, on a simulated network whose tastes are known?
 
     python tests/bench/bench_optimum.py [--people 6000] [--days 7] [--viewers 300] [--clustering middle] [--methods A,B]
         [--set name=value[,name=value] ...] [--seed 1] [--log FILE]
 
-The simulator knows how likely each person's next like falls on each post. A list of 30 is worth the sum of
-these weights; the reachable optimum is the 30 best of the posts that somebody has liked by then, that may be
-listed, and that the viewer has not liked. Shares are means over viewers, who have liked something, with a 95
-% bootstrap interval; share@300 is that of lists of 300. The difference is to the first method's, viewer by
-viewer. Nothing is tuned here. Prints a table and, last, one line of JSON; --log appends a line a method.
+The simulator knows how likely each person's next like falls on each post. The worth of a list of 30 is the sum of these
+weights. The reachable optimum is the 30 best posts that somebody has liked by then, that may be listed, and that the
+viewer has not liked. Shares are means over viewers with likes, with a 95 % bootstrap interval; share@300 is that of
+lists of 300. Differences are to the first method, viewer by viewer. Nothing is tuned here. Prints a table and, last,
+one line of JSON; --log appends a line per method.
 """
 
 import argparse

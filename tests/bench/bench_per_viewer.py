@@ -1,13 +1,13 @@
-"""What does a viewer cost at the open re-implementation's parameters, and how does that grow?
+"""What does a viewer cost with the open re-implementation's parameters, and how does that grow?
 
     python tests/bench/bench_per_viewer.py [--actors 100000] [--likes 13600000] [--days 14] [--dir DIR]
         [--rows base,viewers,likes,neighbours,threads]
 
-400 seeds, 1,000 co-likers, likes of the last 24 hours, every actor with a like a viewer, on a store of
-synthetic_lake.py. Neighbours and candidates run as ``foryou batch`` does, a process each, so start-up,
-relations, checks and publishing count. Then one thing at a time differs: half the viewers, half and twice the
-likes (and actors), 300 and 3,000 co-likers, one thread on one core. A row a run: CPU milliseconds a viewer,
-wall seconds, peak memory; last one line of JSON.
+The parameters are 400 seeds, 1,000 co-likers and likes of the last 24 hours. Every actor with a like is a viewer, on a
+store of synthetic_lake.py. Neighbours and candidates run as processes, as ``foryou batch`` does, so start-up,
+relations, checks and publishing count. Then one thing at a time changes: half the viewers, half and twice the likes
+(and actors), 300 and 3,000 co-likers, one thread on one core. Prints a row per run with CPU milliseconds per viewer,
+wall seconds and peak memory; last, one line of JSON.
 """
 
 import argparse

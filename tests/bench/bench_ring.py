@@ -3,13 +3,12 @@
     python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
         [--set name=value,...] [--log FILE]
 
-On a simulated network a ring of fakes likes one new post within the last minutes. A plain ring likes nothing
-else. A sly ring of a community also likes, each, five posts of the last day that the community's people like
-most, so as to become neighbours of everybody who likes these too. An aged ring is a sly one each of whose
-accounts also liked some old post four days ago, so that it is no newcomer (``newcomer_hours``). Lists are the
-default ranking's, cut at a page of 30. Prints for each size the share of viewers (of the targeted
-community's, for the other two) with the post on the first page and in the list of 300, and its place in the
-fallback list. Last, one line of JSON; --log appends a line a result.
+On a simulated network, a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else.
+Each account of a sly ring also likes five posts of the last day that a community likes most, to become a neighbour of
+everybody who likes them. An aged ring is a sly one whose accounts also liked an old post four days ago, so that they
+are not newcomers (``newcomer_hours``). Lists are the default ranking's, cut at a page of 30. Prints per size the share
+of viewers with the post on the first page and in the list of 300, and its place in the fallback list; the viewers are
+the targeted community's, for a plain ring all. Last, one line of JSON; --log appends a line per result.
 """
 
 import argparse

@@ -3,14 +3,13 @@
     python tests/bench/bench_rules.py [--people 4000] [--days 7] [--viewers 300] [--seed 1] [--log FILE]
         [--sets ../shared/data/retweets.parquet,../shared/data/news_clicks.parquet]
 
-On a simulated network, whose tastes are known, the batch itself makes the lists, once as it is and once without each
-rule: places between an author's posts, the cap an author, filling up with what is popular, seen posts last, "show
-less" as a negative seed and against an author; and with a share of places that try posts few have seen. A page is the
-first 30 posts. Its worth is its share of the reachable optimum (bench_optimum.py), with a 95 % bootstrap interval over
-viewers, and the difference to the lists as they are with its own. On sets with time, places that try posts are
-measured by recall@30 and coverage as foryou evaluate does it, at the moments it reports. Prints a line a result;
---log appends them as JSON lines, as tests/bench/evaluation_log.jsonl keeps them. The network is rules_town.py's, the
-sets are rules_sets.py's.
+The batch makes the lists of a simulated network whose tastes are known (rules_town.py): once as they are, and once
+without each rule. The rules are: places between an author's posts, the cap per author, filling with popular posts, seen
+posts last, "show less" as a negative seed and against an author, and a share of trial places. A page is the first 30
+posts. Its worth is its share of the reachable optimum (bench_optimum.py). It is shown with a 95 % bootstrap interval
+over viewers, and with its difference to the unchanged lists. On sets with time, trial places are measured by recall@30
+and coverage at the moments that ``foryou evaluate`` reports (rules_sets.py). Prints a line per result; --log appends
+them as JSON lines of the form in tests/bench/evaluation_log.jsonl.
 """
 
 import argparse

@@ -1,21 +1,20 @@
 """How many pages a second does the web app serve, how fast, and at what cost?
 
-The real server (processes of its own) over a serving.sqlite of --viewers lists of 300 items, a directory on
-loopback with real keys, and a load of signed requests of many viewers from another process over kept
-connections. Every request carries a token of its own; tokens are made beforehand, so signing is not measured.
-Every page is remembered, logged as an impression, and moves its posts back in the viewer's next one.
-
     python tests/bench/bench_serving.py [--viewers 20000] [--signers 500] [--requests 20000] [--connections 16]
                                         [--rate N ...] [--threads 8] [--workers 1 ...] [--plain] [--kept-keys]
                                         [--drop-cache] [--store FOLDER]
 
-Rate 0: the connections ask as fast as they are answered (closed loop: the most the server does); else they
-start N requests a second in all, and latencies count from the moment a request was due. Each number of
-workers is a server of its own, asked at each rate in turn; --plain adds plain_feed.py, the way the common
-starters serve, over the same lists, and how many times its rate and its CPU ours are. --kept-keys starts with
-the signers' keys on disk, as after a restart. --drop-cache takes the lists out of the system's memory before
-each start. --store keeps the lists for the next run. Prints a table and, last, one line of JSON. Seeded: the
-same lists each time.
+The real server, in processes of its own, serves --viewers lists of 300 items. A directory on loopback has real keys.
+Another process sends signed requests of many viewers over kept connections. Every request has its own token, made
+beforehand, so signing is not measured. Every page is remembered, logged as an impression, and moves its posts back in
+the viewer's next page.
+
+With rate 0 each connection sends its next request as soon as it has its answer (closed loop: the most that the server
+does). Otherwise N requests a second are started in all, and latencies count from the moment a request was due. Each
+number of workers is a server of its own, measured at each rate in turn. --plain adds plain_feed.py, the way the common
+starters serve, over the same lists, and compares rate and CPU. --kept-keys starts with the signers' keys on disk, as
+after a restart. --drop-cache removes the lists from the system's cache before each start. --store keeps the lists for
+the next run. Prints a table and, last, one line of JSON. The lists are the same each time.
 """
 
 import argparse

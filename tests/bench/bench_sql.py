@@ -3,10 +3,10 @@
     python tests/bench/bench_sql.py [--likes 100000000] [--days 14] [--actors 1000000] [--lists 200000]
         [--seed 1] [--dir DIR] [--only NAME,NAME] [--repeat 3] [--threads 2]
 
-Data: likes spread over the days as people wake and sleep, heavy-tailed likers and posts, most likes within
-hours of the post; one in a hundred unliked; neighbours and lists at random, impressions of lists, some of them
-liked. Made with numpy straight into the lake and the copies, in a few minutes. A table for people, then one
-line of JSON.
+Likes follow the hours at which people wake and sleep. Likers and posts have heavy tails, most likes come within hours
+of the post, and one in a hundred is unliked. Neighbours and lists are random; impressions are of lists, and some posts
+are liked then. numpy makes this straight into the lake and the copies in a few minutes. Prints a table, then one line
+of JSON.
 """
 
 import argparse

@@ -3,11 +3,11 @@
     python tests/bench/bench_sql_beside.py [--users 5000] [--days 7] [--events 1000] [--requests 100]
         [--turns 2] [--quiet 60] [--busy 150]
 
-A simulated network is followed at so many events a second, candidates are made again and again, and so many
-signed requests a second are answered. In turn nothing else happens for ``--quiet`` seconds, and ``foryou
-sql`` runs every query, as a process of its own each time, for ``--busy`` seconds. Compared over all turns:
-events stored a second, seconds of a candidates job, how long an answer takes. Then all is stopped and every
-query runs alone, which tells how much analysts wait for the feed. A table for people, then one line of JSON.
+Ingest follows a simulated network at so many events a second, candidates are made again and again, and the web app
+answers so many signed requests a second. In turn, nothing else runs for ``--quiet`` seconds, and ``foryou sql`` runs
+every query as a process for ``--busy`` seconds. Compared over all turns: events stored per second, seconds of a
+candidates job, and the time of an answer. Then everything stops and every query runs alone, which shows how much the
+feed slows analysts. Prints a table, then one line of JSON.
 """
 
 import argparse

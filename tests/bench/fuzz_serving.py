@@ -2,11 +2,11 @@
 
     python tests/bench/fuzz_serving.py [--requests 1000000] [--clients 4] [--workers 2] [--seed 1] [--minutes 0]
 
-The real server with its workers; clients in processes of their own send good, spoilt and mangled requests over kept
-connections (tests/serving_fuzz.py makes them), with real tokens of forty viewers among them. Every half second the
-workers' resident memory is read; what counts is the middle of the run against its end, since caches fill at first.
---minutes ends it earlier (0: when all are sent). Exits 1 on any fault, or when memory grew by more than 10 MB a worker
-between the middle and the end. Prints a table and, last, one line of JSON.
+Clients in processes of their own send good, malformed and mangled requests to the real server and its workers over kept
+connections (tests/serving_fuzz.py makes the requests), with real tokens of forty viewers among them. The workers'
+resident memory is read every half second. The middle of the run is compared with its end, because caches fill at first.
+--minutes ends the run earlier (0: when all requests are sent). Exits with 1 on any fault, or when memory grew by more
+than 10 MB per worker between the middle and the end. Prints a table and, last, one line of JSON.
 """
 
 import argparse

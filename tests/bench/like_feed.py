@@ -1,11 +1,11 @@
-"""A Jetstream of synthetic likes that is faster than any reader: fixed-width lines, cut from one matrix a block.
+"""A Jetstream of synthetic likes that is faster than any reader: lines of fixed width, cut from one matrix per block.
 
-Likes are spread evenly over the days. Likers and authors are drawn with heavy tails from one crowd; nearly
-all of it appears. Posts are made all the time and liked some hours later (log-normal); a post's popularity
-has a tail of exponent 2.2. One like in a hundred is unliked at the end of its block. A function of the seed
-alone, so that a reader may come back with a cursor.
+    python tests/bench/like_feed.py PORT LIKES DAYS ACTORS END_US SEED     serves it on loopback until killed
 
-``python tests/bench/like_feed.py PORT LIKES DAYS ACTORS END_US SEED`` serves it on loopback until killed.
+Likes are spread evenly over the days. Likers and authors are drawn with heavy tails from one crowd, nearly all of which
+appears. Posts are made all the time and liked some hours later (log-normal); their popularity has a tail of exponent
+2.2. One like in a hundred is unliked at the end of its block. The feed is a function of the seed alone, so a reader may
+come back with a cursor.
 """
 
 import base64

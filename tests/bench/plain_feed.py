@@ -1,11 +1,11 @@
-"""The feed as the common starters serve it, to measure against: one handler, SQLite, no cache but that of keys.
+"""The feed as the common starters serve it, to compare with: one handler, SQLite, no cache but that of keys.
 
     python tests/bench/plain_feed.py DATABASE PLC_URL         prints the port it listens on
 
-The same work as the web app's getFeedSkeleton: verify the token's claims and signature (python-cryptography,
-as the Python SDK does; the key by one HTTP request, kept in memory), read thirty posts of the viewer's ranked
-list, answer JSON. A connection a request and rows a post, as the starters have them; waitress with eight
-threads.
+It does the work of the web app's getFeedSkeleton. It verifies the token's claims and signature with
+python-cryptography, as the Python SDK does, and gets the key by one HTTP request and keeps it in memory. It reads
+thirty posts of the viewer's ranked list and answers JSON. As in the starters, there is a connection per request and a
+row per post. waitress runs it with eight threads.
 """
 
 import base64

@@ -2,10 +2,10 @@
 
     python tests/bench/plain_ingest.py WIRE PORT COUNT FILE
 
-Likes, unlikes, posts and account events into plain tables, the cursor beside them, one commit per 1,000
-events. The package has clients for Jetstream v2 and for the relay; for Jetstream v1, of which it has none,
-the websockets library, json and the package's record models stand in. Prints seconds and CPU-seconds from the
-first message to the last commit.
+Likes, unlikes, posts and account events go into plain tables, with the cursor beside them and one commit per 1,000
+events. The package has clients for Jetstream v2 and for the relay. It has none for Jetstream v1, so the websockets
+library, json and the package's record models stand in. Prints seconds and CPU-seconds from the first message to the
+last commit.
 """
 
 import json

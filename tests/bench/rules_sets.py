@@ -1,6 +1,6 @@
-"""Places that try posts, on sets with time: what they cost in recall, and how much more of the set is shown.
+"""Trial places on sets with time: what they cost in recall, and how much more of the set is shown.
 
-Owns: ``tried_on``, by ``foryou evaluate``'s kernel, moments and measures; the shares and bounds that are
+Owns: ``tried_on``, which uses the kernel, moments and measures of ``foryou evaluate``; the shares and bounds that are
 tried. Leaves to others: which places and which posts (``trial_places``), the same on a simulated network
 (bench_rules.py).
 """

@@ -1,8 +1,7 @@
-"""A simulated network in a store, with the batch's lists by any parameters, and what its posts are worth to its
-people.
+"""A simulated network in a store, with the batch's lists by any parameters, and the worth of posts to its people.
 
-Owns: ``Town``: the store, its lists, viewers' answers, the worth and the looks of pages. Leaves to others:
-which rules are changed (bench_rules.py), and what the optimum is (bench_optimum.py).
+Owns: ``Town``: the store, its lists, viewers' answers, worth and composition of pages. Leaves to others: which rules
+are changed (bench_rules.py), and what the optimum is (bench_optimum.py).
 """
 
 from contextlib import closing

@@ -1,8 +1,7 @@
 """Signed requests at a steady rate, for as long as it takes, from a process of its own.
 
-Owns: ``Load``. Each request carries a token of its own, signed while there is nothing else to do; latencies
-count from the moment at which a request was due. Leaves to others: who the accounts are, and what comes of
-the figures.
+Owns: ``Load``. Each request has its own token, signed while no request is due; latencies count from the moment a
+request was due. Leaves to others: who the accounts are, and what the figures mean.
 """
 
 import array

@@ -1,7 +1,6 @@
 """What the processes of an installation use: memory, processor, bytes written, and how far ingest is behind.
 
-Owns: ``Watch``, which looks once a second, and ``batch_runs``. Leaves to others: starting and stopping
-anything.
+Owns: ``Watch``, which looks once a second, and ``batch_runs``. Leaves to others: starting and stopping anything.
 """
 
 import os

@@ -2,10 +2,10 @@
 
 Owns: ``make_store``. Leaves to others: measuring (``bench_million``).
 
-How often people like is log-normal (sigma 2.2: median to P99 of eight days as in the calibration), how often
-posts are liked a power law (exponent 2.15), when after the post a log-normal (median 5.6 minutes). Three
-likes of four go to a community of the liker's. Every day has its own posts; a like that comes on a later day
-is in that day's file.
+How often people like is log-normal: with sigma 2.2 the median and P99 of eight days are those of the calibration. How
+often posts are liked is a power law of exponent 2.15. The time from post to like is log-normal with a median of 5.6
+minutes. Three likes in four go to one of the liker's communities. Every day has its own posts; a like that comes on a
+later day is in that day's file.
 """
 
 import argparse

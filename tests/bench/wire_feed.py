@@ -1,13 +1,11 @@
-"""The recorded window of the live network, over and over with other people, keys and times, on any wire.
-
-What a server sends to somebody who asked for likes and posts: on both Jetstream wires the recorded likes,
-posts, account and identity events, on the relay's wire all 150 recorded frames, blocks as they are (5.4 kB a
-frame). Every message names another record, so that all of them are stored.
+"""The recorded window of the live network, repeated with other people, keys and times, on any wire.
 
     python tests/bench/wire_feed.py WIRE COUNT       (jetstream-v1, jetstream-v2 or firehose)
 
-serves COUNT messages on a free port of loopback to every connection, as fast as they are taken, and prints
-the port.
+Serves COUNT messages on a free port of loopback to every connection, as fast as they are read, and prints the port.
+The messages are what a server sends to a reader of likes and posts. On both Jetstream wires these are the recorded
+likes, posts, account and identity events. On the relay's wire they are all 150 recorded frames with their blocks, 5.4
+kB per frame. Every message names another record, so that all of them are stored.
 """
 
 import random

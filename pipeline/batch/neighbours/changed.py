@@ -40,8 +40,8 @@ def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, for
     attach(connection, graph, "former_neighbours")
     since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
     for relation, store, query in (
-        ("answered_viewers", places.activity, "activity/answered_since"),
-        ("fetched_viewers", places.landing, "landing/fetched_since"),
+        ("answered_viewers", places.activity, "activity/answering_viewers"),
+        ("fetched_viewers", places.landing, "landing/fetched_viewers"),
     ):
         dids = _dids(store(graph.data_dir), query, since_us)
         put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))

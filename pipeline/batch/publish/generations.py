@@ -210,7 +210,7 @@ def write_sketches(
                 rows[first : first + CHUNK_ROWS],
             )
     with transaction(serving):
-        serving.execute(sql.load("serving/prune_taste_sketches"))
+        serving.execute("DELETE FROM taste_sketches WHERE post_id NOT IN (SELECT post_id FROM posts)")
     return len(rows)
 
 

@@ -51,14 +51,15 @@ def prune(
             removed = _prune_lists(serving, viewers, kept)
             span = {"first_viewer": viewers[0], "last_viewer": viewers[-1]}
             forgotten = {**span, "feed_id": feed_id, "written_before_us": now_us - FORGET_AFTER_US}
-            removed += serving.execute(sql.load("serving/prune_forgotten"), forgotten).rowcount
+            removed += serving.execute(sql.load("serving/prune_forgotten_lists"), forgotten).rowcount
             yield "prune lists", removed
     yield "prune fallbacks", serving.execute(sql.load("serving/prune_fallbacks"), kept).rowcount
     if feed_rkeys is not None:  # each reads a whole table
         yield "prune posts", serving.execute(sql.load("serving/prune_posts"), kept).rowcount
-        yield "prune viewers", serving.execute(sql.load("serving/prune_viewers")).rowcount
+        unlisted = "DELETE FROM viewers WHERE viewer_id NOT IN (SELECT viewer_id FROM lists)"
+        yield "prune viewers", serving.execute(unlisted).rowcount
     yield "prune generations", serving.execute(sql.load("serving/prune_generations"), kept).rowcount
-    serving.execute(sql.load("serving/prune_variants"))
+    serving.execute("DELETE FROM variants WHERE generation NOT IN (SELECT generation FROM generations)")
 
 
 def _name(serving: sqlite3.Connection, table: str, column: str, ids: Sequence[int]) -> None:

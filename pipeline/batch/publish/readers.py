@@ -22,7 +22,7 @@ from pipeline.store.who_is_due import recent_viewers
 def oldest_kept(serving: sqlite3.Connection, ranking: Ranking, now_us: int) -> int:
     """Return the oldest generation that a reader may hold: that which was visible keep_minutes ago; 0 for none."""
     keep_since_us = now_us - int(ranking.keep_minutes * 60e6)
-    found = serving.execute(sql.load("serving/prune_kept"), {"keep_since_us": keep_since_us}).fetchone()[0]
+    found = serving.execute(sql.load("serving/oldest_kept"), {"keep_since_us": keep_since_us}).fetchone()[0]
     return int(found or 0)
 
 
@@ -31,4 +31,4 @@ def name_readers(serving: sqlite3.Connection, data_dir: Path, ranking: Ranking, 
     dids = recent_viewers(data_dir, now_us, ranking.keep_minutes * 60)
     serving.execute("CREATE TEMP TABLE IF NOT EXISTS readers (viewer_id INTEGER PRIMARY KEY)")
     serving.execute("DELETE FROM temp.readers")
-    return serving.execute(sql.load("serving/name_readers"), {"dids": json.dumps(dids)}).rowcount
+    return serving.execute(sql.load("serving/add_readers"), {"dids": json.dumps(dids)}).rowcount

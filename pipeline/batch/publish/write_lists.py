@@ -56,10 +56,10 @@ def write_lists(serving: sqlite3.Connection, target: Target, chunk: Chunk) -> li
     feed_id, generation = target.feed_id, target.generation
     row: dict[str, Any] = {"feed_id": feed_id, "generation": generation}
     named = row | {"oldest_kept": target.oldest_kept, "viewers": json.dumps(viewers.tolist())}
-    spare: dict[int, int] = dict(serving.execute(sql.load("serving/publish_spare"), named))
+    spare: dict[int, int] = dict(serving.execute(sql.load("serving/spare_rows"), named))
     current: dict[int, bytes] = {}
     kept = set()
-    for viewer, items, made, variant in serving.execute(sql.load("serving/publish_current"), named):
+    for viewer, items, made, variant in serving.execute(sql.load("serving/current_lists"), named):
         if variant != target.variant:
             continue  # of a variant the viewer is no longer in
         current[viewer] = items
@@ -71,7 +71,7 @@ def write_lists(serving: sqlite3.Connection, target: Target, chunk: Chunk) -> li
         if viewer not in kept and (viewer not in current or not same_posts(items, current[viewer]))
     ]
     serving.executemany(
-        sql.load("serving/publish_over"),
+        sql.load("serving/replace_list"),
         [
             row | {"viewer_id": viewer, "spare": spare[viewer], "items": items}
             for viewer, items in changed

@@ -1,6 +1,6 @@
-"""Copies of what can't be made again, and the way back.
+"""Backups: copies of what cannot be computed again, and the way back.
 
-Owns: what belongs in a backup (``manifest``), taking one while everything runs (``take``), the lake's part of
-it (``lake_copy``), and putting one back (``restore``). Leaves to others: what the stores mean, and bringing
-backups to another disk or place.
+Owns: the form of a backup (``manifest``), taking one while everything runs (``take``), the lake's part of it
+(``lake_copy``), and restoring one (``restore``). Leaves to others: what the stores mean, and moving backups to
+another disk.
 """

@@ -1,9 +1,10 @@
 """The lake's part of a backup: its files as they were at one moment.
 
-Owns: listing the lake, and copying it. Leaves to others: what the files mean. All of it is copied, days of
-likes, of unlikes and of impressions, but for the neighbours, which a batch makes anew. The lake's files never
-change in place: each is written under another name and renamed. So a hard link is a copy, and on another disk
-a file that the last backup has need not be copied again.
+Owns: listing the lake, and copying it. Leaves to others: what the files mean. The days of likes, unlikes and
+impressions are copied; the neighbours are not, unless lists are wanted, for a batch computes them again.
+
+Invariant: the lake's files never change in place; each is written under another name and renamed. So a hard link is
+a copy, and on another disk a file that the last backup has need not be copied again.
 """
 
 import os
@@ -19,7 +20,7 @@ from sql import places
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """One file as it was seen; equal when it is the same file, not only the same name."""
+    """One file as it was listed. Two are equal when they are the same file, not only the same name."""
 
     path: str  # below the lake
     inode: int
@@ -30,7 +31,7 @@ class LakeFile:
 def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
     """Return the lake's files, with ``lists`` the neighbours too.
 
-    Those of a run that is still writing have hidden names and are left out.
+    Files that a run is still writing have hidden names and are left out.
     """
     root = places.lake(data_dir)
     files = set()
@@ -41,19 +42,18 @@ def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
             try:
                 found = path.stat()
             except FileNotFoundError:
-                continue  # removed just now; the second listing tells
+                continue  # removed just now; the second listing will differ
             if not name.startswith(".") and (lists or path != places.neighbours(data_dir)):
-                files.add(
-                    LakeFile(str(path.relative_to(root)), found.st_ino, found.st_size, found.st_mtime_ns)
-                )
+                below = str(path.relative_to(root))
+                files.add(LakeFile(below, found.st_ino, found.st_size, found.st_mtime_ns))
     return frozenset(files)
 
 
 @contextmanager
 def held(data_dir: Path, files: frozenset[LakeFile], target: Path) -> Iterator[list[tuple[LakeFile, int]]]:
-    """Link the files into ``target``/lake; where that can't be done, hold them open and return (file, descriptor).
+    """Link the files into ``target``/lake, and yield (file, open descriptor) for those that can't be linked.
 
-    Either way their content can't go away. Raises FileNotFoundError when one has gone already.
+    Either way their content can't disappear. Raises FileNotFoundError when a file no longer exists.
     """
     with ExitStack() as stack:
         to_copy = []
@@ -72,7 +72,7 @@ def held(data_dir: Path, files: frozenset[LakeFile], target: Path) -> Iterator[l
 
 
 def copy_held(files: list[tuple[LakeFile, int]], target: Path, previous: Path | None) -> None:
-    """Copy files held open into ``target``/lake, or link them from the previous backup where it has them."""
+    """Copy files held open into ``target``/lake, or link them from the previous backup if it has them."""
     for file, descriptor in files:
         goal = places.lake(target) / file.path
         if previous is None or not _link_same(file, places.lake(previous) / file.path, goal):

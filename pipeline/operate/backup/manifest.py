@@ -1,10 +1,10 @@
 """What a backup is: a folder of files, and backup.json which names them all.
 
-Owns: the names, the manifest, and finding the backups of a folder. Leaves to others: filling it (``take``) and
-reading it back (``restore``).
+Owns: the names, the manifest, and finding the backups in a folder. Leaves to others: filling a backup (``take``)
+and reading it back (``restore``).
 
-Invariant: a folder whose name is a time, such as 2026-11-24T10-08-12Z, is a whole backup: it is filled under
-another name, and renamed once everything in it is on the disk.
+Invariant: a folder whose name is a time, such as 2026-11-24T10-08-12Z, is a whole backup. It is filled under another
+name, and renamed when everything in it is on the disk.
 """
 
 import json
@@ -27,7 +27,7 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", re.ASCII)
 
 
 class BackupError(PipelineError):
-    """A backup can't be taken, is not whole, or can't be put back where it was asked to."""
+    """A backup can't be taken, is not whole, or can't be restored here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return a backup's manifest; BackupError when it is none of ours."""
+    """Return a backup's manifest; BackupError when this program can't read it."""
     path = folder / MANIFEST
     try:
         manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
         names = [name for name in manifest.files if name.startswith("/") or ".." in Path(name).parts]
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BackupError(f"{path} is no list of a backup's files: {error}") from error
+        raise BackupError(f"{path} does not list a backup's files: {error}") from error
     if manifest.format != FORMAT:
         raise BackupError(
-            f"{folder} is a backup of format {manifest.format}, this program knows {FORMAT}: upgrade foryou"
+            f"{folder} is a backup of format {manifest.format}, but this program knows {FORMAT}: upgrade foryou"
         )
     if names:
         raise BackupError(f"{path} names a file outside the backup: {names[0]}")
@@ -74,6 +74,6 @@ def whole_backups(folder: Path) -> list[Path]:
     return sorted(path for path in found if (path / MANIFEST).is_file())
 
 
-def dead_backups(folder: Path) -> Iterable[Path]:
-    """Return what backups that were killed left in a folder."""
+def partial_backups(folder: Path) -> Iterable[Path]:
+    """Return the folders that killed backups left in a folder."""
     return [path for path in folder.glob(f"*{PARTIAL}") if _STAMP.fullmatch(path.name.removesuffix(PARTIAL))]

@@ -1,10 +1,9 @@
-"""Putting a backup back: ``foryou restore``.
+"""Restoring a backup: ``foryou restore``.
 
 Owns: checking a backup, and filling an empty data directory from it. Leaves to others: what the stores mean.
 
-Invariants: nothing that is there is overwritten; landing.sqlite, without which there is no installation,
-comes last, so a restore that was cut short is never taken for a whole one; nothing newer than this program is
-put back.
+Invariants: nothing is overwritten. landing.sqlite, which makes a folder an installation, comes last, so that an
+interrupted restore is never taken for a whole one. No store newer than this program is restored.
 """
 
 import os
@@ -31,20 +30,20 @@ DUTIES = ("up", "ingest", "schedule", "batch")
 
 
 def run(settings: Settings, backup: Path) -> None:
-    """Restore into the data directory and say what is there now."""
+    """Restore into the data directory and print what it holds now."""
     found, manifest = restore(backup, settings.data_dir)
     total = sum(manifest.files.values())
     print(
-        f"{settings.data_dir} holds the backup {found}: {len(manifest.files)} files, {total / 1e6:,.1f} MB. "
-        "Ingest goes on where it stood; lists are made by the next batch unless the backup has them."
+        f"{settings.data_dir} now holds the backup {found}: {len(manifest.files)} files, {total / 1e6:,.1f} MB. "
+        "Ingest resumes at the backup's moment; the next batch makes the lists, unless the backup has them."
     )
 
 
 def restore(backup: Path, data_dir: Path) -> tuple[Path, Manifest]:
     """Fill an empty data directory from a backup, or from the newest of a folder of backups.
 
-    Returns which backup it was, and what is in it. Raises BackupError, before anything is written, when the backup is
-    not whole or newer than this program, or the data directory is in use or not empty.
+    Returns the backup's folder and manifest. Raises BackupError before it writes anything when the backup is not
+    whole or is newer than this program, or when the data directory is in use or not empty.
     """
     backup = _whole(backup)
     manifest = read_manifest(backup)
@@ -57,7 +56,7 @@ def restore(backup: Path, data_dir: Path) -> tuple[Path, Manifest]:
             if present:
                 raise BackupError(
                     f"{data_dir} is not empty ({', '.join(present[:3])}): restore into an empty folder; "
-                    "if a restore was cut short here, empty it first"
+                    "after an interrupted restore, empty it first"
                 )
             last = places.landing(data_dir)
             for path in sorted(
@@ -75,7 +74,7 @@ def _whole(backup: Path) -> Path:
         return backup
     backups = whole_backups(backup) if backup.is_dir() else []
     if not backups:
-        raise BackupError(f"{backup} is no backup and holds none: a backup is a folder with {MANIFEST}")
+        raise BackupError(f"{backup} is not a backup and holds none: a backup is a folder with {MANIFEST}")
     return backups[-1]
 
 
@@ -90,7 +89,7 @@ def _check(backup: Path, manifest: Manifest) -> None:
         newest = max(migrations_of(store), default=0) if store in STORES else 0
         if version > newest:
             raise BackupError(
-                f"the backup's {store}.sqlite has schema version {version}, this program knows {newest}: "
+                f"the backup's {store}.sqlite has schema version {version}, but this program knows {newest}: "
                 "upgrade foryou, or restore a backup made before the upgrade"
             )
 
@@ -99,7 +98,7 @@ def _put(source: Path, goal: Path) -> None:
     goal.parent.mkdir(parents=True, exist_ok=True)
     draft = goal.with_name(f".{goal.name}.restoring")
     draft.unlink(missing_ok=True)
-    if goal.suffix == ".parquet":  # never changed in place, so both may be one file
+    if goal.suffix == ".parquet":  # never changed in place, so the backup and the lake may share it
         try:
             os.link(source, draft)
         except OSError:
@@ -114,7 +113,7 @@ def _put(source: Path, goal: Path) -> None:
 
 
 def _check_store(draft: Path, source: Path) -> None:
-    # Of the copy, which a write-ahead log may be made beside; the backup may lie on a disk that is read alone.
+    # The copy is checked: SQLite may make a log beside it, and the backup's own disk may be read-only.
     with closing(sqlite3.connect(draft)) as store:
         verdict = store.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":

@@ -1,16 +1,16 @@
 """Taking a backup while ingest, batch and web app run: ``foryou backup``.
 
-Owns: the order of the steps, which is what makes the copies agree. Leaves to others: the lake's files
-(``lake_copy``), the folder's form (``manifest``).
+Owns: the order of the steps, which makes the copies agree. Leaves to others: the lake's files (``lake_copy``), the
+form of the folder (``manifest``).
 
 Invariants:
-- No day is lacking. A day's likes are in landing.sqlite or in the lake, by whether its file exists; ingest deletes
-  the rows of days in the lake. So do impressions and the web app in activity.sqlite. The lake is listed before and
-  after the snapshots of both begin, and taken only if nothing changed between: then the lake copied is the lake at
-  the moment of the snapshots.
+- No day is missing. A day's likes are in the lake when its file exists, else in landing.sqlite; ingest deletes the
+  rows of days in the lake. The web app does the same with impressions in activity.sqlite. The lake is listed before
+  and after the snapshots of both stores begin. It is copied only if nothing changed in between: then it is the lake
+  at the moment of the snapshots.
 - No number is unknown. The lake and serving.sqlite name actors by landing.sqlite's numbers, so neither copy is newer
   than landing's.
-- A killed backup leaves a folder named *.partial, which nobody takes for a backup and the next one removes.
+- A killed backup leaves a folder named *.partial. Nothing takes it for a backup, and the next backup removes it.
 """
 
 import logging
@@ -27,7 +27,7 @@ from pipeline.operate.backup.manifest import (
     PARTIAL,
     BackupError,
     Manifest,
-    dead_backups,
+    partial_backups,
     stamp,
     whole_backups,
 )
@@ -41,7 +41,7 @@ log = logging.getLogger("foryou.backup")
 
 TRIES = 50
 RETRY_SECONDS = 0.2
-PAGES_A_STEP = 2_560  # 10 MB: between two steps a signal is heard
+PAGES_A_STEP = 2_560  # 10 MB; a signal is handled between two steps
 
 
 def run(settings: Settings, folder: Path, *, keep: int | None, lists: bool) -> None:
@@ -59,29 +59,29 @@ def take(
     lists: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Path:
-    """Copy what can't be made again into a new folder of ``folder``; return that folder.
+    """Copy what cannot be computed again into a new folder of ``folder``; return that folder.
 
-    ``lists`` adds serving.sqlite and the neighbours, which can be made again but take a while; ``keep`` removes all
-    but the newest so many backups. Raises BackupError when there is nothing to copy, no room, or the copying fails.
+    ``lists`` adds serving.sqlite and the neighbours, which take a while to compute again. ``keep`` is how many of the
+    newest backups remain. Raises BackupError when there is nothing to copy, no room, or the copying fails.
     """
     if not places.landing(data_dir).exists():
-        raise BackupError(f"there is nothing to back up in {data_dir}: it holds no landing.sqlite")
+        raise BackupError(f"nothing to back up in {data_dir}: it has no landing.sqlite")
     if folder.resolve().is_relative_to(places.lake(data_dir).resolve()):
         raise BackupError(f"{folder} is inside the lake; choose a folder elsewhere")
     try:
         with exclusive(folder, "backup"):
-            for dead in dead_backups(folder):
-                shutil.rmtree(dead)
+            for left in partial_backups(folder):
+                shutil.rmtree(left)
             goal = folder / stamp(clock())
             for _ in range(20):
                 if not goal.exists():
                     break
-                time.sleep(0.1)  # one was made in this very second
+                time.sleep(0.1)  # the last one was made in this very second
                 goal = folder / stamp(clock())
             else:
                 raise BackupError(f"{goal} exists already: is the clock standing still?")
             partial = goal.with_name(goal.name + PARTIAL)
-            partial.mkdir(mode=0o700)  # what viewers did and the cursors' key are nobody else's business
+            partial.mkdir(mode=0o700)  # what viewers did is private, and so is the key of page cursors
             try:
                 _fill(data_dir, partial, whole_backups(folder), lists, stamp(clock()))
                 partial.rename(goal)
@@ -138,13 +138,13 @@ def _stores_and_lake(
                     stack.enter_context(attempt.pop_all())
                     return stores, to_copy
         shutil.rmtree(places.lake(partial), ignore_errors=True)
-        log.info("the lake changed just then; once more")
+        log.info("the lake changed meanwhile; trying again")
         time.sleep(RETRY_SECONDS)
     raise BackupError(f"the lake of {data_dir} changed {TRIES} times within seconds: try again later")
 
 
 def _snapshot(path: Path) -> sqlite3.Connection:
-    """Return a store as it is now, whatever its writer does from here on."""
+    """Return a read transaction on a store: it shows the store as it is now, whatever its writer does later."""
     connection = connect(path, read_only=True)
     try:
         connection.execute("BEGIN")
@@ -170,7 +170,7 @@ def _require_room(partial: Path, data_dir: Path, lake_bytes: int) -> None:
     free = shutil.disk_usage(partial).free
     if needed > free:
         raise BackupError(
-            f"{partial.parent} has {free / 1e9:.1f} GB free, the backup may need {needed / 1e9:.1f} GB"
+            f"{partial.parent} has {free / 1e9:.1f} GB free, but the backup may need {needed / 1e9:.1f} GB"
         )
 
 

@@ -1,4 +1,4 @@
-"""``foryou doctor``: every check, a line each, and the exit status.
+"""``foryou doctor``: a line for every check, and the exit status.
 
 Owns: showing the findings. Leaves to others: the checks.
 """
@@ -21,7 +21,7 @@ class DoctorError(PipelineError):
 def run(load: Callable[[], Settings], environment: Mapping[str, str], *, as_json: bool) -> None:
     """Run and show all checks; DoctorError when one found something wrong.
 
-    ``load`` gives the settings; when it refuses them, that is the finding, and nothing else can be checked.
+    ``load`` returns the settings. When it refuses them, that is the only finding: nothing else can be checked.
     """
     found = []
     for finding in _findings(load, environment):
@@ -46,7 +46,7 @@ def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> I
         settings = load()
     except PipelineError as error:
         yield Finding(
-            "settings", "wrong", str(error), "mend it in /etc/foryou/foryou.env, foryou.toml or the flag"
+            "settings", "wrong", str(error), "correct it in /etc/foryou/foryou.env, foryou.toml or the flag"
         )
         return
     yield from findings(machine_checks.checks(settings))

@@ -14,7 +14,7 @@ State = Literal["ok", "wrong", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check's name, outcome, what was seen, and, when wrong, what to do."""
+    """A check's name, its outcome, what it saw, and what to do when that is wrong."""
 
     check: str
     state: State
@@ -31,19 +31,19 @@ class WrongError(Exception):
 
 
 class SkippedError(Exception):
-    """Raised by a check that has nothing to look at; the text says why."""
+    """Raised by a check that has nothing to check; the text says why."""
 
 
 class Check(NamedTuple):
-    """A check: its name, the function that returns what it saw, and what to do when that fails by itself."""
+    """A check: its name, the function that returns what it saw, and what to do when that function itself fails."""
 
     name: str
     look: Callable[[], str]
-    advice: str = "the message says what"
+    advice: str = "the message says what is wrong"
 
 
 def findings(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Run checks in order; each returns what it saw, or raises one of the two errors above."""
+    """Run checks in order; each returns what it saw, or raises WrongError or SkippedError."""
     for name, look, advice in checks:
         try:
             yield Finding(name, "ok", look())

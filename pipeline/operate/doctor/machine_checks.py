@@ -25,7 +25,7 @@ DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
 def checks(settings: Settings) -> list[Check]:
     """Return the checks of this machine."""
     return [
-        Check("settings", lambda: _settings(settings), "mend it in foryou.toml"),
+        Check("settings", lambda: _settings(settings), "correct it in foryou.toml"),
         Check("data directory", lambda: _data_dir(settings.data_dir)),
         Check("permissions", lambda: _permissions(settings.data_dir)),
         Check("disk", lambda: _disk(settings.data_dir)),
@@ -37,12 +37,11 @@ def checks(settings: Settings) -> list[Check]:
 def _settings(settings: Settings) -> str:
     ranking_from(settings.ranking)
     if settings.hostname == "localhost":
-        raise WrongError(
-            "FORYOU_HOSTNAME is not set", "set it to the name under which the world sees this service"
-        )
+        raise WrongError("FORYOU_HOSTNAME is not set", "set it to this service's host name on the internet")
     if settings.publisher_did == settings.service_did:
         raise WrongError(
-            "FORYOU_PUBLISHER_DID is not set", "set it to the DID of the Bluesky account whose feed this is"
+            "FORYOU_PUBLISHER_DID is not set",
+            "set it to the DID of the Bluesky account that publishes the feed",
         )
     if settings.listen[0] in ("0.0.0.0", "::"):
         raise WrongError(
@@ -58,14 +57,14 @@ def _data_dir(data_dir: Path) -> str:
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         owner = data_dir.stat().st_uid
         raise WrongError(
-            f"user {os.geteuid()} may not write in {data_dir}, which is user {owner}'s",
+            f"user {os.geteuid()} may not write in {data_dir}, which belongs to user {owner}",
             "run the command as the user that runs foryou: sudo -u foryou ...",
         )
     return str(data_dir)
 
 
 def _permissions(data_dir: Path) -> str:
-    """Files of another user stop a part of foryou; what viewers did and the cursors' key are private."""
+    """Check that all files have one owner, and that the cursors' key and what viewers did are private."""
     if not data_dir.is_dir():
         raise SkippedError("there is no data directory")
     owner = data_dir.stat().st_uid
@@ -74,7 +73,7 @@ def _permissions(data_dir: Path) -> str:
         try:
             found = path.stat()
         except FileNotFoundError:
-            continue  # a write-ahead log comes and goes
+            continue  # SQLite removed a write-ahead log
         if found.st_uid != owner:
             raise WrongError(
                 f"{path.name} belongs to user {found.st_uid}, the data directory to user {owner}",
@@ -93,7 +92,7 @@ def _disk(data_dir: Path) -> str:
     usage = shutil.disk_usage(place)
     seen = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.0f} GB free"
     if usage.free < min(FREE_MIN_BYTES, FREE_MIN_SHARE * usage.total):
-        raise WrongError(seen, "free some, or give the lake fewer days: seed_window_days in [ranking]")
+        raise WrongError(seen, "free some space, or keep fewer days of likes: seed_window_days in [ranking]")
     return seen
 
 
@@ -114,17 +113,17 @@ def _stores(data_dir: Path) -> str:
             raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if version > newest:
             raise WrongError(
-                f"{path} has schema version {version}, this program knows {newest}",
+                f"{path} has schema version {version}, but this program knows {newest}",
                 "upgrade foryou, or restore the backup made before the upgrade",
             )
-        seen.append(f"{name} version {version}" if version else f"{name} just made")
+        seen.append(f"{name} version {version}" if version else f"{name} without a schema yet")
     if not seen:
-        raise SkippedError("there are none yet")
+        raise SkippedError("there are no stores yet")
     return ", ".join(seen)
 
 
 def _lake(data_dir: Path) -> str:
-    """Look at both ends of every file: a disk that was full or failed leaves halves."""
+    """Check both ends of every file: a disk that was full or failed leaves incomplete ones."""
     days = sorted(places.closed_days(data_dir))
     if not days:
         raise SkippedError("no day is closed yet")
@@ -136,7 +135,7 @@ def _lake(data_dir: Path) -> str:
                 size += file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
                 last = file.read()
         except FileNotFoundError:
-            continue  # its days have passed, just now
+            continue  # removed just now, because its days are past
         except OSError as error:
             raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if not first == last == PARQUET:

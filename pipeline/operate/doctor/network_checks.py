@@ -1,8 +1,7 @@
-"""Checks of what lies outside: clock, stream, PLC directory, this service from outside, its certificate, the
-record.
+"""Checks of the network: clock, stream, PLC directory, this service from outside, its certificate, the record.
 
-Owns: those, each within a few seconds. Leaves to others: what a right answer looks like
-(``pipeline.operate.feed_record.service_check``).
+Owns: those, each within a few seconds. Leaves to others: what a correct answer looks like
+(``feed_record.service_check``).
 """
 
 import asyncio
@@ -32,14 +31,14 @@ from pipeline.operate.feed_record.service_check import (
 )
 from pipeline.settings import APP_PASSWORD, Settings
 
-CLOCK_MAX_SECONDS = 5.0  # tokens live for a minute, and Bluesky's servers forgive nothing
+CLOCK_MAX_SECONDS = 5.0  # tokens are valid for a minute
 EVENT_SECONDS = 10.0
 QUIET_SECONDS = 600.0
 CERTIFICATE_MIN_DAYS = 14
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 DID_JSON = "/.well-known/did.json"
-CONNECTION = "look at this machine's internet connection and name server, and at FORYOU_PLC_URL"
-PROXY = "does the name lead to the VPS, does Caddy run there (journalctl -u caddy), is the tailnet up?"
+CONNECTION = "check this machine's internet connection and name server, and FORYOU_PLC_URL"
+PROXY = "check that the name leads to the VPS, that Caddy runs there (journalctl -u caddy), and that the tailnet is up"
 
 
 def checks(settings: Settings, password: str, client: httpx.Client) -> list[Check]:
@@ -68,18 +67,18 @@ def _clock(settings: Settings, client: httpx.Client) -> str:
     try:
         theirs = parsedate_to_datetime(answer.headers["date"]).timestamp() + 0.5
     except (KeyError, ValueError) as error:
-        raise SkippedError(f"{settings.plc_url} says no time") from error
+        raise SkippedError(f"{settings.plc_url} does not say what time it is") from error
     offset = (before + after) / 2 - theirs
     if abs(offset) > CLOCK_MAX_SECONDS + (after - before) / 2:
         raise WrongError(
             f"this clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the PLC directory's",
-            "keep time: timedatectl set-ntp true",
+            "set the clock by the network: timedatectl set-ntp true",
         )
     return f"within {abs(offset) + 0.5:.1f} s of the PLC directory's"
 
 
 def _stream(settings: Settings) -> str:
-    """Connect to each address; the feed works as long as one of them sends."""
+    """Connect to each address; the feed works when one of them sends events."""
     failures, working = [], []
     for url in settings.stream_url:
         try:
@@ -90,13 +89,13 @@ def _stream(settings: Settings) -> str:
             failures.append(f"{url}: {str(error) or 'no event within 10 seconds'}")
     if not working:
         raise WrongError(
-            "; ".join(failures), "look at the internet connection, or name others in FORYOU_STREAM_URL"
+            "; ".join(failures), "check the internet connection, or name other servers in FORYOU_STREAM_URL"
         )
     return f"an event from {', '.join(working)}" + (f"; not from {'; '.join(failures)}" if failures else "")
 
 
 def _address(url: str) -> str:
-    """Return where to connect to for an event that was sent already: a quiet stream may send none for minutes."""
+    """Return an address that begins with past events: a quiet stream may send no new one for minutes."""
     if wire_of(url) == "firehose":
         return firehose.subscribe_url(url, 0)
     return asyncio.run(subscription(url, None, int((time.time() - QUIET_SECONDS) * 1e6))).address
@@ -107,7 +106,7 @@ def _plc(settings: Settings, client: httpx.Client) -> str:
     if answer.status_code >= 500 or answer.status_code == 429:
         raise WrongError(
             f"{settings.plc_url} answers status {answer.status_code}",
-            "wait: viewers whose key is known are served meanwhile",
+            "wait; meanwhile viewers whose keys are stored still get the feed",
         )
     return f"{settings.plc_url} answers"
 
@@ -122,14 +121,14 @@ def _web_app(settings: Settings, client: httpx.Client) -> str:
             f"{url}: {why(error)}", "start it: systemctl start foryou-serve, or foryou up"
         ) from error
     if answer.status_code != 200:
-        raise WrongError(str(state.get("reason")), "see the logs: journalctl -u 'foryou-*'")
+        raise WrongError(str(state.get("reason")), "read the logs: journalctl -u 'foryou-*'")
     return (
         f"{state.get('lists')} lists, generation {state.get('generation')}, {state.get('age_seconds')} s old"
     )
 
 
 def _did_json(settings: Settings, client: httpx.Client) -> str:
-    """From outside: as Bluesky's servers see it, through whatever is in between; and the same as here."""
+    """Compare did.json as Bluesky's servers see it with the one that the web app here sends."""
     url = public_url(settings.hostname) + DID_JSON
     check_service(client, settings)
     if not settings.service_did.startswith("did:web:"):
@@ -138,11 +137,11 @@ def _did_json(settings: Settings, client: httpx.Client) -> str:
     try:
         ours = fetch_json(client, settings.local_url + DID_JSON, "did.json")
     except Exception as error:
-        raise SkippedError(f"{url} is right; the web app here does not answer ({error})") from error
+        raise SkippedError(f"{url} is correct; the web app here does not answer ({error})") from error
     if outside != ours:
         raise WrongError(
-            f"{url} differs from what the web app here says: {json.dumps(outside)} instead of {json.dumps(ours)}",
-            "another machine answers under that name, or a proxy keeps an old copy",
+            f"{url} differs from the web app's own: {json.dumps(outside)} instead of {json.dumps(ours)}",
+            "another machine answers under this name, or a proxy keeps an old copy",
         )
     return f"{url} is ours"
 
@@ -161,13 +160,13 @@ def _certificate(settings: Settings) -> str:
     except OSError as error:
         raise WrongError(
             f"{host}:{port}: {why(error)}",
-            "look at the proxy's log: journalctl -u caddy; it renews by itself",
+            "read the proxy's log: journalctl -u caddy; the proxy renews the certificate itself",
         ) from error
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
     if days < CERTIFICATE_MIN_DAYS:
         raise WrongError(
             f"valid for {days:.0f} more days; the proxy should have renewed it",
-            "journalctl -u caddy says why not",
+            "read why it did not: journalctl -u caddy",
         )
     return f"valid for {days:.0f} more days"
 
@@ -177,19 +176,20 @@ def _record(settings: Settings, client: httpx.Client) -> str:
     with Repository(host, settings.publisher_did) as repository:
         stored = repository.record(settings.feed_rkey)
     if stored is None:
-        raise WrongError(f"there is no {settings.feed_uri}", "foryou publish")
+        raise WrongError(f"there is no {settings.feed_uri}", "run foryou publish")
     did = stored.value.get("did")
     if did != settings.service_did:
         raise WrongError(
-            f"{settings.feed_uri} sends viewers to {did} instead of {settings.service_did}", "foryou publish"
+            f"{settings.feed_uri} sends viewers to {did} instead of {settings.service_did}",
+            "run foryou publish",
         )
     if stored.value.get("acceptsInteractions") is not True:
-        return f"{settings.feed_uri}; it takes no interactions, so nothing is known of what viewers saw"
+        return f"{settings.feed_uri}; it does not accept interactions, so the app does not report what viewers saw"
     return settings.feed_uri
 
 
 def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> str:
-    """Ask for the feed as the publisher, with a token of their own host, over the public address."""
+    """Fetch the feed as the publisher, with a token from their own host, at the public address."""
     if not password:
         raise SkippedError(f"set {APP_PASSWORD} to try it with the publisher's account")
     host = repository_host(client, settings.publisher_did, settings.plc_url)
@@ -198,7 +198,7 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
             repository.login(password)
             token = repository.service_token(settings.service_did, SKELETON)
     except RepositoryError as error:
-        raise WrongError(str(error), f"mend {APP_PASSWORD}") from error
+        raise WrongError(str(error), f"correct {APP_PASSWORD}") from error
     answer = fetch(
         client,
         f"{public_url(settings.hostname)}/xrpc/{SKELETON}",
@@ -209,5 +209,5 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
         raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", "journalctl -u foryou-serve")
     posts = answer.json().get("feed")
     if not posts:
-        raise WrongError("the feed is empty", "has the batch run? foryou status")
+        raise WrongError("the feed is empty", "check that the batch has run: foryou status")
     return f"{len(posts)} posts in {answer.elapsed.total_seconds():.2f} s"

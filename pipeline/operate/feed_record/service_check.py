@@ -1,14 +1,12 @@
 """This service and its publisher as the rest of the network sees them.
 
-Owns: fetching DID documents and did.json over the public address, reading what they say, and saying in plain
-words what is wrong with them. Leaves to others: writing the feed's record (``publish``), judging a whole
-installation (``doctor``). Answers are read defensively: whoever runs a host decides what it says.
+Owns: fetching DID documents, and did.json at the public address, and saying plainly what is wrong with them. Leaves
+to others: writing the feed's record (``command``), checking a whole installation (``doctor``). Answers are read with
+care, for whoever runs a host decides what it sends.
 """
 
 import json
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,14 +23,12 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class OutsideError(PipelineError):
-    """Something that others must be able to reach is not there, or says something else than it should."""
+    """Something that others must be able to reach is missing, or is not as it should be."""
 
 
-@contextmanager
-def http_client() -> Iterator[httpx.Client]:
-    """Give a client that follows no redirects: Bluesky's servers follow none either."""
-    with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
-        yield client
+def http_client() -> httpx.Client:
+    """Return a client that follows no redirects, as Bluesky's servers follow none."""
+    return httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
 
 
 def public_url(hostname: str) -> str:
@@ -42,7 +38,7 @@ def public_url(hostname: str) -> str:
 
 
 def fetch(client: httpx.Client, url: str, **options: Any) -> httpx.Response:
-    """GET an address; OutsideError, in plain words, when there is no answer at all."""
+    """GET an address; OutsideError when there is no answer at all."""
     try:
         return client.get(url, **options)
     except httpx.HTTPError as error:
@@ -66,7 +62,7 @@ def fetch_json(client: httpx.Client, url: str, what: str) -> dict[str, Any]:
     answer = fetch(client, url)
     if answer.is_redirect:
         goal = answer.headers.get("location", "elsewhere")
-        raise OutsideError(f"{what} at {url} redirects to {goal}; Bluesky follows no redirects there")
+        raise OutsideError(f"{what} at {url} redirects to {goal}; Bluesky does not follow redirects there")
     if answer.status_code != 200:
         raise OutsideError(f"{what} at {url} answers status {answer.status_code} instead of 200")
     try:
@@ -74,14 +70,14 @@ def fetch_json(client: httpx.Client, url: str, what: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise OutsideError(f"{what} at {url} is no JSON object")
+        raise OutsideError(f"{what} at {url} is not a JSON object")
     return found
 
 
 def did_document(client: httpx.Client, did: str, plc_url: str) -> DidDocument:
     """Return a DID's document, from the PLC directory or from its host; OutsideError when there is none.
 
-    atproto's resolver would do it in a line, but of whatever is wrong it says only that there is no document.
+    atproto's own resolver does not say what is wrong: a redirect or another DID's document is simply no document.
     """
     if did.startswith("did:plc:"):
         url = f"{plc_url}/{quote(did, safe=':')}"
@@ -104,8 +100,8 @@ def repository_host(client: httpx.Client, did: str, plc_url: str) -> str:
     endpoint = did_document(client, did, plc_url).get_pds_endpoint()
     if endpoint is None:
         raise OutsideError(
-            f"{did} has no repository (its document names no #atproto_pds): FORYOU_PUBLISHER_DID must be the DID "
-            "of a Bluesky account"
+            f"{did} has no repository (its document names no #atproto_pds): FORYOU_PUBLISHER_DID must be the DID of "
+            "a Bluesky account"
         )
     parts = urlsplit(endpoint)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:

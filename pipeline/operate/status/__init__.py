@@ -1,5 +1,6 @@
-"""How an installation is doing: ``foryou status``.
+"""The state of an installation: ``foryou status``.
 
-``gather`` reads the figures, ``lines`` says what is worth a look, ``show`` makes a table or JSON of them,
-``web_app_status`` asks the web app. Nothing is written, and it works whatever is running or missing.
+Owns: the figures (``gather``; of the web app, ``web_app_status``), what they mean (``lines``), and the table or JSON
+(``show``). Leaves to others: checking an installation (``doctor``). It writes nothing, and works whatever is missing
+or running.
 """

@@ -1,7 +1,7 @@
 """The figures of an installation, from its stores alone.
 
-Owns: which figures there are. Leaves to others: what they mean (``lines``) and how they look (``show``). Reads
-only; a part without a store yet is None or empty, and a store that is being written is read as it stands.
+Owns: which figures there are. Leaves to others: what they mean (``lines``) and how they look (``show``). It only
+reads. What has no store yet is None or empty, and a store that is being written is read as it is.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ from sql.sqlite import connect
 
 GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
-LOCKS = Path("/proc/locks")  # Linux alone has it
+LOCKS = Path("/proc/locks")  # on Linux only
 
 Figures = dict[str, Any]
 
@@ -52,7 +52,7 @@ def gather(settings: Settings) -> Figures:
             "likes_by_day": {
                 places.day_name(row["day"]): row["likes"]
                 for row in _rows(data_dir, "landing", "landing/status_likes")
-                if places.day_name(row["day"]) not in closed  # those go at leisure
+                if places.day_name(row["day"]) not in closed  # ingest deletes those bit by bit
             },
         },
         "lake": lake,
@@ -83,7 +83,7 @@ def process_of(data_dir: Path, part: str) -> int | None:
 
 
 def _holds(pid: int, path: Path) -> bool:
-    """Tell whether a process has a lock, where possible without touching it: a part may be starting just now."""
+    """Tell whether a process has a lock, if possible without trying it: a part may be starting just now."""
     if LOCKS.exists():
         inode = path.stat().st_ino
         words = (line.split() for line in LOCKS.read_text().splitlines())
@@ -119,7 +119,7 @@ def _lake(data_dir: Path) -> Figures:
 
 
 def _rows_of(file: Path) -> int | None:
-    """Return the rows of a Parquet file, None when it has gone or is none."""
+    """Return the rows of a Parquet file, None when it is missing or damaged."""
     try:
         return int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException):
@@ -127,7 +127,7 @@ def _rows_of(file: Path) -> int | None:
 
 
 def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
-    """Return room and, when the lake will need more than there is before old days leave it, days until full."""
+    """Return the free space, and the days until it is full if the lake will need more than that."""
     usage = shutil.disk_usage(data_dir if data_dir.exists() else Path.cwd())
     growth, left = lake["bytes_per_day"], max(0, window_days - lake["days"])
     full = growth is not None and growth * left > usage.free
@@ -140,7 +140,7 @@ def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
 
 
 def _with_due(row: Figures, settings: Settings) -> Figures:
-    """Add when the timetable runs the job again, as a rule; neighbours may come sooner in a young store."""
+    """Add when the timetable usually runs the job again; neighbours may come sooner in a young store."""
     minutes = getattr(settings, f"{row['job']}_minutes", None) if row["tier"] != "waiting" else None
     if (row["job"], row["tier"]) == ("candidates", "all"):
         minutes = settings.everybody_after(row["seconds"])
@@ -175,7 +175,7 @@ def _rows(
     try:
         return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # its writer has not made it yet
+        if "no such table" in str(error):  # the writer has not made it yet
             return []
         raise
     finally:

@@ -1,6 +1,6 @@
-"""What the figures mean to the operator: a line a subject, and whether it is well.
+"""What the figures mean to the operator: a line for every subject, and whether it is all right.
 
-Owns: the lines' words and the limits beyond which something is worth a look. Leaves to others: the figures
+Owns: the words of the lines, and the limits beyond which something needs attention. Leaves to others: the figures
 (``gather``), colours (``show``).
 """
 
@@ -18,17 +18,17 @@ DISK_WARN_DAYS, DISK_BAD_SHARE = 30.0, 0.05
 
 
 class Level(Enum):
-    """How a line is: plain, well, worth a look, or wrong."""
+    """What a line's colour says; PLAIN lines have no limits."""
 
     PLAIN = "plain"
-    WELL = "well"
-    LOOK = "look"
-    WRONG = "wrong"
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A subject and what there is to say of it."""
+    """A subject and its state, in words."""
 
     subject: str
     text: str
@@ -60,13 +60,13 @@ def _data(figures: Mapping[str, Any]) -> Line:
     elif figures["lake"]["bytes_per_day"]:
         text += f": room for all {disk['window_days']} days of the lake"
     if disk["free_bytes"] < DISK_BAD_SHARE * disk["total_bytes"]:
-        return Line("data", text, Level.WRONG)
-    return Line("data", text, Level.LOOK if days is not None and days < DISK_WARN_DAYS else Level.PLAIN)
+        return Line("data", text, Level.BAD)
+    return Line("data", text, Level.WARN if days is not None and days < DISK_WARN_DAYS else Level.PLAIN)
 
 
 def _parts(figures: Mapping[str, Any]) -> Line:
     running = [f"{part} (process {pid})" for part, pid in figures["parts"].items() if pid is not None]
-    return Line("running", ", ".join(running) or "nothing here holds a lock")
+    return Line("running", ", ".join(running) or "no part")
 
 
 def _stream(figures: Mapping[str, Any]) -> Line:
@@ -74,7 +74,7 @@ def _stream(figures: Mapping[str, Any]) -> Line:
     if stream is None:
         return Line("stream", "nothing stored yet")
     lag = stream["lag_seconds"]
-    level = Level.WELL if lag < LAG_WARN_SECONDS else Level.LOOK if lag < LAG_BAD_SECONDS else Level.WRONG
+    level = Level.OK if lag < LAG_WARN_SECONDS else Level.WARN if lag < LAG_BAD_SECONDS else Level.BAD
     text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {span(lag)} behind"
     if stream["events_per_second"]:
         text += f", {stream['events_per_second']:,.0f} events/s"
@@ -96,12 +96,12 @@ def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
         )  # fmt: skip
         length = span((gap["to_us"] - gap["from_us"]) / 1e6)
         yield Line(
-            "gap", f"{first} to {last} ({length}): day{'s' * (len(days) > 1)} {names} partial", Level.LOOK
+            "gap", f"{first} to {last} ({length}): day{'s' * (len(days) > 1)} {names} partial", Level.WARN
         )
 
 
 def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
-    """Say that the first day is partial, for as long as it is kept."""
+    """Say that the first day is partial, as long as it is stored."""
     if not figures["began_us"]:
         return
     day, first = places.day_name(day_of(figures["began_us"])), figures["lake"]["first_day"]
@@ -132,8 +132,10 @@ def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _by_day(likes: Mapping[str, int | None]) -> str:
-    told = (f"{day} {'unreadable' if count is None else format(count, ',')}" for day, count in likes.items())
-    return ", ".join(told) or "none"
+    counts = (
+        f"{day} {'unreadable' if count is None else format(count, ',')}" for day, count in likes.items()
+    )
+    return ", ".join(counts) or "none"
 
 
 def _lists(figures: Mapping[str, Any]) -> Line:
@@ -141,7 +143,7 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     if generation is None:
         return Line("lists", "none published yet")
     age = generation["age_seconds"]
-    level = Level.WELL if age < LISTS_WARN_SECONDS else Level.LOOK if age < LISTS_BAD_SECONDS else Level.WRONG
+    level = Level.OK if age < LISTS_WARN_SECONDS else Level.WARN if age < LISTS_BAD_SECONDS else Level.BAD
     return Line(
         "lists",
         f"generation {generation['generation']}, published {span(age)} ago, {generation['viewers']:,} viewers",
@@ -156,14 +158,14 @@ def _served(figures: Mapping[str, Any]) -> Iterator[Line]:
     if web is None:
         yield Line("web app", "does not answer at this installation's address")
         return
-    text = "well" if web["ok"] else f"not well: {web['reason']}"
+    text = "ok" if web["ok"] else f"failing: {web['reason']}"
     if web["requests"] is not None:
-        text += f", {web['requests']:,} requests since its start"
+        text += f", {web['requests']:,} requests since it started"
         if web["requests_per_second"] is not None:
             text += f" ({web['requests_per_second']:,.1f}/s)"
         if web["p99_ms"] is not None:
             text += f", 99 % within {web['p99_ms']:,.0f} ms"
-    yield Line("web app", text, Level.WELL if web["ok"] else Level.WRONG)
+    yield Line("web app", text, Level.OK if web["ok"] else Level.BAD)
 
 
 def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
@@ -176,11 +178,11 @@ def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
             wait = (run["due_us"] - figures["now_us"]) / 1e6
             text += f"; next due in {span(wait)}" if wait > 0 else "; next due now"
         subject = run["job"] if run["tier"] == "all" else f"{run['job']}, {run['tier']}"
-        yield Line(subject, text, Level.WELL if run["outcome"] == "done" else Level.WRONG)
+        yield Line(subject, text, Level.OK if run["outcome"] == "done" else Level.BAD)
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as people say it: '40 s', '2 h 0 min', '3 d 4 h'."""
+    """Return a length of time in words: '40 s', '2 h 0 min', '3 d 4 h'."""
     seconds = max(0.0, seconds)
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -193,7 +195,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a size as people say it."""
+    """Return a size in words: '12 bytes', '3 kB', '1.5 GB'."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

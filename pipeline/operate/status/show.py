@@ -1,6 +1,7 @@
-"""``foryou status``: a table for a person, plain in a pipe, JSON for programs; once or again and again.
+"""``foryou status``: a table for people, JSON for programs; once, or every two seconds.
 
-Owns: the output's form. Colour says what a line's level is; the words say the same, so none is lost in a pipe.
+Owns: the form of the output. Leaves to others: the figures (``gather``), their meaning (``lines``). Colour shows a
+line's level. The words say the same, so nothing is lost in a pipe.
 """
 
 import json
@@ -16,12 +17,12 @@ from pipeline.settings import Settings
 
 WATCH_SECONDS = 2.0
 
-_COLOURS = {Level.WELL: "\x1b[32m", Level.LOOK: "\x1b[33m", Level.WRONG: "\x1b[1;31m"}
+_COLOURS = {Level.OK: "\x1b[32m", Level.WARN: "\x1b[33m", Level.BAD: "\x1b[1;31m"}
 _DIM, _END, _CLEAR = "\x1b[2m", "\x1b[0m", "\x1b[H\x1b[2J"
 
 
 def run(settings: Settings, *, as_json: bool, watch: bool) -> None:
-    """Print the status, with ``watch`` again until interrupted."""
+    """Print the status; with ``watch``, repeat it until interrupted."""
     colour = _wants_colour(sys.stdout)
     while True:
         figures = gather(settings)

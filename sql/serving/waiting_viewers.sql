@@ -1,20 +1,21 @@
--- Question: which viewers wait for a list: a first one, or one that knows of likes or answers of theirs that have
---   just arrived? The last to come is first.
--- Reads: viewers, lists, waiting_runs; visits, interactions of activity.sqlite attached as activity; fetched_viewers of
---   landing.sqlite attached as landing. Grain: one DID.
--- Parameters: :now_us, :since_us when they came or answered, at the earliest, :again_us after how long one for whom
---   no list could be made is tried again, :rows how many at most. Times by this machine's clock.
+-- Question: which viewers wait for a first list, or for one that knows of their newest likes or answers?
+-- Reads: activity.interactions, activity.visits, landing.fetched_viewers, waiting_runs, viewers, lists, feeds
+-- Writes: none
+-- Grain: one row per DID, the last to come first
+-- Parameters: :now_us, :since_us (the earliest visit or answer), :again_us (pause before a viewer for whom no list
+--   could be made is tried again), :rows (how many at most)
+-- Units: microseconds since 1970 (UTC), by this machine's clock
 WITH answered AS (
   SELECT viewer_did, max(received_us) AS received_us
   FROM activity.interactions
   WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore')
   GROUP BY viewer_did
-), came AS (
+), active AS (
   SELECT viewer_did, last_us FROM activity.visits WHERE last_us > :since_us
   UNION ALL
   SELECT viewer_did, received_us FROM answered
 ), seen AS (
-  SELECT viewer_did, max(last_us) AS last_us FROM came GROUP BY viewer_did
+  SELECT viewer_did, max(last_us) AS last_us FROM active GROUP BY viewer_did
 )
 SELECT s.viewer_did
 FROM seen AS s

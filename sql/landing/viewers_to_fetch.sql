@@ -1,8 +1,10 @@
--- Question: which viewers may lack likes here, who has waited longest first?
--- Reads: visits (of activity.sqlite, attached as activity), fetched_viewers. Grain: one DID.
--- Parameters: :now_us, :limit viewers at most, :again_us after how long one who was looked at is looked at again,
--- :first_us and :most_us the pause after one failure and the longest; it doubles each time. An outcome that begins
--- with a number is that many failures in a row.
+-- Question: which viewers may lack likes here?
+-- Reads: activity.visits (of activity.sqlite, attached), fetched_viewers
+-- Writes: none
+-- Grain: one row per DID, the first to open the feed first
+-- Parameters: :now_us, :limit, :again_us (pause before a viewer is fetched again), :first_us (pause after one failure;
+--   it doubles with each), :most_us (the longest pause)
+-- Units: microseconds; an outcome that begins with a number is that many failures in a row
 WITH looked_at AS (
   SELECT
     did, fetched_us,

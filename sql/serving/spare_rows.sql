@@ -1,11 +1,10 @@
--- Question: which rows of these viewers can a new list take? Of one who is reading, a row that no kept generation uses
---   any more; of all others, any.
--- Reads: lists, temp.readers (viewer_id)
--- Writes: nothing
--- Grain: one row a viewer who has such a row, the oldest
--- Parameters: :feed_id, :viewers JSON array of viewer_id, :oldest_kept
--- Units: none
-
+-- Question: which rows of these viewers can a new list take? (Of a reader, a row that no kept generation uses; of
+--   others, any.)
+-- Reads: lists, temp.readers
+-- Writes: none
+-- Grain: one row per viewer who has such a row, the oldest
+-- Parameters: :feed_id, :viewers (JSON array of viewer_id), :oldest_kept
+-- Units: generations
 SELECT viewer_id, min(generation) AS generation
 FROM lists AS l
 WHERE feed_id = :feed_id

@@ -1,8 +1,9 @@
--- Question: which viewers have a list, in the order of their DIDs?
--- Reads: viewers, feeds, lists. Grain: one viewer; of their newest list how many bytes it has, and its head. For the pages on this
--- machine: a search reads all viewers.
--- Parameters: :feed record key of the feed, :search text that the DID holds ('' for all), :after DID to start
--- behind, :rows how many at most.
+-- Question: which viewers with a list have a text in their DID? (For the pages on this machine: it reads all viewers.)
+-- Reads: feeds, viewers, lists
+-- Writes: none
+-- Grain: one row per viewer, by DID; of the newest list its length and its head
+-- Parameters: :feed (record key), :search ('' for all), :after (DID to start behind), :rows (how many at most)
+-- Units: size is in bytes
 SELECT viewers.did, substr(lists.items, 1, 16) AS head, length(lists.items) AS size
 FROM feeds
 JOIN viewers ON viewers.did > :after

@@ -1,11 +1,10 @@
--- Question: which of these viewers had no list in a run for everybody, and none written since some time? And which
---   lists are of a feed that is no more?
--- Reads: lists, feeds, generations, temp.renewed (viewer_id), temp.configured (feed_id)
+-- Question: which of these viewers had no list in a run for everybody, and none written since a time? Which lists are
+--   of a feed that is not configured any more?
+-- Reads: feeds, generations, temp.renewed, temp.configured
 -- Writes: lists
--- Grain: one list
--- Parameters: :feed_id of the run, :first_viewer, :last_viewer, :written_before_us
+-- Grain: one row per list
+-- Parameters: :feed_id (of the run), :first_viewer, :last_viewer, :written_before_us
 -- Units: microseconds since 1970 (UTC)
-
 DELETE FROM lists
 WHERE feed_id IN (SELECT feed_id FROM feeds)   -- so that the index serves
   AND viewer_id BETWEEN :first_viewer AND :last_viewer

@@ -1,10 +1,9 @@
 -- Question: which lists do these viewers have now, of which generation and variant?
 -- Reads: lists, variants
--- Writes: nothing
--- Grain: one row a viewer
--- Parameters: :feed_id, :viewers JSON array of viewer_id
--- Units: none
-
+-- Writes: none
+-- Grain: one row per viewer
+-- Parameters: :feed_id, :viewers (JSON array of viewer_id)
+-- Units: items as in 0001_serving.sql
 SELECT viewer_id, items, l.generation, coalesce(v.variant, '')
 FROM lists AS l
 LEFT JOIN variants AS v ON v.generation = l.generation

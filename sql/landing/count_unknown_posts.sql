@@ -1,9 +1,0 @@
--- Question: how many of the batch's likes are of posts the stream has not shown?
--- Reads: staged_likes, posts. Grain: one row, one number. Such likes count as taste; their posts are never
--- candidates, since nothing is known of them.
-SELECT count(*)
-FROM staged_likes AS staged
-WHERE NOT EXISTS (
-  SELECT 1 FROM posts
-  WHERE posts.rkey = staged.post_rkey AND posts.author_id = staged.author_id AND posts.rev > 0
-)
