@@ -116,7 +116,7 @@ def test_up_gives_up_when_a_part_cannot_start(tmp_path: Path, network: Simulated
         result = commands.run("up", env=env, seconds=30)
     assert result.returncode == 1
     assert f"{host}:{port}" in result.stderr
-    assert "foryou: serve could not start; see its line above" in result.stderr
+    assert "foryou: serve could not start; its own line above says why" in result.stderr
 
 
 def test_the_timetable_survives_a_failing_run_and_says_when_the_next_is_due(
@@ -135,7 +135,7 @@ def test_the_timetable_survives_a_failing_run_and_says_when_the_next_is_due(
         (data_dir / "landing.sqlite").write_bytes(b"no database" * 1000)
         wait_until(
             lambda: (
-                re.search(r"candidates failed after .* the timetable goes on", log.read_text()) is not None
+                re.search(r"candidates failed after .* the timetable continues", log.read_text()) is not None
             ),
             30,
         )

@@ -1,5 +1,5 @@
 """``foryou demo``: the whole feed on a simulated network, on this machine alone.
 
-``command`` starts it and tells where to look, ``parts`` knows where everything is, ``end_to_end_checks`` is
-``--once``.
+Owns: starting it and printing where to look (``command``), the checks of ``--once`` (``end_to_end_checks``), and a
+plain reading of the stored likes (``stored_likes``). Leaves to others: the feed and the simulator themselves.
 """

@@ -1,8 +1,8 @@
 """The whole feed on a simulated network, on this machine alone: ``make demo``.
 
-Owns: choosing addresses, starting simulator and feed together, and telling where to look. Leaves to others:
-the checks of ``--once`` (``end_to_end_checks``). The parts run as they do in earnest: ``foryou simulate``
-stands for Bluesky's servers, ``foryou up`` is the feed.
+Owns: choosing addresses, starting simulator and feed together, and printing where to look. Leaves to others: the
+checks of ``--once`` (``end_to_end_checks``). The parts run as in production: ``foryou simulate`` takes the place of
+Bluesky's servers, and ``foryou up`` is the feed.
 """
 
 import logging
@@ -18,8 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from pipeline.demo import end_to_end_checks
-from pipeline.demo.parts import SKELETON, Demo
+from pipeline.demo.end_to_end_checks import SKELETON, Demo, check
 from pipeline.errors import PipelineError
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
@@ -36,7 +35,7 @@ READY_SECONDS = 180.0
 def run(*, once: bool) -> None:
     """Run the demo until interrupted, or check it and stop.
 
-    Raises PipelineError when a part does not come up or a check fails.
+    Raises PipelineError when a part does not start or a check fails.
     """
     began = time.monotonic()
     interrupted = threading.Event()
@@ -81,9 +80,9 @@ def run(*, once: bool) -> None:
         if interrupted.is_set():
             return
         print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n", flush=True)
-        _tell(demo, viewer)
+        _print_addresses(demo, viewer)
         if once:
-            for line in end_to_end_checks.check(demo, viewer):
+            for line in check(demo, viewer):
                 print("  ok  " + line, flush=True)
         else:
             print("Ctrl-C stops everything.", flush=True)
@@ -95,18 +94,18 @@ def run(*, once: bool) -> None:
         print(f"Everything stopped within {time.monotonic() - stopping:.1f} s.", flush=True)
 
 
-def _tell(demo: Demo, viewer: str) -> None:
-    print(f"  What this feed is, as people see it: {demo.address}/")
-    print(f"  Pick a viewer and see their feed:   {demo.address}/viewers")
-    print(f"  Why it is as it is:                 {demo.address}/why?viewer={quote(viewer, safe=':')}")
-    print(f"  One of them:                        {demo.address}/viewer/{quote(viewer, safe=':')}")
-    print("  The same, as the app asks for it:\n")
+def _print_addresses(demo: Demo, viewer: str) -> None:
+    print(f"  What this feed is:                {demo.address}/")
+    print(f"  Pick a viewer and see their feed: {demo.address}/viewers")
+    print(f"  One viewer's feed:                {demo.address}/viewer/{quote(viewer, safe=':')}")
+    print(f"  Why it shows these posts:         {demo.address}/why?viewer={quote(viewer, safe=':')}")
+    print("  The same feed, as the app requests it:\n")
     print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")
     print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n", flush=True)
 
 
 def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Event) -> str:
-    """Wait until the history is stored and its lists are served; return a viewer to show."""
+    """Wait until the history is stored and its lists are served; return a viewer to show, "" when interrupted."""
 
     def wait(what: str, ready: Callable[[], bool]) -> None:
         print(f"  {what} ...", end="", flush=True)
@@ -123,11 +122,11 @@ def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Even
 
     head: list[int] = []
 
-    def history_is_there() -> bool:
+    def network_answers() -> bool:
         head.append(int(demo.simulator("status")["head_us"]))
         return True
 
-    wait("the network comes up", history_is_there)
+    wait("the network starts", network_answers)
     watcher.add("up")
     wait(
         "ingest stores its history",
@@ -145,7 +144,7 @@ def _tried(ready: Callable[[], bool]) -> bool:
     try:
         return ready()
     except (httpx.TransportError, sqlite3.OperationalError):
-        return False  # not up yet, or its tables are not made yet
+        return False  # the part, or its tables, are not there yet
 
 
 def _number(demo: Demo, store: str, query: str) -> int:
@@ -158,7 +157,7 @@ def _number(demo: Demo, store: str, query: str) -> int:
 
 
 def _free_port(preferred: int) -> int:
-    """Return a port of loopback that is free now: the preferred one, or any."""
+    """Return a port of 127.0.0.1 that is free now: the preferred one, or any."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,7 +170,7 @@ def _free_port(preferred: int) -> int:
 
 
 class _Watcher:
-    """Runs a supervisor in a thread, so that this one can talk."""
+    """Runs a supervisor in a thread of its own, while the main thread prints and waits."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor

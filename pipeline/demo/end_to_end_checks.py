@@ -1,29 +1,57 @@
 """What ``foryou demo --once`` checks: the running feed from outside, as the app and a stranger see it.
 
-Owns: the checks. Each is a generator step that yields a line saying what held; the first that does not hold
-raises PipelineError.
+Owns: the addresses of a running demo, and the checks. Each check yields a line that says what it found; the first that
+fails raises PipelineError. Leaves to others: starting the parts (``command``).
 """
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 
-from pipeline.demo.parts import Demo
 from pipeline.demo.stored_likes import like_record, like_records
 from pipeline.errors import PipelineError
 from sql import places
 from sql.sqlite import connect
 
-SKELETON = "/xrpc/app.bsky.feed.getFeedSkeleton"
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+SKELETON_PATH = f"/xrpc/{SKELETON}"
 INTERACTIONS = "app.bsky.feed.sendInteractions"
-PAGE = 30  # what the app asks for
+PAGE = 30  # posts a page, as the app requests them
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where the demo's parts are, and clients for them."""
+
+    data_dir: Path
+    address: str  # of the web app, http://127.0.0.1:PORT
+    network: str  # of the simulated network
+    service_did: str
+
+    @property
+    def feed_uri(self) -> str:
+        """The feed's at-uri; in the demo the service is its own publisher."""
+        return f"at://{self.service_did}/app.bsky.feed.generator/for-you"
+
+    def simulator(self, name: str, **query: Any) -> Any:
+        """Ask the simulated network: 'status', 'viewers', 'token'."""
+        answer = httpx.get(f"{self.network}/simulator/{name}", params=query, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def token(self, viewer: str, method: str = SKELETON) -> str:
+        """Return a token as the viewer's PDS would mint it for us, valid for an hour."""
+        answer = self.simulator("token", did=viewer, aud=self.service_did, lxm=method, seconds=3600)
+        return str(answer["token"])
 
 
 def check(demo: Demo, viewer: str) -> Iterator[str]:
-    """Yield a line for every check that holds. Raises PipelineError for the first that does not."""
+    """Yield a line for every check that succeeds. Raises PipelineError for the first that fails."""
     with httpx.Client(base_url=demo.address, timeout=10) as client:
         yield _identity(demo, client)
         yield _list_of(demo, client, viewer)
@@ -35,28 +63,28 @@ def check(demo: Demo, viewer: str) -> Iterator[str]:
 
 def _hold(holds: bool, what: str) -> None:
     if not holds:
-        raise PipelineError(f"the demo failed a check: {what}")
+        raise PipelineError(f"a check of the demo failed: {what}")
 
 
 def _identity(demo: Demo, client: httpx.Client) -> str:
     document = client.get("/.well-known/did.json").json()
     services = {service["type"] for service in document["service"]}
-    _hold(document["id"] == demo.service_did and "BskyFeedGenerator" in services, f"did.json says {document}")
+    _hold(document["id"] == demo.service_did and "BskyFeedGenerator" in services, f"did.json is {document}")
     described = client.get("/xrpc/app.bsky.feed.describeFeedGenerator").json()
-    _hold({"uri": demo.feed_uri} in described["feeds"], f"describeFeedGenerator says {described}")
+    _hold({"uri": demo.feed_uri} in described["feeds"], f"describeFeedGenerator is {described}")
     return f"did.json and describeFeedGenerator name {demo.feed_uri}"
 
 
 def _list_of(demo: Demo, client: httpx.Client, viewer: str) -> str:
     headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
     posts = _pages(demo, client, headers)
-    _hold(len(posts) == len(set(posts)), f"a post comes twice in the list of {viewer}")
+    _hold(len(posts) == len(set(posts)), f"the list of {viewer} has a post twice")
     popular = _pages(demo, client, {})
     _hold(len(posts) >= PAGE and len(popular) >= PAGE, f"lists of {len(posts)} and {len(popular)} posts")
     shared = len(set(posts[:PAGE]) & set(popular[:PAGE]))
-    _hold(posts[:PAGE] != popular[:PAGE], "a signed-in viewer's list is that of a stranger")
+    _hold(posts[:PAGE] != popular[:PAGE], "a signed-in viewer gets the list of a stranger")
     return (
-        f"{viewer} pages through {len(posts)} posts, none twice; "
+        f"{viewer} gets {len(posts)} posts in pages, none twice; "
         f"{shared} of the first {PAGE} are in a stranger's first {PAGE}"
     )
 
@@ -68,27 +96,27 @@ def _pages(demo: Demo, client: httpx.Client, headers: dict[str, str]) -> list[st
         query: dict[str, Any] = {"feed": demo.feed_uri, "limit": PAGE}
         if cursor is not None:
             query["cursor"] = cursor
-        answer = client.get(SKELETON, params=query, headers=headers)
+        answer = client.get(SKELETON_PATH, params=query, headers=headers)
         _hold(answer.status_code == 200, f"getFeedSkeleton answers {answer.status_code}: {answer.text}")
         page = answer.json()
         posts += [item["post"] for item in page["feed"]]
         cursor = page.get("cursor")
         if cursor is None:
             return posts
-        _hold(len(page["feed"]) == PAGE and len(posts) <= 1000, "a page that is not the last is not full")
+        _hold(len(page["feed"]) == PAGE and len(posts) <= 1000, "a page before the last is not full")
 
 
 def _refusals(demo: Demo, client: httpx.Client, viewer: str) -> Iterator[str]:
     good = {"feed": demo.feed_uri}
     wrong_method = {"Authorization": f"Bearer {demo.token(viewer, INTERACTIONS)}"}
     for what, query, headers, status, error in (
-        ("a token of rubbish", good, {"Authorization": "Bearer rubbish"}, 401, "BadJwt"),
+        ("an invalid token", good, {"Authorization": "Bearer rubbish"}, 401, "BadJwt"),
         ("a token for another method", good, wrong_method, 401, "BadJwtLexiconMethod"),
         ("an unknown feed", {"feed": demo.feed_uri + "x"}, {}, 400, "UnknownFeed"),
-        ("a cursor of rubbish", good | {"cursor": "rubbish"}, {}, 400, None),
+        ("an invalid cursor", good | {"cursor": "rubbish"}, {}, 400, None),
         ("a limit of 0", good | {"limit": "0"}, {}, 400, "InvalidRequest"),
     ):
-        answer = client.get(SKELETON, params=query, headers=headers)
+        answer = client.get(SKELETON_PATH, params=query, headers=headers)
         named = answer.json().get("error")
         _hold(
             answer.status_code == status and error in {None, named}, f"{what}: {answer.status_code} {named}"
@@ -98,7 +126,9 @@ def _refusals(demo: Demo, client: httpx.Client, viewer: str) -> Iterator[str]:
 
 def _interaction(demo: Demo, client: httpx.Client, viewer: str) -> str:
     headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
-    post = client.get(SKELETON, params={"feed": demo.feed_uri, "limit": 2}, headers=headers).json()["feed"][0]
+    post = client.get(
+        f"/xrpc/{SKELETON}", params={"feed": demo.feed_uri, "limit": 2}, headers=headers
+    ).json()["feed"][0]
     body = {
         "feed": demo.feed_uri,
         "interactions": [{"item": post["post"], "event": "app.bsky.feed.defs#requestLess"}],
@@ -108,7 +138,7 @@ def _interaction(demo: Demo, client: httpx.Client, viewer: str) -> str:
     _hold(answer.status_code == 200, f"sendInteractions answers {answer.status_code}: {answer.text}")
     deadline = time.monotonic() + 5
     while not _is_stored(demo, viewer, post["post"]):
-        _hold(time.monotonic() < deadline, "an interaction is not in activity.sqlite after 5 s")
+        _hold(time.monotonic() < deadline, "an interaction is not in activity.sqlite within 5 s")
         time.sleep(0.1)
     return "'show less' is stored in activity.sqlite"
 
@@ -129,7 +159,7 @@ def _page(client: httpx.Client, viewer: str) -> str:
     answers = [client.get("/viewers", params={"q": viewer}), client.get(f"/viewer/{viewer}")]
     _hold(
         all(answer.status_code == 200 and viewer in answer.text for answer in answers),
-        "the pages do not show it",
+        "the pages do not show the viewer",
     )
     return f"the pages show the viewer and their feed ({len(answers[1].content) / 1000:.0f} kB)"
 
@@ -148,7 +178,7 @@ def _store(demo: Demo) -> str:
     missing, extra = len(recorded - set(stored)), len(set(stored) - recorded)
     _hold(
         not missing and not extra,
-        f"{missing} likes of the simulator's record are missing, {extra} are invented",
+        f"{missing} likes of the simulator's record are missing, {extra} stored likes are not in it",
     )
     _hold(len(stored) == len(recorded), "a like is stored twice")
-    return f"the store holds the {len(stored):,} likes of the simulator's own record, no more and no less"
+    return f"the store holds exactly the {len(stored):,} likes of the simulator's own record"

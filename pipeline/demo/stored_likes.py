@@ -1,7 +1,7 @@
-"""Which like records the stores hold, by DID: for comparing them with somebody else's record.
+"""Which like records the stores hold, by DID, to compare them with another record of the same likes.
 
-Owns: ``like_records``. The batch reads the same stores its own way, by number and by the hundred million;
-this is the plain reading, for the demo's check and for tests.
+Owns: a plain reading of the stores, for the demo's check and for tests. Leaves to others: the batch's own reading of
+hundreds of millions of likes.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ class LikeRecord(NamedTuple):
 
 
 def like_record(liker: str, rkey: str, subject: str) -> LikeRecord | None:
-    """Return what the store should hold of a like record, None when its subject is no post."""
+    """Return what the store should hold of a like record, None when its subject is not a post."""
     number, post = rkey_to_int(rkey), parse_post_uri(subject)
     return None if number is None or post is None else LikeRecord(liker, number, *post)
 
@@ -34,8 +34,8 @@ def like_record(liker: str, rkey: str, subject: str) -> LikeRecord | None:
 def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
     """Return the like records of landing and lake, and the stream time (us) up to which they are complete.
 
-    A record held twice, in landing and in the lake or under two days, comes twice. Likes of deleted accounts
-    no longer exist. Raises sqlite3.OperationalError when there is no landing store.
+    A record that is stored twice, in landing and in the lake or under two days, comes twice. Likes of deleted accounts
+    are left out. Raises sqlite3.OperationalError when there is no landing store.
     """
     closed = places.closed_days(data_dir)
     landing = connect(places.landing(data_dir), read_only=True)
@@ -74,17 +74,17 @@ def _complete_until(landing: sqlite3.Connection) -> int:
 def _closed_likes(
     data_dir: Path, closed: set[int], unlikes: dict[tuple[int, int], int]
 ) -> list[tuple[int, int, int, int, int]]:
-    """Return the likes of the lake that no tombstone undoes, of the lake or of landing."""
+    """Return the lake's likes, without those that a tombstone in landing or the lake undoes."""
     connection = duckdb.connect()
     connection.execute(sql.load("lake/macros"))
-    gone = dict(unlikes)
+    undone_us = dict(unlikes)
     files = [str(file) for file in places.unlikes_files(data_dir)]
     if files:
         query = "SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         for liker, rkey, seen_us in connection.execute(query, {"files": files}).fetchall():
-            gone[liker, rkey] = max(seen_us, gone.get((liker, rkey), 0))
+            undone_us[liker, rkey] = max(seen_us, undone_us.get((liker, rkey), 0))
     query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
     rows = connection.execute(query, {"files": [str(places.likes(data_dir, day)) for day in sorted(closed)]})
-    likes = [row for row in rows.fetchall() if row[4] > gone.get((row[0], row[1]), -1)]
+    likes = [row for row in rows.fetchall() if row[4] > undone_us.get((row[0], row[1]), -1)]
     connection.close()
     return likes

@@ -1,9 +1,9 @@
 """Child processes under one parent: started, watched, restarted, and stopped together.
 
-Owns: ``Supervisor`` and what a child does to end with its parent. Leaves to others: what the children do.
+Owns: ``Supervisor``, and how a child ends with its parent. Leaves to others: what the children do.
 
-Invariant: no child outlives its parent. Each child's standard input is a pipe from the parent; when the
-parent is gone, whatever killed it, the pipe ends and the child stops as at SIGTERM.
+Invariant: no child outlives its parent. Each child's standard input is a pipe from the parent. When the parent
+ends, however it ends, the pipe closes and the child stops as at SIGTERM.
 """
 
 import logging
@@ -26,10 +26,9 @@ from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
 log = logging.getLogger("foryou.up")
 
 STOP_SECONDS = 4.0
-START_SECONDS = (
-    5.0  # a child that fails sooner, at its first start, has a wrong setting: no use restarting it
-)
-BACKOFF_MAX_SECONDS = 30.0
+START_SECONDS = 5.0  # a child that fails sooner at its first start has a wrong setting, and is not restarted
+FIRST_PAUSE_SECONDS, PAUSE_MAX_SECONDS = 0.5, 30.0
+STEADY_SECONDS = 60.0  # a child that lived longer did not crash at its start
 
 
 def foryou_command(*arguments: str) -> list[str]:
@@ -38,7 +37,7 @@ def foryou_command(*arguments: str) -> list[str]:
 
 
 def stop_with_parent() -> None:
-    """Send this process SIGTERM when its standard input ends; for a child started by ``Supervisor``."""
+    """Send this process SIGTERM when its standard input ends; for a child of ``Supervisor``."""
 
     def wait() -> None:
         while os.read(0, 4096):
@@ -50,13 +49,13 @@ def stop_with_parent() -> None:
 
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which a child sees the same settings, wherever they came from."""
-    service_manager()  # takes out what would let a child speak to systemd in our name
-    kept = {
+    service_manager()  # removes the variables with which a child would report to systemd as this process
+    others = {
         name: value
         for name, value in os.environ.items()
         if name in CONFIG_NAMES or not name.startswith(PREFIX)
     }
-    return kept | settings.environment()
+    return others | settings.environment()
 
 
 @dataclass(slots=True)
@@ -70,9 +69,9 @@ class _Child:
 
 
 class Supervisor:
-    """Runs ``foryou`` commands as children until told to stop; restarts what crashes, with backoff.
+    """Runs ``foryou`` commands as children until ``request_stop``; restarts what crashes, after a growing pause.
 
-    What the children log goes to ``log_file``, or to this process's standard error.
+    The children log to ``log_file``, or to this process's standard error.
     """
 
     def __init__(self, environment: Mapping[str, str], log_file: Path | None = None) -> None:
@@ -98,7 +97,7 @@ class Supervisor:
     def run(self) -> None:
         """Watch the children until ``request_stop``, then stop them.
 
-        Raises PipelineError when one fails at once at its first start: its own line says why.
+        Raises PipelineError when one fails soon after its first start; the child's own line says why.
         """
         self.start()
         service_manager().ready()
@@ -122,7 +121,7 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("%s did not stop within %.0f s and is killed", child.name, STOP_SECONDS)
+                log.warning("%s did not stop within %.0f s; killing it", child.name, STOP_SECONDS)
                 process.kill()
                 process.wait()
             _close_pipe(process)
@@ -141,10 +140,10 @@ class Supervisor:
         child.process = None
         lived = now - child.started_at
         if code == 1 and child.starts == 1 and lived < START_SECONDS:
-            raise PipelineError(f"{child.name} could not start; see its line above")
-        if lived > 60:
+            raise PipelineError(f"{child.name} could not start; its own line above says why")
+        if lived > STEADY_SECONDS:
             child.starts = 1
-        pause = pause_seconds(child.starts - 1, 0.5, BACKOFF_MAX_SECONDS)
+        pause = pause_seconds(child.starts - 1, FIRST_PAUSE_SECONDS, PAUSE_MAX_SECONDS)
         child.due_at = now + pause
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         log.warning("%s %s after %.0f s; starting it again in %.1f s", child.name, ended, lived, pause)
@@ -167,7 +166,7 @@ def run_child(
 ) -> int:
     """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status.
 
-    It runs at a lower priority: a batch takes what ingest and serve leave of the processors.
+    It runs at a lower priority, so that a batch takes only what ingest and serve leave of the processors.
     """
     command = ["nice", "-n", str(niceness), *foryou_command(*arguments, "--with-parent")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
@@ -175,7 +174,7 @@ def run_child(
         while process.poll() is None:
             service_manager().alive()
             if stopping.wait(0.1):
-                # The batch may be killed at any moment: nothing it leaves half done is visible.
+                # The batch may be killed at any moment: no reader sees unfinished work.
                 process.kill()
                 break
         return process.wait()

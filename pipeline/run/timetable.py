@@ -1,23 +1,22 @@
 """The timetable: which batch job runs when, and for whom.
 
-Owns: APScheduler's jobs, whose turn it is, and saying when the next is due. Leaves to others: the jobs
-themselves; each runs as a process of its own, so that its memory is given back and its failure is only its
-own.
+Owns: APScheduler's jobs, their order, and the log line that says when the next is due. Leaves to others: the jobs
+themselves. Each runs as a process of its own, which returns its memory and whose failure affects nothing else.
 
     compact      every compact_minutes
-    neighbours   of viewers who changed (or of all, when that is due: batch.neighbours); at most a tenth of the time,
-                 and at least every neighbours_minutes
-    candidates   for everybody, while that takes at most a twentieth of the time, and at least every everybody_minutes
+    neighbours   of viewers who changed, or of all when that is due (batch.neighbours_job); takes at most a tenth of
+                 the time, but runs at least every neighbours_minutes
+    candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
     recent       every candidates_minutes: lists of viewers seen in the last half hour
-    fetch        the likes of viewers who came and whom the store does not know, from their repositories
-    waiting      neighbours and lists of those who have none: looked for every waiting_seconds, and after a fetch
+    fetch        from their repositories, the likes of viewers who came and whom the store does not know
+    waiting      neighbours and lists of viewers without a list: looked for every waiting_seconds, and after a fetch
 
-A restart changes nothing in that: what is due next follows from when a job ran last and how long it took.
+A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next.
 
-One of the first three runs at a time, since each needs the machine and the batch's lock; one that comes due
-meanwhile waits its turn, once, however often it came due. The last three go on beside them, and take most of
-what the processors have left, since somebody is looking at the screen: a like that has to wait for a run for
-everybody would be in nobody's list for minutes.
+Only one of the first three runs at a time, for each needs the whole machine and the batch's lock. One that comes due
+meanwhile waits, and then runs once, however often it came due. The last three run beside them and take most of the
+processor time that is left, because somebody is looking at the screen. If they had to wait for a run for everybody, a
+new like would reach no list for minutes.
 """
 
 import logging
@@ -43,19 +42,19 @@ log = logging.getLogger("foryou.schedule")
 
 FIRST_LISTS_SECONDS = 5.0
 ALIVE_SECONDS = 5.0
-# Ingest and the web app run at 0. At five steps more, a run has a third of the other's share of a processor.
+# Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
-# Neighbours change slowly, but in a young store they change fast and cost little: the job takes at most this
-# share of the time, and comes round at least every neighbours_minutes.
+# Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
+# time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
-# A look for those who wait reads the latest visits; every so often one reads those of a whole day.
-WIDE_LOOK_SECONDS = 600.0
-NARROW_LOOK_SECONDS = 120.0
+# A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
+WIDE_SEARCH_SECONDS = 600.0
+NARROW_SEARCH_SECONDS = 120.0
 
 
 def run(settings: Settings) -> None:
     """Run the jobs on their timetable until SIGTERM or SIGINT."""
-    # A look that takes longer than waiting_seconds makes the next ones fall out, which is as it should be.
+    # APScheduler warns when a search takes longer than waiting_seconds and skips the next; that is intended.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,7 +72,7 @@ class Timetable:
         self._stopping = stopping
         self._environment = child_environment(settings)
         self._everybody_due = 0.0  # on the monotonic clock
-        self._wide_look = {"fetch": 0.0, "waiting": 0.0}  # likewise
+        self._wide_search_due = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(
             executors={name: ThreadPoolExecutor(1) for name in ("default", "recent", "fetch", "waiting")},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
@@ -98,11 +97,11 @@ class Timetable:
                 executor="recent",
             )
             seconds = settings.waiting_seconds
-            for name, look in (("fetch", self._fetch), ("waiting", self._see_to_waiting)):
+            for name, search in (("fetch", self._fetch), ("waiting", self._serve_waiting)):
                 self._scheduler.add_job(
-                    look, IntervalTrigger(seconds=seconds), id=name, name=name, executor=name
+                    search, IntervalTrigger(seconds=seconds), id=name, name=name, executor=name
                 )
-            log.info("viewers without a list are looked for every %g seconds", seconds)
+            log.info("looking for viewers without a list every %g seconds", seconds)
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
                 if self._is_on_time():
@@ -110,12 +109,12 @@ class Timetable:
             self._scheduler.shutdown(wait=True)
 
     def _is_on_time(self) -> bool:
-        """Tell whether the scheduler still moves its jobs on: each is due in the future, also while one runs."""
+        """Tell whether the scheduler still works: then each job is due in the future, even while it runs."""
         late = datetime.now(UTC) - timedelta(minutes=1)
         return all(job.next_run_time > late for job in self._scheduler.get_jobs())
 
     def _make_first_lists(self) -> None:
-        """Run everything, again and again, until there are lists to serve: a fresh store has no likes yet."""
+        """Run all jobs repeatedly until there are lists to serve, for a new store has no likes yet."""
         while newest_generation(self._settings.data_dir) == 0:
             self._run_child("all", ["batch", "--job", "all"])
             if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
@@ -128,7 +127,7 @@ class Timetable:
         log.info("%s every %g minutes", job, minutes)
 
     def _remember(self, now: float) -> None:
-        """Go on where the timetable stopped, as far as the record of runs tells; ``now`` is in seconds since 1970."""
+        """Resume the timetable from the record of runs; ``now`` is in seconds since 1970."""
         neighbours, everybody = (
             last_run(self._settings.data_dir, job) for job in ("neighbours", "candidates")
         )
@@ -159,7 +158,7 @@ class Timetable:
         if job == "neighbours":
             self._space_neighbours(seconds)
         if everybody and done:
-            # Half a tick early, so that a timer's tolerance does not cost a whole one.
+            # Half an interval early, so that an inexact timer does not skip a whole one.
             minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
             self._everybody_due = began + minutes * 60
         scheduled = self._scheduler.get_job(job)
@@ -167,46 +166,46 @@ class Timetable:
             log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
 
     def _renew_recent(self) -> None:
-        """Make the lists of those who were seen lately, if anybody was."""
+        """Make the lists of viewers seen lately, if there are any."""
         began = time.monotonic()
         if recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
             self._run_child("recent", ["batch", "--job", "candidates", "--viewers", "recent"])
             log.info("lists of viewers seen lately took %.1f s", time.monotonic() - began)
 
     def _fetch(self) -> None:
-        """Fetch likes when somebody came whom nobody has looked for; now and then see to those whose host failed."""
-        since_us, wide = self._look("fetch")
+        """Fetch the likes of new viewers; once in a while, also of those whose host failed."""
+        since_us, wide = self._search_from("fetch")
         if wide or unknown_viewers(self._settings.data_dir, since_us):
             self._run_child("fetch", ["backfill", "--waiting"])
             if not wide:
                 self._scheduler.modify_job("waiting", next_run_time=datetime.now(UTC))
 
-    def _see_to_waiting(self) -> None:
-        """Make neighbours and lists for those who wait, if anybody does."""
-        since_us, wide = self._look("waiting")
+    def _serve_waiting(self) -> None:
+        """Make neighbours and lists for viewers who wait, if there are any."""
+        since_us, wide = self._search_from("waiting")
         now_us = time.time_ns() // 1000
         if waiting_viewers(self._settings.data_dir, now_us, since_us=None if wide else since_us, rows=1):
             self._run_child("waiting", ["batch", "--viewers", "waiting"])
 
-    def _look(self, job: str) -> tuple[int, bool]:
-        """Return from when on visits are to be looked at, and whether a look at a whole day's is due."""
+    def _search_from(self, job: str) -> tuple[int, bool]:
+        """Return the time from which on visits are read, and whether a search of a whole day is due."""
         now = time.monotonic()
-        wide = now >= self._wide_look[job]
+        wide = now >= self._wide_search_due[job]
         if wide:
-            self._wide_look[job] = now + WIDE_LOOK_SECONDS
-        return int((time.time() - NARROW_LOOK_SECONDS - self._settings.waiting_seconds) * 1e6), wide
+            self._wide_search_due[job] = now + WIDE_SEARCH_SECONDS
+        return int((time.time() - NARROW_SEARCH_SECONDS - self._settings.waiting_seconds) * 1e6), wide
 
     def _run_child(self, job: str, arguments: Sequence[str], niceness: int = SOON_NICENESS) -> bool:
-        """Run a command to its end; tell whether it went well."""
+        """Run a command to its end; tell whether it succeeded."""
         began = time.monotonic()
         status = run_child(arguments, self._environment, self._stopping, niceness)
         if status != 0 and not self._stopping.is_set():
             seconds = time.monotonic() - began
-            log.warning("%s failed after %.1f s (status %d); the timetable goes on", job, seconds, status)
+            log.warning("%s failed after %.1f s (status %d); the timetable continues", job, seconds, status)
         return status == 0
 
     def _space_neighbours(self, seconds: float) -> float:
-        """Return how many minutes after a neighbours job that took so long the next one is due, and go by it."""
+        """Reschedule neighbours after a job that took so long; return the minutes from its start to the next."""
         settings = self._settings
         minutes = seconds / NEIGHBOURS_TIME_SHARE / 60
         minutes = min(max(minutes, settings.candidates_minutes), settings.neighbours_minutes)
@@ -214,4 +213,4 @@ class Timetable:
         return minutes
 
     def _report_defect(self, event: JobExecutionEvent) -> None:
-        log.error("%s could not be run: %s", event.job_id, event.exception)
+        log.error("%s could not run: %s", event.job_id, event.exception)

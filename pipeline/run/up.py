@@ -1,6 +1,6 @@
 """The whole feed under one parent: ingest, schedule and serve.
 
-Owns: which processes there are. Leaves to others: keeping them alive (``supervisor``).
+Owns: which processes run. Leaves to others: keeping them alive (``supervisor``).
 """
 
 import logging
