@@ -114,17 +114,17 @@ def test_the_packages_methods_find_taste(name: str) -> None:
     assert measure(split, lists).values[:, 0].mean() > 0.3
 
 
-def test_tuning_finds_the_better_value_and_tells_every_trial() -> None:
+def test_tuning_finds_the_better_value_and_reports_every_trial() -> None:
     splits = [split_at(communities(), hour * HOUR_US, 6.0, None, RNG) for hour in (40, 50)]
-    told: list[Trial] = []
-    best = tune(METHODS["popular"], splits, 1.0, told.append)
-    assert len(told) >= 8
-    won = next(trial for trial in told if trial.parameters == best)
-    start = told[0]
+    reported: list[Trial] = []
+    best = tune(METHODS["popular"], splits, 1.0, reported.append)
+    assert len(reported) >= 8
+    won = next(trial for trial in reported if trial.parameters == best)
+    start = reported[0]
     assert won.beats(start) or won is start
-    assert not any(trial.beats(start) for trial in told if trial.objective > won.objective)
+    assert not any(trial.beats(start) for trial in reported if trial.objective > won.objective)
     fixed = Method("fixed", "", METHODS["popular"].rank, {"hours": 2.0})
-    assert tune(fixed, splits, 1.0, told.append) == {"hours": 2.0}
+    assert tune(fixed, splits, 1.0, reported.append) == {"hours": 2.0}
 
 
 def test_tuning_moves_parameters_together_and_begins_at_the_best_start() -> None:
@@ -135,17 +135,17 @@ def test_tuning_moves_parameters_together_and_begins_at_the_best_start() -> None
         hours = {(0, 0): 12.0, (1, 1): 1.0, (2, 2): 2.0}.get((one, two), 48.0)
         return METHODS["popular"].rank(split, keep, hours=hours)
 
-    told: list[Trial] = []
+    reported: list[Trial] = []
     method = Method("both", "", both, {"one": 0, "two": 0}, {("one", "two"): ((1, 0), (1, 1), (2, 2))})
-    best = tune(method, [split], 1.0, told.append)
-    assert best == max(told, key=lambda trial: trial.objective).parameters
+    best = tune(method, [split], 1.0, reported.append)
+    assert best == max(reported, key=lambda trial: trial.objective).parameters
     assert best["one"] == best["two"] > 0
-    told.clear()
-    assert tune(replace(method, grid={}, starts=(best,)), [split], 1.0, told.append) == best
-    assert len(told) == 2  # the start and the other start, none twice
+    reported.clear()
+    assert tune(replace(method, grid={}, starts=(best,)), [split], 1.0, reported.append) == best
+    assert len(reported) == 2  # the start and the other start, none twice
 
 
-def test_what_is_kept_of_a_split_changes_no_list() -> None:
+def test_the_cache_of_a_split_changes_no_list() -> None:
     split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
     rank = METHODS["foryou"].rank
     sets = [{"max_neighbours": 20}, {"max_neighbours": 20, "crowd_weight": 2.0}, {"overlap_exponent": 1.5}]
@@ -156,21 +156,21 @@ def test_what_is_kept_of_a_split_changes_no_list() -> None:
 
 
 def test_the_crowd_stands_for_the_co_likers_left_out() -> None:
-    """With every co-liker a neighbour nothing is left out, so no crowd is heard; with few of them it is."""
+    """With every co-liker a neighbour nothing is left out, so the crowd weighs nothing; with few neighbours it does."""
     split = split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)
     quiet = replace(
         Ranking(), crowd_weight=0.0, left_out_weight=0.0, newcomer_hours=0.0, overlap_exponent=1.0
     )
     everybody = {"max_neighbours": 1000, "max_seed_likers": 1_000_000}
-    alone, heard = (
+    alone, with_crowd = (
         ours.rank(split, DEPTH, replace(quiet, **everybody, left_out_weight=weight)) for weight in (0.0, 1.0)
     )
-    assert np.array_equal(alone, heard)
-    quiet, heard = (
+    assert np.array_equal(alone, with_crowd)
+    quiet, with_crowd = (
         ours.rank(split, DEPTH, replace(quiet, max_neighbours=3, left_out_weight=weight))
         for weight in (0.0, 1.0)
     )
-    assert np.count_nonzero(heard >= 0) > np.count_nonzero(quiet >= 0)
+    assert np.count_nonzero(with_crowd >= 0) > np.count_nonzero(quiet >= 0)
 
 
 def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
@@ -301,9 +301,9 @@ def test_moments_lie_where_posts_are_known() -> None:
 def test_a_number_of_trials_bounds_tuning() -> None:
     splits = [split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)]
     for most in (0, 1, 2, 5):
-        told: list[Trial] = []
-        best = tune(METHODS["foryou"], splits, 1.0, told.append, most)
-        assert len(told) == most
+        reported: list[Trial] = []
+        best = tune(METHODS["foryou"], splits, 1.0, reported.append, most)
+        assert len(reported) == most
         assert most > 1 or best == METHODS["foryou"].start
 
 

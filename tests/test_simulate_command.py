@@ -1,4 +1,4 @@
-"""``simulate`` as a command: its flags, its greeting, writing, ending; and the calibration's table."""
+"""``simulate`` as a command: its flags, its first line, writing, ending; and the calibration's table."""
 
 import argparse
 import os

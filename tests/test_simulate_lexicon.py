@@ -43,7 +43,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def events(world: World) -> list[dict[str, Any]]:
-    return list(world.events())
+    return [orjson.loads(line) for line in world.lines()]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The simulated Jetstream over real sockets: replay, live tail, filters, faults, pages, tokens."""
+"""The simulated Jetstream over real sockets: replay, live events, filters, faults, pages, tokens."""
 
 import asyncio
 import itertools
@@ -97,8 +97,8 @@ def unnamed(lines: list[bytes]) -> int:
     )
 
 
-def test_dids_and_size_filter(network: SimulatedNetwork, world: World, lines: list[bytes]) -> None:
-    did = next(event["did"] for event in world.events() if event["kind"] == "commit")
+def test_dids_and_size_filter(network: SimulatedNetwork, lines: list[bytes]) -> None:
+    did = next(event["did"] for event in map(orjson.loads, lines) if event["kind"] == "commit")
     own = [line for line in lines if line.startswith(f'{{"did":"{did}"'.encode())]
     assert read(f"{network.stream_url}?cursor=1&wantedDids={did}", len(own)) == own
     small = [line for line in lines if len(line) <= 300]
@@ -272,7 +272,7 @@ def test_a_token_is_signed_with_the_account_key(network: SimulatedNetwork, world
         assert httpx.get(f"{network.plc_url}/simulator/token", params=wrong).status_code in {400, 404}
 
 
-def test_pages_tell_of_the_world(network: SimulatedNetwork, world: World, lines: list[bytes]) -> None:
+def test_pages_describe_the_world(network: SimulatedNetwork, world: World, lines: list[bytes]) -> None:
     status = httpx.get(f"{network.plc_url}/simulator/status").raise_for_status().json()
     assert status["events"] == len(lines)
     assert status["head_us"] == END_US - 1
@@ -282,8 +282,8 @@ def test_pages_tell_of_the_world(network: SimulatedNetwork, world: World, lines:
     assert viewers[0]["likes"] == world.like_counts.max()
     assert viewers[0]["communities"][0]["taste"] > 0.3
     until = END_US - HOUR_US
-    told = httpx.get(f"{network.plc_url}/simulator/record?until={until}").raise_for_status()
-    assert told.content.splitlines() == list(ground_truth(world, until).lines())
+    answer = httpx.get(f"{network.plc_url}/simulator/record?until={until}").raise_for_status()
+    assert answer.content.splitlines() == list(ground_truth(world, until).lines())
     for wrong in (f"record?until={END_US * 2}", "record?until=x", "viewers?n=x"):
         assert httpx.get(f"{network.plc_url}/simulator/{wrong}").status_code == 400
 

@@ -1,4 +1,4 @@
-"""A simulated world: deterministic, well-formed, in order, and true to its own law and record."""
+"""A simulated world: deterministic, well-formed, in order, and true to its law and to its ground truth."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -169,7 +169,7 @@ def naive_record(lines: list[bytes], until_us: int) -> dict[tuple[str, str], str
 
 
 @pytest.mark.parametrize("hours", [1, 20, 48])
-def test_record_is_what_the_lines_say(world: World, lines: list[bytes], hours: int) -> None:
+def test_the_ground_truth_is_what_the_lines_say(world: World, lines: list[bytes], hours: int) -> None:
     until = SMALL.start_us + hours * HOUR_US - 1
     found = ground_truth(world, until)
     assert {(like.did, like.rkey): like.subject for like in found.likes()} == naive_record(lines, until)
@@ -178,7 +178,9 @@ def test_record_is_what_the_lines_say(world: World, lines: list[bytes], hours: i
         assert like.is_post == (parse_post_uri(like.subject) is not None)
 
 
-def test_record_names_accounts_and_deleted_posts(world: World, events: list[dict[str, Any]]) -> None:
+def test_the_ground_truth_names_accounts_and_deleted_posts(
+    world: World, events: list[dict[str, Any]]
+) -> None:
     found = ground_truth(world, END_US - 1)
     status: dict[str, str] = {}
     deleted = set()
@@ -197,7 +199,7 @@ def test_record_names_accounts_and_deleted_posts(world: World, events: list[dict
     assert {row["type"] for row in rows} == {"like", "account", "deleted_post"}
 
 
-def test_nobody_acts_while_their_account_is_away(events: list[dict[str, Any]]) -> None:
+def test_nobody_acts_while_their_account_is_hidden(events: list[dict[str, Any]]) -> None:
     away: set[str] = set()
     for event in events:
         if event["kind"] == "account":
@@ -206,7 +208,7 @@ def test_nobody_acts_while_their_account_is_away(events: list[dict[str, Any]]) -
             assert event["did"] not in away
 
 
-def test_a_forgetful_world_tells_the_same_and_keeps_its_record() -> None:
+def test_a_forgetful_world_sends_the_same_and_keeps_its_truth() -> None:
     shape = {"users": 60, "days": 0.25, "seed": 4, "end_us": END_US, "communities": 4}
     brief = World(WorldParameters(**shape, keep_hours=2))  # type: ignore[arg-type]
     long = World(WorldParameters(**shape, keep_hours=2000))  # type: ignore[arg-type]
@@ -223,7 +225,7 @@ def test_a_forgetful_world_tells_the_same_and_keeps_its_record() -> None:
         ground_truth(brief, END_US)
 
 
-def test_like_weight_foretells_the_likes() -> None:
+def test_like_weight_predicts_the_likes() -> None:
     # The law's share of likes for each community and for young posts agrees with what happens.
     world = World(
         WorldParameters(users=2000, days=2, seed=8, end_us=END_US, clustering="strong", communities=6)

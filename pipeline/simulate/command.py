@@ -19,55 +19,29 @@ from pipeline.simulate.server.listener import SimulatorServer
 from pipeline.simulate.timeline import World
 
 DEFAULT_LISTEN = "127.0.0.1:6008"
+FLAGS = (  # flag, default, metavar, help
+    ("listen", DEFAULT_LISTEN, "HOST:PORT", "address; port 0 takes any free one"),
+    ("users", "2000", "N", "people active in a week"),
+    ("days", "7", "D", "days of history before the live events"),
+    ("seed", "1", "N", "seed; the whole world is a function of it"),
+    ("speed", "1", "X", "simulated seconds per second; 0 stops the clock"),
+    ("clustering", "middle", "HOW", f"how strongly tastes differ: {', '.join(CLUSTERING)}"),
+    ("communities", "24", "N", "communities of taste"),
+    ("rubbish", "0.001", "SHARE", "share of malformed records"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``simulate``."""
-    add = parser.add_argument
-    add(
-        "--listen",
-        default=DEFAULT_LISTEN,
-        metavar="HOST:PORT",
-        help="address (port 0: any; default %(default)s)",
-    )
-    add("--users", default="2000", metavar="N", help="people active in a week (default %(default)s)")
-    add(
-        "--days",
-        default="7",
-        metavar="D",
-        help="days of history before the live events (default %(default)s)",
-    )
-    add(
-        "--seed",
-        default="1",
-        metavar="N",
-        help="seed; the whole world is a function of it (default %(default)s)",
-    )
-    add(
-        "--speed",
-        default="1",
-        metavar="X",
-        help="simulated seconds per second; 0 stops the clock (default %(default)s)",
-    )
-    add("--end", default=None, metavar="TIME", help="ISO time of the end of history (default now)")
-    add(
-        "--clustering",
-        default="middle",
-        metavar="HOW",
-        help=f"how strongly tastes differ: {', '.join(CLUSTERING)} (default %(default)s)",
-    )
-    add("--communities", default="24", metavar="N", help="communities of taste (default %(default)s)")
-    add(
-        "--rubbish", default="0.001", metavar="SHARE", help="share of malformed records (default %(default)s)"
-    )
-    add(
-        "--faults",
-        default="",
-        metavar="KIND:N,…",
-        help=f"do a fault after every N messages; kinds: {', '.join(Fault)}",
-    )
-    add(
-        "--write", default=None, metavar="FILE", help="write the history as JSON lines ('-': stdout) and exit"
+    for flag, default, metavar, text in FLAGS:
+        parser.add_argument(
+            f"--{flag}", default=default, metavar=metavar, help=f"{text} (default %(default)s)"
+        )
+    parser.add_argument("--end", metavar="TIME", help="ISO time of the end of history (default now)")
+    faults = f"do a fault after every N messages; kinds: {', '.join(Fault)}"
+    parser.add_argument("--faults", default="", metavar="KIND:N,…", help=faults)
+    parser.add_argument(
+        "--write", metavar="FILE", help="write the history as JSON lines ('-': stdout) and exit"
     )
 
 

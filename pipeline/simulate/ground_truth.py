@@ -31,7 +31,7 @@ class LikeRecord(NamedTuple):
 class GroundTruth:
     """The truth at a time. ``accounts``: DID → (status, since when in us) of all that are not active.
 
-    ``deleted_posts``: at-uri → time_us of its deletion, even where the stream never told of the post.
+    ``deleted_posts``: at-uri → time_us of its deletion, even where the post was never in the stream.
     """
 
     def __init__(self, people: People, renderer: Renderer, likes: LikeColumns, others: Events) -> None:

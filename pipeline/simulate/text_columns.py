@@ -76,14 +76,17 @@ def texts(matrix: Bytes) -> list[str]:
 
 
 class FixedLine:
-    """A line with fields of fixed widths, written <name> in the template."""
+    """A line with fields of fixed widths, written <name> in the template.
+
+    ``widths`` is by a name's last part: <subject_did> is as wide as <did>.
+    """
 
     def __init__(self, template: str, widths: Mapping[str, int]) -> None:
         self._fields: list[tuple[str, int, int]] = []
         text, at = "", 0
         for match in _PLACEHOLDER.finditer(template):
             text += template[at : match.start()]
-            width = widths[match[1]]
+            width = widths[match[1].rpartition("_")[2]]
             self._fields.append((match[1], len(text), width))
             text += "?" * width
             at = match.end()

@@ -9,10 +9,8 @@ Several threads may use a world: one lock guards making, forgetting and renderin
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import orjson
 
 from pipeline.simulate.like_log import LikeLog
 from pipeline.simulate.lines.render import Renderer
@@ -132,11 +130,6 @@ class World:
             if high > low:
                 least = int(events.time_us[high - 1]) + 1  # a later chunk may begin earlier
             yield from rendered[low:high]
-
-    def events(self, from_us: int | None = None, until_us: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the same as ``lines``, decoded."""
-        for line in self.lines(from_us, until_us):
-            yield orjson.loads(line)
 
     def reachable_posts(self, at_us: int) -> Ints:
         """Return the numbers of the posts that could be liked at a time; events must be made up to it."""

@@ -60,22 +60,11 @@ def ranked(split: Split, keep: int, *, base: Ranking, **changes: Any) -> NDArray
 
 # "For You" as its author published it; likes do not decay by their own age, and there is no crowd.
 FOR_YOU = Ranking(
-    max_seeds=500,
-    likers_exponent=1.0,
-    degree_exponent=1.0,
-    degree_smoothing=0.0,
-    newcomer_hours=0.0,
-    overlap_exponent=1.0,
-    max_neighbours=1000,
-    max_seed_likers=1_000_000,
-    candidate_window_hours=48.0,
-    like_decay_exponent=0.0,
-    score_exponent=0.5,
-    half_life_hours=6.0,
-    popularity_exponent=0.25,
-    left_out_weight=0.0,
+    max_seeds=500, likers_exponent=1.0, degree_exponent=1.0, degree_smoothing=0.0, newcomer_hours=0.0,
+    overlap_exponent=1.0, max_neighbours=1000, max_seed_likers=1_000_000, candidate_window_hours=48.0,
+    like_decay_exponent=0.0, score_exponent=0.5, half_life_hours=6.0, popularity_exponent=0.25, left_out_weight=0.0,
     crowd_weight=0.0,
-)
+)  # fmt: skip
 # The open re-implementation: 400 seeds, 1000 co-likers, likes of the last 24 hours.
 REIMPLEMENTATION = replace(FOR_YOU, max_seeds=400, candidate_window_hours=24.0, popularity_exponent=0.2)
 
@@ -84,28 +73,15 @@ FRESH_HOURS = (1.0, 3.0, 12.0, 48.0, FOREVER)
 AGELESS: dict[str, Any] = {"post_max_age_hours": FOREVER, "half_life_hours": FOREVER}
 # Every co-liker counts, without samples: cheap where viewers are few.
 EVERYBODY: Parameters = {
-    **AGELESS,
-    "overlap_exponent": 1.0,
-    "like_decay_hours": 1.0,
-    "like_decay_exponent": 4.0,
-    "max_seed_likers": 1_000_000,
-    "max_neighbours": 10_000,
-}
+    **AGELESS, "overlap_exponent": 1.0, "like_decay_hours": 1.0, "like_decay_exponent": 4.0,
+    "max_seed_likers": 1_000_000, "max_neighbours": 10_000,
+}  # fmt: skip
 # For sets where time decides nearly everything: the crowd of the last hour, adjusted by taste.
 NEWS: Parameters = {
-    **AGELESS,
-    "overlap_exponent": 1.0,
-    "left_out_weight": 10.0,
-    "like_decay_hours": 1.0,
-    "like_decay_exponent": 6.0,
-    "newcomer_hours": 0.0,
-    "candidate_window_hours": 24.0,
-    "max_seed_likers": 5000,
-    "max_neighbours": 3000,
-    "likers_exponent": 0.25,
-    "seed_weight_newest": 1.0,
-    "popularity_exponent": 0.1,
-}
+    **AGELESS, "overlap_exponent": 1.0, "left_out_weight": 10.0, "like_decay_hours": 1.0, "like_decay_exponent": 6.0,
+    "newcomer_hours": 0.0, "candidate_window_hours": 24.0, "max_seed_likers": 5000, "max_neighbours": 3000,
+    "likers_exponent": 0.25, "seed_weight_newest": 1.0, "popularity_exponent": 0.1,
+}  # fmt: skip
 # What tuning may try of our ranking. It begins at the best of the defaults and the two sets above. A split caches the
 # neighbours of a trial for the next, so the parameters that decide on neighbours come last.
 OURS_GRID: Grid = {
@@ -134,68 +110,29 @@ OURS_GRID: Grid = {
     "seed_weight_newest": (0.1, 1.0),
 }  # fmt: skip
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            "foryou",
-            "our ranking, its parameters tuned on the earlier windows",
-            ranked,
-            {"base": Ranking()},
-            OURS_GRID,
-            starts=(EVERYBODY, NEWS),
-        ),
-        Method(
-            "foryou-ageless",
-            "the defaults without limits on a post's age, because a file does not say when items were made",
-            ranked,
-            {"base": replace(Ranking(), **AGELESS)},
-        ),
-        Method("foryou-default", "our ranking with its default parameters", ranked, {"base": Ranking()}),
-        Method(
-            "popular",
-            "most liked in the last hours, with the best window",
-            popular_lists,
-            {"hours": 1.0},
-            {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)},
-        ),
-        Method(
-            "item-cosine",
-            "items alike by their likers (cosine, implicit)",
-            classical.item_item_cosine,
-            {"neighbours": 200, "fresh_hours": FOREVER},
-            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000)},
-            True,
-        ),
-        Method(
-            "user-cosine",
-            "people alike by their likes (cosine)",
-            classical.user_user_cosine,
-            {"neighbours": 500, "fresh_hours": FOREVER},
-            {"fresh_hours": FRESH_HOURS, "neighbours": (100, 500, 2000)},
-        ),
-        Method(
-            "bm25",
-            "items alike under BM25 weights (implicit)",
-            classical.bm25,
-            {"neighbours": 200, "k1": 1.2, "b": 0.75, "fresh_hours": FOREVER},
-            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000), "b": (0.25, 0.75)},
-            True,
-        ),
-        Method(
-            "als",
-            "factors by alternating least squares (implicit)",
-            classical.als,
-            {"factors": 64, "regularization": 0.05, "alpha": 10.0, "fresh_hours": FOREVER},
-            {"fresh_hours": FRESH_HOURS, "alpha": (1.0, 10.0, 40.0), "factors": (64, 128)},
-            True,
-        ),
-        Method("for-you-formula", "the known feed's published formula", ranked, {"base": FOR_YOU}),
-        Method(
-            "re-implementation", "the open re-implementation's formula", ranked, {"base": REIMPLEMENTATION}
-        ),
-    )
-}
+_ALL = (
+    Method("foryou", "our ranking, its parameters tuned on the earlier windows", ranked,
+           {"base": Ranking()}, OURS_GRID, starts=(EVERYBODY, NEWS)),
+    Method("foryou-ageless", "the defaults without limits on a post's age: a file does not say when items were made",
+           ranked, {"base": replace(Ranking(), **AGELESS)}),
+    Method("foryou-default", "our ranking with its default parameters", ranked, {"base": Ranking()}),
+    Method("popular", "most liked in the last hours, with the best window", popular_lists,
+           {"hours": 1.0}, {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)}),
+    Method("item-cosine", "items alike by their likers (cosine, implicit)", classical.item_item_cosine,
+           {"neighbours": 200, "fresh_hours": FOREVER},
+           {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000)}, needs_implicit=True),
+    Method("user-cosine", "people alike by their likes (cosine)", classical.user_user_cosine,
+           {"neighbours": 500, "fresh_hours": FOREVER}, {"fresh_hours": FRESH_HOURS, "neighbours": (100, 500, 2000)}),
+    Method("bm25", "items alike under BM25 weights (implicit)", classical.bm25,
+           {"neighbours": 200, "k1": 1.2, "b": 0.75, "fresh_hours": FOREVER},
+           {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000), "b": (0.25, 0.75)}, needs_implicit=True),
+    Method("als", "factors by alternating least squares (implicit)", classical.als,
+           {"factors": 64, "regularization": 0.05, "alpha": 10.0, "fresh_hours": FOREVER},
+           {"fresh_hours": FRESH_HOURS, "alpha": (1.0, 10.0, 40.0), "factors": (64, 128)}, needs_implicit=True),
+    Method("for-you-formula", "the known feed's published formula", ranked, {"base": FOR_YOU}),
+    Method("re-implementation", "the open re-implementation's formula", ranked, {"base": REIMPLEMENTATION}),
+)  # fmt: skip
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 REFERENCE = "foryou"
 
 

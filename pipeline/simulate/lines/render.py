@@ -42,20 +42,8 @@ _KEY = '","rkey":"<rkey>"'
 _CREATED = ',"record":{"$type":"<$type>","createdAt":"<created>","subject":'
 _STRONG = '{"cid":"<subject_cid>","uri":"at://<subject_did>/app.bsky.feed.post/<subject_rkey>"}'
 _VIA = ',"via":{"cid":"<via_cid>","uri":"at://<via_did>/app.bsky.feed.repost/<via_rkey>"}'
-_WIDTHS = {
-    "did": DID_WIDTH,
-    "time": TIME_WIDTH,
-    "rev": TID_WIDTH,
-    "rkey": TID_WIDTH,
-    "created": ISO_WIDTH,
-    "cid": CID_WIDTH,
-    "subject_did": DID_WIDTH,
-    "subject_rkey": TID_WIDTH,
-    "subject_cid": CID_WIDTH,
-    "via_did": DID_WIDTH,
-    "via_rkey": TID_WIDTH,
-    "via_cid": CID_WIDTH,
-}
+_WIDTHS = {"did": DID_WIDTH, "cid": CID_WIDTH, "rkey": TID_WIDTH, "rev": TID_WIDTH, "time": TIME_WIDTH,
+           "created": ISO_WIDTH}  # fmt: skip
 
 
 def _made(collection: str, subject: str, operation: str = "create") -> FixedLine:

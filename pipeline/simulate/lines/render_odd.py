@@ -19,9 +19,10 @@ def _event(fields: Fields, kind: str, body: Mapping[str, Any]) -> dict[str, Any]
     return {"did": fields["did"], "time_us": int(fields["time"]), "kind": kind, kind: body}
 
 
-def _commit(
+def commit_event(
     fields: Fields, operation: str, collection: str, rkey: str, record: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
+    """Return a commit of one record, or of its deletion."""
     body: dict[str, Any] = {
         "rev": fields["rev"],
         "operation": operation,
@@ -37,10 +38,10 @@ def odd_like_line(kind: Kind, fields: Fields, rkey: str, subject_cid: str, subje
     """Return the line of a like, an update or a deletion of one, whatever its key and subject."""
     collection = "app.bsky.feed.like"
     if kind is Kind.UNLIKE:
-        return orjson.dumps(_commit(fields, "delete", collection, rkey))
+        return orjson.dumps(commit_event(fields, "delete", collection, rkey))
     record = {"createdAt": fields["created"], "subject": {"cid": subject_cid, "uri": subject_uri}}
     operation = "update" if kind is Kind.LIKE_UPDATE else "create"
-    return orjson.dumps(_commit(fields, operation, collection, rkey, record))
+    return orjson.dumps(commit_event(fields, operation, collection, rkey, record))
 
 
 def identity_line(fields: Fields, handle: str, sequence: int) -> bytes:
@@ -64,7 +65,7 @@ def profile_line(fields: Fields, handle: str) -> bytes:
         "description": f"I am {handle}.",
         "displayName": handle,
     }
-    return orjson.dumps(_commit(fields, "update", "app.bsky.actor.profile", "self", record))
+    return orjson.dumps(commit_event(fields, "update", "app.bsky.actor.profile", "self", record))
 
 
 def bad_line(fields: Fields, kind: Kind, rkey: str, which: int) -> bytes:
@@ -72,6 +73,6 @@ def bad_line(fields: Fields, kind: Kind, rkey: str, which: int) -> bytes:
     record: dict[str, Any] = {"createdAt": fields["created"]}
     if kind is Kind.BAD_LIKE:
         record["subject"] = {"cid": fields["cid"], "uri": "at://nowhere"}
-        return spoil_like(_commit(fields, "create", "app.bsky.feed.like", rkey, record), which)
+        return spoil_like(commit_event(fields, "create", "app.bsky.feed.like", rkey, record), which)
     record |= {"langs": ["en"], "text": "rubbish"}
-    return spoil_post(_commit(fields, "create", "app.bsky.feed.post", rkey, record), which)
+    return spoil_post(commit_event(fields, "create", "app.bsky.feed.post", rkey, record), which)

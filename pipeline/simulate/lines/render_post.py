@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from pipeline.simulate.lines.render_odd import commit_event
 from pipeline.simulate.lines.sentences import POOL, sentences
 from pipeline.simulate.randomness import Bytes, Ints, Words
 from pipeline.simulate.text_columns import iso_matrix, texts, tid_matrix
@@ -34,10 +35,12 @@ class PostWriter:
         own_cids = texts(table.cids(posts))
         created = texts(iso_matrix(events.time_us - self._people.lag_us[events.actor]))
         rev, rkey = texts(revs), texts(tid_matrix(events.rkey))
+        dids = [self._people.dids[actor] for actor in events.actor.tolist()]
+        times = events.time_us.tolist()
         parents, roots = self._refs(table.of("parent", posts)), self._refs(table.of("root", posts))
         lines = []
         for row, mark in enumerate(marks.tolist()):
-            record: dict[str, Any] = {"$type": "app.bsky.feed.post", "createdAt": created[row]}
+            record: dict[str, Any] = {"createdAt": created[row]}
             flag = flags[row]
             link = _link(mark)
             embed = self._embed(flag, mark, link, parents[row], own_cids[row])
@@ -53,20 +56,8 @@ class PostWriter:
             if flag & Mark.REPLY:
                 record["reply"] = {"parent": parents[row], "root": roots[row]}
             record["text"] = text
-            commit = {
-                "rev": rev[row],
-                "operation": "create",
-                "collection": "app.bsky.feed.post",
-                "rkey": rkey[row],
-                "record": record,
-                "cid": own_cids[row],
-            }
-            event = {
-                "did": self._people.dids[int(events.actor[row])],
-                "time_us": int(events.time_us[row]),
-                "kind": "commit",
-                "commit": commit,
-            }
+            fields = {"did": dids[row], "time": times[row], "rev": rev[row], "cid": own_cids[row]}
+            event = commit_event(fields, "create", "app.bsky.feed.post", rkey[row], record)
             lines.append(orjson.dumps(event))
         return lines
 

@@ -14,94 +14,74 @@ from typing import Any
 import orjson
 
 Event = dict[str, Any]
+Change = Callable[[Event], None]
 BIG_TEXT = 1_000_000
 
 
-def _subject(value: Any) -> Callable[[Event], None]:
-    def change(event: Event) -> None:
-        event["commit"]["record"]["subject"] = value
-
-    return change
-
-
-def _commit(name: str, value: Any) -> Callable[[Event], None]:
-    """Change a field of the commit, and the record so that its subject is not a post."""
+def _put(path: str, value: Any = ..., record: Any = ...) -> Change:
+    """Return a change: a value at a path of an event, none by default; before that, the whole record if given."""
 
     def change(event: Event) -> None:
-        event["commit"]["record"] = {"$type": "app.bsky.feed.like", "subject": None}
-        if value is None:
-            del event["commit"][name]
+        if record is not ...:
+            event["commit"]["record"] = record
+        *parents, name = path.split(".")
+        for parent in parents:
+            event = event[parent]
+        if value is ...:
+            del event[name]
         else:
-            event["commit"][name] = value
-
-    return change
-
-
-def _record(name: str, value: Any) -> Callable[[Event], None]:
-    def change(event: Event) -> None:
-        event["commit"]["record"][name] = value
-
-    return change
-
-
-def _whole(value: Any) -> Callable[[Event], None]:
-    def change(event: Event) -> None:
-        event["commit"]["record"] = value
-
-    return change
-
-
-def _top(name: str, value: Any) -> Callable[[Event], None]:
-    def change(event: Event) -> None:
-        event["commit"]["record"] = {"$type": "app.bsky.feed.like"}
-        event[name] = value
+            event[name] = value
 
     return change
 
 
 _CID = "bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
-_LIKES: tuple[Callable[[Event], None], ...] = (
-    lambda event: event["commit"]["record"].pop("subject"),
-    _subject("at://did:plc:aaaaaaaaaaaaaaaaaaaaaaaa/app.bsky.feed.post/"),
-    _subject({"cid": _CID, "uri": 17}),
-    _subject({"cid": _CID, "uri": "at://"}),
-    _subject({"cid": _CID, "uri": "at://someone.example/app.bsky.feed.post/3mptbypluud2a"}),
-    _subject({"cid": _CID, "uri": "https://bsky.app/profile/someone/post/3mptbypluud2a"}),
-    _subject({"cid": _CID, "uri": "at://did:plc:aaaaaaaaaaaaaaaaaaaaaaaa/app.bsky.feed.post/no tid"}),
-    _subject({"cid": _CID, "uri": "at://did:plc:aaaaaaaaaaaaaaaaaaaaaaaa/app.bsky.feed.post/3mpt\u0000"}),
-    _subject({"cid": None}),
-    _subject([{"uri": []}]),
-    _whole([1, 2, 3]),
-    _whole(None),
-    _whole("like"),
-    _commit("rkey", None),
-    _commit("rkey", 12),
-    _commit("rkey", "spaces are not allowed"),
-    _commit("operation", "upsert"),
-    _commit("collection", None),
-    _commit("collection", 5),
-    _commit("rev", -1),
-    _top("did", "not-a-did"),
-    _top("did", 5),
-    _top("kind", "wobble"),
-    _top("commit", None),
-    _top("commit", []),
+_DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
+_SUBJECT, _RECORD = "commit.record.subject", "commit.record"
+# Where the damage is outside the record, the subject is not a post either.
+_EMPTY, _NO_SUBJECT = {"$type": "app.bsky.feed.like"}, {"$type": "app.bsky.feed.like", "subject": None}
+_LIKES: tuple[Change, ...] = (
+    _put(_SUBJECT),
+    _put(_SUBJECT, f"at://{_DID}/app.bsky.feed.post/"),
+    _put(_SUBJECT, {"cid": _CID, "uri": 17}),
+    _put(_SUBJECT, {"cid": _CID, "uri": "at://"}),
+    _put(_SUBJECT, {"cid": _CID, "uri": "at://someone.example/app.bsky.feed.post/3mptbypluud2a"}),
+    _put(_SUBJECT, {"cid": _CID, "uri": "https://bsky.app/profile/someone/post/3mptbypluud2a"}),
+    _put(_SUBJECT, {"cid": _CID, "uri": f"at://{_DID}/app.bsky.feed.post/no tid"}),
+    _put(_SUBJECT, {"cid": _CID, "uri": f"at://{_DID}/app.bsky.feed.post/3mpt\u0000"}),
+    _put(_SUBJECT, {"cid": None}),
+    _put(_SUBJECT, [{"uri": []}]),
+    _put(_RECORD, [1, 2, 3]),
+    _put(_RECORD, None),
+    _put(_RECORD, "like"),
+    _put("commit.rkey", record=_NO_SUBJECT),
+    _put("commit.rkey", 12, _NO_SUBJECT),
+    _put("commit.rkey", "spaces are not allowed", _NO_SUBJECT),
+    _put("commit.operation", "upsert", _NO_SUBJECT),
+    _put("commit.collection", record=_NO_SUBJECT),
+    _put("commit.collection", 5, _NO_SUBJECT),
+    _put("commit.rev", -1, _NO_SUBJECT),
+    _put("did", "not-a-did", _EMPTY),
+    _put("did", 5, _EMPTY),
+    _put("kind", "wobble", _EMPTY),
+    _put("commit", None, _EMPTY),
+    _put("commit", [], _EMPTY),
 )
-_POSTS: tuple[Callable[[Event], None], ...] = (
-    _record("text", 12),
-    _record("createdAt", 1783175888),
-    _record("createdAt", "yesterday"),
-    _record("createdAt", "9999-99-99T99:99:99Z"),
-    _record("langs", "en"),
-    _record("langs", [1, None, {"a": "b"}]),
-    _record("labels", "porn"),
-    _record("labels", {"values": [None, 3, {"val": 4}]}),
-    _record("reply", None),
-    _record("reply", {"parent": "x", "root": []}),
-    _record("embed", {"$type": 4}),
-    _record("embed", {"images": {}}),
-    _whole({}),
-    _whole(None),
+_POSTS: tuple[Change, ...] = (
+    _put(f"{_RECORD}.text", 12),
+    _put(f"{_RECORD}.createdAt", 1783175888),
+    _put(f"{_RECORD}.createdAt", "yesterday"),
+    _put(f"{_RECORD}.createdAt", "9999-99-99T99:99:99Z"),
+    _put(f"{_RECORD}.langs", "en"),
+    _put(f"{_RECORD}.langs", [1, None, {"a": "b"}]),
+    _put(f"{_RECORD}.labels", "porn"),
+    _put(f"{_RECORD}.labels", {"values": [None, 3, {"val": 4}]}),
+    _put(f"{_RECORD}.reply", None),
+    _put(f"{_RECORD}.reply", {"parent": "x", "root": []}),
+    _put(f"{_RECORD}.embed", {"$type": 4}),
+    _put(f"{_RECORD}.embed", {"images": {}}),
+    _put(_RECORD, {}),
+    _put(_RECORD, None),
 )
 BAD_LIKES = len(_LIKES)
 # One malformed post in fifty is a huge text.
