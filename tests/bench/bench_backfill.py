@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from atproto_jetstream.archive.downloader import iter_block_frames
 from atproto_jetstream.archive.events import to_messages
 from atproto_jetstream.archive.segment import decode_block as sdk_decode_block
+from bench_tools import parser_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from archive_server import CID, CREATE, DELETE, LIKE, Event, encode_segment
@@ -157,14 +158,7 @@ def write(folder: Path, threads: int, queue: "multiprocessing.Queue[tuple[int, f
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--day-likes", type=int, default=20_000_000)
-    parser.add_argument("--actors", type=int, default=1_000_000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = parser_of(__doc__, events=400_000, day_likes=20_000_000, actors=1_000_000, threads=2, seed=0)
     options = parser.parse_args()
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(dir=".") as name:

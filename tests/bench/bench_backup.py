@@ -9,7 +9,6 @@ is restored elsewhere. Differences are counted like by like: between a backup ta
 truth, and between the stopped installation and the restored one. Prints a table, then one line of JSON.
 """
 
-import argparse
 import json
 import os
 import random
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from bench_tools import parser_of
 from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -104,12 +104,7 @@ def stretch(address: str, pages: Pages, seconds: float, work: Any) -> dict[str, 
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=28_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--events", type=float, default=1_000)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--kills", type=int, default=10)
+    parser = parser_of(__doc__, users=28_000, days=14, events=1_000.0, seconds=60.0, kills=10)
     options = parser.parse_args()
     speed = options.events / (options.users * EVENTS_A_DAY / 86_400)
     parameters = WorldParameters(users=options.users, days=options.days, seed=11, end_us=END_US)

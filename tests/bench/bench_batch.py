@@ -6,7 +6,6 @@ Users and posts have heavy-tailed activity in communities; likes follow their po
 data/CALIBRATION.md. Prints a table, then one line of JSON.
 """
 
-import argparse
 import json
 import platform
 import sqlite3
@@ -14,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from bench_tools import parser_of
 
 from pipeline.batch import jobs
 from pipeline.settings import load_settings
@@ -102,11 +102,7 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--likes", type=int, default=2_000_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = parser_of(__doc__, users=10_000, likes=2_000_000, days=14, seed=1)
     parser.add_argument("--dir", type=Path, help="keep the data here and use it again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

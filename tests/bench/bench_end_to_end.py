@@ -13,7 +13,6 @@ The commands a user runs, as processes, against a simulated network that starts 
 Prints a table and, last, one line of JSON. Everything is in a temporary folder that is removed at the end.
 """
 
-import argparse
 import json
 import multiprocessing
 import random
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
 from bench_serving import load
-from bench_tools import cpu_seconds, family, memory_mb, number
+from bench_tools import cpu_seconds, family, memory_mb, number, parser_of
 from streams import free_port, wait_until
 
 from pipeline.operate.status.gather import gather
@@ -146,14 +145,7 @@ def serve(
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--connections", type=int, default=16)
+    parser = parser_of(__doc__, users=10_000, days=14, seed=1, requests=10_000, connections=16)
     options = parser.parse_args()
     world = World(WorldParameters(users=options.users, days=options.days, seed=options.seed, end_us=END_US))
     simulate_port, serve_port = free_port(), free_port()

@@ -8,7 +8,6 @@ popular post that fills lists. Prints a table with the largest relative differen
 status is 1 when a difference is above 1e-5.
 """
 
-import argparse
 import json
 import multiprocessing
 import random
@@ -20,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analyst_store import Store, build
+from bench_tools import parser_of
 from explained import Checked, check_list, check_popular
 
 from pipeline.explore.generation_inputs import Inputs
@@ -51,12 +51,7 @@ def popular(task: tuple[Checked, list[str]]) -> Checked:
 
 def main() -> int:
     """Check, print; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lists", type=int, default=1_000)
-    parser.add_argument("--users", type=int, default=2_500)
-    parser.add_argument("--days", type=float, default=6.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=2)
+    parser = parser_of(__doc__, lists=1_000, users=2_500, days=6.0, seed=1, processes=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = build(Path(folder) / "data", users=options.users, days=options.days, seed=options.seed)

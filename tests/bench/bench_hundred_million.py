@@ -13,7 +13,6 @@ those of the whole file at its largest, with actors, cursors and free pages, div
 sample, a table, and one line of JSON. Everything is in a temporary folder that is removed.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -31,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
 import duckdb
-from bench_tools import cpu_seconds, memory_mb, number
+from bench_tools import cpu_seconds, memory_mb, number, parser_of
 from like_feed import LikeFeed
 from streams import free_port, wait_until
 
@@ -223,13 +222,7 @@ def measure(data_dir: Path, feed: LikeFeed, every: int, minutes: float) -> dict[
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--likes", type=int, default=100_000_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--actors", type=int, default=4_000_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = parser_of(__doc__, likes=100_000_000, days=14, actors=4_000_000, seed=1)
     parser.add_argument("--sample", type=int, default=0, help="likes between two samples (default 1 %%)")
     parser.add_argument("--minutes", type=float, default=1e6, help="end the stream after so long")
     options = parser.parse_args()

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
-from bench_tools import cpu_seconds, memory_mb, number
+from bench_tools import cpu_seconds, memory_mb, number, parser_of
 from streams import wait_until
 from wire_feed import DICTIONARY, REAL, Feed, last_cursor
 
@@ -198,13 +198,8 @@ def measure(wire: str, options: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, messages=400_000, rounds=1, plain=20_000)
     parser.add_argument("--wire", choices=tuple(PATHS))
-    parser.add_argument("--messages", type=int, default=400_000)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--plain", type=int, default=20_000)
     options = parser.parse_args()
     if not REAL.is_dir():
         sys.exit(f"recorded bytes of the live network are not at {REAL}")

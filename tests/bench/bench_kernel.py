@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import scipy.sparse as sp
+from bench_tools import parser_of
 from sparse_dot_topn import sp_matmul_topn
 
 from pipeline.batch.kernel import Sparse, Top, top_rows
@@ -47,13 +48,7 @@ def ours(a: sp.csr_matrix, b: sp.csr_matrix, keep: int) -> Top:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--viewers", type=int, default=5_000)
-    parser.add_argument("--likers", type=int, default=1_000_000)
-    parser.add_argument("--posts", type=int, default=400_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = parser_of(__doc__, viewers=5_000, likers=1_000_000, posts=400_000, seed=0)
     options = parser.parse_args()
     a, b = graph(options)
     ours(a[:10], b, 10)  # compile

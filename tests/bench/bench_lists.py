@@ -11,7 +11,6 @@ write_bytes, pages made dirty. Then lists are read one by one, with the file in 
 line per publication and one of JSON.
 """
 
-import argparse
 import json
 import multiprocessing
 import resource
@@ -25,7 +24,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_tools import drop_cache
+from bench_tools import drop_cache, parser_of
 
 from pipeline.batch.lists.make_lists import SCHEMA
 from pipeline.batch.publish import generations
@@ -206,12 +205,7 @@ def reads(path: Path, viewers: int, *, drop: bool) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--viewers", type=int, default=100_000)
-    parser.add_argument("--posts", type=int, default=300_000)
-    parser.add_argument("--hours", type=int, default=2)
+    parser = parser_of(__doc__, viewers=100_000, posts=300_000, hours=2)
     parser.add_argument("--everybody", type=int, default=60, help="minutes between two runs for everybody")
     parser.add_argument("--recent", type=float, default=0.05, help="share of viewers in a run for some")
     parser.add_argument("--minutes", type=int, default=5, help="between two runs")

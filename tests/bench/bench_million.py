@@ -8,13 +8,12 @@ viewers. Runs each job as a process, as ``foryou batch`` does; "recent" is candi
 who have just asked for a page. Prints the steps, then one line of JSON.
 """
 
-import argparse
 import json
 import sqlite3
 import tempfile
 from pathlib import Path
 
-from bench_tools import active_days, bring_in, listed, run_job
+from bench_tools import active_days, bring_in, listed, parser_of, run_job
 from synthetic_lake import make_store
 
 from sql import places
@@ -22,13 +21,15 @@ from sql import places
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--actors", type=int, default=4_000_000)
-    parser.add_argument("--likes", type=int, default=100_000_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--viewers", type=int, default=1_000_000)
-    parser.add_argument("--jobs", default="neighbours,candidates,recent")
-    parser.add_argument("--recent", type=int, default=50_000)
+    parser = parser_of(
+        __doc__,
+        actors=4_000_000,
+        likes=100_000_000,
+        days=14,
+        viewers=1_000_000,
+        recent=50_000,
+        jobs="neighbours,candidates,recent",
+    )
     parser.add_argument(
         "--ranking", default="", help="further parameters, as in max_neighbours=100,max_seeds=100"
     )

@@ -10,7 +10,6 @@ lists of 300. Differences are to the first method, viewer by viewer. Nothing is 
 one line of JSON; --log appends a line per method.
 """
 
-import argparse
 import json
 import time
 from dataclasses import fields, replace
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from bench_tools import parser_of
 
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.like_events import LikeEvents, events_of
@@ -97,14 +97,8 @@ def shares(weights: np.ndarray, lists: np.ndarray, depth: int) -> np.ndarray:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--people", type=int, default=6000)
-    parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--viewers", type=int, default=300)
+    parser = parser_of(__doc__, people=6000, days=7.0, viewers=300, seed=1)
     parser.add_argument("--clustering", choices=("weak", "middle", "strong"), default="middle")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--methods", default="foryou-default,for-you-formula,re-implementation,popular,user-cosine"
     )

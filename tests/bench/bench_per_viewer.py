@@ -10,7 +10,6 @@ relations, checks and publishing count. Then one thing at a time changes: half t
 wall seconds and peak memory; last, one line of JSON.
 """
 
-import argparse
 import json
 import os
 import sqlite3
@@ -18,7 +17,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench_tools import active_days, run_job
+from bench_tools import active_days, parser_of, run_job
 from synthetic_lake import make_store
 
 
@@ -83,11 +82,9 @@ def run(case: Case, data_dir: Path, days: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--actors", type=int, default=100_000)
-    parser.add_argument("--likes", type=int, default=13_600_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--rows", default="base,viewers,likes,neighbours,threads")
+    parser = parser_of(
+        __doc__, actors=100_000, likes=13_600_000, days=14, rows="base,viewers,likes,neighbours,threads"
+    )
     parser.add_argument("--dir", type=Path, help="keep the stores here and use them again")
     options = parser.parse_args()
     rows = []

@@ -11,7 +11,6 @@ of viewers with the post on the first page and in the list of 300, and its place
 the targeted community's, for a plain ring all. Last, one line of JSON; --log appends a line per result.
 """
 
-import argparse
 import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_in, split_of
+from bench_tools import parser_of
 
 from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.methods import ours
@@ -88,13 +88,7 @@ def measured(events: LikeEvents, viewers: np.ndarray, ranking: Ranking) -> dict[
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--people", type=int, default=4000)
-    parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--viewers", type=int, default=300)
-    parser.add_argument("--fakes", default="1,3,10,30,100,500,2000")
+    parser = parser_of(__doc__, people=4000, days=7.0, viewers=300, fakes="1,3,10,30,100,500,2000")
     parser.add_argument(
         "--set", default="", help="parameters of the ranking changed: name=value[,name=value]"
     )

@@ -12,7 +12,6 @@ and coverage at the moments that ``foryou evaluate`` reports (rules_sets.py). Pr
 them as JSON lines of the form in tests/bench/evaluation_log.jsonl.
 """
 
-import argparse
 import json
 import tempfile
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from bench_optimum import PAGE
+from bench_tools import parser_of
 from rules_sets import TRIED, name_of, tried_on
 from rules_town import Town
 
@@ -177,13 +177,7 @@ def _mean(values: Any) -> float:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--people", type=int, default=4000)
-    parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--viewers", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = parser_of(__doc__, people=4000, days=7.0, viewers=300, seed=1)
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the results as JSON lines")
     parser.add_argument("--sets", default="", help="Parquet files of (user, item, ts_ms), comma-separated")
     options = parser.parse_args()

@@ -38,7 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench_tools import ROOT, cpu_seconds, drop_cache, family, memory_mb
+from bench_tools import ROOT, cpu_seconds, drop_cache, family, memory_mb, parser_of
 from list_bytes import blob, unpack
 from serving_worlds import (
     FEED,
@@ -197,14 +197,8 @@ def run(
 
 def options_of() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--viewers", type=int, default=20_000)
+    parser = parser_of(__doc__, viewers=20_000, requests=20_000, connections=16, threads=8)
     parser.add_argument("--signers", type=int, default=500, help="viewers who ask, of those with a list")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--plain", action="store_true", help="also the way the common starters serve")
     parser.add_argument("--kept-keys", action="store_true", help="the signers' keys are on disk")

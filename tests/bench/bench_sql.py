@@ -9,7 +9,6 @@ are liked then. numpy makes this straight into the lake and the copies in a few 
 of JSON.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bench_tools import parser_of
 
 from pipeline.explore import queries, session, table_copies
 from pipeline.explore.explain_command import explain
@@ -254,16 +254,11 @@ class Maker:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--likes", type=int, default=100_000_000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--actors", type=int, default=1_000_000)
-    parser.add_argument("--lists", type=int, default=200_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = parser_of(
+        __doc__, likes=100_000_000, days=14, actors=1_000_000, lists=200_000, seed=1, repeat=3, threads=2
+    )
     parser.add_argument("--dir", type=Path, help="keep the data here and use it again")
     parser.add_argument("--only", default="", help="queries, comma-separated (default all)")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = options.dir or Path(temporary)

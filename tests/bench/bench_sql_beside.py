@@ -10,7 +10,6 @@ candidates job, and the time of an answer. Then everything stops and every query
 feed slows analysts. Prints a table, then one line of JSON.
 """
 
-import argparse
 import json
 import os
 import sqlite3
@@ -29,7 +28,7 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import commands
-from bench_tools import number
+from bench_tools import number, parser_of
 from streams import free_port, wait_until
 
 from pipeline.explore import queries
@@ -104,14 +103,9 @@ def figures(spells: list[Spell]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=5_000)
-    parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--events", type=float, default=1_000)
-    parser.add_argument("--requests", type=float, default=100)
-    parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--quiet", type=float, default=60)
-    parser.add_argument("--busy", type=float, default=150)
+    parser = parser_of(
+        __doc__, users=5_000, days=7, events=1_000.0, requests=100.0, turns=2, quiet=60.0, busy=150.0
+    )
     options = parser.parse_args()
     # People of the simulator make some 7 events a day each, so its clock must run this much faster.
     speed = options.events / (options.users * 7.0 / 86_400)

@@ -14,7 +14,6 @@ Our ranking has all its time parameters switched off. Its parameters are chosen 
 again in the same way. Prints a table and, last, one line of JSON.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from bench_tools import parser_of
 from numpy.typing import NDArray
 
 from pipeline.evaluate import measures
@@ -111,16 +111,8 @@ def sets_of(depth: int) -> dict[str, Callable[[Split], NDArray[np.int32]]]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, share=0.2, seed=1, users=4000, least=5, core=10, depth=20)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--share", type=float, default=0.2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--users", type=int, default=4000)
-    parser.add_argument("--least", type=int, default=5)
-    parser.add_argument("--core", type=int, default=10)
-    parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--by-item", action="store_true", help="hold out a share of each item's likes")
     options = parser.parse_args()
     chance, depth = np.random.default_rng(options.seed), options.depth

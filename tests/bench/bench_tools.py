@@ -3,6 +3,7 @@
 Owns: helpers of several benchmarks. Leaves to others: making stores (``synthetic_lake``) and measuring.
 """
 
+import argparse
 import os
 import random
 import sqlite3
@@ -22,6 +23,14 @@ from sql.sqlite import connect, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def parser_of(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """Return a parser with the benchmark's text as its help, and a flag per keyword of its default's type."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    return parser
 
 
 def number(data_dir: Path, store: str, query: str, *values: Any) -> int:

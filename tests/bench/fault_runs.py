@@ -9,7 +9,6 @@ silence setting. After each run the stores are compared with the simulator's tru
 and, last, one line of JSON; the exit status is 1 when anything was lost or doubled.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
+from bench_tools import parser_of
 from fault_tools import Outcome, fill_under_compaction, fill_under_ingest, kill_both, small_disk, stop_server
 
 Run = Callable[[Path], Outcome]
@@ -35,13 +35,7 @@ def on_small_disk(size_kb: int, run: Run) -> Run:
 
 def main() -> None:
     """Do the runs."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--stopped", type=float, default=60.0)
-    parser.add_argument("--only", default="")
+    parser = parser_of(__doc__, kills=100, seed=1, stopped=60.0, only="")
     options = parser.parse_args()
     runs: dict[str, Run] = {
         "kills": lambda folder: kill_both(folder, options.kills, options.seed, users=400, hours_a_second=1),
