@@ -3,8 +3,8 @@
 Owns: read-only connections, one consistent snapshot for each reading, and what happens when the file does not exist
 yet, is replaced, or can't be read. Leaves to others: what is read (``list_store``, ``recall``).
 
-A store that is absent or empty is not an error: the first reading after it appears finds it. A store that exists and
-can't be read is an error: StoreUnreadableError, logged once a minute.
+A store that is absent or empty is not an error: the first reading after it appears finds it. A store that exists
+and can't be read is an error: StoreUnreadableError, logged once a minute.
 """
 
 import logging

@@ -38,7 +38,7 @@ class UnknownFeedError(XrpcError):
     """400: this installation has no such feed."""
 
     def __init__(self) -> None:
-        super().__init__(falcon.HTTP_400, "UnknownFeed", "this service has no such feed")
+        super().__init__(falcon.HTTP_400, "UnknownFeed", "unknown feed")
 
 
 class TokenError(XrpcError):

@@ -1,8 +1,8 @@
 """GET /health: whether the feed works, for a monitor and for people.
 
-Owns: the decision. Leaves to others: the facts. 200 when there are fresh lists and visits can be written, else 503
-with the reason; in either case the feed itself answers as well as it can. Anybody may ask, so no path and no viewer
-is named.
+Owns: the decision. Leaves to others: the facts. The answer is 200 when there are fresh lists and visits can be
+written, else 503 with the reason. The feed itself answers as well as it can in either case. Anybody may ask, so no
+path and no viewer is named.
 """
 
 from collections.abc import Callable

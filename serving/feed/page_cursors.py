@@ -2,11 +2,11 @@
 
 Owns: its encoding, and the secret that makes it unforgeable. Leaves to others: what it points at (``paging``).
 
-A cursor names a feed, a list (a viewer's own, or the fallback of a language), the generation of that list, the
-order in which its posts are shown, and a place in that order. So pages come from one list in one order to the end,
-whatever is published, seen or restarted meanwhile. A cursor names no viewer: a place in a list is not a secret, and
-the token of each request says whose list to read. Twelve bytes of keyed hash distinguish what this installation
-made from anything else.
+A cursor names a feed, a list (a viewer's own, or the fallback of a language) and its generation, the order in which
+the posts are shown, and a place in that order. So pages come from one list in one order to the end, whatever is
+published, seen or restarted meanwhile. A cursor names no viewer: a place in a list is not a secret, and the token
+of each request says whose list to read. Twelve bytes of keyed hash distinguish what this installation made from
+anything else.
 """
 
 import base64

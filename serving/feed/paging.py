@@ -7,7 +7,7 @@ Owns: the choice of list and generation, filling a page, and where the next one 
 Invariants: pages that follow one another through cursors come from one stored list in one order. So joined together
 they are that list without posts that are hidden or no longer stored. A page is full while any post is left; the
 page that reaches the end has no cursor. When a cursor's list was pruned, the current list goes on without the posts
-shown since the first page, or from the same place when those are not known.
+shown since the first page. When those are not known, it goes on from the same place.
 """
 
 import re

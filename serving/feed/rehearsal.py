@@ -1,15 +1,15 @@
 """Rehearsing the feed before a worker is ready, so that its first request is as fast as the thousandth.
 
-Owns: doing beforehand what a first request would have to open, prepare, read and learn. That is connections to the
-store with their statements; the posts, of which a page's thirty lie in as many places of the disk; activity.sqlite
-for reading; and the code of a signed request, which Python runs faster once it has run a few times. Leaves to
-others: the key store (``resolver``), routes (``app``), and what is counted (``web_metrics``).
+Owns: doing beforehand what a first request would have to open, prepare, read and learn. It opens connections to the
+store with their statements, and activity.sqlite for reading. It reads the posts: the thirty of a page lie in thirty
+places of the disk. It runs the code of a signed request, which is faster in Python once it has run a few times.
+Leaves to others: the key store (``resolver``), routes (``app``), and what is counted (``web_metrics``).
 
 The rehearsal is a real WSGI request of a viewer in the store. Its token is signed by a key made for it, which only
 the rehearsal's own authenticator believes. Connections belong to no thread, so any thread may rehearse. Invariants:
 it leaves nothing behind, neither in the memory of viewers, nor in activity.sqlite, nor in a count. It takes a tenth
-of a second and a page's time, and one second more where posts are on the disk alone. A store that is absent or
-can't be read makes it shorter; no failure keeps a worker from starting.
+of a second and a page's time, and one second more when the posts are not in memory. A store that is absent or can't
+be read makes it shorter; no failure keeps a worker from starting.
 """
 
 import base64

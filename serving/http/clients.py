@@ -2,11 +2,11 @@
 
 Owns: which forwarding headers are believed, and that decision. Leaves to others: what depends on it.
 
-Forwarding headers are believed from the configured proxies alone. Of a chain of addresses, the last one that no
-such proxy has added counts, since everything before it is the client's own claim. A request is local when it comes
-from this machine, no header says that a proxy forwarded it, and its Host is an address of this machine or a
-loopback name: a proxy or tunnel on this machine also connects from here, and a website may point a name of its own
-at 127.0.0.1. A tunnel that hides all that looks local; its operator turns the pages off.
+Forwarding headers are believed from the configured proxies alone. In a chain of addresses, the last one that is not
+such a proxy's counts; what stands before it is the client's own claim. A request is local when it comes from this
+machine, has no forwarding header, and names this machine's address or a loopback name as its Host. All three are
+needed: a proxy or tunnel also connects from here, and a website may point a name of its own at 127.0.0.1. A tunnel
+that hides all that looks local; its operator turns the pages off.
 """
 
 import ipaddress

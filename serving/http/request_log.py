@@ -3,10 +3,10 @@
 Owns: the header X-Request-Id, timing, the form of the line, and which requests get one. Leaves to others: where the
 log goes, and counting (``web_metrics``).
 
-A line has no header, no query and no body of the request, so the log never names a token or a viewer; what the
-client wrote is escaped. With "problems", the first answer of 502, 503 and 504 gets a line, and the next answer of
-any kind after a minute brings one line for the others: a store that can't be read fails every request. The number
-is the configured proxy's when it sends one, so that both logs can be read together, else our own.
+A line has no header, no query and no body of the request, so the log never names a token or a viewer. What the
+client wrote is escaped. With "problems", the first 502, 503 or 504 gets a line. Further ones of the next minute are
+counted, and share one line after it: a store that can't be read fails every request. The number is the configured
+proxy's when it sends one, so that both logs can be read together, else our own.
 """
 
 import logging

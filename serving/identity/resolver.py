@@ -9,8 +9,8 @@ own, so invented DIDs can't push out real viewers' keys. Keys of did:plc are on 
 restart the directory is asked about newcomers only.
 
 Requests that wait for a document hold one of a fixed number of slots. did:web has fewer slots, since anybody can
-choose its hosts, and a domain gets only a few of those. A request that finds no slot is told at once to come again.
-Of the requests that wait, a fixed number fetch at the same time.
+choose its hosts, and a domain gets only a few of those. A request that finds no slot is refused at once, to come
+again. Of the requests that wait, a fixed number fetch at the same time.
 """
 
 import threading
@@ -232,7 +232,7 @@ class Resolver:
         except FetchError as error:
             return DidUnreachableError(str(error))
         if answer.status in (404, 410) or (300 <= answer.status < 400 and not source.trusted):
-            return DidUnknownError("there is no such DID")
+            return DidUnknownError("the DID does not exist")
         if answer.status != 200:
             return DidUnreachableError(f"the DID's source answers {answer.status}")
         try:

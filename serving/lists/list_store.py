@@ -121,7 +121,7 @@ class ListSnapshot:
             self._connection.set_progress_handler(None, 0)
 
     def some_viewers(self, rows: int) -> list[str]:
-        """Return viewers of the store, whoever is found first."""
+        """Return some viewers of the store."""
         return [did for (did,) in self._connection.execute("SELECT did FROM viewers LIMIT ?", (rows,))]
 
     def count_viewers(self) -> int:

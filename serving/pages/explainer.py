@@ -3,8 +3,8 @@
 Owns: running the command, one at a time in an installation, within a time and a size, and caching its last answers.
 Leaves to others: the answer itself (``foryou explain --why``), and who may ask about whom (``why``).
 
-Invariant: at most a few of a worker's threads wait here; all others are told at once. None waits longer than twice
-TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request.
+Invariant: at most a few of a worker's threads wait here; all others are refused at once. None waits longer than
+twice TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The pages for people at this machine: which viewers have a list, and what a viewer's feed is.
 
 Owns: two pages, their parameters and their words. Leaves to others: who may see them (``clients``), their form
-(``html``) and the data (``list_store``, ``list_bytes``). They show whole lists as they are stored, with posts that
-the viewer has seen or does not want to see, so they are for this machine alone.
+(``html``) and the data (``list_store``, ``list_bytes``). They show whole lists as they are stored, even posts that
+the viewer has seen or rejected, so they are for this machine alone.
 """
 
 import time
@@ -36,7 +36,7 @@ class _Page:
     def feed(self, request: falcon.Request) -> str:
         rkey = parameter(request, "feed") or self.config.feed_rkeys[0]
         if rkey not in self.config.feed_rkeys:
-            raise falcon.HTTPNotFound(description="there is no such feed")
+            raise falcon.HTTPNotFound(description="unknown feed")
         return rkey
 
     def published(self, current: Generation) -> str:

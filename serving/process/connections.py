@@ -1,8 +1,8 @@
 """Connections and their requests before and beside the app: waitress, with bounds and in XRPC form.
 
-Owns: how many requests may wait for a thread and what the others are told, how many connections there may be and
-which one makes room for a new one, and the form of errors that never reach the app. Leaves to others: sockets and
-the end (``web_server``), and every answer of the app.
+Owns: the bound on requests that wait for a thread, the bound on connections, the answers beyond these bounds, and
+the form of errors that never reach the app. Leaves to others: sockets and the end (``web_server``), and every
+answer of the app.
 
 Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a thread that
 does nothing else. A connection that finds no room replaces the one that was idle longest. If none is idle, its

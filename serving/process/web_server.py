@@ -4,8 +4,8 @@ Owns: the bounds on request sizes, and the ordered end. Leaves to others: TLS, w
 on requests and connections (``connections``), the other workers (``workers``), and every answer (``app``).
 
 The end: connections that wait to be accepted are taken, then no more. Requests that run or arrive are finished, and
-their clients are told to close. After half a second without a request, 1.5 s at most, connections are closed and
-what viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for DID
+their answers ask the clients to close. After half a second without a request, 1.5 s at most, connections are closed
+and what viewers did is written (1 s at most). Threads beyond ``config.threads`` are as many as may wait for DID
 documents, so slow hosts can't occupy all of them.
 """
 

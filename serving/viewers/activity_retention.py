@@ -4,8 +4,8 @@ Owns: the bounds, and removing what is beyond them, a little at a time, within t
 others: writing (``activity_writer``), and putting days of impressions into the lake, which the batch does.
 
 Invariants: interactions and visits are kept for 90 days, and of one viewer the newest 10,000 interactions. A day of
-impressions is removed once the lake has it as Parquet; whatever the batch does, no more than a number of pages is
-kept. The activity of viewers whose accounts were deleted is removed: the batch publishes who they are.
+impressions is removed once the lake has it as Parquet. Without the batch, a bound on pages holds. The activity of
+viewers whose accounts were deleted is removed: the batch publishes who they are.
 """
 
 import sqlite3

@@ -5,7 +5,7 @@ Owns: the queue, the batched commits, and counting what was lost. Leaves to othe
 (``recall``, and the batch).
 
 Invariants: no request waits for the disk. A full queue drops events and counts them. A batch that can't be written
-is tried again each second while the queue fills; the complaint is logged once a minute and shown by /health.
+is tried again each second while the queue fills. The complaint is logged once a minute, and /health shows it.
 ``close`` writes what is queued before it returns. Each worker of the web app writes in short transactions of its
 own, two a second at most; SQLite's lock lets one in at a time.
 """

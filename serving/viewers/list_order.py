@@ -1,12 +1,11 @@
 """The order in which a viewer is shown a list.
 
-Owns: the marks of a list's posts, two bits each, the order they make, and which posts are of a kind that the viewer
-has just rejected. Leaves to others: what a viewer has seen (``viewer_memory``), and which page is read
-(``paging``).
+Owns: the marks of a list's posts (two bits each), the order that follows, and which posts are of a kind that the
+viewer rejected. Leaves to others: what a viewer has seen (``viewer_memory``), and which page is read (``paging``).
 
-Fresh posts come first, then those that were shown but not seen, then those that were seen or are of a rejected
-kind, each in the order of the list; posts left out are not shown. Marks are made once, for the first page, and
-travel in the page cursor: what a viewer does while scrolling changes no place.
+Fresh posts come first, then posts that were shown but not seen, then posts that were seen or are of a rejected
+kind. Each group keeps the order of the list. Posts left out are not shown. Marks are made once, for the first page,
+and travel in the page cursor: what a viewer does while scrolling changes no place.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

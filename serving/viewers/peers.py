@@ -5,8 +5,8 @@ what the messages say (``viewer_memory``).
 
 Each worker has a pipe that it alone reads and all others write. A message is written whole or not at all, and it is
 in the pipe before ``send`` returns. So a worker that reads its pipe before it serves a page knows everything that
-was answered before. A full pipe belongs to a worker that has not served for long. It misses messages, and is told
-so when there is room again. The parent keeps both ends open, so a pipe always has a reader.
+was answered before. A full pipe belongs to a worker that has not served for long. It misses messages, and gets a
+message that says so when there is room again. The parent keeps both ends open, so a pipe always has a reader.
 """
 
 import contextlib

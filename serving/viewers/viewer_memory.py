@@ -4,8 +4,8 @@ Owns: the state of each viewer, its bounds, and how it changes a list (``ViewerS
 made of it (``list_order``), reading it back after a restart (``recall``), telling the other workers (``peers``),
 and writing it down (``activity_writer``).
 
-Invariants: what a worker has answered 200 to counts for the next page that any worker serves. Memory is bounded:
-the viewers heard of last are kept, with so many posts each; the state of any other viewer is read back from
+Invariants: what a worker has answered 200 to counts for the next page that any worker serves. Memory is bounded: it
+holds the most recent viewers, with so many posts each. The state of any other viewer is read back from
 activity.sqlite. A post answered with "show less" is hidden, and its author for a day. After several answers about
 one kind, posts of that kind go to the list's end.
 """
@@ -125,7 +125,7 @@ class _Remembered:
 
 
 class ViewerMemory:
-    """The state of the viewers heard of last; every method may be called from any thread."""
+    """The state of the most recent viewers; every method may be called from any thread."""
 
     def __init__(
         self,
