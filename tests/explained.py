@@ -7,7 +7,7 @@ from analyst_store import Store
 
 from pipeline.explore.explain_command import explain_from
 from pipeline.explore.explanation import Explanation
-from pipeline.explore.generation_inputs import Inputs
+from pipeline.explore.generation_inputs import GenerationInputs
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Checked:
         self.popular |= other.popular
 
 
-def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> Explanation:
+def check_list(store: Store, inputs: GenerationInputs, viewer: str, checked: Checked) -> Explanation:
     """Compare a viewer's list, read from serving.sqlite, with its explanation; AssertionError for other posts."""
     found = explain_from(inputs, viewer)
     assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
@@ -61,7 +61,7 @@ def check_list(store: Store, inputs: Inputs, viewer: str, checked: Checked) -> E
     return found
 
 
-def check_popular(inputs: Inputs, post: str, checked: Checked) -> None:
+def check_popular(inputs: GenerationInputs, post: str, checked: Checked) -> None:
     """Compare the score of a post that fills lists up with its explanation."""
     viewer, score = checked.popular[post]
     found = explain_from(inputs, viewer, post)

@@ -14,7 +14,7 @@ from pipeline.batch import jobs
 from pipeline.errors import SettingError
 from pipeline.explore.explain_command import explain, explain_from
 from pipeline.explore.explain_text import as_text
-from pipeline.explore.generation_inputs import Inputs
+from pipeline.explore.generation_inputs import GenerationInputs
 from pipeline.feeds import CONTROL, feeds_of, variant_number
 from serving.feed.paging import PageRequest, page_of
 from serving.lists.list_store import ListStore
@@ -207,7 +207,9 @@ def test_explain_has_the_variants_numbers_and_name(split: Path, tmp_path: Path, 
     town().write(tmp_path / "data")
     jobs.run(settings_of(tmp_path, SPLIT), "all")
     found = lists_of(tmp_path / "data")
-    with closing(Inputs(tmp_path / "data", 1)) as inputs:  # one for all, as the web app's command is not
+    with closing(
+        GenerationInputs(tmp_path / "data", 1)
+    ) as inputs:  # one for all, as the web app's command is not
         for name in PEOPLE:
             told = explain_from(inputs, f"did:plc:{name}")
             assert told.variant == f"age/{variant_of_viewer(name)}"
@@ -218,7 +220,7 @@ def test_explain_has_the_variants_numbers_and_name(split: Path, tmp_path: Path, 
             for post, score, *_ in found[name]:
                 assert scores[post] == pytest.approx(score, rel=1e-5)
     old = next(name for name in PEOPLE if variant_of_viewer(name) == "old")
-    assert "variant     age/old, " in as_text(explain(tmp_path / "data", 1, f"did:plc:{old}"))
+    assert "variant     age/old: " in as_text(explain(tmp_path / "data", 1, f"did:plc:{old}"))
     arguments = ["explain", f"did:plc:{old}", "--why", "--data-dir", str(tmp_path / "data")]
     cli.main(arguments)
     assert "variant     age/old" in capsys.readouterr().out

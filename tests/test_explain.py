@@ -16,7 +16,7 @@ from pipeline import cli
 from pipeline.batch import jobs
 from pipeline.explore.explain_command import explain
 from pipeline.explore.explanation import Explanation
-from pipeline.explore.generation_inputs import ExplainError, Inputs
+from pipeline.explore.generation_inputs import ExplainError, GenerationInputs
 from pipeline.store.model import AccountStatus, PostFlag
 
 CROWD = ("bob", "cat", "dan")
@@ -45,7 +45,7 @@ def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
     """tests/bench/bench_explain.py does the same with a thousand lists."""
     viewers = random.Random(3).sample(sorted(analysts.renewed & analysts.lists.keys()), 12)
     checked = Checked()
-    with closing(Inputs(analysts.data_dir, 2)) as inputs:
+    with closing(GenerationInputs(analysts.data_dir, 2)) as inputs:
         for viewer in viewers:
             found = check_list(analysts, inputs, viewer, checked)
         for post in sorted(checked.popular)[:3]:
@@ -71,7 +71,7 @@ def test_a_post_in_the_list(tmp_path: Path) -> None:
 
 
 ABSENT: dict[str, tuple[Any, str]] = {
-    "liked": (lambda w: w.like("ann", "new", hours_ago=0.2), "the viewer liked it already"),
+    "liked": (lambda w: w.like("ann", "new", hours_ago=0.2), "the viewer has already liked it"),
     "less": (lambda w: w.interaction("ann", "new", "requestLess"), "answered it with 'show less'"),
     "nobody near": (
         lambda w: w.post("far", by="eve").like("zoe", "far"),
@@ -122,7 +122,7 @@ def test_the_cap_the_length_and_the_places_between(tmp_path: Path) -> None:
         )
     ranking = {"list_length": 5, "max_per_author": 3, "author_spacing": 1}
     capped = told(tmp_path, made, "ann", "eve3", ranking)
-    assert "3 better posts of its author are in" in capped.verdict[1]
+    assert "3 better posts of its author are in the list" in capped.verdict[1]
     beyond = explain(tmp_path, 1, made.did("ann"), made.uri("gus2"))
     assert "beyond the list's 5 posts" in beyond.verdict[1]
     moved = explain(tmp_path, 1, made.did("ann"), made.uri("eve1"))
@@ -130,7 +130,7 @@ def test_the_cap_the_length_and_the_places_between(tmp_path: Path) -> None:
     assert moved.verdict[-1] == "moved back: 1 places must lie between two posts of one author"
     forward = explain(tmp_path, 1, made.did("ann"), made.uri("gus0"))
     assert forward.verdict[0] == "in the list at place 2 of 5"
-    assert "place 4 once each author is held to the cap" in forward.verdict
+    assert "place 4 after the cap per author" in forward.verdict
     assert forward.verdict[-1].startswith("moved forward")
 
 
@@ -145,7 +145,7 @@ def test_a_seen_post_stands_behind(tmp_path: Path) -> None:
     assert found.verdict == [
         "in the list at place 3 of 3",
         "place 1 by score among 3 scored posts",
-        "seen already, so it stands behind the unseen posts",
+        "already seen, so it comes after the unseen posts",
     ]
 
 
@@ -214,7 +214,7 @@ def test_the_command_speaks_to_people_and_programs(data_dir: Path, capsys: Any) 
         (("nobody",), "nobody in the store is called 'nobody'"),
         (("ann.bsky.social",), "handles are not stored"),
         (("did:plc:",), "may be any of did:plc:ann, "),
-        (("did:plc:ann", "nonsense"), "'nonsense' is no post"),
+        (("did:plc:ann", "nonsense"), "'nonsense' is not a post"),
         (("did:plc:ann", "https://bsky.app/profile/ann.bsky.social/post/3l4ovrxb2nk2x"), "with the DID"),
         (("did:plc:ann", "at://did:plc:noone/app.bsky.feed.post/3l4ovrxb2nk2x"), "called 'did:plc:noone'"),
     ],

@@ -121,7 +121,7 @@ def test_a_mistake_is_one_clear_line(ask: Any, arguments: tuple[str, ...], compl
 def test_an_empty_store_is_one_clear_line(ask: Any, tmp_path: Path) -> None:
     status, _, err = ask("coverage", folder=tmp_path)
     assert status == 1
-    assert "nothing to ask yet in" in err
+    assert "no lists yet in" in err
     assert len(err.splitlines()) == 1
 
 

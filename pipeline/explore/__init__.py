@@ -1,7 +1,7 @@
 """Asking the stores: SQL for analysts, and why a list is as it is.
 
-``session`` opens DuckDB with the views of ``sql/explore/views.sql``, ``queries`` knows the files beside it
-and their parameters, ``command`` is ``foryou sql``, ``formats`` shows rows. ``table_copies`` copies what no
-batch run has in memory, ``explain_command`` and its helpers run the ranking's own SQL for one viewer,
-``dashboard_figures`` writes the figures that the web app's page shows. Nothing here writes a store.
+Owns: ``foryou sql`` (``command``; ``queries`` reads the files, ``session`` runs them, ``formats`` writes rows),
+``foryou explain`` (``explain_command``), and what follows a batch (``after_batch``: ``table_copies`` and
+``dashboard_figures``). Leaves to others: the copies that a batch run itself leaves (``batch.analyst_copies``). Nothing
+here changes a store.
 """

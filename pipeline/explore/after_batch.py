@@ -1,7 +1,7 @@
 """What follows every ``foryou batch``: copies of the small tables, and the dashboard's figures.
 
-Owns: doing both after the batch's lock is free, and that their failure is only a line in the log: lists are
-published by then.
+Owns: doing both after the batch has released its lock. Leaves to others: the copies and the figures. A failure is only
+a line in the log, for the lists are published by then.
 """
 
 import logging

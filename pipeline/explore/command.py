@@ -1,7 +1,7 @@
-"""``foryou sql``: one query, by name or from a file, in the form asked for.
+"""``foryou sql``: one query, by name or from a file, written in one of four forms.
 
-Owns: the flags and the list of queries. Leaves to others: what a query is (``queries``), running it
-(``session``), showing its rows (``formats``).
+Owns: the flags and the list of queries. Leaves to others: what a query is (``queries``), running it (``session``),
+writing its rows (``formats``).
 """
 
 import argparse
@@ -17,18 +17,20 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``sql``; a query's own parameters are flags too, and come to ``run`` unread."""
+    """Add the flags of ``sql``; a query's own parameters are flags too, which ``run`` gets unparsed."""
     parser.add_argument(
-        "query", nargs="?", metavar="NAME|FILE", help="a query (none: list them), or a .sql file"
+        "query", nargs="?", metavar="NAME|FILE", help="a query, or a .sql file (default: list the queries)"
     )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="default %(default)s")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write to a file (default: stdout)")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write to a file (default: standard output)"
+    )
     parser.epilog = "A query's parameters are flags: foryou sql most_liked_posts --hours 6 --rows 10"
 
 
 def run(settings: Settings, options: argparse.Namespace, rest: Sequence[str]) -> None:
     """List the queries, or run one; QueryError when it can't be run."""
-    from pipeline.explore import formats, session  # with DuckDB, after the command has given way
+    from pipeline.explore import formats, session  # they load DuckDB and Polars
 
     given = parameters_of(rest)
     if options.query is None:

@@ -1,9 +1,9 @@
 """The figures of the operator's page, as one JSON file that the web app shows.
 
-Owns: DATA_DIR/dashboard.json: which queries feed it, and the history it keeps of what stores do not. Leaves to
-others: drawing (``serving.pages.dashboard``), the queries (``sql/explore``).
+Owns: dashboard.json: which queries fill it, and the history that no store keeps. Leaves to others: drawing
+(``serving.pages.dashboard``), the queries (``sql/explore``).
 
-The file is replaced whole. Refreshing takes at most a fiftieth of the time, however often it is asked for.
+The file is replaced whole. Refreshing takes at most a fiftieth of the time, however often ``refresh`` is called.
 """
 
 import json
@@ -23,6 +23,11 @@ from sql import places
 TIME_SHARE = 0.02
 HISTORY_POINTS = 2_000  # a week of points every five minutes
 
+QUERIES: dict[str, dict[str, str]] = {
+    "likes_per_hour": {"hours": "72"},
+    "coverage": {},
+    "like_rate_by_position": {},
+}
 STREAMS = next(table for table in table_copies.TABLES if table.relation == "streams")
 
 Figures = dict[str, Any]
@@ -31,7 +36,7 @@ log = logging.getLogger("foryou.explore")
 
 
 def refresh(settings: Settings) -> bool:
-    """Rewrite the file, unless that was done too lately or there are no lists yet; tell whether it was."""
+    """Rewrite the file, unless it is too new or there are no lists yet; tell whether it was rewritten."""
     snapshot = current_snapshot(settings.data_dir)
     if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
         return False
@@ -41,7 +46,8 @@ def refresh(settings: Settings) -> bool:
     if began - former.get("written_at", 0.0) < former.get("seconds", 0.0) / TIME_SHARE:
         return False
     figures = figures_of(settings)
-    newest = max((row["event_us"] for row in figures.pop("streams")), default=None)
+    streams = table_copies.rows_of(settings.data_dir, STREAMS)
+    newest = max(streams.column("event_us").to_pylist(), default=None)
     point = {
         "at": began,
         "lag_seconds": None if newest is None else began - newest / 1e6,
@@ -58,34 +64,25 @@ def refresh(settings: Settings) -> bool:
 
 
 def figures_of(settings: Settings) -> Figures:
-    """Return what the queries say, and where the streams stand, each as a list of rows by column."""
-    asked = {
-        "likes_per_hour": {"hours": "72"},
-        "coverage": {},
-        "like_rate_by_position": {},
-    }
+    """Return each query's rows, and how many likes are stored."""
     figures: Figures = {}
     with session.open_session(settings.data_dir, settings.batch_threads) as connection:
-        for name, given in asked.items():
+        for name, given in QUERIES.items():
             query = queries.find(name)
             try:
                 rows = session.run(connection, settings.data_dir, query, query.values(given))
-            except (
-                QueryError
-            ) as error:  # one that is too large for the machine does not take the others along
-                log.warning("the dashboard goes without %s", error)
-                figures[name] = []
-            else:
                 figures[name] = rows.to_dicts()
+            except QueryError as error:  # one query may be too large for the machine; the others still run
+                log.warning("the dashboard lacks %s", error)
+                figures[name] = []
     snapshot = current_snapshot(settings.data_dir)
     files = [] if snapshot is None else likes_since(snapshot, 0)
     figures["likes_stored"] = sum(pq.read_metadata(file).num_rows for file in files)
-    figures["streams"] = table_copies.rows_of(settings.data_dir, STREAMS).to_pylist()
     return figures
 
 
 def read(path: Path) -> Figures:
-    """Return the file's figures, {} when there is none that can be read."""
+    """Return the file's figures, {} when it is missing or malformed."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,11 +1,11 @@
 """``foryou explain``: why a post is in a viewer's list, or is not, by the ranking's own SQL.
 
 Owns: the command, and collecting the numbers of one viewer. Leaves to others: opening the inputs
-(``generation_inputs``), running ``sql/batch`` on them (``viewer_run``), which rule decided (``verdict``),
-words for people (``explain_text``).
+(``generation_inputs``), running ``sql/batch`` on them (``viewer_run``), which rule decided (``verdict``), words for
+people (``explain_text``).
 
-Invariant: scores, weights and places come from the files that define the ranking, run on every row that can
-matter to this viewer, so they change when the ranking does. Nothing is written.
+Invariant: scores, weights and places come from the files that define the ranking, run on every row that can matter to
+this viewer. So they change when the ranking does. Nothing is written.
 """
 
 import json
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.explore import list_reasons
-from pipeline.explore.explain_text import as_text
+from pipeline.explore.explain_text import as_text, list_as_text
 from pipeline.explore.explanation import Explanation, as_dict
-from pipeline.explore.generation_inputs import Inputs
+from pipeline.explore.generation_inputs import PICKS, GenerationInputs
 from pipeline.explore.verdict import verdict
 from pipeline.explore.viewer_run import popular_score, score_candidates, weigh_neighbours
 from pipeline.settings import Settings
@@ -23,7 +23,7 @@ from pipeline.store.duck import count
 
 
 def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> None:
-    """Print the explanation; ExplainError when viewer or post are not known."""
+    """Print the explanation; ExplainError when the viewer or the post is unknown."""
     explanation = explain(settings.data_dir, settings.batch_threads, viewer, post)
     print(json.dumps(as_dict(explanation), indent=2) if as_json else as_text(explanation))
 
@@ -33,25 +33,25 @@ def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bo
     found = list_reasons.why(
         settings.data_dir, settings.batch_threads, viewer, list_reasons.changes_of(texts), public=public
     )
-    print(json.dumps(found) if as_json else list_reasons.as_text(found))
+    print(json.dumps(found) if as_json else list_as_text(found))
 
 
 def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) -> Explanation:
     """Return why a viewer's list is as it is, and what happened to a post."""
-    inputs = Inputs(data_dir, threads)
+    inputs = GenerationInputs(data_dir, threads)
     try:
         return explain_from(inputs, viewer, post)
     finally:
         inputs.close()
 
 
-def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explanation:
-    """Do the same from inputs that are open already, which many viewers may share in turn."""
+def explain_from(inputs: GenerationInputs, viewer: str, post: str | None = None) -> Explanation:
+    """Do the same with open inputs, which may serve many viewers one after another."""
     viewer_id, did = inputs.find_viewer(viewer)
     inputs.choose_variant(did)
-    asked = None if post is None else inputs.find_post(post)
-    inputs.restrict(viewer_id, did, asked)
-    inputs.gather()
+    key = None if post is None else inputs.find_post(post)
+    inputs.restrict(viewer_id, did, key)
+    inputs.run(*PICKS)
     ranking = inputs.ranking
     result = Explanation(
         did,
@@ -64,11 +64,11 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
     result.neighbours = count(inputs.connection, "viewer_neighbours")
     score_candidates(inputs)
     result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")
-    if asked is not None:
+    if key is not None:
         result.facts = inputs.rows("post_facts")[0]
         result.contributors = inputs.rows("contributors")
         uri = "SELECT post_uri(did, ?) FROM actors WHERE actor_id = ?"
-        found = inputs.connection.execute(uri, [asked[1], asked[0]]).fetchone()
+        found = inputs.connection.execute(uri, [key[1], key[0]]).fetchone()
         result.post = found[0] if found else None
     weigh_neighbours(inputs)
     result.shared = inputs.rows("shared_seeds")
@@ -78,6 +78,6 @@ def explain_from(inputs: Inputs, viewer: str, post: str | None = None) -> Explan
         for item in result.listed
     ):
         result.popular_score = popular_score(inputs)
-    if asked is not None:
+    if key is not None:
         result.verdict = verdict(result)
     return result

@@ -1,20 +1,22 @@
-"""An explanation in words and tables, for a person at a terminal.
+"""Explanations in words and tables, for people at a terminal.
 
-Owns: ``as_text``. Leaves to others: the numbers (``explain_command``) and the reasons (``verdict``).
+Owns: those texts. Leaves to others: the numbers (``explain_command``, ``list_reasons``), which rule decided
+(``verdict``).
 """
 
 from typing import Any
 
-from pipeline.explore.explanation import Explanation
+from pipeline.explore.explanation import Explanation, Row
 from pipeline.store.model import utc
 
 SHOWN_POSTS = 30
 SHOWN_NEIGHBOURS = 10
 SHOWN_SEEDS = 5
+LEAST_SHOWN = 0.005  # of a post's similarity
 
 
 def as_text(explanation: Explanation) -> str:
-    """Return the explanation of a post when one was asked about, else of the whole list."""
+    """Return the explanation of a post, or of the whole list when it is not about one post."""
     lines = [
         f"viewer      {explanation.viewer}",
         f"generation  {explanation.generation}, from likes up to {utc(explanation.snapshot_us)}; "
@@ -22,7 +24,7 @@ def as_text(explanation: Explanation) -> str:
         f"neighbours  {explanation.neighbours}, from likes up to {utc(explanation.neighbours_us)}",
     ]
     if explanation.variant:
-        lines.append(f"variant     {explanation.variant}, an experiment's: its parameters made this list")
+        lines.append(f"variant     {explanation.variant}: an experiment's parameters made this list")
     if explanation.post is not None:
         lines += ["", f"post        {explanation.post}"]
         lines += [f"            {reason}" for reason in explanation.verdict]
@@ -35,7 +37,10 @@ def as_text(explanation: Explanation) -> str:
 
 def _score(explanation: Explanation) -> list[str]:
     if explanation.popular_score is not None:
-        return ["", f"score       {explanation.popular_score:.6g} = how many crowds of likers it has lately"]
+        return [
+            "",
+            f"score       {explanation.popular_score:.6g}, as a popular post: its recent likers, weighted",
+        ]
     row = next((row for row in explanation.scored if row["post_uri"] == explanation.post), None)
     if row is None:
         return []
@@ -44,10 +49,10 @@ def _score(explanation: Explanation) -> list[str]:
     return [
         "",
         f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}",
-        f"            similarity {row['similarity']:.6g}: the sum of weight × worth below, and "
-        f"{row['crowd']:.6g} of the crowd",
-        f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, half every "
-        f"{explanation.parameters['half_life_hours']:g}",
+        f"            similarity {row['similarity']:.6g}: the sum of weight × value below, and "
+        f"{row['crowd']:.6g} from the crowd",
+        f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, halved every "
+        f"{explanation.parameters['half_life_hours']:g} hours",
         f"            popularity {row['popularity']:.6g}: {row['likers']} likers ^ "
         f"-{explanation.parameters['popularity_exponent']:g}",
     ]
@@ -56,7 +61,7 @@ def _score(explanation: Explanation) -> list[str]:
 def _contributors(explanation: Explanation) -> list[str]:
     if not explanation.contributors:
         return []
-    lines = ["", "liked by neighbours           weight   × worth     = part   like's age"]
+    lines = ["", "liked by neighbours           weight   × value     = part   like's age"]
     for row in explanation.contributors:
         lines.append(
             f"  {row['rank']:>3}  {_short(row['neighbour_did']):<22} {row['weight']:<9.4g} {row['value']:<9.4g} "
@@ -67,7 +72,7 @@ def _contributors(explanation: Explanation) -> list[str]:
 
 def _list(explanation: Explanation) -> list[str]:
     if not explanation.listed:
-        return ["", "no list: the viewer is served what is popular"]
+        return ["", "no list: the viewer gets popular posts"]
     terms = {row["post_uri"]: row for row in explanation.scored}
     lines = ["", "place  by score  score      similarity  age h  likers  neighbours  post"]
     for item in explanation.listed[:SHOWN_POSTS]:
@@ -86,7 +91,7 @@ def _list(explanation: Explanation) -> list[str]:
 
 
 def _neighbours(explanation: Explanation) -> list[str]:
-    """Say how the weights of the neighbours that matter came about."""
+    """Say how the weights of these neighbours were computed."""
     wanted = {row["neighbour_did"] for row in explanation.contributors}
     grouped: dict[str, list[dict[str, Any]]] = {}
     for row in explanation.shared:
@@ -104,7 +109,7 @@ def _neighbours(explanation: Explanation) -> list[str]:
             f"{explanation.parameters['overlap_exponent']:g} × {first['scale']:.4g}",
         ]
         if abs(total - first["weight"]) > 1e-5 * max(abs(total), abs(first["weight"])):
-            lines.append(f"    likes have changed since: today it would be {total:.4g}")
+            lines.append(f"    likes have changed since; today it would be {total:.4g}")
         lines += [
             f"    {row['value']:<9.4g} {row['likers']:>6} likers  {row['post_uri']}"
             for row in seeds[:SHOWN_SEEDS]
@@ -116,3 +121,31 @@ def _neighbours(explanation: Explanation) -> list[str]:
 
 def _short(did: str) -> str:
     return did if len(did) <= 22 else did[:21] + "…"
+
+
+def list_as_text(found: Row) -> str:
+    """Return a list with its reasons, as ``list_reasons.why`` does, in words."""
+    lines = [
+        f"viewer      {found['viewer']}",
+        f"generation  {found['generation']}; {found['length']} posts, {found['neighbours']} neighbours",
+    ]
+    if found["variant"]:
+        lines.append(f"variant     {found['variant']}")
+    for name, value in found["parameters"].items():
+        if value != found["usual"][name]:
+            lines.append(f"changed     {name} = {value:g} instead of {found['usual'][name]:g}")
+    for place, post in enumerate(found["posts"], 1):
+        was = "" if found["public"] or post["was"] == place else f"  (served at {post['was'] or 'no place'})"
+        lines += ["", f"{place:>4}  {post['post_uri']}{was}"]
+        if post["source"] != "co-likers":
+            lines.append(
+                "      popular now" if post["source"] == "popular" else "      tried: few have liked it yet"
+            )
+        for reason in post.get("because", []):
+            lines.append(
+                f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "
+                f"{reason['shared']} shared likes, such as {', '.join(reason['posts'][:1])}"
+            )
+        if post.get("because") and post["crowd_share"] >= LEAST_SHOWN:
+            lines.append(f"      {post['crowd_share']:5.0%}  what is popular now")
+    return "\n".join(lines)

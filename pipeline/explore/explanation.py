@@ -1,7 +1,7 @@
-"""What is known of a viewer's list, and of one post in it.
+"""What is known about a viewer's list, and about one post in it.
 
-Owns: ``Explanation``. Leaves to others: the numbers (``explain_command``), which rule decided (``verdict``),
-words for people (``explain_text``).
+Owns: ``Explanation``. Leaves to others: the numbers (``explain_command``), which rule decided (``verdict``), words for
+people (``explain_text``).
 """
 
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Explanation:
-    """What is known of a viewer's list, and of one post in it; rows as ``sql/explain`` returns them.
+    """What is known about a viewer's list, and about one post in it; rows are as ``sql/explain`` returns them.
 
-    ``variant``: EXPERIMENT/VARIANT whose parameters made the list, nothing outside an experiment.
-    ``scored``: posts with a score, before the rules; ``listed``: the list itself; ``shared``: seeds shared
-    with each neighbour. ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are of the post.
+    ``variant`` is the EXPERIMENT/VARIANT whose parameters made the list, "" outside an experiment. ``scored`` has the
+    posts with a score, before the rules; ``listed`` is the list itself; ``shared`` has the seeds shared with each
+    neighbour. ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are about the post.
     """
 
     viewer: str

@@ -1,29 +1,26 @@
-"""``foryou explain VIEWER --why``: a whole list, who brought each post there, and what other parameters make of
-it.
+"""``foryou explain VIEWER --why``: a whole list, who brought each post there, and what other parameters change.
 
-Owns: the list under changed parameters, and the reasons of its first posts. Leaves to others: the inputs
-(``generation_inputs``), the ranking itself (``sql/batch``), showing it (the web app's page /why reads the
-JSON).
+Owns: the list under changed parameters, and the reasons for its first posts. Leaves to others: the inputs
+(``generation_inputs``), the ranking itself (``sql/batch``), showing it (``explain_text``; the web app's page /why reads
+the JSON).
 
-The list is worked out again by the ranking's own SQL; the rules after it (seen posts last, places between
-posts of one author) are applied here in plain Python, since the web app's sandbox allows no compiled code to
-be made. A test holds the result against the lists of the batch. Of what is popular, the posts in the viewer's
-list fill it up.
+The ranking's own SQL computes the list again. The rules after it (unseen posts first, places between posts of one
+author, trial posts) are applied here in plain Python, for the web app's sandbox lets no program compile code. A test
+compares the result with the batch's lists. Popular posts come from the viewer's list as it is.
 
-``public`` leaves out all that only this installation knows of a viewer: what they were shown, have seen and
-asked to see less of. What is left follows from likes, which everybody can read on the network.
+``public`` leaves out all that only this installation knows of a viewer: what they were shown, have seen and have
+answered. What is left follows from likes, which everybody can read on the network.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.lists import trial_places
-from pipeline.explore.generation_inputs import ExplainError, Inputs
+from pipeline.explore.explanation import Row
+from pipeline.explore.generation_inputs import PICKS, ExplainError, GenerationInputs
 from pipeline.explore.viewer_run import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.duck import count
@@ -32,9 +29,8 @@ from pipeline.store.model import HOUR_US
 POSTS_SHOWN = 30
 REASONS_SHOWN = 3
 SEEDS_SHOWN = 3
-LEAST_SHOWN = 0.005  # of a post's similarity
 MEMORY_LIMIT = "700MB"  # it runs beside the web app
-# Parameters whose change shows without new neighbours.
+# Parameters that change a list without new neighbours.
 CHANGEABLE = (
     "half_life_hours",
     "like_decay_hours",
@@ -46,21 +42,23 @@ CHANGEABLE = (
     "author_spacing",
     "max_neighbours",
 )
-
-Row = dict[str, Any]
+# What a post has from its terms.
+TERMS = (
+    "author_id", "rkey", "post_uri", "score", "similarity", "crowd", "co_likers", "likers", "age_hours",
+)  # fmt: skip
 
 
 def changes_of(texts: Sequence[str]) -> dict[str, float]:
-    """Return the changes that NAME=VALUE texts ask for; ExplainError for any other."""
+    """Return the changes that NAME=VALUE texts ask for; ExplainError for any other text."""
     changes = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or name not in CHANGEABLE:
-            raise ExplainError(f"--set {text}: give NAME=VALUE, NAME one of {', '.join(CHANGEABLE)}")
+            raise ExplainError(f"--set {text}: expected NAME=VALUE, with NAME one of {', '.join(CHANGEABLE)}")
         try:
             changes[name] = float(value)
         except ValueError as error:
-            raise ExplainError(f"--set {text}: {value!r} is no number") from error
+            raise ExplainError(f"--set {text}: {value!r} is not a number") from error
     return changes
 
 
@@ -73,7 +71,7 @@ def changed(ranking: Ranking, changes: Mapping[str, float]) -> Ranking:
 
 def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float], *, public: bool) -> Row:
     """Return a viewer's list with reasons, as plain values."""
-    inputs = Inputs(data_dir, threads)
+    inputs = GenerationInputs(data_dir, threads)
     with tempfile.TemporaryDirectory(prefix="foryou-why-") as spill:
         try:
             inputs.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -83,7 +81,7 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float],
             inputs.close()
 
 
-def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
+def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
     viewer_id, did = inputs.find_viewer(viewer)
     inputs.choose_variant(did)
     usual = inputs.ranking
@@ -92,154 +90,137 @@ def _why(inputs: Inputs, viewer: str, changes: Mapping[str, float], public: bool
     inputs.restrict(viewer_id, did, None)
     if public:
         find_public_neighbours(inputs)
-    inputs.gather()
+    inputs.run(*PICKS)
     weigh_neighbours(inputs)
     shared = inputs.rows("shared_seeds")
     if inputs.ranking.max_neighbours < usual.max_neighbours:
         leave_out(inputs, inputs.ranking.max_neighbours)
     score_candidates(inputs)
     listed = inputs.rows("listed")
+    places = {item["post_uri"]: item["position"] for item in listed}
     posts = _list(inputs, viewer_id, listed)
-    positions = {item["post_uri"]: item["position"] for item in listed}
-    _add_reasons(inputs, posts[:POSTS_SHOWN], shared)
+    length, posts = len(posts), posts[:POSTS_SHOWN]
+    _add_reasons(inputs, posts, shared)
+    for post in posts:
+        # In public, the list as it is served would show what the viewer has seen.
+        post["was"] = None if public else places.get(post["post_uri"])
     return {
         "viewer": did,
         "generation": inputs.generation,
         "snapshot_us": inputs.snapshot_us,
         "variant": inputs.variant,
         "neighbours": count(inputs.connection, "neighbours"),
-        "length": len(posts),
+        "length": length,
         "public": public,
         "parameters": {name: getattr(inputs.ranking, name) for name in CHANGEABLE},
         "usual": {name: getattr(usual, name) for name in CHANGEABLE},
-        # In public, the list as it is served would tell what the viewer has seen.
-        "posts": [
-            post | {"was": None if public else positions.get(post["post_uri"])}
-            for post in posts[:POSTS_SHOWN]
-        ],
+        "posts": posts,
     }
 
 
-def leave_out(inputs: Inputs, most: int) -> None:
-    """Leave the viewer so many neighbours, and what the others weigh to the crowd."""
+def leave_out(inputs: GenerationInputs, most: int) -> None:
+    """Leave the viewer so many neighbours; the others' weight goes to the crowd."""
     others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM neighbours WHERE rank > $most"
     inputs.connection.execute(f"UPDATE neighbours SET left_out = left_out + ({others})", {"most": most})
     inputs.connection.execute("DELETE FROM neighbours WHERE rank > $most", {"most": most})
 
 
-def find_public_neighbours(inputs: Inputs) -> None:
-    """Make the viewer's inputs those that they would be if nothing but likes were known of the viewer."""
+def find_public_neighbours(inputs: GenerationInputs) -> None:
+    """Make the viewer's inputs what they would be if only likes were known of the viewer."""
     execute = inputs.connection.execute
     for name in ("interactions", "neighbours_interactions", "visits"):
         execute(f"DELETE FROM my_{name}")
     window_hours = inputs.ranking.seed_window_days * 24.0
     execute("DELETE FROM viewer_neighbours")
-    for name in ("people", "own_records", "answered_posts", "seed_records"):
-        inputs.run(name)
-    inputs.look("seed_records", inputs.neighbours_us, window_hours)
+    inputs.run("people", "own_records", "answered_posts", "seed_records")
+    inputs.use_records("seed_records", inputs.neighbours_us, window_hours)
     run_for_viewer(inputs, sql_steps.SEEDS)
-    # What a co-liker counts follows from all their likes: of those who are looked at alone, who are few beside all
-    # who liked one of the seeds.
-    inputs.run("public_people")
-    inputs.run("own_records")
-    inputs.look("own_records", inputs.neighbours_us, window_hours)
+    # A co-liker's weight depends on all their likes. So they are read, for the sample of likers of the seeds.
+    inputs.run("public_people", "own_records")
+    inputs.use_records("own_records", inputs.neighbours_us, window_hours)
     run_for_viewer(inputs, (*sql_steps.LIKES, "co_likers", *sql_steps.NEIGHBOURS))
     execute("CREATE OR REPLACE TABLE viewer_neighbours AS FROM neighbours")
 
 
-def _list(inputs: Inputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:
+def _list(inputs: GenerationInputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:
     """Return the viewer's list under the parameters in force, best first."""
-    terms = {(row["author_id"], row["rkey"]): row for row in inputs.rows("terms")}
-    ranked = sorted((row for row in terms.values() if row["position"]), key=lambda row: row["position"])
-    mine = [
-        {
-            name: row[name]
-            for name in ("author_id", "rkey", "post_uri", "score", "similarity", "crowd", "co_likers", "likers",
-                         "age_hours")
-        }
-        | {"source": "co-likers" if row["co_likers"] else "popular"}
+    ranked = sorted((row for row in inputs.rows("terms") if row["position"]), key=lambda row: row["position"])
+    posts = [
+        {name: row[name] for name in TERMS} | {"source": "co-likers" if row["co_likers"] else "popular"}
         for row in ranked
-    ]  # fmt: skip
-    if not any(row["co_likers"] for row in mine):
-        mine = []  # the crowd's alone
-    if mine:
-        names = {row["post_uri"] for row in mine}
-        popular = [row for row in listed if row["source"] == "popular" and row["post_uri"] not in names]
-        mine += [dict(row) for row in popular[: inputs.ranking.list_length - len(mine)]]
+    ]
+    if not any(row["co_likers"] for row in posts):
+        return []  # the crowd alone makes no list
+    uris = {row["post_uri"] for row in posts}
+    popular = [row for row in listed if row["source"] == "popular" and row["post_uri"] not in uris]
+    posts += popular[: inputs.ranking.list_length - len(posts)]
     query = (
         "SELECT p.author_id, p.rkey FROM feedback AS f JOIN candidate_posts AS p ON p.post_no = f.post_no "
         "WHERE f.event = 'interactionSeen' AND f.viewer_id = getvariable('viewer_id')"
     )
     seen = set(inputs.connection.execute(query).fetchall())
-    in_turn = sorted(mine, key=lambda row: (row["author_id"], row["rkey"]) in seen)
-    tried = {
-        (row["author_id"], row["rkey"]): trial_places.turn(
-            viewer_id, inputs.snapshot_us // HOUR_US, row["rkey"], row["score"]
-        )
-        for row in mine[trial_places.AHEAD :]
-        if row["source"] == "co-likers"
-        and row["likers"] <= inputs.ranking.trial_max_likers
-        and (row["author_id"], row["rkey"]) not in seen
+    hour, most_likers = inputs.snapshot_us // HOUR_US, inputs.ranking.trial_max_likers
+    ranks = {row["post_uri"]: rank for rank, row in enumerate(posts)}
+    turns = {
+        row["post_uri"]: trial_places.turn(viewer_id, hour, row["rkey"], row["score"])
+        for row in posts
+        if row["source"] == "co-likers" and row["likers"] <= most_likers and _key(row) not in seen
     }
-    ranks = {(row["author_id"], row["rkey"]): rank for rank, row in enumerate(mine)}
-    return spaced(in_turn, inputs.ranking.author_spacing, inputs.ranking.trial_share, tried, ranks)
+
+    def draw(place: int, fitting: Sequence[Row]) -> Row | None:
+        if not trial_places.is_place(place, inputs.ranking.trial_share):
+            return None
+        behind = (row for row in fitting if ranks[row["post_uri"]] >= place + trial_places.AHEAD)
+        tried = [row for row in behind if row["post_uri"] in turns]
+        return min(tried, key=lambda row: turns[row["post_uri"]], default=None)
+
+    posts.sort(key=lambda row: _key(row) in seen)
+    return spaced(posts, inputs.ranking.author_spacing, draw)
+
+
+def _key(row: Row) -> tuple[int, int]:
+    return row["author_id"], row["rkey"]
 
 
 def spaced(
     posts: Sequence[Row],
     spacing: int,
-    share: float = 0.0,
-    turns: Mapping[tuple[int, int], float] = MappingProxyType({}),
-    ranks: Mapping[tuple[int, int], int] = MappingProxyType({}),
+    draw: Callable[[int, Sequence[Row]], Row | None] = lambda _place, _fitting: None,
 ) -> list[Row]:
     """Return posts so that ``spacing`` places lie between two of one author; those that never fit are left out.
 
-    ``share`` of the places try a post of ``turns``, the smallest first, of those whose rank is AHEAD further back.
+    ``draw`` gets a place, from 0, and the posts that fit there; it returns one to try there, or None for the first.
     """
-    waiting = list(posts)
-    placed: list[Row] = []
+    waiting, placed = list(posts), list[Row]()
     while waiting:
-        near = {post["author_id"] for post in placed[max(0, len(placed) - spacing) :]} if spacing else set()
-        fitting = [place for place, post in enumerate(waiting) if post["author_id"] not in near]
+        near = {post["author_id"] for post in placed[-spacing:]} if spacing else set()
+        fitting = [post for post in waiting if post["author_id"] not in near]
         if not fitting:
             break
-        tried = None
-        if trial_places.is_place(len(placed), share):
-            drawn = [
-                (turns[key], place)
-                for place in fitting
-                if (key := (waiting[place]["author_id"], waiting[place]["rkey"])) in turns
-                and ranks[key] >= len(placed) + trial_places.AHEAD
-            ]
-            tried = min(drawn)[1] if drawn else None
-        post = waiting.pop(fitting[0] if tried is None else tried)
+        tried = draw(len(placed), fitting)
+        post = fitting[0] if tried is None else tried
+        waiting = [other for other in waiting if other is not post]
         placed.append(post if tried is None else post | {"source": "trial"})
     return placed
 
 
-def _add_reasons(inputs: Inputs, posts: Sequence[Row], shared: Sequence[Row]) -> None:
+def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequence[Row]) -> None:
     """Add to each post the neighbours who count most, with the likes they share with the viewer."""
     execute = inputs.connection.execute
     execute("CREATE OR REPLACE TABLE shown_posts (post_no INTEGER, author_id INTEGER, rkey BIGINT)")
+    query = "SELECT post_no, author_id, rkey FROM candidate_posts WHERE author_id = ? AND rkey = ?"
     for post in posts:
-        execute(
-            "INSERT INTO shown_posts SELECT post_no, author_id, rkey FROM candidate_posts "
-            "WHERE author_id = ? AND rkey = ?",
-            [post["author_id"], post["rkey"]],
-        )
+        execute(f"INSERT INTO shown_posts {query}", _key(post))
     execute("SET VARIABLE reasons_shown = ?", [REASONS_SHOWN])
-    numbers = {
-        (author_id, rkey): post_no
-        for post_no, author_id, rkey in execute("FROM shown_posts").fetchall()
-    }  # fmt: skip
+    keys = {post_no: key for post_no, *key in execute("FROM shown_posts").fetchall()}
     seeds: dict[str, list[str]] = {}
     for row in shared:
         if row["value"] > 0:
             seeds.setdefault(row["neighbour_did"], []).append(row["post_uri"])
-    reasons: dict[int, list[Row]] = {}
+    reasons: dict[tuple[int, int], list[Row]] = {}
     for row in inputs.rows("reasons"):
         likes = seeds.get(row["neighbour_did"], [])
-        reasons.setdefault(row["post_no"], []).append(
+        reasons.setdefault(tuple(keys[row["post_no"]]), []).append(
             {
                 "did": row["neighbour_did"],
                 "share": row["share"],
@@ -249,36 +230,7 @@ def _add_reasons(inputs: Inputs, posts: Sequence[Row], shared: Sequence[Row]) ->
             }
         )
     for post in posts:
-        number = numbers.get((post["author_id"], post["rkey"]), -1)
-        post["because"] = reasons.get(number, []) if post["source"] != "popular" else []
+        post["because"] = reasons.get(_key(post), []) if post["source"] != "popular" else []
         post["crowd_share"] = post["crowd"] / post["similarity"] if post["because"] else 1.0
         for reason in post["because"]:
             reason["share"] *= 1 - post["crowd_share"]
-
-
-def as_text(found: Row) -> str:
-    """Return the list in words, for a person at a terminal."""
-    lines = [
-        f"viewer      {found['viewer']}",
-        f"generation  {found['generation']}; {found['length']} posts, {found['neighbours']} neighbours",
-    ]
-    if found["variant"]:
-        lines.append(f"variant     {found['variant']}")
-    for name, value in found["parameters"].items():
-        if value != found["usual"][name]:
-            lines.append(f"changed     {name} = {value:g} instead of {found['usual'][name]:g}")
-    for place, post in enumerate(found["posts"], 1):
-        was = "" if found["public"] or post["was"] == place else f"  (served at {post['was'] or 'no place'})"
-        lines += ["", f"{place:>4}  {post['post_uri']}{was}"]
-        if post["source"] != "co-likers":
-            lines.append(
-                "      popular now" if post["source"] == "popular" else "      to be tried: few have seen it"
-            )
-        for reason in post.get("because", []):
-            lines.append(
-                f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "
-                f"{reason['shared']} shared likes, such as {', '.join(reason['posts'][:1])}"
-            )
-        if post.get("because") and post["crowd_share"] >= LEAST_SHOWN:
-            lines.append(f"      {post['crowd_share']:5.0%}  what is popular now")
-    return "\n".join(lines)

@@ -1,11 +1,10 @@
-"""The query files of ``sql/explore``, and what their headers say of them.
+"""The query files of ``sql/explore``, and what their headers say about them.
 
-Owns: reading a header, and turning parameters from texts into values. Leaves to others: running them
-(``session``).
+Owns: reading a header, and the values of parameters. Leaves to others: running queries (``session``).
 
-A header declares each parameter as ``name = default (meaning)``; a default in quotes is a text, a number with
-a point is a number, one without is a whole number, and none means that the parameter must be given. The
-query itself says ``coalesce(getvariable('name'), default)``, so that it also runs without this program.
+A header declares each parameter as ``name = default (meaning)``. A default in quotes is a text, one with a point is a
+number, one without is a whole number. A parameter without a default must be given. The query itself says
+``coalesce(getvariable('name'), default)``, so that it also runs without this program.
 """
 
 import re
@@ -26,19 +25,19 @@ _PARAMETER = re.compile(r"(\w+)(?: = ('[^']*'|-?[\d.]+))? \(([^()]*)\)")
 
 
 class QueryError(PipelineError):
-    """A query or a parameter that is not known, or that can't be run."""
+    """A query that is unknown or fails, or a parameter that is unknown or malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a query; ``default`` None when it must be given."""
+    """A parameter of a query; ``default`` is None when it must be given."""
 
     name: str
     default: Value | None
     meaning: str
 
     def value_of(self, text: str) -> Value:
-        """Return the value a text stands for; QueryError when it is of another kind than the default."""
+        """Return the value of a text; QueryError when the default is a number and the text is not."""
         if self.default is None or isinstance(self.default, str):
             return text
         kind = type(self.default)
@@ -60,7 +59,7 @@ class Query:
 
     @property
     def question(self) -> str:
-        """The question it answers."""
+        """The question that it answers."""
         return self.sections.get("Question", "")
 
     def values(self, given: Mapping[str, str]) -> dict[str, Value]:
@@ -96,7 +95,7 @@ def find(name: str) -> Query:
 
 
 def parse(name: str, text: str) -> Query:
-    """Return what a query's text says of itself."""
+    """Return a query with what its header declares."""
     sections: dict[str, str] = {}
     current = ""
     for line in text.splitlines():

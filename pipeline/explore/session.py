@@ -1,12 +1,12 @@
 """A DuckDB in memory that has the analysts' views and can change nothing.
 
-Owns: opening it, what a query may be, and running one. Leaves to others: the views (``sql/explore/views.sql``)
-and the copies under them.
+Owns: opening it, what a query may do, and running one. Leaves to others: the views (``sql/explore/views.sql``) and the
+copies that they read.
 
-All is of one snapshot, likes to lists as the last candidates run left them; small tables are read from the
-SQLite stores when a query names them, so that runs and counters are those of this moment.
+Everything is of one snapshot, as the last candidates run left it. Small tables are the exception: they are read from
+the SQLite stores when a query names them, so that runs and counters are those of this moment.
 
-Invariant: files outside the data directory can't be read, and no statement that writes a file is run.
+Invariant: no file outside the data directory can be read, and no statement that writes a file runs.
 """
 
 import os
@@ -40,10 +40,10 @@ _READING = (
 
 @contextmanager
 def open_session(data_dir: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB with the views; QueryError while there is nothing to ask."""
+    """Open a DuckDB with the views; QueryError when there is no snapshot yet."""
     snapshot = current_snapshot(data_dir)
     if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
-        raise QueryError(f"nothing to ask yet in {data_dir}: 'foryou batch' must have made lists once")
+        raise QueryError(f"no lists yet in {data_dir}: run 'foryou batch' first")
     with tempfile.TemporaryDirectory(prefix="foryou-sql-") as spill:
         connection = duckdb.connect(
             ":memory:",
@@ -76,7 +76,7 @@ def run(
 
     Raises QueryError when it is not SQL, would write, names what does not exist, or fails.
     """
-    read_live(connection, data_dir, query.text)
+    read_stores(connection, data_dir, query.text)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
     rows: pl.DataFrame | None = None
@@ -93,7 +93,7 @@ def run(
 
 
 def _as_known_types(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Return a relation whose columns of types that Polars lacks are text."""
+    """Return a relation in which values of types that Polars lacks are text."""
     strange = [_NO_POLARS_TYPE.search(str(kind)) is not None for kind in relation.types]
     if not any(strange):
         return relation
@@ -111,14 +111,14 @@ def refuse_writing(statement: duckdb.Statement, name: str) -> None:
         raise QueryError(f"{name}: {kind} is not for 'foryou sql', which only reads; --output writes a file")
 
 
-def read_live(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) -> None:
-    """Replace the copies of small tables that a text names by the stores' own rows."""
+def read_stores(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) -> None:
+    """Replace the copies of the small tables that a query names by the stores' own rows."""
     words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
     for table in table_copies.relations(words):
         table_copies.register_rows(connection, data_dir, table)
         query = sql.load(f"copies/{table.relation}")
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{table.relation} AS {query}")
-        connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM live_{table.relation}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE current_{table.relation} AS {query}")
+        connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM current_{table.relation}")
         connection.unregister("store_rows")
 
 

@@ -1,10 +1,10 @@
 """Copies of the stores' small tables, for programs that can read Parquet but not SQLite.
 
-Owns: which tables, and copying them after each batch command. Leaves to others: likes, posts, actors and lists,
-which a candidates run copies itself (``batch.analyst_copies``); what the columns are (``sql/copies``).
+Owns: which tables, and copying them after each batch command. Leaves to others: likes, posts, actors and lists, which a
+candidates run copies itself (``batch.analyst_copies``), and the columns (``sql/copies``).
 
-Every copy exists after the first call, an empty one where the store or its table is missing, so that
-``sql/explore/views.sql`` can be read once there are lists.
+Every copy exists after the first call, an empty one where the store or its table is missing. So
+``sql/explore/views.sql`` works as soon as there are lists.
 """
 
 import re
@@ -29,12 +29,12 @@ from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import has_tables
 
-_COLUMN = re.compile(r"(\w+)::\w+ AS")  # what a file of sql/copies reads of its table
+_COLUMN = re.compile(r"(\w+)::\w+ AS")  # the columns that a file of sql/copies reads
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A table of a SQLite store and the relation it becomes; ``small`` ones are read live by ``foryou sql``."""
+    """A table of a SQLite store and the relation it becomes; ``foryou sql`` reads ``small`` ones from the store."""
 
     relation: str
     store: str
@@ -83,25 +83,20 @@ def register_rows(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: 
 
 
 def rows_of(data_dir: Path, table: Copied) -> pa.Table:
-    """Return a table's rows, none when the store or the table is not there yet."""
+    """Return a table's rows, none when the store or the table does not exist yet."""
     path = places.store(data_dir, table.store)
     if not has_tables(path, table.table):
-        return _empty(table)
+        columns = _COLUMN.findall(sql.load(f"copies/{table.relation}"))
+        return pa.table({column: pa.nulls(0) for column in columns})
     query = f"SELECT * FROM {table.table}"
     if table.file == OPEN_IMPRESSIONS:
         present = ",".join(str(day) for day in sorted(places.impression_days(data_dir)))
         query += f" WHERE served_us / {DAY_US} NOT IN ({present})"
     with reading(path) as reader:
-        rows = reader.table(query)
-    return rows if len(rows) else _empty(table)  # without rows SQLite's columns have no types
+        return reader.table(query)
 
 
 def relations(names: Iterable[str]) -> tuple[Copied, ...]:
     """Return the small tables among some relations."""
     wanted = set(names)
     return tuple(table for table in TABLES if table.small and table.relation in wanted)
-
-
-def _empty(table: Copied) -> pa.Table:
-    columns = _COLUMN.findall(sql.load(f"copies/{table.relation}"))
-    return pa.table({column: pa.nulls(0, pa.int64()) for column in columns})

@@ -22,7 +22,7 @@ from analyst_store import Store, build
 from bench_tools import parser_of
 from explained import Checked, check_list, check_popular
 
-from pipeline.explore.generation_inputs import Inputs
+from pipeline.explore.generation_inputs import GenerationInputs
 
 LIMIT = 1e-5
 made: list[Store] = []  # what the processes inherit
@@ -31,7 +31,7 @@ made: list[Store] = []  # what the processes inherit
 def part(viewers: list[str]) -> tuple[Checked, list[float]]:
     """Check some lists; return also the seconds of each explanation."""
     checked, seconds = Checked(), []
-    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+    with closing(GenerationInputs(made[0].data_dir, 1)) as inputs:
         for viewer in viewers:
             began = time.perf_counter()
             check_list(made[0], inputs, viewer, checked)
@@ -43,7 +43,7 @@ def popular(task: tuple[Checked, list[str]]) -> Checked:
     """Check posts that fill lists up, each in one viewer's list."""
     before, posts = task
     checked = Checked(popular=before.popular)
-    with closing(Inputs(made[0].data_dir, 1)) as inputs:
+    with closing(GenerationInputs(made[0].data_dir, 1)) as inputs:
         for post in posts:
             check_popular(inputs, post, checked)
     return checked
