@@ -39,7 +39,6 @@ def one(
     top.columns[0, : len(ranked)] = ranked
     both = [overall or [], popular or []]
     lists = Popular(
-        ["", "en"],
         np.array([0, len(both[0]), len(both[0]) + len(both[1])]),
         np.array(both[0] + both[1], np.int32),
         np.ones(len(both[0]) + len(both[1]), np.float32),
@@ -81,9 +80,7 @@ def test_a_list_whose_ranked_posts_find_no_place_stays_empty():
 
 
 def test_fallback_lists_obey_the_same_rules():
-    popular = Popular(
-        ["", "en"], np.array([0, 3, 3]), np.array([0, 1, 2], np.int32), np.array([3, 2, 1], np.float32)
-    )
+    popular = Popular(np.array([0, 3, 3]), np.array([0, 1, 2], np.int32), np.array([3, 2, 1], np.float32))
     found = popular_lists(popular, np.array([7, 7, 8], np.int32), RANKING)
     assert found.starts.tolist() == [0, 2, 2]
     assert found.posts.tolist() == [0, 2]

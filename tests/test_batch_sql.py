@@ -13,7 +13,7 @@ from worlds import World
 import sql
 from pipeline import identifiers
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.lists.checks import SAMPLE_ENTRIES, check
+from pipeline.batch.lists.checks import SAMPLE_ENTRIES, check_relations
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
 from pipeline.store.model import PostFlag
@@ -174,7 +174,7 @@ def staged():
 
 def test_good_lists_pass(staged: duckdb.DuckDBPyConnection):
     assert staged.execute("SELECT count(*) FROM lists").fetchall() == [(1,)]
-    assert check(staged) == len(FAULTS)
+    assert check_relations(staged) == len(FAULTS)
 
 
 @pytest.mark.parametrize("name", [name.split("/")[1] for name in sql.names("checks")])
@@ -184,7 +184,7 @@ def test_each_check_finds_its_fault(staged: duckdb.DuckDBPyConnection, name: str
     with pytest.raises(
         BatchError, match=r"^check \w+ found \d+ rows, nothing was published; for example \w+ "
     ):
-        check(staged)
+        check_relations(staged)
 
 
 def test_of_many_lists_a_sample_is_checked(staged: duckdb.DuckDBPyConnection):
@@ -194,5 +194,5 @@ def test_of_many_lists_a_sample_is_checked(staged: duckdb.DuckDBPyConnection):
         "FROM lists, range(1, 2000) AS r (i)"
     )
     with pytest.raises(BatchError, match=r"check positions found [67]\d\d rows"):
-        check(staged, 3 * SAMPLE_ENTRIES)
+        check_relations(staged, 3 * SAMPLE_ENTRIES)
     assert staged.execute("SELECT count(*) FROM lists").fetchall() == [(2000,)]

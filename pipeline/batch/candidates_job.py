@@ -19,7 +19,7 @@ from pipeline.batch.analyst_copies import Made, hand_over, stage_inputs, stage_m
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import Graph, attach
 from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot
-from pipeline.batch.lists.checks import check
+from pipeline.batch.lists.checks import check_relations
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.taste_sketches import sketches
 from pipeline.batch.publish.generations import Lineage, Source, publish, write_sketches
@@ -129,7 +129,7 @@ def stage_and_publish(
         staging.progress.start("product", count(connection, "list_viewers"))
     entries_made = stage_lists(snapshot, ranking, staging)
     yield "product", entries_made
-    yield "checks", check(connection, entries_made)
+    yield "checks", check_relations(connection, entries_made)
     last = variant == to.feed.variants[-1]
     rkeys = to.rkeys if to.recent is None and last else None
     done.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()

@@ -1,31 +1,30 @@
-"""The sparse kernel: rows of A times B, and the best columns of each row, without building the product.
+"""The sparse kernel: rows of A · B, and the best columns of each row, without building the product.
 
-Owns: ``top_rows``. Leaves to others: what the matrices mean (``product``).
+Owns: ``top_rows``, and the forms of its matrices. Leaves to others: what the matrices mean
+(``neighbours.product_of_graph``, ``lists.product``).
 
-For each row of A it adds up the rows of B that A names (Gustavson's method) in a dense accumulator, then
-keeps the best ``keep`` columns by
+For each row of A it adds up the rows of B that A names (Gustavson's method) in a dense accumulator. Then it keeps
+the best ``keep`` columns by
 
     score = (sum of a * b) ^ power * scale[column]
 
-Sums are float64, scores are compared as float32; a tie goes to the column with the smaller name. Different
-orders of summation thus agree on the list but for one rounding in about 10^8. Columns a row excludes are
-passed over; at most ``per_group`` columns of one group are kept, the best ones. Counts of summands come out
-beside the scores, those from B's rows after the first ``counted`` left out.
+Sums are float64. Scores are compared as float32, and a tie goes to the column with the smaller name. So the list
+does not depend on the order of summation, except for one rounding in about 10^8. Columns that a row excludes are
+passed over. Of one group at most ``per_group`` columns are kept, the best ones. Each score comes with the number
+of its summands; those from B's rows after the first ``counted`` do not count.
 
-A column's sum and count lie side by side, for the accumulator is too large for the caches and an access to a
-column that is not there waits for memory. So callers do well to give those columns small numbers that have
-most entries. An excluded column's count is negative meanwhile. No branch asks whether a column is new, for a
-processor guesses that wrong every other time; columns are read without a sign, which spares a look at whether
-they count from the end.
+The accumulator is too large for the caches, so each access to a column waits for memory. Three things follow. A
+column's sum and count lie side by side. Callers give small numbers to the columns with most entries. No branch
+asks whether a column is new, since a processor mispredicts that every other time. Columns are read as unsigned
+numbers, which spares a test for negative indices. An excluded column's count is negative while its row is at work.
 
-Invariant: a workspace is clean (all zero) between rows, so the cost of a row is its own.
+Invariant: a workspace is clean (all zero) between rows, so the cost of a row depends on that row alone.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -34,35 +33,62 @@ from numpy.typing import NDArray
 # What a summand that does not count adds to a count: too little to show, enough to mark the column as touched.
 UNCOUNTED = 2.0**-30
 FULL = 4  # times as many keys as are wanted, at which those that can't be kept are left out
+NO_NUMBERS = np.zeros(0, np.int32)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on first use, free of the interpreter's lock, and cache the machine code on disk."""
+    """Compile a function on first use, free of the interpreter's lock, and cache the machine code on disk.
+
+    Arrays travel in NamedTuples, whose fields say their types and shapes. A loop first takes them out of the tuple: to
+    do so within the loop would cost a reference count at every turn.
+    """
     try:
         return cast(Function, numba.njit(nogil=True, cache=True)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return cast(Function, numba.njit(nogil=True)(function))
 
 
-@dataclass(frozen=True, slots=True)
-class Sparse:
-    """A matrix in compressed rows. ``values`` of length 0 means every entry is 1."""
+class Sparse(NamedTuple):
+    """A matrix in compressed rows: row r has the entries starts[r] .. starts[r + 1]."""
 
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-    values: NDArray[np.float64]
+    starts: NDArray[np.int64]  # (rows + 1)
+    columns: NDArray[np.int32]  # (entries)
+    values: NDArray[np.float64]  # (entries), or (0) when every entry is 1
 
 
-@dataclass(frozen=True, slots=True)
-class Top:
+class Top(NamedTuple):
     """The best columns of each row by name, best first: row r has ``filled[r]`` of them."""
 
-    columns: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    counts: NDArray[np.int32]
-    filled: NDArray[np.int32]
+    columns: NDArray[np.int32]  # (rows, keep)
+    scores: NDArray[np.float32]  # (rows, keep)
+    counts: NDArray[np.int32]  # (rows, keep)
+    filled: NDArray[np.int32]  # (rows)
+
+
+class Selection(NamedTuple):
+    """What decides which columns of a row are kept, and what they are called."""
+
+    scale: NDArray[np.float64]  # (columns)
+    power: float
+    keep: int
+    groups: NDArray[np.int32]  # (columns), or (0) without groups
+    per_group: int  # 0 without groups
+    counted: int  # rows of B whose summands count
+    names: NDArray[np.int32]  # (columns): the name of each, or (0) when it is the column's number
+    named: NDArray[np.int32]  # (columns): the column of each name, or (0)
+
+
+class Workspace(NamedTuple):
+    """What one thread needs for a row."""
+
+    cells: NDArray[np.float64]  # (columns, 2): sum and count
+    touched: NDArray[np.int32]  # (columns + 1): columns that the row has entries in
+    scores: NDArray[np.float32]  # (columns + 1)
+    bits: NDArray[np.uint32]  # the same memory as scores
+    keys: NDArray[np.uint64]  # (columns): score bits and name, to be sorted
+    used: NDArray[np.int32]  # (groups): columns kept of each
 
 
 def sparse(
@@ -97,8 +123,8 @@ def top_rows(
 ) -> Top:
     """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values.
 
-    ``names`` has a different number for each column, from 0 to how many there are less one: the answer calls it so,
-    and a tie goes to the smaller one. By default a column's name is its number.
+    ``names`` numbers the columns anew, from 0 without gaps: the answer calls a column so, and a tie goes to the smaller
+    name. By default a column's name is its number.
     """
     if len(a.values) != len(a.columns):
         raise ValueError("the left matrix has entries without values")
@@ -106,36 +132,23 @@ def top_rows(
     columns, counts = np.zeros((2, row_count, keep), np.int32)
     top = Top(columns, np.zeros((row_count, keep), np.float32), counts, np.zeros(row_count, np.int32))
     if groups is None:
-        groups, per_group = np.zeros(0, np.int32), 0
-    group_count = int(groups.max()) + 1 if len(groups) else 0
-    counted = len(b.starts) - 1 if counted is None else counted
-    named = np.zeros(0, np.int32)  # by name the column
-    if names is None:
-        names = named
-    else:
+        groups, per_group = NO_NUMBERS, 0
+    named = NO_NUMBERS
+    if names is not None:
         named = np.empty(column_count, np.int32)
         named[names] = np.arange(column_count, dtype=np.int32)
-    spaces: SimpleQueue[list[Any]] = SimpleQueue()
+    selection = Selection(
+        scale, power, keep, groups, per_group,
+        len(b.starts) - 1 if counted is None else counted,
+        NO_NUMBERS if names is None else names, named,
+    )  # fmt: skip
+    spaces: SimpleQueue[Workspace] = SimpleQueue()
     for _ in range(threads):
-        spaces.put(
-            [
-                np.zeros((column_count, 2), np.float64),
-                np.empty(column_count + 1, np.int32),
-                np.empty(column_count + 1, np.float32),
-                np.empty(column_count, np.uint64),
-                np.zeros(group_count, np.int32),
-            ]
-        )
+        spaces.put(_workspace(column_count, int(groups.max()) + 1 if len(groups) else 0))
 
     def work(first: int, last: int) -> None:
-        cells, touched, scores, keys, used = space = spaces.get()
-        _top_rows(
-            first, last,
-            a.starts, a.columns, a.values, b.starts, b.columns, b.values,
-            scale, power, excluded.starts, excluded.columns, keep, groups, per_group, counted, names, named,
-            cells, touched, scores, scores.view(np.uint32), keys, used,
-            top.columns, top.scores, top.counts, top.filled,
-        )  # fmt: skip
+        space = spaces.get()
+        _top_rows(first, last, a, b, excluded, selection, space, top)
         spaces.put(space)
 
     edges = _edges(a, b, threads * 4)
@@ -147,13 +160,76 @@ def top_rows(
     return top
 
 
+def _workspace(column_count: int, group_count: int) -> Workspace:
+    scores = np.empty(column_count + 1, np.float32)
+    return Workspace(
+        np.zeros((column_count, 2), np.float64), np.empty(column_count + 1, np.int32), scores,
+        scores.view(np.uint32), np.empty(column_count, np.uint64), np.zeros(group_count, np.int32),
+    )  # fmt: skip
+
+
 def _edges(a: Sparse, b: Sparse, parts: int) -> list[int]:
-    # Cut the rows into parts of about equal work. All of b's starts may be hundreds of millions.
-    sizes = b.starts[a.columns + 1] - b.starts[a.columns]
+    """Cut the rows into parts of about equal work."""
+    sizes = b.starts[a.columns + 1] - b.starts[a.columns]  # b may have hundreds of millions of rows
     work = np.concatenate(([0], np.cumsum(sizes)))
     by_row = work[a.starts] + np.arange(len(a.starts))
     cuts = np.searchsorted(by_row, np.linspace(0, by_row[-1], parts + 1)[1:-1])
     return sorted({0, *cuts.tolist(), len(a.starts) - 1})
+
+
+@compiled
+def _top_rows(
+    first: int, last: int, a: Sparse, b: Sparse, excluded: Sparse, selection: Selection, space: Workspace, top: Top
+) -> None:  # fmt: skip
+    """Write the best columns of the rows from ``first`` up to ``last``."""
+    cells, touched = space.cells, space.touched
+    keep = selection.keep
+    room = keep if selection.per_group == 0 else 2 * keep
+    for row in range(first, last):
+        count = _add_up(row, a, b, selection.counted, cells, touched)
+        for x in range(excluded.starts[row], excluded.starts[row + 1]):
+            cells[excluded.columns[x], 1] *= -1.0
+        size, left_out = _write_keys(count, selection, space, room)
+        limit = room
+        while True:
+            _best_first(space.keys, size, limit)
+            filled = _take(row, min(limit, size), selection, space, top)
+            if filled == keep or (size <= limit and not left_out):
+                break
+            if left_out:
+                size, left_out = _write_keys(count, selection, space, 0)
+            limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
+        top.filled[row] = filled
+        for t in range(count):
+            cells[touched[t], 0] = 0.0
+            cells[touched[t], 1] = 0.0
+
+
+@compiled
+def _add_up(row: int, a: Sparse, b: Sparse, counted: int, cells: Any, touched: Any) -> int:
+    """Add a row of A · B to the cells; return how many columns it has entries in, which ``touched`` names."""
+    a_columns, a_values = a.columns, a.values
+    b_starts, b_columns, b_values = b.starts, b.columns, b.values
+    count = 0
+    for x in range(a.starts[row], a.starts[row + 1]):
+        inner = a_columns[x]
+        value = a_values[x]
+        one = 1.0 if inner < counted else UNCOUNTED
+        if b_values.size == 0:
+            for y in range(b_starts[inner], b_starts[inner + 1]):
+                column = np.uint32(b_columns[y])
+                touched[count] = column
+                count += cells[column, 1] == 0.0
+                cells[column, 1] += one
+                cells[column, 0] += value
+        else:
+            for y in range(b_starts[inner], b_starts[inner + 1]):
+                column = np.uint32(b_columns[y])
+                touched[count] = column
+                count += cells[column, 1] == 0.0
+                cells[column, 1] += one
+                cells[column, 0] += value * b_values[y]
+    return count
 
 
 @compiled
@@ -164,16 +240,17 @@ def _raised(total: float, power: float) -> Any:
 
 
 @compiled
-def _select(
-    touched: Any, count: int, cells: Any, scale: Any, power: float, names: Any, scores: Any, bits: Any, keys: Any,
-    wanted: int,
-) -> tuple[int, bool]:  # fmt: skip
-    """Write a key for every column that may be kept, larger is better; return how many, and whether any is left out.
+def _write_keys(count: int, selection: Selection, space: Workspace, wanted: int) -> tuple[int, bool]:
+    """Write a key for every column that may be kept; return how many, and whether any was left out.
 
-    A key is the score's bits (positive floats sort as their bits do), then the name, turned round. With ``wanted`` > 0
-    those that can't be among so many best are left out on the way: whenever ``FULL`` times as many have come together,
-    the others go, and the least that stays is what a further one must reach.
+    A larger key is better. Its upper half is the score's bits, which sort as positive floats do. Its lower half is the
+    name, inverted. With ``wanted`` > 0, columns that can't be among so many best are left out on the way. Whenever
+    ``FULL`` times as many keys have been written, all but the best are dropped, and the worst of those is what a
+    further column must reach.
     """
+    cells, touched, scores = space.cells, space.touched, space.scores
+    bits, keys = space.bits, space.keys
+    scale, power, names = selection.scale, selection.power, selection.names
     size, left_out = 0, False
     least = 0.0  # what the score, for a root its square, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
@@ -234,67 +311,27 @@ def _best_first(keys: Any, size: int, limit: int) -> None:
 
 
 @compiled
-def _top_rows(
-    first: int, last: int,
-    a_starts: Any, a_columns: Any, a_values: Any, b_starts: Any, b_columns: Any, b_values: Any,
-    scale: Any, power: float, x_starts: Any, x_columns: Any,
-    keep: int, groups: Any, per_group: int, counted: int, names: Any, named: Any,
-    cells: Any, touched: Any, scores: Any, bits: Any, keys: Any, used: Any,
-    top_columns: Any, top_scores: Any, top_counts: Any, top_filled: Any,
-) -> None:  # fmt: skip
-    room = keep if per_group == 0 else 2 * keep
-    for row in range(first, last):
-        count = 0
-        for x in range(a_starts[row], a_starts[row + 1]):
-            inner = a_columns[x]
-            value = a_values[x]
-            one = 1.0 if inner < counted else UNCOUNTED
-            if b_values.size == 0:
-                for y in range(b_starts[inner], b_starts[inner + 1]):
-                    column = np.uint32(b_columns[y])
-                    touched[count] = column
-                    count += cells[column, 1] == 0.0
-                    cells[column, 1] += one
-                    cells[column, 0] += value
-            else:
-                for y in range(b_starts[inner], b_starts[inner + 1]):
-                    column = np.uint32(b_columns[y])
-                    touched[count] = column
-                    count += cells[column, 1] == 0.0
-                    cells[column, 1] += one
-                    cells[column, 0] += value * b_values[y]
-        for x in range(x_starts[row], x_starts[row + 1]):
-            cells[x_columns[x], 1] *= -1.0
-        size, left_out = _select(touched, count, cells, scale, power, names, scores, bits, keys, room)
-        limit = room
-        while True:
-            _best_first(keys, size, limit)
-            filled = 0
-            looked = 0
-            while looked < min(limit, size) and filled < keep:
-                name = np.int64(0xFFFFFFFF) - np.int64(keys[looked] & np.uint64(0xFFFFFFFF))
-                place = np.int64(named[name]) if named.size else name
-                looked += 1
-                if per_group > 0:
-                    if used[groups[place]] == per_group:
-                        continue
-                    used[groups[place]] += 1
-                bits[0] = keys[looked - 1] >> np.uint64(32)
-                top_columns[row, filled] = name
-                top_scores[row, filled] = scores[0]
-                top_counts[row, filled] = np.int32(cells[place, 1])
-                filled += 1
-            for kept in range(filled):
-                if per_group > 0:
-                    name = top_columns[row, kept]
-                    used[groups[named[name] if named.size else name]] = 0
-            if filled == keep or (size <= limit and not left_out):
-                break
-            if left_out:
-                size, left_out = _select(touched, count, cells, scale, power, names, scores, bits, keys, 0)
-            limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
-        top_filled[row] = filled
-        room = limit
-        for t in range(count):
-            cells[touched[t], 0] = 0.0
-            cells[touched[t], 1] = 0.0
+def _take(row: int, size: int, selection: Selection, space: Workspace, top: Top) -> int:
+    """Write a row's best columns, of ``size`` sorted keys, none beyond its group's cap; return how many."""
+    cells, keys, bits, used = space.cells, space.keys, space.bits, space.used
+    named, groups, per_group = selection.named, selection.groups, selection.per_group
+    columns = top.columns
+    filled = place = 0
+    while place < size and filled < selection.keep:
+        name = np.int64(0xFFFFFFFF) - np.int64(keys[place] & np.uint64(0xFFFFFFFF))
+        column = np.int64(named[name]) if named.size else name
+        place += 1
+        if per_group > 0:
+            if used[groups[column]] == per_group:
+                continue
+            used[groups[column]] += 1
+        bits[0] = keys[place - 1] >> np.uint64(32)
+        columns[row, filled] = name
+        top.scores[row, filled] = space.scores[0]
+        top.counts[row, filled] = np.int32(cells[column, 1])
+        filled += 1
+    if per_group > 0:
+        for kept in range(filled):
+            name = columns[row, kept]
+            used[groups[named[name] if named.size else name]] = 0
+    return filled

@@ -28,7 +28,7 @@ RECIPE = (
     ("like_decay_hours", "Prefer newer likes", "hours until a like counts half", "0.1", "96", "0.1"),
     ("crowd_weight", "Popular posts", "weight of what is popular now", "0", "10", "0.1"),
     ("left_out_weight", "Distant tastes", "weight of people who share little with you", "0", "10", "0.1"),
-    ("popularity_exponent", "Hold back popular posts", "0 to not do so", "0", "2", "0.05"),
+    ("popularity_exponent", "Hold back popular posts", "0 is off", "0", "2", "0.05"),
     ("max_neighbours", "People whose likes count", "the closest ones first", "1", "20000", "1"),
     ("max_per_author", "Posts per author", "at most", "1", "100", "1"),
 )

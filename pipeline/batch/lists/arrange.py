@@ -1,17 +1,19 @@
 """The rules after ranking: filling up, seen posts last, places between posts of one author.
 
-Owns: ``arrange``. Leaves to others: the order by score and the cap per author within the ranked posts, and
-which places try a post that few have seen (``trial_places``).
+Owns: ``arrange``. Leaves to others: the order by score and the cap per author within the ranked posts
+(``kernel``), and which places try a post that few have seen (``trial_places``).
 
-In this order, for each list: popular posts fill it up (the viewer's language first, then all; none excluded,
-none twice, none beyond the author's cap); seen posts move behind unseen ones; then each place goes to the
-first remaining post whose author is not in the last ``spacing`` places, or one that tries a post to the one
-drawn for it. The list ends when none fits.
+For each list, in this order:
+
+1. Popular posts fill it up: those of the viewer's language first, then those of all. A post that is excluded, that
+   is in the list already, or that is beyond its author's cap is passed over.
+2. Seen posts move behind unseen ones.
+3. Each place goes to the first remaining post whose author is not in the last ``author_spacing`` places. A trial
+   place goes to the post that is drawn for it. The list ends when no post fits.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,39 +29,65 @@ _is_place = compiled(trial_places.is_place)
 _turn = compiled(trial_places.turn)
 
 
-@dataclass(frozen=True, slots=True)
-class Popular:
-    """The fallback posts of each language, best first; row 0 is all languages."""
+class Popular(NamedTuple):
+    """The popular posts of each language, best first; row 0 is all languages together."""
 
-    languages: list[str]
-    starts: NDArray[np.int64]
-    posts: NDArray[np.int32]
-    scores: NDArray[np.float32]
-
-    def row(self, language: str) -> int:
-        """Return the row of a language, that of all languages when it has none of its own."""
-        return self.languages.index(language) if language in self.languages else 0
+    starts: NDArray[np.int64]  # (languages + 1)
+    posts: NDArray[np.int32]  # (entries)
+    scores: NDArray[np.float32]  # (entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """What a draw among posts few have seen depends on: the viewers, the hour, and by post its key and its likers."""
+class Draw(NamedTuple):
+    """What the draw for a trial place depends on."""
 
-    viewers: NDArray[np.int64]
-    hour: int
-    rkeys: NDArray[np.int64]
-    likers: NDArray[np.int64]
+    viewers: NDArray[np.int64]  # (lists)
+    hour: int  # of the likes that the lists are made of
+    rkeys: NDArray[np.int64]  # (posts)
+    few: NDArray[np.bool_]  # (posts): whether few enough like it
 
 
-@dataclass(frozen=True, slots=True)
-class Lists:
+class Lists(NamedTuple):
     """Lists one after another: list i is starts[i] .. starts[i + 1] of the other arrays."""
 
-    starts: NDArray[np.int64]
-    posts: NDArray[np.int32]
+    starts: NDArray[np.int64]  # (lists + 1)
+    posts: NDArray[np.int32]  # (entries)
+    scores: NDArray[np.float32]  # (entries)
+    co_likers: NDArray[np.int32]  # (entries)
+    sources: NDArray[np.uint8]  # (entries), of ``list_sources``
+
+
+class Rules(NamedTuple):
+    """The parameters of the rules, as ``Ranking`` has them."""
+
+    list_length: int
+    max_per_author: int
+    author_spacing: int
+    trial_share: float
+
+
+class Items(NamedTuple):
+    """Posts of one list that wait for a place, or of all lists in their places."""
+
+    posts: NDArray[np.int32]  # (list_length), of all lists (lists, list_length); so are the others
     scores: NDArray[np.float32]
     co_likers: NDArray[np.int32]
     sources: NDArray[np.uint8]
+
+
+class Scratch(NamedTuple):
+    """What one thread works with while it arranges a list."""
+
+    barred: NDArray[np.uint8]  # (posts): excluded, or in the list
+    seen: NDArray[np.uint8]  # (posts)
+    used: NDArray[np.int32]  # (authors): posts in the list
+    last: NDArray[np.int64]  # (authors): the place of the newest one
+    order: NDArray[np.int32]  # (list_length): the items that wait for a place, in order
+    turns: NDArray[np.float64]  # (list_length): by item when it would be drawn for a trial place
+
+
+def rules_of(ranking: Ranking) -> Rules:
+    """Return the rules' parameters in a form that compiled code takes."""
+    return Rules(*(getattr(ranking, name) for name in Rules._fields))
 
 
 def arrange(
@@ -73,30 +101,31 @@ def arrange(
     threads: int = 1,
     draw: Draw | None = None,
 ) -> Lists:
-    """Return the finished lists; ``rows`` names each list's row of ``popular``. Without ``draw`` no place is tried.
+    """Return the finished lists.
 
-    A list in which not a single post from co-likers has a place stays empty: its viewer is served the fallback list.
+    ``top``, ``excluded`` and ``seen`` have a row a list, and columns that are posts. ``rows`` names each list's row of
+    ``popular``, ``authors`` each post's author, numbered from 0. Without ``draw`` no place is a trial place.
+
+    A list without any post from co-likers stays empty: its viewer is served the fallback list.
     """
     count, length = len(top.filled), ranking.list_length
-    posts = np.zeros((count, length), np.int32)
-    scores = np.zeros((count, length), np.float32)
-    co_likers = np.zeros((count, length), np.int32)
-    sources = np.zeros((count, length), np.uint8)
+    places = _items((count, length))
     filled = np.zeros(count, np.int64)
     author_count = int(authors.max()) + 1 if len(authors) else 0
-    share = ranking.trial_share
+    rules = rules_of(ranking)
     if draw is None:
-        share, draw = 0.0, Draw(np.zeros(count, np.int64), 0, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    few = draw.likers <= ranking.trial_max_likers
+        rules = rules._replace(trial_share=0.0)
+        draw = Draw(np.zeros(count, np.int64), 0, np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
     def work(first: int, last: int) -> None:
+        scratch = Scratch(
+            np.zeros(len(authors), np.uint8), np.zeros(len(authors), np.uint8), np.zeros(author_count, np.int32),
+            np.full(author_count, -1 - rules.author_spacing, np.int64),
+            np.empty(length, np.int32), np.empty(length),
+        )  # fmt: skip
         _arrange(
-            first, last, top.columns, top.scores, top.counts, top.filled,
-            popular.starts, popular.posts, popular.scores, rows,
-            excluded.starts, excluded.columns, seen.starts, seen.columns,
-            authors, author_count, length, ranking.max_per_author, ranking.author_spacing,
-            share, draw.viewers, draw.hour, draw.rkeys, few,
-            posts, scores, co_likers, sources, filled,
+            first, last, top, popular, rows, excluded, seen, authors, rules, draw, scratch, _items(length), places,
+            filled,
         )  # fmt: skip
 
     edges = np.linspace(0, count, threads + 1).astype(int).tolist()
@@ -104,134 +133,179 @@ def arrange(
         list(pool.map(work, edges[:-1], edges[1:]))
     taken = np.arange(length) < filled[:, None]
     starts = np.concatenate(([0], np.cumsum(filled)))
-    return Lists(starts, posts[taken], scores[taken], co_likers[taken], sources[taken])
+    return Lists(
+        starts, places.posts[taken], places.scores[taken], places.co_likers[taken], places.sources[taken]
+    )
 
 
 def popular_lists(popular: Popular, authors: NDArray[np.int32], ranking: Ranking) -> Lists:
-    """Return the fallback lists themselves, arranged by the same rules."""
-    count, length = len(popular.languages), ranking.list_length
-    top = Top(
-        np.zeros((count, length), np.int32),
-        np.zeros((count, length), np.float32),
-        np.ones((count, length), np.int32),
-        np.minimum(np.diff(popular.starts), length).astype(np.int32),
-    )
-    for row in range(count):
-        first, size = popular.starts[row], top.filled[row]
-        top.columns[row, :size] = popular.posts[first : first + size]
-        top.scores[row, :size] = popular.scores[first : first + size]
+    """Return the fallback lists themselves, arranged by the same rules, a list a row of ``popular``."""
+    count, length = len(popular.starts) - 1, ranking.list_length
+    filled = np.minimum(np.diff(popular.starts), length).astype(np.int32)
+    posts, scores, ones, _ = _items((count, length))
+    ones[:] = 1
+    for row, (first, size) in enumerate(zip(popular.starts[:-1], filled, strict=True)):
+        posts[row, :size] = popular.posts[first : first + size]
+        scores[row, :size] = popular.scores[first : first + size]
     none = Sparse(np.zeros(count + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
-    nothing = Popular([""], np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    nothing = Popular(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    top = Top(posts, scores, ones, filled)
     lists = arrange(top, nothing, np.zeros(count, np.int64), none, none, authors, ranking)
     lists.sources[:] = POPULAR
     lists.co_likers[:] = 0
     return lists
 
 
+def _items(shape: int | tuple[int, int]) -> Items:
+    return Items(
+        np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int32), np.zeros(shape, np.uint8)
+    )  # fmt: skip
+
+
 @compiled
 def _arrange(
-    first_list: int, last_list: int, top_posts: Any, top_scores: Any, top_counts: Any, top_filled: Any,
-    popular_starts: Any, popular_posts: Any, popular_scores: Any, rows: Any,
-    x_starts: Any, x_posts: Any, seen_starts: Any, seen_posts: Any,
-    authors: Any, author_count: int, length: int, per_author: int, spacing: int,
-    share: float, viewers: Any, hour: int, rkeys: Any, few: Any,
-    posts: Any, scores: Any, co_likers: Any, sources: Any, filled: Any,
+    first: int, last: int, top: Top, popular: Popular, rows: Any, excluded: Sparse, seen: Sparse, authors: Any,
+    rules: Rules, draw: Draw, scratch: Scratch, items: Items, places: Items, filled: Any,
 ) -> None:  # fmt: skip
-    barred = np.zeros(len(authors), np.uint8)  # excluded, or in the list
-    seen = np.zeros(len(authors), np.uint8)
-    used = np.zeros(author_count, np.int32)
-    last = np.full(author_count, -1 - spacing, np.int64)  # where an author was placed last
-    item_post = np.empty(length, np.int32)
-    item_score = np.empty(length, np.float32)
-    item_count = np.empty(length, np.int32)
-    item_source = np.empty(length, np.uint8)
-    order = np.empty(length, np.int32)
-    for viewer in range(first_list, last_list):
-        size = 0
-        for x in range(x_starts[viewer], x_starts[viewer + 1]):
-            barred[x_posts[x]] = 1
-        ranked = top_filled[viewer]
-        if ranked > 0 and top_counts[viewer, :ranked].max() == 0:
-            ranked = 0  # the crowd's alone
-        for x in range(ranked):
-            post = top_posts[viewer, x]
-            item_post[size], item_score[size] = post, top_scores[viewer, x]
-            item_count[size] = top_counts[viewer, x]
-            item_source[size] = CO_LIKERS if top_counts[viewer, x] > 0 else POPULAR  # the crowd's alone
-            barred[post] = 1
-            used[authors[post]] += 1
-            size += 1
+    """Arrange the lists from ``first`` up to ``last``; marks by post and by author are clean between two of them."""
+    barred, used, newest = scratch.barred, scratch.used, scratch.last
+    posts = items.posts
+    for viewer in range(first, last):
+        _mark(excluded, viewer, barred, 1)
+        size = _take_ranked(viewer, top, authors, items, barred, used)
         if size > 0:
-            for turn in range(2):
-                if turn == 1 and rows[viewer] == 0:
-                    break
-                row = rows[viewer] if turn == 0 else 0
-                for x in range(popular_starts[row], popular_starts[row + 1]):
-                    if size == length:
-                        break
-                    post = popular_posts[x]
-                    if barred[post] != 0 or used[authors[post]] >= per_author:
-                        continue
-                    item_post[size], item_score[size] = post, popular_scores[x]
-                    item_count[size], item_source[size] = 0, POPULAR
-                    barred[post] = 1
-                    used[authors[post]] += 1
-                    size += 1
-        for x in range(seen_starts[viewer], seen_starts[viewer + 1]):
-            seen[seen_posts[x]] = 1
-        left = 0
-        for wanted in range(2):
-            for i in range(size):
-                if seen[item_post[i]] == wanted:
-                    order[left] = i
-                    left += 1
-        place = 0
-        while left > 0:
-            found = -1
-            tried = share > 0 and _is_place(place, share)
-            if tried:
-                best = np.inf
-                for i in range(left):
-                    item = order[i]
-                    post = item_post[item]
-                    if (
-                        item_source[item] != CO_LIKERS
-                        or not few[post]
-                        or seen[post] != 0
-                        or item < place + AHEAD
-                    ):
-                        continue
-                    if place - last[authors[post]] <= spacing:
-                        continue
-                    when = _turn(viewers[viewer], hour, rkeys[post], item_score[item])
-                    if when < best:
-                        best, found = when, i
-                tried = found >= 0
-            for i in range(0 if tried else left):
-                if place - last[authors[item_post[order[i]]]] > spacing:
-                    found = i
-                    break
-            if found < 0:
-                break
-            item = order[found]
-            posts[viewer, place], scores[viewer, place] = item_post[item], item_score[item]
-            co_likers[viewer, place] = item_count[item]
-            sources[viewer, place] = TRIAL if tried else item_source[item]
-            last[authors[item_post[item]]] = place
-            place += 1
-            left -= 1
-            for i in range(found, left):
-                order[i] = order[i + 1]
-        ranked = False  # one that was seen may find no place behind popular posts of its author
-        for i in range(place):
-            ranked = ranked or sources[viewer, i] != POPULAR
-        filled[viewer] = place if ranked else 0
-        for x in range(x_starts[viewer], x_starts[viewer + 1]):
-            barred[x_posts[x]] = 0
-        for x in range(seen_starts[viewer], seen_starts[viewer + 1]):
-            seen[seen_posts[x]] = 0
+            size = _fill_up(rows[viewer], size, popular, authors, rules, items, barred, used)
+            if rows[viewer] != 0:
+                size = _fill_up(0, size, popular, authors, rules, items, barred, used)
+        _mark(seen, viewer, scratch.seen, 1)
+        _put_seen_last(size, posts, scratch.seen, scratch.order)
+        if rules.trial_share > 0:
+            _write_turns(viewer, size, draw, scratch.seen, items, scratch.turns)
+        filled[viewer] = _place(viewer, size, authors, rules, scratch, items, places)
+        _mark(excluded, viewer, barred, 0)
+        _mark(seen, viewer, scratch.seen, 0)
         for i in range(size):
-            post = item_post[i]
+            post = posts[i]
             barred[post] = 0
             used[authors[post]] = 0
-            last[authors[post]] = -1 - spacing
+            newest[authors[post]] = -1 - rules.author_spacing
+
+
+@compiled
+def _mark(matrix: Sparse, row: int, marks: Any, value: int) -> None:
+    """Mark the columns of a matrix's row."""
+    columns = matrix.columns
+    for x in range(matrix.starts[row], matrix.starts[row + 1]):
+        marks[columns[x]] = value
+
+
+@compiled
+def _take_ranked(viewer: int, top: Top, authors: Any, items: Items, barred: Any, used: Any) -> int:
+    """Take a viewer's ranked posts; return how many: none when the crowd alone brought them."""
+    ranked, ranked_scores, counts = top.columns, top.scores, top.counts
+    posts, scores, co_likers, sources = items
+    size: int = top.filled[viewer]
+    if size > 0 and counts[viewer, :size].max() == 0:
+        return 0
+    for x in range(size):
+        post, count = ranked[viewer, x], counts[viewer, x]
+        posts[x], scores[x], co_likers[x] = post, ranked_scores[viewer, x], count
+        sources[x] = CO_LIKERS if count > 0 else POPULAR
+        barred[post] = 1
+        used[authors[post]] += 1
+    return size
+
+
+@compiled
+def _fill_up(
+    row: int, size: int, popular: Popular, authors: Any, rules: Rules, items: Items, barred: Any, used: Any
+) -> int:  # fmt: skip
+    """Add popular posts of one language to a list of ``size`` posts; return how many it has then."""
+    starts, popular_posts, popular_scores = popular
+    posts, scores, co_likers, sources = items
+    for x in range(starts[row], starts[row + 1]):
+        if size == rules.list_length:
+            break
+        post = popular_posts[x]
+        if barred[post] != 0 or used[authors[post]] >= rules.max_per_author:
+            continue
+        posts[size], scores[size], co_likers[size], sources[size] = post, popular_scores[x], 0, POPULAR
+        barred[post] = 1
+        used[authors[post]] += 1
+        size += 1
+    return size
+
+
+@compiled
+def _put_seen_last(size: int, posts: Any, seen: Any, order: Any) -> None:
+    """Write the order of a list's items: unseen posts first, otherwise as they are."""
+    written = 0
+    for wanted in range(2):
+        for i in range(size):
+            if seen[posts[i]] == wanted:
+                order[written] = i
+                written += 1
+
+
+@compiled
+def _place(
+    viewer: int, size: int, authors: Any, rules: Rules, scratch: Scratch, items: Items, places: Items
+) -> int:
+    """Give places to a list's items; return how many, 0 when no item from co-likers got one.
+
+    A seen post may find no place behind popular posts of its author.
+    """
+    last, order, turns, spacing = scratch.last, scratch.order, scratch.turns, rules.author_spacing
+    posts, scores, co_likers, sources = items
+    placed_posts, placed_scores, placed_co_likers, placed_sources = places
+    place, left = 0, size
+    ranked = False
+    while left > 0:
+        found = -1
+        if rules.trial_share > 0 and _is_place(place, rules.trial_share):
+            found = _drawn(place, left, order, turns, posts, authors, last, spacing)
+        tried = found >= 0
+        for i in range(0 if tried else left):
+            if place - last[authors[posts[order[i]]]] > spacing:
+                found = i
+                break
+        if found < 0:
+            break
+        item = order[found]
+        source = TRIAL if tried else sources[item]
+        placed_posts[viewer, place], placed_scores[viewer, place] = posts[item], scores[item]
+        placed_co_likers[viewer, place], placed_sources[viewer, place] = co_likers[item], source
+        ranked = ranked or source != POPULAR
+        last[authors[posts[item]]] = place
+        place += 1
+        left -= 1
+        for i in range(found, left):
+            order[i] = order[i + 1]
+    return place if ranked else 0
+
+
+@compiled
+def _write_turns(viewer: int, size: int, draw: Draw, seen: Any, items: Items, turns: Any) -> None:
+    """Write when each item would be drawn for a trial place: never, unless it is unseen and few like it."""
+    few, rkeys = draw.few, draw.rkeys
+    posts, scores, _, sources = items
+    viewer_id = draw.viewers[viewer]
+    for i in range(size):
+        post = posts[i]
+        may_be_tried = sources[i] == CO_LIKERS and few[post] and seen[post] == 0
+        turns[i] = _turn(viewer_id, draw.hour, rkeys[post], scores[i]) if may_be_tried else np.inf
+
+
+@compiled
+def _drawn(
+    place: int, left: int, order: Any, turns: Any, posts: Any, authors: Any, last: Any, spacing: int
+) -> int:
+    """Return where in ``order`` the item stands that is drawn for a trial place, -1 when none may be tried."""
+    best, found = np.inf, -1
+    for i in range(left):
+        item = order[i]
+        if item < place + AHEAD or place - last[authors[posts[item]]] <= spacing:
+            continue
+        if turns[item] < best:
+            best, found = turns[item], i
+    return found

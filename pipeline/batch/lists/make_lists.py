@@ -2,7 +2,7 @@
 
 Owns: the file they are staged in (lists.parquet), and the relations ``lists``, ``fallbacks``,
 ``listed_posts`` and ``listed_viewers``, on which the checks run and which are published. Leaves to others:
-ranking (``product``), the rules (``arrange``), looking through every entry (``checks_compiled``), the order
+ranking (``product``), the rules (``arrange``), looking through every entry (``checks``), the order
 of a run (``candidates_job``).
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.arrange import Draw, Lists, Popular, arrange, popular_lists
-from pipeline.batch.lists.checks_compiled import audit
+from pipeline.batch.lists.checks import check_entries
 from pipeline.batch.lists.product import candidate_blocks, entries
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
@@ -75,11 +75,12 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     breaks a rule.
     """
     connection, threads, path = snapshot.connection, staging.threads, staging.lists
-    popular = read_popular(connection)
+    language_names, popular = read_popular(connection)
+    row_of = {name: row for row, name in enumerate(language_names)}
     numbers, ids, rkeys, likers = columns(
         connection, "SELECT author_no, author_id, rkey, likers FROM candidate_posts ORDER BY post_no"
     )
-    rkeys, likers = np.asarray(rkeys, np.int64), np.asarray(likers, np.int64)
+    rkeys, few = np.asarray(rkeys, np.int64), np.asarray(likers) <= ranking.trial_max_likers
     authors, author_ids = np.asarray(numbers, np.int32), np.asarray(ids, np.int64)
     listed, viewers = np.zeros(len(authors), np.bool_), [np.zeros(0, np.int64)]
     total = 0
@@ -93,15 +94,15 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
                 int(block.viewers[-1]),
             )[0]
             names, inverse = np.unique(languages.astype(str), return_inverse=True)
-            rows = np.array([popular.row(str(name)) for name in names], np.int64)[inverse]
+            rows = np.array([row_of.get(str(name), 0) for name in names], np.int64)[inverse]
             seen = entries(
                 connection,
                 "SELECT viewer_id, post_no FROM feedback WHERE event = 'interactionSeen'",
                 block.viewers,
             )
-            draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, likers)
+            draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, few)
             lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads, draw)
-            audit(block.viewers, lists, block.excluded, authors, author_ids, ranking)
+            check_entries(block.viewers, lists, block.excluded, authors, author_ids, ranking)
             listed[lists.posts] = True
             viewers.append(block.viewers[np.diff(lists.starts) > 0])
             table = _table(block.viewers, lists, staging.generation)
@@ -113,21 +114,21 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(path)}")
     fallbacks = popular_lists(popular, authors, ranking)
     listed[fallbacks.posts] = True
-    _make_fallbacks(connection, popular, fallbacks)
+    _make_fallbacks(connection, language_names, fallbacks)
     _make_table(connection, "listed_posts", "post_no", np.flatnonzero(listed))
     _make_table(connection, "listed_viewers", "viewer_id", np.concatenate(viewers))
     return total
 
 
-def read_popular(connection: duckdb.DuckDBPyConnection) -> Popular:
-    """Return the relation ``popular`` as arrays; row 0 is all languages, also when there is nothing."""
+def read_popular(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], Popular]:
+    """Return the relation ``popular`` as arrays, and its rows' languages: the first is "", which is all of them."""
     language, posts, scores = columns(
         connection, "SELECT language, post_no, score FROM popular ORDER BY language, position"
     )
     names = sorted({"", *language.astype(str).tolist()})
     counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return Popular(names, starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
+    return names, Popular(starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
 
 
 def _make_table(
@@ -153,9 +154,9 @@ def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, ge
     )
 
 
-def _make_fallbacks(connection: duckdb.DuckDBPyConnection, popular: Popular, lists: Lists) -> None:
-    staged = _table(np.arange(len(popular.languages)), lists, 0)
-    names = pa.table({"language_no": range(len(popular.languages)), "language": popular.languages})
+def _make_fallbacks(connection: duckdb.DuckDBPyConnection, languages: list[str], lists: Lists) -> None:
+    staged = _table(np.arange(len(languages)), lists, 0)
+    names = pa.table({"language_no": range(len(languages)), "language": languages})
     with registered(connection, staged_fallbacks=staged, language_names=names):
         connection.execute(
             "CREATE OR REPLACE TABLE fallbacks AS SELECT n.language, s.position, s.post_no, s.score "

@@ -8,7 +8,7 @@ posts by (rkey descending, author_id), so the kernel's "smaller name wins" is th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -99,7 +99,7 @@ def candidate_blocks(
             f,
             scale=scale,
             power=ranking.score_exponent,
-            excluded=replace(excluded, columns=column_of[excluded.columns]),
+            excluded=excluded._replace(columns=column_of[excluded.columns]),
             keep=ranking.list_length,
             groups=authors,
             per_group=ranking.max_per_author,

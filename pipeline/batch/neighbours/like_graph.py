@@ -29,14 +29,10 @@ import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.neighbours.author_ranges import Range, author_ranges, horizons
-from pipeline.batch.neighbours.like_loops import deal, find_posts, walk
+from pipeline.batch.neighbours.like_loops import Likers, Posts, Records, ViewerLikes, deal, find_posts, walk
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
-
-Records = tuple[
-    NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]
-]  # author_id, post_rkey, liker_id, seen_us
 
 RECORD_BYTES = 256  # of memory for DuckDB, for each like record that is read at once: it takes about half
 RENUMBERED = 1 << 22  # likers at a time
@@ -113,17 +109,18 @@ def build(
     graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), firsts)
     blocks = -(-len(viewers) // ranking.block_viewers)
     graph.blocks = [folder / f"rows-{block}" for block in range(blocks)]
-    rows_of = np.full(actors, -1, np.int32)
-    rows_of[viewers] = np.arange(len(viewers))
+    viewer_rows = np.full(actors, -1, np.int32)
+    viewer_rows[viewers] = np.arange(len(viewers))
     since = np.zeros(len(viewers), np.int64) if since_us is None else since_us
+    people = Likers(graph.degrees, graph.firsts, viewer_rows, since)
     for path in (*graph.blocks, *(folder / name for name in _FILES)):
         path.write_bytes(b"")
     for span in ranges:
         records = _records(connection, span)
-        _add(graph, records, rows_of, since, ranking)
+        _add(graph, records, people, ranking)
         if report is not None:
-            report(len(records[0]))
-    _mend_short(graph, connection, rows_of, since, ranking)
+            report(len(records.authors))
+    _mend_short(graph, connection, people, ranking)
     _renumber(graph)
     return graph
 
@@ -135,41 +132,28 @@ def _viewers(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
 def _records(connection: duckdb.DuckDBPyConnection, span: Range) -> Records:
     sql_steps.set_variables(connection, {"first_author": span[0], "last_author": span[1]})
     authors, rkeys, likers, seen = columns(connection, sql.load("batch/likes_of_authors"))
-    return np.asarray(authors), np.asarray(rkeys), np.asarray(likers), np.asarray(seen)
+    return Records(np.asarray(authors), np.asarray(rkeys), np.asarray(likers), np.asarray(seen))
 
 
-def _add(
-    graph: LikeGraph,
-    records: Records,
-    rows_of: NDArray[np.int32],
-    since: NDArray[np.int64],
-    ranking: Ranking,
-) -> None:
-    count = len(records[0])
+def _add(graph: LikeGraph, records: Records, people: Likers, ranking: Ranking) -> None:
+    count = len(records.authors)
     made = {name: np.empty(count, kind) for name, kind in _FILES.items()}
-    row_viewers, row_posts = np.empty(count, np.int32), np.empty(count, np.int32)
-    row_seen = np.empty(count, np.int64)
+    found = ViewerLikes(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int64))
     posts, likers, rows = walk(
-        *records, graph.posts, ranking.max_seed_likers, graph.degrees, graph.firsts, rows_of, since,
-        made["authors"], made["rkeys"], made["counts"], made["likers"], made["ends"],
-        row_viewers, row_posts, row_seen,
+        records, people, graph.posts, ranking.max_seed_likers, Posts(**made), found
     )  # fmt: skip
     made["ends"][:posts] += graph.likers
     for name, array in made.items():
         _append(graph.folder / name, array[: likers if name == "likers" else posts])
     graph.posts += posts
     graph.likers += likers
-    block = row_viewers[:rows] // ranking.block_viewers
+    block = found.viewers[:rows] // ranking.block_viewers
     starts, order = np.zeros(len(graph.blocks) + 1, np.int64), np.empty(rows, np.int64)
     deal(block, len(graph.blocks), starts, order)
     for number, path in enumerate(graph.blocks):
         picked = order[starts[number] : starts[number + 1]]
         part = np.empty(len(picked), ROW)
-        part["viewer"], part["post"], part["seen_us"] = (
-            row_viewers[picked],
-            row_posts[picked],
-            row_seen[picked],
-        )
+        part["viewer"], part["post"], part["seen_us"] = (column[picked] for column in found)
         _append(path, part)
 
 
@@ -191,16 +175,13 @@ def _renumber(graph: LikeGraph) -> None:
 
 
 def _mend_short(
-    graph: LikeGraph,
-    connection: duckdb.DuckDBPyConnection,
-    rows_of: NDArray[np.int32],
-    since: NDArray[np.int64],
-    ranking: Ranking,
+    graph: LikeGraph, connection: duckdb.DuckDBPyConnection, people: Likers, ranking: Ranking
 ) -> None:
+    """Read all likes of viewers whose newest records hold fewer likes than are wanted."""
     found = np.zeros(len(graph.viewers), np.int64)
     for path in graph.blocks:
         found += np.bincount(np.fromfile(path, ROW)["viewer"], minlength=len(found))
-    short = graph.viewers[(since > 0) & (found < ranking.max_seeds)]
+    short = graph.viewers[(people.since_us > 0) & (found < ranking.max_seeds)]
     if not len(short):
         return
     connection.execute(
@@ -212,5 +193,5 @@ def _mend_short(
         "SEMI JOIN short_viewers USING (liker_id) GROUP BY ALL ORDER BY author_id, post_rkey",
     )
     graph.short = np.empty(len(likers), ROW)
-    graph.short["viewer"], graph.short["seen_us"] = rows_of[likers], seen
+    graph.short["viewer"], graph.short["seen_us"] = people.viewer_rows[likers], seen
     graph.short["post"] = graph.find(authors, rkeys)

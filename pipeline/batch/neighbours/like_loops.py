@@ -1,15 +1,73 @@
-"""The loops of the full pass over the graph, compiled: walking sorted likes, dealing rows out, picking seeds.
+"""The compiled loops of the full pass: walking sorted likes, dealing rows out, picking seeds.
 
-Owns: ``walk``, ``deal``, ``pick_seeds``, ``weigh`` and ``find_posts``. Leaves to others: what the arrays are
-and where they are kept (``like_graph``, ``product_of_graph``); what they mean is said by ``sql/batch``, file
-by file.
+Owns: ``walk``, ``deal``, ``pick_seeds``, ``add_scales`` and ``find_posts``, and the forms of their arrays. Leaves
+to others: where the arrays are stored (``like_graph``, ``product_of_graph``), and what they mean, which
+``sql/batch`` says file by file.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.batch.kernel import compiled
+from pipeline.batch.kernel import Sparse, compiled
+
+VALUE_STEPS = 68719476736  # 2^36, as in seed_entries.sql
+
+
+class Records(NamedTuple):
+    """Like records, sorted by post, liker and time; each array is (records)."""
+
+    authors: NDArray[np.int32]
+    rkeys: NDArray[np.int64]
+    likers: NDArray[np.int32]
+    seen_us: NDArray[np.int64]
+
+
+class Likers(NamedTuple):
+    """What is known of the people, by actor_id, and of the viewers among them, by row."""
+
+    degrees: NDArray[np.int32]  # (actors): distinct posts liked
+    firsts: NDArray[np.int64]  # (actors): when the first of them was seen
+    viewer_rows: NDArray[np.int32]  # (actors): a viewer's row, -1 for others
+    since_us: NDArray[np.int64]  # (viewers): older likes of theirs make no rows
+
+
+class Posts(NamedTuple):
+    """Liked posts, sorted by author and rkey, and those of their likers who are looked at."""
+
+    authors: NDArray[np.int32]  # (posts)
+    rkeys: NDArray[np.int64]  # (posts)
+    counts: NDArray[np.int32]  # (posts): distinct likers
+    ends: NDArray[np.int64]  # (posts): where the post's part of ``likers`` ends
+    likers: NDArray[np.int32]  # (likers looked at)
+
+
+class ViewerLikes(NamedTuple):
+    """Likes by viewers; each array is (likes)."""
+
+    viewers: NDArray[np.int32]  # rows
+    posts: NDArray[np.int32]
+    seen_us: NDArray[np.int64]
+
+
+class SeedPosts(NamedTuple):
+    """What a seed counts, by post."""
+
+    rkeys: NDArray[np.int64]  # (posts)
+    counts: NDArray[np.int32]  # (posts): distinct likers
+    starts: NDArray[np.int64]  # (posts + 1): where its likers who are looked at start
+    masses: NDArray[np.float64]  # (posts): the sum of these likers' scales
+
+
+class SeedRules(NamedTuple):
+    """The parameters of seeds, as ``Ranking`` has them."""
+
+    max_seeds: int
+    seed_weight_newest: float
+    seed_weight_oldest: float
+    likers_exponent: float
+    max_seed_likers: int
 
 
 @compiled
@@ -20,26 +78,25 @@ def sample_number(liker_id: int, post_rkey: int) -> int:
 
 
 @compiled
-def is_looked_at(liker_id: int, post_rkey: int, likers: int, cap: int) -> bool:
-    """Tell whether a liker of a post with so many is one of those in ``seed_likers.sql``."""
-    return likers <= cap or sample_number(liker_id, post_rkey) * likers < cap * 4294967296
+def is_looked_at(liker_id: int, post_rkey: int, likers: int, most: int) -> bool:
+    """Tell whether a liker of a post with so many likers is one of those in ``seed_likers.sql``."""
+    return likers <= most or sample_number(liker_id, post_rkey) * likers < most * 4294967296
 
 
 @compiled
 def walk(
-    authors: Any, rkeys: Any, likers: Any, seen: Any, first_post: int, cap: int,
-    degrees: Any, firsts: Any, viewer_rows: Any, since: Any,
-    post_authors: Any, post_rkeys: Any, post_likers: Any, kept: Any, kept_ends: Any,
-    row_viewers: Any, row_posts: Any, row_seen: Any,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Go through like records sorted by post, liker and time; return how many posts, kept likers and rows came out.
+    records: Records, people: Likers, first_post: int, max_seed_likers: int, made: Posts, rows: ViewerLikes
+) -> tuple[int, int, int]:
+    """Go through like records; return how many posts, likers looked at and viewers' likes were written.
 
-    Of each post: author, rkey, distinct likers, and those of its likers that are kept (``seed_likers.sql``), with
-    where they end. Of each first like by a viewer (``viewer_rows`` has their row, -1 for others) from ``since`` on,
-    by row: (row, post, seen). ``degrees`` counts every distinct like of a liker, ``firsts`` has the
-    time of the first one.
+    Writes the posts, and the first like of each post by each viewer from ``since_us`` on. Posts are numbered from
+    ``first_post``. Adds to ``degrees`` every distinct like of a liker, and to ``firsts`` the time of the first one.
     """
-    posts = rows = size = 0
+    authors, rkeys, likers, seen = records
+    degrees, firsts, viewer_rows, since = people
+    post_authors, post_rkeys, post_counts, ends, looked_at = made
+    row_viewers, row_posts, row_seen = rows
+    posts = size = row_count = 0
     first = 0
     count = len(authors)
     while first < count:
@@ -55,23 +112,28 @@ def walk(
                 continue
             degrees[liker] += 1
             firsts[liker] = min(firsts[liker], seen[i])
-            if is_looked_at(liker, rkeys[first], distinct, cap):
-                kept[size] = liker
+            if is_looked_at(liker, rkeys[first], distinct, max_seed_likers):
+                looked_at[size] = liker
                 size += 1
             row = viewer_rows[liker]
             if row >= 0 and seen[i] >= since[row]:
-                row_viewers[rows], row_posts[rows], row_seen[rows] = row, first_post + posts, seen[i]
-                rows += 1
+                row_viewers[row_count], row_posts[row_count] = row, first_post + posts
+                row_seen[row_count] = seen[i]
+                row_count += 1
         post_authors[posts], post_rkeys[posts] = authors[first], rkeys[first]
-        post_likers[posts], kept_ends[posts] = distinct, size
+        post_counts[posts], ends[posts] = distinct, size
         posts += 1
         first = last
-    return posts, size, rows
+    return posts, size, row_count
 
 
 @compiled
 def deal(groups: Any, group_count: int, starts: Any, order: Any) -> None:
-    """Write the order that brings rows of a group together, as they came, and where each group starts."""
+    """Write the order that brings the rows of a group together, and where each group starts.
+
+    ``groups`` (rows) names each row's group; ``starts`` is (groups + 1), ``order`` (rows). Within a group rows stay in
+    their order.
+    """
     starts[:] = 0
     for i in range(len(groups)):
         starts[groups[i] + 1] += 1
@@ -85,53 +147,66 @@ def deal(groups: Any, group_count: int, starts: Any, order: Any) -> None:
 
 
 @compiled
-def pick_seeds(
-    starts: Any, posts: Any, seen: Any, asked_starts: Any, asked_posts: Any, asked_weights: Any,
-    post_likers: Any, max_seeds: int, newest: float, oldest: float, exponent: float,
-    viewers: Any, scales: Any, post_rkeys: Any, kept_starts: Any, masses: Any, cap: int,
-    a_starts: Any, a_posts: Any, a_values: Any, everybody: Any,
-) -> int:  # fmt: skip
-    """Write the rows of matrix A for viewers whose likes lie together, by ascending post; return the entries.
+def _value(weight: float, likers: int, exponent: float) -> float:
+    """Return what a seed is worth, as ``seed_entries.sql`` rounds it."""
+    value: float = np.floor(weight * float(likers) ** -exponent * VALUE_STEPS + 0.5) / VALUE_STEPS
+    return value
 
-    As ``seeds.sql`` and ``seed_entries.sql`` define them. Posts are numbered by (author_id, rkey), so likes seen at
-    once stand in the documented order. ``everybody`` gets what all co-likers of each would weigh (``everybody.sql``);
-    ``viewers`` are their actor numbers, ``scales`` how much each counts as a co-liker.
+
+@compiled
+def pick_seeds(
+    starts: Any, posts: Any, seen: Any, answers: Sparse, known: SeedPosts, viewers: Any, scales: Any,
+    rules: SeedRules, a: Sparse, everybody: Any,
+) -> int:  # fmt: skip
+    """Write the rows of matrix A and what all co-likers of each viewer would weigh; return the entries of A.
+
+    ``seeds.sql``, ``seed_entries.sql`` and ``everybody.sql`` define them. The likes of viewer i are starts[i] ..
+    starts[i + 1] of ``posts`` and ``seen``, by ascending post. Posts are numbered by (author_id, rkey), so likes seen
+    at once stand in the documented order. ``answers`` has a row a viewer: the weights of the posts they answered.
+    ``viewers`` (viewers) are their actor numbers, ``scales`` (viewers) how much each counts as a co-liker.
+    ``everybody`` (viewers) is zero at first.
     """
+    newest, oldest, exponent = rules.seed_weight_newest, rules.seed_weight_oldest, rules.likers_exponent
+    answer_starts, answer_posts, answer_weights = answers
+    rkeys, counts, liker_starts, masses = known
+    a_starts, a_posts, a_values = a
     size = 0
     for viewer in range(len(starts) - 1):
         first, last = starts[viewer], starts[viewer + 1]
         order = np.argsort(-seen[first:last], kind="mergesort")
-        seeds = min(last - first, max_seeds)
+        seeds = min(last - first, rules.max_seeds)
         for place in range(seeds):
             post = posts[first + order[place]]
             answered = False
-            for x in range(asked_starts[viewer], asked_starts[viewer + 1]):
-                answered = answered or asked_posts[x] == post
+            for x in range(answer_starts[viewer], answer_starts[viewer + 1]):
+                answered = answered or answer_posts[x] == post
             if answered:
                 continue
             weight = oldest if seeds == 1 else newest + (oldest - newest) * place / (seeds - 1)
-            scale = float(post_likers[post]) ** -exponent
-            a_posts[size], a_values[size] = post, np.floor(weight * scale * 68719476736 + 0.5) / 68719476736
-            likers, kept = post_likers[post], kept_starts[post + 1] - kept_starts[post]
-            if kept > 0:
-                others = masses[post]
-                if is_looked_at(viewers[viewer], post_rkeys[post], likers, cap):
-                    others -= scales[viewer]
-                everybody[viewer] += a_values[size] * (likers / kept) * others
-            size += 1
-        for x in range(asked_starts[viewer], asked_starts[viewer + 1]):
-            post = asked_posts[x]
-            scale = float(post_likers[post]) ** -exponent
-            value = np.floor(asked_weights[x] * scale * 68719476736 + 0.5) / 68719476736
+            likers = counts[post]
+            value = _value(weight, likers, exponent)
             a_posts[size], a_values[size] = post, value
+            looked_at = liker_starts[post + 1] - liker_starts[post]
+            if looked_at > 0:
+                others = masses[post]
+                if is_looked_at(viewers[viewer], rkeys[post], likers, rules.max_seed_likers):
+                    others -= scales[viewer]
+                everybody[viewer] += value * (likers / looked_at) * others
+            size += 1
+        for x in range(answer_starts[viewer], answer_starts[viewer + 1]):
+            post = answer_posts[x]
+            a_posts[size], a_values[size] = post, _value(answer_weights[x], counts[post], exponent)
             size += 1
         a_starts[viewer + 1] = size
     return size
 
 
 @compiled
-def weigh(starts: Any, likers: Any, scales: Any, masses: Any) -> None:
-    """Write what the kept likers of each post weigh together, in the order in which they are kept."""
+def add_scales(starts: Any, likers: Any, scales: Any, masses: Any) -> None:
+    """Write what the likers of each post weigh together: those from starts[post] to starts[post + 1].
+
+    ``scales`` is by liker, ``masses`` (posts). They are added in the order of ``likers``.
+    """
     for post in range(len(starts) - 1):
         total = 0.0
         for place in range(starts[post], starts[post + 1]):
@@ -141,7 +216,7 @@ def weigh(starts: Any, likers: Any, scales: Any, masses: Any) -> None:
 
 @compiled
 def find_posts(authors: Any, rkeys: Any, post_authors: Any, post_rkeys: Any, found: Any) -> None:
-    """Write each (author, rkey)'s place among posts sorted by them, -1 where it is not there."""
+    """Write where each (author, rkey) is among posts sorted by them, -1 where it is not there."""
     for i in range(len(authors)):
         low, high = 0, len(post_authors)
         while low < high:

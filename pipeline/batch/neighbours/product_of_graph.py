@@ -19,7 +19,7 @@ from pipeline.batch.inputs.neighbour_files import SCHEMA
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.batch.neighbours.like_graph import ROW, LikeGraph
-from pipeline.batch.neighbours.like_loops import deal, pick_seeds, weigh
+from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scales, deal, pick_seeds
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
@@ -43,33 +43,31 @@ def seed_blocks(
         connection, "SELECT viewer_id, author_id, post_rkey, weight FROM answer_weights ORDER BY viewer_id"
     )
     posts = graph.find(authors, rkeys)
-    asked_rows = np.searchsorted(graph.viewers, ids)[posts >= 0]
-    weights = np.asarray(weights, np.float64)[posts >= 0]
-    posts = posts[posts >= 0]
-    counts, rkeys = graph.column("counts"), graph.column("rkeys")
+    liked = posts >= 0
+    rows = np.searchsorted(graph.viewers, ids)[liked]
+    answers = sparse(rows, posts[liked], np.asarray(weights)[liked], len(graph.viewers))
     masses = np.memmap(graph.folder / "masses", np.float64, mode="w+", shape=max(graph.posts, 1))
-    weigh(b.starts, b.columns, scale, masses)
+    add_scales(b.starts, b.columns, scale, masses)
+    known = SeedPosts(graph.column("rkeys"), graph.column("counts"), b.starts, masses)
+    rules = SeedRules(*(getattr(ranking, name) for name in SeedRules._fields))
     for number, path in enumerate(graph.blocks):
         first = number * ranking.block_viewers
         viewers = graph.viewers[first : first + ranking.block_viewers]
-        rows = np.fromfile(path, ROW)
+        likes = np.fromfile(path, ROW)
         if len(graph.short):
-            again = np.isin(rows["viewer"], graph.short["viewer"])
+            again = np.isin(likes["viewer"], graph.short["viewer"])
             within = (graph.short["viewer"] >= first) & (graph.short["viewer"] < first + len(viewers))
-            rows = np.concatenate([rows[~again], graph.short[within]])
-        starts, order = np.zeros(len(viewers) + 1, np.int64), np.empty(len(rows), np.int64)
-        deal(rows["viewer"] - first, len(viewers), starts, order)
-        rows = rows[order]
-        asked_starts = np.searchsorted(asked_rows, np.arange(first, first + len(viewers) + 1))
-        room = int(np.minimum(np.diff(starts), ranking.max_seeds).sum() + asked_starts[-1] - asked_starts[0])
+            likes = np.concatenate([likes[~again], graph.short[within]])
+        starts, order = np.zeros(len(viewers) + 1, np.int64), np.empty(len(likes), np.int64)
+        deal(likes["viewer"] - first, len(viewers), starts, order)
+        likes = likes[order]
+        asked = answers._replace(starts=answers.starts[first : first + len(viewers) + 1])
+        room = int(np.minimum(np.diff(starts), ranking.max_seeds).sum() + asked.starts[-1] - asked.starts[0])
         a = Sparse(np.zeros(len(viewers) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.float64))
         everybody = np.zeros(len(viewers))
         size = pick_seeds(
-            starts, np.ascontiguousarray(rows["post"]), np.ascontiguousarray(rows["seen_us"]),
-            asked_starts, posts, weights, counts, ranking.max_seeds,
-            ranking.seed_weight_newest, ranking.seed_weight_oldest, ranking.likers_exponent,
-            viewers, scale[graph.columns[viewers]], rkeys, b.starts, masses, ranking.max_seed_likers,
-            a.starts, a.columns, a.values, everybody,
+            starts, np.ascontiguousarray(likes["post"]), np.ascontiguousarray(likes["seen_us"]), asked, known,
+            viewers, scale[graph.columns[viewers]], rules, a, everybody,
         )  # fmt: skip
         yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size]), everybody
 

@@ -43,11 +43,8 @@ def pack(
     buffer = np.zeros(edges[-1], np.uint8)
     bounds = np.zeros((len(sizes), 2), np.float32)
     _write(starts, post_ids, scores, counts, widths, edges, buffer, bounds)
-    for field in range(2):  # a float's bytes are numpy's to tell
-        column = np.ascontiguousarray(bounds[:, field]).view(np.uint8).reshape(-1, 4)
-        filled = sizes > 0
-        at = edges[:-1][filled, None] + SCORES + 4 * field + np.arange(4)
-        buffer[at] = column[filled]
+    filled = sizes > 0
+    buffer[edges[:-1][filled, None] + np.arange(SCORES, HEAD_BYTES)] = bounds.view(np.uint8)[filled]
     whole = buffer.tobytes()
     packed = [whole[first:last] for first, last in pairwise(edges.tolist())]
     if tried is not None and tried.any():
@@ -94,6 +91,7 @@ def _order(blob: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 @compiled
 def _measure(starts: Any, post_ids: Any, co_likers: Any, widths: Any, lengths: Any) -> None:
+    """Write each list's flags for wide numbers, and its bytes without trial bits; both arrays are (lists)."""
     for row in range(len(starts) - 1):
         first, last = starts[row], starts[row + 1]
         size = last - first
@@ -114,6 +112,10 @@ def _measure(starts: Any, post_ids: Any, co_likers: Any, widths: Any, lengths: A
 def _write(
     starts: Any, post_ids: Any, scores: Any, co_likers: Any, widths: Any, edges: Any, buffer: Any, bounds: Any
 ) -> None:
+    """Write the lists: list i is edges[i] .. edges[i + 1] of ``buffer``, which is zero at first.
+
+    The lowest and the highest score go into ``bounds`` (lists, 2): their bytes are not written here.
+    """
     for row in range(len(starts) - 1):
         first, last = starts[row], starts[row + 1]
         size = last - first
@@ -132,11 +134,11 @@ def _write(
         buffer[at + COUNT], buffer[at + COUNT + 1] = size & 255, size >> 8
         for byte in range(4):
             buffer[at + LOWEST + byte] = (lowest_post >> (8 * byte)) & 255
+        top_bytes = 2 if width & WIDE_POSTS else 1
+        count_bytes = 2 if width & WIDE_CO_LIKERS else 1
         ids = at + HEAD_BYTES
         tops = ids + 2 * size  # of the posts' numbers
-        top_bytes = 2 if width & WIDE_POSTS else 1
         counts = tops + top_bytes * size
-        count_bytes = 2 if width & WIDE_CO_LIKERS else 1
         marks = counts + count_bytes * size
         mark_tops = marks + 2 * size
         spread = np.log(np.float64(high) / np.float64(low)) if high > low else 0.0
