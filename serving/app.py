@@ -54,7 +54,7 @@ def create_app(
     """
     metrics = metrics or WebMetrics()
     if activity is None:
-        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost)
+        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc)
     resolver = resolver or default_resolver(config, now)
     authenticator = Authenticator(config, resolver, now)
     store = ListStore(config.serving_path)

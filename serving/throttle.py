@@ -52,10 +52,8 @@ class Tally:
 
     def over(self) -> dict[int, int]:
         """Return how many of each subject were held back and start a new span; {} while the span lasts."""
-        if not self._held or self._clock() < self._until:
-            return {}
         with self._lock:
-            if self._clock() < self._until:
-                return {}  # another thread was here first
+            if not self._held or self._clock() < self._until:
+                return {}
             counts, self._held = self._held, {}
         return {subject: count for subject, count in counts.items() if count}

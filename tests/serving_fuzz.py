@@ -1,6 +1,6 @@
 """Random and mutated requests for the web app, as bytes, and a client that sends them and judges what comes back.
 
-Owns: making requests (good ones, and ones spoilt in one or more of many ways), sending them over kept
+Owns: making requests (good ones, and ones spoilt in one or more of many ways), sending them over open
 connections, and what counts as wrong: a 500, an answer that is no HTTP, an error that has no XRPC form, or no
 answer in time. Leaves to others: the server and its memory (``test_serving_fuzz``, ``bench/fuzz_serving``).
 """
@@ -215,13 +215,13 @@ class Client:
         """Send a request; return the JSON of its answer, {} when there is none."""
         began = time.monotonic()
         try:
-            kept = self._socket is not None
+            reused = self._socket is not None
             if self._socket is None:
                 self._socket = socket.create_connection(self.address, timeout=ANSWER_SECONDS)
             self._socket.settimeout(ANSWER_SECONDS)
             self._socket.sendall(raw)
             head, body = self._answer(began, raw)
-            if not head and kept:  # closed as we wrote, after an error on the former request: try a new one
+            if not head and reused:  # closed as we wrote, after an error on the former request: try a new one
                 self.close()
                 return self.send(raw)
         except TimeoutError:
@@ -245,10 +245,10 @@ class Client:
             self._socket = None
 
     def _answer(self, began: float, raw: bytes) -> tuple[bytes, bytes]:
-        """Read one answer; a server that waits for more is told that there is none."""
+        """Read one answer; a server that waits for more learns that nothing follows."""
         assert self._socket is not None
-        data, told = b"", _lacks_something(raw)
-        if told:
+        data, ended = b"", _lacks_something(raw)
+        if ended:
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.settimeout(0.25)
         while True:
@@ -260,7 +260,7 @@ class Client:
                     continue
                 if length is not None and (len(body) >= length or raw.startswith(b"HEAD")):
                     if (
-                        told
+                        ended
                         or b"connection: close" in head.lower()
                         or len(body) > length
                         or raw.startswith(b"HEAD")
@@ -272,9 +272,9 @@ class Client:
             except TimeoutError:
                 if time.monotonic() - began > ANSWER_SECONDS:
                     raise
-                if not told:
+                if not ended:
                     self._socket.shutdown(socket.SHUT_WR)
-                    told = True
+                    ended = True
                 continue
             if not chunk:
                 self.close()

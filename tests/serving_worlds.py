@@ -165,7 +165,7 @@ class OneAccount:
         self._key = signing_key(account.document(), account.did)
 
     def signing_key(self, did: str) -> SigningKey:
-        """Return the key, whoever is asked for."""
+        """Return the key, whichever DID is given."""
         return self._key
 
     def refreshed_key(self, did: str) -> SigningKey | None:
@@ -230,7 +230,7 @@ def directory(tls: Any = None, *, keeps: bool = False) -> Iterator[Directory]:
                 self.end_headers()
                 self.wfile.write(body)
             except OSError:
-                self.close_connection = True  # the client has gone, as it should when it is made to wait
+                self.close_connection = True  # the client left, as it should when it has to wait
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -81,13 +81,13 @@ class Dns:
     """A name server that changes its mind."""
 
     over: threading.Event = field(default_factory=threading.Event)
-    asked: Counter[str] = field(default_factory=Counter)
+    lookups: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, host: str, _port: int) -> list[str]:
         kind = host.split(".")[0].rstrip("0123456789").rstrip("-")
         answers = NAMES[kind]
-        self.asked[host] += 1
-        answer = answers[min(self.asked[host], len(answers)) - 1]
+        self.lookups[host] += 1
+        answer = answers[min(self.lookups[host], len(answers)) - 1]
         if answer is None:
             self.over.wait(20)
             return []
@@ -122,7 +122,7 @@ def _hosts(over: threading.Event) -> Iterator[dict[str, int]]:
 
     def accept(server: socket.socket, behave: Callable[[socket.socket], object]) -> None:
         def one(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):  # the client has gone, as it should
+            with connection, contextlib.suppress(OSError):  # the client left, as it should
                 behave(connection)
 
         while True:

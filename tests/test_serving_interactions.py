@@ -93,7 +93,7 @@ def test_a_repeated_event_changes_its_time_only(world: World) -> None:
     ]
 
 
-def test_all_known_events_are_kept_and_others_counted(world: World) -> None:
+def test_all_known_events_are_taken_and_others_counted(world: World) -> None:
     world.send([_event(1, event) for event in sorted(module.EVENTS)])
     world.send(
         [_event(1, "interactionYodel"), {"item": post_uri(1), "event": "requestLess"}, {"item": post_uri(1)}]
@@ -126,7 +126,7 @@ def test_what_is_no_post_is_passed_over(world: World, item: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["a|b", "x" * 2000, "'; DROP TABLE", 7, None, [], "", "c7.41\n", "\ud800"])
-def test_a_context_that_is_not_ours_is_not_kept(world: World, text: object) -> None:
+def test_a_context_that_is_not_ours_is_not_stored(world: World, text: object) -> None:
     body = json.dumps({"interactions": [_event(1, feedContext=text, reqId=text)]}).encode()
     token = bearer(world.alice.token(METHOD))
     answer = world.client.simulate_post(INTERACTIONS, body=body, headers=token)

@@ -301,7 +301,7 @@ def test_a_worker_that_missed_messages_reads_them_back(
         world.tell("requestLess", 50, app=0)
         world.flush()
         world.posts(1, limit=5)  # hears what was in the pipe
-        world.posts(0, limit=2)  # there is room again: the second worker is told that it missed something
+        world.posts(0, limit=2)  # there is room again: the second worker learns that it missed something
         assert post_uri(50) not in world.walk(1, limit=100)
     for descriptor in (descriptor for pipe in pipes for descriptor in pipe):
         os.close(descriptor)
@@ -309,16 +309,16 @@ def test_a_worker_that_missed_messages_reads_them_back(
 
 def test_messages_arrive_whole_and_in_order() -> None:
     [(reading, writing)] = new_pipes(1)
-    sender, receiver, heard = Peers(reading, [writing]), Peers(reading, []), []
+    sender, receiver, received = Peers(reading, [writing]), Peers(reading, []), []
     for number in range(200):
-        sender.send(("answer", "x" * (number % 300), number))
-    receiver.read(heard.append)
-    assert [message[2] for message in heard] == list(range(200))
+        sender.send(("event", "x" * (number % 300), number))
+    receiver.read(received.append)
+    assert [message[2] for message in received] == list(range(200))
     os.write(writing, b"\x00")  # a reader died within a message
     drain(reading)
-    sender.send(("answer", "y", 1))
-    Peers(reading, []).read(heard.append)
-    assert heard[-1] == ("answer", "y", 1)
+    sender.send(("event", "y", 1))
+    Peers(reading, []).read(received.append)
+    assert received[-1] == ("event", "y", 1)
     os.close(reading)
     os.close(writing)
 
@@ -371,8 +371,8 @@ _POSTS = st.lists(st.integers(1, 60), unique=True, max_size=60)
 def test_the_order_of_a_list(posts: list[int], shown: set[int], seen: set[int], left_out: set[int]) -> None:
     marks = list_order.marks_of(posts, shown=shown, seen=seen, left_out=left_out)
     arranged = [posts[place] for place in list_order.order_of(marks, len(posts))]
-    kept = [post for post in posts if post not in left_out]
-    assert arranged == sorted(kept, key=lambda post: 2 if post in seen else post in shown)
+    listed = [post for post in posts if post not in left_out]
+    assert arranged == sorted(listed, key=lambda post: 2 if post in seen else post in shown)
 
 
 @settings(max_examples=25, deadline=None)

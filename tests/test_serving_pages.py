@@ -71,7 +71,7 @@ def test_a_viewer_without_a_list_is_shown_what_they_get(client: TestClient) -> N
     assert "popular now" in page
 
 
-def test_a_post_that_is_gone_keeps_its_place(client: TestClient, store: ServingStore) -> None:
+def test_a_post_that_is_no_longer_stored_keeps_its_place(client: TestClient, store: ServingStore) -> None:
     store.connection.execute("DELETE FROM posts WHERE post_id = 2")
     assert "no longer stored" in _page(client, f"/viewer/{VIEWER}").text
 

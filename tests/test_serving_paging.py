@@ -98,11 +98,11 @@ def test_languages_come_in_the_order_of_their_weights() -> None:
 def test_joined_pages_are_the_list_whatever_is_published_meanwhile(data: st.DataObject) -> None:
     known = st.integers(1, 200)
     first = data.draw(st.lists(known, min_size=1, max_size=80, unique=True), label="list")
-    gone = data.draw(st.sets(known, max_size=60), label="hidden_accounts")
+    removed = data.draw(st.sets(known, max_size=60), label="removed")
     personal = data.draw(st.booleans(), label="personal")
     with tempfile.TemporaryDirectory() as folder:
         written = ServingStore(Path(folder) / "serving.sqlite")
-        written.posts([post for post in range(1, 201) if post not in gone])
+        written.posts([post for post in range(1, 201) if post not in removed])
         store = ListStore(Path(folder) / "serving.sqlite")
 
         def publish(generation: int, posts: list[int]) -> None:
@@ -128,7 +128,7 @@ def test_joined_pages_are_the_list_whatever_is_published_meanwhile(data: st.Data
                 generation += 1
                 publish(generation, data.draw(st.lists(known, max_size=40, unique=True), label="newer"))
         written.close()
-    assert posts == [post_uri(post) for post in first if post not in gone]
+    assert posts == [post_uri(post) for post in first if post not in removed]
 
 
 @pytest.fixture(scope="module")

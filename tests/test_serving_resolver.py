@@ -110,7 +110,7 @@ def test_an_unknown_did_is_remembered_for_a_minute(plc: Directory) -> None:
     resolver.signing_key(account.did)
 
 
-def test_a_failing_directory_is_asked_again_soon(plc: Directory) -> None:
+def test_a_failing_directory_is_tried_again_soon(plc: Directory) -> None:
     clock, account = Clock(), Account(plc_did(1))
     resolver = _resolver(plc, clock)
     for status, body in ((429, b""), (500, b""), (302, b""), (200, b"<html>welcome to the hotel</html>")):
@@ -152,7 +152,7 @@ def test_those_who_ask_at_once_share_one_fetch(plc: Directory) -> None:
     assert len(plc.requests) == 1
 
 
-def test_who_finds_no_slot_is_told_at_once(plc: Directory) -> None:
+def test_who_finds_no_slot_is_refused_at_once(plc: Directory) -> None:
     accounts = [Account(plc_did(number)) for number in range(4)]
     plc.publish(*accounts)
     resolver = _resolver(plc, Clock(), slots=2)
@@ -193,9 +193,9 @@ def test_invented_dids_push_no_key_out(plc: Directory) -> None:
     for number in range(100, 120):
         with pytest.raises(DidUnknownError):
             resolver.signing_key(plc_did(number))
-    asked = len(plc.requests)
+    requests = len(plc.requests)
     resolver.signing_key(account.did)
-    assert len(plc.requests) == asked
+    assert len(plc.requests) == requests
 
 
 def test_forced_refreshes_are_bounded_for_each_did_and_in_all(
@@ -229,12 +229,12 @@ def test_a_restart_needs_no_directory(plc: Directory, tmp_path: Path) -> None:
         return _resolver(plc, clock, store=KeyStore(tmp_path / "data" / "keys.sqlite", 24 * 3600))
 
     keys = [started().signing_key(account.did) for account in accounts]
-    asked = len(plc.requests)
+    requests = len(plc.requests)
     assert [started().signing_key(account.did) for account in accounts] == keys
-    assert len(plc.requests) == asked
+    assert len(plc.requests) == requests
     clock.at += 3601  # an old key is refreshed, after a restart too
     assert started().signing_key(accounts[0].did) == keys[0]
-    assert len(plc.requests) == asked + 1
+    assert len(plc.requests) == requests + 1
     plc.answers.clear()
     clock.at += 3601
     with pytest.raises(DidUnknownError):

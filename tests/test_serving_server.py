@@ -252,10 +252,10 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
         for number in (1, 2):
             threads.append(_ask(server, accounts[number], answers))
             assert wait_until(lambda number=number: len(waiting) == number)
-        kept = http.client.HTTPConnection(*server.address, timeout=2)
+        connection = http.client.HTTPConnection(*server.address, timeout=2)
         for _ in range(3):  # each at once, and the connection stays
-            kept.request("GET", "/health")
-            refused = kept.getresponse()
+            connection.request("GET", "/health")
+            refused = connection.getresponse()
             assert refused.status == 429
             assert json.loads(refused.read())["error"] == "RateLimitExceeded"
         assert answers == []
@@ -263,9 +263,9 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
         for thread in threads:
             thread.join(5)
         assert answers == [200, 200, 200]
-        kept.request("GET", "/robots.txt")
-        assert kept.getresponse().status == 200
-        kept.close()
+        connection.request("GET", "/robots.txt")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(

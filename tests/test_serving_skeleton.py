@@ -191,7 +191,7 @@ def test_a_viewer_whose_list_appears_while_they_scroll_keeps_scrolling(world: Wo
     assert world.get(world.newcomer, limit=2).json["feed"][0]["post"] == post_uri(1)
 
 
-def test_posts_that_are_gone_or_malformed_are_left_out_and_the_page_is_filled(world: World) -> None:
+def test_posts_not_stored_or_malformed_are_left_out_and_the_page_is_filled(world: World) -> None:
     world.store.connection.execute("DELETE FROM posts WHERE post_id BETWEEN 3 AND 40 OR post_id > 110")
     world.store.connection.execute(
         "UPDATE posts SET uri = 'at://x.example/app.bsky.feed.post/3' WHERE post_id = 42"
@@ -371,7 +371,7 @@ def test_the_cursor_key_is_the_owners_alone_and_survives_a_restart(world: World)
     assert answer.json["feed"][0]["post"] == post_uri(11)
 
 
-def test_several_feeds_are_kept_apart(tmp_path: Path) -> None:
+def test_several_feeds_stay_apart(tmp_path: Path) -> None:
     store = ServingStore(tmp_path / "serving.sqlite", ("for-you", "quiet"))
     store.posts(range(1, 10))
     store.publish(1, {}, {"": blob([1])}, feed_id=1)

@@ -276,10 +276,10 @@ def test_without_a_header_the_viewer_is_anonymous(world: World) -> None:
 
 
 def test_refusals_before_the_key_make_no_request_to_the_directory(world: World) -> None:
-    asked = len(world.plc.requests)
+    requests = len(world.plc.requests)
     for name in ("no exp", "lxm of another method", "aud the AppView", "iss did:key", "alg none", "9 KB"):
         world.ask(REFUSED[name][1](world))
-    assert len(world.plc.requests) == asked
+    assert len(world.plc.requests) == requests
 
 
 def test_a_rotated_key_is_fetched_once_and_a_forger_can_not_force_more(world: World) -> None:
@@ -292,11 +292,11 @@ def test_a_rotated_key_is_fetched_once_and_a_forger_can_not_force_more(world: Wo
     world.clock.at += 61  # one forced refresh a minute
     try:
         assert world.ask(rosa.token(now=world.clock.at)) == (200, "")
-        asked = len(world.plc.requests)
+        requests = len(world.plc.requests)
         rosa.key = old
         for _ in range(5):
             assert world.ask(rosa.token(now=world.clock.at)) == (401, "BadJwtSignature")
-        assert len(world.plc.requests) == asked
+        assert len(world.plc.requests) == requests
     finally:
         world.clock.at = START
 

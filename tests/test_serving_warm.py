@@ -27,6 +27,7 @@ from serving_worlds import (
 )
 
 from serving.app import create_app
+from serving.feed import rehearsal
 from serving.feed.rehearsal import rehearse
 from serving.http.web_metrics import WebMetrics
 from serving.identity.key_store import KeyStore
@@ -39,12 +40,12 @@ ALICE = Account(plc_did(1))
 POSTS = list(range(1, 121))
 OPENING = frozenset({"sqlite3.connect", "open", "import", "compile"})
 
-_heard: list[list[tuple[str, str]]] = []
+_audited: list[list[tuple[str, str]]] = []
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if _heard and event in OPENING:
-        _heard[-1].append((event, Path(str(arguments[0]).partition("?")[0]).name))
+    if _audited and event in OPENING:
+        _audited[-1].append((event, Path(str(arguments[0]).partition("?")[0]).name))
 
 
 sys.addaudithook(_hear)  # it can't be taken away again, but hears nothing outside ``_opened``
@@ -53,11 +54,11 @@ sys.addaudithook(_hear)  # it can't be taken away again, but hears nothing outsi
 @contextmanager
 def _opened() -> Iterator[list[tuple[str, str]]]:
     """Give what is opened, imported or compiled meanwhile."""
-    _heard.append([])
+    _audited.append([])
     try:
-        yield _heard[-1]
+        yield _audited[-1]
     finally:
-        _heard.clear()
+        _audited.clear()
 
 
 @pytest.fixture
@@ -106,14 +107,14 @@ def test_the_first_request_opens_nothing(folder: Path, rehearsed: bool) -> None:
         activity.start()
     with _opened() as opened:
         _ask(client)
-        asked = list(opened)
+        opened_later = list(opened)
         assert flush(activity)
         databases = {name for event, name in opened if event == "sqlite3.connect"}
     assert activity.close()
     if rehearsed:
-        assert asked == []
+        assert opened_later == []
         assert "activity.sqlite" not in databases
-    else:  # so what the rehearsal saves is really heard here
+    else:  # so what the rehearsal saves is really noticed here
         assert databases == {"serving.sqlite", "keys.sqlite", "activity.sqlite"}
 
 
@@ -157,6 +158,7 @@ def test_it_reads_lists_of_viewers_and_is_believed(folder: Path, monkeypatch: py
             pages.append((wanted.viewer, len(page.entries)))
             return page
 
+    monkeypatch.setattr(rehearsal, "SECONDS", 10.0)
     rehearse(Observed(*(getattr(feed, name) for name in feed.__slots__)))
     assert len(pages) > 1
     assert {viewer for viewer, _ in pages} <= {plc_did(viewer) for viewer in range(1, 6)}

@@ -112,7 +112,7 @@ def test_changes_are_read_or_refused() -> None:
             changes_of([text])
 
 
-def test_in_public_nothing_is_told_but_what_follows_from_likes(tmp_path: Path) -> None:
+def test_in_public_everything_shown_follows_from_likes(tmp_path: Path) -> None:
     """With answers only this installation knows, what the public sees is what it saw without them."""
     made = _world()
     plain = made.write(tmp_path / "plain")

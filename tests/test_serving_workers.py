@@ -1,4 +1,4 @@
-"""Several workers on one port: one dies, all are renewed, everything stops, and nobody is told.
+"""Several workers on one port: one crashes, all are renewed, everything stops, and no client notices.
 
 FORYOU_TEST_STORM_SECONDS=600 python -m pytest -s tests/test_serving_workers.py -k storm      is the long storm
 """
@@ -125,7 +125,7 @@ def _installation(
     store.close()
 
 
-def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_that_crashes_is_replaced(tmp_path: Path) -> None:
     with _installation(tmp_path, 1, 1) as (workers, _, [account]):
         [former] = _pids(workers)
         os.kill(former, signal.SIGKILL)
@@ -142,13 +142,13 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
 def test_a_worker_that_crashes_for_hours_does_not_end_the_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = subprocess.Popen(["/bin/false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    dead.wait()
+    ended = subprocess.Popen(["/bin/false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ended.wait()
     starts: list[float] = []
 
     def start(_workers: Workers, number: int) -> Any:
         starts.append(module.time.monotonic())
-        return module._Worker(number, 0, dead, starts[-1])
+        return module._Worker(number, 0, ended, starts[-1])
 
     monkeypatch.setattr(Workers, "_start", start)
     clock = iter(range(0, 10**9, 40))  # more than the longest pause, less than a steady life
@@ -181,7 +181,7 @@ def test_new_workers_take_over_and_no_request_is_lost(tmp_path: Path) -> None:
         assert set(statuses) == {200}
 
 
-def test_a_worker_that_dies_while_others_start_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_that_crashes_while_others_start_is_replaced(tmp_path: Path) -> None:
     with _running(config_of(tmp_path, workers=2)) as workers:
         assert wait_until(lambda: len(_pids(workers)) == 2)
         former = _pids(workers)[1]
@@ -235,7 +235,7 @@ def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
             process.stderr.close()
 
 
-def test_the_end_answers_what_was_asked_and_writes_what_was_done(tmp_path: Path) -> None:
+def test_the_end_answers_all_requests_and_writes_all_visits(tmp_path: Path) -> None:
     with _installation(tmp_path, 2, 20) as (workers, _, accounts):
         assert wait_until(lambda: len(_pids(workers)) == 2)
         connections = []
@@ -383,16 +383,16 @@ def test_a_worker_takes_all_its_connections_under_a_low_soft_limit(tmp_path: Pat
         thread.join(10)
 
 
-def test_counts_are_kept_in_memory_and_what_the_dead_left_is_removed(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    left = tmp_path / f"foryou-counts-{dead.pid}-x"
-    kept = [tmp_path / f"foryou-counts-{os.getpid()}-y", tmp_path / "other"]
-    for folder in (left, *kept):
+def test_counts_lie_in_memory_and_folders_of_ended_parents_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f"foryou-counts-{ended.pid}-x"
+    others = [tmp_path / f"foryou-counts-{os.getpid()}-y", tmp_path / "other"]
+    for folder in (left, *others):
         folder.mkdir()
         (folder / "counter.db").touch()
     with module.counts_folder(tmp_path) as made:
         assert Path(made).parent == tmp_path
-        assert set(tmp_path.iterdir()) == {*kept, Path(made)}
+        assert set(tmp_path.iterdir()) == {*others, Path(made)}
     with module.counts_folder(tmp_path / "absent") as made:
         assert Path(made).is_dir()

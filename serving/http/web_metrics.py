@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import falcon
 import prometheus_client
-from prometheus_client import multiprocess, values
+from prometheus_client import Counter, Histogram, multiprocess, values
 
 from serving.config import COUNTS_VARIABLE, ServingConfig
 from serving.http.clients import require_local
@@ -31,28 +31,26 @@ class WebMetrics:
 
     def __init__(self) -> None:
         self._registry = prometheus_client.CollectorRegistry()
-        self._children: dict[
-            tuple[str, int], tuple[prometheus_client.Counter, prometheus_client.Histogram]
-        ] = {}
-        self._requests = prometheus_client.Counter(
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._requests = Counter(
             "foryou_requests",
             "Answers, by address and status.",
             ("address", "status"),
             registry=self._registry,
         )
-        self._seconds = prometheus_client.Histogram(
+        self._seconds = Histogram(
             "foryou_request_seconds",
             "Seconds from a request's first thread to its answer.",
             ("address",),
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._refused = prometheus_client.Counter(
+        self.refused = Counter(
             "foryou_refused_requests",
             "Requests answered 429 because too many waited.",
             registry=self._registry,
         )
-        self._lost = prometheus_client.Counter(
+        self.lost = Counter(
             "foryou_lost_activity",
             "Visits, pages and interactions that found no room or no disk.",
             registry=self._registry,
@@ -65,21 +63,11 @@ class WebMetrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def expect(
-        self, address: str, status: int
-    ) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+    def expect(self, address: str, status: int) -> tuple[Counter, Histogram]:
         """Start counting one kind of answer at 0; the first one makes files."""
         found = self._requests.labels(address, str(status)), self._seconds.labels(address)
         self._children[address, status] = found
         return found
-
-    def refused(self) -> None:
-        """Count a request answered 429."""
-        self._refused.inc()
-
-    def lost(self, events: int) -> None:
-        """Count events that are not written."""
-        self._lost.inc(events)
 
     def text(self) -> bytes:
         """Return the figures in Prometheus's text form."""

@@ -72,8 +72,7 @@ class Fetcher:
 
     def _get(self, target: HttpTarget, deadline: float) -> HttpAnswer:
         if self.idle is not None:
-            host = (target.scheme, target.host, target.port)
-            while (connection := self.idle.take(host)) is not None:
+            while (connection := self.idle.take(target[:3])) is not None:
                 try:
                     return self._exchange(connection, target, deadline)
                 except (TimeoutError, FetchRefusedError):
@@ -150,7 +149,7 @@ class Fetcher:
             return answer
         finally:
             if reusable and self.idle is not None:
-                self.idle.give((target.scheme, target.host, target.port), connection)
+                self.idle.give(target[:3], connection)
             else:
                 connection.close()
 

@@ -64,7 +64,7 @@ class RepositoryReader:
         path = "/xrpc/com.atproto.repo.listRecords?" + urlencode(
             query | ({"cursor": cursor} if cursor else {})
         )
-        return self._get(self._hosts, HttpTarget(host.scheme, host.host, host.port, path), "the repository")
+        return self._get(self._hosts, host._replace(path=path), "the repository")
 
     def _locate(self, did: str) -> HttpTarget | RecordsPage:
         if not is_signer(did, loopback=self._private):

@@ -78,34 +78,29 @@ class Explainer:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._mine.acquire(timeout=TURN_SECONDS):
-            raise ExplainingError(_BUSY, busy=True)
-        try:
-            file = self._locked()
+        """Hold this worker's lock and the installation's; raise ExplainingError when others keep them."""
+        with contextlib.ExitStack() as held:
+            if not self._mine.acquire(timeout=TURN_SECONDS):
+                raise ExplainingError(_BUSY, busy=True)
+            held.callback(self._mine.release)
             try:
-                yield
-            finally:
-                file.close()
-        finally:
-            self._mine.release()
-
-    def _locked(self) -> IO[bytes]:
-        """Return an open file; its lock means that it is this worker's turn."""
-        deadline = time.monotonic() + TURN_SECONDS
-        try:
-            file = open(self._lock_path, "wb")  # noqa: SIM115 - it is closed at the end of the turn
-        except OSError as error:
-            raise ExplainingError("the data directory can't be written") from error
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                file = held.enter_context(self._lock_path.open("wb"))
+            except OSError as error:
+                raise ExplainingError("the data directory can't be written") from error
+            deadline = time.monotonic() + TURN_SECONDS
+            while not _locked(file):
                 if time.monotonic() > deadline:
-                    file.close()
-                    raise ExplainingError(_BUSY, busy=True) from None
+                    raise ExplainingError(_BUSY, busy=True)
                 time.sleep(0.1)
-            else:
-                return file
+            yield
+
+
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _run(arguments: list[str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Owns: two pages, their parameters and their words. Leaves to others: who may see
 the viewer has seen or rejected, so they are for this machine alone.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -31,7 +30,7 @@ _SEARCH_MAX = 300
 class _Page:
     config: ServingConfig
     store: ListStore
-    now: Callable[[], float] = time.time
+    now: Callable[[], float]
 
     def feed(self, request: falcon.Request) -> str:
         rkey = parameter(request, "feed") or self.config.feed_rkeys[0]

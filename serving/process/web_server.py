@@ -51,7 +51,7 @@ class WebServer:
         resolver: KeyResolver | None = None,
     ) -> None:
         metrics = WebMetrics()
-        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost)
+        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc)
         app = create_app(
             config,
             activity=self._activity,
@@ -82,7 +82,7 @@ class WebServer:
             app,
             map={},
             _sock=self._socket,
-            dispatcher=Dispatcher(config.threads + SLOTS, WAITING_MAX, metrics.refused),
+            dispatcher=Dispatcher(config.threads + SLOTS, WAITING_MAX, metrics.refused.inc),
             adj=adjustments,
             sockinfo=(taken.family, taken.type, taken.proto, taken.getsockname()),
             bind_socket=False,

@@ -1,7 +1,7 @@
 """Who likes a post, in 64 bits, so that the web app knows at once which posts are of the kind just rejected.
 
 Owns: the sketches, and writing them to serving.sqlite. Leaves to others: what is made of them
-(``serving.viewers.unwanted_kinds``), and everything that takes a batch run (``sql/batch/seeds.sql`` weighs
+(``serving.viewers.list_order``), and everything that takes a batch run (``sql/batch/seeds.sql`` weighs
 "show less" against those who liked the post).
 
 Every author has a point on a sphere, chosen by hash. A liker's point is the mean of the posts they liked
