@@ -6,7 +6,8 @@ Malformed data from the network raises none of these: it is dropped and counted 
     PipelineError
     ├── SettingError    a setting that is unknown, malformed or missing
     ├── StoreError      a store that can't be opened, is locked, or breaks its own rules
-    └── BatchError      a run whose input or result fails its checks
+    ├── BatchError      a run whose input or result fails its checks
+    └── BackfillError   history that can't be fetched or read
 """
 
 import difflib
@@ -27,6 +28,10 @@ class StoreError(PipelineError):
 
 class BatchError(PipelineError):
     """A batch run's input or result fails its checks; nothing was published."""
+
+
+class BackfillError(PipelineError):
+    """History can't be fetched or read; the text says from where, why, and what to do."""
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:

@@ -13,8 +13,7 @@ import zstandard
 from histories import did
 
 from pipeline.backfill import file_of_lines
-from pipeline.backfill.errors import BackfillError
-from pipeline.errors import StoreError
+from pipeline.errors import BackfillError, StoreError
 from pipeline.identifiers import tid_at, tid_from_int
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US, HOUR_US, day_of

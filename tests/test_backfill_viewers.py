@@ -244,8 +244,8 @@ ANSWERS = {
     "server error": (502, b"<html>", {}, "status 502", False),
     "no such repository": (400, b'{"error":"RepoNotFound"}', {}, "there is none", True),
     "a redirect": (302, b"", {"location": "http://169.254.169.254/"}, "status 302", False),
-    "no JSON": (200, b"<html>", {}, "no page of records", False),
-    "no records": (200, b'{"records": 7}', {}, "no page of records", False),
+    "no JSON": (200, b"<html>", {}, "not a page of records", False),
+    "no records": (200, b'{"records": 7}', {}, "not a page of records", False),
     "too large": (200, b" " * 200_000, {}, "too large", True),
 }
 

@@ -1,14 +1,14 @@
-"""The archive of a Jetstream over HTTP: which segments there are, and a segment's file on this disk.
+"""The archive of a Jetstream over HTTP: the list of its segments, and a segment as a file on this disk.
 
-Owns: requests, the operator's key, retries, and going on with a download where it was cut. Leaves to others:
-which segments are wanted (``archived_days``), what is in them (``segments``).
+Owns: requests, the operator's key, retries, and resuming a download that was cut. Leaves to others: which segments are
+wanted (``archived_days``), what is in them (``segments``).
 
-Invariants: the key is in a header of requests to the archive and nowhere else, and goes over https or to this
-machine alone; a file is complete, of one generation and of the announced size when its path is returned.
+Invariants: the key is in a header of requests to the archive and nowhere else. It goes over https or to this machine.
+When the path of a file is returned, the file is complete, of one generation and of the announced size.
 
-Why not the atproto package's downloader: it holds a whole segment in memory twice, starts anew after any error,
-takes a short answer for the end of the file, and does not notice when the archive rewrites a segment (which it
-does, to drop what was deleted) between two pieces. The tests hold its decoder against ours.
+Why not the downloader of the atproto package: it holds a whole segment in memory twice, starts again after any error,
+and takes a short answer for the end of the file. It also misses that the archive rewrites a segment between two parts,
+which it does to drop deleted records. The tests compare its decoder with ours.
 """
 
 import logging
@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pipeline.backfill.errors import BackfillError
 from pipeline.backoff import pause_seconds
+from pipeline.errors import BackfillError
 
 log = logging.getLogger("foryou.backfill")
 
@@ -42,7 +42,7 @@ _CHECKSUM = re.compile(r"[0-9a-fA-F]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One sealed segment, as the archive lists it; times are when its first and last event were witnessed."""
+    """A sealed segment as the archive lists it, with the times at which its first and last event were witnessed."""
 
     name: str
     checksum: str
@@ -53,11 +53,11 @@ class Segment:
 
 
 class _RewrittenError(Exception):
-    """The archive has another generation of a segment by now."""
+    """The archive has rewritten a segment."""
 
 
 class Archive:
-    """An archive at an address, for one run."""
+    """An archive at an address, for the length of one run."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class Archive:
         *,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``wait(seconds)`` may raise to end the run, and so may ``on_bytes``, told what a download gains."""
+        """``wait(seconds)`` may raise to end the run. So may ``on_bytes``, which is called with each part's size."""
         parts = urlsplit(url)
         if key and parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
-            raise BackfillError(f"{url} is not https: the archive's key would be readable on the way")
+            raise BackfillError(f"{url} is not https, so others could read the archive's key on the way")
         self.host = parts.netloc.rpartition("@")[2]
         self._wait = wait
         self.on_bytes: Callable[[int], None] = lambda _count: None
@@ -77,7 +77,7 @@ class Archive:
             base_url=url.rstrip("/") + "/xrpc/",
             headers={"User-Agent": "foryou", **({"Authorization": f"Bearer {key}"} if key else {})},
             timeout=httpx.Timeout(30.0, connect=10.0),
-            follow_redirects=True,  # to a store of files, perhaps; httpx leaves the key behind
+            follow_redirects=True,  # perhaps to a store of files; httpx then drops the key
         )
 
     def __enter__(self) -> Self:
@@ -99,19 +99,19 @@ class Archive:
             if following == cursor or not isinstance(following, str):
                 break
             cursor = following
-        raise BackfillError(f"{self.host} lists its segments without end")
+        raise BackfillError(f"{self.host} has an endless list of segments")
 
     def fetch(self, segment: Segment, folder: Path) -> Path:
-        """Bring a segment's file into a folder, going on where an earlier try was cut; return its path.
+        """Download a segment into a folder, resuming an earlier try; return the path of its file.
 
-        BackfillError when the archive refuses it, or keeps failing without a byte gained.
+        BackfillError when the archive refuses it, or keeps failing without sending another byte.
         """
         failures = 0
         while True:
             path = folder / f"{segment.name}.{segment.checksum}"
-            for older in folder.glob(f"{segment.name}.*"):
-                if older != path:
-                    older.unlink()  # of a generation that was rewritten since
+            for other in folder.glob(f"{segment.name}.*"):
+                if other != path:
+                    other.unlink()  # of a generation that the archive has rewritten
             have = path.stat().st_size if path.exists() else 0
             if have == segment.size_bytes:
                 return path
@@ -122,7 +122,7 @@ class Archive:
                 self._download(segment, path, have)
                 reason = "the connection ended early"
             except _RewrittenError:
-                segment, reason = self._listed_again(segment), "it was rewritten meanwhile"
+                segment, reason = self._listed_again(segment), "it was rewritten during the download"
             except httpx.HTTPError as error:
                 reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             gained = path.exists() and path.stat().st_size > have
@@ -155,7 +155,7 @@ class Archive:
         for listed in self.segments():
             if listed.name == segment.name:
                 return listed
-        raise BackfillError(f"{self.host} has no {segment.name} any more: run the same command again")
+        raise BackfillError(f"{self.host} no longer has {segment.name}: run the same command again")
 
     def _listing(self, cursor: str | None) -> dict[str, Any]:
         params = {"limit": "1000"} | ({"cursor": cursor} if cursor else {})
@@ -167,27 +167,27 @@ class Archive:
                     page = response.json()
                     if isinstance(page, dict) and isinstance(page.get("segments"), list):
                         return page
-                    raise BackfillError(f"{self.host} is no archive: its list of segments is malformed")
+                    raise BackfillError(f"{self.host} is not an archive: its list of segments is malformed")
                 reason = f"status {response.status_code}"
             except httpx.HTTPError as error:
                 reason = f"{type(error).__name__}: {error}"
             except ValueError as error:
-                raise BackfillError(f"{self.host} is no archive: it does not answer with JSON") from error
+                raise BackfillError(f"{self.host} is not an archive: it does not answer with JSON") from error
             failures += 1
             self._pause_or_fail(failures, reason)
 
     def _refused(self, response: httpx.Response) -> bool:
-        """Tell whether to ask again; waits out a quota. BackfillError where asking again would not help."""
+        """Tell whether to send the request again, after waiting for a quota. BackfillError when that would not help."""
         status = response.status_code
         if status == 429:
             seconds = _retry_seconds(response)
-            log.info("%s: its quota is used up for now; going on in %.0f s", self.host, seconds)
+            log.info("%s: the quota is used up; waiting %.0f s", self.host, seconds)
             self._wait(seconds)
             return True
         if status in (401, 403):
             raise BackfillError(
                 f"{self.host} refuses the archive's key (status {status}): "
-                "name one with --key-file or FORYOU_ARCHIVE_KEY"
+                "pass one with --key-file or FORYOU_ARCHIVE_KEY"
             )
         if status in (200, 206):
             return False
@@ -198,13 +198,13 @@ class Archive:
     def _pause_or_fail(self, failures: int, reason: str) -> None:
         if failures >= TRIES:
             raise BackfillError(
-                f"{self.host} can't be read ({reason}): run the same command later, it goes on from here"
+                f"{self.host} can't be read ({reason}): run the same command later, it will resume here"
             )
         self._wait(pause_seconds(failures - 1, 0.5, PAUSE_MAX_SECONDS))
 
 
 def _segment(entry: Any) -> Segment | None:
-    """Return a listed segment, None when it is malformed: its name becomes a file's."""
+    """Return a listed segment, None when it is malformed. Its name becomes the name of a file, so it is checked."""
     if not isinstance(entry, dict):
         return None
     name, checksum = entry.get("name"), entry.get("checksum")
@@ -228,7 +228,7 @@ def _range_start(response: httpx.Response) -> int:
 
 
 def _retry_seconds(response: httpx.Response) -> float:
-    """Return how long the server asks to wait: Retry-After in seconds or as a date, or RateLimit-Reset."""
+    """Return the wait that a server demands: Retry-After in seconds or as a date, or RateLimit-Reset."""
     text = response.headers.get("retry-after", "")
     seconds = QUOTA_WAIT_SECONDS
     try:

@@ -1,10 +1,10 @@
 """``foryou backfill``: which history to fetch, and the operator's key.
 
-Owns: the command's flags, and reading the key. Leaves to others: the fetching (``archived_days``,
-``viewer_repository``, ``file_of_lines``).
+Owns: the command's flags, and reading the key. Leaves to others: fetching (``archived_days``, ``viewer_repository``,
+``file_of_lines``).
 
-The key comes from a file or from FORYOU_ARCHIVE_KEY, never from a flag, which every user of the machine could
-read; it is neither stored, nor logged, nor handed to child processes.
+The key comes from a file or from FORYOU_ARCHIVE_KEY. There is no flag for it, since every user of the machine could
+read that. It is never stored, logged or given to child processes.
 """
 
 import argparse
@@ -13,8 +13,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.backfill.errors import BackfillError
-from pipeline.backfill.viewer_repository import Ask
+from pipeline.backfill.viewer_repository import ReadPage
+from pipeline.errors import BackfillError
 from pipeline.ranking import ranking_from
 from pipeline.settings import ARCHIVE_KEY, Settings
 
@@ -42,16 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     archive.add_argument("--estimate", action="store_true", help="say how much it is, and fetch nothing")
 
 
-def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: Mapping[str, str]) -> None:
-    """Fetch what the flags name; ``ask`` reads a page of a repository."""
+def run(
+    settings: Settings, options: argparse.Namespace, read_page: ReadPage, environment: Mapping[str, str]
+) -> None:
+    """Fetch the history that the flags name; ``read_page`` reads a page of a repository."""
     ranking = ranking_from(settings.ranking)
     if options.viewer is not None or options.waiting:
         from pipeline.backfill import viewer_repository
 
         if options.waiting:
-            viewer_repository.run_waiting(settings.data_dir, ask, ranking)
+            viewer_repository.run_waiting(settings.data_dir, read_page, ranking)
         else:
-            viewer_repository.run_viewer(settings.data_dir, options.viewer, ask, ranking)
+            viewer_repository.run_viewer(settings.data_dir, options.viewer, read_page, ranking)
     elif options.file is not None:
         from pipeline.backfill import file_of_lines
 
@@ -59,7 +61,7 @@ def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: 
     else:
         from pipeline.backfill import archived_days
 
-        wish = archived_days.Wish(
+        wanted = archived_days.DaysToFetch(
             days=options.days,
             url=settings.archive_url,
             key=read_key(options.key_file, environment),
@@ -67,27 +69,27 @@ def run(settings: Settings, options: argparse.Namespace, ask: Ask, environment: 
             threads=settings.batch_threads,
             estimate_only=options.estimate,
         )
-        archived_days.run(settings.data_dir, wish)
+        archived_days.run(settings.data_dir, wanted)
 
 
 def read_key(file: str | None, environment: Mapping[str, str]) -> str | None:
-    """Return the archive's key, None when there is none; BackfillError when it can't be one."""
+    """Return the archive's key, None when there is none; BackfillError when the text can't be a key."""
     if file is None:
         origin, text = ARCHIVE_KEY, environment.get(ARCHIVE_KEY, "")
     else:
         origin = file
         try:
             if stat.S_IMODE(Path(file).stat().st_mode) & 0o077:
-                log.warning("%s can be read by others: chmod 600 it", file)
+                log.warning("other users can read %s; run: chmod 600 %s", file, file)
             text = Path(file).read_bytes()[:KEY_BYTES_MAX].decode("utf-8", "replace")
         except OSError as error:
             raise BackfillError(f"can't read the key file {file}: {error.strerror}") from error
     key = text.strip()
     if file is not None and not key:
         raise BackfillError(f"the key file {file} is empty")
-    # Anything else would break out of the request's header.
+    # Other characters could end the request's header.
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise BackfillError(f"{origin} holds no key: a key is one word")
+        raise BackfillError(f"{origin} has no valid key: a key is one word of printable ASCII")
     return key or None
 
 

@@ -1,11 +1,12 @@
 """A file of Jetstream lines into the store, as if the stream had brought them.
 
 Owns: opening the file, plain or compressed, and cutting it into batches. Leaves to others: what a line says
-(``ingest.jetstream``) and storing it (``store.landing``), whose only writer this process is meanwhile.
+(``ingest.jetstream``), and storing it (``store.landing``).
 
-Likes of open days are stored as the stream's; those of closed days become history likes. A file moves the
-stream's cursor never, and the watermark only in a store that has not followed a stream yet: else days would
-close that ingest has still to catch up with. Reading a file twice changes nothing.
+This process is the only writer of landing.sqlite meanwhile. Likes of open days are stored like the stream's, those of
+closed days become history likes. A file never moves the stream's cursor. It moves the watermark only in a store that
+has not followed a stream yet: otherwise days would close that ingest still has to catch up with. Reading a file twice
+changes nothing.
 """
 
 import gzip
@@ -21,9 +22,9 @@ from typing import IO, Any, cast
 
 import zstandard
 
-from pipeline.backfill.errors import BackfillError
-from pipeline.backfill.progress import Progress
+from pipeline.errors import BackfillError
 from pipeline.ingest import jetstream
+from pipeline.progress import Progress
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
@@ -33,14 +34,14 @@ log = logging.getLogger("foryou.backfill")
 
 BATCH_LINES = 20_000
 LINE_BYTES_MAX = 32 << 20
-PACKED_BYTES = 1 << 14  # unpacked at once
-FUTURE_US = HOUR_US  # a time further ahead of this machine's clock is no time an event was seen
+PACKED_BYTES = 1 << 14  # decompressed at once
+FUTURE_US = HOUR_US  # no event was seen further ahead of this machine's clock
 
 
 def run(data_dir: Path, name: str) -> None:
-    """Store what a file says; '-' is standard input. BackfillError when it can't be read to its end.
+    """Store the events of a file; '-' is standard input. BackfillError when it can't be read to its end.
 
-    What was read before an error is stored. StoreError while ingest is at work: it alone writes the store.
+    What was read before an error is stored. StoreError while ingest runs, since the store has one writer.
     """
     with exclusive(data_dir, "ingest"):
         landing = Landing(data_dir)
@@ -54,12 +55,13 @@ def _store(landing: Landing, name: str) -> None:
     follows = landing.position() is not None
     totals: dict[str, int] = {}
     with _opened(name) as (file, size, consumed):
-        progress = Progress(size)
-        lines = told = 0
+        progress = Progress("backfill", unit="bytes", log=log)
+        progress.start("lines", size)
+        lines = reported = 0
         for batch_lines in _batches(file, name):
             batch = EventBatch()
             jetstream.decode(batch_lines, batch)
-            _leave_out_the_future(batch)
+            _drop_future_events(batch)
             batch.value = 0
             if follows:
                 batch.newest_us = 0
@@ -68,16 +70,16 @@ def _store(landing: Landing, name: str) -> None:
                 totals[f"{kind} {what}"] = totals.get(f"{kind} {what}", 0) + count
             lines += len(batch_lines)
             if size:
-                progress.what = f"{lines:,} lines"
-                progress.add(consumed() - told)
-                told = consumed()
+                progress.step = f"{lines:,} lines"
+                progress.add(consumed() - reported)
+                reported = consumed()
         progress.clear()
-    said = ", ".join(f"{what} {count:,}" for what, count in sorted(totals.items()))
-    log.info("%s lines: %s", f"{lines:,}", said or "nothing in them")
+    counted = ", ".join(f"{what} {count:,}" for what, count in sorted(totals.items()))
+    log.info("%s lines: %s", f"{lines:,}", counted or "no events")
 
 
-def _leave_out_the_future(batch: EventBatch) -> None:
-    """Drop what claims to have been seen after now: it would close every day before it."""
+def _drop_future_events(batch: EventBatch) -> None:
+    """Drop events that claim to be seen in the future: each would close every day before it."""
     limit = time.time_ns() // 1000 + FUTURE_US
     if batch.newest_us <= limit:
         return
@@ -104,7 +106,7 @@ def _batches(file: IO[bytes], name: str) -> Iterator[list[bytes]]:
         if lines:
             yield lines
         raise BackfillError(
-            f"{name} can't be read to its end ({error}); what came before is stored"
+            f"{name} can't be read to its end ({error}); everything before that is stored"
         ) from error
     if lines:
         yield lines
@@ -112,7 +114,7 @@ def _batches(file: IO[bytes], name: str) -> Iterator[list[bytes]]:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[IO[bytes], int, Callable[[], int]]]:
-    """Open a file, whatever it is compressed with; give its size, 0 if unknown, and how much of it was read."""
+    """Open a file, plain or compressed; give its size (0 if unknown) and a function that returns the bytes read."""
     try:
         raw = cast(io.BufferedReader, sys.stdin.buffer if name == "-" else Path(name).open("rb"))  # noqa: SIM115
     except OSError as error:
@@ -124,34 +126,34 @@ def _opened(name: str) -> Iterator[tuple[IO[bytes], int, Callable[[], int]]]:
         if beginning[:2] == b"\x1f\x8b":
             file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
         elif beginning == b"\x28\xb5\x2f\xfd":
-            file = cast("IO[bytes]", io.BufferedReader(_Unpacked(raw), 1 << 20))
+            file = cast("IO[bytes]", io.BufferedReader(_Decompressed(raw), 1 << 20))
         yield file, size, raw.tell if size else lambda: 0
     finally:
         if name != "-":
             raw.close()
 
 
-class _Unpacked(io.RawIOBase):
-    """A zstd file unpacked, frame after frame. The library's own reader takes a file cut short for a whole one."""
+class _Decompressed(io.RawIOBase):
+    """A zstd file decompressed frame by frame. The library's own reader does not notice that a file was cut short."""
 
-    def __init__(self, packed: IO[bytes]) -> None:
-        self._packed = packed
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
         self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._waiting = b""  # packed
+        self._waiting = b""  # compressed
         self._ready = memoryview(b"")
-        self._inside = False  # of a frame
+        self._inside = False  # a frame
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            packed = self._waiting or self._packed.read(PACKED_BYTES)
-            if not packed:
+            compressed = self._waiting or self._source.read(PACKED_BYTES)
+            if not compressed:
                 if self._inside:
-                    raise EOFError("it is cut short")
+                    raise EOFError("it was cut short")
                 return 0
-            self._ready, self._inside = memoryview(self._frame.decompress(packed)), True
+            self._ready, self._inside = memoryview(self._frame.decompress(compressed)), True
             self._waiting = b""
             if self._frame.eof:
                 self._waiting, self._inside = self._frame.unused_data, False

@@ -1,12 +1,12 @@
-"""The archive's file format: a sealed segment's blocks into likes, unlikes and departures.
+"""The archive's file format: the blocks of a sealed segment into likes, unlikes and void accounts.
 
-Owns: the bytes of a ``.jss`` file. Leaves to others: what a like record says (``ingest.records``), which day a
-row belongs to and where it is kept (``spool``). Malformed blocks and rows are counted by reason, never raised.
+Owns: the bytes of a ``.jss`` file. Leaves to others: what a like record says (``ingest.records``), which day a row
+belongs to and where it is stored (``spool``). Malformed blocks and rows are counted by reason, never raised.
 
-A segment is a header of 256 bytes, blocks of some thousand events, each a zstd frame after its length in
-eight bytes, and a footer. A block is columns: nine of fixed width, then the texts and payloads, each column
-in one piece (https://github.com/bluesky-social/jetstream, docs, section 3). Fixed columns are read with
-numpy, and only rows of our kinds are looked at one by one; of the rest not even a string is made.
+A segment is a header of 256 bytes, blocks of a few thousand events, and a footer. Each block is a zstd frame after its
+length in eight bytes. A block has columns: nine of fixed width, then the texts and payloads, each column in one piece
+(https://github.com/bluesky-social/jetstream, docs, section 3). numpy reads the fixed columns. Only rows of our kinds
+are looked at one by one; for the others no string is made.
 """
 
 import struct
@@ -26,8 +26,8 @@ from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import like_subject
 
 HEADER_BYTES = 256
-BLOCK_BYTES_MAX = 256 << 20  # of a block, unpacked; the usual 4,096 events take about two megabytes
-EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01: before it no time is one
+BLOCK_BYTES_MAX = 256 << 20  # of a decompressed block; the usual 4,096 events take about 2 MB
+EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01: earlier times are malformed
 
 CREATE, UPDATE, DELETE, ACCOUNT, SYNC = 1, 2, 3, 5, 6
 
@@ -41,11 +41,11 @@ _LIKE_BYTES = np.frombuffer(LIKE.encode(), dtype=np.uint8)
 
 
 class SegmentError(Exception):
-    """The file is no sealed segment, or is cut short: worth fetching again."""
+    """The file is not a sealed segment, or was cut short: it is worth fetching again."""
 
 
 class ArchivedLike(NamedTuple):
-    """A like record was created or changed. indexed_us is the archive's better time for it, 0 for none."""
+    """A like record was created or changed. indexed_us is a better time from the archive, 0 if it has none."""
 
     seq: int
     witnessed_us: int
@@ -57,17 +57,17 @@ class ArchivedLike(NamedTuple):
 
 
 class ArchivedUnlike(NamedTuple):
-    """What a like record said before this is gone."""
+    """A like record was deleted or replaced."""
 
     seq: int
     witnessed_us: int
     liker: str
     rkey: int
-    replaced: bool  # the record says something else since
+    replaced: bool  # the record has other content now
 
 
-class Departure(NamedTuple):
-    """Whatever the archive has of an actor before this is void: deleted, or read anew from the repository."""
+class VoidAccount(NamedTuple):
+    """An actor's earlier rows are void: the account was deleted, or its repository is read again from here on."""
 
     seq: int
     did: str
@@ -75,11 +75,11 @@ class Departure(NamedTuple):
 
 @dataclass(slots=True)
 class Rows:
-    """What some blocks say, in the order of the archive, and what was counted."""
+    """The rows of some blocks, in the order of the archive, and counts by reason."""
 
     likes: list[ArchivedLike] = field(default_factory=list)
     unlikes: list[ArchivedUnlike] = field(default_factory=list)
-    departures: list[Departure] = field(default_factory=list)
+    void_accounts: list[VoidAccount] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     events: int = 0
 
@@ -88,21 +88,21 @@ class Rows:
         dids = {like.liker for like in self.likes}
         dids.update(like.author for like in self.likes)
         dids.update(unlike.liker for unlike in self.unlikes)
-        dids.update(departure.did for departure in self.departures)
+        dids.update(account.did for account in self.void_accounts)
         return dids
 
 
 def block_frames(path: Path) -> Iterator[bytes]:
-    """Yield the compressed blocks of a sealed segment file; SegmentError when it is none or is cut short."""
+    """Yield the compressed blocks of a sealed segment; SegmentError when the file is not one or was cut short."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
         if len(header) < HEADER_BYTES or header[:4] != b"jss0":
-            raise SegmentError("it does not begin as a segment does")
+            raise SegmentError("its header is not that of a segment")
         checksum, version, blocks, _ = struct.unpack_from("<QHII", header, 4)
         if checksum == 0:
             raise SegmentError("it is not sealed")
         if version != 1:
-            raise SegmentError(f"its format has version {version}, this program knows 1: upgrade foryou")
+            raise SegmentError(f"its format has version {version}, but this program knows 1: upgrade foryou")
         for _ in range(blocks):
             prefix = file.read(8)
             length = int.from_bytes(prefix, "little")
@@ -110,16 +110,16 @@ def block_frames(path: Path) -> Iterator[bytes]:
                 raise SegmentError("a block's length is wrong")
             frame = file.read(length)
             if len(frame) < length:
-                raise SegmentError("it is cut short")
+                raise SegmentError("it was cut short")
             yield frame
 
 
 def decode_block(frame: bytes, rows: Rows) -> None:
-    """Add what a block says to the rows; SegmentError when it can't be unpacked or its columns do not fit."""
-    buffer = _unpack(frame)
-    columns, starts = _layout(buffer)
+    """Add a block's rows; SegmentError when it can't be decompressed or its columns do not fit."""
+    buffer = _decompressed(frame)
+    columns, starts = _columns_of(buffer)
     rows.events += len(columns["kind"])
-    text = buffer.decode("latin-1")  # a byte a character: positions stay; non-ASCII passes none of our checks
+    text = buffer.decode("latin-1")  # one character per byte keeps positions; our checks refuse non-ASCII
     kinds = columns["kind"]
     accounts = np.flatnonzero((kinds == ACCOUNT) | (kinds == SYNC))
     ours = np.sort(np.concatenate([_like_rows(buffer, columns, starts), accounts]))
@@ -139,7 +139,7 @@ def decode_block(frame: bytes, rows: Rows) -> None:
             rows.counts["bad_did"] += 1
         elif kind in (ACCOUNT, SYNC):
             if kind == SYNC or _is_deletion(buffer[at:end]):
-                rows.departures.append(Departure(seq, did))
+                rows.void_accounts.append(VoidAccount(seq, did))
         elif (rkey := rkey_to_int(text[rkey_at:rkey_end])) is None:
             rows.counts["bad_rkey"] += 1
         else:
@@ -149,17 +149,17 @@ def decode_block(frame: bytes, rows: Rows) -> None:
                 _add_like(seq, witnessed, indexed, did, rkey, buffer[at:end], rows)
 
 
-def _unpack(frame: bytes) -> bytes:
+def _decompressed(frame: bytes) -> bytes:
     try:
         if zstandard.frame_content_size(frame) > BLOCK_BYTES_MAX:
-            raise SegmentError("a block claims to be of absurd size")
+            raise SegmentError("a block claims an absurd size")
         return zstandard.ZstdDecompressor().decompress(frame, max_output_size=BLOCK_BYTES_MAX)
     except zstandard.ZstdError as error:
-        raise SegmentError(f"a block can't be unpacked: {error}") from error
+        raise SegmentError(f"a block can't be decompressed: {error}") from error
 
 
-def _layout(buffer: bytes) -> tuple[dict[str, Column], dict[str, NDArray[np.int64]]]:
-    """Return the fixed columns, and where each row's texts and payload begin."""
+def _columns_of(buffer: bytes) -> tuple[dict[str, Column], dict[str, NDArray[np.int64]]]:
+    """Return the fixed columns, and by column where each row's text or payload begins in the buffer."""
     if len(buffer) < 4:
         raise SegmentError("a block has no columns")
     count = int.from_bytes(buffer[:4], "little")

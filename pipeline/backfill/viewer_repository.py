@@ -1,10 +1,10 @@
-"""The likes of one viewer, from their own repository: for somebody who comes and whose likes the store lacks.
+"""The likes of one viewer from their own repository, for a new viewer whose likes the store lacks.
 
-Owns: paging through a repository within bounds, what of it is kept, and whose turn it is. Leaves to others: the
-requests (given by the command line, which may know the web app's fetcher), the rows (``store.fetched_likes``).
+Owns: paging through a repository within bounds, which of its likes are stored, and whose turn it is. Leaves to others:
+requests (the command line passes a function, since it may know the web app's fetcher), rows (``store.fetched_likes``).
 
-A repository lies on a host of its owner's choice, so everything about it is bounded: pages, likes, seconds.
-Records come newest first; what is malformed is dropped and counted.
+The owner of a repository chooses its host, so everything about it is bounded: pages, likes, seconds. Records come
+newest first. Malformed ones are dropped and counted.
 """
 
 import logging
@@ -17,8 +17,7 @@ from typing import Protocol
 
 import orjson
 
-from pipeline.backfill.errors import BackfillError
-from pipeline.errors import StoreError
+from pipeline.errors import BackfillError, StoreError
 from pipeline.identifiers import is_did, rkey_to_int, tid_time_us
 from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import like_subject
@@ -31,15 +30,15 @@ from sql import places
 log = logging.getLogger("foryou.backfill")
 
 PAGES_MAX = 60
-VIEWER_SECONDS = 60.0  # after which no further page of one viewer is asked for
-RUN_VIEWERS = 20  # looked at in one run for those waiting
-RUN_SECONDS = 60.0  # after which that run takes no further viewer
+VIEWER_SECONDS = 60.0  # after which no further page of one viewer is requested
+RUN_VIEWERS = 20  # in one run for waiting viewers
+RUN_SECONDS = 60.0  # after which that run fetches no further viewer
 LIKES_ENOUGH = 20
-COUNT_DAYS = 14  # newest days of the lake in which a viewer's likes are counted; more would take minutes
+COUNT_DAYS = 14  # newest days of the lake whose likes are counted; more would take minutes
 PAUSES = Waiting(again_us=30 * DAY_US, first_us=60_000_000, most_us=DAY_US)
 
 
-class Page(Protocol):
+class RepositoryPage(Protocol):
     """An answer of a repository's host; outcome is 'ok', 'absent', 'busy' or 'unreachable'."""
 
     @property
@@ -50,13 +49,13 @@ class Page(Protocol):
     def reason(self) -> str: ...
 
 
-# Asks for the page of a DID's records of a collection after a cursor.
-Ask = Callable[[str, str, str | None], Page]
+# Reads a page of a DID's records of a collection after a cursor.
+ReadPage = Callable[[str, str, str | None], RepositoryPage]
 
 
 @dataclass(slots=True)
-class Found:
-    """What a repository gave: its likes, whether that is all of the window, else why not."""
+class RepositoryLikes:
+    """The likes that a repository has in the ranking's window, and why some or all are missing."""
 
     likes: list[HistoryLike] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -64,24 +63,24 @@ class Found:
     absent: bool = False
 
 
-def read_likes(did: str, ask: Ask, now_us: int, ranking: Ranking) -> Found:
-    """Return a viewer's newest likes: of the ranking's window, at most twice the seeds it starts from."""
-    found = Found()
+def read_likes(did: str, read_page: ReadPage, now_us: int, ranking: Ranking) -> RepositoryLikes:
+    """Return a viewer's newest likes in the ranking's window, at most twice as many as there can be seeds."""
+    found = RepositoryLikes()
     oldest_us = now_us - ranking.seed_window_days * DAY_US
     most = 2 * ranking.max_seeds
     cursor: str | None = None
-    asked: set[str | None] = set()
+    cursors: set[str | None] = set()  # already requested
     rkeys: set[int] = set()
     deadline = time.monotonic() + VIEWER_SECONDS
-    while len(asked) < PAGES_MAX and cursor not in asked and time.monotonic() < deadline:
-        asked.add(cursor)
-        page = ask(did, LIKE, cursor)
+    while len(cursors) < PAGES_MAX and cursor not in cursors and time.monotonic() < deadline:
+        cursors.add(cursor)
+        page = read_page(did, LIKE, cursor)
         if page.outcome != "ok":
             found.failure, found.absent = page.reason, page.outcome == "absent"
             return found
         records, cursor = _page_of(page.body)
         if records is None:
-            found.failure = "the repository: its answer is no page of records"
+            found.failure = "the repository's answer is not a page of records"
             return found
         reached_oldest = False
         for record in records:
@@ -100,24 +99,24 @@ def read_likes(did: str, ask: Ask, now_us: int, ranking: Ranking) -> Found:
     return found
 
 
-def run_viewer(data_dir: Path, did: str, ask: Ask, ranking: Ranking) -> None:
-    """Fetch one viewer's likes, whatever is known of them; BackfillError when they can't be had."""
+def run_viewer(data_dir: Path, did: str, read_page: ReadPage, ranking: Ranking) -> None:
+    """Fetch one viewer's likes, whatever the store has; BackfillError when they can't be fetched."""
     if not is_did(did):
-        raise BackfillError(f"{did!r} is no DID, such as did:plc:…")
+        raise BackfillError(f"{did!r} is not a DID, such as did:plc:…")
     with exclusive(data_dir, "viewers"):
         store = HistoryStore(data_dir)
         try:
-            found = _fetch(store, did, ask, ranking)
+            found = _fetch(store, did, read_page, ranking)
         finally:
             store.close()
     if found.failure:
         raise BackfillError(f"{did}: {found.failure}")
 
 
-def run_waiting(data_dir: Path, ask: Ask, ranking: Ranking) -> None:
+def run_waiting(data_dir: Path, read_page: ReadPage, ranking: Ranking) -> None:
     """Fetch the likes of viewers who opened the feed and whose likes the store lacks, the longest waiting first.
 
-    Failures are remembered with the viewer, not raised; quick when nobody waits.
+    Failures are stored with the viewer, not raised. It returns quickly when nobody waits.
     """
     activity = places.activity(data_dir)
     if not activity.exists():
@@ -126,16 +125,18 @@ def run_waiting(data_dir: Path, ask: Ask, ranking: Ranking) -> None:
         with exclusive(data_dir, "viewers"):
             store = HistoryStore(data_dir)
             try:
-                _fetch_waiting(data_dir, store, activity, ask, ranking)
+                _fetch_waiting(data_dir, store, activity, read_page, ranking)
             finally:
                 store.close()
     except StoreError as error:
         if "another viewers" not in str(error):
             raise
-        log.info("another run is at it")
+        log.info("another run is fetching them")
 
 
-def _fetch_waiting(data_dir: Path, store: HistoryStore, activity: Path, ask: Ask, ranking: Ranking) -> None:
+def _fetch_waiting(
+    data_dir: Path, store: HistoryStore, activity: Path, read_page: ReadPage, ranking: Ranking
+) -> None:
     now_us = time.time_ns() // 1000
     until = time.monotonic() + RUN_SECONDS
     viewers = store.waiting(activity, now_us, PAUSES, RUN_VIEWERS)
@@ -146,12 +147,12 @@ def _fetch_waiting(data_dir: Path, store: HistoryStore, activity: Path, ask: Ask
         if known[did] >= LIKES_ENOUGH and not store.was_reset(did):
             store.store_viewer(did, [], now_us, ENOUGH, count=known[did])
         elif time.monotonic() < until:
-            _fetch(store, did, ask, ranking)
+            _fetch(store, did, read_page, ranking)
 
 
 def _count_likes(data_dir: Path, store: HistoryStore, viewers: Sequence[str]) -> Counter[str]:
-    """Return how many likes the store has of each viewer, up to about enough of them."""
-    import duckdb  # a third of a second, which a run with nobody waiting is spared
+    """Return how many likes the store has of each viewer, counted up to about LIKES_ENOUGH."""
+    import duckdb  # takes a third of a second, which a run without waiting viewers need not spend
 
     ids = {number: did for did in viewers if (number := store.actor_id(did)) is not None}
     counted: Counter[str] = Counter()
@@ -171,10 +172,10 @@ def _count_likes(data_dir: Path, store: HistoryStore, viewers: Sequence[str]) ->
     return counted
 
 
-def _fetch(store: HistoryStore, did: str, ask: Ask, ranking: Ranking) -> Found:
-    """Fetch and store one viewer's likes; what came before a failure is stored too."""
+def _fetch(store: HistoryStore, did: str, read_page: ReadPage, ranking: Ranking) -> RepositoryLikes:
+    """Fetch and store one viewer's likes, also those from before a failure."""
     now_us = time.time_ns() // 1000
-    found = read_likes(did, ask, now_us, ranking)
+    found = read_likes(did, read_page, now_us, ranking)
     outcome = DONE
     if found.absent:
         outcome = ABSENT
@@ -189,7 +190,7 @@ def _fetch(store: HistoryStore, did: str, ask: Ask, ranking: Ranking) -> Found:
 
 
 def _page_of(body: bytes) -> tuple[list[object] | None, str | None]:
-    """Return the records of an answer, None when it is none, and the cursor to the next page."""
+    """Return the records of an answer, None when it is not a page, and the cursor of the next page."""
     try:
         page = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError):
