@@ -4,7 +4,6 @@ Owns: building and slicing the kernel's ``Sparse``, reading its ``Top``. Leaves 
 (``pipeline.batch.kernel``).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,18 +68,6 @@ def rows_of(a: Sparse, wanted: Numbers) -> Sparse:
     starts = np.concatenate(([0], np.cumsum(sizes)))
     places = np.repeat(a.starts[:-1][wanted] - starts[:-1], sizes) + np.arange(starts[-1])
     return Sparse(starts, a.columns[places], a.values[places] if len(a.values) else a.values)
-
-
-def stacked(parts: Sequence[Sparse]) -> Sparse:
-    """Return one matrix of several, one below the other."""
-    if not parts:
-        return Sparse(np.zeros(1, np.int64), np.zeros(0, np.int32), np.empty(0))
-    sizes = np.concatenate([np.diff(part.starts) for part in parts])
-    return Sparse(
-        np.concatenate(([0], np.cumsum(sizes))),
-        np.concatenate([part.columns for part in parts]),
-        np.concatenate([part.values for part in parts]),
-    )
 
 
 def row_numbers(a: Sparse) -> Small:

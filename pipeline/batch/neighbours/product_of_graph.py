@@ -72,6 +72,23 @@ def seed_blocks(
         yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size]), everybody
 
 
+def newness_of(firsts_us: NDArray[np.int64], now_us: int, ranking: Ranking) -> NDArray[np.float64]:
+    """Return how much likers count whose first likes came when they did (``newness`` of ``macros.sql``)."""
+    if ranking.newcomer_hours <= 0:
+        return np.ones(len(firsts_us))
+    return np.clip((now_us - firsts_us) / HOUR_US / ranking.newcomer_hours, 0.0, 1.0)
+
+
+def co_liker_scale(
+    degrees: NDArray[np.integer], newness: NDArray[np.float64], ranking: Ranking
+) -> NDArray[np.float64]:
+    """Return by liker what a co-liker's weight is multiplied by (``co_likers.sql``); 0 for one without likes."""
+    smoothed = degrees + ranking.degree_smoothing
+    scale = np.power(smoothed, -ranking.degree_exponent, where=degrees > 0, out=np.zeros(len(degrees)))
+    result: NDArray[np.float64] = scale * newness
+    return result
+
+
 def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
     """Return by viewer what those co-likers weigh that are not among the best, of what all of them do.
 
@@ -87,13 +104,9 @@ def neighbour_blocks(
 ) -> Iterator[tuple[NDArray[np.int64], Top, NDArray[np.float32]]]:
     """Yield (actor ids of viewers, their best co-likers, what was left out); a column's name is an actor id."""
     b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
-    degrees = graph.degrees[graph.actors].astype(np.float64)
-    scale = np.power(degrees + ranking.degree_smoothing, -ranking.degree_exponent, where=degrees > 0,
-                     out=np.zeros(len(degrees)))  # fmt: skip
-    if ranking.newcomer_hours > 0:
-        snapshot_us = int(columns(connection, "SELECT getvariable('snapshot_us')")[0][0])
-        hours = np.where(degrees > 0, snapshot_us - graph.firsts[graph.actors], 0) / HOUR_US
-        scale *= np.clip(hours / ranking.newcomer_hours, 0.0, 1.0)
+    snapshot_us = int(columns(connection, "SELECT getvariable('snapshot_us')")[0][0])
+    newness = newness_of(graph.firsts[graph.actors], snapshot_us, ranking)
+    scale = co_liker_scale(graph.degrees[graph.actors], newness, ranking)
     for viewers, a, everybody in seed_blocks(connection, graph, ranking, b, scale):
         itself = sparse(np.arange(len(viewers)), graph.columns[viewers], None, len(viewers))
         top = top_rows(

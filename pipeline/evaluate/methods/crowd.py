@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.batch.neighbours.product_of_graph import newness_of
 from pipeline.evaluate.like_events import Ints, LikeEvents, Small
 from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking
@@ -46,17 +47,15 @@ def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> F
         items[kept],
         (1 + hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent,
         (1 + hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent,
-        newness(split, split.since(ranking.post_max_age_hours), ranking.newcomer_hours),
+        newness_of(first_likes(split, split.since(ranking.post_max_age_hours)), split.at_us, ranking),
     )
 
 
-def newness(split: Split, window: slice, newcomer_hours: float) -> Floats:
-    """Return by user how much a liker counts whose first like of the window came when it did."""
-    if newcomer_hours <= 0:
-        return np.ones(split.events.user_count)
-    first = np.full(split.events.user_count, split.at_us, np.int64)
-    first[split.events.users[window][::-1]] = split.events.times_us[window][::-1]
-    return np.clip((split.at_us - first) / HOUR_US / newcomer_hours, 0.0, 1.0)
+def first_likes(split: Split, window: slice) -> Ints:
+    """Return by user when the first like of the window came, the moment itself for users without one."""
+    firsts_us = np.full(split.events.user_count, split.at_us, np.int64)
+    firsts_us[split.events.users[window][::-1]] = split.events.times_us[window][::-1]
+    return firsts_us
 
 
 def attention(fresh: FreshLikes, ranking: Ranking) -> Floats:

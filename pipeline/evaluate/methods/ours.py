@@ -8,14 +8,16 @@ posts.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
-from pipeline.batch.neighbours.product_of_graph import weight_left_out
-from pipeline.evaluate.like_events import NONE, Ints, Small
-from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of, stacked
+from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
+from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scales, is_looked_at, pick_seeds
+from pipeline.batch.neighbours.product_of_graph import co_liker_scale, newness_of, weight_left_out
+from pipeline.evaluate.like_events import NONE, Ints
+from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of
 from pipeline.evaluate.methods import crowd
 from pipeline.evaluate.splits import Split, rows_by_user
 from pipeline.ranking import Ranking, neighbours_key
@@ -26,8 +28,6 @@ Floats = NDArray[np.float64]
 CELLS = 4_000_000
 # (viewer, neighbour) places that a split caches for the next trial, which mostly changes later steps.
 CACHED_CELLS = 10_000_000
-# Likes handled at once; bounds memory.
-ROWS = 4_000_000
 
 
 def rank(
@@ -64,8 +64,7 @@ def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Int
     step = max(1, min(CELLS // ranking.max_neighbours, ranking.block_viewers))
     for first in range(0, len(split.viewers), step):
         rows = np.arange(first, min(first + step, len(split.viewers)))
-        top = near.top(rows, threads)
-        block = rows, scores_of(top), near.left_out(rows, top)
+        block = rows, *near.block(rows, threads)
         if small:
             blocks.append(block)
         yield block
@@ -74,92 +73,69 @@ def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Int
 
 
 class _Neighbours:
-    """A · B of a split: seeds, who liked them, and how much each co-liker counts."""
+    """A · B of a split, by the loops of the batch's full pass: seeds, who liked them, how much each co-liker counts."""
 
     def __init__(self, split: Split, ranking: Ranking) -> None:
-        self._split, self._ranking, self._viewers = split, ranking, split.viewers
-        events = split.events
+        self._split, self._ranking, events = split, ranking, split.events
         window = split.since(ranking.seed_window_days * 24.0)
-        users, items = events.users[window], events.items[window]
-        degree = np.bincount(users, minlength=events.user_count).astype(np.float64)
-        self._scale: Floats = np.maximum(degree + ranking.degree_smoothing, 1e-12) ** -ranking.degree_exponent
-        self._scale *= crowd.newness(split, window, ranking.newcomer_hours)
-        self._likers = likers = np.bincount(items, minlength=events.item_count)
-        self._a = self._seeds(split, users, items, events.times_us[window], likers)
-        # B: the likers of every seed post, or the fixed sample of them.
-        wanted = np.zeros(events.item_count, np.bool_)
-        wanted[self._a.columns] = True
-        kept = np.zeros(len(items), np.bool_)
-        for first in range(0, len(items), ROWS):
-            part = slice(first, first + ROWS)
-            liker, item = users[part], items[part]
-            kept[part] = wanted[item] & self._is_sampled(liker, item)
-        self._b = matrix(items[kept], users[kept], None, events.item_count)
-        sizes = np.diff(self._b.starts)
-        # By item: how many likers each sampled one stands for, and what all its likers would weigh together.
-        self._each: Floats = np.divide(likers, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
-        self._mass: Floats = self._each * np.bincount(
-            row_numbers(self._b), weights=self._scale[self._b.columns], minlength=len(sizes)
+        users, self._items, self._times_us = (
+            events.users[window],
+            events.items[window],
+            events.times_us[window],
         )
-
-    def _seeds(self, split: Split, users: Small, items: Small, times_us: Ints, likers: Ints) -> Sparse:
-        rows = rows_by_user(split.events, split.viewers)[users]
+        newness = newness_of(crowd.first_likes(split, window), split.at_us, ranking)
+        self._scale = co_liker_scale(np.bincount(users, minlength=events.user_count), newness, ranking)
+        rows = rows_by_user(events, split.viewers)[users]
         mine = np.flatnonzero(rows >= 0).astype(np.int32)
-        likes = matrix(rows[mine], mine, None, len(split.viewers))  # by viewer: places among the likes
+        # By viewer: places in the window, oldest first; likes seen at once are in the order of items, newest first.
+        self._likes = matrix(rows[mine], mine, None, len(split.viewers))
+        kept = np.zeros(events.item_count, np.bool_)
+        kept[self._items[mine]] = True
         del rows, mine
-        parts = []
-        for block in _blocks(likes.starts):
-            own = likes.columns[likes.starts[block[0]] : likes.starts[block[-1] + 1]]
-            row = np.repeat(np.arange(len(block)), np.diff(likes.starts[block[0] : block[-1] + 2]))
-            parts.append(self._seeds_of(row, items[own], times_us[own], len(block), likers))
-        return stacked(parts)
+        counts = np.bincount(self._items, minlength=events.item_count).astype(np.int32)
+        kept = kept[self._items]
+        _look_at(
+            users, self._items, events.user_keys, events.item_keys, counts, ranking.max_seed_likers, kept
+        )
+        # B: the likers of every post that a viewer liked, or the fixed sample of them.
+        self._b = matrix(self._items[kept], users[kept], None, events.item_count)
+        masses = np.empty(events.item_count)
+        add_scales(self._b.starts, self._b.columns, self._scale, masses)
+        self._posts = SeedPosts(events.item_keys, counts, self._b.starts, masses)
+        self._rules = SeedRules(*(getattr(ranking, name) for name in SeedRules._fields))
 
-    def _seeds_of(self, rows: Ints, items: Small, times_us: Ints, row_count: int, likers: Ints) -> Sparse:
-        ranking = self._ranking
-        order = np.lexsort((items, -times_us, rows))  # items are numbered newest first
-        rows, items = rows[order], items[order]
-        counts = np.bincount(rows, minlength=row_count)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        seeds = np.minimum(counts[rows], ranking.max_seeds)
-        newest, oldest = ranking.seed_weight_newest, ranking.seed_weight_oldest
-        weight = np.where(seeds == 1, oldest, newest + (oldest - newest) * place / np.maximum(seeds - 1, 1))
-        kept = (place < seeds) & (likers[items] >= 2)
-        rows, items, weight = rows[kept], items[kept], weight[kept]
-        scale = likers[items].astype(np.float64) ** -ranking.likers_exponent
-        value = np.floor(weight * scale * 2.0**36 + 0.5) / 2.0**36
-        return matrix(rows, items, value, row_count)
-
-    def top(self, rows: Ints, threads: int) -> Top:
-        """Return the neighbours of some viewers, columns users."""
-        viewers = self._viewers[rows]
-        itself = sparse(np.arange(len(rows)), viewers, None, len(rows))
-        return top_rows(
-            rows_of(self._a, rows),
+    def block(self, rows: Ints, threads: int) -> tuple[Sparse, Floats]:
+        """Return the weights of some viewers' neighbours, columns users, and of their other co-likers together."""
+        viewers, likes = self._split.viewers[rows], rows_of(self._likes, rows)
+        items, times_us = self._items[likes.columns], self._times_us[likes.columns]
+        room = int(np.minimum(np.diff(likes.starts), self._ranking.max_seeds).sum())
+        starts, everybody = np.zeros(len(rows) + 1, np.int64), np.zeros(len(rows))
+        a = Sparse(starts, np.empty(room, np.int32), np.empty(room))
+        no_answers = Sparse(np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
+        size = pick_seeds(
+            likes.starts, items, times_us, no_answers, self._posts,
+            self._split.events.user_keys[viewers], self._scale[viewers], self._rules, a, everybody,
+        )  # fmt: skip
+        top = top_rows(
+            Sparse(starts, a.columns[:size], a.values[:size]),
             self._b,
             scale=self._scale,
             power=self._ranking.overlap_exponent,
-            excluded=itself,
+            excluded=sparse(np.arange(len(rows)), viewers, None, len(rows)),
             keep=self._ranking.max_neighbours,
             threads=threads,
         )
+        return scores_of(top), weight_left_out(everybody, top).astype(np.float64)
 
-    def left_out(self, rows: Ints, top: Top) -> Floats:
-        """Return the weight of each viewer's co-likers that are not neighbours."""
-        a = rows_of(self._a, rows)
-        viewers = np.repeat(self._viewers[rows], np.diff(a.starts))
-        itself = self._is_sampled(viewers, a.columns) * self._scale[viewers]
-        others = self._mass[a.columns] - self._each[a.columns] * itself
-        everybody = np.bincount(row_numbers(a), weights=a.values * others, minlength=len(rows))
-        return weight_left_out(everybody.astype(np.float64), top).astype(np.float64)
 
-    def _is_sampled(self, users: Ints | Small, items: Small) -> NDArray[np.bool_]:
-        """Tell for each like whether its liker is in the item's sample."""
-        events, most = self._split.events, self._ranking.max_seed_likers
-        number = _sample_number(events.user_keys[users], events.item_keys[items])
-        result: NDArray[np.bool_] = (self._likers[items] <= most) | (
-            number * self._likers[items] < most * 2**32
-        )
-        return result
+@compiled
+def _look_at(
+    users: Any, items: Any, user_keys: Any, item_keys: Any, counts: Any, most: int, kept: Any
+) -> None:
+    """Of the likes that are kept, keep those whose likers are looked at (``seed_likers.sql``)."""
+    for i in range(len(users)):
+        item = items[i]
+        kept[i] = kept[i] and is_looked_at(user_keys[users[i]], item_keys[item], counts[item], most)
 
 
 class _Candidates:
@@ -211,19 +187,3 @@ class _Candidates:
             counted=events.user_count,
             threads=threads,
         )
-
-
-def _blocks(starts: Ints) -> Iterator[Ints]:
-    """Yield row numbers in blocks of about ROWS entries."""
-    first = 0
-    while first < len(starts) - 1:
-        last = int(np.searchsorted(starts, starts[first] + ROWS, "right")) - 1
-        yield np.arange(first, last := min(max(last, first + 1), len(starts) - 1))
-        first = last
-
-
-def _sample_number(liker_keys: Ints, item_keys: Ints) -> Ints:
-    """Return ``sql/batch/macros.sql``'s sample_number."""
-    x = (liker_keys * 2654435761 + item_keys % 2147483647) % 2**32
-    result: Ints = (x ^ x >> 15) * 1540483477 % 2**32
-    return result
