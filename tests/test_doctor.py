@@ -24,7 +24,7 @@ from pds_server import PASSWORD, Pds, pds
 from serving_worlds import Account, ServingStore, blob, plc_did
 from streams import LineStream, free_port, wait_until
 
-from pipeline.lake.day_files import UNLIKES, commit, replace_unlikes, write_temporary
+from pipeline.lake.day_files import UNLIKES, commit, replace_unlikes, write_draft
 from pipeline.operate.doctor import network_checks
 from pipeline.operate.doctor.findings import SkippedError, WrongError
 from pipeline.operate.feed_record.service_check import http_client
@@ -76,7 +76,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     Landing(data_dir).close()
     replace_unlikes(data_dir, DAY, pa.Table.from_pylist([], schema=UNLIKES))
     commit(
-        write_temporary(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
+        write_draft(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
         places.likes(data_dir, DAY),
     )
     data_dir.chmod(0o750)

@@ -50,7 +50,7 @@ def neighbours(
     """Compute every viewer's neighbours, or with ``changed_only`` those of whom it is due, and replace the file."""
     data_dir, ranking = graph.data_dir, graph.ranking
     began_at, began = clock(), time.perf_counter()
-    day_files.clear_temporary(data_dir)
+    day_files.clear_drafts(data_dir)
     with open_snapshot(data_dir, ranking, threads, window_hours=ranking.seed_window_days * 24.0) as snapshot:
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
         former = about(graph) if changed_only else None
@@ -82,13 +82,13 @@ def neighbours(
         def write_product(path: Path) -> None:
             write_rows(path, product, lambda: replace(known, full_seconds=time.perf_counter() - began))
 
-        temporary = day_files.write_temporary(data_dir, graph.path.name, write_product)
+        temporary = day_files.write_draft(data_dir, graph.path.name, write_product)
         yield "product", pq.read_metadata(temporary).num_rows
         if former is not None:
             fresh = temporary.rename(temporary.with_name("fresh.parquet"))
             merged = merged_rows(connection, fresh, ranking.block_viewers)
             known = replace(known, full_at=former.full_at, full_seconds=former.full_seconds)
-            temporary = day_files.write_temporary(
+            temporary = day_files.write_draft(
                 data_dir, graph.path.name, lambda path: write_rows(path, merged, lambda: known)
             )
             fresh.unlink()

@@ -1,12 +1,12 @@
-"""The job "compact": closed days move from landing.sqlite to the lake, and old days leave it.
+"""The job "compact": closed days move from landing.sqlite to the lake, and old days are removed.
 
-Owns: which days move, what a day holds, retention. Leaves to others: the files (``day_files``), taking the
-dead out of days that are there (``rewrite``); deleting the rows of days that have a file is ingest's, since
-landing.sqlite has one writer.
+Owns: which days move, what a day holds, retention. Leaves to others: the files (``day_files``), removing likes from
+days in the lake (``rewrite``), and deleting the rows of days that have a file. Ingest does that, since landing.sqlite
+has one writer.
 
-Invariant: between two steps everything a reader may see is whole. Ingest takes no like and no tombstone of a
-closed day, by the watermark read here in the same transaction as the rows, so what a day's files are made of is
-final. The day's tombstones are in the lake before its likes, whose rename is the commit.
+Invariant: between two steps everything that a reader may see is complete. Ingest takes no like and no tombstone of a
+closed day. The watermark that decides is read in one transaction with the rows, so a day's rows are final. The day's
+tombstones are in the lake before its likes, whose rename is the commit.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ import pyarrow as pa
 import sql
 from pipeline.lake import day_files
 from pipeline.lake.impressions import impressions
-from pipeline.lake.rewrite import fold, read_deleted_accounts
+from pipeline.lake.rewrite import read_deleted_accounts, rewrite_due_day
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
@@ -32,7 +32,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
 
     Yields (step, rows) after each step that changes what is on the disk.
     """
-    day_files.clear_temporary(data_dir)
+    day_files.clear_drafts(data_dir)
     yield "clear", 0
     connection = open_duckdb(places.working(data_dir), threads, int(ranking.memory_limit_gb * 1024))
     landing = places.landing(data_dir)
@@ -53,11 +53,11 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
         yield f"commit {places.day_name(day)}", rows
     oldest = day_of(watermark_us) - ranking.seed_window_days
     for day in sorted(places.closed_days(data_dir)):
-        # While landing still has rows, the file is what keeps them from being counted and written again.
+        # While landing has rows of a day, its file keeps them from being counted and written again.
         if day < oldest and day not in landed:
             day_files.remove_day(data_dir, day)
             yield f"remove {places.day_name(day)}", 0
-    yield from fold(data_dir, connection)
+    yield from rewrite_due_day(data_dir, connection)
     yield from impressions(data_dir, connection)
 
 

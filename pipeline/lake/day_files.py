@@ -1,14 +1,13 @@
-"""What is in the lake's files, and writing one so that it is whole or absent.
+"""The lake's files: what is in them, and writing one so that it is complete or absent.
 
-Owns: how a like is stored in Parquet and the way back, temporary names, and the rename. Leaves to others:
-where days are (``sql.places``), which rows belong in a day (``compact``).
+Owns: how a like is stored in Parquet, drafts, and the rename. Leaves to others: where files are (``sql.places``), which
+rows belong in a day (``compact``).
 
-Invariant: a day is in the lake exactly when lake/likes/day=YYYY-MM-DD/likes.parquet exists; the rename that
-makes it exist is the commit.
+Invariant: a day is in the lake exactly when its file of likes exists; the rename that makes it exist is the commit.
 
-A like is stored relative to its post and to its own time, since small differences take few bytes, and rows are
-sorted by post: ``sql/lake/stored_rows.sql`` does it, the macro ``lake_likes`` of ``sql/lake/macros.sql`` gives the
-five columns back. Nothing is lost, also for rkeys that are no TIDs.
+A like is stored relative to its post and to its own time, since small differences take few bytes. Rows are sorted by
+post. ``sql/lake/stored_rows.sql`` converts likes to that form; the macro ``lake_likes`` of ``sql/lake/macros.sql``
+returns the five columns. Nothing is lost, also for rkeys that are not TIDs.
 """
 
 import os
@@ -52,8 +51,8 @@ def write_likes(path: Path, rows: pa.Table) -> None:
 
 
 def write_day(data_dir: Path, day: int, rows: pa.Table) -> Path:
-    """Write a day's stored rows under a temporary name, ready to be committed as ``day_file``."""
-    return write_temporary(data_dir, f"likes-{places.day_name(day)}.parquet", partial(write_likes, rows=rows))
+    """Write a day's stored rows as a draft, ready to be committed as ``places.likes``."""
+    return write_draft(data_dir, f"likes-{places.day_name(day)}.parquet", partial(write_likes, rows=rows))
 
 
 def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
@@ -61,18 +60,18 @@ def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
     stored = rows.select(UNLIKES.names).cast(UNLIKES)
     write = partial(pq.write_table, stored, compression="zstd")
     commit(
-        write_temporary(data_dir, f"unlikes-{places.day_name(day)}.parquet", write),
+        write_draft(data_dir, f"unlikes-{places.day_name(day)}.parquet", write),
         places.unlikes(data_dir, day),
     )
 
 
-def clear_temporary(data_dir: Path) -> None:
-    """Remove what a dead run left behind."""
+def clear_drafts(data_dir: Path) -> None:
+    """Remove the drafts of a killed run."""
     shutil.rmtree(places.lake_drafts(data_dir), ignore_errors=True)
 
 
-def write_temporary(data_dir: Path, name: str, write: Callable[[Path], Any]) -> Path:
-    """Write a file under a temporary name and bring it to the disk; return its path."""
+def write_draft(data_dir: Path, name: str, write: Callable[[Path], Any]) -> Path:
+    """Write a draft and sync it to the disk; return its path."""
     folder = places.lake_drafts(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -83,7 +82,7 @@ def write_temporary(data_dir: Path, name: str, write: Callable[[Path], Any]) -> 
 
 
 def commit(temporary: Path, final: Path) -> None:
-    """Give a finished file its name, which makes it part of the lake."""
+    """Rename a draft to its final name, which makes it part of the lake."""
     final.parent.mkdir(parents=True, exist_ok=True)
     sync(final.parent.parent)
     os.replace(temporary, final)
@@ -91,7 +90,7 @@ def commit(temporary: Path, final: Path) -> None:
 
 
 def remove_day(data_dir: Path, day: int) -> None:
-    """Take a day out of the lake, and its tombstones, which undo nothing younger."""
+    """Remove a day from the lake, with its tombstones: they undo only likes of that day and earlier ones."""
     for path in (places.likes(data_dir, day), places.unlikes(data_dir, day)):
         if path.exists():
             path.unlink()

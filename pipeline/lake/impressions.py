@@ -1,12 +1,11 @@
 """Days of impressions: from activity.sqlite into the lake, one Parquet file a day.
 
-Owns: which days move, what a day's file holds, retention. Leaves to others: writing activity.sqlite and
-removing a day's rows once its file exists, which is the web app's, since that store is its own; temporary
-names and the rename (``day_files``).
+Owns: which days move, what a day's file holds, retention. Leaves to others: writing activity.sqlite, and deleting a
+day's rows once its file exists. The web app does both, since that store is its own. Drafts and the rename are
+``day_files``'s.
 
-Invariant: a day is in the lake exactly when lake/impressions/day=YYYY-MM-DD/impressions.parquet exists; the
-rename is the commit. A day is closed an hour after its end by this machine's clock: what a web app that could
-not write for so long had still to say of it is lost, and nothing else.
+Invariant: a day is in the lake exactly when its file exists; the rename is the commit. A day is closed an hour after
+its end by this machine's clock. What a web app has not written by then about that day is lost, and nothing else.
 """
 
 import shutil
@@ -33,7 +32,7 @@ def impressions(
 ) -> Iterator[Step]:
     """Write every closed day that has impressions and no file, then remove the days past retention.
 
-    Yields (step, rows) after each step that changes what is on the disk. ``now_us`` is the clock's by default.
+    Yields (step, rows) after each step that changes the disk. ``now_us`` is the clock's time by default.
     """
     open_day = first_open_day(int(time.time() * 1_000_000) if now_us is None else now_us)
     stored = places.impression_days(data_dir)
@@ -63,7 +62,7 @@ def _move(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> It
         span = f"served_us >= {day * DAY_US} AND served_us < {(day + 1) * DAY_US}"
         with registered(connection, day_impressions=reader.stream(f"SELECT * FROM impressions WHERE {span}")):
             query = sql.load("lake/impression_rows").rstrip().removesuffix(";")
-            temporary = day_files.write_temporary(
+            temporary = day_files.write_draft(
                 data_dir, f"impressions-{places.day_name(day)}.parquet", partial(copy_to, connection, query)
             )
     rows = count(connection, parquet(temporary))

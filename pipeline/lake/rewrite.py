@@ -1,14 +1,13 @@
-"""Taking the dead out of the lake: undone likes, and likes of accounts that were deleted.
+"""Removing likes from the lake: those that unlikes undo, and those of deleted accounts.
 
-Owns: when a day is rewritten, and which tombstones are done with then. Leaves to others: reading around the
-dead meanwhile (``snapshot``).
+Owns: when a day is rewritten, and which tombstones can be dropped then. Leaves to others: ignoring such likes until
+then (``batch.inputs.snapshot``).
 
-One day is looked through a run, the one that was looked at longest ago: the time of its file says when that
-was. It is rewritten when a share of it is dead that is worth it, or when anything in it is of a deleted
-account, which has a right to be gone.
+Each run examines one day, the one examined longest ago: the time of its file says when that was. The day is rewritten
+when unlikes undo enough of it, or when it has any like of a deleted account.
 
-Invariant: the day is replaced by one rename, and only then do tombstones go that have met their like in it. A
-tombstone too many undoes nothing.
+Invariant: one rename replaces the day. Only after it, tombstones are dropped whose like was in the day. A tombstone too
+many undoes nothing.
 """
 
 import os
@@ -25,17 +24,17 @@ from pipeline.store.arrow import Reader, reading
 from pipeline.store.duck import append
 from sql import places
 
-LOOK_AFTER_SECONDS = 86_400.0
-SHARE = 0.01  # of a day's likes
+PAUSE_SECONDS = 86_400.0  # between two times that a day is examined
+SHARE = 0.01  # of a day's likes: with more undone, it is rewritten
 
 
-def fold(
-    data_dir: Path, connection: duckdb.DuckDBPyConnection, look_after_seconds: float = LOOK_AFTER_SECONDS
+def rewrite_due_day(
+    data_dir: Path, connection: duckdb.DuckDBPyConnection, pause_seconds: float = PAUSE_SECONDS
 ) -> Iterator[Step]:
-    """Look through the day that waits longest, if it has waited long enough; rewrite it if it is worth it."""
+    """Examine the day examined longest ago, if that is ``pause_seconds`` ago; rewrite it if it is worth it."""
     days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir)}
     day = min(days, key=days.__getitem__, default=None)
-    if day is None or days[day] > time.time() - look_after_seconds:
+    if day is None or days[day] > time.time() - pause_seconds:
         return
     connection.execute(sql.load("lake/macros"))
     with reading(places.landing(data_dir)) as reader:
@@ -71,14 +70,14 @@ def read_deleted_accounts(connection: duckdb.DuckDBPyConnection, reader: Reader)
 def _rewrite(data_dir: Path, connection: duckdb.DuckDBPyConnection, day: int) -> Iterator[Step]:
     connection.execute(sql.load("lake/rewrite_day"))
     stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
-    # Also with no like left: the file is what says that the day is closed.
+    # Also with no like left: the file says that the day is closed.
     day_files.commit(day_files.write_day(data_dir, day, stored), places.likes(data_dir, day))
     connection.execute("DROP TABLE day")
-    yield f"fold {places.day_name(day)}", len(stored)
+    yield f"rewrite {places.day_name(day)}", len(stored)
     touched = [Path(row[0]) for row in connection.execute(sql.load("lake/rewrite_unlikes_files")).fetchall()]
     for file in touched:
         connection.execute("SET VARIABLE file = ?", [str(file)])
         kept = connection.sql(sql.load("lake/rewrite_unlikes")).to_arrow_table()
         day_files.replace_unlikes(data_dir, places.day_of_file(file), kept)
     if touched:
-        yield f"fold unlikes of {places.day_name(day)}", len(touched)
+        yield f"rewrite unlikes of {places.day_name(day)}", len(touched)

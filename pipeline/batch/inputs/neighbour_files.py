@@ -137,7 +137,7 @@ def write_degrees(graph: Graph, degrees: NDArray[np.int32], firsts: NDArray[np.i
     likers = np.flatnonzero(degrees)
     columns = {"liker_id": likers.astype(np.int32), "likes": degrees[likers], "first_us": firsts[likers]}
     write = partial(pq.write_table, pa.table(columns), compression="zstd")
-    day_files.commit(day_files.write_temporary(graph.data_dir, graph.degrees.name, write), graph.degrees)
+    day_files.commit(day_files.write_draft(graph.data_dir, graph.degrees.name, write), graph.degrees)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, keep: str = "") -> None:

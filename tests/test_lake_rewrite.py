@@ -13,7 +13,7 @@ from worlds import NOW_US, World
 import sql
 from pipeline.lake import day_files
 from pipeline.lake.compact import compact
-from pipeline.lake.rewrite import fold
+from pipeline.lake.rewrite import rewrite_due_day
 from pipeline.ranking import Ranking
 from pipeline.store.model import day_of
 from sql import places
@@ -38,7 +38,7 @@ def fold_all(data_dir: Path) -> list[str]:
     steps = []
     for _ in range(len(places.closed_days(data_dir))):
         connection = duckdb.connect(config={"threads": 1})
-        steps += [step for step, _ in fold(data_dir, connection, look_after_seconds=-1)]
+        steps += [step for step, _ in rewrite_due_day(data_dir, connection, pause_seconds=-1)]
         connection.close()
     return steps
 
@@ -70,7 +70,7 @@ def test_an_undone_like_and_its_tombstone_leave(world: World, tmp_path: Path) ->
     assert rows_of(places.unlikes_files(tmp_path), "lake_unlikes") == [dead]
     assert dead not in [row[:2] for row in before]
     steps = fold_all(tmp_path)
-    assert [step.split()[0] for step in steps] == ["fold", "fold"]
+    assert [step.split()[0] for step in steps] == ["rewrite", "rewrite"]
     assert dead not in rows_of([places.likes(tmp_path, TODAY - 3)], "lake_likes")
     assert rows_of(places.unlikes_files(tmp_path), "lake_unlikes") == []
     assert seen_by_readers(tmp_path) == before
@@ -111,7 +111,7 @@ def test_stopped_between_any_two_steps(world: World, tmp_path: Path) -> None:
     taken = 0
     for _ in range(len(places.closed_days(data))):
         connection = duckdb.connect(config={"threads": 1})
-        for step, _ in fold(data, connection, look_after_seconds=-1):
+        for step, _ in rewrite_due_day(data, connection, pause_seconds=-1):
             taken += 1
             left = tmp_path / f"left-{taken}"
             shutil.copytree(data, left)
@@ -147,7 +147,7 @@ def test_a_day_all_dead_keeps_its_tombstones_of_earlier_days(tmp_path: Path) -> 
     made.delete_account("ann", hours_ago=0.5).write(tmp_path)
     connection = duckdb.connect(config={"threads": 1})
     os.utime(places.likes(tmp_path, TODAY - 1), (1, 1))  # waits longest
-    assert [step for step, _ in fold(tmp_path, connection)] == ["fold 2026-05-27"]
+    assert [step for step, _ in rewrite_due_day(tmp_path, connection)] == ["rewrite 2026-05-27"]
     connection.close()
     assert TODAY - 1 in places.closed_days(tmp_path)
     assert [row[0] for row in seen_by_readers(tmp_path) if row[0] == made.id("bob")] == []
