@@ -10,9 +10,11 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,30 +70,34 @@ def run(*, once: bool) -> None:
     supervisor = Supervisor(child_environment(settings), places.logs(DATA_DIR))
     listen = f"127.0.0.1:{simulate_port}"
     scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED))
-    supervisor.add("simulate", "simulate", "--listen", listen, *scale)
-    watcher = _Watcher(supervisor)
-    watcher.start()
-    try:
-        print(
-            f"Simulating {USERS:,} people for {DAYS} days; the parts log to {places.logs(DATA_DIR)}",
-            flush=True,
-        )
-        viewer = _wait_for_lists(demo, watcher, interrupted)
-        if interrupted.is_set():
-            return
-        print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n", flush=True)
-        _print_addresses(demo, viewer)
-        if once:
-            for line in check(demo, viewer):
-                print("  ok  " + line, flush=True)
-        else:
-            print("Ctrl-C stops everything.", flush=True)
+    supervisor.add("simulate", "--listen", listen, *scale)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with ThreadPoolExecutor(1, "supervisor") as thread:
+        running = thread.submit(supervisor.run)
+        try:
+            print(f"Simulating {USERS:,} people for {DAYS} days; the parts log to {places.logs(DATA_DIR)}")
+            viewer = _wait_for_lists(demo, supervisor, running, interrupted)
+            if interrupted.is_set():
+                return
+            print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n")
+            _print_addresses(demo, viewer)
+            if once:
+                for line in check(demo, viewer):
+                    print("  ok  " + line)
+                return
+            print("Ctrl-C stops everything.")
             while not interrupted.wait(0.2):
-                watcher.raise_failure()
-    finally:
-        stopping = time.monotonic()
-        watcher.stop()
-        print(f"Everything stopped within {time.monotonic() - stopping:.1f} s.", flush=True)
+                _raise_failure(running)
+        finally:
+            stopping = time.monotonic()
+            supervisor.request_stop()
+            wait([running])
+            print(f"Everything stopped within {time.monotonic() - stopping:.1f} s.")
+
+
+def _raise_failure(running: "Future[None]") -> None:
+    if running.done() and (error := running.exception()) is not None:
+        raise PipelineError(f"{error} (in {places.logs(DATA_DIR)})") from error
 
 
 def _print_addresses(demo: Demo, viewer: str) -> None:
@@ -101,24 +107,26 @@ def _print_addresses(demo: Demo, viewer: str) -> None:
     print(f"  Why it shows these posts:         {demo.address}/why?viewer={quote(viewer, safe=':')}")
     print("  The same feed, as the app requests it:\n")
     print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")
-    print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n", flush=True)
+    print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n")
 
 
-def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Event) -> str:
+def _wait_for_lists(
+    demo: Demo, supervisor: Supervisor, running: "Future[None]", interrupted: threading.Event
+) -> str:
     """Wait until the history is stored and its lists are served; return a viewer to show, "" when interrupted."""
 
-    def wait(what: str, ready: Callable[[], bool]) -> None:
+    def wait_until(what: str, ready: Callable[[], bool]) -> None:
         print(f"  {what} ...", end="", flush=True)
         began = time.monotonic()
         while not _tried(ready):
-            watcher.raise_failure()
+            _raise_failure(running)
             if interrupted.wait(0.2):
                 return
             if time.monotonic() - began > READY_SECONDS:
                 raise PipelineError(
                     f"{what} took more than {READY_SECONDS:.0f} s; see {places.logs(demo.data_dir)}"
                 )
-        print(f" {time.monotonic() - began:.1f} s", flush=True)
+        print(f" {time.monotonic() - began:.1f} s")
 
     head: list[int] = []
 
@@ -126,15 +134,15 @@ def _wait_for_lists(demo: Demo, watcher: "_Watcher", interrupted: threading.Even
         head.append(int(demo.simulator("status")["head_us"]))
         return True
 
-    wait("the network starts", network_answers)
-    watcher.add("up")
-    wait(
+    wait_until("the network starts", network_answers)
+    supervisor.add("up")
+    wait_until(
         "ingest stores its history",
         lambda: _number(demo, "landing", "SELECT seen_us FROM watermark") >= head[0],
     )
     query = "SELECT coalesce(max(snapshot_us), 0) FROM generations WHERE lists > 0"
-    wait("the batch makes everybody's list", lambda: _number(demo, "serving", query) >= head[0])
-    wait("the web app answers", lambda: httpx.get(f"{demo.address}/health").status_code == 200)
+    wait_until("the batch makes everybody's list", lambda: _number(demo, "serving", query) >= head[0])
+    wait_until("the web app answers", lambda: httpx.get(f"{demo.address}/health").status_code == 200)
     if interrupted.is_set():
         return ""
     return str(demo.simulator("viewers", n=1)[0]["did"])
@@ -167,32 +175,3 @@ def _free_port(preferred: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise PipelineError("no port is free on 127.0.0.1")
-
-
-class _Watcher:
-    """Runs a supervisor in a thread of its own, while the main thread prints and waits."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._thread = threading.Thread(target=self._run, name="supervisor")
-        self._failure: PipelineError | None = None
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def add(self, part: str) -> None:
-        self._supervisor.add(part, part)
-
-    def stop(self) -> None:
-        self._supervisor.request_stop()
-        self._thread.join()
-
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise PipelineError(f"{self._failure} (in {places.logs(DATA_DIR)})")
-
-    def _run(self) -> None:
-        try:
-            self._supervisor.run()
-        except PipelineError as error:
-            self._failure = error

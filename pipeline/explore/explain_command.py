@@ -10,11 +10,12 @@ this viewer. So they change when the ranking does. Nothing is written.
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.explore import list_reasons
 from pipeline.explore.explain_text import as_text, list_as_text
-from pipeline.explore.explanation import Explanation, as_dict
+from pipeline.explore.explanation import Explanation
 from pipeline.explore.generation_inputs import PICKS, GenerationInputs
 from pipeline.explore.verdict import verdict
 from pipeline.explore.viewer_run import popular_score, score_candidates, weigh_neighbours
@@ -25,7 +26,7 @@ from pipeline.store.duck import count
 def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> None:
     """Print the explanation; ExplainError when the viewer or the post is unknown."""
     explanation = explain(settings.data_dir, settings.batch_threads, viewer, post)
-    print(json.dumps(as_dict(explanation), indent=2) if as_json else as_text(explanation))
+    print(json.dumps(asdict(explanation), indent=2) if as_json else as_text(explanation))
 
 
 def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bool, as_json: bool) -> None:
@@ -52,16 +53,15 @@ def explain_from(inputs: GenerationInputs, viewer: str, post: str | None = None)
     key = None if post is None else inputs.find_post(post)
     inputs.restrict(viewer_id, did, key)
     inputs.run(*PICKS)
-    ranking = inputs.ranking
     result = Explanation(
         did,
         inputs.generation,
         inputs.snapshot_us,
         inputs.neighbours_us,
-        {name: getattr(ranking, name) for name in ranking.__dataclass_fields__},
+        asdict(inputs.ranking),
+        inputs.variant,
+        count(inputs.connection, "viewer_neighbours"),
     )
-    result.variant = inputs.variant
-    result.neighbours = count(inputs.connection, "viewer_neighbours")
     score_candidates(inputs)
     result.listed, result.scored = inputs.rows("listed"), inputs.rows("terms")
     if key is not None:

@@ -34,8 +34,3 @@ class Explanation:
     contributors: list[Row] = field(default_factory=list)
     popular_score: float | None = None
     verdict: list[str] = field(default_factory=list)
-
-
-def as_dict(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as plain values, for JSON."""
-    return {name: getattr(explanation, name) for name in explanation.__dataclass_fields__}

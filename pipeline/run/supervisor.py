@@ -60,12 +60,15 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Child:
-    name: str
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     starts: int = 0
     due_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.arguments[0]
 
 
 class Supervisor:
@@ -80,52 +83,44 @@ class Supervisor:
         self._children: list[_Child] = []
         self._stopping = threading.Event()
 
-    def add(self, name: str, *arguments: str) -> None:
-        """Add a child: ``foryou ARGUMENTS``, started by ``start`` or ``run``."""
-        self._children.append(_Child(name, arguments))
+    def add(self, *arguments: str) -> None:
+        """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already."""
+        self._children.append(_Child(arguments))
 
     def request_stop(self) -> None:
         """Make ``run`` stop the children and return; safe in a signal handler."""
         self._stopping.set()
-
-    def start(self) -> None:
-        """Start every child that is not running yet."""
-        for child in self._children:
-            if child.process is None:
-                self._start(child)
 
     def run(self) -> None:
         """Watch the children until ``request_stop``, then stop them.
 
         Raises PipelineError when one fails soon after its first start; the child's own line says why.
         """
-        self.start()
-        service_manager().ready()
         try:
+            for child in self._children:
+                self._watch(child)
+            service_manager().ready()
             while not self._stopping.wait(0.1):
                 service_manager().alive()
                 for child in self._children:
                     self._watch(child)
         finally:
-            self.stop()
+            self._stop()
 
-    def stop(self) -> None:
-        """Stop every child: SIGTERM, and after four seconds SIGKILL."""
-        running = [child for child in self._children if child.process is not None]
-        for child in running:
-            child.process.terminate()  # type: ignore[union-attr]
+    def _stop(self) -> None:
+        """Stop every child: SIGTERM, and after STOP_SECONDS SIGKILL."""
+        running = [(child.name, child.process) for child in self._children if child.process is not None]
+        for _, process in running:
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for child in running:
-            process = child.process
-            assert process is not None
+        for name, process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("%s did not stop within %.0f s; killing it", child.name, STOP_SECONDS)
+                log.warning("%s did not stop within %.0f s; killing it", name, STOP_SECONDS)
                 process.kill()
                 process.wait()
             _close_pipe(process)
-            child.process = None
 
     def _watch(self, child: _Child) -> None:
         now = time.monotonic()

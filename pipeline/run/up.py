@@ -22,6 +22,6 @@ def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.request_stop())
         for part in PARTS:
-            supervisor.add(part, part)
+            supervisor.add(part)
         supervisor.run()
         log.info("stopped")

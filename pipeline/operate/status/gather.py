@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ Figures = dict[str, Any]
 def gather(settings: Settings) -> Figures:
     """Return the figures; times in microseconds since 1970, sizes in bytes."""
     data_dir, now_us = settings.data_dir, time.time_ns() // 1000
-    now = {"now_us": now_us}
-    streams = _rows(data_dir, "landing", "landing/status_stream", now)
+    now, today = {"now_us": now_us}, {"since_us": now_us // DAY_US * DAY_US}
+    streams = _rows(data_dir, "landing/status_stream", now)
     lake = _lake(data_dir)
     closed = {places.day_name(day) for day in places.closed_days(data_dir)}
     return {
@@ -43,32 +44,27 @@ def gather(settings: Settings) -> Figures:
         "parts": {part: process_of(data_dir, part) for part in PARTS},
         "stream": streams[0] if streams else None,
         "other_streams": streams[1:],
-        "gaps": _rows(data_dir, "landing", "landing/status_gaps"),
-        "began_us": _began_us(data_dir),
+        "gaps": _rows(data_dir, "landing/status_gaps"),
+        "began_us": _one(data_dir, "landing/status_began").get("began_us", 0),
         "counters": _counters(data_dir),
-        "gauges": {row["name"]: row for row in _rows(data_dir, "landing", "landing/status_gauges")},
+        "gauges": {row["name"]: row for row in _rows(data_dir, "landing/status_gauges")},
         "landing": {
             "bytes": _store_size(data_dir, "landing"),
             "likes_by_day": {
                 places.day_name(row["day"]): row["likes"]
-                for row in _rows(data_dir, "landing", "landing/status_likes")
+                for row in _rows(data_dir, "landing/status_likes")
                 if places.day_name(row["day"]) not in closed  # ingest deletes those bit by bit
             },
         },
         "lake": lake,
-        "generation": _one(data_dir, "serving", "serving/status_generation", now),
+        "generation": _one(data_dir, "serving/status_generation", now) or None,
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
-        "viewers_today": _viewers_today(data_dir, now_us),
+        "viewers_today": _one(data_dir, "activity/status_visits", today).get("viewers"),
         "web": web_app_figures(settings.local_url),
-        "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving", "serving/status_runs")],
+        "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")],
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }
-
-
-def _began_us(data_dir: Path) -> int:
-    rows = _rows(data_dir, "landing", "landing/status_began")
-    return int(rows[0]["began_us"]) if rows else 0
 
 
 def process_of(data_dir: Path, part: str) -> int | None:
@@ -147,39 +143,30 @@ def _with_due(row: Figures, settings: Settings) -> Figures:
     return {**row, "due_us": None if minutes is None else row["started_us"] + int(minutes * 60e6)}
 
 
-def _viewers_today(data_dir: Path, now_us: int) -> int | None:
-    today = {"since_us": now_us // DAY_US * DAY_US}
-    row = _one(data_dir, "activity", "activity/status_visits", today)
-    return None if row is None else int(row["viewers"])
-
-
 def _counters(data_dir: Path) -> dict[str, dict[str, int]]:
     counters: dict[str, dict[str, int]] = {}
-    for row in _rows(data_dir, "landing", "landing/status_counters"):
+    for row in _rows(data_dir, "landing/status_counters"):
         counters.setdefault(row["kind"], {})[row["name"]] = row["value"]
     return counters
 
 
-def _one(data_dir: Path, store: str, query: str, parameters: Mapping[str, Any]) -> Figures | None:
-    return next(iter(_rows(data_dir, store, query, parameters)), None)
+def _one(data_dir: Path, query: str, parameters: Mapping[str, Any] | None = None) -> Figures:
+    return next(iter(_rows(data_dir, query, parameters)), {})
 
 
-def _rows(
-    data_dir: Path, store: str, query: str, parameters: Mapping[str, Any] | None = None
-) -> list[Figures]:
-    path = places.store(data_dir, store)
+def _rows(data_dir: Path, query: str, parameters: Mapping[str, Any] | None = None) -> list[Figures]:
+    """Return the rows of a query, none when its store or table is missing; sql/STORE has the queries of a store."""
+    path = places.store(data_dir, query.partition("/")[0])
     if not path.exists():
         return []
-    connection = connect(path, read_only=True)
-    connection.row_factory = sqlite3.Row
-    try:
-        return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # the writer has not made it yet
-            return []
-        raise
-    finally:
-        connection.close()
+    with closing(connect(path, read_only=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # the writer has not made it yet
+                return []
+            raise
 
 
 def _size(path: Path) -> int:
