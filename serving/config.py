@@ -20,7 +20,7 @@ COUNTS_VARIABLE = (
 
 @dataclass(frozen=True, slots=True)
 class ServingConfig:
-    """What the web app is told at its start.
+    """What the web app gets at its start.
 
     ``workers`` is how many processes answer; ``threads`` is how many requests each works on at once, without those that
     wait for a DID document. ``pages``: "off", "local" (pages that name viewers answer this machine alone), or "public"

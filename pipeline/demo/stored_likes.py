@@ -77,14 +77,14 @@ def _closed_likes(
     """Return the lake's likes, without those that a tombstone in landing or the lake undoes."""
     connection = duckdb.connect()
     connection.execute(sql.load("lake/macros"))
-    undone_us = dict(unlikes)
+    unliked_us = dict(unlikes)
     files = [str(file) for file in places.unlikes_files(data_dir)]
     if files:
         query = "SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
         for liker, rkey, seen_us in connection.execute(query, {"files": files}).fetchall():
-            undone_us[liker, rkey] = max(seen_us, undone_us.get((liker, rkey), 0))
+            unliked_us[liker, rkey] = max(seen_us, unliked_us.get((liker, rkey), 0))
     query = "SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM lake_likes($files)"
     rows = connection.execute(query, {"files": [str(places.likes(data_dir, day)) for day in sorted(closed)]})
-    likes = [row for row in rows.fetchall() if row[4] > undone_us.get((row[0], row[1]), -1)]
+    likes = [row for row in rows.fetchall() if row[4] > unliked_us.get((row[0], row[1]), -1)]
     connection.close()
     return likes

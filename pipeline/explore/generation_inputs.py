@@ -154,9 +154,9 @@ class GenerationInputs:
         """Make the inputs those of this viewer and, unless it is None, of a post; ``run(*PICKS)`` picks the likes."""
         execute = self.connection.execute
         execute("SET VARIABLE viewer_id = ?", [viewer_id])
-        execute("CREATE OR REPLACE TABLE asked_post (author_id INTEGER, rkey BIGINT)")
+        execute("CREATE OR REPLACE TABLE explained_post (author_id INTEGER, rkey BIGINT)")
         if post is not None:
-            execute("INSERT INTO asked_post VALUES (?, ?)", list(post))
+            execute("INSERT INTO explained_post VALUES (?, ?)", list(post))
         for name in ("interactions", "visits", "neighbours_interactions"):
             rows = f"FROM all_{name} WHERE viewer_did = $did"
             execute(f"CREATE OR REPLACE TABLE my_{name} AS {rows}", {"did": did})

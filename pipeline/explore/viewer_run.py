@@ -53,7 +53,7 @@ def popular_score(inputs: GenerationInputs) -> float | None:
     sql_steps.set_variables(inputs.connection, {name: getattr(inputs.ranking, name) for name in everything})
     query = (
         "SELECT s.score FROM popular AS s JOIN candidate_posts AS p ON p.post_no = s.post_no "
-        "JOIN asked_post AS q ON q.author_id = p.author_id AND q.rkey = p.rkey WHERE s.language = ''"
+        "JOIN explained_post AS q ON q.author_id = p.author_id AND q.rkey = p.rkey WHERE s.language = ''"
     )
     row = inputs.connection.execute(query).fetchone()
     return None if row is None else float(row[0])

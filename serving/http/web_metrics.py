@@ -3,7 +3,7 @@
 Owns: the names and units, and GET /metrics, which answers this machine alone. Leaves to others: counting.
 
 Each worker counts in the files of its slot, in a folder that the parent makes and names in COUNTS_VARIABLE.
-Whichever worker is asked adds the files up. A worker that takes over a slot goes on from the counts of its
+The worker that answers adds the files up. A worker that takes over a slot goes on from the counts of its
 predecessor. So a count never falls, and restarts add no files. Without that folder (an app that is alone) the
 figures are the process's own.
 """

@@ -83,7 +83,7 @@ class RepositoryReader:
             return RecordsPage("unreachable", reason="the DID document is not JSON")
         host = endpoint_of(document, did, private=self._private)
         return host or RecordsPage(
-            "absent", reason="the DID document names no repository host that may be asked"
+            "absent", reason="the DID document names no repository host that may be called"
         )
 
     @staticmethod

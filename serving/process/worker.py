@@ -1,6 +1,6 @@
 """One worker process of the web app: ``python -m serving.process.worker``, started by ``workers``.
 
-Owns: what a worker is told (the first line of its standard input), its processor and limits, and its end: at
+Owns: what a worker gets (the first line of its standard input), its processor and limits, and its end: at
 SIGTERM, or when standard input ends because the parent has ended. Leaves to others: answering (``web_server``), and
 what makes the first answer as fast as later ones (``rehearsal``).
 """
@@ -24,7 +24,7 @@ OPEN_FILES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is told: its number and slot, the configuration, and the descriptors that it inherits."""
+    """What a worker gets: its number and slot, the configuration, and the descriptors that it inherits."""
 
     number: int
     slot: int
@@ -39,7 +39,7 @@ class Orders:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops us in order
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())

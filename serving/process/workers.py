@@ -51,7 +51,7 @@ class _Worker:
 
 
 class Workers:
-    """Runs ``config.workers`` workers on one port until told to stop."""
+    """Runs ``config.workers`` workers on one port until stopped."""
 
     def __init__(self, config: ServingConfig) -> None:
         self._config = config

@@ -1,5 +1,5 @@
 -- Question: which neighbours' likes make up a post's similarity?
--- Reads: asked_post, candidate_posts, fresh_likes, neighbours, likes, actors
+-- Reads: explained_post, candidate_posts, fresh_likes, neighbours, likes, actors
 -- Writes: none
 -- Grain: one row per neighbour who liked the post asked about lately, largest part first
 -- Parameters: snapshot_us
@@ -8,7 +8,7 @@
 SELECT
   a.did AS neighbour_did, n.rank, n.weight, f.value, n.weight::DOUBLE * f.value AS part,
   hours_before(l.seen_us) AS like_age_hours
-FROM asked_post AS q
+FROM explained_post AS q
 JOIN candidate_posts AS p ON p.author_id = q.author_id AND p.rkey = q.rkey
 JOIN fresh_likes AS f ON f.post_no = p.post_no
 JOIN neighbours AS n ON n.neighbour_id = f.liker_id

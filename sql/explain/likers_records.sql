@@ -1,5 +1,5 @@
 -- Question: which like records decide how popular the post asked about is?
--- Reads: recent_records, asked_post
+-- Reads: recent_records, explained_post
 -- Writes: likers_records
 -- Grain: one row per like record of each actor who liked the post
 -- Parameters: none
@@ -9,7 +9,7 @@ CREATE OR REPLACE TABLE likers_records AS
 WITH likers AS (
   SELECT DISTINCT r.liker_id
   FROM recent_records AS r
-  JOIN asked_post AS a ON a.author_id = r.author_id AND a.rkey = r.post_rkey
+  JOIN explained_post AS a ON a.author_id = r.author_id AND a.rkey = r.post_rkey
 )
 SELECT r.*
 FROM recent_records AS r

@@ -1,5 +1,5 @@
 -- Question: what is known of the post asked about that keeps it out of lists?
--- Reads: asked_post, actors, posts, likes, feedback, candidate_posts, exclusions
+-- Reads: explained_post, actors, posts, likes, feedback, candidate_posts, exclusions
 -- Writes: none
 -- Grain: one row
 -- Parameters: viewer_id, snapshot_us
@@ -27,6 +27,6 @@ SELECT
   EXISTS (SELECT 1 FROM exclusions AS e JOIN candidate_posts AS c ON c.post_no = e.post_no
     WHERE e.viewer_id = getvariable('viewer_id')
     AND c.author_id = q.author_id AND c.rkey = q.rkey) AS excluded
-FROM asked_post AS q
+FROM explained_post AS q
 JOIN actors AS a ON a.actor_id = q.author_id
 LEFT JOIN posts AS p ON p.author_id = q.author_id AND p.rkey = q.rkey;

@@ -1,5 +1,5 @@
 -- Question: of which posts must every like be known, so that the batch's SQL computes what it computed for everybody?
--- Reads: own_records, answered_posts, asked_post, stored_lists, stored_list_posts
+-- Reads: own_records, answered_posts, explained_post, stored_lists, stored_list_posts
 -- Writes: wanted_posts
 -- Grain: one row per post that the viewer liked or answered, that neighbours liked lately, that is asked about, or that
 --   the crowd brought into the list
@@ -13,7 +13,7 @@ WHERE liker_id = getvariable('viewer_id') OR hours_before(seen_us) < getvariable
 UNION
 SELECT author_id, post_rkey FROM answered_posts
 UNION
-SELECT author_id, rkey FROM asked_post
+SELECT author_id, rkey FROM explained_post
 UNION
 SELECT p.author_id, p.rkey
 FROM stored_lists AS l

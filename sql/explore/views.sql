@@ -1,4 +1,4 @@
--- Question: what can be asked? The views that every query of this folder reads, for DuckDB 1.5 and 2.
+-- Question: what can analysts select from? The views that every query of this folder reads, for DuckDB 1.5 and 2.
 -- Reads: none (but DATA_DIR/explore, the snapshots that the batch leaves; nothing is downloaded)
 -- Writes: none (but views, macros and temporary tables of this session)
 -- Grain: given above each view; ANALYSTS.md describes every column

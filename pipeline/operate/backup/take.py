@@ -79,7 +79,7 @@ def take(
                 time.sleep(0.1)  # the last one was made in this very second
                 goal = folder / stamp(clock())
             else:
-                raise BackupError(f"{goal} exists already: is the clock standing still?")
+                raise BackupError(f"{goal} exists already: does the clock stand still?")
             partial = goal.with_name(goal.name + PARTIAL)
             partial.mkdir(mode=0o700)  # what viewers did is private, and so is the key of page cursors
             try:
