@@ -1,9 +1,12 @@
 """TIDs, record keys and post URIs as integers, and back.
 
-Owns: the encoding that makes a like five integers. Leaves to others: interning DIDs (``store.actors``).
+Owns: the encoding that makes a like five integers. Leaves to others: numbers for DIDs (``store.actors``).
 
-A TID is 13 characters of a sortable base 32: a zero bit, 53 bits of microseconds since 1970, 10 bits of
-clock id (https://atproto.com/specs/tid). Its number fits a signed 64-bit integer and sorts as the text does.
+A TID is 13 characters of a sortable base 32: a zero bit, 53 bits of microseconds since 1970, 10 bits of clock id
+(https://atproto.com/specs/tid). Its number fits a signed 64-bit integer and sorts as the text does.
+
+atproto's AtUri and string formats are not used here: every like of the stream comes this way, and they are many times
+slower.
 """
 
 import hashlib
@@ -16,8 +19,8 @@ DID_MAX_BYTES = 2048
 
 _DID = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]", re.ASCII)
 _RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}", re.ASCII)
-# Python reads base 32 with its own digits; translating first lets int() do the work in C. Every other byte becomes
-# one that int() refuses.
+# Python reads base 32 with its own digits; after a translation, int() does the work in C. Every other byte becomes one
+# that int() refuses.
 _TO_PYTHON_DIGITS = bytes(
     b"0123456789abcdefghijklmnopqrstuv"[TID_ALPHABET.index(chr(byte))] if chr(byte) in TID_ALPHABET else 33
     for byte in range(256)
@@ -35,10 +38,10 @@ def is_did(text: object) -> TypeGuard[str]:
 
 
 def tid_to_int(text: str) -> int | None:
-    """Return a TID's number, or None when the text is no TID.
+    """Return a TID's number, or None when the text is not a TID.
 
-    The syntax of TIDs also allows a first character whose number has 64 bits. The first bit of a TID is zero, so
-    such a key is none; any user can write a record under it, and no store of 64-bit numbers could take it.
+    The syntax allows a first character that makes a number of 64 bits. The first bit of a TID is zero, so such a key
+    is not a TID. Any user can write a record under it, and no store of signed 64-bit numbers could hold it.
     """
     if len(text) != 13:
         return None
@@ -55,20 +58,20 @@ def tid_from_int(number: int) -> str:
 
 
 def tid_at(time_us: int, clock: int = 0) -> int:
-    """Return the number of the TID made at a time by the clock of this id (0 .. 1023)."""
+    """Return the number of the TID made at a time by a clock with this id (0 .. 1023)."""
     return time_us << 10 | clock
 
 
 def tid_time_us(number: int) -> int:
-    """Return when a TID claims to have been made; a claim only, since clients choose their rkeys."""
+    """Return when a TID claims to have been made; only a claim, for clients choose their rkeys."""
     return number >> 10
 
 
 def rkey_to_int(text: object) -> int | None:
     """Return a record key's number: the TID's, or a negative 63-bit hash of any other valid key.
 
-    None when it is no record key (https://atproto.com/specs/record-key). The hash can't be turned back; it
-    serves to match a deletion to its record.
+    None when it is not a record key (https://atproto.com/specs/record-key). The hash serves only to match a deletion
+    to its record.
     """
     if not isinstance(text, str):
         return None
@@ -81,7 +84,7 @@ def rkey_to_int(text: object) -> int | None:
 
 
 def parse_post_uri(uri: object) -> tuple[str, int] | None:
-    """Return (author DID, rkey number) of a post's at-uri, or None when it names no post by DID and TID."""
+    """Return (author DID, rkey number) of a post's at-uri, or None unless it names a post by DID and TID."""
     if not isinstance(uri, str):
         return None
     parts = uri.split("/", 5)

@@ -103,8 +103,10 @@ def bytes_text(count: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration for people: '2 h 05 min'."""
+    """Return a duration for people: '40 s', '2 h 05 min', '3 d 4 h'; a negative one is 0."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 0.0):.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 48 * 60:
+        return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes // 60 % 24} h"

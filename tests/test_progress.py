@@ -96,6 +96,6 @@ def test_amounts_and_durations_are_written_for_people():
     assert [bytes_text(n) for n in (0, 999, 1500, 250_000, 3e9, 5e12)] == [
         "0 bytes", "999 bytes", "1.5 kB", "250 kB", "3.0 GB", "5.0 TB",
     ]  # fmt: skip
-    assert [duration_text(n) for n in (5, 99, 300, 5999, 7500)] == [
-        "5 s", "99 s", "5 min", "1 h 40 min", "2 h 05 min",
+    assert [duration_text(n) for n in (-5, 5, 99, 300, 5999, 7500, 172_800, 1e6)] == [
+        "0 s", "5 s", "99 s", "5 min", "1 h 40 min", "2 h 05 min", "2 d 0 h", "11 d 13 h",
     ]  # fmt: skip

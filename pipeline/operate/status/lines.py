@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pipeline.store.model import DAY_US, day_of, utc
+from pipeline.progress import bytes_text, duration_text
+from pipeline.store.model import day_of, utc
 from sql import places
 
 LAG_WARN_SECONDS, LAG_BAD_SECONDS = 120.0, 1800.0
@@ -53,7 +54,7 @@ def lines(figures: Mapping[str, Any]) -> list[Line]:
 
 def _data(figures: Mapping[str, Any]) -> Line:
     disk = figures["disk"]
-    text = f"{figures['data_dir']}, {size(disk['free_bytes'])} free on its disk"
+    text = f"{figures['data_dir']}, {bytes_text(disk['free_bytes'])} free on its disk"
     days = disk["days_until_full"]
     if days is not None:
         text += f", full in {days:.0f} days as the lake grows"
@@ -75,7 +76,7 @@ def _stream(figures: Mapping[str, Any]) -> Line:
         return Line("stream", "nothing stored yet")
     lag = stream["lag_seconds"]
     level = Level.OK if lag < LAG_WARN_SECONDS else Level.WARN if lag < LAG_BAD_SECONDS else Level.BAD
-    text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {span(lag)} behind"
+    text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {duration_text(lag)} behind"
     if stream["events_per_second"]:
         text += f", {stream['events_per_second']:,.0f} events/s"
     failovers = figures["counters"].get("connection", {}).get("failover", 0)
@@ -94,7 +95,7 @@ def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
         names = ", ".join(places.day_name(day) for day in days) if len(days) <= 3 else (
             f"{places.day_name(days[0])} to {places.day_name(days[-1])}"
         )  # fmt: skip
-        length = span((gap["to_us"] - gap["from_us"]) / 1e6)
+        length = duration_text((gap["to_us"] - gap["from_us"]) / 1e6)
         yield Line(
             "gap", f"{first} to {last} ({length}): day{'s' * (len(days) > 1)} {names} partial", Level.WARN
         )
@@ -120,14 +121,17 @@ def _counted(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
     landing, lake = figures["landing"], figures["lake"]
-    yield Line("landing", f"{size(landing['bytes'])}; likes of open days: {_by_day(landing['likes_by_day'])}")
+    yield Line(
+        "landing", f"{bytes_text(landing['bytes'])}; likes of open days: {_by_day(landing['likes_by_day'])}"
+    )
     days = f"{lake['first_day']} to {lake['last_day']}" if lake["days"] else "none yet"
-    text = f"{lake['days']} closed days ({days}), {size(lake['bytes'])}"
+    text = f"{lake['days']} closed days ({days}), {bytes_text(lake['bytes'])}"
     if lake["bytes_per_day"]:
-        text += f", {size(lake['bytes_per_day'])} a day lately; likes: {_by_day(lake['likes_by_day'])}"
+        text += f", {bytes_text(lake['bytes_per_day'])} a day lately; likes: {_by_day(lake['likes_by_day'])}"
     yield Line("lake", text)
     yield Line(
-        "stores", f"serving {size(figures['serving_bytes'])}, activity {size(figures['activity_bytes'])}"
+        "stores",
+        f"serving {bytes_text(figures['serving_bytes'])}, activity {bytes_text(figures['activity_bytes'])}",
     )
 
 
@@ -146,7 +150,7 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     level = Level.OK if age < LISTS_WARN_SECONDS else Level.WARN if age < LISTS_BAD_SECONDS else Level.BAD
     return Line(
         "lists",
-        f"generation {generation['generation']}, published {span(age)} ago, {generation['viewers']:,} viewers",
+        f"generation {generation['generation']}, published {duration_text(age)} ago, {generation['viewers']:,} viewers",
         level,
     )
 
@@ -176,28 +180,6 @@ def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
         )
         if scheduled and run["due_us"] is not None:
             wait = (run["due_us"] - figures["now_us"]) / 1e6
-            text += f"; next due in {span(wait)}" if wait > 0 else "; next due now"
+            text += f"; next due in {duration_text(wait)}" if wait > 0 else "; next due now"
         subject = run["job"] if run["tier"] == "all" else f"{run['job']}, {run['tier']}"
         yield Line(subject, text, Level.OK if run["outcome"] == "done" else Level.BAD)
-
-
-def span(seconds: float) -> str:
-    """Return a length of time in words: '40 s', '2 h 0 min', '3 d 4 h'."""
-    seconds = max(0.0, seconds)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{int(seconds * 1e6) // DAY_US} d {minutes // 60 % 24} h"
-
-
-def size(count: float) -> str:
-    """Return a size in words: '12 bytes', '3 kB', '1.5 GB'."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"
