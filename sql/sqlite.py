@@ -1,10 +1,10 @@
-"""Opening the project's SQLite files, and bringing their schema up to date.
+"""Opening the project's SQLite files, and migrating their schemas.
 
-Owns: making a file, the pragmas every connection needs, and numbered migrations. Leaves to others: what is in
-the files; each has exactly one writer process, and that process alone migrates it.
+Owns: making a file, the pragmas that every connection needs, numbered migrations, transactions, and probing for tables.
+Leaves to others: what is in the files. Each has exactly one writer process, and that process alone migrates it.
 
 Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. A
-migration and the row that records it commit together: there is either the old schema or the new one.
+migration and the row that records it commit together: the schema is either the old one or the new one.
 """
 
 import fcntl
@@ -25,8 +25,8 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
     """Open a store in WAL mode; transactions are begun explicitly (``BEGIN IMMEDIATE``).
 
     A read-only connection never creates the file: sqlite3.OperationalError when it is absent.
-    ``synchronous=NORMAL`` in WAL mode survives a killed process without loss; a power cut may lose
-    the last commits, which the stream's replay brings back, since the cursor is in the same commit.
+    With ``synchronous=NORMAL`` in WAL mode a killed process loses nothing. A power cut may lose the last commits. The
+    stream's replay brings those back, since the cursor is in the same commit.
     """
     if not read_only and not path.exists():
         _make(path)
@@ -35,7 +35,7 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        # Debian's SQLite writes zeros over every page that goes free, which doubles what a removal writes.
+        # Debian's SQLite overwrites every freed page with zeros, which doubles what a removal writes.
         connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
@@ -139,17 +139,17 @@ def migrations_of(folder: str) -> dict[int, str]:
 def _make(path: Path) -> None:
     """Make an empty store in WAL mode, unless another process just did.
 
-    Killed on the way from a rollback journal to WAL, a process would leave a journal that only a writer may roll back:
-    until the next one came, no reader could open the file. So it gets its name when it is in that mode. What stands
-    beside it then is of a store that somebody deleted, and would be read as this one's.
+    A process killed on the way from a rollback journal to WAL would leave a journal that only a writer may roll back,
+    and until then no reader could open the file. So the file gets its name when it is in WAL mode. Logs that are beside
+    it then belong to a deleted store, and SQLite would read them as this one's.
     """
     making = path.with_name(f".{path.name}.new")
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # all that makes a store comes by here
+        fcntl.flock(folder, fcntl.LOCK_EX)  # every process that makes a store takes this lock
         if path.exists():
             return
-        making.unlink(missing_ok=True)  # by one that was killed
+        making.unlink(missing_ok=True)  # left by a killed process
         connection = _open(making, "rwc", 30.0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

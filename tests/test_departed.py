@@ -6,7 +6,7 @@ from pathlib import Path
 from worlds import NOW_US, World
 
 from pipeline.batch.jobs import run
-from pipeline.batch.publish.deleted_accounts import purge_departed
+from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
 from pipeline.settings import load_settings
 from serving.viewers.activity_retention import ActivityRetention
 from sql.sqlite import connect
@@ -74,5 +74,5 @@ def test_lists_and_activity_of_a_deleted_account_go(tmp_path: Path) -> None:
 def test_without_deletions_nothing_is_done(tmp_path: Path) -> None:
     small_world().write(tmp_path)
     serving = connect(tmp_path / "serving.sqlite")
-    assert list(purge_departed(tmp_path, serving)) == []
+    assert list(remove_deleted_accounts(tmp_path, serving)) == []
     serving.close()

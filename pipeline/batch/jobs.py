@@ -27,7 +27,7 @@ from pipeline.batch.inputs import snapshot
 from pipeline.batch.inputs.neighbour_files import Graph, graphs_of, remove_others
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import neighbours
-from pipeline.batch.publish.deleted_accounts import purge_departed
+from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
 from pipeline.batch.tiers import JOBS, TIER_HELP, TIERS
 from pipeline.errors import BatchError, StoreError
 from pipeline.feeds import Feed, feeds_of
@@ -161,7 +161,8 @@ def batch_parts(batch: Batch, names: Sequence[str]) -> Iterator[Part]:
     for name in names:
         if name == "compact":
             steps: Iterator[Step] = chain(
-                compact(data_dir, batch.feeds[0].ranking, threads), purge_departed(data_dir, batch.serving)
+                compact(data_dir, batch.feeds[0].ranking, threads),
+                remove_deleted_accounts(data_dir, batch.serving),
             )
             yield Part(name, tier, "", steps, Progress(name))
         elif name == "neighbours":

@@ -1,10 +1,10 @@
 """DIDs once, as numbers: the ``actors`` table and a bounded cache in front of it.
 
-Owns: giving out actor ids, inside the caller's transaction; an id is never reused. Ingest and backfill may both
-give them out: an id that another process gave stays what it is.
+Owns: assigning actor ids, inside the caller's transaction; an id is never reused. Ingest and backfill may both assign
+them: an id that another process assigned stays as it is.
 
-Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE), so between looking for
-the greatest id and giving out the next ones nobody else gives any.
+Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE). So nobody else assigns ids
+between finding the greatest one and storing the next ones.
 """
 
 import json
@@ -19,8 +19,8 @@ CACHE_MAX = 4_000_000  # DIDs kept in memory: about 170 bytes each
 class ActorIds:
     """The ids of DIDs in a landing store.
 
-    ``intern`` runs inside the caller's transaction. When that is rolled back, call ``forget``: ids given out
-    in it were never stored.
+    ``intern`` runs inside the caller's transaction. When that is rolled back, call ``forget``: the ids assigned in
+    it were never stored.
     """
 
     def __init__(self, connection: sqlite3.Connection, cache_max: int = CACHE_MAX) -> None:
@@ -35,7 +35,7 @@ class ActorIds:
         if unknown:
             if len(ids) + len(unknown) > self._cache_max:
                 self._evict(len(unknown))
-            # All at once and in the order of the index: a statement a DID took two and a half times as long.
+            # One statement in the order of the index: one per DID took two and a half times as long.
             parameters = {"dids": json.dumps(unknown)}
             ids.update(self._connection.execute(sql.load("landing/actor_ids"), parameters))
             new = [did for did in unknown if did not in ids]
@@ -54,6 +54,6 @@ class ActorIds:
         self._ids.clear()
 
     def _evict(self, room: int) -> None:
-        # Oldest half first: a dict keeps the order of insertion. DIDs still in use come back from the table.
+        # The oldest half, since a dict keeps the order of insertion. DIDs still in use are read from the table again.
         for did in list(self._ids)[: max(room, self._cache_max // 2)]:
             del self._ids[did]

@@ -1,11 +1,11 @@
-"""Rows of a SQLite store as Arrow, many queries in one read transaction.
+"""Rows of a SQLite store as Arrow, several queries in one read transaction.
 
-Owns: ``reading`` and ``Reader``. Leaves to others: which rows; DuckDB's own SQLite extension is a download
-at run time, so rows take this way instead.
+Owns: ``reading`` and ``Reader``. Leaves to others: which rows. DuckDB's own SQLite extension would be downloaded at run
+time, so rows come this way.
 
-Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written.
-Nothing else in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a
-file in one of two drops the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written. Nothing else
+in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a file in one of two drops
+the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from adbc_driver_sqlite import dbapi
 from pipeline.errors import StoreError
 
 BATCH_ROWS = 65_536
-# A store whose writer was killed is locked while the next one recovers its log, and for a moment when its last user
-# leaves. The driver itself does not wait.
+# After its writer was killed, a store is locked while the next one recovers its log. It is also locked for a moment
+# when its last user closes it. The driver itself does not wait.
 BUSY_SECONDS = 30
 
 
@@ -34,7 +34,7 @@ class Reader:
     def stream(self, query: str) -> pa.RecordBatchReader:
         """Return a query's rows as a stream of batches, to be consumed within the ``reading`` block.
 
-        SQLite has no column types: give the rows theirs by a cast where they arrive.
+        SQLite has no column types: cast the rows where they are used.
         """
         cursor = self._connection.cursor()
         self._cursors.append(cursor)

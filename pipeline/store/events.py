@@ -1,7 +1,7 @@
-"""One batch of decoded events: what every wire decodes to and what the landing store appends.
+"""One batch of decoded events: what every wire decodes to, and what the landing store appends.
 
-Owns: the shape of an event, and counting. Leaves to others: the bytes (``ingest``) and the rows
-(``landing``). Plain tuples in lists, since a busy day is 50 million of them.
+Owns: the shape of an event, and counting. Leaves to others: the bytes (``ingest``) and the rows (``landing``). Events
+are plain tuples in lists, since a busy day has 50 million of them.
 """
 
 from collections import Counter
@@ -14,8 +14,8 @@ from pipeline.store.model import AccountStatus
 class Like(NamedTuple):
     """A like record was created; rkeys as ``identifiers.rkey_to_int`` numbers them.
 
-    rev is the number of the repository's revision. It grows with every commit, and every host tells the same
-    one: it decides which of two words about a record is later. seen_us is one host's clock.
+    rev is the number of the repository's revision. It grows with every commit and is the same from every host, so it
+    decides which of two events about a record is later. seen_us is the clock of one host.
     """
 
     liker: str
@@ -27,7 +27,7 @@ class Like(NamedTuple):
 
 
 class Unlike(NamedTuple):
-    """A like record is gone, as far as its rev is not greater than this one."""
+    """A like record was deleted, up to this rev."""
 
     liker: str
     rkey: int
@@ -48,7 +48,7 @@ class Post(NamedTuple):
 
 
 class PostDeletion(NamedTuple):
-    """A post record is gone, as far as its rev is not greater than this one."""
+    """A post record was deleted, up to this rev."""
 
     author: str
     rkey: int
@@ -57,10 +57,10 @@ class PostDeletion(NamedTuple):
 
 
 class AccountChange(NamedTuple):
-    """An account's status, as its host told it.
+    """An account's status, as its host reported it.
 
-    said_us is the time in the event itself, the same through every stream: it orders the words about an
-    account. seen_us is the stream's: what the account did up to then is gone when the status is DELETED.
+    said_us is the time in the event itself, the same through every stream: it orders the events about an
+    account. seen_us is the stream's: when the status is DELETED, everything the account did up to then is deleted.
     """
 
     did: str
@@ -70,7 +70,7 @@ class AccountChange(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A stretch of the stream that the host could not give any more, in stream time."""
+    """A stretch of the stream that the host could no longer send, in stream time."""
 
     from_us: int
     to_us: int
@@ -80,7 +80,7 @@ class Gap(NamedTuple):
 class StreamPosition:
     """Where a stream stands: value in the wire's own space, event_us the time of the event there.
 
-    events_per_second is the pace of the last ten minutes or so, in stream time; 0 when not known yet.
+    events_per_second is the pace of about the last ten minutes, in stream time; 0 when it is not known yet.
     """
 
     host: str
@@ -92,23 +92,23 @@ class StreamPosition:
 
 @dataclass(slots=True)
 class EventBatch:
-    """Decoded events in no particular order, with the position after them and what was counted."""
+    """Decoded events in no particular order, the position after them, and counts."""
 
     likes: list[Like] = field(default_factory=list)
     unlikes: list[Unlike] = field(default_factory=list)
     posts: list[Post] = field(default_factory=list)
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
-    resets: list[str] = field(default_factory=list)  # DIDs whose repositories hold something else now
+    resets: list[str] = field(default_factory=list)  # DIDs whose repositories were replaced
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
     event_us: int = 0  # stream time of that message
     first_us: int = 0  # stream time of the first message that had one
     newest_us: int = 0  # newest stream time of all
-    messages: int = 0  # messages decoded, whatever they said
+    messages: int = 0  # messages decoded, well-formed or not
     reached: int = 0  # those of them that had a cursor and a time
     gap: Gap | None = None  # what was missed before the first message
-    cursor_is_void: bool = False  # the host does not know the cursor it was asked with: begin anew
+    cursor_is_void: bool = False  # the host does not know the cursor of the request: start without it
 
     def reach(self, value: int, time_us: int) -> None:
         """Note the cursor after a message and its stream time."""
@@ -124,5 +124,5 @@ class EventBatch:
         self.counts["event", name] += 1
 
     def drop(self, reason: str) -> None:
-        """Count something malformed or unwanted that was left out."""
+        """Count something malformed or unwanted that was dropped."""
         self.counts["drop", reason] += 1

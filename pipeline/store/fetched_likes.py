@@ -1,12 +1,10 @@
 """What backfill writes into landing.sqlite: actors, likes of closed days, and which viewers were fetched.
 
-Owns: ``history_likes`` and ``fetched_viewers``, their pruning, and giving out actor ids beside a running
-ingest. Leaves to others: everything else in the store, which is ingest's; where the likes come from
-(``backfill``).
+Owns: ``history_likes`` and ``fetched_viewers``, pruning them, and assigning actor ids beside a running ingest. Leaves
+to others: everything else in the store, which is ingest's; where the likes come from (``backfill``).
 
-Invariants: every write is a short transaction of its own, so that ingest never waits long; ids come from
-``ActorIds``, which two processes may use at once. Storing a viewer's likes and remembering that it was done are
-one transaction.
+Invariants: every write is a short transaction of its own, so that ingest never waits long. Ids come from ``ActorIds``,
+which two processes may use at once. Storing a viewer's likes and recording that is one transaction.
 """
 
 import json
@@ -21,7 +19,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from sql import places
-from sql.sqlite import SchemaError, connect, has_tables, migrate, transaction
+from sql.sqlite import SchemaError, has_tables, open_migrated, transaction
 
 DIDS_A_COMMIT = 20_000  # a fifth of a second when all are new
 BUSY_SECONDS = 120.0
@@ -29,7 +27,7 @@ BUSY_SECONDS = 120.0
 DONE = "done"  # everything in the window was fetched
 ENOUGH = "enough"  # the store has likes of this viewer
 ABSENT = "absent"  # no such account, or no repository that can be read
-RESET = "reset"  # the repository was set to another state since: to be fetched, whatever the store has
+RESET = "reset"  # the repository was replaced since: fetch it, whatever the store has
 # Any other outcome is '2 failures: why'.
 
 
@@ -43,23 +41,21 @@ class HistoryLike(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """How long a viewer is left alone, in microseconds."""
+    """How long until a viewer is fetched again, in microseconds."""
 
-    again_us: int  # after a look that needs no other
+    again_us: int  # after a fetch that succeeded
     first_us: int  # after one failure; it doubles with each
     most_us: int
 
 
 class HistoryStore:
-    """A connection of backfill to landing.sqlite; ingest may be at work on it at the same time."""
+    """A connection of backfill to landing.sqlite; ingest may write to it at the same time."""
 
     def __init__(self, data_dir: Path, actors_max: int = 2_000_000) -> None:
         """Open the store, or make it; StoreError when that fails."""
         path = places.landing(data_dir)
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            self._connection = connect(path, busy_seconds=BUSY_SECONDS)
-            migrate(self._connection, "landing")
+            self._connection = open_migrated(path, "landing", busy_seconds=BUSY_SECONDS)
         except (OSError, sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
         self._actors = ActorIds(self._connection, actors_max)
@@ -89,7 +85,7 @@ class HistoryStore:
         return None if row[0] is None else int(row[0])
 
     def deleted_accounts(self) -> list[tuple[int, int]]:
-        """Return (actor_id, when) of every account that was deleted: its likes up to then are void."""
+        """Return (actor_id, deleted_us) of every deleted account: its likes up to then are void."""
         return self._connection.execute(
             "SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0"
         ).fetchall()
@@ -102,7 +98,7 @@ class HistoryStore:
     def store_viewer(
         self, did: str, likes: Sequence[HistoryLike], now_us: int, outcome: str, *, count: int | None = None
     ) -> None:
-        """Add likes of a viewer, and remember what came of looking; ``count`` stands for len(likes)."""
+        """Add likes of a viewer and record the outcome; ``count`` replaces len(likes)."""
         with self._transaction():
             if likes:
                 ids = self._actors.intern([did, *(like.author for like in likes)])
@@ -124,19 +120,19 @@ class HistoryStore:
             )
 
     def was_reset(self, did: str) -> bool:
-        """Tell whether a viewer's repository was set to another state since it was looked at."""
+        """Tell whether a viewer's repository was replaced since it was fetched."""
         query = "SELECT 1 FROM fetched_viewers WHERE did = ? AND outcome = ?"
         return self._connection.execute(query, (did, RESET)).fetchone() is not None
 
     def failures(self, did: str) -> int:
-        """Return how often in a row a viewer's likes could not be had."""
+        """Return how often in a row fetching a viewer's likes failed."""
         row = self._connection.execute(
             "SELECT CAST(outcome AS INTEGER) FROM fetched_viewers WHERE did = ?", (did,)
         ).fetchone()
         return 0 if row is None else int(row[0])
 
     def waiting(self, activity: Path, now_us: int, pauses: Waiting, limit: int) -> list[str]:
-        """Return viewers who opened the feed and were not looked at lately, the longest waiting first."""
+        """Return viewers who opened the feed and were not fetched lately, the longest waiting first."""
         if not has_tables(activity, "visits"):
             return []
         self._connection.execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
@@ -149,7 +145,7 @@ class HistoryStore:
         return [row[0] for row in found]
 
     def count_likes(self, likers: Iterable[int]) -> dict[int, int]:
-        """Return how many likes the open days and the fetched ones hold of each liker; reads them all."""
+        """Return how many likes of each liker landing.sqlite has; it reads them all."""
         rows = self._connection.execute(
             sql.load("landing/likes_per_liker"), {"likers": json.dumps(list(likers))}
         )
@@ -161,7 +157,7 @@ class HistoryStore:
             with transaction(self._connection):
                 yield
         except BaseException as error:
-            self._actors.forget()  # ids given out in it were never stored
+            self._actors.forget()  # ids assigned in it were never stored
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreError(f"landing.sqlite is busy, or can't be written: {error}") from error
             raise
@@ -174,8 +170,7 @@ class HistoryStore:
 def prune_history(connection: sqlite3.Connection, before_us: int) -> int:
     """Remove the history likes made before a time; return how many. Runs in the caller's transaction.
 
-    When a like was made its rkey tells; those whose rkeys claim to be of the future go by seen_us, and they alone
-    are looked at one by one.
+    The rkey tells when a like was made. For rkeys in the future seen_us decides; only those are read one by one.
     """
     rkey = tid_at(before_us)
     deleted = connection.execute("DELETE FROM history_likes WHERE rkey < ?", (rkey,)).rowcount

@@ -1,6 +1,6 @@
-"""Bringing files and names to the disk.
+"""Making files and names survive a power cut.
 
-Owns: ``sync``. Leaves to others: what is written, and when it has to be there.
+Owns: ``sync``. Leaves to others: what is written, and when it must be on the disk.
 """
 
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, outlive a power cut."""
+    """Sync a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,15 +1,14 @@
-"""landing.sqlite: what the stream has told, for the days that are not in the lake yet.
+"""landing.sqlite: what the stream reported, for the days that are not in the lake yet.
 
-Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding
-(``ingest``), what is removed later (``landing_retention``), reading it for the batch
-(``batch.inputs.snapshot``), the lake's files (``lake.compact``).
+Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding (``ingest``),
+what is removed later (``landing_retention``), reading it for the batch (``batch.inputs.snapshot``), the lake's files
+(``lake.compact``).
 
 Invariants:
-- Appending any stretch of the stream again, from any host, in any order, changes nothing: for every like,
-  unlike, post and deletion the greater rev wins, for an account's status the later word.
-- A day that the watermark has passed by CLOSE_GRACE_US takes no more likes and no more tombstones, so what
-  compaction reads of it is final. A day's likes are read from the lake once its file exists; then they are
-  deleted here.
+- Appending any stretch of the stream again, from any host, in any order, changes nothing. For every like, unlike, post
+  and deletion the greater rev wins, for an account's status the later event.
+- Once the watermark has passed a day's end by CLOSE_GRACE_US, the day takes no more likes and no more tombstones. So
+  what compaction reads of it is final. When its file exists, a day's likes are read from the lake and deleted here.
 """
 
 import sqlite3
@@ -26,11 +25,11 @@ from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
 from pipeline.store.model import CLOCK_SKEW_US, DAY_US, AccountStatus, first_open_day
 from sql import places
-from sql.sqlite import SchemaError, connect, migrate, transaction
+from sql.sqlite import SchemaError, open_migrated, transaction
 
-PACE_SECONDS = 600.0  # of stream time: how long the stream's pace is remembered
+PACE_SECONDS = 600.0  # of stream time, over which the stream's pace is averaged
 
-STAGED_AT_ONCE = 50  # likes a statement: one each took twice as long
+STAGED_AT_ONCE = 50  # likes per statement: one each took twice as long
 
 # A row of staged_likes: day, liker, rkey, author, post_rkey, seen_us, rev.
 LikeRow = tuple[int, int, int, int, int, int, int]
@@ -44,8 +43,7 @@ class Landing:
     def __init__(self, data_dir: Path) -> None:
         path = places.landing(data_dir)
         try:
-            self.connection = connect(path)
-            migrate(self.connection, "landing")
+            self.connection = open_migrated(path, "landing")
             self.connection.executescript(sql.load("landing/staging_tables"))
             self._actors = ActorIds(self.connection)
             self._days = self._stored_days()
@@ -76,9 +74,8 @@ class Landing:
     ) -> None:
         """Store a batch and the stream cursor after it in one transaction.
 
-        Likes of closed days are dropped, or kept as history. What of the batch comes too late or is of unknown
-        posts is counted in ``batch.counts``. Raises sqlite3.Error with nothing of the batch stored (a full
-        disk, for instance).
+        Likes of closed days are dropped, or stored as history. Likes that are too late or of unknown posts are counted
+        in ``batch.counts``. When it raises sqlite3.Error (a full disk, for instance), nothing of the batch is stored.
         """
         position, watermark_us = self._position, max(self._watermark_us, batch.newest_us)
         if batch.value:
@@ -105,14 +102,14 @@ class Landing:
         self._position, self._watermark_us = position, watermark_us
 
     def set_gauges(self, values: dict[str, float]) -> None:
-        """Store how ingest is doing, for whoever asks for its status."""
+        """Store the measures of ingest, for ``foryou status``."""
         now_us = time.time_ns() // 1000
         rows = [(name, value, now_us) for name, value in values.items()]
         with transaction(self.connection):
             self.connection.executemany(sql.load("landing/set_gauge"), rows)
 
     def forget_day(self, day: int) -> None:
-        """Take a day without likes off the list of days."""
+        """Remove a day without likes from ``days``."""
         self._days.discard(day)
 
     def close(self) -> None:
@@ -192,11 +189,11 @@ class Landing:
         first_day = first_open_day(self._watermark_us)
         execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_day})
         for day in list(self._days):
-            undone = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
-            if day >= first_day:  # of a closed day the lake may have the like too by now
+            removed = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
+            if day >= first_day:  # the lake may already have a like of a closed day
                 found = "UPDATE unlikes SET found_open_like = 1 WHERE rkey = ? AND liker_id = ? AND found_open_like = 0"
-                self.connection.executemany(found, undone)
-            self._count_day(day, -len(undone))
+                self.connection.executemany(found, removed)
+            self._count_day(day, -len(removed))
         execute(sql.load("landing/remove_history_likes"))
 
     def _count_day(self, day: int, change: int) -> None:
@@ -205,8 +202,8 @@ class Landing:
             self._days.add(day)
 
     def _set_status(self, actor: int, change: AccountChange) -> None:
-        # No deletion of their records follows on the stream. Rows are sorted by time, not by liker: readers
-        # leave out what was seen up to deleted_us, and compaction writes it to no day of the lake.
+        # The stream does not send deletions of their records. Rows are sorted by time, not by liker: so readers
+        # ignore what was seen up to deleted_us, and compaction does not write it to the lake.
         deleted_us = change.seen_us + CLOCK_SKEW_US if change.status is AccountStatus.DELETED else 0
         self.connection.execute(
             sql.load("landing/set_status"),

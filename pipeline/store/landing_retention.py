@@ -1,8 +1,8 @@
-"""What landing.sqlite gives up: likes of days that are in the lake, old posts, tombstones nobody needs here.
+"""What is removed from landing.sqlite: likes of days that are in the lake, old posts, tombstones that nobody needs.
 
-Owns: which rows go and when, a little at a time, so that the stream never waits for it. Leaves to others: the
-lake's own retention (``lake.compact``). Runs in ingest's writer, the one writer of the store, between two
-batches; each call is one short transaction.
+Owns: which rows are removed and when, a little at a time, so that the stream never waits for it. Leaves to others: the
+lake's own retention (``lake.compact``). It runs in ingest's writer, the one writer of the store, between two batches.
+Each call is one short transaction.
 """
 
 import time
@@ -18,8 +18,8 @@ from sql import places
 
 SLICE_ROWS = 20_000
 LOOK_SECONDS = 10.0
-# An unlike near midnight may be of a like that another host saw on the day after: its tombstone stays until
-# that day is closed too, and a day longer.
+# An unlike near midnight may undo a like that another host saw a day later. So its tombstone stays until that day is
+# closed too, and a day longer.
 TOMBSTONE_DAYS = 3
 
 
@@ -37,7 +37,7 @@ class Retention:
         self._look_at = 0.0
 
     def step(self) -> int:
-        """Remove up to a slice of rows; return how many went, 0 when nothing is due."""
+        """Remove up to a slice of rows; return how many, 0 when nothing is due."""
         removed = next(self._slices, None)
         if removed is None:
             if time.monotonic() < self._look_at:
@@ -48,7 +48,7 @@ class Retention:
         return removed
 
     def _pass(self) -> Iterator[int]:
-        """Remove all that is due, yielding after each slice how many rows went."""
+        """Remove all that is due, yielding the number of rows after each slice."""
         landing, watermark_us = self._landing, self._landing.watermark_us
         closed = places.closed_days(self._data_dir)
         for day in sorted(landing.days & closed):

@@ -1,7 +1,6 @@
-"""One writer a store: a lock that a process holds while it lives and the system frees when it dies.
+"""One writer per store: a lock that a process holds while it lives and the system frees when it dies.
 
-Owns: ``exclusive``. The lock is flock() on a file of its own beside the store, so kill -9 leaves nothing to
-clean up.
+Owns: ``exclusive``. The lock is flock() on a file of its own beside the store, so kill -9 leaves nothing to clean up.
 """
 
 import fcntl
@@ -18,8 +17,8 @@ from sql import places
 def exclusive(data_dir: Path, duty: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of one duty ('ingest', 'batch', …) on a data directory; StoreError when it is taken.
 
-    With ``wait`` it is waited for, which is for short duties alone. Creates the directory; StoreError when that
-    or writing in it fails.
+    ``wait`` waits for it instead, which is for short duties alone. Creates the directory; StoreError when that or
+    writing in it fails.
     """
     path = places.lock(data_dir, duty)
     try:
@@ -33,10 +32,10 @@ def exclusive(data_dir: Path, duty: str, *, wait: bool = False) -> Iterator[None
         except BlockingIOError as error:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise StoreError(
-                f"another {duty} (process {holder}) is at work on {data_dir}; "
+                f"another {duty} (process {holder}) is running on {data_dir}; "
                 "stop it first, or set FORYOU_DATA_DIR"
             ) from error
-        with suppress(OSError):  # who holds it is for people to read; a full disk is no reason not to hold it
+        with suppress(OSError):  # the process id is for people; a full disk must not prevent the lock
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

@@ -1,7 +1,7 @@
 """Which generation of lists is visible in serving.sqlite.
 
-Owns: that one number, for whoever waits for lists without needing the batch's libraries. Leaves to others:
-making a generation (``batch.publish.generations``).
+Owns: that one number, for callers without the batch's libraries. Leaves to others: making a generation
+(``batch.publish.generations``).
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ def newest_generation(data_dir: Path) -> int:
     try:
         return newest(serving)
     except sqlite3.OperationalError:
-        return 0  # made by another process and not migrated yet
+        return 0  # another process made it and has not migrated it yet
     finally:
         serving.close()
 

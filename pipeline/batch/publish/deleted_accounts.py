@@ -1,11 +1,10 @@
-"""Deleted accounts leave serving.sqlite: their lists go, and the web app is told to purge what they did.
+"""Deleted accounts in serving.sqlite: their lists are deleted, and the web app learns whose activity to delete.
 
-Owns: whose lists and whose activity go, and the table ``deleted_viewers``. Leaves to others: their likes
-(``rewrite``), what they did (activity.sqlite has one writer, the web app:
-``serving.viewers.activity_retention``), lists of other viewers that name their posts, which the next run
-makes without them.
+Owns: which lists and whose activity, and the table ``deleted_viewers``. Leaves to others: their likes
+(``lake.rewrite``), their activity (``serving.viewers.activity_retention``, since the web app is the one writer of
+activity.sqlite), and lists of other viewers that name their posts, which the next run makes without them.
 
-Invariant: somebody who comes back after a deletion keeps what came after it.
+Invariant: an account that comes back after a deletion keeps everything that came after it.
 """
 
 import sqlite3
@@ -20,20 +19,22 @@ from sql import places
 from sql.sqlite import has_tables, transaction
 
 
-def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step]:
-    """Remove the lists of deleted accounts, and note the viewers among them, in one transaction."""
+def remove_deleted_accounts(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step]:
+    """Delete the lists of deleted accounts, and record the viewers among them, in one transaction."""
     with reading(places.landing(data_dir)) as reader:
         watermark_us = reader.number("SELECT seen_us FROM watermark")
-        gone = reader.table(
+        accounts = reader.table(
             "SELECT actor_id, did, status, deleted_us FROM actors "
             f"WHERE deleted_us > {watermark_us - places.ACTIVITY_DAYS * DAY_US}"
         ).to_pylist()
-    if not gone:
+    if not accounts:
         return
-    lists = [(row["actor_id"],) for row in gone if row["status"] == AccountStatus.DELETED]
+    lists = [(row["actor_id"],) for row in accounts if row["status"] == AccountStatus.DELETED]
     viewers = _viewers(data_dir)
     notes = [
-        {"viewer_did": row["did"], "deleted_us": row["deleted_us"]} for row in gone if row["did"] in viewers
+        {"viewer_did": row["did"], "deleted_us": row["deleted_us"]}
+        for row in accounts
+        if row["did"] in viewers
     ]
     with transaction(serving):
         serving.execute("CREATE TEMP TABLE deleted (viewer_id INTEGER PRIMARY KEY)")
@@ -48,7 +49,7 @@ def purge_departed(data_dir: Path, serving: sqlite3.Connection) -> Iterator[Step
 
 
 def _viewers(data_dir: Path) -> set[str]:
-    """Return who ever asked for a feed, as far as activity.sqlite remembers."""
+    """Return everybody who opened a feed, as far as activity.sqlite has it."""
     path = places.activity(data_dir)
     if not has_tables(path, "visits"):
         return set()
