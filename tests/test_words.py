@@ -50,7 +50,6 @@ OPEN = {
     "pipeline/batch/neighbours/product_of_graph.py",
     "pipeline/batch/neighbours_job.py",
     "pipeline/batch/publish/deleted_accounts.py",
-    "pipeline/explore/generation_inputs.py",
     "pipeline/ingest/follow.py",
     "pipeline/ingest/operations.py",
     "pipeline/ingest/seek.py",

@@ -28,9 +28,9 @@ from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
     HISTORY_LIKES,
-    LIST_ARRIVED,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
+    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
     NEIGHBOURS_INTERACTIONS,
@@ -135,8 +135,8 @@ def hand_over(
     pq.write_table(pa.table(stamp), files[SNAPSHOT])
     files[LIST_NEIGHBOURS] = folder / "list_neighbours.parquet"
     _link(graph.path, files[LIST_NEIGHBOURS])
-    files[LIST_ARRIVED] = folder / "list_arrived.parquet"
-    _link(graph.arrived, files[LIST_ARRIVED])
+    files[LIST_NEWER_NEIGHBOURS] = folder / "list_newer_neighbours.parquet"
+    _link(graph.arrived, files[LIST_NEWER_NEIGHBOURS])
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
     make_snapshot(graph.data_dir, files)
     return rows

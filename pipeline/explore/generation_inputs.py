@@ -25,9 +25,9 @@ from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.analyst_snapshot import (
     HISTORY_LIKES,
-    LIST_ARRIVED,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
+    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
     NEIGHBOURS_INTERACTIONS,
@@ -89,7 +89,7 @@ class GenerationInputs:
         self._view("all_crowds", copy_of(snapshot, LIST_CROWDS))
         self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
         self._view("stored_neighbours", copy_of(snapshot, LIST_NEIGHBOURS))
-        self._view("newer_neighbours", copy_of(snapshot, LIST_ARRIVED))
+        self._view("newer_neighbours", copy_of(snapshot, LIST_NEWER_NEIGHBOURS))
         self.connection.execute(sql.load("lake/macros"))
         self._make_records(snapshot)
         sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)

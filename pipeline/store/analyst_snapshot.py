@@ -34,8 +34,13 @@ HISTORY_LIKES = "likes/history"
 OPEN_UNLIKES = "unlikes/open"
 OPEN_IMPRESSIONS = "impressions/open"
 # Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
-# list_arrived, whose neighbours were worked out later.
-LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_ARRIVED = "lists", "list_posts", "list_neighbours", "list_arrived"
+# list_newer_neighbours, whose neighbours were worked out later.
+LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_NEWER_NEIGHBOURS = (
+    "lists",
+    "list_posts",
+    "list_neighbours",
+    "list_newer_neighbours",
+)
 LIST_CROWDS = "list_crowds"
 VARIANTS = (
     "variants"  # whose lists were made by which parameters: a row a variant of an experiment, one row outside

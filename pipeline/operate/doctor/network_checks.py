@@ -194,8 +194,7 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
         raise SkippedError(f"set {APP_PASSWORD} to try it with the publisher's account")
     host = repository_host(client, settings.publisher_did, settings.plc_url)
     try:
-        with Repository(host, settings.publisher_did) as repository:
-            repository.login(password)
+        with Repository(host, settings.publisher_did, lambda: password) as repository:
             token = repository.service_token(settings.service_did, SKELETON)
     except RepositoryError as error:
         raise WrongError(str(error), f"correct {APP_PASSWORD}") from error

@@ -13,8 +13,10 @@ import getpass
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import SettingError
 from pipeline.operate.feed_record.record import Avatar, WantedFields, changes, read_avatar, record_of
@@ -61,27 +63,28 @@ def run(settings: Settings, options: argparse.Namespace, environment: Mapping[st
     avatar = read_avatar(options.avatar) if options.avatar else None
     with http_client() as client:
         host = repository_host(client, settings.publisher_did, settings.plc_url)
-        with Repository(host, settings.publisher_did) as repository:
+        prompt = f"App password of {settings.publisher_did} on {host}: "
+        with Repository(host, settings.publisher_did, partial(_password, environment, prompt)) as repository:
             for rkey in rkeys:
                 feed = replace(settings, feed_rkey=rkey)
                 present = repository.record(rkey)
                 if options.delete:
-                    _delete(repository, feed, present, environment, dry_run=options.dry_run)
+                    _delete(repository, feed, present, dry_run=options.dry_run)
                     continue
                 before = present.value if present else None
                 record = record_of(before, wanted_fields(feed, options, avatar), time.time())
-                change = RecordChange(record, changes(before, record, avatar), avatar)
+                lines = changes(before, record, avatar)
                 check_service(client, feed)
-                _publish(repository, feed, present, change, environment, dry_run=options.dry_run)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordChange:
-    """A record as it should be, and what is new in it, in words."""
-
-    record: dict[str, object]
-    lines: list[str]
-    avatar: Avatar | None
+                if not lines:
+                    print(f"{feed.feed_uri} is already as it should be; nothing to do")
+                    continue
+                print("\n".join(lines))
+                _publish(repository, feed, present, record, avatar, dry_run=options.dry_run)
+            if repository.has_main_password:
+                print(
+                    "foryou: this is the account's main password, which can do anything; an app password is enough",
+                    file=sys.stderr,
+                )
 
 
 def wanted_fields(feed: Settings, options: argparse.Namespace, avatar: Avatar | None) -> WantedFields:
@@ -100,57 +103,37 @@ def _publish(
     repository: Repository,
     feed: Settings,
     present: Stored | None,
-    change: RecordChange,
-    environment: Mapping[str, str],
+    record: dict[str, Any],
+    avatar: Avatar | None,
     *,
     dry_run: bool,
 ) -> None:
-    if not change.lines:
-        print(f"{feed.feed_uri} is already as it should be; nothing to do")
-        return
-    print("\n".join(change.lines))
     verb = "update" if present else "create"
     if dry_run:
         print(f"would {verb} {feed.feed_uri} on {repository.host}; nothing was changed")
         return
-    _log_in(repository, environment)
-    if change.avatar is not None and not change.avatar.is_in(change.record):
-        change.record["avatar"] = repository.upload(change.avatar.content, change.avatar.mime)
-    repository.put(feed.feed_rkey, change.record, present)
+    if avatar is not None and not avatar.is_in(record):
+        record["avatar"] = repository.upload(avatar.content, avatar.mime)
+    repository.put(feed.feed_rkey, record, present)
     print(f"{verb}d {feed.feed_uri}")
     print(f"in the app: https://bsky.app/profile/{feed.publisher_did}/feed/{feed.feed_rkey}")
 
 
-def _delete(
-    repository: Repository,
-    feed: Settings,
-    present: Stored | None,
-    environment: Mapping[str, str],
-    *,
-    dry_run: bool,
-) -> None:
+def _delete(repository: Repository, feed: Settings, present: Stored | None, *, dry_run: bool) -> None:
     if present is None:
         print(f"there is no {feed.feed_uri}; nothing to do")
     elif dry_run:
         print(f"would delete {feed.feed_uri} on {repository.host}; nothing was changed")
     else:
-        _log_in(repository, environment)
         repository.delete(feed.feed_rkey, present)
         print(f"deleted {feed.feed_uri}")
 
 
-def _log_in(repository: Repository, environment: Mapping[str, str]) -> None:
-    """Log in, once for all feeds; ask for the password when the environment does not have it."""
-    if repository.is_logged_in:
-        return
+def _password(environment: Mapping[str, str], prompt: str) -> str:
+    """Return the password of the environment, or the one that is typed at the prompt."""
     password = environment.get(APP_PASSWORD, "")
     if not password and sys.stdin.isatty():
-        password = getpass.getpass(f"App password of {repository.did} on {repository.host}: ")
+        password = getpass.getpass(prompt)
     if not password:
         raise SettingError(f"an app password is needed: set {APP_PASSWORD}, or run the command in a terminal")
-    repository.login(password)
-    if repository.has_main_password:
-        print(
-            "foryou: this is the account's main password, which can do anything; an app password is enough",
-            file=sys.stderr,
-        )
+    return password

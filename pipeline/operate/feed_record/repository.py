@@ -1,4 +1,4 @@
-"""A publisher's repository on its PDS: a login, and the calls that publishing and the doctor need.
+"""A publisher's repository on its PDS: the calls that publishing and the doctor need.
 
 Owns: those calls, made with atproto's client, and a plain reason when one is refused. Leaves to others: what is
 written.
@@ -52,10 +52,13 @@ class Stored:
 
 
 class Repository:
-    """One DID's repository, open within a ``with`` block; reading needs no login."""
+    """One DID's repository, open within a ``with`` block.
 
-    def __init__(self, host: str, did: str) -> None:
-        self.host, self.did = host, did
+    Reading needs no login. The first other call logs in, with what ``password`` returns; the end of the block logs out.
+    """
+
+    def __init__(self, host: str, did: str, password: Callable[[], str] = str) -> None:
+        self.host, self.did, self._password = host, did, password
         request = Request(timeout=TIMEOUT_SECONDS, event_hooks={"response": [self._refuse_redirect]})
         self._client = Client(host, request=request)
         self._access = self._refresh = ""
@@ -91,11 +94,13 @@ class Repository:
             raise RepositoryError(f"reading the record: {self.host} does not say which version it is")
         return Stored(models.get_model_as_dict(found.value), found.cid)
 
-    def login(self, password: str) -> None:
+    def _log_in(self) -> None:
         """Log in the repository's owner; RepositoryError when the password is not theirs."""
         try:
             call = self._client.com.atproto.server.create_session
-            session = self._call("logging in", call, data={"identifier": self.did, "password": password})
+            session = self._call(
+                "logging in", call, data={"identifier": self.did, "password": self._password()}
+            )
         except RepositoryError as error:
             if error.status == 401 and error.name in ("AuthenticationRequired", ""):
                 raise RepositoryError(WRONG_PASSWORD.format(did=self.did, host=self.host)) from error
@@ -105,13 +110,8 @@ class Repository:
         self._access, self._refresh = session.access_jwt, session.refresh_jwt
 
     @property
-    def is_logged_in(self) -> bool:
-        """Whether ``login`` succeeded."""
-        return bool(self._access)
-
-    @property
     def has_main_password(self) -> bool:
-        """Whether the login was made with the account's main password, which can do anything."""
+        """Whether a login was made with the account's main password, which can do anything."""
         try:
             return bool(get_jwt_payload(self._access).scope == "com.atproto.access")
         except TokenDecodeError:
@@ -120,7 +120,8 @@ class Repository:
     def upload(self, content: bytes, mime: str) -> dict[str, Any]:
         """Store bytes and return the blob by which a record refers to them."""
         call = self._client.com.atproto.repo.upload_blob
-        found = self._call("uploading the picture", call, data=content, headers={"Content-Type": mime})
+        headers = {"Content-Type": mime}
+        found = self._call_as_owner("uploading the picture", call, data=content, headers=headers)
         return dict(models.get_model_as_dict(found.blob))
 
     def put(self, rkey: str, record: dict[str, Any], replaced: Stored | None) -> None:
@@ -128,24 +129,31 @@ class Repository:
         body = {**self._named(rkey), "record": record, "swapRecord": replaced.cid if replaced else None}
         # As JSON: the client's model leaves out a swapRecord of null, which says that there must be no record yet.
         call = self._client.invoke_procedure
-        self._call("writing the record", call, nsid="com.atproto.repo.putRecord", json=body)
+        self._call_as_owner("writing the record", call, nsid="com.atproto.repo.putRecord", json=body)
 
     def delete(self, rkey: str, replaced: Stored) -> None:
         """Delete the feed record that was read."""
         data = {**self._named(rkey), "swap_record": replaced.cid}
-        self._call("deleting the record", self._client.com.atproto.repo.delete_record, data=data)
+        self._call_as_owner("deleting the record", self._client.com.atproto.repo.delete_record, data=data)
 
     def service_token(self, audience: str, method: str) -> str:
         """Return a token with which the account itself may call ``method`` of a service."""
         call = self._client.com.atproto.server.get_service_auth
-        return str(self._call("getting a token", call, params={"aud": audience, "lxm": method}).token)
+        return str(
+            self._call_as_owner("getting a token", call, params={"aud": audience, "lxm": method}).token
+        )
 
     def _named(self, rkey: str) -> dict[str, str]:
         return {"repo": self.did, "collection": FEED_COLLECTION, "rkey": rkey}
 
+    def _call_as_owner(self, what: str, call: Callable[..., Any], **options: Any) -> Any:
+        if not self._access:
+            self._log_in()
+        return self._call(what, call, token=self._access, **options)
+
     def _call(self, what: str, call: Callable[..., Any], *, token: str = "", **options: Any) -> Any:
-        """Make a call, with the login's token unless another is given; RepositoryError says why it failed."""
-        if token := token or self._access:
+        """Make a call; RepositoryError says why it failed."""
+        if token:
             options["headers"] = options.get("headers", {}) | {"Authorization": f"Bearer {token}"}
         try:
             return call(**options)
