@@ -1,12 +1,12 @@
-"""Keeping a connection to the stream: connect, read, notice silence, come back after any end.
+"""Keeping a connection to the stream: connect, read, notice silence, reconnect after any end.
 
 Owns: the socket, backoff, the choice among several addresses. Leaves to others: cutting bytes into messages
-(``frames``), what they mean (the writer's thread). Messages are handed over as bounded chunks; when the
-writer is slow, reading pauses once its queue is full, and the server feels it through TCP, while this thread
-goes on telling the server that it lives.
+(``frames``), what they mean (the writer's thread). Messages are handed over as bounded chunks. When the writer is slow,
+reading pauses once its queue is full and TCP slows the server down, while this thread keeps answering the server's
+pings.
 
-Why our own loop and not a client library's: a clean close by a restarting server ends those silently, and
-their cursor moves before the event is stored.
+Why our own loop and not a client library's: those end silently when a restarting server closes cleanly, and their
+cursor moves before the event is stored.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ SIGN_OF_LIFE_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 TRIES_PER_HOST = 3
-# A connection that lasted so long, or brought so many events, was no failure.
+# A connection that lasted this long, or brought this many events, was healthy.
 HEALTHY_SECONDS = 30.0
 HEALTHY_EVENTS = 1_000
 

@@ -1,8 +1,7 @@
 """What an event says, whichever wire it came by: an operation on a record, or an account's status.
 
-Owns: which collections are wanted, and the reasons for which an operation is dropped. Leaves to others: the
-bytes (``jetstream``, ``jetstream_v2``, ``firehose``), the records' fields (``records``). Never raises for any
-input.
+Owns: which collections are wanted, and the reasons for which an operation is dropped. Leaves to others: the bytes
+(``jetstream``, ``jetstream_v2``, ``firehose``), the fields of records (``records``). Never raises for any input.
 """
 
 from typing import Any
@@ -33,7 +32,7 @@ def add_operation(
     record: Any,
     batch: EventBatch,
 ) -> None:
-    """Add what an operation on a record says to the batch; ``record`` is a dict, or None where there is none."""
+    """Add an operation on a record to the batch; ``record`` is a dict, or None where there is none."""
     if collection == LIKE:
         add_like(did, seen_us, rev, rkey_text, operation, like_subject(record), batch)
     elif collection == POST:
@@ -65,8 +64,8 @@ def add_like(
         batch.drop("unknown_operation")
         return
     if operation == "update" or (rkey >> 10) // DAY_US != seen_us // DAY_US:
-        # What stood under this key is gone, on whatever day it was: after an update, and also when the key does
-        # not tell the day it was made on, since its deletion may have been missed.
+        # An earlier record under this key is undone, on whatever day it was: after an update, and also when the key
+        # does not tell the day it was made on, since its deletion may have been missed.
         batch.unlikes.append(Unlike(did, rkey, seen_us - 1, rev_number - 1))
     if isinstance(subject, str):
         batch.drop(subject)
@@ -93,10 +92,10 @@ def add_account(did: str, seen_us: int, said_us: int, active: Any, word: Any, ba
 
 
 def add_reset(did: str, batch: EventBatch) -> None:
-    """Note that a repository was set to another state, of which no operations are told (``#sync``).
+    """Note that a repository was replaced without operations on the stream (``#sync``).
 
-    It comes with a new account, after a move to another PDS, an import, a repair: likes may have come and gone
-    unseen. Which, only the repository itself can say; the store has it asked for those who read the feed.
+    This happens with a new account, and after a move to another PDS, an import or a repair. Likes may have been added
+    and deleted unseen. Only the repository can tell which, so it is fetched again for accounts that read the feed.
     """
     batch.resets.append(did)
     batch.event("sync")

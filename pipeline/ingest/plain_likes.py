@@ -1,11 +1,10 @@
 """Well-formed likes, numbered many at a time.
 
-Owns: ``add_likes``. Leaves to others: every like that is in any way unusual, which goes through
-``operations`` like any other operation, and says the same there.
+Owns: ``add_likes``. Leaves to others: every like that is unusual in any way. It goes through ``operations`` like any
+other operation, with the same result.
 
-A like of a post by did:plc accounts, with TIDs for keys and revision, is a text of fixed length. Numbering
-its three TIDs and checking its texts takes three microseconds in Python, a third of one for many at once in
-numpy.
+A like of a post by did:plc accounts, with TIDs for keys and revision, is a text of fixed length. Numbering its three
+TIDs and checking its texts takes three microseconds in Python, and a third of one for many at once in numpy.
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
-"""The ingest process: one landing store, one stream, until it is told to stop.
+"""The ingest process: one landing store, one stream, until it is stopped.
 
-Owns: putting follower and writer together, signals, and where to resume. Leaves to others: everything else.
+Owns: joining follower and writer, signals, and where to resume. Leaves to others: everything else.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from sql import places
 
 log = logging.getLogger("foryou.ingest")
 
-# A batch is some 100,000 objects that live for a second and refer to nothing, beside a cache of millions of
-# DIDs: at the interpreter's own pace the search for cycles would walk over them again and again.
+# A batch is some 100,000 objects that live for a second and refer to nothing, beside a cache of millions of DIDs. At
+# the default thresholds the search for cycles would walk over them again and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
 
 
 def run(settings: Settings) -> None:
     """Follow the stream until SIGTERM or SIGINT; everything taken in is committed before it returns."""
     for url in settings.stream_url:
-        wire_of(url)  # a wrong one is told before anything is opened
+        wire_of(url)  # refuses a wrong address before anything is opened
     gc.set_threshold(*GC_THRESHOLDS)
     metrics = Metrics()
     if settings.metrics_listen is not None:

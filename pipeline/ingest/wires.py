@@ -1,10 +1,10 @@
-"""The wires ingest speaks, told by the path of the stream's address, and where to go on.
+"""The wires that ingest speaks, known by the path of the stream's address, and where to resume.
 
-Owns: ``wire_of``, ``subscription``: the address to connect to and how to read what comes. Leaves to others: the
+Owns: ``wire_of`` and ``subscription``: the address to connect to and how to decode its messages. Leaves to others: the
 wires themselves, the connection (``follow``).
 
-Each wire's cursor counts in its own space, most of them per host. A position of this host and wire goes on
-where it stopped; a position of another goes on by time, a little earlier, since clocks differ.
+The cursor of each wire counts in its own space, on most wires per host. A position of the same host and wire resumes
+where it stopped. Any other position resumes by time, a little earlier, since clocks differ.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from pipeline.store.events import EventBatch, StreamPosition
 
 log = logging.getLogger("foryou.ingest")
 
-# Replays cost nothing but time, so resuming by time goes back a little: a live server may reorder events at the
-# seam, and another host's clock differs (order is kept per actor only).
+# A replay costs only time, so resuming by time goes back a little: a live server may reorder events at the seam, and
+# another host's clock differs (order is kept per actor only).
 REWIND_SAME_HOST_US = 5_000_000
 REWIND_OTHER_HOST_US = 30_000_000
 DICTIONARY_SECONDS = 10.0

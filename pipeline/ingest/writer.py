@@ -1,9 +1,9 @@
 """The thread that decodes and commits: chunks of messages in, transactions out.
 
-Owns: the queue between reading and writing, the size of a batch, noticing gaps. Leaves to others: what a commit
-does (``store.landing``), what is removed between two of them (``store.landing_retention``).
+Owns: the queue between reading and writing, the size of a batch, noticing gaps. Leaves to others: what a commit does
+(``store.landing``), what is removed between two commits (``store.landing_retention``).
 
-Invariant: a message is acknowledged by nothing but the commit of its batch with the stream cursor after it.
+Invariant: only the commit of a batch, with the stream cursor after it, acknowledges a message.
 """
 
 import logging
@@ -29,8 +29,8 @@ QUEUE_CHUNKS = 64  # of about a megabyte each: a minute of a busy stream, should
 BATCH_MESSAGES = 40_000  # a commit costs the same for one event and for thousands
 BATCH_SECONDS = 1.0
 REPORT_SECONDS = 60.0
-# The first event after a reconnect is this much later than the last one stored, and at the stream's pace so many
-# events would have come meanwhile: they are missing, it was no quiet hour.
+# A gap: the first event after a reconnect is this much later than the last one stored, and at the stream's pace this
+# many events would have come meanwhile.
 GAP_SECONDS = 60.0
 GAP_EVENTS = 50.0
 
