@@ -90,9 +90,9 @@ class SegmentRows:
             # A time in the past tells the like's day, or the day before; without one it may be any earlier day.
             dated = (rkeys >= 0) & (rkeys >> 10 <= witnessed_us)
             days = np.where(dated, rkeys >> 10, witnessed_us) // DAY_US
-            undone_us = witnessed_us - np.array(replaced)  # an update does not undo its own new content
+            unliked_us = witnessed_us - np.array(replaced)  # an update does not undo its own new content
             nothing = np.zeros(len(seq), np.int64)
-            columns = [seq, [ids[did] for did in likers], rkeys, nothing, nothing, undone_us]
+            columns = [seq, [ids[did] for did in likers], rkeys, nothing, nothing, unliked_us]
             self._add(UNLIKE_ROW, days, dated, columns)
 
     def _add(self, kind: int, days: Numbers, dated: NDArray[np.bool_], columns: Sequence[Any]) -> None:

@@ -98,7 +98,7 @@ class Follower:
             # A server that restarts is back within a second; one that is down is not helped by haste.
             pause = pause_seconds(self._failures, 0.25, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
             log.warning("%s: %s; connecting again in %.1f s", host_of(url), end.words, pause)
-            if end.reason != "silence":  # a quiet host is there, and is asked again at once
+            if end.reason != "silence":  # a quiet host is still there: connect again at once
                 self._failures += 1
             self._strikes += 1
             if self._strikes % TRIES_PER_HOST == 0 and len(self._urls) > 1:
@@ -176,17 +176,17 @@ class Follower:
         was ended here, None when the server ended it.
         """
         subscription = inbox.subscription
-        received, heard_at = 0, time.monotonic()
-        events, unreadable, understood_at = 0, 0, heard_at
-        alive_at = heard_at
+        received, received_at = 0, time.monotonic()
+        events, unreadable, understood_at = 0, 0, received_at
+        alive_at = received_at
         while not closed.done():
             await asyncio.wait([closed], timeout=PAUSED_SECONDS if inbox.full else CHUNK_SECONDS)
             inbox.hand_over()
             now = time.monotonic()
             end = None
             if inbox.received != received or inbox.full:
-                received, heard_at = inbox.received, now
-            elif now - heard_at > self._silence_seconds:
+                received, received_at = inbox.received, now
+            elif now - received_at > self._silence_seconds:
                 end = End("silence", f"nothing came for {self._silence_seconds:g} s")
             if subscription.events != events or subscription.unreadable == unreadable:
                 events, unreadable, understood_at = subscription.events, subscription.unreadable, now

@@ -31,7 +31,7 @@ class _Place(NamedTuple):
 async def seq_at(url: str, time_us: int) -> int:
     """Return a cursor whose next events are of ``time_us`` or up to half a minute before.
 
-    OLDEST when the time is before everything the host keeps, and when the host can't be asked: reading too
+    OLDEST when the time is before everything the host keeps, and when the host does not answer: reading too
     much is only slow.
     """
     low = await _probe(url, OLDEST)
@@ -40,10 +40,10 @@ async def seq_at(url: str, time_us: int) -> int:
     high = await _probe(url, None)
     if high is None:  # so quiet that nothing came meanwhile: all it keeps is soon read
         return OLDEST
-    return await _narrow(url, low, high, time_us)
+    return await _search_between(url, low, high, time_us)
 
 
-async def _narrow(url: str, low: _Place, high: _Place, time_us: int) -> int:
+async def _search_between(url: str, low: _Place, high: _Place, time_us: int) -> int:
     """Return the seq of an event shortly before a time, given one before it and one that came later."""
     cursor, cursor_us = high.seq, high.time_us  # what follows this cursor is not before the time
     for number in range(PROBES_MAX):
@@ -64,7 +64,7 @@ async def _narrow(url: str, low: _Place, high: _Place, time_us: int) -> int:
 
 
 async def _probe(url: str, cursor: int | None) -> _Place | None:
-    """Return seq and time of the first event after a cursor, or of the next one to come; None if none is told."""
+    """Return seq and time of the first event after a cursor, or of the next one to come; None if the host sends none."""
     address = firehose.subscribe_url(url, cursor)
     try:
         async with (

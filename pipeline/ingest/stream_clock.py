@@ -38,14 +38,14 @@ class StreamClock:
         self._said: deque[int] = deque(maxlen=AROUND)
         self._since_renewal = 0
         self._median = 0
-        self._heard_at = monotonic()
+        self._received_at = monotonic()
 
     def seen_us(self, claimed_us: int) -> int:
         """Return when an event is seen that claims to be of a time."""
         moment = self._monotonic()
-        if moment - self._heard_at > QUIET_SECONDS:
+        if moment - self._received_at > QUIET_SECONDS:
             self._said.clear()
-        self._heard_at = moment
+        self._received_at = moment
         self._said.append(claimed_us)
         self._since_renewal += 1
         if len(self._said) < FEW:

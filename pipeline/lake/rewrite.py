@@ -25,7 +25,7 @@ from pipeline.store.duck import append
 from sql import places
 
 PAUSE_SECONDS = 86_400.0  # between two times that a day is examined
-SHARE = 0.01  # of a day's likes: with more undone, it is rewritten
+SHARE = 0.01  # of a day's likes: when unlikes undo more, it is rewritten
 
 
 def rewrite_due_day(

@@ -113,7 +113,7 @@ def working_folder(data_dir: Path) -> Iterator[Path]:
 
 
 def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
-    # Tombstones first: a day that is folded meanwhile may then have some too many, which undo nothing.
+    # Tombstones first: a day that is rewritten meanwhile may then have some too many, which undo nothing.
     for path in places.unlikes_files(data_dir):
         yield f"unlikes/{path.parent.name}", path
     for day in sorted(places.closed_days(data_dir)):
