@@ -64,7 +64,7 @@ def add_like(
         batch.drop("unknown_operation")
         return
     if operation == "update" or (rkey >> 10) // DAY_US != seen_us // DAY_US:
-        # An earlier record under this key is undone, on whatever day it was: after an update, and also when the key
+        # This undoes an earlier like under this key, on whatever day it was: after an update, and also when the key
         # does not tell the day it was made on, since its deletion may have been missed.
         batch.unlikes.append(Unlike(did, rkey, seen_us - 1, rev_number - 1))
     if isinstance(subject, str):
