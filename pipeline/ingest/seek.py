@@ -64,7 +64,7 @@ async def _search_between(url: str, low: _Place, high: _Place, time_us: int) -> 
 
 
 async def _probe(url: str, cursor: int | None) -> _Place | None:
-    """Return seq and time of the first event after a cursor, or of the next one to come; None if the host sends none."""
+    """Return seq and time of the first event after a cursor, or of the next one; None if the host sends none."""
     address = firehose.subscribe_url(url, cursor)
     try:
         async with (
