@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest import jetstream, jetstream_v2
-from pipeline.ingest.jetstream_v2 import Decoder, decode, decode_with_care
+from pipeline.ingest.jetstream_v2 import MessageDecoder, decode, decode_with_care
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 from pipeline.store.model import time_us_of
@@ -63,7 +63,7 @@ def test_the_recorded_window_says_the_same_on_both_wires(real_bytes: Path) -> No
     assert jetstream_v2.dictionary_id(dictionary) == 20260811
     compress = zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(dictionary)).compress
     one, two, plain = EventBatch(), EventBatch(), EventBatch()
-    decode_compressed = Decoder(dictionary)
+    decode_compressed = MessageDecoder(dictionary)
     for number, line in enumerate((real_bytes / "expected_v1.jsonl").read_bytes().splitlines(), 1):
         jetstream.decode([line], one)
         message = json.dumps(from_v1(json.loads(line), number)).encode()
@@ -132,13 +132,13 @@ def test_what_is_dropped_is_counted_by_reason(event: Any, reason: str) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(message: bytes) -> None:
     batch = EventBatch()
-    Decoder(None)([message], batch)
+    MessageDecoder(None)([message], batch)
     assert batch.counts.total() == 1
 
 
 def test_rubbish_in_place_of_a_compressed_message(real_bytes: Path) -> None:
     batch = EventBatch()
-    Decoder((real_bytes / "subscribe_events_20260811.zdict").read_bytes())([b"rubbish"], batch)
+    MessageDecoder((real_bytes / "subscribe_events_20260811.zdict").read_bytes())([b"rubbish"], batch)
     assert batch.counts == {("drop", "not_zstd"): 1}
 
 
@@ -150,7 +150,7 @@ def test_a_small_frame_of_a_huge_message_is_left_out(real_bytes: Path, tells_its
     frame = compressor.compress(b" " * (jetstream_v2.MESSAGE_BYTES_MAX + 1))
     good = compressor.compress(json.dumps(like()).encode())
     batch = EventBatch()
-    Decoder(dictionary)([frame, good], batch)
+    MessageDecoder(dictionary)([frame, good], batch)
     assert batch.counts == {("drop", "not_zstd"): 1, ("event", "like"): 1}
 
 

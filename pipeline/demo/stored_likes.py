@@ -16,7 +16,7 @@ from sql import places
 from sql.sqlite import connect
 
 
-class LikeRecord(NamedTuple):
+class StoredLike(NamedTuple):
     """A like record that exists; rkeys as ``identifiers.rkey_to_int`` numbers them."""
 
     liker: str
@@ -25,13 +25,13 @@ class LikeRecord(NamedTuple):
     post_rkey: int
 
 
-def like_record(liker: str, rkey: str, subject: str) -> LikeRecord | None:
+def like_record(liker: str, rkey: str, subject: str) -> StoredLike | None:
     """Return what the store should hold of a like record, None when its subject is not a post."""
     number, post = rkey_to_int(rkey), parse_post_uri(subject)
-    return None if number is None or post is None else LikeRecord(liker, number, *post)
+    return None if number is None or post is None else StoredLike(liker, number, *post)
 
 
-def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
+def like_records(data_dir: Path) -> tuple[list[StoredLike], int]:
     """Return the like records of landing and lake, and the stream time (us) up to which they are complete.
 
     A record that is stored twice, in landing and in the lake or under two days, comes twice. Likes of deleted accounts
@@ -59,7 +59,7 @@ def like_records(data_dir: Path) -> tuple[list[LikeRecord], int]:
     if closed:
         likes += _closed_likes(data_dir, closed, unlikes)
     records = [
-        LikeRecord(dids[liker], rkey, dids[author], post_rkey)
+        StoredLike(dids[liker], rkey, dids[author], post_rkey)
         for liker, rkey, author, post_rkey, seen_us in likes
         if seen_us > deleted[liker]
     ]

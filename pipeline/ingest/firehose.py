@@ -39,7 +39,7 @@ def subscribe_url(url: str, cursor: int | None) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-class Decoder:
+class FrameDecoder:
     """Decodes the frames of one connection, each seen when the stream is."""
 
     def __init__(self, resumed_us: int) -> None:

@@ -1,7 +1,7 @@
 """The Jetstream v2 wire (``network.bsky.jetstream.subscribeEvents``): its address, dictionary and messages.
 
 Owns: everything that is particular to this wire. Leaves to others: the connection (``follow``), what
-operations say (``operations``). ``Decoder`` never raises for any input: whatever is malformed is counted by
+operations say (``operations``). ``MessageDecoder`` never raises for any input: whatever is malformed is counted by
 reason.
 
 Wire: the lexicon network.bsky.jetstream.subscribeEvents. One JSON object a message, in an envelope {"$type":
@@ -77,7 +77,7 @@ def dictionary_id(blob: bytes) -> int | None:
     return int.from_bytes(blob[4:8], "little")
 
 
-class Decoder:
+class MessageDecoder:
     """Decodes the messages of one connection, compressed with its dictionary or not at all."""
 
     def __init__(self, dictionary: bytes | None = None) -> None:

@@ -83,14 +83,14 @@ async def subscription(url: str, position: StreamPosition | None, start_us: int)
         dictionary = await _dictionary(url)
         number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
         address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
-        unpack = jetstream_v2.Decoder(dictionary if number is not None else None)
+        unpack = jetstream_v2.MessageDecoder(dictionary if number is not None else None)
         return Subscription(url, address, host, wire, unpack, position)
     if same and position is not None:
         seq = position.value
     else:
         seq = await seq_at(url, by_time)
         log.info("%s: going on after seq %d, found by time", host, seq)
-    decoder = firehose.Decoder(0 if position is None else position.event_us)
+    decoder = firehose.FrameDecoder(0 if position is None else position.event_us)
     return Subscription(url, firehose.subscribe_url(url, seq), host, wire, decoder, position)
 
 

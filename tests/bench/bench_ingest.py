@@ -127,8 +127,8 @@ def parts(wire: str, messages: list[bytes]) -> dict[str, float]:
     assert cut == messages
     decode: Callable[[list[bytes], EventBatch], None] = {
         "jetstream-v1": jetstream.decode,
-        "jetstream-v2": jetstream_v2.Decoder(DICTIONARY.read_bytes()),
-        "firehose": firehose.Decoder(0),
+        "jetstream-v2": jetstream_v2.MessageDecoder(DICTIONARY.read_bytes()),
+        "firehose": firehose.FrameDecoder(0),
     }[wire]
     batches = []
     began = time.process_time()
