@@ -40,7 +40,7 @@ class Settings:
     stream_url: tuple[str, ...] = _setting(
         "wss://jetstream2.us-east.bsky.network/subscribe,wss://jetstream1.us-west.bsky.network/subscribe",
         values.stream_urls,
-        "where events come from: ws(s) addresses, comma-separated, first one first",
+        "addresses of streams, ws:// or wss://, comma-separated; the first that works is followed",
     )
     stream_silence_seconds: float = _setting(
         "60", values.positive, "seconds without an event after which to reconnect"
@@ -48,14 +48,12 @@ class Settings:
     stream_start_hours: float = _setting(
         "72",
         values.positive,
-        "hours back at which an empty store begins; a server gives what it keeps of them",
+        "hours of the past with which an empty store begins, as far as the server keeps them",
     )
     metrics_listen: tuple[str, int] | None = _setting(
         "", values.listen_or_off, "HOST:PORT where ingest answers Prometheus; off when empty"
     )
-    hostname: str = _setting(
-        "localhost", values.hostname, "host name under which the world sees this service"
-    )
+    hostname: str = _setting("localhost", values.hostname, "public host name of this service")
     service_did: str = _setting("", values.did, "this service's DID (default did:web:HOSTNAME)")
     publisher_did: str = _setting(
         "", values.did, "DID of the account that published the feed (default SERVICE_DID)"
@@ -77,16 +75,16 @@ class Settings:
     access_log: str = _setting(
         "problems",
         values.one_of("off", "problems", "all"),
-        "requests that have a line in the log: off, problems or all",
+        "which requests are logged: off, problems or all",
     )
     appview_url: str = _setting(
-        "https://public.api.bsky.app", values.http_url, "where /why looks up whose handle it is given"
+        "https://public.api.bsky.app", values.http_url, "AppView that /why asks for the DID of a handle"
     )
     serve_threads: int = _setting(
-        "8", values.threads, "requests that each process of the web app works on at once"
+        "8", values.threads, "requests that each process of the web app answers at once"
     )
     serve_workers: int = _setting("1", values.threads, "processes of the web app, each on a core of its own")
-    batch_threads: int = _setting("2", values.threads, "threads of the batch's products")
+    batch_threads: int = _setting("2", values.threads, "threads of the batch's matrix products")
     compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")
     candidates_minutes: float = _setting(
@@ -96,7 +94,7 @@ class Settings:
         "60", values.positive, "minutes within which the lists of all viewers are renewed"
     )
     waiting_seconds: float = _setting(
-        "10", values.positive, "seconds between two looks for viewers who wait for a first list"
+        "10", values.positive, "seconds between two searches for viewers who wait for a first list"
     )
     # The [ranking] table, unchecked; ``ranking.ranking_from`` makes parameters of it.
     ranking: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
