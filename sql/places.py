@@ -136,9 +136,9 @@ def neighbours(data_dir: Path, key: str = "") -> Path:
     return lake(data_dir) / f"neighbours{key and '-'}{key}.parquet"
 
 
-def arrived(neighbours: Path) -> Path:
-    """Return the neighbours computed since a file of neighbours was written."""
-    return neighbours.with_name(f"{neighbours.stem}-arrived.parquet")
+def newer_neighbours(neighbours: Path) -> Path:
+    """Return the file of viewers whose neighbours were computed since a file of neighbours was written."""
+    return neighbours.with_name(f"{neighbours.stem}-newer.parquet")
 
 
 def degrees(neighbours: Path) -> Path:
@@ -147,7 +147,7 @@ def degrees(neighbours: Path) -> Path:
 
 
 def all_neighbours(data_dir: Path) -> list[Path]:
-    """Return all files that ``neighbours``, ``arrived`` and ``degrees`` name, as far as they exist."""
+    """Return all files that ``neighbours``, ``newer_neighbours`` and ``degrees`` name, as far as they exist."""
     return list(lake(data_dir).glob("neighbours*.parquet"))
 
 

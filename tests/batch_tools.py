@@ -72,7 +72,7 @@ def read_ranked(connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[t
 def neighbours_by_sql(connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
     """Make ``neighbours`` of the inputs, by SQL alone."""
     sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-    for name in sql_steps.BEFORE_NEIGHBOURS + sql_steps.NEIGHBOURS:
+    for name in sql_steps.SEEDS + sql_steps.NEIGHBOURS:
         sql_steps.run_file(connection, name)
 
 

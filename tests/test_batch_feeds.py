@@ -10,7 +10,7 @@ from streams import free_port, wait_until
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.batch.inputs.neighbour_files import graphs_of
+from pipeline.batch.inputs.neighbour_files import files_of
 from pipeline.errors import SettingError
 from pipeline.feeds import Feed, feeds_of
 from pipeline.ranking import ranking_from
@@ -79,7 +79,7 @@ def test_a_feed_has_its_own_parameters_over_the_common_ones(tmp_path: Path):
     assert feeds["for-you"] == ranking_from({"max_seeds": 9})
     assert feeds["quiet"] == ranking_from({"max_seeds": 9, "popularity_exponent": 0.9})
     assert feeds["videos"].media == 16
-    assert [graph.rkeys for graph in graphs_of(tmp_path, feeds_of(settings_of(tmp_path)))] == [
+    assert [files.rkeys for files in files_of(tmp_path, feeds_of(settings_of(tmp_path)))] == [
         ("for-you", "quiet", "videos"),
         ("close",),
     ]
@@ -133,7 +133,7 @@ def test_each_feed_has_lists_of_its_own_and_they_share_the_graph(
     assert found["videos"] == [posts["q2"]]
     assert set(found["close"]) == {posts["q0"], posts["q1"], posts["q2"]}  # q2 fills up, as popular
     names = sorted(path.name for path in (data / "lake").glob("neighbours*"))
-    other = graphs_of(data, feeds_of(settings))[1]
+    other = files_of(data, feeds_of(settings))[1]
     assert names == sorted(
         ["neighbours.parquet", "neighbours-degrees.parquet", other.path.name, other.degrees.name]
     )

@@ -101,7 +101,7 @@ def test_one_batch_at_a_time(tmp_path: Path):
 
 
 def test_what_is_refused(tmp_path: Path):
-    with pytest.raises(BatchError, match="'publish' is no job"):
+    with pytest.raises(BatchError, match="unknown job 'publish'"):
         jobs.run(settings_for(tmp_path), "publish")
     with pytest.raises(SettingError, match="unknown parameter max_seed"):
         jobs.run(settings_for(tmp_path, {"max_seed": 1}), "all")

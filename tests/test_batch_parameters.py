@@ -43,7 +43,7 @@ def test_what_is_refused(table: dict[str, object], text: str):
 
 def test_what_neighbours_depend_on_is_told_by_their_key():
     """Every parameter that the queries up to neighbours.sql read; else feeds that differ in it would share a file."""
-    files = (*sql_steps.BEFORE_NEIGHBOURS, *sql_steps.NEIGHBOURS)
+    files = (*sql_steps.SEEDS, *sql_steps.NEIGHBOURS)
     text = "".join(sql.load(f"batch/{name}") for name in files)
     read = {item.name for item in fields(Ranking)} & set(re.findall(r"getvariable\('(\w+)'\)", text))
     assert {"max_seeds", "overlap_exponent"} <= read

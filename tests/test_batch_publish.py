@@ -15,7 +15,7 @@ from worlds import NOW_US, World
 
 from pipeline.batch import candidates_job as job
 from pipeline.batch import jobs
-from pipeline.batch.inputs.neighbour_files import graphs_of
+from pipeline.batch.inputs.neighbour_files import files_of
 from pipeline.batch.publish import generations, write_lists
 from pipeline.errors import BatchError
 from pipeline.feeds import Feed
@@ -53,8 +53,8 @@ def steps(
     recent: list[str] | None = None,
 ):
     feed = Feed("for-you", ranking)
-    graph = graphs_of(data_dir, [feed])[0]
-    return job.candidates(graph, job.Publication(feed, ("for-you",), recent), 1, serving, lambda: seconds)
+    files = files_of(data_dir, [feed])[0]
+    return job.candidates(files, job.FeedToPublish(feed, ("for-you",), recent), 1, serving, lambda: seconds)
 
 
 def make(data_dir: Path, made: World, seconds: float = START, ranking: Ranking = RANKING) -> None:
@@ -133,7 +133,7 @@ def test_stopped_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.Monke
     serving = open_serving(data)
     published = []
     for number, (step, _) in enumerate(steps(data, serving)):
-        if step in ("checks", "viewers", "posts", "lists", "orphans", "feed") or published:
+        if step in ("checks", "viewers", "posts", "lists", "feed") or published:
             published += [number] if step == "lists" else []
             left = tmp_path / f"left-{number}"
             shutil.copytree(data, left)

@@ -19,7 +19,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.model import PostFlag
 
 RANKING = Ranking()
-STEPS = sql_steps.BEFORE_NEIGHBOURS + sql_steps.NEIGHBOURS
+STEPS = sql_steps.SEEDS + sql_steps.NEIGHBOURS
 STEPS += sql_steps.BEFORE_CANDIDATES[len(sql_steps.LIKES) :] + sql_steps.CANDIDATES
 RUN_VARIABLES = {"snapshot_us", "window_hours", "first_author", "last_author"} | {
     "experiment",

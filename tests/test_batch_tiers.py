@@ -55,7 +55,7 @@ def generations_of(data_dir: Path) -> dict[str, int]:
 def neighbours_of(data_dir: Path) -> dict[int, list[tuple[int, float]]]:
     """Return each viewer's neighbours as the next candidates run sees them."""
     found: dict[int, list[tuple[int, float]]] = {}
-    arrived = data_dir / "lake" / "neighbours-arrived.parquet"
+    arrived = data_dir / "lake" / "neighbours-newer.parquet"
     newer = pq.read_table(arrived).to_pylist() if arrived.exists() else []
     over = {row["viewer_id"] for row in newer}
     older = pq.read_table(data_dir / "lake" / "neighbours.parquet").to_pylist()
@@ -81,7 +81,7 @@ def town(fresh: int = 3) -> World:
 )  # fmt: skip
 def test_a_tier_goes_with_its_job(tmp_path: Path, job: str, viewers: str):
     with pytest.raises(
-        BatchError, match=f"there is no job '{job}' for viewers '{viewers}': neighbours go with"
+        BatchError, match=f"job '{job}' does not go with viewers '{viewers}': neighbours go with"
     ):
         run(town().write(tmp_path), job, viewers)
 
@@ -149,7 +149,7 @@ def test_a_newcomer_gets_neighbours_and_a_list_beside_a_running_batch(tmp_path: 
     run(tmp_path, "candidates", "all", START + 3)  # of her whom the file of neighbours does not have yet
     assert "did:plc:zoe" in generations_of(tmp_path)
     run(tmp_path, "neighbours", "changed", START + 4)
-    assert not (tmp_path / "lake" / "neighbours-arrived.parquet").exists()
+    assert not (tmp_path / "lake" / "neighbours-newer.parquet").exists()
     assert [name for name, _ in neighbours_of(tmp_path)[made.id("zoe")]] == [name for name, _ in near]
 
 
@@ -275,7 +275,7 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     before = lists_of(tmp_path)
     settings = settings_for(tmp_path, {})
     serving = connect(tmp_path / "serving.sqlite")
-    everybody = jobs.Batch(settings, feeds_of(settings), serving, lambda: START + 10, "all")
+    everybody = jobs.BatchRun(settings, feeds_of(settings), serving, lambda: START + 10, "all")
     steps = next(jobs.batch_parts(everybody, ["candidates"])).steps
     while next(steps)[0] != "checks":
         pass

@@ -1,12 +1,12 @@
 """What batch jobs leave for analysts and ``foryou explain``: their inputs and the lists, as Parquet.
 
-Owns: copying the frozen inputs while they are in memory, and handing over the finished lists. Leaves to
+Owns: copying the frozen inputs while they are in memory, and a snapshot of them with the finished lists. Leaves to
 others: where the files are (``store.analyst_snapshot``), reading them (``sql/explore/views.sql``,
-``explore.explain_command``), copies of what is no input of a run (``explore.table_copies``).
+``explore.generation_inputs``), copies of what is not an input of a run (``explore.table_copies``).
 
-Inputs are staged at the start of a run, since their rows are freed, and named at its end together with its
-lists: whoever reads them sees what the newest generation was made of. A failed run changes nothing. Of what
-lies before a candidates run's window the neighbours job leaves its own.
+Inputs are staged at the start of a run, since the run frees their rows. They become visible at its end, together
+with its lists, so a reader sees what the newest generation was made of. A failed run changes nothing. The neighbours
+job leaves its own inputs from before the window of a candidates run.
 """
 
 import os
@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
-from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph
+from pipeline.batch.inputs.neighbour_files import SCHEMA, NeighbourFiles
 from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
@@ -44,23 +43,32 @@ from pipeline.store.analyst_snapshot import (
 from pipeline.store.duck import copy_to, parquet
 from pipeline.store.model import HOUR_US
 
-# A view over open days and the lake, and the tombstones of both: the lake's part needs no copy. Nor do the degrees,
-# which only stand in for likes that are not at hand.
+# The first two are views over open days and the lake, whose part needs no copy. The degrees only stand in for likes
+# that a run for few viewers does not read.
 NOT_COPIED = ("like_records", "unlikes", "degrees")
 
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class StagedLists:
+    """The published lists of one variant, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
+
+    variant: Variant
+    generation: int
+    files: dict[str, Path]
+
+
 @cache
 def input_tables() -> tuple[str, ...]:
-    """Return the relations a run starts from besides likes, as ``sql/batch/inputs.sql`` declares them."""
+    """Return the relations that a run starts from besides likes, as ``sql/batch/inputs.sql`` declares them."""
     return tuple(name for name in _TABLE.findall(sql.load("batch/inputs")) if name not in NOT_COPIED)
 
 
 def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Path]:
     """Write the inputs of a candidates run as Parquet files in a folder; return them by relation."""
-    queries = {f"inputs/{name}": f"SELECT * FROM {name}" for name in input_tables()}
-    queries[OPEN_UNLIKES] = "SELECT * FROM unlikes"
+    queries = {f"inputs/{name}": f"FROM {name}" for name in input_tables()}
+    queries[OPEN_UNLIKES] = "FROM unlikes"
     queries[OPEN_LIKES] = sql.load("copies/landed_likes")
     return _stage(connection, folder, queries, until_us=2**62)
 
@@ -70,28 +78,18 @@ def stage_history(
 ) -> dict[str, Path]:
     """Write what a neighbours run reads and a candidates run does not, as Parquet files; return them by relation.
 
-    The newer likes of it come with every candidates run. Half of what that reads is how long the next neighbours
-    run may be away before likes are missing between the two.
+    Every candidates run leaves the newer likes. The two overlap by half of what a candidates run reads, so no likes are
+    missing between them unless the next neighbours run comes later than that.
     """
-    queries = {
-        NEIGHBOURS_INTERACTIONS: "SELECT * FROM interactions",
-        HISTORY_LIKES: sql.load("copies/landed_likes"),
-    }
+    queries = {NEIGHBOURS_INTERACTIONS: "FROM interactions", HISTORY_LIKES: sql.load("copies/landed_likes")}
     until_us = int(snapshot_us - ranking.post_max_age_hours / 2 * HOUR_US)
     return _stage(connection, folder, queries, until_us)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The published lists of one variant, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
-
-    variant: Variant
-    generation: int
-    files: dict[str, Path]
-
-
-def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, variant: Variant, generation: int) -> Made:
-    """Write what a variant's lists were made of, while it is in memory, beside them."""
+def stage_lists_of(
+    connection: duckdb.DuckDBPyConnection, lists: Path, variant: Variant, generation: int
+) -> StagedLists:
+    """Write beside a variant's lists what they were made of, while it is in memory."""
     posts = copy_to(
         connection,
         f"SELECT post_no, author_id, rkey, created_us, likers, {generation} AS generation "
@@ -104,41 +102,40 @@ def stage_made(connection: duckdb.DuckDBPyConnection, lists: Path, variant: Vari
         "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
         lists.with_name("list_crowds.parquet"),
     )
-    return Made(variant, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
+    return StagedLists(variant, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
 
 
-def hand_over(
+def make_list_snapshot(
     connection: duckdb.DuckDBPyConnection,
-    graph: Graph,
+    neighbour_files: NeighbourFiles,
     inputs: dict[str, Path],
-    made: Sequence[Made],
+    staged: Sequence[StagedLists],
     snapshot_us: int,
 ) -> int:
     """Make a snapshot of a published run's files, with the last variant's generation; return its rows of lists."""
-    last = made[-1]
+    last = staged[-1]
     folder = last.files[LISTS].parent
-    files = dict(inputs) | last.files
-    for name in last.files if len(made) > 1 else ():
-        parts = parquet(*(each.files[name] for each in made))
+    files = inputs | last.files
+    for name in last.files if len(staged) > 1 else ():
+        parts = parquet(*(each.files[name] for each in staged))
         files[name] = copy_to(connection, f"FROM {parts}", folder / f"all-{name}.parquet")
-    parameters = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
-    files[RANKING] = folder / "ranking.parquet"
-    table = {"name": list(parameters), "value": list(parameters.values())}
-    pq.write_table(pa.table(table), files[RANKING])
-    files[VARIANTS] = folder / "variants.parquet"
-    pq.write_table(pa.Table.from_pylist([_variant_row(each) for each in made]), files[VARIANTS])
-    files[SNAPSHOT] = folder / "snapshot.parquet"
-    stamp = {
-        "generation": pa.array([last.generation], pa.int32()),
-        "snapshot_us": pa.array([snapshot_us], pa.int64()),
-    }
-    pq.write_table(pa.table(stamp), files[SNAPSHOT])
-    files[LIST_NEIGHBOURS] = folder / "list_neighbours.parquet"
-    _link(graph.path, files[LIST_NEIGHBOURS])
-    files[LIST_NEWER_NEIGHBOURS] = folder / "list_newer_neighbours.parquet"
-    _link(graph.arrived, files[LIST_NEWER_NEIGHBOURS])
+    values = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
+    stamp = [pa.array([last.generation], pa.int32()), pa.array([snapshot_us], pa.int64())]
+    for name, table in {
+        RANKING: pa.table({"name": list(values), "value": list(values.values())}),
+        VARIANTS: pa.Table.from_pylist([_variant_row(each) for each in staged]),
+        SNAPSHOT: pa.table(stamp, names=["generation", "snapshot_us"]),
+    }.items():
+        files[name] = folder / f"{name}.parquet"
+        pq.write_table(table, files[name])
+    for name, source in (
+        (LIST_NEIGHBOURS, neighbour_files.path),
+        (LIST_NEWER_NEIGHBOURS, neighbour_files.newer),
+    ):
+        files[name] = folder / f"{name}.parquet"
+        _link(source, files[name])
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
-    make_snapshot(graph.data_dir, files)
+    make_snapshot(neighbour_files.data_dir, files)
     return rows
 
 
@@ -151,22 +148,24 @@ def _stage(
             for number, (name, query) in enumerate(queries.items())}  # fmt: skip
 
 
-def _variant_row(made: Made) -> dict[str, Any]:
-    variant = made.variant
-    shares = {"from_share": variant.from_share, "until_share": variant.until_share}
+def _variant_row(staged: StagedLists) -> dict[str, float | str]:
+    variant = staged.variant
     values = {name: float(value) for name, value in asdict(variant.ranking).items()}
-    return (
-        {"generation": made.generation, "experiment": variant.experiment, "name": variant.name}
-        | shares
-        | values
-    )
+    return {
+        "generation": staged.generation,
+        "experiment": variant.experiment,
+        "name": variant.name,
+        "from_share": variant.from_share,
+        "until_share": variant.until_share,
+        **values,
+    }
 
 
 def _link(source: Path, target: Path) -> None:
-    """Let a file keep what it is, whatever replaces it; a copy where the lake is on a disk of its own."""
+    """Give a file of neighbours a second name, under which it stays as it is; copy it to another disk."""
     try:
         os.link(source, target)
     except FileNotFoundError:
-        pq.write_table(SCHEMA.empty_table(), target)  # no neighbours job has finished, nobody arrived
+        pq.write_table(SCHEMA.empty_table(), target)  # no neighbours job has written it yet
     except OSError:
         shutil.copyfile(source, target)

@@ -1,120 +1,115 @@
-"""The jobs for viewers who wait: their neighbours and their lists within seconds, whatever the store's size.
+"""The jobs for viewers who wait: their neighbours and lists within seconds, however large the store is.
 
-Owns: which likes such a run reads: the viewers' own, those of their seeds, their neighbours' of the last
-hours, and those of the posts these liked. Leaves to others: who waits (``store.who_is_due``), reading
-(``few_viewers``), ranking (``sql/batch``), publishing (``candidates_job``), remembering the neighbours
-(``neighbour_files``).
+Owns: which likes such a run reads. These are the viewers' own, those of their seeds, those of their neighbours in
+the last hours, and those of the posts that the neighbours liked. Leaves to others: who waits
+(``store.who_is_due``), reading (``inputs.few_viewers``), ranking (``sql/batch``), publishing (``candidates_job``),
+storing the neighbours (``inputs.neighbour_files``).
 
-Two things are not worked out but taken from the last run that read everything: how many likes each co-liker
-has in all, and what is popular, which fills short lists. So from one snapshot such a run gives exactly the
-rows that a run for everybody gives; and it goes on beside a neighbours job, for which nobody has to wait.
+Two things come from the last run that read everything: how many likes each co-liker has, and what is popular, which
+fills short lists. So from one snapshot such a run gives exactly the rows that a run for everybody gives. It may go
+on beside a neighbours job, so nobody waits for that.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-
-import duckdb
 
 import sql
-from pipeline.batch.candidates_job import Done, Publication, popular_path, stage_and_publish
+from pipeline.batch.candidates_job import FeedToPublish, PublishedSoFar, popular_path, stage_and_publish
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.few_viewers import open_narrow
-from pipeline.batch.inputs.neighbour_files import SCHEMA, Graph, add_arrived, attach
+from pipeline.batch.inputs.few_viewers import open_few_viewers
+from pipeline.batch.inputs.neighbour_files import SCHEMA, NeighbourFiles, add_newer, attach_neighbours
 from pipeline.batch.lists.make_lists import Staging
 from pipeline.feeds import Variant
-from pipeline.progress import Step
+from pipeline.progress import Progress, Step
 from pipeline.store.duck import count, parquet
 from pipeline.store.newest_generation import newest
 from sql import places
 
+POPULAR_COLUMNS = (
+    "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE"
+)
 
-def waiting_neighbours(graph: Graph, dids: Sequence[str], threads: int) -> Iterator[Step]:
-    """Work out some viewers' neighbours, and put them before what the file says."""
-    ranking, data_dir = graph.ranking, graph.data_dir
+
+def waiting_neighbours(files: NeighbourFiles, dids: Sequence[str], threads: int) -> Iterator[Step]:
+    """Compute some viewers' neighbours, and store them beside the file of neighbours."""
+    ranking, data_dir = files.ranking, files.data_dir
     folder, window = places.working(data_dir, "waiting"), ranking.seed_window_days * 24.0
-    with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
-        connection = narrow.connection
-        yield "who waits", count(connection, "wanted_viewers")
-        yield (
-            "own likes",
-            narrow.likes_of_likers("own_records", "SELECT viewer_id AS actor_id FROM wanted_viewers"),
-        )
+    with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
+        connection = inputs.connection
+        yield "waiting viewers", count(connection, "wanted_viewers")
+        viewers = "SELECT viewer_id AS actor_id FROM wanted_viewers"
+        yield "own likes", inputs.likes_of_likers("own_records", viewers)
         sql_steps.run_file(connection, "answers")
-        narrow.know_posts(
+        inputs.set_posts(
             "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
         )
-        narrow.know_actors("SELECT author_id AS actor_id FROM own_records")
-        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
-        connection.execute("CREATE OR REPLACE TABLE viewers AS FROM wanted_viewers")
+        inputs.add_actors("SELECT author_id AS actor_id FROM own_records")
+        connection.execute("CREATE VIEW like_records AS FROM own_records")
+        connection.execute("CREATE TABLE viewers AS FROM wanted_viewers")
         for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
             sql_steps.run_file(connection, name)
         seeds = "SELECT author_id, post_rkey FROM seeds"
-        yield "likes of seeds", narrow.likes_of_posts("seed_records", seeds)
-        narrow.know_actors(_actors_of("seed_records"))
+        yield "likes of seeds", inputs.likes_of_posts("seed_records", seeds)
+        inputs.add_actors(_actors_of("seed_records"))
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
-        if graph.degrees.exists():
+        if files.degrees.exists():
             connection.execute("DROP TABLE degrees")
-            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(graph.degrees)}")
+            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(files.degrees)}")
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
-        for name in ("co_likers", *sql_steps.NEIGHBOURS):
+        for name in sql_steps.NEIGHBOURS:
             sql_steps.run_file(connection, name)
         query = "SELECT *, getvariable('snapshot_us') AS snapshot_us FROM neighbours ORDER BY viewer_id, rank"
         rows = connection.sql(query).to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
         yield "product", len(rows)
         if len(rows):
-            add_arrived(graph, rows)
+            add_newer(files, rows)
         yield "commit", len(rows)
 
 
 def waiting_candidates(
-    graph: Graph,
-    to: Publication,
+    files: NeighbourFiles,
+    to_publish: FeedToPublish,
     variant: Variant,
     threads: int,
     serving: sqlite3.Connection,
     clock: Callable[[], float],
+    progress: Progress,
 ) -> Iterator[Step]:
-    """Make and publish the lists of the viewers that ``to.recent`` names, all of one variant."""
-    ranking, data_dir, dids = variant.ranking, graph.data_dir, to.recent or ()
-    folder, window, before = places.working(data_dir, "waiting"), ranking.post_max_age_hours, newest(serving)
-    with open_narrow(data_dir, folder, ranking, threads, dids, window_hours=window) as narrow:
-        connection = narrow.connection
-        attach(connection, graph, "neighbours", "wanted_viewers")
-        yield "who waits", count(connection, "wanted_viewers")
+    """Make and publish the lists of the viewers that ``to_publish`` names, all of one variant."""
+    ranking, data_dir, dids = variant.ranking, files.data_dir, to_publish.wanted or ()
+    folder, window = places.working(data_dir, "waiting"), ranking.post_max_age_hours
+    staging = Staging(data_dir, folder, threads, newest(serving), progress)
+    with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
+        connection = inputs.connection
+        attach_neighbours(connection, files, "neighbours", "wanted_viewers")
+        yield "waiting viewers", count(connection, "wanted_viewers")
         people = "SELECT viewer_id AS actor_id FROM wanted_viewers UNION SELECT neighbour_id FROM neighbours"
-        yield "likes of neighbours", narrow.likes_of_likers("people_records", people)
-        _read(
-            connection, "stored_popular", popular_path(data_dir, to.feed, variant),
-            "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE",
-        )  # fmt: skip
+        yield "likes of neighbours", inputs.likes_of_likers("people_records", people)
+        popular = popular_path(data_dir, to_publish.feed, variant)
+        if popular.exists():
+            connection.execute(f"CREATE VIEW stored_popular AS FROM {parquet(popular)}")
+        else:  # no run for everybody has written it yet
+            connection.execute(f"CREATE TABLE stored_popular ({POPULAR_COLUMNS})")
         connection.execute(sql.load("few_viewers/wanted_posts"))
-        connection.execute("CREATE OR REPLACE TABLE candidate_keys AS FROM wanted_posts")
-        yield "likes of candidates", narrow.likes_of_posts("candidate_records", "FROM candidate_keys")
-        narrow.know_posts("FROM candidate_keys")
-        narrow.know_actors(_actors_of("candidate_records"))
-        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
+        connection.execute("CREATE TABLE candidate_keys AS FROM wanted_posts")
+        yield "likes of candidates", inputs.likes_of_posts("candidate_records", "FROM candidate_keys")
+        inputs.set_posts("FROM candidate_keys")
+        inputs.add_actors(_actors_of("candidate_records"))
+        connection.execute("CREATE VIEW like_records AS FROM candidate_records")
         for name in sql_steps.BEFORE_CANDIDATES:
-            if name in {"crowd_likers", "popular", "crowd_shares"}:  # of everybody's likes
-                if name != "crowd_likers":
-                    connection.execute(sql.load(f"few_viewers/{name}"))
-            else:
+            if name in {"popular", "crowd_shares"}:  # of everybody's likes
+                connection.execute(sql.load(f"few_viewers/{name}"))
+            elif name != "crowd_likers":
                 yield name, sql_steps.run_file(connection, name)
-        staging = Staging(data_dir, folder, threads, before)
-        yield from stage_and_publish(narrow.snapshot(), to, variant, staging, serving, clock, Done())
+        published = PublishedSoFar()
+        yield from stage_and_publish(
+            inputs.snapshot(), to_publish, variant, staging, serving, clock, published
+        )  # fmt: skip
 
 
 def _actors_of(records: str) -> str:
     return f"SELECT liker_id AS actor_id FROM {records} UNION SELECT author_id FROM {records}"
-
-
-def _read(connection: duckdb.DuckDBPyConnection, relation: str, path: Path, columns: str) -> None:
-    """Make a relation of a Parquet file, or an empty one before the run that writes the file."""
-    if path.exists():
-        connection.execute(f"CREATE VIEW {relation} AS FROM {parquet(path)}")
-    else:
-        connection.execute(f"CREATE TABLE {relation} ({columns})")

@@ -1,10 +1,10 @@
-"""The batch's jobs: what ``foryou batch --job`` and the schedule run.
+"""The batch's jobs: what ``foryou batch --job`` and the timetable run.
 
-Owns: ``run``, the lock, the log, and the record of each step in serving.sqlite's ``runs``. Leaves to others:
-what a job does.
+Owns: ``run``, the lock, the log, and the record of each step in the table ``runs`` of serving.sqlite. Leaves to
+others: what a job does.
 
-A job is a generator that yields (step, rows) whenever what it has done so far is whole on the disk, so a test
-can stop it between any two steps, and a killed process leaves what a finished step left.
+A job is a generator. It yields (step, rows) whenever everything it has done so far is whole on the disk. So a test
+can stop it between any two steps, and a killed process leaves what the last finished step left.
 """
 
 import errno
@@ -17,14 +17,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import chain
+from typing import NamedTuple
 
 import duckdb
 
-from pipeline.batch.candidates_job import Publication, candidates
+from pipeline.batch.candidates_job import FeedToPublish, candidates
 from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
 from pipeline.batch.inputs import snapshot
-from pipeline.batch.inputs.neighbour_files import Graph, graphs_of, remove_others
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remove_unused
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import neighbours
 from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
@@ -43,8 +44,8 @@ from sql.sqlite import SchemaError, connect, migrate
 KEEP_RUNS_DAYS = 30
 BESIDE = ("waiting", "recent")  # tiers whose runs go on beside the others, each with its own lock and folder
 
-# No room, no memory, a file that is broken: the operator can mend these, so they become one line.
-MENDABLE = (
+# No room, no memory, a broken file: the operator can repair these, so they become one line.
+REPAIRABLE = (
     MemoryError,
     OSError,
     sqlite3.Error,
@@ -57,7 +58,7 @@ log = logging.getLogger("foryou.batch")
 
 
 class NoLikesError(BatchError):
-    """There is nothing to work on yet: ingest has stored no like."""
+    """Ingest has stored no like yet."""
 
 
 def run(
@@ -69,20 +70,19 @@ def run(
 ) -> None:
     """Run one job, or all three in order, now.
 
-    ``viewers``: "all"; "changed" for the neighbours of those who liked or answered something since; "recent" for the
-    lists of those seen in the last half hour; "waiting", with job "all", for neighbours and lists of those who have
-    none, or likes and answers that their list does not know of. The last two go on beside each other and one of the
-    first. ``memory`` is what is free, as ``memory.before_libraries`` tells.
+    ``viewers`` is a tier. "all" is everybody. "changed" computes the neighbours of viewers who liked or answered
+    something since. "recent" makes the lists of viewers seen in the last half hour. "waiting", with job "all", makes
+    neighbours and lists of viewers who have none, or whose likes and answers their list does not know. A run of the
+    last two tiers may go on beside one of each other tier. ``memory`` is what ``memory.before_libraries`` returned.
 
-    Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises
-    BatchError or StoreError when a job fails; what was published before stays.
+    Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises BatchError or
+    StoreError when a job fails; what was published before stays.
     """
     if job not in (*JOBS, "all"):
-        raise BatchError(f"{job!r} is no job of the batch; known: {', '.join(JOBS)}, all")
+        raise BatchError(f"unknown job {job!r}: expected one of {', '.join(JOBS)}, all")
     if job not in TIERS.get(viewers, ()):
-        raise BatchError(f"there is no job {job!r} for viewers {viewers!r}: {TIER_HELP}")
+        raise BatchError(f"job {job!r} does not go with viewers {viewers!r}: {TIER_HELP}")
     feeds = feeds_of(settings)
-    waits = viewers == "waiting"
     beside = viewers if viewers in BESIDE else ""
     folder = places.working(settings.data_dir, beside)
     with exclusive(settings.data_dir, beside or "batch"):
@@ -101,9 +101,9 @@ def run(
             raise StoreError(f"{places.serving(settings.data_dir)}: {error}") from error
         try:
             run_id = _new_run(serving, clock)
-            batch = Batch(settings, feeds, serving, clock, viewers)
-            parts = waiting_parts(batch) if waits else batch_parts(batch, JOBS if job == "all" else (job,))
-            for part in parts:
+            batch = BatchRun(settings, feeds, serving, clock, viewers)
+            names = JOBS if job == "all" else (job,)
+            for part in waiting_parts(batch) if viewers == "waiting" else batch_parts(batch, names):
                 _follow(serving, run_id, part, clock)
         finally:
             serving.close()
@@ -120,7 +120,7 @@ def _within_memory(feed: Feed, memory: tuple[float, str] | None) -> Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchRun:
     """What the parts of one run have in common."""
 
     settings: Settings
@@ -130,14 +130,27 @@ class Batch:
     viewers: str
 
     @property
-    def graphs(self) -> list[Graph]:
+    def files(self) -> list[NeighbourFiles]:
         """The files of neighbours that the feeds need."""
-        return graphs_of(self.settings.data_dir, self.feeds)
+        return files_of(self.settings.data_dir, self.feeds)
+
+    @property
+    def rkeys(self) -> tuple[str, ...]:
+        """The record keys of all feeds."""
+        return tuple(feed.rkey for feed in self.feeds)
+
+    def files_for(self, feed: Feed) -> NeighbourFiles:
+        """Return the files of neighbours that one feed needs."""
+        return next(files for files in self.files if feed.rkey in files.rkeys)
+
+    def name_of(self, feed: Feed) -> str:
+        """Return what the log calls a feed: nothing when there is only one."""
+        return feed.rkey if len(self.feeds) > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One job for one tier of viewers and, where it matters, one feed; advancing the steps does them."""
+    """One job for one tier of viewers and, where it matters, one feed; advancing the steps does the work."""
 
     job: str
     tier: str
@@ -147,71 +160,73 @@ class Part:
 
     @property
     def label(self) -> str:
-        """How the part is called in the log."""
-        return " ".join(
-            [self.job, *([self.tier] if self.tier != "all" else []), *([self.feed] if self.feed else [])]
-        )
+        """What the log calls the part."""
+        return " ".join(filter(None, (self.job, self.tier if self.tier != "all" else "", self.feed)))
 
 
-def batch_parts(batch: Batch, names: Sequence[str]) -> Iterator[Part]:
-    """Yield the parts of a run in order; each is to be done before the next is asked for."""
-    settings, several, tier = batch.settings, len(batch.feeds) > 1, batch.viewers
-    threads, data_dir = settings.batch_threads, settings.data_dir
-    rkeys = tuple(feed.rkey for feed in batch.feeds)
+def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
+    """Yield the parts of a run in order; each must be done before the next is asked for."""
+    threads, data_dir, tier = batch.settings.batch_threads, batch.settings.data_dir, batch.viewers
     for name in names:
         if name == "compact":
-            steps: Iterator[Step] = chain(
-                compact(data_dir, batch.feeds[0].ranking, threads),
-                remove_deleted_accounts(data_dir, batch.serving),
-            )
+            removal = remove_deleted_accounts(data_dir, batch.serving)
+            steps: Iterator[Step] = chain(compact(data_dir, batch.feeds[0].ranking, threads), removal)
             yield Part(name, tier, "", steps, Progress(name))
         elif name == "neighbours":
-            for number, graph in enumerate(batch.graphs):
-                of_feed = graph.rkeys[0] if number else ""
-                progress = Progress(" ".join(filter(None, (name, of_feed))))
+            for number, files in enumerate(batch.files):
+                feed_name = files.rkeys[0] if number else ""
+                progress = Progress(f"{name} {feed_name}".strip())
                 changed = tier == "changed"
-                steps = neighbours(graph, threads, changed_only=changed, clock=batch.clock, progress=progress)
-                yield Part(name, tier, of_feed, steps, progress)
-            remove_others(data_dir, batch.graphs)
+                steps = neighbours(files, threads, changed_only=changed, clock=batch.clock, progress=progress)
+                yield Part(name, tier, feed_name, steps, progress)
+            remove_unused(data_dir, batch.files)
         else:
-            recent = recent_viewers(data_dir, int(batch.clock() * 1e6)) if tier == "recent" else None
-            if recent is not None and not recent:
+            wanted = recent_viewers(data_dir, int(batch.clock() * 1e6)) if tier == "recent" else None
+            if wanted is not None and not wanted:
                 log.info("candidates: nobody asked for a feed lately")
                 return
             for feed in batch.feeds:
-                progress = Progress(f"{name} {feed.rkey}" if several else name)
-                graph = next(graph for graph in batch.graphs if feed.rkey in graph.rkeys)
-                to = Publication(feed, rkeys, recent)
-                steps = candidates(graph, to, threads, batch.serving, batch.clock, progress)
-                yield Part(name, tier, feed.rkey if several else "", steps, progress)
+                progress = Progress(f"{name} {batch.name_of(feed)}".strip())
+                to_publish = FeedToPublish(feed, batch.rkeys, wanted)
+                steps = candidates(
+                    batch.files_for(feed), to_publish, threads, batch.serving, batch.clock, progress
+                )
+                yield Part(name, tier, batch.name_of(feed), steps, progress)
 
 
-def waiting_parts(batch: Batch) -> Iterator[Part]:
-    """Yield the parts of a run for viewers who wait; none when nobody does, or while there are no neighbours."""
+def waiting_parts(batch: BatchRun) -> Iterator[Part]:
+    """Yield the parts of a run for viewers who wait; none when nobody does, or before there are neighbours."""
     began_us = int(batch.clock() * 1e6)
-    graphs = batch.graphs
     dids = waiting_viewers(batch.settings.data_dir, began_us)
-    if not dids or not graphs[0].path.exists():
+    if not dids or not batch.files[0].path.exists():
         log.info(
-            "nobody waits for a list" if not dids else "no neighbours yet: everybody waits for the first run"
+            "%s",
+            "no neighbours yet: everybody waits for the first run" if dids else "nobody waits for a list",
         )
         return
-    threads, rkeys = batch.settings.batch_threads, tuple(feed.rkey for feed in batch.feeds)
+    threads = batch.settings.batch_threads
     mark_waiting(batch.serving, dids, began_us)
-    for number, graph in enumerate(graphs):
-        feed_rkey = graph.rkeys[0] if number else ""
-        steps = waiting_neighbours(graph, dids, threads)
-        yield Part("neighbours", "waiting", feed_rkey, steps, Progress("neighbours"))
-    for feed, variant in chain.from_iterable(zip(repeat(each), each.variants) for each in batch.feeds):
-        theirs = [did for did in dids if variant.has(did)]
-        if not theirs:
-            continue
-        graph = next(graph for graph in graphs if feed.rkey in graph.rkeys)
-        to = Publication(feed, rkeys, theirs)
-        steps = waiting_candidates(graph, to, variant, threads, batch.serving, batch.clock)
-        yield Part(
-            "candidates", "waiting", feed.rkey if len(rkeys) > 1 else "", steps, Progress("candidates")
-        )
+    for number, files in enumerate(batch.files):
+        steps = waiting_neighbours(files, dids, threads)
+        yield Part("neighbours", "waiting", files.rkeys[0] if number else "", steps, Progress("neighbours"))
+    for feed in batch.feeds:
+        for variant in feed.variants:
+            wanted = [did for did in dids if variant.has(did)]
+            if wanted:
+                to_publish = FeedToPublish(feed, batch.rkeys, wanted)
+                progress = Progress("candidates")
+                steps = waiting_candidates(
+                    batch.files_for(feed), to_publish, variant, threads, batch.serving, batch.clock, progress
+                )
+                yield Part("candidates", "waiting", batch.name_of(feed), steps, progress)
+
+
+class StepTotal(NamedTuple):
+    """What the record says of a step, all its turns together."""
+
+    started_us: int
+    seconds: float = 0.0
+    rows: int = 0
 
 
 def _new_run(serving: sqlite3.Connection, clock: Callable[[], float]) -> int:
@@ -221,67 +236,61 @@ def _new_run(serving: sqlite3.Connection, clock: Callable[[], float]) -> int:
 
 
 def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callable[[], float]) -> None:
+    """Do a part's steps; log and record each one when the next begins."""
     began, last = time.perf_counter(), "start"
     started_us = int(clock() * 1e6)
-    totals: dict[str, tuple[int, float, int]] = {}  # step: started_us, seconds, rows
+    totals: dict[str, StepTotal] = {}
     try:
         for step, rows in part.steps:
             now = time.perf_counter()
-            first_us, seconds, before = totals.get(step, (started_us, 0.0, 0))
-            totals[step] = first_us, seconds + now - began, before + rows
+            total = totals.get(step, StepTotal(started_us))
+            totals[step] = total._replace(seconds=total.seconds + now - began, rows=total.rows + rows)
             part.progress.start(f"after {step}")  # the next one has no name yet
             if step != last and last in totals:
-                _tell(serving, run_id, part, last, totals[last])
+                _report(serving, run_id, part, last, totals[last])
             began, last, started_us = now, step, int(clock() * 1e6)
         if last in totals:
-            _tell(serving, run_id, part, last, totals[last])
+            _report(serving, run_id, part, last, totals[last])
         part.progress.clear()
         if part.tier == "waiting":
-            told = ", ".join(
-                f"{name} {totals[name][2]}" for name in ("who waits", "product") if name in totals
-            )
-            log.info("%s: %s, %.1f s", part.label, told, sum(total[1] for total in totals.values()))
+            made = [
+                f"{name} {totals[name].rows}" for name in ("waiting viewers", "product") if name in totals
+            ]
+            seconds = sum(total.seconds for total in totals.values())
+            log.info("%s: %s, %.1f s", part.label, ", ".join(made), seconds)
     except Exception as error:
         part.progress.clear()
         outcome = _outcome(error)
-        seconds = time.perf_counter() - began
+        failed = StepTotal(started_us, time.perf_counter() - began)
         where = f"after {last}" if totals else "at the start"
-        with suppress(sqlite3.Error):  # the disk may be full for this as well
-            _record(serving, run_id, part, where, (started_us, seconds, 0), outcome)
-        if not isinstance(error, MENDABLE):
-            raise  # the operator's line as it is, or a defect with its traceback
+        with suppress(sqlite3.Error):  # the disk may be too full for this as well
+            _record(serving, run_id, part, where, failed, outcome)
+        if not isinstance(error, REPAIRABLE):
+            raise  # an error of ours with its own line, or a defect with its traceback
         raise BatchError(f"{part.label}, {where}: {outcome}") from error
 
 
 def _outcome(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full; what was stored stays, free some space and run it again"
+        return "the disk is full; what was stored stays: free some space and run it again"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _tell(
-    serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: tuple[int, float, int]
-) -> None:
+def _report(serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: StepTotal) -> None:
     part.progress.clear()
-    # Somebody comes all the time: one line for each run is enough; the steps are in the table.
+    # Runs for waiting viewers are frequent: the log has one line for each, the table all steps.
     level = logging.DEBUG if part.tier == "waiting" else logging.INFO
-    log.log(level, "%s: %s: %d rows, %.2f s", part.label, step, total[2], total[1])
+    log.log(level, "%s: %s: %d rows, %.2f s", part.label, step, total.rows, total.seconds)
     _record(serving, run_id, part, step, total, "done")
 
 
 def _record(
-    serving: sqlite3.Connection,
-    run_id: int,
-    part: Part,
-    step: str,
-    total: tuple[int, float, int],
-    outcome: str,
+    serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: StepTotal, outcome: str
 ) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024 if sys.platform != "darwin" else 1 << 20
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_mb = peak / (1024 if sys.platform != "darwin" else 1 << 20)
     serving.execute(
         "INSERT OR REPLACE INTO runs (run_id, job, step, started_us, seconds, rows, peak_mb, outcome, tier, feed) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, part.job, step, total[0], total[1], total[2], peak, outcome, part.tier, part.feed),
+        (run_id, part.job, step, *total, peak_mb, outcome, part.tier, part.feed),
     )

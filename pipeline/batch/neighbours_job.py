@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from pipeline.batch.analyst_copies import stage_history
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import (
-    About,
-    Graph,
-    about,
-    arrived_rows,
-    remove_arrived,
+    NeighbourFiles,
+    NeighboursMetadata,
+    newer_rows,
+    read_metadata,
+    remove_newer,
     write_degrees,
     write_rows,
 )
@@ -40,63 +40,67 @@ log = logging.getLogger("foryou.batch")
 
 
 def neighbours(
-    graph: Graph,
+    files: NeighbourFiles,
     threads: int,
     *,
     changed_only: bool = False,
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
 ) -> Iterator[Step]:
-    """Compute every viewer's neighbours, or with ``changed_only`` those of whom it is due, and replace the file."""
-    data_dir, ranking = graph.data_dir, graph.ranking
+    """Compute every viewer's neighbours and replace the file.
+
+    With ``changed_only``, compute those of viewers who changed, unless a full pass is due.
+    """
+    data_dir, ranking, path = files.data_dir, files.ranking, files.path
+    folder, window = places.working(data_dir), ranking.seed_window_days * 24.0
+    progress = progress or Progress("neighbours")
     began_at, began = clock(), time.perf_counter()
     day_files.clear_drafts(data_dir)
-    with open_snapshot(data_dir, ranking, threads, window_hours=ranking.seed_window_days * 24.0) as snapshot:
+    with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
-        former = about(graph) if changed_only else None
+        former = read_metadata(files) if changed_only else None
         if former is not None and is_full_due(former, snapshot_us, places.closed_days(data_dir), began_at):
             former = None
         yield "snapshot", snapshot.records
         history: dict[str, Path] = {}
-        if graph.path == places.neighbours(data_dir):  # analysts get those of the first feed
-            history = stage_history(connection, places.working(data_dir) / "history", snapshot_us, ranking)
-            yield "export history", len(history)
-        taken = arrived_rows(graph)
+        if path == places.neighbours(data_dir):  # analysts get those of the first feed
+            history = stage_history(connection, folder / "history", snapshot_us, ranking)
+            yield "copy history", len(history)
+        taken = newer_rows(files)
         for name in sql_steps.BEFORE_GRAPH:
             rows = sql_steps.run_file(connection, name)
             if name == "viewers" and former is not None:
-                rows = restrict_to_changed(connection, graph, former)
+                rows = restrict_to_changed(connection, files, former)
                 log.info("neighbours: %d of the viewers changed", rows)
             yield name, rows
-        if progress is not None:
-            progress.start("graph", snapshot.records)
-        likes = read_graph(snapshot, ranking, places.working(data_dir) / "likes", progress)
+        progress.start("graph", snapshot.records)
+        graph = read_graph(snapshot, ranking, folder / "likes", progress)
         if former is None:
-            write_degrees(graph, likes.degrees, likes.firsts)
-        yield "graph", likes.likers
-        if progress is not None:
-            progress.start("product", count(connection, "viewers"))
-        known = About(graph.key, snapshot_us, began_at, began_at, 0.0, sorted(places.closed_days(data_dir)))
-        product = neighbour_rows(snapshot, likes, ranking, threads, progress)
+            write_degrees(files, graph.degrees, graph.firsts)
+        yield "graph", graph.likers
+        progress.start("product", count(connection, "viewers"))
+        days = sorted(places.closed_days(data_dir))
+        metadata = NeighboursMetadata(files.key, snapshot_us, began_at, began_at, 0.0, days)
+        product = neighbour_rows(snapshot, graph, ranking, threads, progress)
 
         def write_product(path: Path) -> None:
-            write_rows(path, product, lambda: replace(known, full_seconds=time.perf_counter() - began))
+            write_rows(path, product, lambda: replace(metadata, full_seconds=time.perf_counter() - began))
 
-        temporary = day_files.write_draft(data_dir, graph.path.name, write_product)
+        temporary = day_files.write_draft(data_dir, path.name, write_product)
         yield "product", pq.read_metadata(temporary).num_rows
         if former is not None:
             fresh = temporary.rename(temporary.with_name("fresh.parquet"))
             merged = merged_rows(connection, fresh, ranking.block_viewers)
-            known = replace(known, full_at=former.full_at, full_seconds=former.full_seconds)
+            known = replace(metadata, full_at=former.full_at, full_seconds=former.full_seconds)
             temporary = day_files.write_draft(
-                data_dir, graph.path.name, lambda path: write_rows(path, merged, lambda: known)
+                data_dir, path.name, lambda path: write_rows(path, merged, lambda: known)
             )
             fresh.unlink()
             yield "merge", pq.read_metadata(temporary).num_rows
         rows = pq.read_metadata(temporary).num_rows
-        day_files.commit(temporary, graph.path)
-        remove_arrived(graph, taken)
+        day_files.commit(temporary, path)
+        remove_newer(files, taken)
         yield "commit", rows
         if history:
             make_snapshot(data_dir, history)
-            yield "export", len(history)
+            yield "publish history", len(history)

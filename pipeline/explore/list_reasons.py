@@ -138,7 +138,7 @@ def find_public_neighbours(inputs: GenerationInputs) -> None:
     # A co-liker's weight depends on all their likes. So they are read, for the sample of likers of the seeds.
     inputs.run("public_people", "own_records")
     inputs.use_records("own_records", inputs.neighbours_us, window_hours)
-    run_for_viewer(inputs, (*sql_steps.LIKES, "co_likers", *sql_steps.NEIGHBOURS))
+    run_for_viewer(inputs, (*sql_steps.LIKES, *sql_steps.NEIGHBOURS))
     execute("CREATE OR REPLACE TABLE viewer_neighbours AS FROM neighbours")
 
 

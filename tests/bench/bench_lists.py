@@ -29,6 +29,7 @@ from bench_tools import drop_cache, parser_of
 from pipeline.batch.lists.make_lists import SCHEMA
 from pipeline.batch.publish import generations
 from pipeline.ranking import Ranking
+from pipeline.store.newest_generation import newest
 from serving.lists.list_store import ListStore
 from sql.sqlite import connect, migrate, transaction
 
@@ -135,9 +136,11 @@ def one_run(
     at_us = START_US + minute * 60_000_000
     keys = ["for-you"] if everybody else None
     renewed = [row[0] for row in staged.execute("SELECT viewer_id FROM listed_viewers ORDER BY 1").fetchall()]
-    lineage = generations.Lineage("for-you", "", everybody, renewed, keys)
-    source = generations.Source(path.parent, lists, at_us)
-    for step, rows in generations.publish(serving, staged, source, lineage, Ranking(), lambda: at_us / 1e6):
+    before_run = newest(serving)
+    origin = generations.GenerationOrigin(
+        path.parent, lists, at_us, "for-you", "", before_run, everybody, renewed, keys
+    )
+    for step, rows in generations.publish(serving, staged, origin, Ranking(), lambda: at_us / 1e6):
         now, written = time.perf_counter(), io()["wchar"]
         total = steps.setdefault(step, [0, 0.0, 0.0])
         total[0], total[1], total[2] = (

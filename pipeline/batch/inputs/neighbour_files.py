@@ -1,17 +1,20 @@
-"""The files of neighbours: which feeds share one, what it says of itself, and viewers who came since.
+"""The files of neighbours: which feeds share one, its columns and metadata, and viewers computed between full runs.
 
-Owns: the files' places, columns and metadata, ``attach``, and the file of arrivals. Leaves to others: working
-neighbours out (``neighbours_job``, ``few_viewers_job``), lists (``candidates_job``).
+Owns: ``NeighbourFiles``, what a file says of itself, reading and writing, and the file of newer neighbours. Leaves to others:
+computing neighbours (``neighbours_job``, ``few_viewers_job``), lists (``candidates_job``), the files' names
+(``sql.places``).
 
-    lake/neighbours.parquet             of the feeds that agree with the first one in what decides on neighbours
+    lake/neighbours.parquet             of the feeds that have the neighbour parameters of the first feed
     lake/neighbours-KEY.parquet         of other feeds, by ``ranking.neighbours_key``
-    …-arrived.parquet beside each       viewers whose neighbours were worked out since: they count instead
-    …-degrees.parquet beside each       how many likes every liker had, and since when, as of the last full pass
+    …-newer.parquet beside each         of viewers computed since; they replace the rows of these viewers
+    …-degrees.parquet beside each       each liker's number of likes, and the first one's time, as of the last full pass
 
-Columns: viewer_id int32, neighbour_id int32, weight float32, rank int32 from 1, and of the viewer snapshot_us
-int64 (stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh);
-sorted by viewer and rank. Invariant: each file is replaced whole, by a rename; that of arrivals is changed by
-two jobs, one at a time, under the lock "arrived".
+Columns: viewer_id int32; neighbour_id int32; weight float32; rank int32 from 1; and of the viewer snapshot_us int64
+(stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh). Rows are sorted
+by viewer and rank.
+
+Invariant: each file is replaced as a whole, by a rename. Two jobs change the newer neighbours, one at a time,
+under the lock "newer-neighbours".
 """
 
 import json
@@ -20,7 +23,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -44,15 +46,15 @@ SCHEMA = pa.schema(
         ("weight", pa.float32()),
         ("rank", pa.int32()),
         ("snapshot_us", pa.int64()),
-        ("left_out", pa.float32()),  # of the viewer: sql/batch/neighbours.sql
+        ("left_out", pa.float32()),
     ]
 )
-_ABOUT = b"foryou"
+_KEY = b"foryou"  # of the metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
-    """The neighbours of some feeds: those of the first one's parameters."""
+class NeighbourFiles:
+    """The files of feeds that have the same neighbour parameters; ``ranking`` is the first one's."""
 
     data_dir: Path
     path: Path
@@ -61,21 +63,21 @@ class Graph:
     rkeys: tuple[str, ...]
 
     @property
-    def arrived(self) -> Path:
-        """Where the neighbours of viewers are whose turn did not wait for the job."""
-        return places.arrived(self.path)
+    def newer(self) -> Path:
+        """The neighbours of viewers who were computed between two full runs."""
+        return places.newer_neighbours(self.path)
 
     @property
     def degrees(self) -> Path:
-        """Where (liker_id, likes, first_us) of every liker are."""
+        """The rows (liker_id, likes, first_us) of every liker."""
         return places.degrees(self.path)
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What a file says of itself; ``full_at`` and ``full_seconds`` are of the last pass over all viewers.
+class NeighboursMetadata:
+    """What a file of neighbours says of itself; ``full_at`` and ``full_seconds`` are of the last full pass.
 
-    Times ending in _at are seconds since 1970 by this machine's clock, when the run began.
+    Times ending in _at are when a run began, by this machine's clock, in seconds since 1970.
     """
 
     key: str
@@ -86,13 +88,13 @@ class About:
     days: list[int] = field(default_factory=list)  # of the lake, in days since 1970
 
 
-def graphs_of(data_dir: Path, feeds: Sequence[Feed]) -> list[Graph]:
-    """Return the files of neighbours that the feeds need, that of the first feed first."""
+def files_of(data_dir: Path, feeds: Sequence[Feed]) -> list[NeighbourFiles]:
+    """Return the files of neighbours that the feeds need, those of the first feed first."""
     shared: dict[str, list[Feed]] = {}
     for feed in feeds:
         shared.setdefault(neighbours_key(feed.ranking), []).append(feed)
     return [
-        Graph(
+        NeighbourFiles(
             data_dir,
             places.neighbours(data_dir, key if number else ""),
             key,
@@ -103,98 +105,96 @@ def graphs_of(data_dir: Path, feeds: Sequence[Feed]) -> list[Graph]:
     ]
 
 
-def remove_others(data_dir: Path, graphs: Sequence[Graph]) -> None:
-    """Remove the neighbours of feeds that are no more."""
-    wanted = {path for graph in graphs for path in (graph.path, graph.arrived, graph.degrees)}
+def remove_unused(data_dir: Path, used: Sequence[NeighbourFiles]) -> None:
+    """Remove the files that no feed uses any more."""
+    wanted = {path for files in used for path in (files.path, files.newer, files.degrees)}
     for path in places.all_neighbours(data_dir):
         if path not in wanted:
             path.unlink(missing_ok=True)
 
 
-def about(graph: Graph) -> About | None:
-    """Return what a file says of itself, None when there is none, or one of other parameters."""
-    if not graph.path.exists():
+def read_metadata(files: NeighbourFiles) -> NeighboursMetadata | None:
+    """Return what a file says of itself, None when it is absent or made with other parameters."""
+    if not files.path.exists():
         return None
-    text = (pq.read_metadata(graph.path).metadata or {}).get(_ABOUT)
-    known = About(**json.loads(text)) if text else None
-    return known if known is not None and known.key == graph.key else None
+    text = (pq.read_metadata(files.path).metadata or {}).get(_KEY)
+    metadata = NeighboursMetadata(**json.loads(text)) if text else None
+    return metadata if metadata is not None and metadata.key == files.key else None
 
 
-def write_rows(path: Path, tables: Iterable[pa.Table], known: Callable[[], About]) -> None:
-    """Write rows, a row group a table, and what the file says of itself, which is asked for at the end."""
+def write_rows(path: Path, tables: Iterable[pa.Table], metadata: Callable[[], NeighboursMetadata]) -> None:
+    """Write rows, a row group a table, and then the metadata, which is computed after the last row."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for table in tables:
             if len(table):
                 writer.write_table(table)
-        about_it = known()  # snapshot_us by itself is for ``foryou explain``
+        values = asdict(metadata())
+        # ``foryou explain`` reads snapshot_us by itself.
         writer.add_key_value_metadata(
-            {_ABOUT.decode(): json.dumps(asdict(about_it)), "snapshot_us": str(about_it.snapshot_us)}
+            {_KEY.decode(): json.dumps(values), "snapshot_us": str(values["snapshot_us"])}
         )
 
 
-def write_degrees(graph: Graph, degrees: NDArray[np.int32], firsts: NDArray[np.int64]) -> None:
-    """Write each liker's number of likes and time of the first one, both by actor_id, for runs for few viewers."""
+def write_degrees(files: NeighbourFiles, degrees: NDArray[np.int32], firsts: NDArray[np.int64]) -> None:
+    """Write each liker's number of likes and the first one's time, both by actor_id; runs for few viewers read them."""
     likers = np.flatnonzero(degrees)
     columns = {"liker_id": likers.astype(np.int32), "likes": degrees[likers], "first_us": firsts[likers]}
     write = partial(pq.write_table, pa.table(columns), compression="zstd")
-    day_files.commit(day_files.write_draft(graph.data_dir, graph.degrees.name, write), graph.degrees)
+    day_files.commit(day_files.write_draft(files.data_dir, files.degrees.name, write), files.degrees)
 
 
-def attach(connection: duckdb.DuckDBPyConnection, graph: Graph, relation: str, keep: str = "") -> None:
-    """Make a view of the newest neighbours of each viewer, empty while no neighbours job has finished.
+def attach_neighbours(
+    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, relation: str, viewers: str = ""
+) -> None:
+    """Make a view of each viewer's newest neighbours; it is empty until a neighbours job has finished.
 
-    ``keep`` names a relation (viewer_id): only these viewers', as a table.
+    With ``viewers``, a relation (viewer_id), it is a table of these viewers' rows only.
     """
-    if not graph.path.exists():
+    if not files.path.exists():
         put(connection, relation, SCHEMA.empty_table())
         return
-    query = f"FROM {parquet(graph.path)}"
-    if graph.arrived.exists():
-        arrived = parquet(graph.arrived)
-        query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {arrived}) USING (viewer_id)"
-        query += f" UNION ALL FROM {arrived}"
-    if keep:
-        query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {keep} AS k ON k.viewer_id = n.viewer_id"
-    kind = "TABLE" if keep else "VIEW"
+    query = f"FROM {parquet(files.path)}"
+    if files.newer.exists():
+        newer = parquet(files.newer)
+        query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {newer}) USING (viewer_id)"
+        query += f" UNION ALL FROM {newer}"
+    if viewers:
+        query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {viewers} AS k ON k.viewer_id = n.viewer_id"
+    kind = "TABLE" if viewers else "VIEW"
     connection.execute(f"CREATE OR REPLACE {kind} {relation} AS {query}")
 
 
-def add_arrived(graph: Graph, rows: pa.Table) -> None:
-    """Put the neighbours of some viewers before what is known of them."""
-    viewers = rows.column("viewer_id")
-
-    def change(known: pa.Table) -> pa.Table:
-        kept = known.filter(pc.invert(pc.is_in(known.column("viewer_id"), viewers)))
-        return pa.concat_tables([kept, rows]).sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
-
-    _change_arrived(graph, change)
+def newer_rows(files: NeighbourFiles) -> pa.Table:
+    """Return the rows that were computed between two full runs."""
+    return pq.read_table(files.newer) if files.newer.exists() else SCHEMA.empty_table()
 
 
-def arrived_rows(graph: Graph) -> pa.Table:
-    """Return the rows of arrivals."""
-    return pq.read_table(graph.arrived) if graph.arrived.exists() else SCHEMA.empty_table()
+def add_newer(files: NeighbourFiles, rows: pa.Table) -> None:
+    """Store the neighbours of some viewers as newer, in place of what was stored so before."""
+
+    def change(stored: pa.Table) -> pa.Table:
+        others = stored.filter(pc.invert(pc.is_in(stored.column("viewer_id"), rows.column("viewer_id"))))
+        return pa.concat_tables([others, rows])
+
+    _change_newer(files, change)
 
 
-def remove_arrived(graph: Graph, taken: pa.Table) -> None:
-    """Remove the arrivals that a neighbours job has taken over, unless they came again meanwhile."""
+def remove_newer(files: NeighbourFiles, taken: pa.Table) -> None:
+    """Remove newer rows that a neighbours job has replaced, unless their viewers were computed again meanwhile."""
     pairs = taken.select(["viewer_id", "snapshot_us"]).group_by(["viewer_id", "snapshot_us"]).aggregate([])
     if len(pairs):
-        _change_arrived(
-            graph,
-            lambda known: known.join(pairs, ["viewer_id", "snapshot_us"], join_type="left anti").sort_by(
-                [("viewer_id", "ascending"), ("rank", "ascending")]
-            ),
-        )
+        _change_newer(files, lambda stored: stored.join(pairs, pairs.column_names, join_type="left anti"))
 
 
-def _change_arrived(graph: Graph, change: Any) -> None:
-    with exclusive(graph.data_dir, "arrived", wait=True):
-        rows = change(arrived_rows(graph))
+def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table]) -> None:
+    with exclusive(files.data_dir, "newer-neighbours", wait=True):
+        rows = change(newer_rows(files)).select(SCHEMA.names).cast(SCHEMA)
         if not len(rows):
-            graph.arrived.unlink(missing_ok=True)
+            files.newer.unlink(missing_ok=True)
             return
-        temporary = graph.arrived.with_suffix(".new")
-        pq.write_table(rows.select(SCHEMA.names).cast(SCHEMA), temporary, compression="zstd")
+        temporary = files.newer.with_suffix(".new")
+        rows = rows.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
+        pq.write_table(rows, temporary, compression="zstd")
         sync(temporary)
-        os.replace(temporary, graph.arrived)
-        sync(graph.arrived.parent)
+        os.replace(temporary, files.newer)
+        sync(files.newer.parent)

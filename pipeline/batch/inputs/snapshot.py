@@ -2,20 +2,23 @@
 
 Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to others: what is made of them.
 
-Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day
-has a file there and from landing otherwise, so from one of them. A run for viewers seen lately goes on beside
-a compaction: the days are looked up once, after the transaction began, so a day whose file comes later is
-read from landing, and one whose file came in between from the file, which is complete and final. A file that
-is replaced or removed meanwhile may end such a run; the next one sees the lake as it is then. What was undone
-is deleted in landing; in the lake tombstones undo it here.
+Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day has a
+file there, and otherwise from landing, so from exactly one of them. In landing a like that an unlike undoes is
+deleted; in the lake tombstones undo it here.
+
+A run for viewers seen lately may go on beside a compaction. It lists the lake's days once, after the transaction
+began. A day that gets its file later is read from landing. A day that got its file in between is read from the
+file, which is complete and final. A file that is replaced or removed during the run may end the run. The next run
+sees the lake as it is then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
@@ -23,7 +26,7 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
-from pipeline.store.duck import append, count, open_duckdb
+from pipeline.store.duck import append, count, open_duckdb, registered
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql import places
 from sql.sqlite import has_tables
@@ -31,9 +34,10 @@ from sql.sqlite import has_tables
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A DuckDB that holds the inputs, the stream time up to which it knows the likes, and where they come from.
+    """A DuckDB with the inputs of a run, and the stream time up to which likes are in it.
 
-    ``lake_files`` are of the window; ``records`` is how many like records the window has, dead ones included.
+    ``lake_files`` are the lake's likes of the window. ``records`` counts the window's like records, those that unlikes
+    undo included.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -58,13 +62,22 @@ def has_likes(data_dir: Path) -> bool:
     return stored > 0 or bool(places.closed_days(data_dir))
 
 
+def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> None:
+    """Make the relation ``wanted_viewers`` of those of the DIDs whose accounts are known and active."""
+    with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):
+        connection.execute(
+            "CREATE TABLE wanted_viewers AS SELECT a.actor_id AS viewer_id FROM actors AS a "
+            "SEMI JOIN wanted_dids AS w ON w.did = a.did WHERE a.status = 0"
+        )
+
+
 @contextmanager
 def open_snapshot(
     data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float, folder: Path | None = None
 ) -> Iterator[Snapshot]:
-    """Copy likes of a window, and all else a run reads, from one read transaction of landing.sqlite.
+    """Copy the likes of a window, and all else a run reads, from one read transaction of landing.sqlite.
 
-    It spills to ``folder``, by default the working folder of runs for everybody.
+    DuckDB spills to ``folder``, by default the working folder of runs for everybody.
     """
     memory_mb = int(ranking.memory_limit_gb * 1024)
     connection = open_duckdb(folder or places.working(data_dir), threads, memory_mb)
@@ -95,6 +108,7 @@ def open_snapshot(
 def _read_likes(
     connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
 ) -> list[Path]:
+    """Make ``like_records`` from a day on, of landing and the lake; return the lake's files in it."""
     present = sorted(places.closed_days(data_dir))
     connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
     in_lake = ",".join(str(day) for day in present)
@@ -113,7 +127,7 @@ def _read_likes(
         connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
         return []
     connection.execute(sql.load("lake/macros"))
-    # A tombstone undoes what was seen before it, so those from before the window have nothing to do.
+    # A tombstone undoes likes that were seen before it, so older ones than the window undo nothing in it.
     files = [str(file) for file in places.unlikes_files(data_dir, first_day)]
     if files:
         query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
@@ -126,7 +140,7 @@ def _read_likes(
 def _read_activity(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, since_us: int, created_us: int
 ) -> None:
-    """Copy who came, what they asked for since a time, and what they did with posts that may be candidates."""
+    """Copy visits, what viewers answered since a time, and what they saw of posts that may be candidates."""
     path = places.activity(data_dir)
     if not has_tables(path, "visits", "interactions"):
         return

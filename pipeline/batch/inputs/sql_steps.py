@@ -1,11 +1,11 @@
-"""The ranking as SQL: running the files of ``sql/batch`` in order, with checked parameters.
+"""Running the files of ``sql/batch`` in order, with checked parameters.
 
-Owns: the variables and the order of the files. Leaves to others: the relations a run starts from
-(``snapshot``), and the fast form of the two products (``product``).
+Owns: the variables and the order of the files. Leaves to others: the relations a run starts from (``snapshot``),
+and the fast form of the two products (``neighbours.product_of_graph``, ``lists.product``).
 
-Invariant: both paths run the same files up to the products, so they can differ in the products alone. A
-DuckDB variable that is not declared reads as NULL without an error, hence ``set_variables`` refuses names
-that ``params.sql`` does not declare.
+Invariant: the fast path and the SQL path run the same files up to the products, so only the products can differ. A
+DuckDB variable that is not declared reads as NULL without an error. Therefore ``set_variables`` refuses names that
+``params.sql`` does not declare.
 """
 
 import re
@@ -20,15 +20,13 @@ from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.duck import count
 
-# What the sparse path runs before each product; what the SQL path runs instead of it.
 LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "likes")
-# Who liked what the viewers liked; what each of them counts follows from all their likes, which may be known otherwise.
+# Who liked what the viewers liked.
 SEEDS = (*LIKES, "viewers", "answers", "answer_weights", "seeds", "seed_posts", "seed_entries", "seed_likers")
-BEFORE_NEIGHBOURS = (*SEEDS, "co_likers")
-# What the full pass runs before it reads the graph a part at a time.
+NEIGHBOURS = ("co_likers", "everybody", "neighbours")
+# What the full pass runs before it reads the likes a range of authors at a time.
 BEFORE_GRAPH = ("hidden_accounts", "deleted_posts", "valid_likes", "viewers", "answers", "answer_weights")
-NEIGHBOURS = ("everybody", "neighbours")
-# What lists are made of besides: of the likes, for viewers of one variant after another.
+# What a variant's lists are made of, besides the likes.
 LISTS = (
     "candidate_posts",
     "fresh_likes",
@@ -43,7 +41,7 @@ LISTS = (
 )
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
 CANDIDATES = ("crowd_weights", "candidates", "ranked")
-VIEWS = frozenset({"valid_likes"})  # to count their rows would be to read everything
+VIEWS = frozenset({"valid_likes"})  # not counted: to count their rows would be to read everything
 
 _DECLARED = re.compile(r"^SET VARIABLE (\w+) =", re.MULTILINE)
 
@@ -57,22 +55,14 @@ def declared() -> frozenset[str]:
 def prepare(connection: duckdb.DuckDBPyConnection, ranking: Ranking, snapshot_us: int) -> None:
     """Set the defaults, then this run's parameters, and define the macros."""
     connection.execute(sql.load("batch/params"))
-    values = {name: value for name, value in asdict(ranking).items() if name in declared()}
-    set_variables(connection, {**values, "snapshot_us": snapshot_us})
+    set_variables(connection, {**_variables(ranking), "snapshot_us": snapshot_us})
     connection.execute(sql.load("batch/macros"))
 
 
 def set_variant(connection: duckdb.DuckDBPyConnection, variant: Variant) -> None:
-    """Set the parameters of a variant, and whose lists are made."""
-    values: dict[str, float] = {
-        name: value for name, value in asdict(variant.ranking).items() if name in declared()
-    }
-    whose: dict[str, float | str] = {
-        "experiment": variant.experiment,
-        "from_share": variant.from_share,
-        "until_share": variant.until_share,
-    }
-    set_variables(connection, {**values, **whose})
+    """Set the parameters of a variant, and which viewers are in it."""
+    share = {"from_share": variant.from_share, "until_share": variant.until_share}
+    set_variables(connection, {**_variables(variant.ranking), **share, "experiment": variant.experiment})
 
 
 def set_variables(connection: duckdb.DuckDBPyConnection, values: Mapping[str, float | str]) -> None:
@@ -84,6 +74,10 @@ def set_variables(connection: duckdb.DuckDBPyConnection, values: Mapping[str, fl
 
 
 def run_file(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Run one file of ``sql/batch`` and return the rows of the table it is named after, 0 for a view."""
+    """Run one file of ``sql/batch``; return the rows of the table it is named after, 0 for a view."""
     connection.execute(sql.load(f"batch/{name}"))
     return 0 if name in VIEWS else count(connection, name)
+
+
+def _variables(ranking: Ranking) -> dict[str, float]:
+    return {name: value for name, value in asdict(ranking).items() if name in declared()}

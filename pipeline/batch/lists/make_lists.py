@@ -48,7 +48,7 @@ class Staging:
     folder: Path
     threads: int
     before: int
-    progress: Progress | None = None
+    progress: Progress
 
     @property
     def generation(self) -> int:
@@ -109,8 +109,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
             if len(table):
                 writer.write_table(table, row_group_size=len(table))
             total += len(table)
-            if staging.progress is not None:
-                staging.progress.add(len(block.viewers))
+            staging.progress.add(len(block.viewers))
     connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(path)}")
     fallbacks = popular_lists(popular, authors, ranking)
     listed[fallbacks.posts] = True

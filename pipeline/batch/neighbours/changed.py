@@ -18,7 +18,12 @@ import pyarrow as pa
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.neighbour_files import SCHEMA, About, Graph, attach
+from pipeline.batch.inputs.neighbour_files import (
+    SCHEMA,
+    NeighbourFiles,
+    NeighboursMetadata,
+    attach_neighbours,
+)
 from pipeline.store.duck import columns, count, parquet, put
 from sql import places
 from sql.sqlite import connect
@@ -28,22 +33,24 @@ FULL_SHARE = 0.01
 ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
 
 
-def is_full_due(former: About, snapshot_us: int, days: set[int], now: float) -> bool:
+def is_full_due(former: NeighboursMetadata, snapshot_us: int, days: set[int], now: float) -> bool:
     """Tell whether all viewers are to be computed again; ``days`` are the lake's, ``now`` is seconds since 1970."""
     past = {day for day in days - set(former.days) if former.days and day < max(former.days)}
     pause = min(FULL_SECONDS, former.full_seconds / FULL_SHARE)
     return bool(past) or snapshot_us < former.snapshot_us or now - former.full_at >= pause
 
 
-def restrict_to_changed(connection: duckdb.DuckDBPyConnection, graph: Graph, former: About) -> int:
+def restrict_to_changed(
+    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, former: NeighboursMetadata
+) -> int:
     """Leave in ``viewers`` those who changed; make ``unchanged_viewers`` of the others. Return how many changed."""
-    attach(connection, graph, "former_neighbours")
+    attach_neighbours(connection, files, "former_neighbours")
     since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
     for relation, store, query in (
         ("answered_viewers", places.activity, "activity/answering_viewers"),
         ("fetched_viewers", places.landing, "landing/fetched_viewers"),
     ):
-        dids = _dids(store(graph.data_dir), query, since_us)
+        dids = _dids(store(files.data_dir), query, since_us)
         put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(

@@ -77,16 +77,13 @@ _FILES: dict[str, Any] = {
 }
 
 
-def read_graph(
-    snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Progress | None = None
-) -> LikeGraph:
+def read_graph(snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Progress) -> LikeGraph:
     """Return the likes of the window by post and by viewer, as files in a folder."""
     connection, files = snapshot.connection, snapshot.lake_files
     viewers = _viewers(connection)
     since = horizons(connection, files, viewers, 2 * ranking.max_seeds)
     ranges = author_ranges(files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES))
-    report = None if progress is None else progress.add
-    return build(connection, ranking, folder, ranges, since, report)
+    return build(connection, ranking, folder, ranges, since, progress.add)
 
 
 def build(

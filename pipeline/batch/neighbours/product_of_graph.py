@@ -117,7 +117,7 @@ def neighbour_blocks(
 
 
 def neighbour_rows(
-    snapshot: Snapshot, graph: LikeGraph, ranking: Ranking, threads: int, progress: Progress | None = None
+    snapshot: Snapshot, graph: LikeGraph, ranking: Ranking, threads: int, progress: Progress
 ) -> Iterator[pa.Table]:
     """Yield the rows of ``neighbour_files.SCHEMA``, a block of viewers at a time."""
     for viewers, top, left_out in neighbour_blocks(snapshot.connection, graph, ranking, threads):
@@ -134,5 +134,4 @@ def neighbour_rows(
             ],
             schema=SCHEMA,
         )
-        if progress is not None:
-            progress.add(len(viewers))
+        progress.add(len(viewers))

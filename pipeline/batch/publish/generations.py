@@ -1,13 +1,14 @@
 """Making checked lists visible in serving.sqlite, as generations.
 
-Owns: writing fallback lists, viewers and posts, and each generation's row. Leaves to others: the checks
-(before), the lists (``write_lists``), removing what no reader needs (``prune``).
+Owns: writing fallback lists, viewers, posts and taste sketches, and each generation's row. Leaves to others: the
+checks, which come before; the lists (``write_lists``); removing what no reader needs (``prune``).
 
-Invariant: a generation's lists and its row in ``generations`` are one transaction, so readers, who take the
-newest list with generation <= the newest row, see all of it or nothing. A run for many viewers publishes a
-generation for each part of them: other runs publish in between, the list of a viewer who is not reading is
-written over at once, and a run that dies leaves lists of this run to some viewers and those of the last one
-to the rest.
+Invariant: a generation's lists and its row in ``generations`` are one transaction. Readers take the newest list with
+generation <= the newest row, so they see all of a generation or nothing of it.
+
+A run for many viewers publishes a generation for each part of them. Other runs publish in between, and the list of
+a viewer who is not reading is overwritten at once. If a run dies, some viewers have lists of this run and the rest
+those of the last one.
 """
 
 import sqlite3
@@ -23,9 +24,8 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.publish.list_packing import length, pack
-from pipeline.batch.publish.prune import prune
-from pipeline.batch.publish.readers import name_readers, oldest_kept
-from pipeline.batch.publish.write_lists import Target, insert, staged_parts, write_lists
+from pipeline.batch.publish.prune import name_readers, oldest_kept, prune
+from pipeline.batch.publish.write_lists import Destination, insert, staged_parts, write_lists
 from pipeline.errors import StoreError
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
@@ -34,112 +34,89 @@ from pipeline.store.newest_generation import newest
 from sql.sqlite import transaction
 
 CHUNK_ROWS = 20_000
-# A post that lists name is kept so many generations longer, so that its row is not written again for each: lists of a
-# few viewers name most of the posts there are. How many like it is written by runs for everybody.
+# A post that lists name is kept for so many more generations. So its row is not written again for each: even a small
+# run names most posts. Only runs for everybody update how many like it.
 KEPT_AHEAD = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Lineage:
-    """Whose lists a generation has: a feed's, or of one variant of its experiment, '' outside one.
+class GenerationOrigin:
+    """What a generation is made of, and whose lists it has.
 
-    ``fallbacks``: whether the feed's fallback lists are made anew. ``renewed`` and ``feed_rkeys`` as ``prune`` takes
-    them.
-    """
-
-    feed_rkey: str
-    variant: str
-    fallbacks: bool
-    renewed: Sequence[int]
-    feed_rkeys: Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a generation is made of: a data directory, the file of lists in it, each whole in a row group, and when.
-
-    ``before`` is the newest generation at the time when the run began: who has had a list since, from a later snapshot,
-    keeps it.
+    ``lists`` is the staged file, with each list whole in one row group, and ``snapshot_us`` the stream time up to which
+    likes are in it. ``variant`` is the label of an experiment's variant, '' outside one. ``before`` is the newest
+    generation when the run began: a viewer who has had a list since, from a later snapshot, keeps it. With
+    ``with_fallbacks`` the feed's fallback lists are written too. ``prune`` says what ``renewed`` and ``all_rkeys`` are.
     """
 
     data_dir: Path
     lists: Path
     snapshot_us: int
-    before: int | None = None
+    feed_rkey: str
+    variant: str
+    before: int
+    with_fallbacks: bool
+    renewed: Sequence[int]
+    all_rkeys: Sequence[str] | None
 
 
 def publish(
     serving: sqlite3.Connection,
     staged: duckdb.DuckDBPyConnection,
-    source: Source,
-    lineage: Lineage,
+    origin: GenerationOrigin,
     ranking: Ranking,
     clock: Callable[[], float],
 ) -> Generator[Step, None, int]:
-    """Write the staged lists and make them visible, remove what they supersede; return the newest generation of them.
+    """Write the staged lists and make them visible, remove what they supersede; return their newest generation.
 
-    ``staged`` holds fallbacks, listed_posts, listed_viewers, candidate_posts, list_viewers and actors. Yields after
-    each transaction.
+    ``staged`` has the relations fallbacks, listed_posts, listed_viewers, candidate_posts and actors. Yields after each
+    transaction.
     """
-    yield "orphans", remove_orphans(serving)
-    before = newest(serving)
-    first = before + 1
-    feed_id = _feed(serving, lineage.feed_rkey)
+    first = newest(serving) + 1
+    feed_id = _feed(serving, origin.feed_rkey)
     yield "feed", 1
-    kept = {
+    keep_posts = {
+        "first": first,
         "generation": first,
         "kept_ahead": KEPT_AHEAD,
-        "everybody": int(lineage.feed_rkeys is not None),
+        "everybody": int(origin.all_rkeys is not None),
     }
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
-    for rows in _upsert(serving, staged, "publish_post", _POSTS, kept):
+    for rows in _upsert(serving, staged, "publish_post", _POSTS, keep_posts):
         yield "posts", rows
     post_ids = _post_ids(serving, staged, first)
-    since = before if source.before is None else source.before
-    generation = before
-    fallbacks = _packed_fallbacks(staged, post_ids) if lineage.fallbacks else []
-    for part in staged_parts(source.lists, post_ids):
+    fallbacks = _packed_fallbacks(staged, post_ids) if origin.with_fallbacks else []
+    generation = 0
+    for part in staged_parts(origin.lists, post_ids):
         now_us = int(clock() * 1e6)
-        name_readers(serving, source.data_dir, ranking, now_us)
+        name_readers(serving, origin.data_dir, ranking, now_us)
         with transaction(serving):
             generation = newest(serving) + 1
-            oldest, fresher = (
+            destination = Destination(
+                feed_id,
+                generation,
+                origin.variant,
                 oldest_kept(serving, ranking, now_us),
-                _fresher(serving, since, source.snapshot_us),
+                _fresher(serving, origin.before, origin.snapshot_us),
             )
-            target = Target(feed_id, generation, lineage.variant, oldest, fresher)
-            written = [items for chunk in part for items in write_lists(serving, target, chunk)]
-            insert(
-                serving,
-                "fallbacks",
-                "language",
-                [(feed_id, name, generation, items) for name, items in fallbacks],
-            )
-            serving.execute(sql.load("serving/keep_posts"), kept | {"first": first, "generation": generation})
+            written = [items for chunk in part for items in write_lists(serving, destination, chunk)]
+            rows_of = [(feed_id, language, generation, items) for language, items in fallbacks]
+            insert(serving, "fallbacks", "language", rows_of)
+            serving.execute(sql.load("serving/keep_posts"), keep_posts | {"generation": generation})
             serving.execute(
                 "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) "
                 "VALUES (?, ?, ?, ?, ?)",
-                (generation, source.snapshot_us, now_us, len(written), sum(map(length, written))),
+                (generation, origin.snapshot_us, now_us, len(written), sum(map(length, written))),
             )
-            if lineage.variant:
-                serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, lineage.variant))
+            if origin.variant:
+                serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, origin.variant))
         yield "lists", len(written)
         fallbacks = []
     now_us = int(clock() * 1e6)
-    name_readers(serving, source.data_dir, ranking, now_us)
-    yield from prune(serving, feed_id, lineage.renewed, ranking, now_us, lineage.feed_rkeys)
+    name_readers(serving, origin.data_dir, ranking, now_us)
+    yield from prune(serving, feed_id, origin.renewed, ranking, now_us, origin.all_rkeys)
     return generation
-
-
-def remove_orphans(serving: sqlite3.Connection) -> int:
-    """Remove what a run of a program up to 2026-11, that died in its midst, wrote before its generation's row."""
-    with transaction(serving):
-        last = newest(serving)  # within the transaction: another run may publish at any other time
-        removed = serving.execute("DELETE FROM lists WHERE generation > ?", (last,)).rowcount
-        serving.execute("DELETE FROM fallbacks WHERE generation > ?", (last,))
-        serving.execute("DELETE FROM variants WHERE generation > ?", (last,))
-    return removed
 
 
 def _feed(serving: sqlite3.Connection, feed_rkey: str) -> int:
@@ -179,7 +156,7 @@ def _upsert(
 def numbered_posts(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (post_no, post_id) of stored ``candidate_posts``, all those that lists since a generation name."""
+    """Return (post_no, post_id) of the ``candidate_posts`` that lists since a generation name."""
     found = serving.execute(
         "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
     ).fetchall()
@@ -222,12 +199,14 @@ def _post_ids(
     ids = np.zeros(count(staged, "candidate_posts"), np.int64)
     ids[numbers] = post_ids
     if len(ids) and ids.max() > 0xFFFFFFFF:
-        raise StoreError("serving.sqlite has run out of 32-bit post numbers: delete it, it is rebuilt")
+        raise StoreError(
+            "serving.sqlite has run out of 32-bit post numbers: delete it; the next run rebuilds it"
+        )
     return ids
 
 
 def _fresher(serving: sqlite3.Connection, before: int, snapshot_us: int) -> frozenset[int]:
-    """Return the generations that other runs made of a later snapshot while this one was at work."""
+    """Return the generations that other runs made of a later snapshot during this one."""
     query = "SELECT generation FROM generations WHERE generation > ? AND snapshot_us > ?"
     return frozenset(row[0] for row in serving.execute(query, (before, snapshot_us)))
 

@@ -1,7 +1,10 @@
 """Writing the staged lists of a run into serving.sqlite, a part at a time.
 
 Owns: what of the staged file makes a part, which lists changed, and which rows they take. Leaves to others: the
-transaction and the generation that make a part visible (``generations``), who is reading (``readers``).
+transaction and the generation that make a part visible (``generations``), who is reading (``prune``).
+
+A list takes the row of a list of the same viewer that nobody reads any more, where there is one. In WAL mode SQLite
+writes the pages of a deleted row as well as those of a new one.
 """
 
 import json
@@ -24,8 +27,12 @@ CHUNK_LISTS = 2_000
 Chunk = tuple[NDArray[np.int64], list[bytes]]  # viewers, their lists' bytes
 
 
-class Target(NamedTuple):
-    """Where lists go: feed, generation and its variant, the oldest that readers may hold meanwhile, fresher ones."""
+class Destination(NamedTuple):
+    """Where lists go: a feed, a generation of it, and the variant whose lists the generation has.
+
+    ``oldest_kept`` is the oldest generation that readers may hold. ``fresher`` are the generations that other runs made
+    of a later snapshot.
+    """
 
     feed_id: int
     generation: int
@@ -35,7 +42,7 @@ class Target(NamedTuple):
 
 
 def staged_parts(path: Path, post_ids: NDArray[np.int64]) -> Iterator[list[Chunk]]:
-    """Yield the lists of the staged file, PART_LISTS or somewhat more at a time; one empty part when it has none."""
+    """Yield the lists of the staged file, PART_LISTS or somewhat more at a time; one empty part if it has no lists."""
     part: list[Chunk] = []
     first = True
     for chunk in _chunks(path, post_ids):
@@ -47,43 +54,36 @@ def staged_parts(path: Path, post_ids: NDArray[np.int64]) -> Iterator[list[Chunk
         yield part
 
 
-def write_lists(serving: sqlite3.Connection, target: Target, chunk: Chunk) -> list[bytes]:
-    """Write the lists that changed within the transaction that is open, in rows that can be had; return them.
+def write_lists(serving: sqlite3.Connection, destination: Destination, chunk: Chunk) -> list[bytes]:
+    """Write the lists that changed, within the open transaction; return them.
 
     ``temp.readers`` names the viewers whose superseded lists are kept.
     """
     viewers, packed = chunk
-    feed_id, generation = target.feed_id, target.generation
+    feed_id, generation = destination.feed_id, destination.generation
     row: dict[str, Any] = {"feed_id": feed_id, "generation": generation}
-    named = row | {"oldest_kept": target.oldest_kept, "viewers": json.dumps(viewers.tolist())}
+    named = row | {"oldest_kept": destination.oldest_kept, "viewers": json.dumps(viewers.tolist())}
     spare: dict[int, int] = dict(serving.execute(sql.load("serving/spare_rows"), named))
     current: dict[int, bytes] = {}
-    kept = set()
+    fresher = set()  # viewers whose lists another run made from a later snapshot
     for viewer, items, made, variant in serving.execute(sql.load("serving/current_lists"), named):
-        if variant != target.variant:
-            continue  # of a variant the viewer is no longer in
-        current[viewer] = items
-        if made in target.fresher:
-            kept.add(viewer)
+        if variant == destination.variant:  # otherwise of a variant that the viewer is no longer in
+            current[viewer] = items
+            if made in destination.fresher:
+                fresher.add(viewer)
     changed = [
         (viewer, items)
         for viewer, items in zip(viewers.tolist(), packed, strict=True)
-        if viewer not in kept and (viewer not in current or not same_posts(items, current[viewer]))
+        if viewer not in fresher and (viewer not in current or not same_posts(items, current[viewer]))
     ]
-    serving.executemany(
-        sql.load("serving/replace_list"),
-        [
-            row | {"viewer_id": viewer, "spare": spare[viewer], "items": items}
-            for viewer, items in changed
-            if viewer in spare
-        ],
-    )
-    insert(
-        serving,
-        "lists",
-        "viewer_id",
-        [(feed_id, viewer, generation, items) for viewer, items in changed if viewer not in spare],
-    )
+    over = [
+        row | {"viewer_id": viewer, "spare": spare[viewer], "items": items}
+        for viewer, items in changed
+        if viewer in spare
+    ]
+    serving.executemany(sql.load("serving/replace_list"), over)
+    new = [(feed_id, viewer, generation, items) for viewer, items in changed if viewer not in spare]
+    insert(serving, "lists", "viewer_id", new)
     return [items for _, items in changed]
 
 
@@ -94,25 +94,20 @@ def insert(serving: sqlite3.Connection, table: str, key: str, rows: Iterable[tup
 
 
 def _chunks(path: Path, post_ids: NDArray[np.int64]) -> Iterator[Chunk]:
+    names = ["viewer_id", "post_no", "score", "co_likers", "source"]
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            yield from _chunks_of(file, group, post_ids)
-
-
-def _chunks_of(file: pq.ParquetFile, group: int, post_ids: NDArray[np.int64]) -> Iterator[Chunk]:
-    table = file.read_row_group(group)
-    viewer, post, score, co_likers, source = (
-        table.column(name).to_numpy() for name in ("viewer_id", "post_no", "score", "co_likers", "source")
-    )
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(viewer)) + 1, [len(viewer)]))
-    for first in range(0, len(starts) - 1, CHUNK_LISTS):
-        edges = starts[first : first + CHUNK_LISTS + 1]
-        part = slice(edges[0], edges[-1])
-        packed = pack(
-            edges - edges[0],
-            post_ids[post[part]],
-            score[part],
-            co_likers[part],
-            source[part] == TRIAL,
-        )
-        yield viewer[edges[:-1]].astype(np.int64), packed
+            table = file.read_row_group(group, names)
+            viewer, post, score, co_likers, source = (column.to_numpy() for column in table.columns)
+            starts = np.concatenate(([0], np.flatnonzero(np.diff(viewer)) + 1, [len(viewer)]))
+            for first in range(0, len(starts) - 1, CHUNK_LISTS):
+                edges = starts[first : first + CHUNK_LISTS + 1]
+                part = slice(edges[0], edges[-1])
+                packed = pack(
+                    edges - edges[0],
+                    post_ids[post[part]],
+                    score[part],
+                    co_likers[part],
+                    source[part] == TRIAL,
+                )
+                yield viewer[edges[:-1]].astype(np.int64), packed
