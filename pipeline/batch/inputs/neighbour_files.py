@@ -1,7 +1,7 @@
 """The files of neighbours: which feeds share one, its columns and metadata, and viewers computed between full runs.
 
-Owns: ``NeighbourFiles``, what a file says of itself, reading and writing, and the file of newer neighbours. Leaves to others:
-computing neighbours (``neighbours_job``, ``few_viewers_job``), lists (``candidates_job``), the files' names
+Owns: ``NeighbourFiles``, what a file says of itself, reading and writing, and the file of newer neighbours. Leaves
+to others: computing neighbours (``neighbours_job``, ``few_viewers_job``), lists (``candidates_job``), the files' names
 (``sql.places``).
 
     lake/neighbours.parquet             of the feeds that have the neighbour parameters of the first feed
