@@ -58,13 +58,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers"},
     "pipeline.run": {"pipeline.store"} | CONFIGURED,
-    "pipeline.demo": {"pipeline.run", "pipeline.store"} | CONFIGURED,
+    "pipeline.demo": {"pipeline.run"} | CONFIGURED,
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
     "pipeline.operate.feed_record": CONFIGURED,
-    "pipeline.operate.doctor": {
-        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.store",
-    } | CONFIGURED,
+    "pipeline.operate.doctor": {"pipeline.operate.feed_record", "pipeline.ingest"} | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {
         "pipeline.batch.inputs", "pipeline.batch.kernel", "pipeline.batch.neighbours", "pipeline.store",

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from pipeline.errors import PipelineError
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
 from sql import places
+from sql.sqlite import connect
 
 log = logging.getLogger("foryou.demo")
 
@@ -156,12 +158,9 @@ def _tried(ready: Callable[[], bool]) -> bool:
 
 
 def _number(demo: Demo, store: str, query: str) -> int:
-    connection = sqlite3.connect(f"file:{demo.data_dir / store}.sqlite?mode=ro", uri=True)
-    try:
+    with closing(connect(places.store(demo.data_dir, store), read_only=True)) as connection:
         row = connection.execute(query).fetchone()
         return int(row[0]) if row else 0
-    finally:
-        connection.close()
 
 
 def _free_port(preferred: int) -> int:

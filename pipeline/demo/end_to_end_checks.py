@@ -6,6 +6,7 @@ fails raises PipelineError. Leaves to others: starting the parts (``command``).
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,12 +148,9 @@ def _is_stored(demo: Demo, viewer: str, post: str) -> bool:
     path = places.activity(demo.data_dir)
     if not path.exists():
         return False
-    connection = connect(path, read_only=True)
-    try:
-        query = "SELECT 1 FROM interactions WHERE viewer_did = ? AND post_uri = ? AND event = 'requestLess'"
-        return connection.execute(query, (viewer, post)).fetchone() is not None
-    finally:
-        connection.close()
+    query = "SELECT 1 FROM interactions WHERE viewer_did = ? AND post_uri = ? AND event = 'requestLess'"
+    with closing(connect(path, read_only=True)) as activity:
+        return activity.execute(query, (viewer, post)).fetchone() is not None
 
 
 def _page(client: httpx.Client, viewer: str) -> str:

@@ -4,7 +4,7 @@ Owns: a plain reading of the stores, for the demo's check and for tests. Leaves 
 hundreds of millions of likes.
 """
 
-import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,24 +38,16 @@ def like_records(data_dir: Path) -> tuple[list[StoredLike], int]:
     are left out. Raises sqlite3.OperationalError when there is no landing store.
     """
     closed = places.closed_days(data_dir)
-    landing = connect(places.landing(data_dir), read_only=True)
-    try:
+    with closing(connect(places.landing(data_dir), read_only=True)) as landing:
         landing.execute("BEGIN")
-        rows = landing.execute(
-            "SELECT day, liker_id, rkey, author_id, post_rkey, seen_us FROM likes"
-        ).fetchall()
+        rows = landing.execute("SELECT day, liker_id, rkey, author_id, post_rkey, seen_us FROM likes")
         likes = [row[1:] for row in rows if row[0] not in closed]
-        unlikes = {
-            (liker, rkey): us
-            for liker, rkey, us in landing.execute(
-                "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
-            )
-        }
+        query = "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
+        unlikes = {(liker, rkey): seen_us for liker, rkey, seen_us in landing.execute(query)}
         dids = dict(landing.execute("SELECT actor_id, did FROM actors").fetchall())
         deleted = dict(landing.execute("SELECT actor_id, deleted_us FROM actors").fetchall())
-        until_us = _complete_until(landing)
-    finally:
-        landing.close()
+        query = "SELECT event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1"
+        (until_us,) = landing.execute(query).fetchone() or (0,)
     if closed:
         likes += _closed_likes(data_dir, closed, unlikes)
     records = [
@@ -64,11 +56,6 @@ def like_records(data_dir: Path) -> tuple[list[StoredLike], int]:
         if seen_us > deleted[liker]
     ]
     return records, until_us
-
-
-def _complete_until(landing: sqlite3.Connection) -> int:
-    row = landing.execute("SELECT event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _closed_likes(

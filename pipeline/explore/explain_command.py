@@ -10,6 +10,7 @@ this viewer. So they change when the ranking does. Nothing is written.
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,11 +40,8 @@ def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bo
 
 def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) -> Explanation:
     """Return why a viewer's list is as it is, and what happened to a post."""
-    inputs = GenerationInputs(data_dir, threads)
-    try:
+    with closing(GenerationInputs(data_dir, threads)) as inputs:
         return explain_from(inputs, viewer, post)
-    finally:
-        inputs.close()
 
 
 def explain_from(inputs: GenerationInputs, viewer: str, post: str | None = None) -> Explanation:

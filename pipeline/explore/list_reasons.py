@@ -14,6 +14,7 @@ answered. What is left follows from likes, which everybody can read on the netwo
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -71,14 +72,11 @@ def changed(ranking: Ranking, changes: Mapping[str, float]) -> Ranking:
 
 def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float], *, public: bool) -> Row:
     """Return a viewer's list with reasons, as plain values."""
-    inputs = GenerationInputs(data_dir, threads)
-    with tempfile.TemporaryDirectory(prefix="foryou-why-") as spill:
-        try:
-            inputs.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-            inputs.connection.execute("SET temp_directory = $folder", {"folder": spill})
-            return _why(inputs, viewer, changes, public)
-        finally:
-            inputs.close()
+    spills = tempfile.TemporaryDirectory(prefix="foryou-why-")
+    with spills as spill, closing(GenerationInputs(data_dir, threads)) as inputs:
+        inputs.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        inputs.connection.execute("SET temp_directory = $folder", {"folder": spill})
+        return _why(inputs, viewer, changes, public)
 
 
 def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
@@ -104,11 +105,8 @@ def _stores(data_dir: Path) -> str:
             continue
         newest = max(migrations_of(name))
         try:
-            store = connect(path, read_only=True)
-            try:
+            with closing(connect(path, read_only=True)) as store:
                 version = current_version(store)
-            finally:
-                store.close()
         except sqlite3.Error as error:
             raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
         if version > newest:
