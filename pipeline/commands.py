@@ -65,6 +65,7 @@ def serve(options: argparse.Namespace) -> None:
         ),
         trusted_proxies=settings.trusted_proxies,
         access_log=settings.access_log,
+        lists_old_seconds=settings.lists_old_seconds,
         appview_url=settings.appview_url,
     )
     watch_address(settings.local_address)

@@ -118,6 +118,11 @@ class Settings:
         return min(max(minutes, self.candidates_minutes), self.everybody_minutes)
 
     @property
+    def lists_old_seconds(self) -> float:
+        """The age at which the newest lists are old: three of the longest intervals between two runs."""
+        return 3 * 60 * max(self.everybody_minutes, self.candidates_minutes)
+
+    @property
     def feed_uri(self) -> str:
         """The at-uri of the feed's record."""
         return f"at://{self.publisher_did}/app.bsky.feed.generator/{self.feed_rkey}"

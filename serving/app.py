@@ -70,7 +70,7 @@ def create_app(
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
-    app.add_route("/health", Health(store, activity, interactions, now))
+    app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
         app.add_route("/", HomePage(config, store, now))

@@ -42,6 +42,7 @@ class ServingConfig:
     explain: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     access_log: str = "problems"
+    lists_old_seconds: float = 3 * 3600.0  # the age at which /health says that lists are old
     appview_url: str = "https://public.api.bsky.app"
 
     def feed_uri(self, rkey: str) -> str:

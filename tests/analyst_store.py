@@ -22,6 +22,7 @@ from batch_tools import settings_for
 from list_bytes import unpack
 
 from pipeline.batch import jobs
+from pipeline.clock import SKEW_US
 from pipeline.explore import after_batch
 from pipeline.identifiers import parse_post_uri, post_uri, tid_at
 from pipeline.ingest import jetstream
@@ -35,7 +36,7 @@ from pipeline.store.events import AccountChange, EventBatch
 from pipeline.store.fetched_likes import HistoryLike, HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
-from pipeline.store.model import CLOCK_SKEW_US, DAY_US, HOUR_US, AccountStatus, day_of
+from pipeline.store.model import DAY_US, HOUR_US, AccountStatus, day_of
 from sql import places
 from sql.sqlite import connect, migrate
 
@@ -221,6 +222,7 @@ def follow(store: Store) -> None:
     for lines in batches(store.world.lines(), 2_000):
         batch = EventBatch()
         jetstream.decode(lines, batch)
+        batch.low_us = batch.newest_us
         landing.append(batch, HOST, jetstream.WIRE)
         now_us = landing.watermark_us
         start_us = start_us or now_us
@@ -271,7 +273,7 @@ def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> N
     newest = max(store.compacted)
     closed = sorted(key for key, like in seen.items() if day_of(like.seen_us) == newest)
     now_us = landing.watermark_us + 1
-    batch = EventBatch(newest_us=now_us)
+    batch = EventBatch(newest_us=now_us, low_us=now_us)
     batch.unlikes += [events.Unlike(did, rkey, now_us, tid_at(now_us, 0)) for did, rkey in closed[::20]]
     landing.append(batch, HOST, jetstream.WIRE)
     note_undone(store, batch, seen)
@@ -282,11 +284,11 @@ def leave(store: Store, landing: Landing) -> None:
     now_us = landing.watermark_us
     likes = Counter(like.did for like in ground_truth(store.world, now_us).likes())
     (did, _), *_ = likes.most_common(1)
-    batch = EventBatch(newest_us=now_us + 1)
-    batch.accounts.append(AccountChange(did, AccountStatus.DELETED, now_us, now_us))
-    batch.accounts.append(AccountChange(did, AccountStatus.ACTIVE, now_us + 1, now_us + 1))
+    batch = EventBatch(newest_us=now_us + 1, low_us=now_us + 1)
+    batch.accounts.append(AccountChange(did, AccountStatus.DELETED, now_us))
+    batch.accounts.append(AccountChange(did, AccountStatus.ACTIVE, now_us + 1))
     landing.append(batch, HOST, jetstream.WIRE)
-    store.departed[did] = now_us + CLOCK_SKEW_US
+    store.departed[did] = now_us + SKEW_US
 
 
 def act(store: Store, chance: random.Random) -> None:

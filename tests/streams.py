@@ -23,9 +23,7 @@ from pipeline.simulate.server.listener import frames
 
 # What happens to a connection once it has been sent its lines; the n-th connection gets the n-th ending, and
 # every later one stays open. 'half' breaks off within a frame, 'rubbish' sends what is no event for ever.
-Ending = (
-    str  # 'close:CODE', 'abort', 'half', 'rubbish', 'silent', 'refuse' (HTTP 502 with an HTML body), 'open'
-)
+Ending = str  # 'close:CODE', 'abort', 'half', 'rubbish', 'silent', 'dead', 'refuse' (HTTP 502, HTML), 'open'
 
 
 @dataclass
@@ -99,7 +97,9 @@ class LineStream:
                     sent += 1
                     if ending != "open" and sent == self.lines_per_connection:
                         break
-                if ending == "silent":
+                if ending in ("silent", "dead"):
+                    if ending == "dead":  # the machine is off: nothing is answered, pings neither
+                        connection.transport.pause_reading()
                     await self._done.wait()
                 elif ending == "rubbish":
                     await self._send_rubbish(connection)

@@ -31,7 +31,7 @@ def landing_that_begins_on(data_dir: Path, day: int) -> None:
         "INSERT INTO likes VALUES (?, ?, 1, 1, ?, ?, 1)",
         (day, tid_at(day * DAY_US), tid_at(day * DAY_US), day * DAY_US),
     )
-    store.execute("UPDATE watermark SET seen_us = ?", ((day + 1) * DAY_US,))
+    store.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", ((day + 1) * DAY_US,))
     store.close()
 
 

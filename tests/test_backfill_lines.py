@@ -66,7 +66,7 @@ def followed_store(data_dir: Path, watermark_us: int) -> None:
     store.execute(
         "INSERT INTO stream_cursors (host, wire, value, event_us, committed_us) VALUES ('h', 'w', 7, 7, 7)"
     )
-    store.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+    store.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (watermark_us,))
     store.close()
 
 

@@ -424,7 +424,7 @@ def test_history_that_is_too_old_is_pruned(tmp_path: Path) -> None:
     store.store_viewer(did("v"), likes, NOW_US, "done")
     store.close()
     connection = connect(tmp_path / "landing.sqlite")
-    connection.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
+    connection.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (NOW_US,))
     assert prune_history(connection, NOW_US - 6 * DAY_US) == 2
     connection.close()
     assert {seen_us for *_, seen_us in stored(tmp_path)} == {NOW_US - DAY_US, NOW_US - 5 * DAY_US}

@@ -60,7 +60,7 @@ def test_a_day_closes_an_hour_after_its_end(tmp_path: Path):
     list(compact(tmp_path, RANKING, 1))
     assert places.closed_days(tmp_path) == set()
     with sqlite3.connect(tmp_path / "landing.sqlite") as landing:
-        landing.execute("UPDATE watermark SET seen_us = ?", (midnight + DAY_US // 24,))
+        landing.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (midnight + DAY_US // 24,))
     landing.close()
     list(compact(tmp_path, RANKING, 1))
     assert places.closed_days(tmp_path) == {day_of(midnight) - 1}

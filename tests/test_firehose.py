@@ -30,8 +30,7 @@ def frame(kind: str, **body: Any) -> bytes:
 
 def decoded(*messages: bytes | str) -> EventBatch:
     batch = EventBatch()
-    for message in messages:
-        firehose.decode(message, batch)
+    firehose.decode(messages, batch)
     return batch
 
 

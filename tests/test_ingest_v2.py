@@ -119,7 +119,8 @@ def test_a_host_that_forgot_the_seq_is_asked_by_time(tmp_path: Path, knows: str,
     host = Host(EVENTS[:30], b"")
     with serving(host) as url:
         with ingest(tmp_path, url) as process:
-            wait_until(lambda: count_likes(tmp_path) == 30)
+            last = START_US + 29 * 1_000_000
+            wait_until(lambda: query(tmp_path, "SELECT event_us FROM stream_cursors") == [(last,)])
             assert commands.stop(process) == 0
         host.events, host.knows = EVENTS, knows
         with ingest(tmp_path, url) as process:

@@ -41,7 +41,7 @@ def PostDeletion(author: str, rkey: int, seen_us: int) -> told.PostDeletion:
 
 
 def AccountChange(did: str, status: AccountStatus, seen_us: int) -> told.AccountChange:
-    return told.AccountChange(did, status, seen_us, seen_us)
+    return told.AccountChange(did, status, seen_us)
 
 
 def batch_of(events: list[Event]) -> EventBatch:
@@ -56,7 +56,7 @@ def batch_of(events: list[Event]) -> EventBatch:
     for event in events:
         lists[type(event)].append(event)
         batch.value = batch.event_us = event.seen_us
-        batch.newest_us = max(batch.newest_us, event.seen_us)
+        batch.newest_us = batch.low_us = max(batch.newest_us, event.seen_us)
     return batch
 
 
@@ -205,11 +205,22 @@ def test_likes_of_posts_never_seen_are_kept_and_counted(landing: Landing, tmp_pa
     assert len(stored_likes(tmp_path)) == 2
 
 
-def test_the_latest_account_status_stands(landing: Landing, tmp_path: Path) -> None:
-    append(landing, AccountChange(LIKERS[0], AccountStatus.TAKENDOWN, START + 9))
+def test_the_last_word_of_the_stream_about_an_account_counts(landing: Landing, tmp_path: Path) -> None:
+    """Whatever the clocks of the hosts say that wrote it; what a file says counts when it was seen later."""
+
+    def status() -> list[tuple[int]]:
+        with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
+            return connection.execute("SELECT status FROM actors").fetchall()
+
+    append(landing, AccountChange(LIKERS[0], AccountStatus.DEACTIVATED, START + 9))
     append(landing, AccountChange(LIKERS[0], AccountStatus.ACTIVE, START + 5))
-    with sqlite3.connect(tmp_path / "landing.sqlite") as connection:
-        assert connection.execute("SELECT status FROM actors").fetchall() == [(AccountStatus.TAKENDOWN,)]
+    assert status() == [(AccountStatus.ACTIVE,)]
+    told_again = batch_of([AccountChange(LIKERS[0], AccountStatus.TAKENDOWN, START + 4)])
+    landing.append(told_again, "", "jetstream-v1", late="history")
+    assert status() == [(AccountStatus.ACTIVE,)]
+    told_later = batch_of([AccountChange(LIKERS[0], AccountStatus.TAKENDOWN, START + 6)])
+    landing.append(told_later, "", "jetstream-v1", late="history")
+    assert status() == [(AccountStatus.TAKENDOWN,)]
 
 
 def test_cursor_and_events_are_one_transaction(landing: Landing, tmp_path: Path) -> None:

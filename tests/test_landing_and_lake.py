@@ -107,13 +107,13 @@ class Host:
         batch = EventBatch()
         for word in told:
             seen_us, rev = word.at_us + self.off_us, tid_from_int(tid_at(word.at_us))
-            batch.reach(seen_us if self.wire == "jetstream-v1" else word.at_us // 1_000 % 10**12 + 1, seen_us)
+            value = seen_us if self.wire == "jetstream-v1" else word.at_us // 1_000 % 10**12 + 1
+            batch.reach(value, value, [seen_us])
+            batch.low_us = batch.newest_us
             if word.key:
                 add_like(word.liker, seen_us, rev, word.key, word.operation, word.subject, batch)
             else:
-                add_account(
-                    word.liker, seen_us, word.at_us, word.operation == "active", word.operation, batch
-                )
+                add_account(word.liker, seen_us, word.operation == "active", word.operation, batch)
         return batch
 
 

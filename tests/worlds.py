@@ -131,7 +131,7 @@ class World:
             "INSERT INTO unlikes (liker_id, rkey, seen_us, day, rev) VALUES (?, ?, ?, ?, ?)",
             [(*row, day_of(int(row[2])), tid_at(int(row[2]))) for row in rows["unlikes"]],
         )
-        landing.execute("INSERT INTO watermark VALUES (1, ?)", (self.now_us,))
+        landing.execute("INSERT INTO watermark VALUES (1, ?1, ?1, ?1)", (self.now_us,))
         landing.execute("COMMIT")
         landing.close()
         if self.visits or self.interactions:

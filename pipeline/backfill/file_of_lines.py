@@ -13,7 +13,6 @@ import gzip
 import io
 import logging
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,20 +21,19 @@ from typing import IO, Any, cast
 
 import zstandard
 
+from pipeline.clock import AHEAD_US, LOW_EVENTS, MachineClock
 from pipeline.errors import BackfillError
 from pipeline.ingest import jetstream
 from pipeline.progress import Progress
 from pipeline.store.events import EventBatch
 from pipeline.store.landing import Landing
 from pipeline.store.locks import exclusive
-from pipeline.store.model import HOUR_US
 
 log = logging.getLogger("foryou.backfill")
 
 BATCH_LINES = 20_000
 LINE_BYTES_MAX = 32 << 20
 PACKED_BYTES = 1 << 14  # decompressed at once
-FUTURE_US = HOUR_US  # no event was seen further ahead of this machine's clock
 
 
 def run(data_dir: Path, name: str) -> None:
@@ -65,6 +63,8 @@ def _store(landing: Landing, name: str) -> None:
             batch.value = 0
             if follows:
                 batch.newest_us = 0
+            else:
+                batch.low_us = _low_us(batch)
             landing.append(batch, "", jetstream.WIRE, late="history")
             for (kind, what), count in batch.counts.items():
                 totals[f"{kind} {what}"] = totals.get(f"{kind} {what}", 0) + count
@@ -78,9 +78,15 @@ def _store(landing: Landing, name: str) -> None:
     log.info("%s lines: %s", f"{lines:,}", counted or "no events")
 
 
+def _low_us(batch: EventBatch) -> int:
+    """Return a time that nearly all likes of a large batch have passed, 0 for a small one."""
+    times = sorted(like.seen_us for like in batch.likes)
+    return times[len(times) // 10] if len(times) >= LOW_EVENTS else 0
+
+
 def _drop_future_events(batch: EventBatch) -> None:
-    """Drop events that claim to be seen in the future: each would close every day before it."""
-    limit = time.time_ns() // 1000 + FUTURE_US
+    """Drop events that claim to be seen in the future: nothing around a line tells when that was."""
+    limit = MachineClock().now_us() + AHEAD_US
     if batch.newest_us <= limit:
         return
     lists: tuple[list[Any], ...] = (

@@ -46,8 +46,7 @@ def like_records(data_dir: Path) -> tuple[list[StoredLike], int]:
         unlikes = {(liker, rkey): seen_us for liker, rkey, seen_us in landing.execute(query)}
         dids = dict(landing.execute("SELECT actor_id, did FROM actors").fetchall())
         deleted = dict(landing.execute("SELECT actor_id, deleted_us FROM actors").fetchall())
-        query = "SELECT event_us FROM stream_cursors ORDER BY committed_us DESC LIMIT 1"
-        (until_us,) = landing.execute(query).fetchone() or (0,)
+        (until_us,) = landing.execute("SELECT last_us FROM watermark").fetchone()
     if closed:
         likes += _closed_likes(data_dir, closed, unlikes)
     records = [

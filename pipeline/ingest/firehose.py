@@ -5,23 +5,23 @@ say (``operations``). ``decode`` never raises: whatever is malformed is counted 
 usable seq still moves the cursor.
 
 Wire: https://atproto.com/specs/event-stream and /specs/sync. A frame is two DAG-CBOR objects, header and
-body; records lie in the body's CAR blocks. time is the word of each PDS (``stream_clock``). seq is the
+body; records lie in the body's CAR blocks. time is the word of each PDS (``pipeline.clock``). seq is the
 cursor, each host counts its own. Frames are not verified, as is usual for feeds: the relay, or the operator's
 own PDS, is trusted.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import libipld
 
+from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
 from pipeline.ingest import car
 from pipeline.ingest.jetstream import LATEST_US
 from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset
 from pipeline.ingest.records import time_us_of_text
-from pipeline.ingest.stream_clock import StreamClock
 from pipeline.store.events import EventBatch
 
 WIRE = "firehose"
@@ -39,48 +39,58 @@ def subscribe_url(url: str, cursor: int | None) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-class FrameDecoder:
-    """Decodes the frames of one connection, each seen when the stream is."""
+def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
+    """Add what frames say to the batch; ``when_seen`` decides when each was seen."""
+    frames: list[tuple[Any, dict[str, Any]]] = []
+    claims: list[int] = []
+    for message in messages:
+        frame = _read(message, batch)
+        if frame is None:
+            continue
+        seq, claimed_us = frame[1].get("seq"), time_us_of_text(frame[1].get("time"))
+        if type(seq) is not int or not 0 < seq <= _SEQ_MAX or claimed_us is None or claimed_us > LATEST_US:
+            batch.drop("bad_time")
+            continue
+        frames.append(frame)
+        claims.append(claimed_us)
+    if not frames:
+        return
+    seen = when_seen(claims)
+    batch.reach(frames[0][1]["seq"], frames[-1][1]["seq"], seen)
+    for (kind, body), seen_us in zip(frames, seen, strict=True):
+        _add(kind, body, seen_us, batch)
 
-    def __init__(self, resumed_us: int) -> None:
-        self._seen = StreamClock(resumed_us).seen_us
 
-    def __call__(self, messages: Iterable[str | bytes], batch: EventBatch) -> None:
-        """Add what frames say to the batch."""
-        for message in messages:
-            decode(message, batch, self._seen)
-
-
-def decode(message: str | bytes, batch: EventBatch, seen: Callable[[int], int] | None = None) -> None:
-    """Add what one frame says to the batch; ``seen`` tells when an event is seen that claims a time."""
+def _read(message: str | bytes, batch: EventBatch) -> tuple[Any, dict[str, Any]] | None:
+    """Return a frame's kind and body; None when there is no event in it."""
     try:
         header, body = libipld.decode_dag_cbor_multi(message if type(message) is bytes else b"")
-    except ValueError:  # also when there are more or fewer than two objects
+    except (
+        ValueError,
+        RecursionError,
+    ):  # also when there are more or fewer than two objects, or too deep ones
         batch.drop("not_a_frame")
-        return
+        return None
     if type(header) is not dict or type(body) is not dict:
         batch.drop("not_a_frame")
-        return
+        return None
     if header.get("op") == -1:
         _decode_error(body, batch)
-        return
-    kind = header.get("t")
-    if kind == "#info":
+        return None
+    if header.get("t") == "#info":
         batch.event("info")  # OutdatedCursor: the host goes on from the oldest it keeps
-        return
-    seq, said_us = body.get("seq"), time_us_of_text(body.get("time"))
-    if type(seq) is not int or not 0 < seq <= _SEQ_MAX or said_us is None or said_us > LATEST_US:
-        batch.drop("bad_time")
-        return
-    seen_us = said_us if seen is None else seen(said_us)
-    batch.reach(seq, seen_us)
+        return None
+    return header.get("t"), body
+
+
+def _add(kind: Any, body: dict[str, Any], seen_us: int, batch: EventBatch) -> None:
     did = body.get("repo") if kind == "#commit" else body.get("did")
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "#commit":
         _decode_commit(did, seen_us, body, batch)
     elif kind == "#account":
-        add_account(did, seen_us, said_us, body.get("active"), body.get("status"), batch)
+        add_account(did, seen_us, body.get("active"), body.get("status"), batch)
     elif kind == "#identity":
         batch.event("identity")
     elif kind == "#sync":

@@ -33,6 +33,8 @@ SIGN_OF_LIFE_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 TRIES_PER_HOST = 3
+PONG_SECONDS = 10.0
+QUIET_EVENTS = 50.0  # a stream that would have sent more than this meanwhile is not quiet
 # A connection that lasted this long, or brought this many events, was healthy.
 HEALTHY_SECONDS = 30.0
 HEALTHY_EVENTS = 1_000
@@ -40,7 +42,7 @@ HEALTHY_EVENTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive messages of one connection, and their bytes in all."""
+    """Consecutive messages of one connection, and their bytes in all; none of them when it has ended."""
 
     subscription: Subscription
     messages: list[bytes]
@@ -91,6 +93,8 @@ class Follower:
             subscription = await self._resume(url)
             end = await self._follow_once(subscription)
             self._count(end.reason)
+            while not self._offer(Chunk(subscription, [], 0)):  # that it has ended, after all it brought
+                await asyncio.sleep(PAUSED_SECONDS)
             while not self._settled():  # going on from an older position would only cost time
                 await asyncio.sleep(PAUSED_SECONDS)
             if _was_healthy(subscription, end, time.monotonic() - began):
@@ -187,7 +191,10 @@ class Follower:
             if inbox.received != received or inbox.full:
                 received, received_at = inbox.received, now
             elif now - received_at > self._silence_seconds:
-                end = End("silence", f"nothing came for {self._silence_seconds:g} s")
+                if await self._is_only_quiet(connection, subscription):
+                    received_at = now
+                else:
+                    end = End("silence", f"nothing came for {self._silence_seconds:g} s")
             if subscription.events != events or subscription.unreadable == unreadable:
                 events, unreadable, understood_at = subscription.events, subscription.unreadable, now
             elif end is None and now - understood_at > self._silence_seconds:
@@ -195,6 +202,8 @@ class Follower:
                 end = End("rubbish", f"{said}, {subscription.unreadable - unreadable} messages of it")
             if subscription.void:
                 end = End("cursor_unknown", "it does not know our cursor, going on by time")
+            if subscription.held:
+                end = End("clock", "it is ahead of this machine's clock")
             if end is not None:
                 connection.transport.abort()
                 return end
@@ -204,6 +213,17 @@ class Follower:
                 alive_at = now
                 await connection.pong()
         return None
+
+    async def _is_only_quiet(self, connection: MessageConnection, subscription: Subscription) -> bool:
+        """Tell whether a host that sends nothing is there, and has so little to send that this is no wonder."""
+        if self._silence_seconds * subscription.events_per_second > QUIET_EVENTS:
+            return False
+        try:
+            async with asyncio.timeout(min(PONG_SECONDS, self._silence_seconds)):
+                await (await connection.ping())
+        except (TimeoutError, ConnectionClosed):
+            return False
+        return True
 
 
 def _closed(code: int) -> End:

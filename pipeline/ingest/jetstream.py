@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 import orjson
 
+from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
 from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
 from pipeline.ingest.plain_likes import LikeTexts, add_likes
-from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
 WIRE = "jetstream-v1"
@@ -97,23 +97,37 @@ def subscribe_url(url: str, cursor: int) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-def decode(messages: Iterable[str | bytes], batch: EventBatch) -> None:
-    """Add what messages say to the batch."""
-    likes: list[LikeTexts] = []
+def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
+    """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
+    events: list[_Event | dict[str, Any]] = []
+    claims: list[int] = []
     for message in messages:
         try:
-            event = _decode_event(message)
+            typed = _decode_event(message)
+            event: _Event | dict[str, Any] | None = typed if typed.commit and typed.kind == "commit" else None
+            time_us: Any = typed.time_us
         except MISFITS:
-            decode_with_care(message, batch)
-            continue
-        seen_us, commit = event.time_us, event.commit
-        if commit is None or event.kind != "commit":
-            decode_with_care(message, batch)
-        elif EARLIEST_US < seen_us < LATEST_US:
-            batch.reach(seen_us, seen_us)
-            add_typed(event.did, seen_us, commit, likes, batch)
+            event = None
+        if event is None:
+            event = _read_with_care(message, batch)
+            if event is None:
+                continue
+            time_us = event.get("time_us")
+        if type(time_us) is int and EARLIEST_US < time_us < LATEST_US:
+            events.append(event)
+            claims.append(time_us)
         else:
             batch.drop("bad_time")
+    if not events:
+        return
+    seen = when_seen(claims)
+    batch.reach(seen[0], seen[-1], seen)
+    likes: list[LikeTexts] = []
+    for event, seen_us in zip(events, seen, strict=True):
+        if isinstance(event, dict):
+            _add_with_care(event, seen_us, batch)
+        elif event.commit is not None:
+            add_typed(event.did, seen_us, event.commit, likes, batch)
     add_likes(likes, batch)
 
 
@@ -142,23 +156,21 @@ def add_typed(did: str, seen_us: int, commit: Commit, likes: list[LikeTexts], ba
         batch.drop("bad_did")
 
 
-def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
-    """Add what one message says, however odd it is."""
+def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:
+    """Return an event that does not fit the types, as a dict; None when it is not one."""
     try:
         event = orjson.loads(message)
     except (orjson.JSONDecodeError, RecursionError):
         batch.drop("not_json")
-        return
+        return None
     if type(event) is not dict:
         batch.drop("not_an_event")
-        return
-    seen_us = event.get("time_us")
-    if type(seen_us) is not int or not EARLIEST_US < seen_us < LATEST_US:
-        batch.drop("bad_time")
-        return
-    batch.reach(seen_us, seen_us)
-    did = event.get("did")
-    kind = event.get("kind")
+        return None
+    return event
+
+
+def _add_with_care(event: dict[str, Any], seen_us: int, batch: EventBatch) -> None:
+    did, kind = event.get("did"), event.get("kind")
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "commit":
@@ -192,5 +204,4 @@ def add_commit(did: str, seen_us: int, commit: Any, batch: EventBatch) -> None:
 def add_account_event(did: str, seen_us: int, account: Any, batch: EventBatch) -> None:
     """Add an account's status as both versions of Jetstream spell it: the relay's own event."""
     body = account if type(account) is dict else {}
-    said_us = time_us_of_text(body.get("time")) or seen_us
-    add_account(did, seen_us, said_us, body.get("active"), body.get("status"), batch)
+    add_account(did, seen_us, body.get("active"), body.get("status"), batch)

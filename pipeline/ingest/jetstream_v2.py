@@ -17,6 +17,7 @@ import msgspec
 import orjson
 import zstandard
 
+from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
 from pipeline.ingest.jetstream import LATEST_US, MISFITS, Commit, add_account_event, add_commit, add_typed
 from pipeline.ingest.operations import LIKE, POST, add_reset
@@ -86,9 +87,11 @@ class MessageDecoder:
             known = zstandard.ZstdCompressionDict(dictionary)
             self._decompress = zstandard.ZstdDecompressor(dict_data=known).decompress
 
-    def __call__(self, messages: Iterable[str | bytes], batch: EventBatch) -> None:
-        """Add what messages say to the batch."""
-        decode(messages if self._decompress is None else self._unpacked(messages, batch), batch)
+    def __call__(
+        self, messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed
+    ) -> None:
+        """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
+        decode(messages if self._decompress is None else self._unpacked(messages, batch), batch, when_seen)
 
     def _unpacked(self, messages: Iterable[str | bytes], batch: EventBatch) -> Iterator[str | bytes]:
         assert self._decompress is not None
@@ -108,63 +111,81 @@ class MessageDecoder:
                 yield unpacked
 
 
-def decode(messages: Iterable[str | bytes], batch: EventBatch) -> None:
-    """Add what decompressed messages say to the batch."""
-    likes: list[LikeTexts] = []
+def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
+    """Add what decompressed messages say to the batch; ``when_seen`` decides when each was seen."""
+    events: list[_Payload | dict[str, Any]] = []
+    seqs: list[int] = []
+    claims: list[int] = []
     for message in messages:
         try:
-            commit = _decode_message(message).payload
+            typed = _decode_message(message).payload
+            event: _Payload | dict[str, Any] = typed
+            seq: Any = typed.seq
+            claimed_us = time_us_of_text(typed.witnessed_at) or time_us_of_text(typed.time)
         except MISFITS:
-            decode_with_care(message, batch)
+            payload = _read_with_care(message, batch)
+            if payload is None:
+                continue
+            event, seq = payload, payload.get("seq")
+            claimed_us = time_us_of_text(payload.get("witnessedAt")) or time_us_of_text(payload.get("time"))
+        if (
+            type(seq) is not int
+            or not 0 < seq < TIME_CURSOR_MIN
+            or claimed_us is None
+            or claimed_us > LATEST_US
+        ):
+            batch.drop("bad_time")
             continue
-        seen_us = time_us_of_text(commit.witnessed_at) or time_us_of_text(commit.time)
-        if _reach(commit.seq, seen_us, batch):
-            add_typed(commit.did, batch.event_us, commit, likes, batch)
+        events.append(event)
+        seqs.append(seq)
+        claims.append(claimed_us)
+    if not events:
+        return
+    seen = when_seen(claims)
+    batch.reach(seqs[0], seqs[-1], seen)
+    likes: list[LikeTexts] = []
+    for event, seen_us in zip(events, seen, strict=True):
+        if isinstance(event, dict):
+            _add_with_care(event, seen_us, batch)
+        else:
+            add_typed(event.did, seen_us, event, likes, batch)
     add_likes(likes, batch)
 
 
-def decode_with_care(message: str | bytes, batch: EventBatch) -> None:
-    """Add what one decompressed message says, however odd it is."""
+def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:
+    """Return the payload of a message that does not fit the types; None when it has none of an event."""
     try:
         envelope = orjson.loads(message)
     except (orjson.JSONDecodeError, RecursionError):
         batch.drop("not_json")
-        return
+        return None
     payload = envelope.get("payload") if type(envelope) is dict else None
     if type(envelope) is dict and envelope.get("$type") == "error":
         batch.counts["connection", "error_frame"] += 1
-        return
+        return None
     if type(payload) is not dict or type(payload.get("$type")) is not str:
         batch.drop("not_an_event")
-        return
-    kind = payload["$type"].removeprefix(_TYPE)
-    if kind == "info":
+        return None
+    if payload["$type"] == _TYPE + "info":
         _note_info(payload.get("name"), batch)
-        return
-    seen_us = time_us_of_text(payload.get("witnessedAt")) or time_us_of_text(payload.get("time"))
-    if not _reach(payload.get("seq"), seen_us, batch):
-        return
-    did = payload.get("did")
+        return None
+    return payload
+
+
+def _add_with_care(payload: dict[str, Any], seen_us: int, batch: EventBatch) -> None:
+    did, kind = payload.get("did"), payload["$type"].removeprefix(_TYPE)
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "commit":
-        add_commit(did, batch.event_us, payload, batch)
+        add_commit(did, seen_us, payload, batch)
     elif kind == "account":
-        add_account_event(did, batch.event_us, payload.get("account"), batch)
+        add_account_event(did, seen_us, payload.get("account"), batch)
     elif kind == "identity":
         batch.event(kind)
     elif kind == "sync":
         add_reset(did, batch)
     else:
         batch.drop("unknown_kind")
-
-
-def _reach(seq: Any, seen_us: int | None, batch: EventBatch) -> bool:
-    if type(seq) is not int or not 0 < seq < TIME_CURSOR_MIN or seen_us is None or seen_us > LATEST_US:
-        batch.drop("bad_time")
-        return False
-    batch.reach(seq, seen_us)
-    return True
 
 
 def _note_info(name: Any, batch: EventBatch) -> None:

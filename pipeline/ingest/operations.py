@@ -74,11 +74,8 @@ def add_like(
     batch.event("like")
 
 
-def add_account(did: str, seen_us: int, said_us: int, active: Any, word: Any, batch: EventBatch) -> None:
-    """Add an account's status to the batch: ``active`` decides, ``word`` explains.
-
-    said_us is the time in the event, at which every host of a relay shows it; seen_us is this host's.
-    """
+def add_account(did: str, seen_us: int, active: Any, word: Any, batch: EventBatch) -> None:
+    """Add an account's status to the batch: ``active`` decides, ``word`` explains."""
     if type(active) is not bool:
         batch.drop("account_without_active")
         return
@@ -87,7 +84,7 @@ def add_account(did: str, seen_us: int, said_us: int, active: Any, word: Any, ba
         status = AccountStatus.ACTIVE
     elif isinstance(word, str):
         status = _STATUSES.get(word, AccountStatus.INACTIVE)
-    batch.accounts.append(AccountChange(did, status, seen_us, min(said_us, seen_us)))
+    batch.accounts.append(AccountChange(did, status, seen_us))
     batch.event("account")
 
 
@@ -117,7 +114,12 @@ def _add_post(
     elif not isinstance(record, dict):
         batch.drop("post_without_record")
     else:
-        made_us, flags, langs = created_us(record, seen_us), post_flags(record), post_langs(record)
+        # A key is made once: an edit that claims to be new does not make the post younger.
+        made_us, flags, langs = (
+            min(created_us(record, seen_us), rkey >> 10),
+            post_flags(record),
+            post_langs(record),
+        )
         batch.posts.append(Post(did, rkey, made_us, seen_us, flags, langs, _rev_number(rev, seen_us)))
         batch.event("post")
 

@@ -1,11 +1,12 @@
 """Finding the seq of a firehose at a time, where no cursor of ours counts: another relay, an empty store.
 
 Owns: ``seq_at``. A relay's seq says nothing about another's, but both grow with time, so a few short
-connections that read one frame each find the place, as one finds a page in a book.
+connections that read a few frames each find the place, as one finds a page in a book.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from websockets.asyncio.client import connect
@@ -19,6 +20,7 @@ log = logging.getLogger("foryou.ingest")
 OLDEST = 0  # the cursor of everything a host keeps
 PROBES_MAX = 24
 PROBE_SECONDS = 5.0
+PROBE_FRAMES = 15
 NEAR_US = 30_000_000
 FRAME_BYTES_MAX = 8 << 20
 
@@ -64,18 +66,29 @@ async def _search_between(url: str, low: _Place, high: _Place, time_us: int) -> 
 
 
 async def _probe(url: str, cursor: int | None) -> _Place | None:
-    """Return seq and time of the first event after a cursor, or of the next one; None if the host sends none."""
+    """Return seq and time of the events after a cursor, or of the next ones; None if the host sends none.
+
+    The time is what most of a few frames claim: each is one host's word.
+    """
     address = firehose.subscribe_url(url, cursor)
+    messages: list[str | bytes] = []
     try:
         async with (
             asyncio.timeout(PROBE_SECONDS),
             connect(address, compression=None, max_size=FRAME_BYTES_MAX, close_timeout=0.5) as connection,
         ):
             async for message in connection:
-                batch = EventBatch()
-                firehose.decode(message, batch)
-                if batch.value:
-                    return _Place(batch.value, batch.event_us)
+                messages.append(message)
+                if len(messages) == PROBE_FRAMES:
+                    break
     except (TimeoutError, OSError, WebSocketException, InvalidURI) as error:
         log.debug("%s: %s", address, error)
-    return None
+    claims: list[int] = []
+
+    def note(times: Sequence[int]) -> Sequence[int]:
+        claims.extend(times)
+        return times
+
+    batch = EventBatch()
+    firehose.decode(messages, batch, note)
+    return _Place(batch.first_value, sorted(claims)[len(claims) // 2]) if claims else None

@@ -35,6 +35,12 @@ class Metrics:
         self._queue = prometheus.Gauge(
             "foryou_queue_chunks", "Chunks of messages waiting for the writer.", registry=self.registry
         )
+        self._holding = prometheus.Gauge(
+            "foryou_holding",
+            "1 while the stream is ahead of this machine's clock, so that nothing is stored.",
+            registry=self.registry,
+        )
+        self._holds = False
         self._commits = prometheus.Histogram(
             "foryou_commit_seconds",
             "Seconds to store a batch.",
@@ -69,6 +75,11 @@ class Metrics:
         self._commit_seconds += seconds
         self._commits_made += 1
 
+    def set_holding(self, holding: bool) -> None:
+        """Note whether ingest waits for the stream and this machine's clock to agree."""
+        self._holding.set(holding)
+        self._holds = holding
+
     def gauges(self, lag_seconds: float, queued: int) -> dict[str, float] | None:
         """Return the means since the last time, for the store; None before GAUGE_SECONDS have passed."""
         now = time.monotonic()
@@ -81,6 +92,7 @@ class Metrics:
             "commit_seconds": self._commit_seconds / max(self._commits_made, 1),
             "lag_seconds": lag_seconds,
             "queue_chunks": float(queued),
+            "holding": float(self._holds),
         }
         self._measured_at, self._stored, self._received = now, 0, 0
         self._commit_seconds, self._commits_made = 0.0, 0

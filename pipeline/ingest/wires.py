@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from pipeline.clock import WhenSeen
 from pipeline.errors import SettingError
 from pipeline.ingest import firehose, jetstream, jetstream_v2
-from pipeline.ingest.seek import seq_at
+from pipeline.ingest.seek import NEAR_US, OLDEST, seq_at
 from pipeline.store.events import EventBatch, StreamPosition
 
 log = logging.getLogger("foryou.ingest")
@@ -26,6 +27,8 @@ log = logging.getLogger("foryou.ingest")
 # another host's clock differs (order is kept per actor only).
 REWIND_SAME_HOST_US = 5_000_000
 REWIND_OTHER_HOST_US = 30_000_000
+# A host that goes on by time may begin with the start of what it closed last, up to an hour earlier (jetstream#343).
+REPLAYED_US = 3_600_000_000
 DICTIONARY_SECONDS = 10.0
 DICTIONARY_BYTES_MAX = 4 << 20
 
@@ -38,9 +41,14 @@ class Subscription:
     address: str  # with the cursor
     host: str
     wire: str  # its name in the store
-    decode: Callable[[Iterable[str | bytes], EventBatch], None]
+    decode: Callable[[Iterable[str | bytes], EventBatch, WhenSeen], None]
     resumed_from: StreamPosition | None
+    requested_us: int  # the stream time from which it was to go on
+    floor_us: int  # no event is from before; 0 where the host may go back anywhere
+    counts_time: bool = False  # whether its cursor is a time, which may be wrong like any other
     void: bool = False  # the host did not know the cursor: what it sends is not the continuation
+    held: bool = False  # the stream is ahead of this machine's clock: nothing more of it is stored
+    events_per_second: float = 0.0  # the stream's pace, as the writer knows it
     events: int = 0  # messages so far that moved the cursor, counted by the writer
     unreadable: int = 0  # messages that did not
 
@@ -74,9 +82,12 @@ async def subscription(url: str, position: StreamPosition | None, start_us: int)
     else:
         by_time = position.event_us - (REWIND_SAME_HOST_US if same else REWIND_OTHER_HOST_US)
     by_time = max(by_time, 1)
+    requested_us = floor_us = by_time if position is None else position.event_us
     if wire == jetstream.WIRE:
+        address = jetstream.subscribe_url(url, by_time)
+        floor_us = max(by_time - REPLAYED_US, 0)
         return Subscription(
-            url, jetstream.subscribe_url(url, by_time), host, wire, jetstream.decode, position
+            url, address, host, wire, jetstream.decode, position, by_time, floor_us, counts_time=True
         )
     if wire == jetstream_v2.WIRE:
         cursor = position.value if same and position is not None else by_time
@@ -84,14 +95,17 @@ async def subscription(url: str, position: StreamPosition | None, start_us: int)
         number = None if dictionary is None else jetstream_v2.dictionary_id(dictionary)
         address = jetstream_v2.subscribe_url(url, max(cursor, 1), number)
         unpack = jetstream_v2.MessageDecoder(dictionary if number is not None else None)
-        return Subscription(url, address, host, wire, unpack, position)
+        if not same:
+            requested_us, floor_us = by_time, max(by_time - REPLAYED_US, 0)
+        return Subscription(url, address, host, wire, unpack, position, requested_us, floor_us)
     if same and position is not None:
         seq = position.value
     else:
         seq = await seq_at(url, by_time)
         log.info("%s: going on after seq %d, found by time", host, seq)
-    decoder = firehose.FrameDecoder(0 if position is None else position.event_us)
-    return Subscription(url, firehose.subscribe_url(url, seq), host, wire, decoder, position)
+        requested_us, floor_us = by_time, 0 if seq == OLDEST else max(by_time - 2 * NEAR_US, 0)
+    address = firehose.subscribe_url(url, seq)
+    return Subscription(url, address, host, wire, firehose.decode, position, requested_us, floor_us)
 
 
 async def _dictionary(url: str) -> bytes | None:

@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from pipeline.clock import AHEAD_US, StreamClock
 from pipeline.ingest.follow import Chunk
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.wires import Subscription
@@ -33,6 +34,12 @@ REPORT_SECONDS = 60.0
 # many events would have come meanwhile.
 GAP_SECONDS = 60.0
 GAP_EVENTS = 50.0
+# Messages that are decoded together: enough for the clock to compare each with its neighbours, little in memory.
+GROUP_BYTES = 8 << 20
+HOLDING = (
+    f"the stream is more than {AHEAD_US / 6e7:g} minutes ahead of this machine's clock: nothing is stored until they "
+    "agree; is this machine's time right ('timedatectl')?"
+)
 
 
 class Writer:
@@ -53,7 +60,11 @@ class Writer:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counts_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer")
+        self._clock = StreamClock(landing.watermark_us, landing.low_us)
+        self._reported = landing.watermark_us, landing.low_us  # what the store knows of the clock
+        self.holding = False  # the stream is ahead of this machine's clock
         self._begun: Subscription | None = None
+        self._gap_is_open = False  # whether a gap before this connection is still to be looked for
         self._report_at = time.monotonic() + REPORT_SECONDS
         self._messages = 0
         self._offered = self._stored = 0  # chunks
@@ -106,6 +117,8 @@ class Writer:
                 self._retention.step()
                 self._report()
                 service_manager().alive()
+            self._clock.ended()
+            self._commit_stamped(EventBatch(), self._begun, 0)
         except BaseException as error:
             self._on_failure(error)
 
@@ -122,36 +135,81 @@ class Writer:
                 start += 1
             self._write(subscription, chunks[first:start], counts)
             counts = Counter()
-        if counts:
-            self._commit(EventBatch(counts=counts), "", "", 0)
+        if not chunks:
+            self._clock.rest()
+        if counts or (self._clock.watermark_us, self._clock.low_us) != self._reported:
+            self._commit_stamped(EventBatch(counts=counts), self._begun, 0)
         self._stored += len(chunks)
         return more
 
     def _write(
         self, subscription: Subscription, chunks: list[Chunk], counts: Counter[tuple[str, str]]
     ) -> None:
-        batch = EventBatch(counts=counts)
-        decode = subscription.decode
-        for chunk in chunks:
-            if subscription.void:
+        clock = self._clock
+        if subscription is not self._begun:
+            self._begun, self._gap_is_open = subscription, True
+            clock.connected(subscription.requested_us, subscription.floor_us)
+        batch, corrected = EventBatch(counts=counts), clock.corrected
+        for messages in _groups(chunks):
+            if subscription.void or subscription.held:
                 break
-            decode(chunk.messages, batch)
-            batch.messages += len(chunk.messages)
-            if batch.cursor_is_void:
-                # Nothing of this connection is the continuation of what is stored.
-                subscription.void = True
-                batch = EventBatch(
-                    counts=Counter({key: n for key, n in batch.counts.items() if key[0] == "connection"})
-                )
-                self.forget_cursor()
+            subscription.decode(messages, batch, clock.when_seen)
+            batch.messages += len(messages)
+            subscription.void = batch.cursor_is_void
+            subscription.held = clock.holding
+        if not chunks[-1].messages:
+            clock.ended()
+        if batch.messages:
+            self._note_agreement(subscription.held)
         subscription.events += batch.reached
         subscription.unreadable += batch.messages - batch.reached
-        if subscription is not self._begun and batch.first_us:
-            self._begun = subscription
-            batch.gap = self._gap_before(subscription, batch.first_us)
-        self._commit(batch, subscription.host, subscription.wire, sum(chunk.size for chunk in chunks))
-        if batch.value:
+        if subscription.void or subscription.held:
+            # Nothing of this connection is the continuation of what is stored, or nothing may be stored now.
+            batch = EventBatch(
+                counts=Counter({key: n for key, n in batch.counts.items() if key[0] == "connection"})
+            )
+            if subscription.void:
+                self.forget_cursor()
+        elif clock.corrected > corrected:
+            batch.counts["event", "time_corrected"] += clock.corrected - corrected
+        self._commit_stamped(batch, subscription, sum(chunk.size for chunk in chunks))
+
+    def _commit_stamped(self, batch: EventBatch, subscription: Subscription | None, size: int) -> None:
+        """Commit a batch with what the clock says of the stream, and move the cursor to what is stored."""
+        clock = self._clock
+        batch.newest_us, batch.low_us = clock.watermark_us, clock.low_us
+        if subscription is None or subscription.void or subscription.held:
+            batch.value = 0
+        else:
+            if batch.reached and self._gap_is_open and clock.first_us:
+                self._gap_is_open = False
+                batch.gap = self._gap_before(subscription, batch.first_value, clock.first_us)
+            batch.first_us, batch.event_us = clock.first_us, clock.reached_us
+            before = subscription.resumed_from
+            same = before is not None and (before.host, before.wire) == (subscription.host, subscription.wire)
+            if before is not None and same:  # it was asked for a little again
+                batch.event_us = max(batch.event_us, before.event_us)
+            if subscription.counts_time:
+                batch.value = (
+                    batch.event_us if batch.event_us > subscription.requested_us and clock.first_us else 0
+                )
+            elif not batch.value and subscription.events and self.position is not None:
+                batch.value = self.position.value
+        host, wire = ("", "") if subscription is None else (subscription.host, subscription.wire)
+        self._commit(batch, host, wire, size)
+        self._reported = clock.watermark_us, clock.low_us
+        if batch.value and subscription is not None:
             self.position = self._landing.position()
+            subscription.events_per_second = self.position.events_per_second if self.position else 0.0
+
+    def _note_agreement(self, holding: bool) -> None:
+        """Say once when the stream and this machine begin to disagree about the time, and when they agree again."""
+        if holding != self.holding:
+            self.holding = holding
+            self._metrics.set_holding(holding)
+            log.warning(
+                "%s", HOLDING if holding else "the stream and this machine's clock agree again: going on"
+            )
 
     def _commit(self, batch: EventBatch, host: str, wire: str, size: int) -> None:
         began = time.monotonic()
@@ -160,10 +218,13 @@ class Writer:
         seconds = time.monotonic() - began
         self._metrics.committed(batch, size, seconds, self._lag_seconds(), self._queue.qsize())
 
-    def _gap_before(self, subscription: Subscription, first_us: int) -> Gap | None:
+    def _gap_before(self, subscription: Subscription, first_value: int, first_us: int) -> Gap | None:
         before = subscription.resumed_from
         if before is None:
             return None
+        same = (before.host, before.wire) == (subscription.host, subscription.wire)
+        if same and not subscription.counts_time and first_value <= before.value + 1:
+            return None  # the next event of its host, however long it took to come
         seconds = (first_us - before.event_us) / 1e6
         if seconds <= GAP_SECONDS or seconds * before.events_per_second <= GAP_EVENTS:
             return None
@@ -208,3 +269,17 @@ class Writer:
                 self._queue.qsize(),
             )
             self._report_at, self._messages = time.monotonic() + REPORT_SECONDS, 0
+
+
+def _groups(chunks: list[Chunk]) -> Iterator[list[bytes]]:
+    """Yield the messages of chunks, about GROUP_BYTES together."""
+    messages: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        messages += chunk.messages
+        size += chunk.size
+        if size >= GROUP_BYTES:
+            yield messages
+            messages, size = [], 0
+    if messages:
+        yield messages

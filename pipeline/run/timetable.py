@@ -31,6 +31,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from pipeline.clock import MachineClock
 from pipeline.notify import service_manager
 from pipeline.run.supervisor import child_environment, run_child
 from pipeline.settings import Settings
@@ -72,6 +73,7 @@ class Timetable:
         self._stopping = stopping
         self._environment = child_environment(settings)
         self._everybody_due = 0.0  # on the monotonic clock
+        self._machine = MachineClock()
         self._wide_search_due = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(
             executors={name: ThreadPoolExecutor(1) for name in ("default", "recent", "fetch", "waiting")},
@@ -104,9 +106,19 @@ class Timetable:
             log.info("looking for viewers without a list every %g seconds", seconds)
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
+                step = self._machine.step_seconds()
+                if step:
+                    self._make_due(step)
                 if self._is_on_time():
                     service_manager().alive()
             self._scheduler.shutdown(wait=True)
+
+    def _make_due(self, step: float) -> None:
+        """Make every job due now: APScheduler goes by this machine's clock, which was just set."""
+        log.warning("this machine's clock was set by %+.0f s: every job is due now", step)
+        self._everybody_due = 0.0
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=datetime.now(UTC))
 
     def _is_on_time(self) -> bool:
         """Tell whether the scheduler still works: then each job is due in the future, even while it runs."""
@@ -133,14 +145,15 @@ class Timetable:
         )
         if neighbours is not None:
             began_us, seconds = neighbours
-            due = began_us / 1e6 + self._space_neighbours(seconds) * 60
+            space = self._space_neighbours(seconds) * 60
             soonest = now + self._settings.candidates_minutes * 60
-            self._scheduler.modify_job(
-                "neighbours", next_run_time=datetime.fromtimestamp(max(due, soonest), UTC)
-            )
+            due = max(
+                min(began_us / 1e6, now) + space, soonest
+            )  # the record may be of a clock that was ahead
+            self._scheduler.modify_job("neighbours", next_run_time=datetime.fromtimestamp(due, UTC))
         if everybody is not None:
             began_us, seconds = everybody
-            due = began_us / 1e6 + self._settings.everybody_after(seconds) * 60
+            due = min(began_us / 1e6, now) + self._settings.everybody_after(seconds) * 60
             self._everybody_due = time.monotonic() + due - now
 
     def _run_job(self, job: str) -> None:

@@ -5,6 +5,7 @@ are plain tuples in lists, since a busy day has 50 million of them.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,16 +58,15 @@ class PostDeletion(NamedTuple):
 
 
 class AccountChange(NamedTuple):
-    """An account's status, as its host reported it.
+    """An account's status, as a host reported it.
 
-    said_us is the time in the event itself, the same through every stream: it orders the events about an
-    account. seen_us is the stream's: when the status is DELETED, everything the account did up to then is deleted.
+    Of two on a stream the later to come counts, whatever their hosts' clocks say: a stream keeps the order of an
+    account's events. What the account did up to seen_us is deleted when the status is DELETED.
     """
 
     did: str
     status: AccountStatus
     seen_us: int
-    said_us: int
 
 
 class Gap(NamedTuple):
@@ -102,22 +102,25 @@ class EventBatch:
     resets: list[str] = field(default_factory=list)  # DIDs whose repositories were replaced
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one
-    event_us: int = 0  # stream time of that message
+    first_value: int = 0  # cursor of the first message that had one
+    event_us: int = 0  # stream time there
     first_us: int = 0  # stream time of the first message that had one
-    newest_us: int = 0  # newest stream time of all
+    newest_us: int = 0  # how far the stream has come
+    last_us: int = 0  # when the last message was seen, whether that is certain or not
+    low_us: int = 0  # how far the stream has come for certain: what alone closes days
     messages: int = 0  # messages decoded, well-formed or not
     reached: int = 0  # those of them that had a cursor and a time
     gap: Gap | None = None  # what was missed before the first message
     cursor_is_void: bool = False  # the host does not know the cursor of the request: start without it
 
-    def reach(self, value: int, time_us: int) -> None:
-        """Note the cursor after a message and its stream time."""
-        self.value, self.event_us = value, time_us
-        self.reached += 1
-        if time_us > self.newest_us:
-            self.newest_us = time_us
-        if not self.first_us:
-            self.first_us = time_us
+    def reach(self, first_value: int, value: int, seen_us: Sequence[int]) -> None:
+        """Note the cursors of the first and last of some messages, and when each of them was seen."""
+        if not self.reached:
+            self.first_value, self.first_us = first_value, seen_us[0]
+        self.value = value
+        self.event_us = self.last_us = seen_us[-1]
+        self.newest_us = max(self.newest_us, max(seen_us))
+        self.reached += len(seen_us)
 
     def event(self, name: str) -> None:
         """Count an event that was kept."""

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Literal
 
 import sql
+from pipeline.clock import SKEW_US
 from pipeline.errors import StoreError
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
-from pipeline.store.model import CLOCK_SKEW_US, DAY_US, AccountStatus, first_open_day
+from pipeline.store.model import DAY_US, AccountStatus, first_open_day
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
 
@@ -50,8 +51,11 @@ class Landing:
             self._deleted_us: dict[int, int] = dict(
                 self.connection.execute("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
             )
-            self._watermark_us = int(self.connection.execute("SELECT seen_us FROM watermark").fetchone()[0])
+            self._watermark_us, self._low_us = map(
+                int, self.connection.execute("SELECT seen_us, low_us FROM watermark").fetchone()
+            )
             self._position = self._read_position()
+            self._unpaced = 0  # messages since the position's time last moved
         except (sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
 
@@ -65,6 +69,11 @@ class Landing:
         """The newest stream time stored, 0 in an empty store."""
         return self._watermark_us
 
+    @property
+    def low_us(self) -> int:
+        """The low watermark, which alone closes days and deletes; 0 while too little is known."""
+        return self._low_us
+
     def position(self) -> StreamPosition | None:
         """Return where the stream stood at the last commit, on whichever host that was."""
         return self._position
@@ -77,18 +86,23 @@ class Landing:
         Likes of closed days are dropped, or stored as history. Likes that are too late or of unknown posts are counted
         in ``batch.counts``. When it raises sqlite3.Error (a full disk, for instance), nothing of the batch is stored.
         """
-        position, watermark_us = self._position, max(self._watermark_us, batch.newest_us)
+        position = self._position
+        self._unpaced += batch.messages
+        watermark_us, low_us = max(self._watermark_us, batch.newest_us), max(self._low_us, batch.low_us)
         if batch.value:
             position = self._position_after(batch, host, wire)
         try:
             with transaction(self.connection):
                 ids = self._actors.intern(_dids_of(batch))
-                self._merge(batch, ids, self._stage(batch, ids, late))
+                self._merge(batch, ids, self._stage(batch, ids, late), in_order=late == "drop")
                 if position is not None and position is not self._position:
                     self._store_position(position)
                 if batch.gap is not None:
                     self._store_gap(batch, host, wire)
-                self.connection.execute("UPDATE watermark SET seen_us = ?", (watermark_us,))
+                self.connection.execute(
+                    "UPDATE watermark SET seen_us = ?1, low_us = ?2, last_us = iif(?3, ?3, last_us)",
+                    (watermark_us, low_us, batch.last_us),
+                )
                 if batch.first_us and not self._watermark_us:
                     self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
                 self.connection.executemany(
@@ -99,7 +113,7 @@ class Landing:
             self._actors.forget()
             self._days = self._stored_days()
             raise
-        self._position, self._watermark_us = position, watermark_us
+        self._position, self._watermark_us, self._low_us = position, watermark_us, low_us
 
     def set_gauges(self, values: dict[str, float]) -> None:
         """Store the measures of ingest, for ``foryou status``."""
@@ -121,7 +135,7 @@ class Landing:
 
     def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> Counter[int]:
         """Fill the temporary tables; return how many likes of each day are in them."""
-        first_day = first_open_day(self._watermark_us)
+        first_day = first_open_day(self._low_us)
         deleted_us = self._deleted_us
         likes: list[LikeRow] = []
         history = []
@@ -162,7 +176,9 @@ class Landing:
         self.connection.executemany(insert + ", ".join([row] * STAGED_AT_ONCE), many)
         self.connection.executemany(insert + row, likes[whole:])
 
-    def _merge(self, batch: EventBatch, ids: dict[str, int], likes_by_day: Counter[int]) -> None:
+    def _merge(
+        self, batch: EventBatch, ids: dict[str, int], likes_by_day: Counter[int], *, in_order: bool
+    ) -> None:
         execute = self.connection.execute
         for day, staged in likes_by_day.items():
             added = execute(sql.load("landing/merge_likes"), {"day": day}).rowcount
@@ -174,7 +190,7 @@ class Landing:
         execute(sql.load("landing/merge_posts"))
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
-            self._set_status(ids[change.did], change)
+            self._set_status(ids[change.did], change, in_order=in_order)
         # 'reset' is fetched whatever likes are here; fetched_us 0 makes it due now (``fetched_likes``).
         reset = "UPDATE fetched_viewers SET fetched_us = 0, outcome = 'reset' WHERE did = ?"
         self.connection.executemany(reset, [(did,) for did in batch.resets])
@@ -186,7 +202,7 @@ class Landing:
 
     def _undo_likes(self) -> None:
         execute = self.connection.execute
-        first_day = first_open_day(self._watermark_us)
+        first_day = first_open_day(self._low_us)
         execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_day})
         for day in list(self._days):
             removed = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
@@ -201,16 +217,17 @@ class Landing:
             self.connection.execute(sql.load("landing/count_day"), {"day": day, "change": change})
             self._days.add(day)
 
-    def _set_status(self, actor: int, change: AccountChange) -> None:
+    def _set_status(self, actor: int, change: AccountChange, *, in_order: bool) -> None:
         # The stream does not send deletions of their records. Rows are sorted by time, not by liker: so readers
         # ignore what was seen up to deleted_us, and compaction does not write it to the lake.
-        deleted_us = change.seen_us + CLOCK_SKEW_US if change.status is AccountStatus.DELETED else 0
+        deleted_us = change.seen_us + SKEW_US if change.status is AccountStatus.DELETED else 0
         self.connection.execute(
             sql.load("landing/set_status"),
             {
                 "actor": actor,
                 "status": int(change.status),
-                "said_us": change.said_us,
+                "seen_us": change.seen_us,
+                "in_order": in_order,
                 "deleted_us": deleted_us,
             },
         )
@@ -220,10 +237,13 @@ class Landing:
     def _position_after(self, batch: EventBatch, host: str, wire: str) -> StreamPosition:
         before = self._position
         pace = 0.0 if before is None else before.events_per_second
-        span = (batch.event_us - batch.first_us) / 1e6
+        # From the connection's first event on: what was missed before it says nothing of the pace.
+        since_us = batch.first_us if before is None else max(before.event_us, batch.first_us)
+        span = (batch.event_us - since_us) / 1e6
         if span > 0:
             share = min(1.0, span / PACE_SECONDS) if pace else 1.0
-            pace += (batch.messages / span - pace) * share
+            pace += (self._unpaced / span - pace) * share
+            self._unpaced = 0
         return StreamPosition(host, wire, batch.value, batch.event_us, pace)
 
     def _read_position(self) -> StreamPosition | None:

@@ -13,7 +13,7 @@ import sql
 from pipeline.identifiers import tid_at
 from pipeline.store.fetched_likes import prune_history
 from pipeline.store.landing import Landing
-from pipeline.store.model import DAY_US, POST_DAYS, first_open_day
+from pipeline.store.model import DAY_US, HOUR_US, POST_DAYS, first_open_day
 from sql import places
 
 SLICE_ROWS = 20_000
@@ -35,6 +35,8 @@ class Retention:
         self._history_us = int(history_days * DAY_US)
         self._slices: Iterator[int] = iter(())
         self._look_at = 0.0
+        self._pruned_us = 0  # the time in keys up to which old posts were looked at
+        self._look_back_at = 0.0
 
     def step(self) -> int:
         """Remove up to a slice of rows; return how many, 0 when nothing is due."""
@@ -49,22 +51,45 @@ class Retention:
 
     def _pass(self) -> Iterator[int]:
         """Remove all that is due, yielding the number of rows after each slice."""
-        landing, watermark_us = self._landing, self._landing.watermark_us
+        landing, low_us = self._landing, self._landing.low_us
         closed = places.closed_days(self._data_dir)
         for day in sorted(landing.days & closed):
             yield from self._until_none("landing/purge_day", {"day": day})
             landing.connection.execute("DELETE FROM like_days WHERE day = ?", (day,))
             landing.forget_day(day)
-        before_us = watermark_us - POST_DAYS * DAY_US
-        yield from self._until_none("landing/prune_posts", {"before_rkey": tid_at(max(before_us, 0))})
-        future = {"after_rkey": tid_at(watermark_us + DAY_US), "before_us": before_us}
-        yield self._remove("landing/prune_future_posts", future)
+        yield from self._prune_posts(low_us)
         # A day's tombstones are in the lake when its likes are; those of a day without likes stay here.
         days = {row[0] for row in landing.connection.execute(sql.load("landing/unlike_days"))}
         for day in sorted(days & closed):
-            if day <= first_open_day(watermark_us) - TOMBSTONE_DAYS:
+            if day <= first_open_day(low_us) - TOMBSTONE_DAYS:
                 yield from self._until_none("landing/prune_unlikes", {"day": day})
-        yield prune_history(landing.connection, watermark_us - self._history_us)
+        yield prune_history(landing.connection, low_us - self._history_us)
+
+    def _prune_posts(self, low_us: int) -> Iterator[int]:
+        """Remove posts that were made and came long ago; the deletion of one as long as likes of it count.
+
+        An hour of keys at a time, from where the last pass ended. What was kept there, an old post that came lately or
+        a deletion, is looked at again after a day.
+        """
+        before_us = low_us - POST_DAYS * DAY_US
+        if time.monotonic() >= self._look_back_at:
+            self._look_back_at = time.monotonic() + DAY_US / 1e6
+            row = self._landing.connection.execute("SELECT min(rkey) FROM posts").fetchone()
+            self._pruned_us = before_us if row[0] is None else row[0] >> 10
+        while self._pruned_us < before_us:
+            until_us = min(self._pruned_us + HOUR_US, before_us)
+            span = {
+                "from_rkey": tid_at(max(self._pruned_us, 0)),
+                "until_rkey": tid_at(max(until_us, 0)),
+                "before_us": before_us,
+                "deletions_before_rkey": tid_at(max(low_us - self._history_us, 0)),
+            }
+            removed = self._remove("landing/prune_posts", span)
+            self._pruned_us = until_us
+            if removed:
+                yield removed
+        future = {"after_rkey": tid_at(low_us + DAY_US), "before_us": before_us}
+        yield self._remove("landing/prune_future_posts", future)
 
     def _until_none(self, name: str, parameters: dict[str, int]) -> Iterator[int]:
         while removed := self._remove(name, {**parameters, "rows": self._slice_rows}):

@@ -13,8 +13,6 @@ HOUR_US = 3_600_000_000
 # A day is closed, and may move to the lake, once the stream is this far past its end: streams keep order
 # per actor only, and another host's clock may differ by seconds.
 CLOSE_GRACE_US = HOUR_US
-# Two hosts see one event at times that differ by less than this.
-CLOCK_SKEW_US = 60_000_000
 # Posts are kept this long: candidates are at most four days old, the rest is for analysts.
 POST_DAYS = 14
 
@@ -58,6 +56,6 @@ def time_us_of(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def first_open_day(watermark_us: int) -> int:
-    """Return the first day that is not closed when the stream has come this far."""
-    return day_of(watermark_us - CLOSE_GRACE_US)
+def first_open_day(low_us: int) -> int:
+    """Return the first day that is not closed when the low watermark has come this far."""
+    return day_of(low_us - CLOSE_GRACE_US)

@@ -17,7 +17,9 @@ from serving.lists.list_store import ListStore
 from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
 
-STALE_SECONDS = 24 * 3600.0
+CLOCK_SECONDS = (
+    120.0  # a generation further in the future was published before this machine's clock was set back
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Health:
     activity: ActivityWriter
     interactions: SendInteractions
     now: Callable[[], float]
+    old_seconds: float
 
     def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
         """Answer the state: 200, or 503 with ``reason``."""
@@ -60,6 +63,14 @@ class Health:
                 state["lists"] = self.store.viewers(snapshot, current.number)
         except StoreUnreadableError:
             return "serving.sqlite can't be read; the log says why", state
-        if age > STALE_SECONDS:
-            return f"the newest generation is {age / 3600:.0f} hours old: is the batch running?", state
+        if age > self.old_seconds:
+            return (
+                f"lists are old: the newest are of {age / 3600:.1f} hours ago; is the batch running?",
+                state,
+            )
+        if age < -CLOCK_SECONDS:
+            return (
+                f"the newest lists are {-age / 3600:.1f} hours in the future; was this machine's clock set back?",
+                state,
+            )
         return "", state

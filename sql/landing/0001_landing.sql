@@ -10,8 +10,8 @@
 
 -- Primary keys begin with the rkey: most rkeys follow the time, so new rows go to the end of the tree.
 
--- Each DID once; all other tables name actors by number. status: see pipeline/store/model.py. status_us is the time
--- in the event that set it. Likes and posts seen up to deleted_us were deleted with the account. They stay deleted
+-- Each DID once; all other tables name actors by number. status: see pipeline/store/model.py. status_us is the
+-- stream's time of the event that set it. Likes and posts seen up to deleted_us were deleted with the account. They stay deleted
 -- when the account comes back, since the stream does not send them again.
 CREATE TABLE actors (
   actor_id   INTEGER PRIMARY KEY,
@@ -121,12 +121,16 @@ CREATE TABLE began (
   seen_us INTEGER NOT NULL
 );
 
--- The newest stream time stored. A day that ended an hour or more before it is closed and takes no more likes.
+-- How far the stream has come: seen_us, the newest time that later events did not contradict, and low_us, which all but
+-- a few of thousands of events have passed. A day that ended an hour or more before low_us is closed and takes no more
+-- likes; what is deleted for its age is that much older than low_us. last_us is when the last event stored was seen.
 CREATE TABLE watermark (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
-  seen_us INTEGER NOT NULL
+  seen_us INTEGER NOT NULL,
+  low_us  INTEGER NOT NULL,
+  last_us INTEGER NOT NULL
 );
-INSERT INTO watermark VALUES (1, 0);
+INSERT INTO watermark VALUES (1, 0, 0, 0);
 
 -- Events counted since the store was made, in the same commit as their rows. kind: 'event', 'drop' or 'connection'.
 CREATE TABLE counters (

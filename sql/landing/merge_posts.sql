@@ -10,6 +10,7 @@ FROM staged_posts
 WHERE true
 ORDER BY 1, 2
 ON CONFLICT (rkey, author_id) DO UPDATE
-SET created_us = excluded.created_us, seen_us = excluded.seen_us, rev = excluded.rev,
+SET created_us = iif(posts.rev > 0, min(posts.created_us, excluded.created_us), excluded.created_us),
+    seen_us = iif(posts.rev > 0, min(posts.seen_us, excluded.seen_us), excluded.seen_us), rev = excluded.rev,
     flags = excluded.flags, langs = excluded.langs
 WHERE excluded.rev > posts.rev

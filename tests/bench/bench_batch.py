@@ -95,7 +95,7 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
         ),
     )
     landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")
-    landing.execute("UPDATE watermark SET seen_us = ?", (NOW_US,))
+    landing.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (NOW_US,))
     landing.execute("COMMIT")
     landing.close()
 

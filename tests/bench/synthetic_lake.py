@@ -87,7 +87,7 @@ def make_store(
             _write_posts(landing, np.random.default_rng([seed, day, 1]), posts[:, posts[2] < now_us])
         print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
         began = time.perf_counter()
-    landing.execute("UPDATE watermark SET seen_us = ?", (now_us,))
+    landing.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (now_us,))
     landing.close()
 
 

@@ -47,6 +47,7 @@ def gather(settings: Settings) -> Figures:
         "gaps": _rows(data_dir, "landing/status_gaps"),
         "began_us": _one(data_dir, "landing/status_began").get("began_us", 0),
         "counters": _counters(data_dir),
+        "lists_old_seconds": settings.lists_old_seconds,
         "gauges": {row["name"]: row for row in _rows(data_dir, "landing/status_gauges")},
         "landing": {
             "bytes": _store_size(data_dir, "landing"),

@@ -14,7 +14,6 @@ from pipeline.store.model import day_of, utc
 from sql import places
 
 LAG_WARN_SECONDS, LAG_BAD_SECONDS = 120.0, 1800.0
-LISTS_WARN_SECONDS, LISTS_BAD_SECONDS = 3600.0, 6 * 3600.0
 DISK_WARN_DAYS, DISK_BAD_SHARE = 30.0, 0.05
 
 
@@ -74,6 +73,9 @@ def _stream(figures: Mapping[str, Any]) -> Line:
     stream = figures["stream"]
     if stream is None:
         return Line("stream", "nothing stored yet")
+    if figures["gauges"].get("holding", {}).get("value"):
+        text = f"holding: {stream['host']} is ahead of this machine's clock, and nothing is stored until they agree"
+        return Line("stream", f"{text}; is this machine's time right?", Level.BAD)
     lag = stream["lag_seconds"]
     level = Level.OK if lag < LAG_WARN_SECONDS else Level.WARN if lag < LAG_BAD_SECONDS else Level.BAD
     text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {duration_text(lag)} behind"
@@ -147,12 +149,12 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     if generation is None:
         return Line("lists", "none published yet")
     age = generation["age_seconds"]
-    level = Level.OK if age < LISTS_WARN_SECONDS else Level.WARN if age < LISTS_BAD_SECONDS else Level.BAD
-    return Line(
-        "lists",
-        f"generation {generation['generation']}, published {duration_text(age)} ago, {generation['viewers']:,} viewers",
-        level,
-    )
+    text = f"generation {generation['generation']}, published {duration_text(age)} ago, "
+    text += f"{generation['viewers']:,} viewers"
+    old_seconds = figures["lists_old_seconds"]
+    if age > old_seconds:
+        return Line("lists", f"old: {text}; is the schedule running?", Level.BAD)
+    return Line("lists", text, Level.OK if age < old_seconds / 2 else Level.WARN)
 
 
 def _served(figures: Mapping[str, Any]) -> Iterator[Line]:
