@@ -36,21 +36,6 @@ ALLOWED = {
     ("gone", "pipeline/simulate/server/http_pages.py"): "the name of HTTP status 410",
     ("explore", "sql/places.py"): "the folder of analysts' copies",
 }
-# Files that still have such words; none may be added.
-OPEN = {
-    "pipeline/batch/analyst_copies.py",
-    "pipeline/batch/few_viewers_job.py",
-    "pipeline/batch/inputs/few_viewers.py",
-    "pipeline/batch/inputs/neighbour_files.py",
-    "pipeline/batch/inputs/snapshot.py",
-    "pipeline/batch/jobs.py",
-    "pipeline/batch/lists/product.py",
-    "pipeline/batch/neighbours/like_graph.py",
-    "pipeline/batch/neighbours/product_of_graph.py",
-    "pipeline/batch/neighbours_job.py",
-    "pipeline/batch/publish/deleted_accounts.py",
-    "sql/places.py",
-}
 # The analysts' area alone: a folder, a module or a wing, never what the recommender does.
 ANALYSTS = re.compile(r"(?<![\w./])explore(?![\w/.\"'`*])|explore_(?:share|max)", re.IGNORECASE)
 # Names that say nothing of what they hold.
@@ -74,8 +59,6 @@ def test_words_that_were_given_up(words: str) -> None:
     found = []
     for path in texts():
         name = str(path.relative_to(ROOT))
-        if name in OPEN:
-            continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             hit = pattern.search(plain(line))
             if hit and not any(hit[0] == word and name.startswith(place) for word, place in ALLOWED):
@@ -93,7 +76,6 @@ def test_the_analysts_area_alone_is_called_explore() -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.xfail(reason="names that are still to be given")
 def test_a_class_has_a_name_of_its_own_that_says_what_it_holds() -> None:
     places = defaultdict(list)
     for folder in ("pipeline", "serving", "sql"):

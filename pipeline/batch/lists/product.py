@@ -79,17 +79,19 @@ def candidate_blocks(
         row, weight = row_of_viewer[ids - span[0]], np.asarray(weight, np.float64)
         neighbour = row_of_liker[np.minimum(neighbour, len(row_of_liker) - 1)]
         listed = row >= 0
-        heard = ranking.crowd_weight * np.bincount(row[listed], weights=weight[listed], minlength=len(block))
+        crowd_weights = ranking.crowd_weight * np.bincount(
+            row[listed], weights=weight[listed], minlength=len(block)
+        )
         of_viewer = np.zeros(len(block))
         of_viewer[row[listed]] = left_out[listed]
-        heard += ranking.left_out_weight * of_viewer
+        crowd_weights += ranking.left_out_weight * of_viewer
         fruitful = listed & (neighbour >= 0)
         row, neighbour, weight = row[fruitful], neighbour[fruitful], weight[fruitful]
-        if heard.any():
+        if crowd_weights.any():
             crowd_row, crowd = _crowd_entries(connection, names, block)
             row = np.concatenate([row, crowd_row])
             neighbour = np.concatenate([neighbour, likers + crowd])
-            weight = np.concatenate([weight, heard[crowd_row]])
+            weight = np.concatenate([weight, crowd_weights[crowd_row]])
         if len(row) and np.diff(row).min(initial=0) < 0:
             order = np.argsort(row, kind="stable")
             row, neighbour, weight = row[order], neighbour[order], weight[order]

@@ -12,7 +12,7 @@ Likers have numbers of their own, columns of matrix B: those who like most come 
 meets most of them in few places of memory (``kernel``).
 
 A viewer's likes older than the newest ``2 * max_seeds`` records are left out, since the newest ``max_seeds``
-likes are wanted. Records are not always likes: a post may be liked again, or the post be gone. Viewers that
+likes are wanted. Records are not always likes: a post may be liked again, or be deleted. Viewers that
 come out short are looked up once more, in full.
 """
 

@@ -61,12 +61,16 @@ def seed_blocks(
         starts, order = np.zeros(len(viewers) + 1, np.int64), np.empty(len(likes), np.int64)
         deal(likes["viewer"] - first, len(viewers), starts, order)
         likes = likes[order]
-        asked = answers._replace(starts=answers.starts[first : first + len(viewers) + 1])
-        room = int(np.minimum(np.diff(starts), ranking.max_seeds).sum() + asked.starts[-1] - asked.starts[0])
+        block_answers = answers._replace(starts=answers.starts[first : first + len(viewers) + 1])
+        room = int(
+            np.minimum(np.diff(starts), ranking.max_seeds).sum()
+            + block_answers.starts[-1]
+            - block_answers.starts[0]
+        )
         a = Sparse(np.zeros(len(viewers) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.float64))
         everybody = np.zeros(len(viewers))
         size = pick_seeds(
-            starts, np.ascontiguousarray(likes["post"]), np.ascontiguousarray(likes["seen_us"]), asked, known,
+            starts, np.ascontiguousarray(likes["post"]), np.ascontiguousarray(likes["seen_us"]), block_answers, known,
             viewers, scale[graph.columns[viewers]], rules, a, everybody,
         )  # fmt: skip
         yield viewers, Sparse(a.starts, a.columns[:size], a.values[:size]), everybody
