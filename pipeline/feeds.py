@@ -1,12 +1,11 @@
 """The feeds of an installation, and the experiments on them: who gets lists by which parameters.
 
-Owns: ``Feed``, ``Variant``, the check of foryou.toml's tables ``[feeds.NAME]`` and ``[experiments.NAME]``, and
-the stable number that decides which variant a viewer gets. Leaves to others: what parameters mean
-(``ranking``), making lists (``batch``).
+Owns: ``Feed``, ``Variant``, the check of the tables ``[feeds.NAME]`` and ``[experiments.NAME]`` of foryou.toml, and the
+stable number that decides which variant a viewer gets. Leaves to others: what parameters mean (``ranking``), making
+lists (``batch``).
 
-An experiment splits one feed's viewers into variants, each with a share of them and parameters over the
-feed's own, and the others, its control. The split depends on the viewer's DID and the experiment's name
-alone.
+An experiment gives each of its variants a share of one feed's viewers and some parameters of its own. The remaining
+viewers are the control. The split depends only on the viewer's DID and the experiment's name.
 """
 
 import hashlib
@@ -20,8 +19,8 @@ from pipeline.ranking import NEIGHBOUR_PARAMETERS, Ranking, ranking_from
 from pipeline.settings import FEED_WORDS, Settings
 
 CONTROL = "control"
-# What a variant can't change: all variants of a feed share the neighbours and the likes that a run reads, and what
-# bounds its memory.
+# What a variant can't change: all variants of a feed share the neighbours, the likes that a run reads, and the limits
+# of its memory.
 NOT_IN_A_VARIANT = frozenset(
     (*NEIGHBOUR_PARAMETERS, "post_max_age_hours", "block_viewers", "keep_minutes", "memory_limit_gb")
 )
@@ -29,13 +28,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def variant_number(experiment: str, did: str) -> float:
-    """Return a viewer's number in an experiment, from 0 up to 1: sql/batch/macros.sql has the same."""
+    """Return a viewer's number in an experiment, from 0 up to 1, as ``variant_number`` of sql/batch/macros.sql."""
     return int(hashlib.sha256(f"{experiment} {did}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Viewers whose lists are made by the same parameters: those whose number in the experiment lies in a stretch."""
+    """Viewers whose lists are made with the same parameters: their numbers in the experiment lie in one range."""
 
     experiment: str
     name: str
@@ -45,11 +44,11 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """What impressions carry: EXPERIMENT/NAME, nothing outside an experiment."""
+        """The name in impressions: EXPERIMENT/NAME, empty outside an experiment."""
         return f"{self.experiment}/{self.name}" if self.experiment else ""
 
     def has(self, did: str) -> bool:
-        """Tell whether a viewer belongs to it."""
+        """Tell whether a viewer is in the variant."""
         return (
             not self.experiment or self.from_share <= variant_number(self.experiment, did) < self.until_share
         )
@@ -65,7 +64,7 @@ class Feed:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """The variants of its experiment, and last its control; outside an experiment one for everybody."""
+        """The variants of its experiment, the control last; without an experiment a single one for everybody."""
         if not self.experiment_variants:
             return (Variant("", "", self.ranking),)
         last = self.experiment_variants[-1]
@@ -81,9 +80,9 @@ class Feed:
 
 
 def feeds_of(settings: Settings) -> tuple[Feed, ...]:
-    """Return the feeds, that of FORYOU_FEED_RKEY first; SettingError for a parameter that is wrong.
+    """Return the feeds, the one of FORYOU_FEED_RKEY first; SettingError for a wrong parameter.
 
-    A feed has the parameters of ``[ranking]``, and over them those of its own table ``[feeds.NAME]``.
+    A feed has the parameters of ``[ranking]``, except those that its own table ``[feeds.NAME]`` sets.
     """
     base = ranking_from(settings.ranking)
     own = {settings.rkey_of(name): (f"[feeds.{name}]", table) for name, table in settings.feeds.items()}

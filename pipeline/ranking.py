@@ -1,9 +1,8 @@
 """The parameters of the ranking: what each means, its unit, and where its default comes from.
 
-Owns: ``Ranking``, the check of a table of parameters, and which parameters decide on neighbours, so that
-feeds share them. Leaves to others: whose they are (``feeds``), what is done with them; ``sql/batch`` is the
-readable definition, and ``sql/batch/params.sql`` repeats the defaults that SQL uses (a test holds the two
-equal).
+Owns: ``Ranking``, the check of a table of parameters, and which parameters decide the neighbours, which feeds can
+then share. Leaves to others: which feed has which (``feeds``), and using them. ``sql/batch`` is the readable
+definition. ``sql/batch/params.sql`` repeats the defaults that SQL uses, and a test holds the two equal.
 """
 
 import hashlib
@@ -29,76 +28,78 @@ class Ranking:
     """
 
     # -- neighbours: who shares the viewer's taste --------------------------------------------------------
-    # Days of likes kept in the lake, and from which seeds are taken. For You: 90.
+    # Days of likes that are kept in the lake, and from which seeds are taken. For You: 90.
     seed_window_days: int = _parameter(90, 1, 3650)
-    # Newest likes of a viewer that start the search. For You: 500.
+    # A viewer's newest likes that start the search. For You: 500.
     max_seeds: int = _parameter(500, 1, 100_000)
-    # Weight of the newest and of the oldest seed, linear by place in between; a single seed has the oldest's
-    # weight. For You: 0.1 to 1.0, against hijacking by the latest likes (a 27-day test: -2 % "show less").
+    # Weights of the newest and of the oldest seed; in between they are linear by place, and a single seed has the
+    # oldest's. For You: 0.1 to 1.0, so that the latest likes do not dominate (a 27-day test: -2 % "show less").
     seed_weight_newest: float = _parameter(0.1, 0.0, 1000.0)
     seed_weight_oldest: float = _parameter(1.0, 0.0, 1000.0)
-    # Weight of a post answered with "show less", against those who liked it, and of one answered with "show more".
-    # Ten such answers take a community's share of a list from 27 % to 0 with 0.5 and more, and without them it would
-    # be 42 % next (tests/test_batch_show_less.py).
+    # Weight of a post answered with "show less", held against its likers, and of one answered with "show more". With
+    # 0.5 or more, ten such answers take a community's share of a list from 27 % to 0. Without them it would be 42 %
+    # next (tests/test_batch_show_less.py).
     seed_weight_less: float = _parameter(1.0, 0.0, 1000.0)
     seed_weight_more: float = _parameter(1.0, 0.0, 1000.0)
-    # A shared like counts likers(post)^-likers_exponent. Static split: 0.5 better than 0 and 1.
+    # A shared like counts likers(post)^-likers_exponent. Static split: 0.5 is better than 0 and 1.
     likers_exponent: float = _parameter(0.5, 0.0, 4.0)
-    # A co-liker's weight is divided by (likes in the window + degree_smoothing)^degree_exponent: those who
-    # like everything say little. For You: 1, which was best or level on every set once likes decay as they do here.
+    # A co-liker's weight is divided by (likes in the window + degree_smoothing)^degree_exponent: somebody who likes
+    # everything says little. For You: 1, which was best or equal on every set once likes decay as they do here.
     degree_exponent: float = _parameter(1.0, 0.0, 4.0)
     degree_smoothing: float = _parameter(10.0, 0.0, 1e6)
-    # A liker counts in full once their first like in the window is so old; before, in proportion to its age; 0: from
-    # the first one. So an account made to be near others waits for days: ten that like what a community likes reach
-    # 22 % of its first pages without this, none with it (tests/bench/bench_ring.py). It costs nothing of the optimum on
-    # the simulated network. On sets of a few days, where nearly all are newcomers, it costs with parameters tuned for
-    # each: on news 0.007 recall@30 and 0.004 NDCG (0.011 and 0.006 for those with few likes), on retweets 0.005 NDCG,
-    # while the recall there is level (0.002 less, its interval holds 0).
+    # A liker counts fully once their first like in the window has this age, and before in proportion to its age. With 0
+    # they count from the first like. So an account made to get near others must wait for days. Ten accounts that like
+    # what a community likes reach 22 % of its first pages without this, and none with it (tests/bench/bench_ring.py).
+    # On the simulated network it costs nothing. In sets of a few days nearly all are newcomers, and it costs with
+    # parameters tuned for each: on news 0.007 recall@30 and 0.004 NDCG (0.011 and 0.006 for those with few likes), on
+    # retweets 0.005 NDCG, at the same recall (0.002 less, and its interval includes 0).
     newcomer_hours: float = _parameter(72.0, 0.0, 2160.0)
-    # A neighbour's weight = (sum over shared likes)^overlap_exponent / that: above 1, sharing much counts for more,
-    # and what little is shared goes to the crowd (left_out_weight). With 1.25 and 1 instead of 1 and 3, the simulated
-    # network gains up to 0.025 of the optimum, and retweets and news lose nothing; 1.5 gains more there, up to 0.04,
-    # halves what a ring of 500 aged accounts reaches, and costs 0.016 of recall on retweets.
+    # A neighbour's weight = (sum over shared likes)^overlap_exponent / the divisor above. Above 1, sharing much counts
+    # for more, and what little overlap loses goes to the crowd (left_out_weight). With 1.25 and left_out_weight 1
+    # instead of 1 and 3, the simulated network gains up to 0.025 of the optimum, and retweets and news lose nothing.
+    # 1.5 gains up to 0.04 there, halves what a ring of 500 aged accounts reaches, and costs retweets 0.016 of recall.
     overlap_exponent: float = _parameter(1.25, 0.1, 4.0)
     # Co-likers kept as neighbours. Cost: 300 takes a third of the time of 1000.
     max_neighbours: int = _parameter(300, 1, 20_000)
-    # Likers of one seed post that are looked at; of a post with more, a fixed sample. Cost: such posts carry
-    # little taste and nearly all the work.
+    # Likers of one seed post that are used; of a post with more, a fixed sample. Cost: such posts say little of taste
+    # and cause nearly all the work.
     max_seed_likers: int = _parameter(300, 2, 1_000_000)
-    # A viewer is who liked something within so many days, or ever opened the feed. Cost.
+    # A viewer is anybody who liked something in so many days, or ever opened the feed. Cost.
     viewer_active_days: float = _parameter(8.0, 0.01, 3650.0)
 
     # -- candidates: what the neighbours liked ------------------------------------------------------------
-    # Kinds of media of which a post needs one: 8 images, 16 video, 32 a link, 64 a quote, or sums of them; 0: all
-    # posts, with or without. In foryou.toml also by name: media = "video", media = ["images", "video"].
+    # Kinds of media of which a post needs one: 8 images, 16 video, 32 a link, 64 a quote, or their sums; 0: all posts,
+    # with or without. In foryou.toml also by name: media = "video", media = ["images", "video"].
     media: int = _parameter(0, 0, 120)
     # Hours of likes that make a post a candidate. For You: the last 24-48 h.
     candidate_window_hours: float = _parameter(48.0, 0.1, 2400.0)
-    # Hours after which a post is no candidate any more: at 96 h its decay is 2^-16. Cost: it bounds the days
-    # of likes that the candidates job reads, so popularity and "already liked" look back this far. Nothing liked
-    # earlier is missed: a post is never liked before it is made, so the likes of a younger post are younger too.
+    # Age at which a post stops being a candidate: at 96 h its decay was 2^-16. Cost: it limits the days of likes that
+    # the candidates job reads, so popularity and "already liked" look back this far. No like is missed: a post is
+    # never liked before it is made, so all likes of a younger post are younger too.
     post_max_age_hours: float = _parameter(96.0, 0.1, 2400.0)
-    # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. The big lever: without it
-    # recall@30 of retweets falls from 0.635 to 0.520, the share of the optimum on the simulated network from 0.69 to
-    # 0.58. A power law did better than any half-life there, for those with few likes and with many; news wants 1 h, 6.
+    # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. No parameter matters more:
+    # without it recall@30 on retweets falls from 0.635 to 0.520, and the share of the optimum on the simulated network
+    # from 0.69 to 0.58. There a power law did better than any half-life, for viewers with few likes and with many.
+    # News would do best with 1 h and 6.
     like_decay_hours: float = _parameter(0.5, 0.001, 2400.0)
     like_decay_exponent: float = _parameter(1.0, 0.0, 10.0)
-    # The crowd is everybody's neighbour: what is popular now in the viewer's language adds to a post's similarity
-    # (left_out_weight · what co-likers weigh beyond the neighbours: everybody.sql + crowd_weight · weight of the
-    # neighbours) · the post's share of the crowd (crowd_shares.sql). So who likes what everybody likes hears everybody,
-    # and who likes what few like hears those few. News wants left_out_weight 3 to 10, retweets 0 to 1. Together with a
-    # crowd that forgets soon it gains 0.01 to 0.04 of the optimum on the simulated network over a tenth of a crowd that
-    # forgets as neighbours do.
+    # The crowd is a neighbour that everybody has: what is popular now in the viewer's language. It adds to a post's
+    # similarity (left_out_weight · what the co-likers outside the neighbours weigh + crowd_weight · the weight of the
+    # neighbours) · the post's share of the crowd (everybody.sql, crowd_shares.sql). So the crowd counts most for
+    # viewers who like what everybody likes, and least for those who like what few like. News would do best with a
+    # left_out_weight of 3 to 10, retweets with 0 to 1. With a crowd that decays soon, these gain 0.01 to 0.04 of the
+    # optimum on the simulated network, compared with a tenth of a crowd that decays as neighbours' likes do.
     left_out_weight: float = _parameter(1.0, 0.0, 1000.0)
     crowd_weight: float = _parameter(1.0, 0.0, 1000.0)
-    # A like counts (1 + its age / crowd_decay_hours)^-crowd_decay_exponent in the crowd: half after five minutes. There
-    # are enough of the newest to tell, as there are not among neighbours. News wants even less.
+    # In the crowd a like counts (1 + its age / crowd_decay_hours)^-crowd_decay_exponent: half after five minutes. A
+    # crowd has enough of the newest likes, neighbours have not. News would do best with less time still.
     crowd_decay_hours: float = _parameter(1.0, 0.001, 2400.0)
     crowd_decay_exponent: float = _parameter(8.0, 0.0, 20.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
-    # (+5 % likes), 0.2-0.3. Here a like's own age does what the post's age did there, and better: a post's half-life of
-    # 6 h costs half the recall of retweets and 0.01 of the optimum on the simulated network, where 24 and 72 h are
-    # level. An exponent of 0.2 makes a quieter feed (For You: -8 % "show less") and costs 0.06 of the optimum.
+    # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
+    # half-life of 6 h costs half the recall on retweets and 0.01 of the optimum on the simulated network, where 24 and
+    # 72 h are equal. A popularity_exponent of 0.2 makes a quieter feed (For You: -8 % "show less") and costs 0.06 of
+    # the optimum.
     score_exponent: float = _parameter(0.5, 0.05, 4.0)
     half_life_hours: float = _parameter(72.0, 0.01, 2400.0)
     popularity_exponent: float = _parameter(0.0, 0.0, 4.0)
@@ -109,29 +110,29 @@ class Ranking:
     # Posts of one author in a list, and places between two of them. For You: 3 and 3.
     max_per_author: int = _parameter(3, 1, 1000)
     author_spacing: int = _parameter(3, 0, 100)
-    # Share of a list's places that try a post few have seen, and how many likers it has at most
+    # Share of a list's places that try a post few have seen, and how many likers such a post has at most
     # (batch/lists/trial_places.py).
     trial_share: float = _parameter(0.0, 0.0, 0.5)
     trial_max_likers: int = _parameter(5, 1, 1_000_000)
-    # Posts of one author answered with "show less" from which on none of theirs is listed, while the answers are
-    # read. One may be a matter of the post; two are a matter of the author.
+    # After "show less" for so many posts of one author, none of that author's posts is listed, as long as the answers
+    # are read. One answer may be about the post; two are about the author.
     less_author_posts: int = _parameter(2, 1, 100_000)
-    # Posts a language needs to have a fallback list of its own.
+    # Posts that a language needs to have a fallback list of its own.
     fallback_min_posts: int = _parameter(20, 1, 1_000_000)
-    # Added to a liker's likes before the square root in the fallback lists, so that an account with one like
-    # (cheap to make) weighs about what an ordinary one does.
+    # Added to a liker's number of likes before the square root in the fallback lists. So an account with one like,
+    # which is cheap to make, weighs about as much as an ordinary one.
     fallback_smoothing: float = _parameter(10.0, 0.0, 1e6)
 
     # -- running ------------------------------------------------------------------------------------------
-    # Viewers worked on at once; bounds memory.
+    # Viewers computed at once; limits memory.
     block_viewers: int = _parameter(20_000, 1, 10_000_000)
-    # Minutes a generation stays readable after it was published, so that a page cursor still finds it.
+    # Minutes that a superseded list stays readable, so that a page cursor still finds it.
     keep_minutes: float = _parameter(30.0, 0.0, 100_000.0)
-    # Gigabytes DuckDB may use before it spills to DATA_DIR/tmp.
+    # Gigabytes that DuckDB may use before it spills to DATA_DIR/tmp.
     memory_limit_gb: float = _parameter(8.0, 0.1, 10_000.0)
 
 
-# What a co-liker's weight depends on: feeds that agree in these have the same neighbours.
+# What a co-liker's weight depends on: feeds with the same values have the same neighbours.
 NEIGHBOUR_PARAMETERS = (
     "seed_window_days", "max_seeds", "seed_weight_newest", "seed_weight_oldest", "seed_weight_less",
     "seed_weight_more", "likers_exponent", "degree_exponent", "degree_smoothing", "newcomer_hours",
@@ -142,7 +143,7 @@ MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}
 
 
 def neighbours_key(ranking: Ranking) -> str:
-    """Return twelve hex digits that are the same exactly when neighbours are worked out the same way."""
+    """Return twelve hex digits that are equal exactly when the neighbour parameters are."""
     values = asdict(ranking)
     text = json.dumps([float(values[name]) for name in NEIGHBOUR_PARAMETERS])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -4,7 +4,7 @@
     landing.sqlite + lake ── neighbours ──► lake/neighbours.parquet
     all of these + activity.sqlite ── candidates ──► serving.sqlite (one generation)
 
-``jobs.run`` is the way in. ``sql/batch`` defines the ranking readably; ``kernel`` does its two sparse
-products fast, and tests hold the two equal. One process at a time, holding the lock "batch", and beside it
-one for viewers who wait, holding the lock of that name.
+``jobs.run`` is the entry point. ``sql/batch`` is the readable definition of the ranking. ``kernel`` computes its two
+sparse products fast, and tests hold both forms equal. One process at a time holds the lock "batch". Beside it there
+may be one run for waiting viewers and one for viewers seen lately, each with a lock of its own.
 """

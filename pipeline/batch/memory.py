@@ -1,11 +1,10 @@
-"""How much memory a run may take, and what it takes less of when there is little.
+"""How much memory a run may take, and the parameters that fit into it.
 
-Owns: reading what there is (the machine's, a cgroup's, a limit of the process), and the block size and
-DuckDB's share that fit. Leaves to others: using them. What does not fit all the same ends the run with one
-line, before anything is published.
+Owns: reading how much is free (on the machine, in a cgroup, within a limit of the process), and the block size and
+DuckDB's share that fit. Leaves to others: using them. A run that needs more all the same ends with one line, before
+anything is published.
 
-Ingest and the web app matter more than a run, so a run is also the first that the kernel ends when memory is
-short.
+Ingest and the web app matter more than a run. So a run asks Linux to end it first when memory is short.
 """
 
 import logging
@@ -21,9 +20,9 @@ from pipeline.ranking import Ranking
 
 log = logging.getLogger("foryou.batch")
 
-LIBRARIES_MB = 350  # what the libraries take before they do anything, threads' stacks included
-LEAST_MB = 800  # below it they may end without a word
-LEFT_SHARE = 0.25  # of what is free, for ingest, serving and the kernel's file cache
+LIBRARIES_MB = 350  # what the libraries take at the start, with the threads' stacks
+LEAST_MB = 800  # with less, a library may end the process without a message
+LEFT_SHARE = 0.25  # of what is free: left to ingest, the web app and the file cache
 DUCKDB_SHARE = 0.55  # of what a run may take
 LEAST_DUCKDB_MB = 128
 BLOCK_SHARE = 0.2
@@ -33,7 +32,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_mb() -> tuple[float, str]:
-    """Return how many megabytes this process could still take, and what sets the bound."""
+    """Return how many megabytes this process can still take, and what sets the limit."""
     found = [
         (_machine_mb(), "the machine"),
         (_cgroup_mb(), "its cgroup"),
@@ -44,26 +43,26 @@ def available_mb() -> tuple[float, str]:
 
 
 def before_libraries() -> tuple[float, str]:
-    """Return ``available_mb``, once it is enough for the batch's libraries, which are then safe to import.
+    """Return ``available_mb`` when it is enough to import the batch's libraries.
 
-    Raises BatchError when there is too little to begin: a library that can't start a thread ends the process.
+    Raises BatchError when it is too little: a library that can't start a thread ends the process.
     """
     size, bound = available_mb()
     if size < LEAST_MB:
         raise BatchError(
-            f"only {size:.0f} MB of memory are free ({bound}), a run needs {LEAST_MB} MB: nothing was begun; "
-            "give it more, or stop what else runs"
+            f"only {size:.0f} MB of memory are free ({bound}), a run needs {LEAST_MB} MB: it was not started; "
+            "add memory, or stop other processes"
         )
     if bound == "the process's limit":
-        # Arrow's own pool would set aside a gigabyte of it at once.
+        # Arrow's own pool would reserve a gigabyte of it at once.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     return size, bound
 
 
 def within_memory(ranking: Ranking, found: tuple[float, str] | None = None) -> Ranking:
-    """Return the parameters with a block size and a share for DuckDB that fit; say what they are.
+    """Return the parameters with a block size and a limit for DuckDB that fit, and log them.
 
-    ``found`` is what ``before_libraries`` returned; it is measured now where it is None.
+    ``found`` is what ``before_libraries`` returned; None measures now.
     """
     prefer_to_be_ended()
     size, bound = available_mb() if found is None else found
@@ -86,7 +85,7 @@ def within_memory(ranking: Ranking, found: tuple[float, str] | None = None) -> R
 
 
 def viewer_bytes(ranking: Ranking) -> int:
-    """Return about how many bytes one viewer of a block takes at most, in either product."""
+    """Return about how many bytes one viewer of a block takes at most, in the larger of the two products."""
     neighbours = 20 * ranking.max_seeds + 40 * ranking.max_neighbours
     lists = 20 * ranking.max_neighbours + 70 * ranking.list_length
     return max(neighbours, lists)
@@ -105,7 +104,7 @@ def _machine_mb() -> float | None:
                 return int(line.split()[1]) / 1024
     except (OSError, ValueError, IndexError):
         pass
-    try:  # macOS tells the whole alone: count on half of it
+    try:  # macOS reports only the total: assume that half of it is free
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / 2**20
     except (OSError, ValueError):
         return None
@@ -123,7 +122,7 @@ def _cgroup_mb() -> float | None:
         try:
             most = (folder / "memory.max").read_text().strip()
             if most != "max":
-                # Pages of files can be given back, so they are free.
+                # The kernel can drop cached file pages, so they count as free.
                 used = int((folder / "memory.current").read_text()) - _file_bytes(folder)
                 left.append((int(most) - used) / 2**20)
         except (OSError, ValueError):

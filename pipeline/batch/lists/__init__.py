@@ -1,5 +1,6 @@
-"""The second product and what becomes of it: from ranked posts to finished, checked lists.
+"""The second product: from ranked posts to finished, checked lists.
 
-``product`` ranks, ``arrange`` applies the rules after ranking (``trial_places`` is one of them), ``make_lists`` stages
-the result, ``checks`` looks through it. The job itself is ``batch.candidates_job``.
+``product`` ranks. ``arrange`` applies the rules after ranking, of which ``trial_places`` is one. ``make_lists`` stages
+the result, and ``checks`` looks through it. ``taste_sketches`` says in 64 bits who likes a post. The job is
+``batch.candidates_job``.
 """

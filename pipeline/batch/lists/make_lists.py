@@ -1,9 +1,8 @@
-"""The finished lists of a run before they are published: ranked, arranged, and looked through, block by block.
+"""The finished lists of a run before they are published: ranked, arranged and checked, a block of viewers at a time.
 
-Owns: the file they are staged in (lists.parquet), and the relations ``lists``, ``fallbacks``,
-``listed_posts`` and ``listed_viewers``, on which the checks run and which are published. Leaves to others:
-ranking (``product``), the rules (``arrange``), looking through every entry (``checks``), the order
-of a run (``candidates_job``).
+Owns: the file they are staged in (lists.parquet), and the relations ``lists``, ``fallbacks``, ``listed_posts`` and
+``listed_viewers``, which are checked and published. Leaves to others: ranking (``product``), the rules (``arrange``),
+the checks (``checks``), the order of a run (``candidates_job``).
 """
 
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
         ("co_likers", pa.int32()),
         ("source", pa.uint8()),
-        ("generation", pa.int32()),  # that of explore/list_posts.parquet, whose numbers post_no means
+        ("generation", pa.int32()),  # of the list_posts.parquet that post_no refers to
     ]
 )
 
@@ -41,7 +40,7 @@ SCHEMA = pa.schema(
 class Staging:
     """How a run makes its lists: the folder they are staged in, and with how many threads.
 
-    ``before`` is the newest generation at the time when the run began.
+    ``before`` is the newest generation when the run began.
     """
 
     data_dir: Path
@@ -52,7 +51,7 @@ class Staging:
 
     @property
     def generation(self) -> int:
-        """The number in the staged file: the lists' own, if no other run publishes meanwhile."""
+        """The number in the staged file: the lists' own, unless another run publishes meanwhile."""
         return self.before + 1
 
     @property
@@ -62,17 +61,17 @@ class Staging:
 
 
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Give lists another generation's number, once published: here they may lie across two row groups."""
+    """Give published lists another generation's number; a list may lie across two row groups afterwards."""
     other = path.with_suffix(".new")
     query = f"SELECT * REPLACE ({generation}::INTEGER AS generation) FROM {parquet(path)}"
     copy_to(connection, query, other).replace(path)
 
 
 def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
-    """Write the finished lists as Parquet, a row group a block; make ``lists`` and ``fallbacks`` of them.
+    """Write the finished lists as Parquet, a row group a block; return their entries.
 
-    Also ``listed_posts`` (post_no), of both, and ``listed_viewers`` (viewer_id). Raises BatchError when a list
-    breaks a rule.
+    Make the relations ``lists``, ``fallbacks``, ``listed_posts`` (post_no, of both) and ``listed_viewers``
+    (viewer_id). Raises BatchError when a list breaks a rule.
     """
     connection, threads, path = snapshot.connection, staging.threads, staging.lists
     language_names, popular = read_popular(connection)
@@ -120,7 +119,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
 
 
 def read_popular(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], Popular]:
-    """Return the relation ``popular`` as arrays, and its rows' languages: the first is "", which is all of them."""
+    """Return the relation ``popular`` as arrays, and the languages of its rows; the first is "", which means all."""
     language, posts, scores = columns(
         connection, "SELECT language, post_no, score FROM popular ORDER BY language, position"
     )

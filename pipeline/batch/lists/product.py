@@ -1,10 +1,10 @@
-"""The two products of the ranking, block by block of viewers: neighbours = A · B, candidates = N · F.
+"""The product of the candidates, N · F, a block of viewers at a time: weights of neighbours times their fresh likes.
 
-Owns: turning relations into matrices and the kernel's rows back into relations. Leaves to others: the
-arithmetic (``kernel``), what the relations mean (``sql/batch``), the rules after ranking (``arrange``).
+Owns: turning relations into matrices. Leaves to others: the arithmetic (``kernel``), what the relations mean
+(``sql/batch``), the rules after ranking (``arrange``).
 
-Invariant: only B, F and one block of viewers are in memory at once. Co-likers are numbered by actor_id and
-posts by (rkey descending, author_id), so the kernel's "smaller name wins" is the documented tie order.
+Invariant: only F and one block of viewers are in memory at once. Posts are numbered by (rkey descending, author_id),
+so the kernel's "smaller name wins" is the documented order of ties.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ class Block:
 def candidate_blocks(
     connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
 ) -> Iterator[Block]:
-    """Yield each block of viewers with the ranked posts of those who have any; a column's name is a post number.
+    """Yield each block of viewers with their ranked posts; a column's name is a post number.
 
-    Within the product the posts that are liked most come first (``kernel`` tells why). The crowds are rows of F after
-    the likers', and each viewer's is an entry of N that does not count.
+    Within the product the most liked posts have the smallest columns; ``kernel`` says why. The crowds are rows of F
+    after the likers' rows. A viewer's crowd is an entry of N that does not count as a co-liker.
     """
     scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
     liker_ids, posts, values = columns(
@@ -46,10 +46,9 @@ def candidate_blocks(
     )
     fresh, starts = np.unique(liker_ids, return_index=True)
     likers, starts = len(fresh), np.append(starts, len(posts))
-    row_of_liker = np.full(int(fresh.max(initial=0)) + 2, -1, np.int32)  # the last one stands for all above
+    row_of_liker = np.full(int(fresh.max(initial=0)) + 2, -1, np.int32)  # the last one is for all above
     row_of_liker[fresh] = np.arange(likers, dtype=np.int32)
     del liker_ids
-    # After the likers' rows come the crowds', one a language.
     crowds, crowd_posts, shares = columns(
         connection, "SELECT language, post_no, share FROM crowds ORDER BY language, post_no"
     )
@@ -68,7 +67,7 @@ def candidate_blocks(
     for first in range(0, len(viewers), ranking.block_viewers):
         block = viewers[first : first + ranking.block_viewers]
         span = int(block[0]), int(block[-1])
-        # In the order of the file, by viewer and rank; looked up here, since a join would sort them all again.
+        # By viewer and rank, as the file has them; rows are looked up here, since a join would sort all again.
         ids, neighbour, weight, left_out = columns(
             connection,
             "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
@@ -113,7 +112,7 @@ def candidate_blocks(
 
 
 def _crowd_entries(connection: duckdb.DuckDBPyConnection, names: NDArray[Any], block: Ids) -> tuple[Ids, Ids]:
-    # Each viewer's row in the block, and the row of the crowd that serves their language.
+    """Return viewers' rows in the block, and for each the row of the crowd that serves their language."""
     ids, language = columns(
         connection,
         "SELECT viewer_id, language FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
@@ -121,7 +120,7 @@ def _crowd_entries(connection: duckdb.DuckDBPyConnection, names: NDArray[Any], b
         int(block[-1]),
     )
     place = np.searchsorted(names, language.astype(str))
-    known = np.flatnonzero(place < len(names))  # no language has a crowd while nobody likes anything
+    known = np.flatnonzero(place < len(names))  # before the first likes no language has a crowd
     return np.searchsorted(block, ids)[known], place[known]
 
 

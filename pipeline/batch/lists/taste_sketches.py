@@ -1,16 +1,15 @@
-"""Who likes a post, in 64 bits, so that the web app knows at once which posts are of the kind just rejected.
+"""Taste sketches: who likes a post, in 64 bits, so that the web app knows at once which posts are of a rejected kind.
 
-Owns: the sketches, and writing them to serving.sqlite. Leaves to others: what is made of them
-(``serving.viewers.list_order``), and everything that takes a batch run (``sql/batch/seeds.sql`` weighs
-"show less" against those who liked the post).
+Owns: computing the sketches. Leaves to others: writing them (``publish.generations``), comparing them
+(``serving.viewers.list_order``), and what takes a batch run (``sql/batch/seeds.sql`` weighs "show less" against those
+who liked the post).
 
-Every author has a point on a sphere, chosen by hash. A liker's point is the mean of the posts they liked
-lately, a post's point the mean of its likers; done twice, posts that the same people like, or people who like
-the same posts, lie close to each other whoever wrote them. What all posts have in common is taken off, and
-each of 64 coordinates gives a bit, its sign. So a sixteenth of the bits differ for close posts, half for
-posts that have nothing in common.
+Every author has a point on a sphere, chosen by hash. A liker's point is the mean of the posts they liked lately, and
+a post's point the mean of its likers. Two rounds of this bring posts close together that the same people like,
+whoever wrote them. The mean of all posts is subtracted. Each of the 64 coordinates gives one bit, its sign. Two close
+posts differ in about a sixteenth of the bits, two unrelated posts in half.
 
-Memory: 64 numbers of four bytes a liker and a post of the last days; 3 million of both are 0.8 GB.
+Memory: 64 numbers of four bytes for each liker and each post of the last days; 0.8 GB for 3 million of both.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ from pipeline.store.duck import columns
 
 BITS = 64
 ROUNDS = 2
-# Likes that are looked at, of a liker and of a post; a mean of so many is near enough, and the others cost time.
+# Likes that are used, of a liker and of a post; a mean of so many is close enough, and more cost time.
 LIKES_A_LIKER = 16
 LIKERS_A_POST = 100
 
@@ -67,7 +66,7 @@ def _numbered(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
 def _sample(
     sides: NDArray[np.int64], likers: NDArray[np.int64], posts: NDArray[np.int64], most: int
 ) -> NDArray[np.bool_]:
-    """Return which likes to keep so that about ``most`` are left of each side: the same ones at every run."""
+    """Return which likes to keep so that each side has about ``most``: the same likes at every run."""
     counts = np.bincount(sides)[sides] if len(sides) else np.zeros(0, np.int64)
     chances = _mixed(likers * np.int64(2_654_435_761) + posts).astype(np.float64) / 2.0**64
     kept: NDArray[np.bool_] = chances * counts < most
@@ -107,7 +106,8 @@ def _means(sources: NDArray[np.int64], targets: NDArray[np.int64], points: Point
 
 @compiled
 def _add(sources: Any, targets: Any, points: Any, sums: Any) -> None:
+    """Add to each target of ``sums`` (targets, BITS) the points (sources, BITS) of its sources, entry by entry."""
     for entry in range(len(sources)):
         source, target = sources[entry], targets[entry]
-        for bit in range(64):
+        for bit in range(BITS):
             sums[target, bit] += points[source, bit]

@@ -1,28 +1,27 @@
-"""Places of a list that try posts few have seen: which places, and which post is drawn for one.
+"""Trial places: places of a list that try posts few have seen. Which places, and which post is drawn for one.
 
-Owns: the rule itself, in plain Python, which ``arrange`` compiles and ``foryou explain`` runs as it is.
-Leaves to others: the list it is applied to.
+Owns: the rule, in plain Python; ``arrange`` compiles it, and ``foryou explain`` runs it as it is. Leaves to others:
+the list it is applied to.
 
-Of the posts of a viewer's own ranking that at most ``trial_max_likers`` like, that were not seen and that
-stand AHEAD places or more further back, one is drawn, with a chance in proportion to its score: so promise is
-what the ranking already says of it. The draw depends on the viewer, the post and the hour of the likes it is
-made from, and on nothing else: a run for some gives the lists of a run for all, and a list does not change at
-every run.
+A post may be drawn when it is in the viewer's own ranking, was not seen, has at most ``trial_max_likers`` likers and
+stands at least AHEAD places further back. Its chance is in proportion to its score, so the ranking decides what is
+promising. The draw depends only on the viewer, the post and the hour of the likes. So a run for some viewers gives
+the lists of a run for everybody, and a list does not change with every run.
 """
 
 import math
 
-AHEAD = 30  # a page: what is nearer is seen anyway
+AHEAD = 30  # a page; a post that is nearer is seen anyway
 _MODULUS = 2**32
 
 
 def is_place(place: int, share: float) -> bool:
-    """Tell whether a place, counted from 0, tries a post: of the first n places at most share · n do."""
+    """Tell whether a place, counted from 0, is a trial place; of the first n places at most share · n are."""
     return math.floor((place + 1) * share + 1e-9) > math.floor(place * share + 1e-9)
 
 
 def turn(viewer_id: int, hour: int, rkey: int, score: float) -> float:
-    """Return when a post would be drawn: the smallest is, and its chance is in proportion to the score."""
+    """Return a post's turn: the post with the smallest turn is drawn; its chance is in proportion to its score."""
     mixed = (viewer_id * 2654435761 + hour * 40503 + rkey % 2147483647) % _MODULUS
     mixed = (mixed ^ (mixed >> 15)) * 1540483477 % _MODULUS
     mixed = (mixed ^ (mixed >> 13)) * 1540483477 % _MODULUS

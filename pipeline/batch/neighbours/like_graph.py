@@ -3,17 +3,16 @@
 Owns: ``LikeGraph``, and building it part by part. Leaves to others: which records count (``sql/batch``), the
 loops (``like_loops``), the viewers' seeds made of it (``product_of_graph``).
 
-A relation of 1.8 billion likes fits into no memory, so it is read a range of authors at a time: all likes of
+A relation of 1.8 billion likes does not fit into memory, so it is read a range of authors at a time. All likes of
 a post lie in one range, sorted by post, and one walk over them gives everything. Posts are numbered by
-(author_id, rkey). What is too large to hold is a file in the folder, mapped into memory where it is looked
-up.
+(author_id, rkey). What is too large for memory is a file in the folder, and is mapped where it is read.
 
-Likers have numbers of their own, columns of matrix B: those who like most come first, so that the product
-meets most of them in few places of memory (``kernel``).
+Likers are numbered anew, as the columns of matrix B. Those with most likes come first, so most accesses of the
+product go to a small part of memory (``kernel``).
 
-A viewer's likes older than the newest ``2 * max_seeds`` records are left out, since the newest ``max_seeds``
-likes are wanted. Records are not always likes: a post may be liked again, or be deleted. Viewers that
-come out short are looked up once more, in full.
+Only the newest ``max_seeds`` likes of a viewer are needed. So records older than the newest ``2 * max_seeds`` are left
+out. A record is not always a like: a post may be liked twice, or be deleted. Viewers with too few likes left are
+read once more, in full.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,14 +33,14 @@ from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
 
-RECORD_BYTES = 256  # of memory for DuckDB, for each like record that is read at once: it takes about half
+RECORD_BYTES = 256  # of DuckDB's memory for each like record of a range; it needs about half
 RENUMBERED = 1 << 22  # likers at a time
 ROW = np.dtype([("viewer", np.int32), ("post", np.int32), ("seen_us", np.int64)])  # viewer: its row
 
 
 @dataclass(slots=True)
 class LikeGraph:
-    """Matrix B and what seeds are made of; viewers are sorted by actor_id, and so are their rows."""
+    """Matrix B, and the likes that seeds are picked from; viewers and their rows are sorted by actor_id."""
 
     folder: Path
     viewers: NDArray[np.int64]
@@ -50,19 +49,18 @@ class LikeGraph:
     posts: int = 0
     likers: int = 0
     blocks: list[Path] = field(default_factory=list)
-    short: NDArray[Any] = field(
-        default_factory=lambda: np.empty(0, ROW)
-    )  # all likes of viewers cut too short
+    # All likes of viewers whose newest records hold too few.
+    short: NDArray[Any] = field(default_factory=lambda: np.empty(0, ROW))
     actors: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by column
     columns: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by actor_id
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return one of the files as an array: authors, rkeys, counts and ends by post, likers' columns by place."""
+        """Return a file as an array: ``authors``, ``rkeys``, ``counts``, ``ends`` by post, ``likers`` of all posts."""
         path = self.folder / name
         return np.memmap(path, _FILES[name], mode="r") if path.stat().st_size else np.empty(0, _FILES[name])
 
     def find(self, authors: NDArray[Any], rkeys: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the numbers of posts, -1 for one that nobody liked."""
+        """Return the numbers of posts, -1 for a post that nobody liked."""
         found = np.empty(len(authors), np.int64)
         find_posts(authors, rkeys, self.column("authors"), self.column("rkeys"), found)
         return found
@@ -96,8 +94,8 @@ def build(
 ) -> LikeGraph:
     """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
 
-    ``since_us`` is by viewer the time before which their likes are left out at first; ``report`` hears how many records
-    have been read.
+    ``since_us`` has for each viewer the time before which likes are left out at first. ``report`` is called with the
+    number of records of each range.
     """
     folder.mkdir(parents=True, exist_ok=True)
     viewers = _viewers(connection)
@@ -160,7 +158,7 @@ def _append(path: Path, array: NDArray[Any]) -> None:
 
 
 def _renumber(graph: LikeGraph) -> None:
-    """Put columns in place of likers, who are actors until all their likes have been counted."""
+    """Replace actor numbers of likers by columns, once all likes have been counted."""
     graph.actors = np.argsort(-graph.degrees, kind="stable").astype(np.int32)
     graph.columns = np.empty(len(graph.actors), np.int32)
     graph.columns[graph.actors] = np.arange(len(graph.actors), dtype=np.int32)

@@ -1,11 +1,11 @@
 """The full pass's product A · B, a block of viewers at a time, with both matrices made of a ``LikeGraph``.
 
-Owns: each viewer's seeds and what they are worth (A), and the product with all likers of posts (B). Leaves to
-others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
+Owns: each viewer's seeds and their values (A), the product with the likers of all posts (B), and how much a
+co-liker counts. Leaves to others: the graph (``like_graph``), the loops (``like_loops``, ``kernel``).
 
-B's columns are ``LikeGraph.columns``, their names actor numbers, so a tie goes to the smaller one. It has a
-row for every liked post. One that only the viewer likes adds to nobody but the viewer, who is no neighbour of
-their own: ``seed_posts.sql`` leaves it out.
+B's columns are ``LikeGraph.columns``. Their names are actor numbers, so a tie goes to the smaller one. B has a row for
+every liked post, where ``seed_posts.sql`` leaves out posts with one liker. Such a row adds only to the viewer, who
+is excluded from their own neighbours.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def seed_blocks(
 ) -> Iterator[tuple[NDArray[np.int64], Sparse, NDArray[np.float64]]]:
     """Yield (actor ids of viewers, their rows of A by post number, what all their co-likers weigh).
 
-    The relation ``answer_weights`` has the viewers' answers; ``scale`` is by column of B how much a co-liker counts.
+    The relation ``answer_weights`` has the viewers' answers. ``scale`` says for each column of B how much it counts.
     """
     ids, authors, rkeys, weights = columns(
         connection, "SELECT viewer_id, author_id, post_rkey, weight FROM answer_weights ORDER BY viewer_id"
@@ -94,9 +94,9 @@ def co_liker_scale(
 
 
 def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
-    """Return by viewer what those co-likers weigh that are not among the best, of what all of them do.
+    """Return for each viewer what the co-likers outside the best weigh; ``everybody`` is what all of them weigh.
 
-    Next to nothing is nothing: then all were kept, and what is left is their weights' rounding.
+    A tiny rest counts as 0: then all were kept, and the rest is rounding.
     """
     kept = np.arange(top.scores.shape[1]) < top.filled[:, None]
     rest = everybody - np.sum(top.scores, axis=1, dtype=np.float64, where=kept)

@@ -29,8 +29,8 @@ def pack(
 ) -> list[bytes]:
     """Return each list's bytes; list i is starts[i] .. starts[i + 1] of the arrays.
 
-    A post without co-likers is there because it is popular: nothing else tells the two apart. ``tried`` are those that
-    came before their turn. Scores are positive; one that is not becomes 0.
+    A post without co-likers is in the list as popular; nothing else marks it. ``tried`` are the posts in trial places.
+    Scores are positive; one that is not becomes 0.
     """
     sizes = np.diff(starts)
     if len(sizes) and sizes.max() > 0xFFFF:
@@ -55,7 +55,7 @@ def pack(
 
 
 def _with_tried(blob: bytes, tried: NDArray[np.bool_]) -> bytes:
-    """Return a list's bytes that say which posts came before their turn."""
+    """Return a list's bytes with the bits of its trial places."""
     bits = np.packbits(tried, bitorder="little").tobytes()
     whole = blob[:1] + bytes([blob[1] | TRIED]) + blob[2 : _marks_end(blob)] + bits
     return whole if len(whole) % NEVER_MULTIPLE_OF else whole + bytes(1)
@@ -81,7 +81,7 @@ def same_posts(one: bytes, other: bytes) -> bool:
 
 
 def _order(blob: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return what of a list's bytes says which posts it names, which are popular ones, and which came early."""
+    """Return the bytes that say which posts a list names, which are popular, and which are in trial places."""
     widths, count = blob[1], length(blob)
     ids_end = HEAD_BYTES + count * (4 if widths & WIDE_POSTS else 3)
     counts = np.frombuffer(blob, "<u2" if widths & WIDE_CO_LIKERS else "u1", count, ids_end)
