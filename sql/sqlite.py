@@ -56,7 +56,7 @@ def open_migrated(path: Path, folder: str, *, busy_seconds: float = 30.0) -> sql
 def migrate(connection: sqlite3.Connection, folder: str) -> int:
     """Apply the migrations ``sql/<folder>/NNNN_*.sql`` not yet applied; return the schema's version.
 
-    Raises SchemaError when the store was written by a newer program.
+    Raises SchemaError when the store was written by a newer program, or by one whose schemas have no way to these.
     """
     with transaction(connection):  # two workers may start at once: one migrates, one waits
         connection.execute(
@@ -64,6 +64,11 @@ def migrate(connection: sqlite3.Connection, folder: str) -> int:
         )
         version, migrations = current_version(connection), migrations_of(folder)
         newest = max(migrations, default=0)
+        for number, name in connection.execute("SELECT version, name FROM _migrations ORDER BY version"):
+            if name != migrations.get(number, name):
+                raise SchemaError(
+                    "the store was made by a foryou that this one can't read: CHANGELOG.md says how to go on"
+                )
         if version > newest:
             raise SchemaError(
                 f"the store's schema is version {version}, this program knows {newest}: "

@@ -1,4 +1,4 @@
-"""The bytes of lists in plain Python, from the words of sql/serving/0001_serving.sql.
+"""The bytes of lists in plain Python, from the words of sql/serving/0001_schema.sql.
 
 Owns: ``blob`` and ``unpack``, which share no code with the batch or the web app.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sql.sqlite import connect, current_version, migrate
+from sql.sqlite import SchemaError, connect, current_version, migrate
 
 KILLS = 25
 MAKING = """
@@ -85,3 +85,13 @@ def test_many_that_make_a_store_at_once_get_the_same(tmp_path: Path) -> None:
         assert [maker.wait(60) for maker in makers] == [0] * 4
         with closing(connect(path, read_only=True)) as store:
             assert store.execute("SELECT count(*) FROM t").fetchone() == (4,)
+
+
+def test_a_store_whose_schema_has_another_history_is_refused_and_not_changed(tmp_path: Path) -> None:
+    """That of foryou 0.1 had other first migrations: with as many of ours it would pass for one of ours."""
+    with closing(connect(tmp_path / "landing.sqlite")) as store:
+        store.execute("CREATE TABLE _migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+        store.execute("INSERT INTO _migrations VALUES (1, 'landing/0001_landing')")
+        with pytest.raises(SchemaError, match=r"made by a foryou that this one can't read: CHANGELOG\.md"):
+            migrate(store, "landing")
+        assert store.execute("SELECT name FROM sqlite_master").fetchall() == [("_migrations",)]

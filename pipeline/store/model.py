@@ -1,6 +1,6 @@
 """The numbers that stand for words in landing.sqlite, and the days its likes are kept by.
 
-Owns: post flags, account statuses, the day of a time. sql/landing/0001_landing.sql refers here.
+Owns: post flags, account statuses, the day of a time. sql/landing/0001_schema.sql refers here.
 """
 
 from datetime import UTC, datetime, timedelta

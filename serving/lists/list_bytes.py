@@ -1,6 +1,6 @@
 """The items of a candidate list, as serving.sqlite holds them.
 
-Owns: reading the layout that sql/serving/0001_serving.sql defines. Leaves to others: which list and which part of
+Owns: reading the layout that sql/serving/0001_schema.sql defines. Leaves to others: which list and which part of
 it, and writing it, which is the batch's.
 
 A list is a head, then arrays one after another, so a page decodes only its own stretch of each.

@@ -3,7 +3,7 @@
 -- Writes: posts
 -- Grain: one row per post; its deleted_rev stays
 -- Parameters: none
--- Units: as in 0001_landing.sql
+-- Units: as in 0001_schema.sql
 INSERT INTO posts (rkey, author_id, created_us, seen_us, rev, flags, langs)
 SELECT rkey, author_id, created_us, seen_us, rev, flags, langs
 FROM staged_posts

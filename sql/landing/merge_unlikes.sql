@@ -6,7 +6,7 @@
 -- Units: first_open_day is in days since 1970; 86400000000 is a day in microseconds, 60000000 a minute, CLOCK_SKEW_US
 
 -- Of several unlikes at once the earlier ones may be of a like in the lake, as when one replaces another
--- (found_open_like in 0001_landing.sql). An unlike of a closed day was repeated after its tombstone was deleted, by a
+-- (found_open_like in 0001_schema.sql). An unlike of a closed day was repeated after its tombstone was deleted, by a
 -- host whose clock may be ahead of the one that sent the likes of the lake. It undoes nothing of the minute before, or
 -- a like that replaced another would undo itself.
 INSERT INTO unlikes (rkey, liker_id, day, seen_us, rev, found_open_like)

@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per viewer
 -- Parameters: :feed_id, :viewers (JSON array of viewer_id)
--- Units: items as in 0001_serving.sql
+-- Units: items as in 0001_schema.sql
 SELECT viewer_id, items, l.generation, coalesce(v.variant, '')
 FROM lists AS l
 LEFT JOIN variants AS v ON v.generation = l.generation

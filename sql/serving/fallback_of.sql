@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row or none
 -- Parameters: :feed (record key), :language (two letters, '' for all), :generation (the newest to consider)
--- Units: items as in 0001_serving.sql
+-- Units: items as in 0001_schema.sql
 SELECT fallbacks.generation, fallbacks.items
 FROM feeds
 JOIN fallbacks ON fallbacks.feed_id = feeds.feed_id

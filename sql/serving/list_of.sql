@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row or none
 -- Parameters: :feed (record key), :viewer (DID), :generation (the newest to consider)
--- Units: items as in 0001_serving.sql
+-- Units: items as in 0001_schema.sql
 SELECT lists.generation, lists.items
 FROM feeds
 JOIN viewers ON viewers.did = :viewer

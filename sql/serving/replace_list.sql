@@ -4,6 +4,6 @@
 -- Writes: lists
 -- Grain: one row per list
 -- Parameters: :feed_id, :viewer_id, :spare (the row's generation), :generation, :items
--- Units: items as in 0001_serving.sql
+-- Units: items as in 0001_schema.sql
 UPDATE lists SET generation = :generation, items = :items
 WHERE feed_id = :feed_id AND viewer_id = :viewer_id AND generation = :spare;

@@ -1,4 +1,4 @@
-"""The bytes of a list, as sql/serving/0001_serving.sql defines them.
+"""The bytes of a list, as sql/serving/0001_schema.sql defines them.
 
 Owns: ``pack``, ``length`` and ``same_posts``. Leaves to others: reading a list back, which is the web app's.
 """
