@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.throttle import Throttle
+from serving.log_throttle import LogThrottle
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ReadPool:
         # The one used last is taken first. There are many threads, but few read at once, and the connections that are
         # used keep their pages in memory.
         self._idle: list[_Open] = []
-        self._complaints = Throttle(60.0)
+        self._complaints = LogThrottle(60.0)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection | None]:

@@ -26,7 +26,7 @@ from serving_worlds import (
 from serving.app import create_app
 from serving.http import request_log
 from serving.http.clients import client_address, is_trusted
-from serving.throttle import Tally
+from serving.log_throttle import Tally
 
 LOCAL = {"host": "localhost", "remote_addr": "127.0.0.1"}
 

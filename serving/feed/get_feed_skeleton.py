@@ -18,14 +18,14 @@ import falcon
 
 from serving.config import ServingConfig
 from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
-from serving.feed.paging import NO_PAGE, FeedPage, PageRequest, page_of
+from serving.feed.paging import LIMIT_DEFAULT, LIMIT_MAX, NO_PAGE, FeedPage, PageRequest, page_of
 from serving.http import xrpc
 from serving.http.xrpc import parameter
 from serving.identity.auth import Authenticator
 from serving.lists.list_bytes import ListError
 from serving.lists.list_store import ListStore
+from serving.log_throttle import LogThrottle
 from serving.read_pool import StoreUnreadableError
-from serving.throttle import Throttle
 from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
 from serving.viewers.viewer_memory import NO_STATE, FirstPage, ViewerMemory
 from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFeedError
@@ -33,8 +33,6 @@ from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFee
 log = logging.getLogger(__name__)
 
 METHOD = "app.bsky.feed.getFeedSkeleton"
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 100
 PREVIEW_LIMIT = 8
 LANGUAGES_MAX = 10
 _HEADER_MAX = 1000
@@ -43,7 +41,7 @@ _LANGUAGE = re.compile(
     r"\s*([A-Za-z]{2})(?:[-_][A-Za-z0-9_-]{1,35})?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.ASCII
 )
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-_complaints = Throttle(60.0)
+_complaints = LogThrottle(60.0)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,8 @@ from serving.lists.list_store import ListSnapshot, StoredList
 from serving.viewers import list_order
 from serving.viewers.viewer_memory import NO_STATE, ViewerState
 
+# Posts of a page: what the lexicon allows, and what a client gets that does not say. A client that wants one polls.
+LIMIT_DEFAULT, LIMIT_MAX = 50, 100
 POLL_LIMIT = 1
 
 # One malformed at-uri makes the AppView discard the whole page.

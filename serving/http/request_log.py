@@ -22,7 +22,7 @@ import falcon
 from serving.config import ServingConfig
 from serving.http.clients import client_address, is_trusted, peer_address
 from serving.http.web_metrics import WebMetrics
-from serving.throttle import Tally
+from serving.log_throttle import Tally
 
 log = logging.getLogger("foryou.access")
 

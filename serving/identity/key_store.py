@@ -13,7 +13,7 @@ from typing import Any
 
 import sql
 from serving.identity.keys import SigningKey
-from serving.throttle import Throttle
+from serving.log_throttle import LogThrottle
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class KeyStore:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._until_prune = 0
-        self._complaints = Throttle(60.0)
+        self._complaints = LogThrottle(60.0)
 
     def key_of(self, did: str) -> tuple[SigningKey, float] | None:
         """Return a DID's key and when it was fetched (seconds since 1970), None when it is not stored."""

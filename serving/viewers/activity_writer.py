@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sql
-from serving.throttle import Throttle
+from serving.log_throttle import LogThrottle
 from serving.viewers.activity_retention import ActivityRetention
 from sql import sqlite
 
@@ -95,7 +95,7 @@ class ActivityWriter:
         self._wake = threading.Event()
         self._connection: sqlite3.Connection | None = None
         self._retention = ActivityRetention(path.parent, now)
-        self._complaints = Throttle(60.0)
+        self._complaints = LogThrottle(60.0)
         self.written = self.dropped = self.failures = 0
         self.failure = ""
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 
-class Throttle:
+class LogThrottle:
     """Allows each of a few fixed subjects once in ``seconds``."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
