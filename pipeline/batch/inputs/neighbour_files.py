@@ -40,15 +40,9 @@ from pipeline.store.locks import exclusive
 from sql import places
 
 SCHEMA = pa.schema(
-    [
-        ("viewer_id", pa.int32()),
-        ("neighbour_id", pa.int32()),
-        ("weight", pa.float32()),
-        ("rank", pa.int32()),
-        ("snapshot_us", pa.int64()),
-        ("left_out", pa.float32()),
-    ]
-)
+    [("viewer_id", pa.int32()), ("neighbour_id", pa.int32()), ("weight", pa.float32()), ("rank", pa.int32()),
+     ("snapshot_us", pa.int64()), ("left_out", pa.float32())]
+)  # fmt: skip
 _KEY = b"foryou"  # of the metadata
 
 

@@ -28,17 +28,9 @@ NEIGHBOURS = ("co_likers", "everybody", "neighbours")
 BEFORE_GRAPH = ("hidden_accounts", "deleted_posts", "valid_likes", "viewers", "answers", "answer_weights")
 # What a variant's lists are made of, besides the likes.
 LISTS = (
-    "candidate_posts",
-    "fresh_likes",
-    "list_viewers",
-    "answers",
-    "feedback",
-    "exclusions",
-    "crowd_likers",
-    "popular",
-    "crowd_shares",
-    "crowds",
-)
+    "candidate_posts", "fresh_likes", "list_viewers", "answers", "feedback", "exclusions", "crowd_likers", "popular",
+    "crowd_shares", "crowds",
+)  # fmt: skip
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
 CANDIDATES = ("crowd_weights", "candidates", "ranked")
 VIEWS = frozenset({"valid_likes"})  # not counted: to count their rows would be to read everything

@@ -24,15 +24,9 @@ from pipeline.ranking import Ranking
 SAMPLE_ENTRIES = 2_000_000
 # What the compiled pass looks for; all but the last are named as the files of sql/checks.
 FAULTS = (
-    "positions",
-    "entries",
-    "duplicate_posts",
-    "own_posts",
-    "author_cap",
-    "author_spacing",
-    "empty_lists",
+    "positions", "entries", "duplicate_posts", "own_posts", "author_cap", "author_spacing", "empty_lists",
     "excluded_posts",
-)
+)  # fmt: skip
 POSITIONS, ENTRIES, DUPLICATES, OWN_POSTS, AUTHOR_CAP, AUTHOR_SPACING, EMPTY_LISTS, EXCLUDED = range(8)
 
 

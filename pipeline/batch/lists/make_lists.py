@@ -12,7 +12,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.arrange import Draw, Lists, Popular, arrange, popular_lists
@@ -113,8 +112,8 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     fallbacks = popular_lists(popular, authors, ranking)
     listed[fallbacks.posts] = True
     _make_fallbacks(connection, language_names, fallbacks)
-    _make_table(connection, "listed_posts", "post_no", np.flatnonzero(listed))
-    _make_table(connection, "listed_viewers", "viewer_id", np.concatenate(viewers))
+    put(connection, "listed_posts", pa.table({"post_no": np.flatnonzero(listed).astype(np.int32)}))
+    put(connection, "listed_viewers", pa.table({"viewer_id": np.concatenate(viewers).astype(np.int32)}))
     return total
 
 
@@ -127,12 +126,6 @@ def read_popular(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], Popu
     counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return names, Popular(starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
-
-
-def _make_table(
-    connection: duckdb.DuckDBPyConnection, name: str, column: str, values: NDArray[np.int64]
-) -> None:
-    put(connection, name, pa.table({column: values.astype(np.int32)}))
 
 
 def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:
