@@ -87,7 +87,7 @@ def test_every_like_of_the_recorded_window_lands_and_replays_change_nothing(
         "SELECT l.did, a.did, seen_us FROM likes JOIN actors AS l ON l.actor_id = liker_id "
         "JOIN actors AS a ON a.actor_id = author_id"
     )
-    last = orjson.loads(lines[-1])["time_us"]
+    newest_us = max(orjson.loads(line)["time_us"] for line in lines)
     for times in (1, 2, 3):
         data = ("SELECT * FROM likes", "SELECT * FROM posts", "SELECT * FROM unlikes", "SELECT * FROM actors")
         before = [query(tmp_path, sql) for sql in data]
@@ -95,7 +95,7 @@ def test_every_like_of_the_recorded_window_lands_and_replays_change_nothing(
             if times > 1:  # as if the cursor were lost: the whole window comes again
                 connection.execute("DELETE FROM stream_cursors")
         with LineStream(text) as stream, ingest(tmp_path, stream.url) as process:
-            wait_until(lambda: query(tmp_path, "SELECT max(value) FROM stream_cursors") == [(last,)])
+            wait_until(lambda: stored_up_to(tmp_path, newest_us))
             assert commands.stop(process) == 0
         assert set(query(tmp_path, rows)) == expected
         assert len(expected) == count_likes(tmp_path) > 100
@@ -151,7 +151,10 @@ def test_a_connection_that_never_comes_about_is_counted_once(tmp_path: Path) -> 
     with LineStream([], endings=["refuse"] * 99) as stream, ingest(tmp_path, stream.url) as process:
         wait_until(lambda: len(stream.cursors) == 4)
         assert commands.stop(process) == 0
-    assert counters(tmp_path) == {("connection", "handshake_refused"): len(stream.cursors)}
+    # The last one may be refused while the process stops.
+    (refused,) = counters(tmp_path).items()
+    assert refused[0] == ("connection", "handshake_refused")
+    assert refused[1] in {len(stream.cursors) - 1, len(stream.cursors)}
 
 
 def test_malformed_messages_are_counted_and_stop_nothing(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_health_says_what_is_wrong(tmp_path: Path) -> None:
     clock.at += 25 * 3600
     status, state = health()
     assert status == 503
-    assert "hours old" in state["reason"]
+    assert "lists are old" in state["reason"]
     clock.at = START
     (tmp_path / "activity.sqlite").mkdir()
     writer.record([_visit()])

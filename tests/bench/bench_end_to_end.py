@@ -94,7 +94,7 @@ def batch(env: dict[str, str], data_dir: Path) -> dict[str, Any]:
             lists / sum(seconds for _, step, seconds, _, _ in steps if "product" in step)
         ),
         "batch_peak_mb": round(max(peak for *_, peak in steps)),
-        "lake_bytes_per_like": round(lake / lake_rows, 2),
+        "lake_bytes_per_like": round(lake / lake_rows, 2) if lake_rows else None,  # no day closed
         "serving_bytes_per_list": round((data_dir / "serving.sqlite").stat().st_size / lists),
     }
 
