@@ -281,6 +281,39 @@ def test_old_posts_and_tombstones_leave(landing: Landing, tmp_path: Path) -> Non
         assert kept == [(unclosed,), (new,)]
 
 
+def test_a_post_that_was_moved_here_stays_and_a_deletion_as_long_as_likes_count(
+    landing: Landing, tmp_path: Path
+) -> None:
+    """An old key says nothing of when a post came; and likes of a deleted post must not count again."""
+    old_key, deleted_key = tid_at(START - 40 * DAY_US), tid_at(START - 41 * DAY_US)
+    append(landing, Post(AUTHORS[0], old_key, START, START, 0, "en"))
+    append(landing, Post(AUTHORS[1], deleted_key, START - 41 * DAY_US, START - 41 * DAY_US, 0, "en"))
+    append(landing, PostDeletion(AUTHORS[1], deleted_key, START - 20 * DAY_US))
+    append(landing, Like(LIKERS[0], 1, AUTHORS[0], 1, START))
+
+    def keys() -> list[tuple[int, bool]]:
+        retention = Retention(landing, tmp_path, 90)
+        for _ in range(20):
+            retention.step()
+        rows = landing.connection.execute("SELECT rkey, deleted_rev >= rev FROM posts ORDER BY rkey")
+        return [(rkey, bool(deleted)) for rkey, deleted in rows]
+
+    assert keys() == [(deleted_key, True), (old_key, False)]
+    append(landing, Like(LIKERS[0], 2, AUTHORS[0], 1, START + 15 * DAY_US))
+    assert keys() == [(deleted_key, True)]
+    append(landing, Like(LIKERS[0], 3, AUTHORS[0], 1, START + 60 * DAY_US))
+    assert keys() == []
+
+
+def test_an_edit_makes_no_post_younger(landing: Landing) -> None:
+    made_us = START - 120 * HOUR_US
+    append(landing, Post(AUTHORS[0], tid_at(made_us), made_us, made_us, 0, "en"))
+    edited = batch_of([Post(AUTHORS[0], tid_at(made_us), START, START, 4, "de")])
+    landing.append(edited, "one.example", "jetstream-v1")
+    rows = landing.connection.execute("SELECT created_us, seen_us, flags, langs FROM posts").fetchall()
+    assert rows == [(made_us, made_us, 4, "de")]
+
+
 def test_a_gap_is_stored_once(landing: Landing, tmp_path: Path) -> None:
     for _ in range(2):
         batch = batch_of([Like(LIKERS[0], 1, AUTHORS[0], 1, START + HOUR_US)])

@@ -34,6 +34,7 @@ OFFSETS_US = [121 * SECOND_US, 2 * HOUR_US, 3 * DAY_US, 100 * DAY_US, 50 * 365 *
 POST_KEY = "3mmoojp7etg2g"
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
 WIRES = [jetstream.WIRE, jetstream_v2.WIRE, firehose.WIRE]
+REACHED = "SELECT max(event_us) FROM stream_cursors"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
@@ -329,3 +330,22 @@ def test_the_timetable_goes_on_when_the_clock_is_set(step: str, tmp_path: Path) 
         wait_until(lambda: runs() > before, 240)
         assert commands.stop(process, 60) == 0
     assert os.environ.get("LD_PRELOAD") is None and day_of(now_us()) > 0
+
+
+@pytest.mark.parametrize("wire", [jetstream_v2.WIRE, firehose.WIRE])
+def test_the_next_event_of_a_host_is_no_gap_however_late_it_comes(wire: str, tmp_path: Path) -> None:
+    """A PDS is busy for a second, then silent for minutes while ingest restarts."""
+    data_dir = tmp_path / "data"
+    first_us = now_us() - 600 * SECOND_US
+    stream = Stream(wire, [Event(n, first_us + n * 5_000, first_us + n * 5_000) for n in range(200)])
+    with serving(stream) as url:
+        for late_us in (0, 172 * SECOND_US):
+            if late_us:
+                at_us = stream.events[-1].true_us + late_us
+                stream.events.append(Event(len(stream.events), at_us, at_us))
+            last_us = stream.events[-1].true_us
+            with ingesting(data_dir, url) as process:
+                wait_until(lambda last_us=last_us: value(data_dir, REACHED) == last_us, 60)
+                assert commands.stop(process, 60) == 0
+    assert likes(data_dir) == 201
+    assert value(data_dir, "SELECT count(*) FROM gaps") == 0

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.ingest import firehose
-from pipeline.ingest.seek import NEAR_US, OLDEST, PROBES_MAX, seq_at
+from pipeline.ingest.seek import NEAR_US, OLDEST, PROBE_FRAMES, PROBES_MAX, seq_at
 from pipeline.store.model import HOUR_US, time_us_of
 
 DID = "did:plc:mcc5yghbk7tixqryac2yxku7"
@@ -23,14 +23,15 @@ TIMES = [n * 10 for n in range(26_000) if not 8_000 < n < 11_000]
 SEQS = [5_000_000 + 3 * n + n % 2 for n in range(len(TIMES))]
 
 
-def frame(place: int) -> bytes:
-    time = (BEGIN + timedelta(seconds=TIMES[place])).isoformat().replace("+00:00", "Z")
+def frame(place: int, lies: bool = False) -> bytes:
+    days = -2 if lies and place % 20 == 7 else 0  # one host in twenty is two days behind
+    time = (BEGIN + timedelta(days=days) + timedelta(seconds=TIMES[place])).isoformat().replace("+00:00", "Z")
     body = {"seq": SEQS[place], "did": DID, "time": time}
     return libipld.encode_dag_cbor({"op": 1, "t": "#identity"}) + libipld.encode_dag_cbor(body)
 
 
 @asynccontextmanager
-async def firehose_server(asked: list[str | None]) -> AsyncIterator[str]:
+async def firehose_server(asked: list[str | None], lies: bool) -> AsyncIterator[str]:
     async def stream(connection: ServerConnection) -> None:
         assert connection.request is not None
         cursor = parse_qs(urlsplit(connection.request.path).query).get("cursor", [None])[0]
@@ -40,8 +41,8 @@ async def firehose_server(asked: list[str | None]) -> AsyncIterator[str]:
                 await connection.send(frame(len(SEQS) - 1))
             else:
                 later = next((n for n, seq in enumerate(SEQS) if seq > int(cursor)), None)
-                if later is not None:
-                    await connection.send(frame(later))
+                for place in range(later, min(later + 40, len(SEQS))) if later is not None else ():
+                    await connection.send(frame(place, lies))
             await connection.wait_closed()
         except ConnectionClosed:
             return
@@ -51,12 +52,12 @@ async def firehose_server(asked: list[str | None]) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{port}/xrpc/{firehose.PATH}"
 
 
-def found(time_us: int) -> tuple[int, int]:
+def found(time_us: int, lies: bool = False) -> tuple[int, int]:
     """Return the cursor found for a time, and how many connections it took."""
     asked: list[str | None] = []
 
     async def main() -> int:
-        async with firehose_server(asked) as url:
+        async with firehose_server(asked, lies) as url:
             return await seq_at(url, time_us)
 
     return asyncio.run(main()), len(asked)
@@ -68,10 +69,17 @@ def test_the_next_event_is_just_before_the_time(hours: float) -> None:
     cursor, connections = found(target_us)
     place = SEQS.index(cursor)
     before = [n for n, second in enumerate(TIMES) if BEGIN_US + second * 1_000_000 < target_us]
-    # Nothing since the time is passed over, and what comes again is half a minute or a single event.
+    # Nothing since the time is passed over, and what comes again is half a minute or as many events as a probe reads.
     assert BEGIN_US + TIMES[place] * 1_000_000 < target_us
-    assert target_us - BEGIN_US - TIMES[place] * 1_000_000 <= NEAR_US or place >= before[-1] - 1
+    assert target_us - BEGIN_US - TIMES[place] * 1_000_000 <= NEAR_US or place >= before[-1] - PROBE_FRAMES
     assert connections <= PROBES_MAX + 2
+
+
+def test_a_host_in_twenty_that_is_days_behind_leads_nowhere_else() -> None:
+    for hours in range(1, 72, 3):
+        target_us = BEGIN_US + hours * HOUR_US + 1_000_000
+        cursor, _ = found(target_us, lies=True)
+        assert BEGIN_US + TIMES[SEQS.index(cursor)] * 1_000_000 < target_us
 
 
 def test_a_time_before_all_that_is_kept() -> None:

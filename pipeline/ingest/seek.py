@@ -21,6 +21,7 @@ OLDEST = 0  # the cursor of everything a host keeps
 PROBES_MAX = 24
 PROBE_SECONDS = 5.0
 PROBE_FRAMES = 15
+MORE_SECONDS = 1.0  # for the frames after the first: a quiet host sends none
 NEAR_US = 30_000_000
 FRAME_BYTES_MAX = 8 << 20
 
@@ -74,10 +75,12 @@ async def _probe(url: str, cursor: int | None) -> _Place | None:
     messages: list[str | bytes] = []
     try:
         async with (
-            asyncio.timeout(PROBE_SECONDS),
+            asyncio.timeout(PROBE_SECONDS) as limit,
             connect(address, compression=None, max_size=FRAME_BYTES_MAX, close_timeout=0.5) as connection,
         ):
             async for message in connection:
+                if not messages:
+                    limit.reschedule(asyncio.get_running_loop().time() + MORE_SECONDS)
                 messages.append(message)
                 if len(messages) == PROBE_FRAMES:
                     break
