@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import sqlite3
 import subprocess
 import threading
@@ -26,7 +25,7 @@ from worlds import World
 
 from pipeline.identifiers import tid_at, tid_from_int, tid_to_int
 from pipeline.ingest import firehose, jetstream, jetstream_v2
-from pipeline.store.model import DAY_US, day_of
+from pipeline.store.model import DAY_US
 from sql import places
 
 SECOND_US, HOUR_US = 1_000_000, 3_600_000_000
@@ -274,8 +273,7 @@ def test_the_last_word_about_an_account_counts_whatever_the_clocks_say(wire: str
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("hours", [-30, -3])
+@pytest.mark.parametrize(("wire", "hours"), [*((wire, -30) for wire in WIRES), (jetstream.WIRE, -3)])
 def test_a_machine_that_is_behind_stores_nothing_until_it_is_set_right(
     wire: str, hours: int, tmp_path: Path
 ) -> None:
@@ -300,36 +298,6 @@ def test_a_machine_that_is_behind_stores_nothing_until_it_is_set_right(
         assert commands.stop(process, 60) == 0
     assert dropped(data_dir) == 0
     assert value(data_dir, "SELECT seen_us FROM watermark") <= now_us()
-
-
-@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-@pytest.mark.parametrize("step", ["+3h", "-3h", "+1y", "-1y"])
-def test_the_timetable_goes_on_when_the_clock_is_set(step: str, tmp_path: Path) -> None:
-    data_dir, hands, log = tmp_path / "data", tmp_path / "hands", tmp_path / "log"
-    hands.write_text("+0")
-    old_store(data_dir)
-    env = commands.environment(
-        data_dir, candidates_minutes="0.1", everybody_minutes="0.1", compact_minutes="60"
-    )
-    env |= {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(hands),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    env.pop("PYTEST_CURRENT_TEST", None)
-
-    def runs() -> int:
-        return log.read_text().count("candidates took") if log.exists() else 0
-
-    with commands.running("schedule", env=env, log=log) as process:
-        wait_until(lambda: runs() >= 1, 240)
-        hands.write_text(step)
-        wait_until(lambda: "this machine's clock was set" in log.read_text(), 60)
-        before = runs()
-        wait_until(lambda: runs() > before, 240)
-        assert commands.stop(process, 60) == 0
-    assert os.environ.get("LD_PRELOAD") is None and day_of(now_us()) > 0
 
 
 @pytest.mark.parametrize("wire", [jetstream_v2.WIRE, firehose.WIRE])
