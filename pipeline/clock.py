@@ -103,6 +103,11 @@ class StreamClock:
         self._verified: deque[int] = deque(maxlen=LOW_EVENTS)
         self._low_due = 0
 
+    @property
+    def progress(self) -> tuple[int, int, int]:
+        """How far the stream, what is certain of it, and this connection have come."""
+        return self.watermark_us, self.low_us, self.reached_us
+
     def connected(self, requested_us: int, floor_us: int) -> None:
         """Begin a connection that was to go on from a time; its events are not from before ``floor_us``."""
         self._unverified.clear()

@@ -61,7 +61,7 @@ class Writer:
         self._counts_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer")
         self._clock = StreamClock(landing.watermark_us, landing.low_us)
-        self._reported = landing.watermark_us, landing.low_us  # what the store knows of the clock
+        self._reported = self._clock.progress  # what the store knows of the clock
         self.holding = False  # the stream is ahead of this machine's clock
         self._begun: Subscription | None = None
         self._gap_is_open = False  # whether a gap before this connection is still to be looked for
@@ -137,7 +137,7 @@ class Writer:
             counts = Counter()
         if not chunks:
             self._clock.rest()
-        if counts or (self._clock.watermark_us, self._clock.low_us) != self._reported:
+        if counts or self._clock.progress != self._reported:
             self._commit_stamped(EventBatch(counts=counts), self._begun, 0)
         self._stored += len(chunks)
         return more
@@ -197,7 +197,7 @@ class Writer:
                 batch.value = self.position.value
         host, wire = ("", "") if subscription is None else (subscription.host, subscription.wire)
         self._commit(batch, host, wire, size)
-        self._reported = clock.watermark_us, clock.low_us
+        self._reported = clock.progress
         if batch.value and subscription is not None:
             self.position = self._landing.position()
             subscription.events_per_second = self.position.events_per_second if self.position else 0.0
