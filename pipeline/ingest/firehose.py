@@ -10,7 +10,7 @@ cursor, each host counts its own. Frames are not verified, as is usual for feeds
 own PDS, is trusted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -29,6 +29,10 @@ PATH = "com.atproto.sync.subscribeRepos"
 
 _SEQ_MAX = 2**63 - 1
 
+_Operation = tuple[str, str, Any, Any]  # collection, rkey, action, record
+# What a frame says: the account's DID, (active, status) of it, the repository's revision, operations on its records.
+_Event = tuple[str, tuple[Any, Any] | None, Any, Sequence[_Operation]]
+
 
 def subscribe_url(url: str, cursor: int | None) -> str:
     """Return the address to connect to: events after the seq ``cursor``; 0 is the oldest kept, None what comes."""
@@ -40,25 +44,34 @@ def subscribe_url(url: str, cursor: int | None) -> str:
 
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
-    """Add what frames say to the batch; ``when_seen`` decides when each was seen."""
-    frames: list[tuple[Any, dict[str, Any]]] = []
+    """Add what frames say to the batch; ``when_seen`` decides when each was seen.
+
+    Of a frame only what is wanted is kept until then: its blocks are a hundred times as large.
+    """
+    events: list[_Event] = []
+    seqs: list[int] = []
     claims: list[int] = []
     for message in messages:
         frame = _read(message, batch)
         if frame is None:
             continue
-        seq, claimed_us = frame[1].get("seq"), time_us_of_text(frame[1].get("time"))
+        kind, body = frame
+        seq, claimed_us = body.get("seq"), time_us_of_text(body.get("time"))
         if type(seq) is not int or not 0 < seq <= _SEQ_MAX or claimed_us is None or claimed_us > LATEST_US:
             batch.drop("bad_time")
             continue
-        frames.append(frame)
+        seqs.append(seq)
         claims.append(claimed_us)
-    if not frames:
+        events.append(_event(kind, body, batch))
+    if not events:
         return
     seen = when_seen(claims)
-    batch.reach(frames[0][1]["seq"], frames[-1][1]["seq"], seen)
-    for (kind, body), seen_us in zip(frames, seen, strict=True):
-        _add(kind, body, seen_us, batch)
+    batch.reach(seqs[0], seqs[-1], seen)
+    for (did, account, rev, operations), seen_us in zip(events, seen, strict=True):
+        if account is not None:
+            add_account(did, seen_us, *account, batch)
+        for operation in operations:
+            add_operation(did, seen_us, rev, *operation, batch)
 
 
 def _read(message: str | bytes, batch: EventBatch) -> tuple[Any, dict[str, Any]] | None:
@@ -83,27 +96,29 @@ def _read(message: str | bytes, batch: EventBatch) -> tuple[Any, dict[str, Any]]
     return header.get("t"), body
 
 
-def _add(kind: Any, body: dict[str, Any], seen_us: int, batch: EventBatch) -> None:
+def _event(kind: Any, body: dict[str, Any], batch: EventBatch) -> _Event:
+    """Return what a frame says of an account or of records; the rest is counted here."""
     did = body.get("repo") if kind == "#commit" else body.get("did")
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "#commit":
-        _decode_commit(did, seen_us, body, batch)
+        return did, None, body.get("rev"), _operations(body, batch)
     elif kind == "#account":
-        add_account(did, seen_us, body.get("active"), body.get("status"), batch)
+        return did, (body.get("active"), body.get("status")), None, ()
     elif kind == "#identity":
         batch.event("identity")
     elif kind == "#sync":
         add_reset(did, batch)
     else:
         batch.drop("unknown_kind")
+    return "", None, None, ()
 
 
-def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBatch) -> None:
+def _operations(body: dict[str, Any], batch: EventBatch) -> Sequence[_Operation]:
     ops = body.get("ops")
     if type(ops) is not list:
         batch.drop("commit_without_body")
-        return
+        return ()
     wanted = []
     for op in ops:
         path = op.get("path") if type(op) is dict else None
@@ -118,9 +133,10 @@ def _decode_commit(did: str, seen_us: int, body: dict[str, Any], batch: EventBat
     # Most commits of other collections end here: their blocks are not looked at.
     cids = {cid for *_, cid in wanted if type(cid) is bytes and cid}
     found = _records(body.get("blocks"), cids, batch) if cids else {}
-    for collection, rkey, action, cid in wanted:
-        record = found.get(cid) if type(cid) is bytes else None
-        add_operation(did, seen_us, body.get("rev"), collection, rkey, action, record, batch)
+    return [
+        (collection, rkey, action, found.get(cid) if type(cid) is bytes else None)
+        for collection, rkey, action, cid in wanted
+    ]
 
 
 def _records(data: Any, cids: set[bytes], batch: EventBatch) -> dict[bytes, Any]:

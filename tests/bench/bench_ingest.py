@@ -128,7 +128,7 @@ def parts(wire: str, messages: list[bytes]) -> dict[str, float]:
     decode: Callable[[list[bytes], EventBatch], None] = {
         "jetstream-v1": jetstream.decode,
         "jetstream-v2": jetstream_v2.MessageDecoder(DICTIONARY.read_bytes()),
-        "firehose": firehose.FrameDecoder(0),
+        "firehose": firehose.decode,
     }[wire]
     batches = []
     began = time.process_time()
@@ -157,10 +157,10 @@ def timed(landing: Landing) -> dict[str, float]:
     def wrap(owner: Any, method: str, name: str) -> None:
         original = getattr(owner, method)
 
-        def measured(*arguments: Any) -> Any:
+        def measured(*arguments: Any, **named: Any) -> Any:
             began = time.process_time()
             try:
-                return original(*arguments)
+                return original(*arguments, **named)
             finally:
                 spent[name] += time.process_time() - began
 
