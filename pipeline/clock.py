@@ -141,7 +141,10 @@ class StreamClock:
         """End a connection: nothing comes any more that could verify its last events, so most of them decide."""
         self.rest()
         if self._unverified:
-            self._reach(int(np.median(self._claims[-AROUND:])))
+            now_us, middle_us = self.machine.now_us(), int(np.median(self._claims[-AROUND:]))
+            newest_us = max((int(times.max()) for *_, times in self._unverified if len(times)), default=0)
+            is_current = middle_us > now_us - AHEAD_US  # then a claim of now is no lie
+            self._reach(min(newest_us, now_us + AHEAD_US) if is_current else middle_us)
         self._unverified.clear()
 
     def _weigh_evidence(self, moment: float, messages: int, ahead: int) -> None:

@@ -198,6 +198,15 @@ def test_a_connection_that_ends_is_as_far_as_most_of_its_last_events() -> None:
     assert old_us < clock.reached_us <= old_us + 10 * SECOND_US
 
 
+def test_a_connection_that_ends_while_the_stream_is_of_now_is_as_far_as_its_last_event() -> None:
+    clock = StreamClock(0, 0, Hands().machine())
+    clock.connected(0, 0)
+    claims = times(NOW_US - 20 * SECOND_US, 11, SECOND_US).tolist()
+    clock.when_seen(claims)
+    clock.ended()
+    assert clock.reached_us == clock.watermark_us == claims[-1]
+
+
 def test_an_event_of_a_connection_that_goes_on_is_not_from_before_it() -> None:
     clock = StreamClock(NOW_US, 0, Hands().machine())
     clock.connected(NOW_US - MINUTE_US, NOW_US - MINUTE_US)
