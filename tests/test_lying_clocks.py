@@ -37,6 +37,16 @@ REACHED = "SELECT max(event_us) FROM stream_cursors"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
+def faked_by(hands: Path) -> dict[str, str]:
+    """Return the environment of a process whose clock, but not its steady clock, a file sets."""
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(hands),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 def now_us() -> int:
     return time.time_ns() // 1000
 
@@ -279,15 +289,9 @@ def test_a_machine_that_is_behind_stores_nothing_until_it_is_set_right(
 ) -> None:
     data_dir, hands = tmp_path / "data", tmp_path / "hands"
     hands.write_text(f"{hours}h")
-    faked = {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(hands),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
     first_us = now_us() - 60 * SECOND_US
     stream = Stream(wire, [Event(n, first_us + n * 10_000, first_us + n * 10_000) for n in range(600)])
-    with serving(stream) as url, ingesting(data_dir, url, **faked) as process:
+    with serving(stream) as url, ingesting(data_dir, url, **faked_by(hands)) as process:
         wait_until(
             lambda: "ahead of this machine's clock: nothing is stored" in (tmp_path / "log").read_text(), 60
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 import commands
 import pytest
 from streams import wait_until
-from test_lying_clocks import FAKETIME, old_store
+from test_lying_clocks import FAKETIME, faked_by, old_store
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
@@ -17,12 +17,7 @@ def test_the_timetable_goes_on_when_the_clock_is_set(step: str, tmp_path: Path) 
     env = commands.environment(
         data_dir, candidates_minutes="0.1", everybody_minutes="0.1", compact_minutes="60"
     )
-    env |= {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(hands),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    env |= faked_by(hands)
 
     def runs() -> int:
         return log.read_text().count("candidates took") if log.exists() else 0
