@@ -116,6 +116,8 @@ def test_every_part_of_a_post_is_of_a_known_type(events: list[dict[str, Any]]) -
             shown = post.text.encode()[facet.index.byte_start : facet.index.byte_end].decode()
             if isinstance(feature, models.AppBskyRichtextFacet.Tag):
                 assert shown == f"#{feature.tag}"
+            elif isinstance(feature, models.AppBskyRichtextFacet.Mention):
+                assert shown.startswith("@") and is_format("Did", feature.did)
             else:
                 assert shown.removesuffix("...") in feature.uri
         if post.embed is not None:
@@ -124,7 +126,7 @@ def test_every_part_of_a_post_is_of_a_known_type(events: list[dict[str, Any]]) -
             assert all(is_cid(blob.ref.link, RAW) for blob in blobs_of(post.embed))
     assert set(seen) == {
         "reply", "porn", "sexual", "nudity", "!hide", "!no-unauthenticated",
-        "app.bsky.richtext.facet#tag", "app.bsky.richtext.facet#link",
+        "app.bsky.richtext.facet#tag", "app.bsky.richtext.facet#link", "app.bsky.richtext.facet#mention",
         "app.bsky.embed.images", "app.bsky.embed.video", "app.bsky.embed.external", "app.bsky.embed.record",
         *(f"lang {code}" for code in ("en", "ja", "pt", "es", "de", "fr")),
     }  # fmt: skip

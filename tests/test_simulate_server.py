@@ -238,7 +238,7 @@ def test_the_directory_knows_its_accounts(network: SimulatedNetwork, world: Worl
     did = world.people.dids[7]
     document = httpx.get(f"{network.plc_url}/{did}").raise_for_status().json()
     assert document["id"] == did
-    assert document["alsoKnownAs"] == ["at://person-7.simulated.example"]
+    assert document["alsoKnownAs"] == ["at://hugo-7.simulated.example"]
     method = document["verificationMethod"][0]
     assert method["id"] == f"{did}#atproto"
     assert method["type"] == "Multikey"

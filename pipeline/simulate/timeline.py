@@ -158,6 +158,17 @@ class World:
             result: Floats = share * self._drawing(posts, at_us) * affinity * own * within
             return result
 
+    def hidden(self, people: Ints, at_us: int) -> Flags:
+        """Tell whose accounts are deleted or deactivated at a time."""
+        return self._slot_maker.account_changes.hidden(people, at_us)
+
+    def like_counts_of_posts(self, until_us: int) -> dict[tuple[int, int], int]:
+        """Return how many likes exist of each post, by author's number and rkey, up to and including a time."""
+        with self.lock:
+            likes, _ = self.log.state(self.kept_slots(), until_us)
+        pairs, counts = np.unique(np.stack([likes.author, likes.post_rkey]), axis=1, return_counts=True)
+        return dict(zip(zip(*pairs.tolist(), strict=True), counts.tolist(), strict=True))
+
     def _drawing(self, posts: Ints, at_us: int) -> Floats:
         """Return quality x attention of posts over the slot's length from a time."""
         table = self.posts
@@ -169,9 +180,7 @@ class World:
             burst > 0, burst_survival(at_us, burst) - burst_survival(at_us + SLOT_US, burst), 0.0
         )
         authors = table.of("author", posts).astype(np.int64)
-        visible = (table.of("deleted_us", posts) > at_us) & ~self._slot_maker.account_changes.hidden(
-            authors, at_us
-        )
+        visible = (table.of("deleted_us", posts) > at_us) & ~self.hidden(authors, at_us)
         result: Floats = table.of("quality", posts) * share * visible
         return result
 

@@ -34,6 +34,7 @@ from pipeline.simulate.text_columns import (
     time_matrix,
 )
 from pipeline.simulate.world.event_columns import Events, Kind, Subject, Trait
+from pipeline.simulate.world.names import display_name
 from pipeline.simulate.world.people import People
 from pipeline.simulate.world.posts import PostTable
 
@@ -89,11 +90,11 @@ def rev_times(people: People, events: Events) -> Ints:
 
 
 class Renderer:
-    """Writes the events of one world."""
+    """Writes the events of one world; ``posts`` writes those of posts."""
 
     def __init__(self, seed: int, people: People, table: PostTable) -> None:
         self._seed, self._people, self._table = seed, people, table
-        self._posts = PostWriter(seed, people, table)
+        self.posts = PostWriter(seed, people, table)
 
     def lines(self, events: Events) -> list[bytes]:
         """Return one line for each event, in order, without line ends."""
@@ -129,7 +130,7 @@ class Renderer:
                 (rows[~odd_key], lambda *row: self._fixed(_FIXED[kind], kind, *row)),
                 (rows[odd_key], self._odd_likes),
             ]
-        return [(rows, self._posts.lines if kind is Kind.POST else self._others)]
+        return [(rows, self.posts.lines if kind is Kind.POST else self._others)]
 
     def _columns(self, events: Events, revs: Bytes, marks: Words) -> Columns:
         claimed = events.time_us - self._people.lag_us[events.actor]
@@ -214,7 +215,7 @@ class Renderer:
             elif kind in {Kind.ACTIVE, Kind.DEACTIVATED, Kind.DELETED}:
                 lines.append(account_line(fields, kind, sequence))
             elif kind is Kind.PROFILE:
-                lines.append(profile_line(fields, self._people.handle(number)))
+                lines.append(profile_line(fields, display_name(number), self._people.about(number)))
             else:
                 lines.append(bad_line(fields, kind, key, int(events.target[row])))
         return lines

@@ -13,6 +13,7 @@ from pipeline.simulate.mischief.malformed import spoil_like, spoil_post
 from pipeline.simulate.world.event_columns import Kind
 
 Fields = Mapping[str, str]
+PROFILE_CREATED = "2024-02-06T10:00:00.000Z"
 
 
 def _event(fields: Fields, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,13 +59,9 @@ def account_line(fields: Fields, kind: Kind, sequence: int) -> bytes:
     return orjson.dumps(_event(fields, "account", body | {"time": fields["created"]}))
 
 
-def profile_line(fields: Fields, handle: str) -> bytes:
+def profile_line(fields: Fields, name: str, description: str) -> bytes:
     """Return the line of a profile update."""
-    record = {
-        "createdAt": "2024-02-06T10:00:00.000Z",
-        "description": f"I am {handle}.",
-        "displayName": handle,
-    }
+    record = {"createdAt": PROFILE_CREATED, "description": description, "displayName": name}
     return orjson.dumps(commit_event(fields, "update", "app.bsky.actor.profile", "self", record))
 
 

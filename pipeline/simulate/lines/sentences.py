@@ -1,31 +1,25 @@
-"""What posts say: sentences of invented words that look like their language.
+"""What posts say: short sentences about a topic, in a language.
 
-Owns: a fixed pool of sentences per language. Leaves to others: which post has which (``render_post``).
+Owns: a fixed pool of sentences for each language and topic. Leaves to others: the words (``topic_words``), which post
+has which sentence (``render_post``).
 """
 
 import random
 from functools import cache
 
+from pipeline.simulate.lines.topic_words import TEMPLATES, WORDS
+
 POOL = 512
-_SYLLABLES = {
-    "en": "the ing er an ma st re lo con ver cat day for wa ter ra in so ly ment ble tion ha",
-    "pt": "que ção não de mar ra lho sa bra do lin to és pe ri na gem ver uma ta",
-    "es": "que ción de mar ra llo sa el do lin to ñe pe ri na jo ver una ta los",
-    "de": "die ung sch ein ver ge hen ber keit ra wal ter und ßer mü den stadt ich zu",
-    "fr": "que tion les des mar ra lle ou eau jour é ve ment pas un la ri ère toi",
-    "ja": "今日 の は 猫 を 見た いい ね です から ちょっと 電車 まで 雨 新しい 絵 描く も 本 楽しい",
-}
 
 
 @cache
-def sentences(language: str) -> tuple[str, ...]:
-    """Return POOL sentences of a language, 20 to 220 characters each."""
-    rng = random.Random(f"sentences {language}")
-    syllables = _SYLLABLES[language].split()
-    glue = "" if language == "ja" else " "
+def sentences(language: str, topic: str) -> tuple[str, ...]:
+    """Return POOL sentences about a topic, the same ones whenever they are made."""
+    rng = random.Random(f"sentences {language} {topic}")
+    words = (WORDS[language].get(topic) or WORDS["en"][topic]).split(",")
     result = []
     for _ in range(POOL):
-        words = ("".join(rng.choices(syllables, k=rng.randint(1, 3))) for _ in range(rng.randint(5, 26)))
-        text = glue.join(words)
-        result.append(text[0].upper() + text[1:220] + ("。" if language == "ja" else rng.choice(".…!?")))
+        first, second = rng.sample(words, 2)
+        text = rng.choice(TEMPLATES[language]).format(a=first, b=second)
+        result.append(text[0].upper() + text[1:])
     return tuple(result)

@@ -7,6 +7,7 @@ Owns: the response of each path. Leaves to others: sockets (``listener``).
     GET /simulator/viewers?n=20                        people who like much, and typical ones
     GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
     GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
+    GET /xrpc/…, /img/…                                the AppView's methods and pictures (``appview``)
 """
 
 from http import HTTPStatus
@@ -20,7 +21,9 @@ from websockets.http11 import Response
 
 from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.server.appview import AppView, AppViewError, picture
 from pipeline.simulate.timeline import World
+from pipeline.simulate.world.names import display_name
 
 _TOKEN_SECONDS_MOST = 3600
 
@@ -37,13 +40,14 @@ class HttpPages:
     """The pages of one world; ``now_us`` and ``speed`` come from the server's clock."""
 
     def __init__(self, world: World, speed: float) -> None:
-        self._world, self._speed = world, speed
+        self._world, self._speed, self._appview = world, speed, AppView(world)
 
-    def answer(self, target: str, now_us: int) -> Response:
-        """Return the response to GET ``target`` (path and query)."""
+    def answer(self, target: str, now_us: int, origin: str = "") -> Response:
+        """Return the response to GET ``target`` (path and query); ``origin`` is where the client reached us."""
         parts = urlsplit(target)
         path = unquote(parts.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        lists = parse_qs(parts.query)
+        query = {name: values[0] for name, values in lists.items()}
         try:
             if path.startswith("/did:"):
                 return _json(self._document(path[1:]))
@@ -55,9 +59,24 @@ class HttpPages:
                 return _json({"token": self._token(query)})
             if path == "/simulator/record":
                 return self._record(_number(query, "until", now_us), now_us)
+            if path.startswith("/xrpc/"):
+                return _json(self._method(path.removeprefix("/xrpc/"), lists, now_us, origin))
+            if (found := picture(path)) is not None:
+                return _response(HTTPStatus.OK, "image/svg+xml", found, **{"Cache-Control": "max-age=86400"})
             raise PageError(HTTPStatus.NOT_FOUND, f"no page {path}")
         except PageError as error:
             return _json({"message": str(error)}, error.status)
+        except AppViewError as error:
+            return _json({"error": "InvalidRequest", "message": str(error)}, HTTPStatus.BAD_REQUEST)
+
+    def _method(self, name: str, lists: dict[str, list[str]], now_us: int, origin: str) -> dict[str, Any]:
+        if name == "app.bsky.feed.getPosts":
+            return self._appview.posts(lists.get("uris", []), now_us, origin)
+        if name == "app.bsky.actor.getProfiles":
+            return self._appview.profiles(lists.get("actors", []), now_us, origin)
+        if name == "com.atproto.identity.resolveHandle":
+            return {"did": self._appview.did_of(lists.get("handle", [""])[0])}
+        raise PageError(HTTPStatus.NOT_IMPLEMENTED, f"no method {name}")
 
     def _document(self, did: str) -> dict[str, Any]:
         account = account_of(self._world.people, did)
@@ -106,7 +125,8 @@ class HttpPages:
 def viewers(world: World, count: int) -> list[dict[str, Any]]:
     """Return people to look at: half of them like most, the other half like as much as typical likers do.
 
-    Each as {did, likes, kind: most|typical, communities: [{name, language, taste}]}, tastes of 5 % or more.
+    Each as {did, handle, name, likes, kind: most|typical, communities: [{name, language, taste}]}, tastes of 5 % or
+    more.
     """
     communities = world.people.communities
     likers = np.argsort(-world.like_counts, kind="stable")
@@ -129,7 +149,8 @@ def viewers(world: World, count: int) -> list[dict[str, Any]]:
             ]
             did = world.people.dids[person]
             likes = int(world.like_counts[person])
-            result.append({"did": did, "likes": likes, "kind": kind, "communities": likes_in})
+            called = {"handle": world.people.handle(person), "name": display_name(person)}
+            result.append({"did": did, **called, "likes": likes, "kind": kind, "communities": likes_in})
     return result
 
 
@@ -137,8 +158,8 @@ def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return _response(status, "application/json", orjson.dumps(value))
 
 
-def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"}
+def _response(status: HTTPStatus, content_type: str, body: bytes, **more: str) -> Response:
+    headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close", **more}
     return Response(status.value, status.phrase, Headers(headers), body)
 
 

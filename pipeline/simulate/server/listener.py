@@ -88,7 +88,8 @@ class SimulatorServer:
             except SubscriptionError as error:
                 return connection.respond(400, f"{error}\n")
             return None
-        return await asyncio.to_thread(self._pages.answer, request.path, self.clock.now_us())
+        origin = f"http://{request.headers.get('Host', 'localhost')}"
+        return await asyncio.to_thread(self._pages.answer, request.path, self.clock.now_us(), origin)
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None

@@ -42,6 +42,10 @@ class Communities:
         """Return the language code of a community."""
         return LANGUAGES[int(self.languages[community])][0]
 
+    def topic(self, community: int) -> str:
+        """Return what a community talks about, in one word."""
+        return self.names[community].rsplit("-", 2)[0]
+
 
 def make_communities(count: int) -> Communities:
     """Return ``count`` communities: each language has its share, and sizes fall slowly within a language."""

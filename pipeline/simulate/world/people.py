@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.simulate.parameters import CLUSTERING, WorldParameters
 from pipeline.simulate.randomness import Bytes, Floats, Ints, fraction, hashed, seeded_generator
 from pipeline.simulate.text_columns import did_matrix
+from pipeline.simulate.world import names
 from pipeline.simulate.world.communities import LANGUAGES, Communities, make_communities
 
 WEEK_DAYS = 8.0  # the calibration's "week"
@@ -56,7 +57,20 @@ class People:
 
     def handle(self, number: int) -> str:
         """Return a person's handle."""
-        return f"person-{number}.simulated.example"
+        return names.handle(number)
+
+    def likes_most(self, number: int) -> list[str]:
+        """Return the topics that a person likes more than others do, the favourite first; at most two."""
+        taste = self.taste[number]
+        best = np.argsort(-taste, kind="stable")[:2].tolist()
+        topics = [
+            self.communities.topic(int(each)) for each in best if taste[each] >= 0.15 or each == best[0]
+        ]
+        return list(dict.fromkeys(topics))
+
+    def about(self, number: int) -> str:
+        """Return what a person's profile says."""
+        return f"Here for {' and '.join(self.likes_most(number))}. Simulated."
 
     def _set_rates(self, rng: np.random.Generator) -> None:
         count = self.count
