@@ -7,10 +7,11 @@ pipeline and the web app share these names, and ``serving`` may not import ``pip
     cursor.key                                                        signs page cursors
     dashboard.json                                                    figures for the operator's page
     lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
-    lake/unlikes/day=YYYY-MM-DD/unlikes.parquet                       its tombstones of likes of earlier days
+    lake/changes/day=YYYY-MM-DD/changes-TOLD.parquet                  what was told of it since, up to that commit
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
     lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
     lake/.tmp                                                         files that are being written for the lake
+    lake/.held                                                        links to the files that a run reads
     explore                                                           copies for analysts
     tmp, tmp-recent, tmp-waiting                                      working folders of batch runs
     backfill/HOST                                                     what was fetched from an archive
@@ -22,6 +23,7 @@ Invariant: a day is in the lake exactly when its file exists; ``pipeline.lake`` 
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 ACTIVITY_DAYS = (
     90  # how long is kept what viewers did: in activity.sqlite, and as days of impressions in the lake
@@ -96,6 +98,11 @@ def lake(data_dir: Path) -> Path:
     return data_dir / "lake"
 
 
+def held(data_dir: Path) -> Path:
+    """Return the folder of the links by which runs hold the lake's files."""
+    return lake(data_dir) / ".held"
+
+
 def lake_drafts(data_dir: Path) -> Path:
     """Return the folder of files that are being written for the lake."""
     return lake(data_dir) / ".tmp"
@@ -106,9 +113,9 @@ def likes(data_dir: Path, day: int) -> Path:
     return _day_file(data_dir, "likes", day)
 
 
-def unlikes(data_dir: Path, day: int) -> Path:
-    """Return the tombstones of a closed day."""
-    return _day_file(data_dir, "unlikes", day)
+def changes_file(data_dir: Path, day: int, told: int) -> Path:
+    """Return the file of what was told of a closed day besides its likes file, up to a commit of landing.sqlite."""
+    return lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}" / f"changes-{told}.parquet"
 
 
 def impressions(data_dir: Path, day: int) -> Path:
@@ -126,9 +133,35 @@ def impression_days(data_dir: Path) -> set[int]:
     return _days(data_dir, "impressions")
 
 
-def unlikes_files(data_dir: Path, first_day: int = 0) -> list[Path]:
-    """Return the tombstones of all closed days from a day on, the oldest first."""
-    return [unlikes(data_dir, day) for day in sorted(_days(data_dir, "unlikes")) if day >= first_day]
+class ChangesFile(NamedTuple):
+    """A file of changes, and the last commit of landing.sqlite whose words are in it or in the day's likes."""
+
+    path: Path
+    told: int
+
+
+def changes(data_dir: Path) -> dict[int, ChangesFile]:
+    """Return the newest file of changes of each day that has one."""
+    found: dict[int, ChangesFile] = {}
+    for folder in (lake(data_dir) / "changes").glob(f"{_DAY}*"):
+        try:
+            day = day_number(folder.name.removeprefix(_DAY))
+        except ValueError:
+            continue  # somebody else's folder
+        file = changes_of(data_dir, day)
+        if file is not None:
+            found[day] = file
+    return found
+
+
+def changes_of(data_dir: Path, day: int) -> ChangesFile | None:
+    """Return the newest file of changes of a day, None when it has none."""
+    files = [
+        ChangesFile(path, int(number))
+        for path in (lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}").glob("changes-*.parquet")
+        if (number := path.stem.rpartition("-")[2]).isdigit()
+    ]
+    return max(files, key=lambda file: file.told, default=None)
 
 
 def neighbours(data_dir: Path, key: str = "") -> Path:

@@ -7,13 +7,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from pipeline.lake.rewrite import rewrite_due_day
 from test_batch_compact import seen_by_readers
 from worlds import NOW_US, World
 
 import sql
 from pipeline.lake import day_files
 from pipeline.lake.compact import compact
-from pipeline.lake.rewrite import rewrite_due_day
 from pipeline.ranking import Ranking
 from pipeline.store.model import day_of
 from sql import places

@@ -3,10 +3,10 @@
 Owns: opening the file, plain or compressed, and cutting it into batches. Leaves to others: what a line says
 (``ingest.jetstream``), and storing it (``store.landing``).
 
-This process is the only writer of landing.sqlite meanwhile. Likes of open days are stored like the stream's, those of
-closed days become history likes. A file never moves the stream's cursor. It moves the watermark only in a store that
-has not followed a stream yet: otherwise days would close that ingest still has to catch up with. Reading a file twice
-changes nothing.
+This process is the only writer of landing.sqlite meanwhile. The last word about each record wins, whether the stream
+brought it or a file; likes of closed days count once the job compact has run. A file never moves the stream's cursor.
+It moves the watermark only in a store that has not followed a stream yet: otherwise days would close that ingest still
+has to catch up with. Reading a file twice changes nothing.
 """
 
 import gzip
@@ -65,7 +65,7 @@ def _store(landing: Landing, name: str) -> None:
                 batch.newest_us = 0
             else:
                 batch.low_us = _low_us(batch)
-            landing.append(batch, "", jetstream.WIRE, late="history")
+            landing.append(batch, "", jetstream.WIRE, in_order=False)
             for (kind, what), count in batch.counts.items():
                 totals[f"{kind} {what}"] = totals.get(f"{kind} {what}", 0) + count
             lines += len(batch_lines)

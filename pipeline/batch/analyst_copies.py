@@ -33,8 +33,8 @@ from pipeline.store.analyst_snapshot import (
     LIST_POSTS,
     LISTS,
     NEIGHBOURS_INTERACTIONS,
+    OPEN_CHANGES,
     OPEN_LIKES,
-    OPEN_UNLIKES,
     RANKING,
     SNAPSHOT,
     VARIANTS,
@@ -45,7 +45,7 @@ from pipeline.store.model import HOUR_US
 
 # The first two are views over open days and the lake, whose part needs no copy. The degrees only stand in for likes
 # that a run for few viewers does not read.
-NOT_COPIED = ("like_records", "unlikes", "degrees")
+NOT_COPIED = ("like_records", "changes", "degrees")
 
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
@@ -68,7 +68,7 @@ def input_tables() -> tuple[str, ...]:
 def stage_inputs(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, Path]:
     """Write the inputs of a candidates run as Parquet files in a folder; return them by relation."""
     queries = {f"inputs/{name}": f"FROM {name}" for name in input_tables()}
-    queries[OPEN_UNLIKES] = "FROM unlikes"
+    queries[OPEN_CHANGES] = "SELECT *, false AS settled FROM changes"
     queries[OPEN_LIKES] = sql.load("copies/landed_likes")
     return _stage(connection, folder, queries, until_us=2**62)
 

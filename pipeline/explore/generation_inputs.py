@@ -35,10 +35,10 @@ from pipeline.store.analyst_snapshot import (
     RANKING,
     SNAPSHOT,
     VARIANTS,
+    changes_in,
     copy_of,
     current_snapshot,
     likes_since,
-    tombstones,
 )
 from pipeline.store.duck import count, parquet, quoted
 from pipeline.store.model import DAY_US, HOUR_US, day_of
@@ -183,9 +183,12 @@ class GenerationInputs:
         sql_steps.set_variables(self.connection, window)
 
     def _make_records(self, snapshot: Path) -> None:
-        """Make ``stored_records``, ``recent_records`` and ``unlikes``; sql/explore/views.sql does it for analysts."""
-        self.connection.execute("DROP TABLE like_records; DROP TABLE unlikes")
-        self._view("unlikes", *tombstones(snapshot))
+        """Make ``stored_records``, ``recent_records`` and ``changes``; sql/explore/views.sql does it for analysts."""
+        self.connection.execute("DROP TABLE like_records; DROP TABLE changes")
+        files = parquet(*changes_in(snapshot), by_name=True)
+        self.connection.execute(
+            f"CREATE VIEW changes AS SELECT liker_id, rkey, rev FROM {files} WHERE NOT settled"
+        )
         first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days
         first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
         history = copy_of(snapshot, HISTORY_LIKES)

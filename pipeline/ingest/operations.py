@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.identifiers import rkey_to_int, tid_at, tid_to_int
 from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs
 from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
-from pipeline.store.model import DAY_US, AccountStatus
+from pipeline.store.model import ORDINARY_US, AccountStatus, WordMark
 
 LIKE = "app.bsky.feed.like"
 POST = "app.bsky.feed.post"
@@ -63,14 +63,14 @@ def add_like(
     if operation not in ("create", "update"):
         batch.drop("unknown_operation")
         return
-    if operation == "update" or (rkey >> 10) // DAY_US != seen_us // DAY_US:
-        # This undoes an earlier like under this key, on whatever day it was: after an update, and also when the key
-        # does not tell the day it was made on, since its deletion may have been missed.
-        batch.unlikes.append(Unlike(did, rkey, seen_us - 1, rev_number - 1))
+    again = operation == "update"
     if isinstance(subject, str):
         batch.drop(subject)
+        # The record may have been a like of a post until now: always after an update, and when the key is older.
+        if again or not 0 <= (rev_number >> 10) - (rkey >> 10) < ORDINARY_US:
+            batch.unlikes.append(Unlike(did, rkey, seen_us, rev_number))
         return
-    batch.likes.append(Like(did, rkey, *subject, seen_us, rev_number))
+    batch.likes.append(Like(did, rkey, *subject, seen_us, rev_number, WordMark.AGAIN if again else 0))
     batch.event("like")
 
 

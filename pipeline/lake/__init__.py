@@ -1,6 +1,6 @@
-"""The lake: closed days of likes as Parquet, one file a day.
+"""The lake: closed days of likes as Parquet, two files a day: likes, and changes to them.
 
-``day_files`` writes a file completely or not at all, ``compact`` moves days from landing.sqlite to the lake and removes
-old ones, ``rewrite`` removes likes from a day that unlikes undo, ``impressions`` stores days of what viewers were
-shown. Leaves to others: where files are (``sql.places``).
+``compact`` is the job, ``fold`` brings a day's files up to date, ``day_files`` writes a file completely or not at all,
+``held`` keeps files for a reader, ``reader`` has the rule and the relations that readers use, ``impressions`` stores
+days of what viewers were shown. Leaves to others: where files are (``sql.places``).
 """

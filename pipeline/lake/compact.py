@@ -1,30 +1,24 @@
-"""The job "compact": closed days move from landing.sqlite to the lake, and old days are removed.
+"""The job "compact": days of likes move from landing.sqlite to the lake, and old days are removed.
 
-Owns: which days move, what a day holds, retention. Leaves to others: the files (``day_files``), removing likes from
-days in the lake (``rewrite``), and deleting the rows of days that have a file. Ingest does that, since landing.sqlite
-has one writer.
-
-Invariant: between two steps everything that a reader may see is complete. Ingest takes no like and no tombstone of a
-closed day. The low watermark that decides is read in one transaction with the rows, so a day's rows are final. The
-day's tombstones are in the lake before its likes, whose rename is the commit.
+Owns: which days are folded in a run, and retention. Leaves to others: folding one (``fold``), the files
+(``day_files``), and deleting from landing.sqlite what is in the lake. Ingest does that, since it is that store's
+writer.
 """
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
-
 import sql
 from pipeline.lake import day_files
+from pipeline.lake.fold import fold_day, is_look_due
+from pipeline.lake.held import clear_held
 from pipeline.lake.impressions import impressions
-from pipeline.lake.rewrite import read_deleted_accounts, rewrite_due_day
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
-from pipeline.store.duck import count, open_duckdb, registered
-from pipeline.store.model import day_of, first_open_day
+from pipeline.store.duck import open_duckdb
+from pipeline.store.model import DAY_US, NAMED_DAY, day_of, first_open_day
 from sql import places
 
 # Days a run removes for their age. Usually one a day goes; when many are old at once, there is time to look why.
@@ -34,49 +28,35 @@ log = logging.getLogger("foryou.batch")
 
 
 def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
-    """Write every closed day that has rows and no file, then remove the days past retention.
+    """Fold every closed day of which landing.sqlite has words, look through one day, and remove days past retention.
 
     Yields (step, rows) after each step that changes what is on the disk.
     """
     day_files.clear_drafts(data_dir)
+    clear_held(data_dir)
     yield "clear", 0
     connection = open_duckdb(places.working(data_dir), threads, int(ranking.memory_limit_gb * 1024))
-    landing = places.landing(data_dir)
-    with reading(landing) as reader:
+    with reading(places.landing(data_dir)) as reader:
         low_us = reader.number("SELECT low_us FROM watermark")
-        landed = set(reader.table("SELECT day FROM like_days").column(0).to_pylist())
-    present = places.closed_days(data_dir)
-    for day in sorted(day for day in landed - present if day < first_open_day(low_us)):
-        rows, unlikes = _read_day(landing, day, connection)
-        stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
-        temporary = day_files.write_day(data_dir, day, stored)
-        del stored
-        connection.execute("DROP TABLE day")
-        yield f"write {places.day_name(day)}", rows
-        if len(unlikes):
-            day_files.replace_unlikes(data_dir, day, unlikes)
-        day_files.commit(temporary, places.likes(data_dir, day))
-        yield f"commit {places.day_name(day)}", rows
+        landed = set(reader.table(sql.load("landing/word_days")).column(0).to_pylist())
     oldest = day_of(low_us) - ranking.seed_window_days
-    # While landing has rows of a day, its file keeps them from being counted and written again.
-    old = sorted(day for day in places.closed_days(data_dir) - landed if day < oldest)
+    closed = [
+        day for day in sorted(landed) if day < first_open_day(low_us) and (day >= oldest or day == NAMED_DAY)
+    ]
+    due = _day_to_look_through(data_dir, set(closed))
+    for day in [*closed, *([] if due is None else [due])]:
+        yield from fold_day(data_dir, day, connection, look=day == due, since_us=oldest * DAY_US)
+    old = sorted(day for day in places.closed_days(data_dir) if day < oldest)
     if len(old) > REMOVED_AT_ONCE:
         log.warning("%d days are past retention; %d of them are removed now", len(old), REMOVED_AT_ONCE)
     for day in old[:REMOVED_AT_ONCE]:
         day_files.remove_day(data_dir, day)
         yield f"remove {places.day_name(day)}", 0
-    yield from rewrite_due_day(data_dir, connection)
     yield from impressions(data_dir, connection)
 
 
-def _read_day(landing: Path, day: int, connection: duckdb.DuckDBPyConnection) -> tuple[int, pa.Table]:
-    """Make the relation ``day``; return how many likes it holds, and the day's tombstones."""
-    with reading(landing) as reader:
-        read_deleted_accounts(connection, reader)
-        likes = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM likes WHERE day = {day}"
-        with registered(connection, day_likes=reader.stream(likes)):
-            connection.execute(sql.load("lake/closed_day"))
-        unlikes = reader.table(
-            f"SELECT liker_id, rkey, seen_us FROM unlikes WHERE day = {day} AND found_open_like <> 1"
-        )
-    return count(connection, "day"), unlikes
+def _day_to_look_through(data_dir: Path, folded: set[int]) -> int | None:
+    """Return the day that was looked through longest ago, if that is due and it is not folded in this run anyway."""
+    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir) - folded}
+    day = min(days, key=days.__getitem__, default=None)
+    return day if day is not None and is_look_due(data_dir, day) else None

@@ -1,13 +1,13 @@
 """The lake's files: what is in them, and writing one so that it is complete or absent.
 
-Owns: how a like is stored in Parquet, drafts, and the rename. Leaves to others: where files are (``sql.places``), which
-rows belong in a day (``compact``).
+Owns: how a like is stored in Parquet, drafts, the rename, and checking a file's bytes. Leaves to others: where files
+are (``sql.places``), which rows belong in a day (``fold``).
 
 Invariant: a day is in the lake exactly when its file of likes exists; the rename that makes it exist is the commit.
 
 A like is stored relative to its post and to its own time, since small differences take few bytes. Rows are sorted by
 post. ``sql/lake/stored_rows.sql`` converts likes to that form; the macro ``lake_likes`` of ``sql/lake/macros.sql``
-returns the five columns. Nothing is lost, also for rkeys that are not TIDs.
+returns the five columns. Nothing is lost, also for rkeys that are not TIDs. Every page has a checksum.
 """
 
 import os
@@ -20,11 +20,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StoreError
+from pipeline.store.duck import quoted
 from pipeline.store.fsync import sync
 from sql import places
 
 ROW_GROUP_ROWS = 1_000_000
-UNLIKES = pa.schema([("liker_id", pa.int32()), ("rkey", pa.int64()), ("seen_us", pa.int64())])
+CHANGES_GROUP_ROWS = 100_000
+CHANGES = pa.schema(
+    [
+        ("liker_id", pa.int32()), ("rkey", pa.int64()), ("rev", pa.int64()), ("author_id", pa.int32()),
+        ("post_rkey", pa.int64()), ("seen_us", pa.int64()), ("marks", pa.int16()), ("settled", pa.bool_()),
+    ]
+)  # fmt: skip
 
 
 def write_likes(path: Path, rows: pa.Table) -> None:
@@ -39,6 +47,7 @@ def write_likes(path: Path, rows: pa.Table) -> None:
         compression="zstd",
         compression_level=3,
         row_group_size=ROW_GROUP_ROWS,
+        write_page_checksum=True,
         use_dictionary=["clock"],
         column_encoding={
             "author_id": "DELTA_BINARY_PACKED",
@@ -50,19 +59,44 @@ def write_likes(path: Path, rows: pa.Table) -> None:
     )
 
 
-def write_day(data_dir: Path, day: int, rows: pa.Table) -> Path:
+def draft_likes(data_dir: Path, day: int, rows: pa.Table) -> Path:
     """Write a day's stored rows as a draft, ready to be committed as ``places.likes``."""
     return write_draft(data_dir, f"likes-{places.day_name(day)}.parquet", partial(write_likes, rows=rows))
 
 
-def replace_unlikes(data_dir: Path, day: int, rows: pa.Table) -> None:
-    """Put a day's tombstones (liker_id, rkey, seen_us) in the lake, with one rename."""
-    stored = rows.select(UNLIKES.names).cast(UNLIKES)
-    write = partial(pq.write_table, stored, compression="zstd")
-    commit(
-        write_draft(data_dir, f"unlikes-{places.day_name(day)}.parquet", write),
-        places.unlikes(data_dir, day),
+def draft_changes(data_dir: Path, day: int, rows: pa.Table) -> Path:
+    """Write a day's changes (rows of CHANGES) as a draft, ready to be committed as ``places.changes_file``."""
+    stored = rows.select(CHANGES.names).cast(CHANGES)
+    # What is gone has no post and needs no time. Settled rows have groups of their own, which readers skip.
+    write = partial(
+        pq.write_table,
+        stored,
+        compression="zstd",
+        write_page_checksum=True,
+        use_dictionary=False,
+        column_encoding={"rkey": "DELTA_BINARY_PACKED", "liker_id": "DELTA_BINARY_PACKED"},
+        row_group_size=CHANGES_GROUP_ROWS,
     )
+    return write_draft(data_dir, f"changes-{places.day_name(day)}.parquet", write)
+
+
+def check(*paths: Path) -> None:
+    """Read files whole and compare every page with its checksum; StoreError names a file that is damaged."""
+    for path in paths:
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): put the file of a backup in its place, or remove its day's folders "
+                "and run 'foryou backfill --gaps'"
+            ) from error
+
+
+def listed(*files: Path) -> str:
+    """Return files as a list of SQL."""
+    return f"[{', '.join(map(quoted, files))}]"
 
 
 def clear_drafts(data_dir: Path) -> None:
@@ -90,8 +124,9 @@ def commit(temporary: Path, final: Path) -> None:
 
 
 def remove_day(data_dir: Path, day: int) -> None:
-    """Remove a day from the lake, with its tombstones: they undo only likes of that day and earlier ones."""
-    for path in (places.likes(data_dir, day), places.unlikes(data_dir, day)):
+    """Remove a day from the lake, with its changes: they are about no other day's records."""
+    likes, changes = places.likes(data_dir, day), places.changes_of(data_dir, day)
+    for path in (likes, *(() if changes is None else (changes.path,))):
         if path.exists():
             path.unlink()
             sync(path.parent)

@@ -31,7 +31,7 @@ CURRENT = "current.parquet"
 # candidates run reads the likes; of older days history has what the lake lacks.
 OPEN_LIKES = "likes/open"
 HISTORY_LIKES = "likes/history"
-OPEN_UNLIKES = "unlikes/open"
+OPEN_CHANGES = "changes/open"
 OPEN_IMPRESSIONS = "impressions/open"
 # Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
 # list_newer_neighbours, whose neighbours were worked out later.
@@ -68,9 +68,9 @@ def likes_since(snapshot: Path, day: int) -> list[Path]:
     return sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
 
 
-def tombstones(snapshot: Path) -> list[Path]:
-    """Return a snapshot's files of tombstones."""
-    return sorted((snapshot / "unlikes").glob("*.parquet"))
+def changes_in(snapshot: Path) -> list[Path]:
+    """Return a snapshot's files of changes to closed days."""
+    return sorted((snapshot / "changes").glob("*.parquet"))
 
 
 def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
@@ -113,9 +113,9 @@ def working_folder(data_dir: Path) -> Iterator[Path]:
 
 
 def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
-    # Tombstones first: a day that is rewritten meanwhile may then have some too many, which undo nothing.
-    for path in places.unlikes_files(data_dir):
-        yield f"unlikes/{path.parent.name}", path
+    # Changes first: when a day's likes are written again meanwhile, the former changes say the same of them.
+    for day, file in sorted(places.changes(data_dir).items()):
+        yield f"changes/day={places.day_name(day)}", file.path
     for day in sorted(places.closed_days(data_dir)):
         yield f"likes/day={places.day_name(day)}", places.likes(data_dir, day)
     for day in sorted(places.impression_days(data_dir)):

@@ -34,9 +34,10 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def parquet(*paths: Path) -> str:
-    """Return a table function of SQL that reads the rows of all these Parquet files."""
-    return f"read_parquet([{', '.join(map(quoted, paths))}])"
+def parquet(*paths: Path, by_name: bool = False) -> str:
+    """Return a table function of SQL that reads the rows of all these Parquet files; ``by_name`` if columns differ."""
+    options = ", union_by_name = true" if by_name else ""
+    return f"read_parquet([{', '.join(map(quoted, paths))}]{options})"
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Path:

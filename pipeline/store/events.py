@@ -13,10 +13,10 @@ from pipeline.store.model import AccountStatus
 
 
 class Like(NamedTuple):
-    """A like record was created; rkeys as ``identifiers.rkey_to_int`` numbers them.
+    """A like record was created or changed; rkeys as ``identifiers.rkey_to_int`` numbers them.
 
     rev is the number of the repository's revision. It grows with every commit and is the same from every host, so it
-    decides which of two events about a record is later. seen_us is the clock of one host.
+    decides which of two events about a record is later. seen_us is the clock of one host. marks: ``model.WordMark``.
     """
 
     liker: str
@@ -25,10 +25,11 @@ class Like(NamedTuple):
     post_rkey: int
     seen_us: int
     rev: int
+    marks: int = 0
 
 
 class Unlike(NamedTuple):
-    """A like record was deleted, up to this rev."""
+    """A like record is gone at this rev: deleted, or changed into something that is not a like of a post."""
 
     liker: str
     rkey: int

@@ -1,10 +1,13 @@
 """What backfill writes into landing.sqlite: actors, likes of closed days, and which viewers were fetched.
 
-Owns: ``history_likes`` and ``fetched_viewers``, pruning them, and assigning actor ids beside a running ingest. Leaves
-to others: everything else in the store, which is ingest's; where the likes come from (``backfill``).
+Owns: ``fetched_viewers``, what a repository lists as words about likes, and assigning actor ids beside a running
+ingest. Leaves to others: everything else in the store, which is ingest's; where the likes come from (``backfill``).
 
 Invariants: every write is a short transaction of its own, so that ingest never waits long. Ids come from ``ActorIds``,
 which two processes may use at once. Storing a viewer's likes and recording that is one transaction.
+
+A repository that was read is a statement at its rev: what it lists exists, everything else of its owner up to that rev
+is gone. So what it lists is told as words of that rev, and all earlier words of the actor are void (``statements``).
 """
 
 import json
@@ -16,8 +19,9 @@ from typing import NamedTuple
 
 import sql
 from pipeline.errors import StoreError
-from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
+from pipeline.store.landing import state_void
+from pipeline.store.model import WordMark
 from sql import places
 from sql.sqlite import SchemaError, has_tables, open_migrated, transaction
 
@@ -40,6 +44,13 @@ class HistoryLike(NamedTuple):
     seen_us: int
 
 
+class Statement(NamedTuple):
+    """What a repository was read as: its revision before the first page, and the smallest key that was covered."""
+
+    rev: int
+    from_rkey: int
+
+
 class Waiting(NamedTuple):
     """How long until a viewer is fetched again, in microseconds."""
 
@@ -58,6 +69,7 @@ class HistoryStore:
             self._connection = open_migrated(path, "landing", busy_seconds=BUSY_SECONDS)
         except (OSError, sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
+        self._connection.executescript(sql.load("landing/staging_tables"))
         self._actors = ActorIds(self._connection, actors_max)
 
     def close(self) -> None:
@@ -79,36 +91,40 @@ class HistoryStore:
         """Return the newest stream time stored, 0 when ingest has not begun."""
         return self._number("SELECT seen_us FROM watermark")
 
-    def first_day(self) -> int | None:
-        """Return the first day that has likes here, in days since 1970; None while there is none."""
-        row = self._connection.execute("SELECT min(day) FROM likes").fetchone()
-        return None if row[0] is None else int(row[0])
-
-    def deleted_accounts(self) -> list[tuple[int, int]]:
-        """Return (actor_id, deleted_us) of every deleted account: its likes up to then are void."""
-        return self._connection.execute(
-            "SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0"
-        ).fetchall()
-
     def actor_id(self, did: str) -> int | None:
         """Return the id of a DID, None when it was never seen."""
         row = self._connection.execute("SELECT actor_id FROM actors WHERE did = ?", (did,)).fetchone()
         return None if row is None else int(row[0])
 
     def store_viewer(
-        self, did: str, likes: Sequence[HistoryLike], now_us: int, outcome: str, *, count: int | None = None
+        self,
+        did: str,
+        likes: Sequence[HistoryLike],
+        now_us: int,
+        outcome: str,
+        *,
+        count: int | None = None,
+        statement: Statement | None = None,
     ) -> None:
-        """Add likes of a viewer and record the outcome; ``count`` replaces len(likes)."""
+        """Store what a viewer's repository lists and record the outcome; ``count`` replaces len(likes).
+
+        Without a statement its likes are only added: nothing is known of what it does not list.
+        """
         with self._transaction():
+            ids = self._actors.intern([did, *(like.author for like in likes)]) if likes or statement else {}
             if likes:
-                ids = self._actors.intern([did, *(like.author for like in likes)])
-                self._connection.executemany(
-                    sql.load("landing/add_history_like"),
-                    [
-                        (like.rkey, ids[did], ids[like.author], like.post_rkey, like.seen_us)
-                        for like in sorted(likes)
-                    ],
-                )
+                rows = [
+                    (ids[did], like.rkey, ids[like.author], like.post_rkey, like.seen_us,
+                     like.rkey if statement is None else statement.rev, int(WordMark.FETCHED))
+                    for like in likes
+                ]  # fmt: skip
+                execute = self._connection.execute
+                self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
+                execute(sql.load("landing/settle_words"), {"told": told, "all": 1})
+                execute("DELETE FROM staged_words")
+            if statement is not None:
+                state_void(self._connection, ids[did], statement.rev, statement.from_rkey)
             self._connection.execute(
                 sql.load("landing/record_fetch"),
                 {
@@ -165,14 +181,3 @@ class HistoryStore:
     def _number(self, query: str) -> int:
         row = self._connection.execute(query).fetchone()
         return 0 if row is None else int(row[0])
-
-
-def prune_history(connection: sqlite3.Connection, before_us: int) -> int:
-    """Remove the history likes made before a time; return how many. Runs in the caller's transaction.
-
-    The rkey tells when a like was made. For rkeys in the future seen_us decides; only those are read one by one.
-    """
-    rkey = tid_at(before_us)
-    deleted = connection.execute("DELETE FROM history_likes WHERE rkey < ?", (rkey,)).rowcount
-    claims = "DELETE FROM history_likes WHERE rkey >= (SELECT seen_us FROM watermark) * 1024 AND seen_us < ?"
-    return deleted + connection.execute(claims, (before_us,)).rowcount

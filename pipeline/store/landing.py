@@ -1,14 +1,14 @@
-"""landing.sqlite: what the stream reported, for the days that are not in the lake yet.
+"""landing.sqlite: what the stream reported, until it is in the lake.
 
 Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding (``ingest``),
-what is removed later (``landing_retention``), reading it for the batch (``batch.inputs.snapshot``), the lake's files
-(``lake.compact``).
+what is removed later (``landing_retention``), reading it together with the lake (``lake.reader``), the lake's files
+(``lake.fold``).
 
 Invariants:
-- Appending any stretch of the stream again, from any host, in any order, changes nothing. For every like, unlike, post
-  and deletion the greater rev wins, for an account's status the later event.
-- Once the watermark has passed a day's end by CLOSE_GRACE_US, the day takes no more likes and no more tombstones. So
-  what compaction reads of it is final. When its file exists, a day's likes are read from the lake and deleted here.
+- Of the words about a record (a like, a post, a deletion) the one with the greatest rev wins, whoever told it and when;
+  of those about an account's status the later one. Appending any stretch of the stream again, from any host, in any
+  order, changes nothing.
+- Every commit that tells of likes has a number, told, greater than any in a file of the lake.
 """
 
 import sqlite3
@@ -17,14 +17,14 @@ from collections import Counter
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import sql
 from pipeline.clock import SKEW_US
 from pipeline.errors import StoreError
+from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
-from pipeline.store.model import DAY_US, AccountStatus, first_open_day
+from pipeline.store.model import AccountStatus, day_of_key
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
 
@@ -32,10 +32,12 @@ PACE_SECONDS = 600.0  # of stream time, over which the stream's pace is averaged
 
 STAGED_AT_ONCE = 50  # likes per statement: one each took twice as long
 
-# A row of staged_likes: day, liker, rkey, author, post_rkey, seen_us, rev.
-LikeRow = tuple[int, int, int, int, int, int, int]
+# A row of staged_words: liker, rkey, author, post_rkey, seen_us, rev, marks.
+WordRow = tuple[int, int, int | None, int | None, int, int, int]
 
-_STAGED = ("staged_likes", "staged_unlikes", "staged_posts", "staged_deletions")
+ALL_KEYS = -(1 << 63)  # the smallest key: a statement from here on is about all records of an actor
+
+_STAGED = ("staged_words", "staged_posts", "staged_deletions")
 
 
 class Landing:
@@ -47,10 +49,7 @@ class Landing:
             self.connection = open_migrated(path, "landing")
             self.connection.executescript(sql.load("landing/staging_tables"))
             self._actors = ActorIds(self.connection)
-            self._days = self._stored_days()
-            self._deleted_us: dict[int, int] = dict(
-                self.connection.execute("SELECT actor_id, deleted_us FROM actors WHERE deleted_us > 0")
-            )
+            self._refuse_newer_lake(data_dir)
             self._watermark_us, self._low_us = map(
                 int, self.connection.execute("SELECT seen_us, low_us FROM watermark").fetchone()
             )
@@ -58,11 +57,6 @@ class Landing:
             self._unpaced = 0  # messages since the position's time last moved
         except (sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
-
-    @property
-    def days(self) -> set[int]:
-        """The days that have likes here, in days since 1970."""
-        return set(self._days)
 
     @property
     def watermark_us(self) -> int:
@@ -78,13 +72,12 @@ class Landing:
         """Return where the stream stood at the last commit, on whichever host that was."""
         return self._position
 
-    def append(
-        self, batch: EventBatch, host: str, wire: str, *, late: Literal["drop", "history"] = "drop"
-    ) -> None:
+    def append(self, batch: EventBatch, host: str, wire: str, *, in_order: bool = True) -> None:
         """Store a batch and the stream cursor after it in one transaction.
 
-        Likes of closed days are dropped, or stored as history. Likes that are too late or of unknown posts are counted
-        in ``batch.counts``. When it raises sqlite3.Error (a full disk, for instance), nothing of the batch is stored.
+        ``in_order`` says that the batch follows the last one on its stream, so that an account's word is later than all
+        before it. Likes of unknown posts are counted in ``batch.counts``. When it raises sqlite3.Error (a full disk,
+        for instance), nothing of the batch is stored.
         """
         position = self._position
         self._unpaced += batch.messages
@@ -94,7 +87,8 @@ class Landing:
         try:
             with transaction(self.connection):
                 ids = self._actors.intern(_dids_of(batch))
-                self._merge(batch, ids, self._stage(batch, ids, late), in_order=late == "drop")
+                self._stage(batch, ids)
+                self._merge(batch, ids, in_order=in_order)
                 if position is not None and position is not self._position:
                     self._store_position(position)
                 if batch.gap is not None:
@@ -111,7 +105,6 @@ class Landing:
                 )
         except BaseException:
             self._actors.forget()
-            self._days = self._stored_days()
             raise
         self._position, self._watermark_us, self._low_us = position, watermark_us, low_us
 
@@ -122,40 +115,30 @@ class Landing:
         with transaction(self.connection):
             self.connection.executemany(sql.load("landing/set_gauge"), rows)
 
-    def forget_day(self, day: int) -> None:
-        """Remove a day without likes from ``days``."""
-        self._days.discard(day)
-
     def close(self) -> None:
         """Close the store; everything appended is already committed."""
         self.connection.close()
 
-    def _stored_days(self) -> set[int]:
-        return {row[0] for row in self.connection.execute("SELECT day FROM like_days")}
+    def _refuse_newer_lake(self, data_dir: Path) -> None:
+        (told,) = self.connection.execute("SELECT commit_no FROM told").fetchone()
+        newest = max((file.told for file in places.changes(data_dir).values()), default=0)
+        if newest > told:
+            raise StoreError(
+                f"{places.landing(data_dir)} is older than the lake beside it (commit {told}, the lake's {newest}): "
+                "some actors in the lake have no number here. Restore both from one backup with 'foryou restore'"
+            )
 
-    def _stage(self, batch: EventBatch, ids: dict[str, int], late: str) -> Counter[int]:
-        """Fill the temporary tables; return how many likes of each day are in them."""
-        first_day = first_open_day(self._low_us)
-        deleted_us = self._deleted_us
-        likes: list[LikeRow] = []
-        history = []
-        for liker_did, rkey, author_did, post_rkey, seen_us, rev in batch.likes:
-            liker, author, day = ids[liker_did], ids[author_did], seen_us // DAY_US
-            if deleted_us and seen_us <= deleted_us.get(liker, 0):
-                batch.drop("like_of_deleted_account")
-            elif day >= first_day:
-                likes.append((day, liker, rkey, author, post_rkey, seen_us, rev))
-            elif late == "history" and rkey >= 0:
-                history.append((rkey, liker, author, post_rkey, seen_us))
-            else:
-                batch.drop("like_of_closed_day")
+    def _stage(self, batch: EventBatch, ids: dict[str, int]) -> None:
+        """Fill the temporary tables."""
+        words: list[WordRow] = [
+            (ids[liker], rkey, ids[author], post_rkey, seen_us, rev, marks)
+            for liker, rkey, author, post_rkey, seen_us, rev, marks in batch.likes
+        ]
+        words += [
+            (ids[liker], rkey, None, None, seen_us, rev, 0) for liker, rkey, seen_us, rev in batch.unlikes
+        ]
+        self._stage_words(words)
         execute_many = self.connection.executemany
-        self._stage_likes(likes)
-        execute_many(sql.load("landing/add_history_like"), history)
-        execute_many(
-            "INSERT INTO staged_unlikes VALUES (?, ?, ?, ?)",
-            [(ids[unlike.liker], *unlike[1:]) for unlike in batch.unlikes],
-        )
         execute_many(
             "INSERT INTO staged_posts VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(ids[post.author], *post[1:]) for post in batch.posts],
@@ -164,29 +147,21 @@ class Landing:
             "INSERT INTO staged_deletions VALUES (?, ?, ?)",
             [(ids[deletion.author], deletion.rkey, deletion.rev) for deletion in batch.post_deletions],
         )
-        return Counter(like[0] for like in likes)
 
-    def _stage_likes(self, likes: list[LikeRow]) -> None:
-        row, whole = "(?, ?, ?, ?, ?, ?, ?)", len(likes) // STAGED_AT_ONCE * STAGED_AT_ONCE
+    def _stage_words(self, words: list[WordRow]) -> None:
+        row, whole = "(?, ?, ?, ?, ?, ?, ?)", len(words) // STAGED_AT_ONCE * STAGED_AT_ONCE
         many = (
-            tuple(chain.from_iterable(likes[start : start + STAGED_AT_ONCE]))
+            tuple(chain.from_iterable(words[start : start + STAGED_AT_ONCE]))
             for start in range(0, whole, STAGED_AT_ONCE)
         )
-        insert = "INSERT INTO staged_likes VALUES "
+        insert = "INSERT INTO staged_words VALUES "
         self.connection.executemany(insert + ", ".join([row] * STAGED_AT_ONCE), many)
-        self.connection.executemany(insert + row, likes[whole:])
+        self.connection.executemany(insert + row, words[whole:])
 
-    def _merge(
-        self, batch: EventBatch, ids: dict[str, int], likes_by_day: Counter[int], *, in_order: bool
-    ) -> None:
+    def _merge(self, batch: EventBatch, ids: dict[str, int], *, in_order: bool) -> None:
         execute = self.connection.execute
-        for day, staged in likes_by_day.items():
-            added = execute(sql.load("landing/merge_likes"), {"day": day}).rowcount
-            if added < staged:
-                execute(sql.load("landing/replace_likes"), {"day": day})
-            self._count_day(day, added)
-        if batch.unlikes:
-            self._undo_likes()
+        if batch.likes or batch.unlikes:
+            self._merge_words(batch)
         execute(sql.load("landing/merge_posts"))
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
@@ -200,26 +175,20 @@ class Landing:
         for table in _STAGED:
             execute(f"DELETE FROM {table}")
 
-    def _undo_likes(self) -> None:
+    def _merge_words(self, batch: EventBatch) -> None:
         execute = self.connection.execute
-        first_day = first_open_day(self._low_us)
-        execute(sql.load("landing/merge_unlikes"), {"first_open_day": first_day})
-        for day in list(self._days):
-            removed = execute(sql.load("landing/remove_likes"), {"day": day}).fetchall()
-            if day >= first_day:  # the lake may already have a like of a closed day
-                found = "UPDATE unlikes SET found_open_like = 1 WHERE rkey = ? AND liker_id = ? AND found_open_like = 0"
-                self.connection.executemany(found, removed)
-            self._count_day(day, -len(removed))
-        execute(sql.load("landing/remove_history_likes"))
-
-    def _count_day(self, day: int, change: int) -> None:
-        if change:
-            self.connection.execute(sql.load("landing/count_day"), {"day": day, "change": change})
-            self._days.add(day)
+        (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
+        added = execute(sql.load("landing/add_words"), {"told": told}).rowcount
+        known = len(batch.likes) - added
+        if known or batch.unlikes:
+            execute(sql.load("landing/settle_words"), {"told": told, "all": known > 0})
+        days = Counter(day_of_key(like.rkey) for like in batch.likes)
+        for day, likes in days.most_common():  # for people: what was known counts for the day with the most
+            execute(sql.load("landing/count_day"), {"day": day, "change": likes - known})
+            known = 0
 
     def _set_status(self, actor: int, change: AccountChange, *, in_order: bool) -> None:
-        # The stream does not send deletions of their records. Rows are sorted by time, not by liker: so readers
-        # ignore what was seen up to deleted_us, and compaction does not write it to the lake.
+        # The stream does not send deletions of an account's records: its earlier words are void from now on.
         deleted_us = change.seen_us + SKEW_US if change.status is AccountStatus.DELETED else 0
         self.connection.execute(
             sql.load("landing/set_status"),
@@ -232,7 +201,7 @@ class Landing:
             },
         )
         if deleted_us:
-            self._deleted_us[actor] = max(deleted_us, self._deleted_us.get(actor, 0))
+            state_void(self.connection, actor, tid_at(deleted_us))
 
     def _position_after(self, batch: EventBatch, host: str, wire: str) -> StreamPosition:
         before = self._position
@@ -259,6 +228,12 @@ class Landing:
         assert batch.gap is not None
         parameters = {**batch.gap._asdict(), "host": host, "wire": wire, "noted_us": time.time_ns() // 1000}
         self.connection.execute(sql.load("landing/add_gap"), parameters)
+
+
+def state_void(connection: sqlite3.Connection, actor: int, rev: int, from_rkey: int = ALL_KEYS) -> None:
+    """Make an actor's words before a rev void, from a key on; runs in the caller's transaction."""
+    parameters = {"actor": actor, "from_rkey": from_rkey, "rev": rev}
+    connection.execute(sql.load("landing/add_statement"), parameters)
 
 
 def _dids_of(batch: EventBatch) -> set[str]:

@@ -1,4 +1,4 @@
-"""What is removed from landing.sqlite: likes of days that are in the lake, old posts, tombstones that nobody needs.
+"""What is removed from landing.sqlite: words about likes that are in the lake or too old, and old posts.
 
 Owns: which rows are removed and when, a little at a time, so that the stream never waits for it. Leaves to others: the
 lake's own retention (``lake.compact``). It runs in ingest's writer, the one writer of the store, between two batches.
@@ -11,16 +11,13 @@ from pathlib import Path
 
 import sql
 from pipeline.identifiers import tid_at
-from pipeline.store.fetched_likes import prune_history
 from pipeline.store.landing import Landing
-from pipeline.store.model import DAY_US, HOUR_US, POST_DAYS, first_open_day
+from pipeline.store.model import DAY_US, HOUR_US, NAMED_DAY, POST_DAYS, day_of, keys_of_day
 from sql import places
 
 SLICE_ROWS = 20_000
 LOOK_SECONDS = 10.0
-# An unlike near midnight may undo a like that another host saw a day later. So its tombstone stays until that day is
-# closed too, and a day longer.
-TOMBSTONE_DAYS = 3
+EVER = 1 << 62  # as a time or as the number of a commit: no bound
 
 
 class Retention:
@@ -52,18 +49,29 @@ class Retention:
     def _pass(self) -> Iterator[int]:
         """Remove all that is due, yielding the number of rows after each slice."""
         landing, low_us = self._landing, self._landing.low_us
-        closed = places.closed_days(self._data_dir)
-        for day in sorted(landing.days & closed):
-            yield from self._until_none("landing/purge_day", {"day": day})
-            landing.connection.execute("DELETE FROM like_days WHERE day = ?", (day,))
-            landing.forget_day(day)
+        execute = landing.connection.execute
+        closed, changes = places.closed_days(self._data_dir), places.changes(self._data_dir)
+        days = [int(row[0]) for row in execute(sql.load("landing/word_days"))]
+        for day in days:
+            if day in closed and day in changes:
+                yield from self._purge(day, told=changes[day].told)
+                execute("DELETE FROM like_days WHERE day = ?", (day,))
+        oldest_us = low_us - self._history_us
+        for day in days if low_us else ():
+            if NAMED_DAY < day < day_of(oldest_us):
+                yield from self._purge(day)
+                execute("DELETE FROM like_days WHERE day = ?", (day,))
+            elif day > day_of(low_us) + 1:  # a key of the future says nothing of when its like was made
+                yield from self._purge(day, seen_before_us=oldest_us)
         yield from self._prune_posts(low_us)
-        # A day's tombstones are in the lake when its likes are; those of a day without likes stay here.
-        days = {row[0] for row in landing.connection.execute(sql.load("landing/unlike_days"))}
-        for day in sorted(days & closed):
-            if day <= first_open_day(low_us) - TOMBSTONE_DAYS:
-                yield from self._until_none("landing/prune_unlikes", {"day": day})
-        yield prune_history(landing.connection, low_us - self._history_us)
+        yield execute("DELETE FROM statements WHERE rev < ?", (tid_at(max(oldest_us, 0)),)).rowcount
+
+    def _purge(self, day: int, *, told: int = EVER, seen_before_us: int = EVER) -> Iterator[int]:
+        """Remove words of a day: told up to a commit, of likes seen before a time."""
+        first, end = keys_of_day(day)
+        bounds = {"from_rkey": first, "until_rkey": end, "told": told, "seen_before_us": seen_before_us}
+        while removed := self._remove("landing/purge_words", {**bounds, "rows": self._slice_rows}):
+            yield removed
 
     def _prune_posts(self, low_us: int) -> Iterator[int]:
         """Remove posts that were made and came long ago; the deletion of one as long as likes of it count.
@@ -90,10 +98,6 @@ class Retention:
                 yield removed
         future = {"after_rkey": tid_at(low_us + DAY_US), "before_us": before_us}
         yield self._remove("landing/prune_future_posts", future)
-
-    def _until_none(self, name: str, parameters: dict[str, int]) -> Iterator[int]:
-        while removed := self._remove(name, {**parameters, "rows": self._slice_rows}):
-            yield removed
 
     def _remove(self, name: str, parameters: dict[str, int]) -> int:
         return self._landing.connection.execute(sql.load(name), parameters).rowcount

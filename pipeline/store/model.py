@@ -1,6 +1,7 @@
 """The numbers that stand for words in landing.sqlite, and the days its likes are kept by.
 
-Owns: post flags, account statuses, the day of a time. sql/landing/0001_schema.sql refers here.
+Owns: post flags, account statuses, marks of like records, the day of a time and the day of a record key.
+sql/landing/0001_schema.sql and 0002_like_words.sql refer here.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,35 @@ class AccountStatus(IntEnum):
     SUSPENDED = 3
     DELETED = 4
     INACTIVE = 5  # not active, for a reason the stream does not name
+
+
+class WordMark(IntFlag):
+    """What is known of a like record beyond its last word."""
+
+    AGAIN = 1  # more than one word was told about it, or the first one was an update
+    FETCHED = 2  # no stream has told of it, only the repository of its owner
+
+
+# Keys of earlier days are no dates: Bluesky's first likes are younger. They share a day of their own with keys that
+# are no TIDs.
+FIRST_KEY_DAY = 19_358  # 2023-01-01
+NAMED_DAY = -1
+# A like whose rev was made within this time after its key is an ordinary one: the key stands for the rev. In the likes
+# recorded in November 2026 the two were 3 to 17 milliseconds apart.
+ORDINARY_US = 1_000_000
+
+
+def day_of_key(rkey: int) -> int:
+    """Return the day that a record's words belong to. The key alone decides, so that they all meet there."""
+    day = (rkey >> 10) // DAY_US
+    return day if day >= FIRST_KEY_DAY else NAMED_DAY
+
+
+def keys_of_day(day: int) -> tuple[int, int]:
+    """Return the keys that belong to a day, as the first of them and the first after them."""
+    if day == NAMED_DAY:
+        return -(1 << 63), FIRST_KEY_DAY * DAY_US << 10
+    return day * DAY_US << 10, (day + 1) * DAY_US << 10
 
 
 def day_of(time_us: int) -> int:

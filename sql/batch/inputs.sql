@@ -1,6 +1,6 @@
 -- Question: what does a run start from?
 -- Reads: none
--- Writes: like_records, unlikes, degrees, posts, actors, visits, interactions
+-- Writes: like_records, changes, statements, degrees, posts, actors, visits, interactions
 -- Grain: as in landing.sqlite and activity.sqlite, whose rows the snapshot copies here
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC)
@@ -8,8 +8,10 @@
 -- Like records of open days and of the lake that no unlike undoes; in a run, a view over both replaces this table.
 CREATE OR REPLACE TABLE like_records (
   liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
--- Tombstones of closed days' likes; what they undo is not in like_records.
-CREATE OR REPLACE TABLE unlikes (liker_id INTEGER, rkey BIGINT, seen_us BIGINT);
+-- What was told of closed days since their files of likes were written (sql/lake/changed_likes.sql), and the actors whose
+-- earlier records are void (sql/landing/0002_like_words.sql): what they undo is not in like_records.
+CREATE OR REPLACE TABLE changes (liker_id INTEGER, rkey BIGINT, rev BIGINT);
+CREATE OR REPLACE TABLE statements (actor_id INTEGER, from_rkey BIGINT, rev BIGINT);
 -- How many likes every liker has, and since when, where like_records holds only some of their likes; else empty.
 CREATE OR REPLACE TABLE degrees (liker_id INTEGER, likes INTEGER, first_us BIGINT);
 CREATE OR REPLACE TABLE posts (

@@ -1,5 +1,5 @@
 -- Question: how many like records are there, and which of them do not count?
--- Reads: stored_likes, stored_unlikes, stored_actors, stored_posts
+-- Reads: stored_likes, stored_changes, statements, stored_actors, stored_posts
 -- Writes: none
 -- Grain: one row per measure, in the order of the tests; the last is what counts
 -- Parameters: hours = 24.0 (hours back from now)
@@ -15,17 +15,21 @@ WITH records AS (
   SELECT
     r.liker_id, r.author_id, r.post_rkey,
     CASE
-      WHEN u.rkey IS NOT NULL THEN 2
+      WHEN c.rkey IS NOT NULL OR s.actor_id IS NOT NULL THEN 2
       WHEN l.status <> 0 OR a.status <> 0 OR l.deleted_us >= r.seen_us OR a.deleted_us >= r.post_rkey >> 10
         THEN 3
       WHEN d.rkey IS NOT NULL THEN 4
       WHEN r.liker_id = r.author_id THEN 5
       ELSE 0 END AS verdict
   FROM records AS r
-  LEFT JOIN (  -- one a like: a tombstone that has just been copied to the lake is stored twice
-    SELECT liker_id, rkey, max(seen_us) AS seen_us FROM stored_unlikes GROUP BY liker_id, rkey
-  ) AS u
-    ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+  LEFT JOIN (  -- one a like: a word that has just been written to the lake is stored twice
+    SELECT liker_id, rkey, max(rev) AS rev FROM stored_changes GROUP BY liker_id, rkey
+  ) AS c
+    ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND c.rev >= r.rkey AND NOT r.open
+  LEFT JOIN (
+    SELECT actor_id, max(rev) AS rev, arg_max(from_rkey, rev) AS from_rkey FROM statements GROUP BY actor_id
+  ) AS s
+    ON s.actor_id = r.liker_id AND s.rev > r.rkey AND s.from_rkey <= r.rkey AND NOT r.open
   JOIN stored_actors AS l ON l.actor_id = r.liker_id
   JOIN stored_actors AS a ON a.actor_id = r.author_id
   LEFT JOIN stored_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey AND d.deleted

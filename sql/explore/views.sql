@@ -58,17 +58,20 @@ CREATE OR REPLACE VIEW stored_gaps AS FROM copied('gaps');
 CREATE OR REPLACE VIEW stored_streams AS FROM copied('streams');
 CREATE OR REPLACE VIEW stored_interactions AS FROM copied('interactions');
 CREATE OR REPLACE VIEW stored_visits AS FROM copied('visits');
-CREATE OR REPLACE VIEW stored_unlikes AS
-SELECT liker_id, rkey, seen_us
-FROM read_parquet(getvariable('snapshot') || '/unlikes/*.parquet', hive_partitioning = false);
+CREATE OR REPLACE VIEW stored_changes AS
+SELECT liker_id, rkey, rev
+FROM read_parquet(
+  getvariable('snapshot') || '/changes/*.parquet', hive_partitioning = false, union_by_name = true)
+WHERE NOT settled;
+CREATE OR REPLACE TEMP TABLE statements AS FROM copied('inputs/statements');
 CREATE OR REPLACE VIEW stored_impressions AS
 SELECT * FROM read_parquet(
   getvariable('snapshot') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
 
--- Like records as they were seen. Those of the lake's days include what an unlike undoes; open ones had no unlike when
--- the snapshot was made. A record of a day that has just closed may come twice. file_day is the last day of which a file
--- may have likes, so that a query opens only the files of its days.
+-- Like records as they are stored. Those of the lake's days include what was undone since their file was written; open
+-- ones were there when the snapshot was made. A record of a day that has just closed may come twice. file_day is the
+-- last day of which a file may have likes, so that a query opens only the files of its days.
 CREATE OR REPLACE VIEW stored_likes AS
 SELECT
   liker_id,
@@ -99,8 +102,9 @@ SELECT author_id, rkey FROM stored_posts WHERE deleted;
 CREATE OR REPLACE MACRO like_records_between(from_us, until_us) AS TABLE
 SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM stored_likes AS r
-ANTI JOIN (SELECT * FROM stored_unlikes WHERE seen_us > from_us) AS u
-  ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+ANTI JOIN stored_changes AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND c.rev >= r.rkey AND NOT r.open
+ANTI JOIN statements AS s
+  ON s.actor_id = r.liker_id AND s.rev > r.rkey AND s.from_rkey <= r.rkey AND NOT r.open
 ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
 ANTI JOIN hidden_accounts AS b ON b.actor_id = r.author_id AND b.hidden_us >= r.post_rkey >> 10
 ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
@@ -245,8 +249,9 @@ WITH first AS (
 ), counted AS (
   SELECT r.liker_id, r.author_id, r.post_rkey, min(r.seen_us) AS seen_us
   FROM liked AS r
-  ANTI JOIN stored_unlikes AS u
-    ON u.liker_id = r.liker_id AND u.rkey = r.rkey AND u.seen_us >= r.seen_us AND NOT r.open
+  ANTI JOIN stored_changes AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND c.rev >= r.rkey AND NOT r.open
+  ANTI JOIN statements AS s
+    ON s.actor_id = r.liker_id AND s.rev > r.rkey AND s.from_rkey <= r.rkey AND NOT r.open
   ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
   ANTI JOIN hidden_accounts AS b ON b.actor_id = r.author_id AND b.hidden_us >= r.post_rkey >> 10
   ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey

@@ -1,9 +1,17 @@
--- Question: which of the records picked from the lake does no unlike undo?
--- Reads: lake_records, unlikes
+-- Question: which of the records picked from the lake are there, by the last word about each?
+-- Reads: lake_records, changes, statements
 -- Writes: none
 -- Grain: one row per like record
 -- Parameters: none
--- Units: seen_us is microseconds since 1970 (UTC)
+-- Units: as in sql/lake/like_records.sql
+WITH keys AS (
+  SELECT DISTINCT liker_id, rkey FROM lake_records
+), picked AS (   -- changes are many, and the records few
+  SELECT c.liker_id, c.rkey, c.rev
+  FROM changes AS c
+  SEMI JOIN keys AS k ON k.liker_id = c.liker_id AND k.rkey = c.rkey
+)
 SELECT l.liker_id, l.rkey, l.author_id, l.post_rkey, l.seen_us
 FROM lake_records AS l
-ANTI JOIN unlikes AS u ON u.liker_id = l.liker_id AND u.rkey = l.rkey AND u.seen_us >= l.seen_us
+ANTI JOIN picked AS c ON c.liker_id = l.liker_id AND c.rkey = l.rkey AND c.rev >= l.rkey
+ANTI JOIN statements AS s ON s.actor_id = l.liker_id AND s.rev > l.rkey AND s.from_rkey <= l.rkey

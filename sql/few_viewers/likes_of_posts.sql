@@ -1,17 +1,12 @@
--- Question: who liked the wanted posts, of the days that landing.sqlite holds and the lake does not?
--- Reads: likes, temp.wanted_posts, temp.closed_days, history_likes
+-- Question: who liked the wanted posts, of the days that have no file in the lake?
+-- Reads: like_words, temp.wanted_posts, temp.closed_days
 -- Writes: none
 -- Grain: one row per like record
--- Parameters: :first_day, :first_us, :first_rkey
+-- Parameters: :first_rkey, :named_rkey
 -- Units: as in likes_of_likers.sql
-SELECT l.liker_id, l.rkey, l.author_id, l.post_rkey, l.seen_us
-FROM likes AS l
-CROSS JOIN temp.wanted_posts AS w   -- in this order: likes has no index on posts
-WHERE l.day >= :first_day AND l.day NOT IN (SELECT day FROM temp.closed_days)
+SELECT l.liker_id, l.rkey, l.rev, l.author_id, l.post_rkey, l.seen_us, l.marks
+FROM like_words AS l
+CROSS JOIN temp.wanted_posts AS w   -- in this order: like_words has no index on posts
+WHERE (l.rkey >= :first_rkey OR l.rkey < :named_rkey)
   AND w.post_rkey = l.post_rkey AND w.author_id = l.author_id
-UNION ALL
-SELECT h.liker_id, h.rkey, h.author_id, h.post_rkey, h.seen_us
-FROM history_likes AS h
-CROSS JOIN temp.wanted_posts AS w
-WHERE h.rkey >= :first_rkey AND h.seen_us >= :first_us
-  AND w.post_rkey = h.post_rkey AND w.author_id = h.author_id
+  AND NOT EXISTS (SELECT 1 FROM temp.closed_days AS c WHERE l.rkey >= c.from_rkey AND l.rkey < c.until_rkey)

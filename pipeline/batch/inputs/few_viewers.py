@@ -4,16 +4,14 @@ Owns: picking like records by liker and by post, what is known of the posts and 
 ``sql/batch/inputs.sql`` as far as these go. Leaves to others: which likers and posts, and what is made of them
 (``few_viewers_job``). The same SQL runs over it as over a whole snapshot.
 
-Invariant: rows of landing.sqlite come from one read transaction. A compaction may go on beside the run. A day's
-file in the lake is complete whenever it is there. A day without one when the transaction began is read from
-landing, even if it gets its file during the run. A file that is replaced or removed ends the run, and the next run
-sees the lake as it is then.
+Invariant: rows of landing.sqlite come from one read transaction, and the lake's files are held from then on, so
+compaction may go on beside the run (``lake.reader`` has the rule).
 """
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -22,10 +20,17 @@ import pyarrow as pa
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
-from pipeline.identifiers import tid_at
+from pipeline.lake.held import DayFiles, held_lake
+from pipeline.lake.reader import (
+    STATEMENT_SCHEMA,
+    STATEMENTS,
+    WORD_SCHEMA,
+    late_words,
+    make_changes,
+)
 from pipeline.ranking import Ranking
-from pipeline.store.duck import append, count, open_duckdb
-from pipeline.store.model import DAY_US, HOUR_US, day_of
+from pipeline.store.duck import append, count, open_duckdb, registered
+from pipeline.store.model import HOUR_US, NAMED_DAY, day_of, keys_of_day
 from sql import places
 from sql.sqlite import connect, has_tables
 
@@ -39,33 +44,33 @@ class FewViewersInputs:
         self,
         connection: duckdb.DuckDBPyConnection,
         landing: sqlite3.Connection,
-        data_dir: Path,
+        held: Mapping[int, DayFiles],
         window_hours: float,
     ) -> None:
         self.connection, self._landing = connection, landing
         self.snapshot_us = int(landing.execute("SELECT seen_us FROM watermark").fetchone()[0])
         first_day = day_of(int(self.snapshot_us - window_hours * HOUR_US))
-        first_us = first_day * DAY_US
-        self._since = {"first_day": first_day, "first_us": first_us, "first_rkey": tid_at(first_us)}
-        closed = sorted(places.closed_days(data_dir))
+        self._since = {
+            "first_rkey": keys_of_day(max(first_day, 0))[0],
+            "named_rkey": keys_of_day(NAMED_DAY)[1],
+        }
         landing.execute("CREATE TEMP TABLE wanted_likers (actor_id INTEGER PRIMARY KEY)")
         landing.execute(
             "CREATE TEMP TABLE wanted_posts (post_rkey INTEGER, author_id INTEGER, PRIMARY KEY (post_rkey, author_id)) "
             "WITHOUT ROWID"
         )
-        landing.execute("CREATE TEMP TABLE closed_days (day INTEGER PRIMARY KEY)")
-        landing.executemany("INSERT INTO temp.closed_days VALUES (?)", [(day,) for day in closed])
-        self._files = [str(places.likes(data_dir, day)) for day in closed if day >= first_day]
-        self._unlikes = [str(path) for path in places.unlikes_files(data_dir, first_day)]
+        landing.execute("CREATE TEMP TABLE closed_days (from_rkey INTEGER PRIMARY KEY, until_rkey INTEGER)")
+        landing.executemany("INSERT INTO temp.closed_days VALUES (?, ?)", [keys_of_day(day) for day in held])
         connection.execute(sql.load("batch/inputs"))
         connection.execute("ALTER TABLE like_records RENAME TO no_records")
         connection.execute(sql.load("lake/macros"))
-        connection.execute("SET VARIABLE lake_files = ?", [self._files])
-        connection.execute("SET VARIABLE unlike_files = ?", [self._unlikes])
-        connection.execute("CREATE TABLE landed_unlikes AS FROM unlikes")
-        if self._files:
-            query = "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
-            self._append("landed_unlikes", landing.execute(query))
+        late = self._table(late_words(held, first_day), WORD_SCHEMA)
+        make_changes(connection, held, first_day, late, self._table(STATEMENTS, STATEMENT_SCHEMA))
+        files = [
+            str(files.likes) for day, files in held.items() if day >= first_day and files.likes is not None
+        ]
+        self._has_files = bool(files)
+        connection.execute("SET VARIABLE lake_files = ?", [files])
 
     def likes_of_likers(self, relation: str, likers: str) -> int:
         """Make a relation of the like records of the actors that a query names, without what an unlike undoes.
@@ -102,14 +107,17 @@ class FewViewersInputs:
 
     def _pick(self, relation: str, kind: str) -> int:
         execute = self.connection.execute
-        execute(f"CREATE OR REPLACE TABLE {relation} AS FROM no_records")
-        found = self._landing.execute(sql.load(f"few_viewers/likes_of_{kind}"), self._since)
-        self._append(relation, found)
-        if self._files:
+        words = self._table(sql.load(f"few_viewers/likes_of_{kind}"), WORD_SCHEMA, self._since)
+        with registered(self.connection, open_words=words):
+            execute(f"CREATE OR REPLACE TABLE {relation} AS {sql.load('lake/open_likes')}")
+        keys = "w.actor_id = l.liker_id"
+        if kind == "posts":
+            keys = "w.author_id = l.author_id AND w.post_rkey = l.post_rkey"
+        execute(
+            f"INSERT INTO {relation} SELECT l.* FROM changed_likes AS l SEMI JOIN wanted_{kind} AS w ON {keys}"
+        )
+        if self._has_files:
             execute(sql.load(f"few_viewers/lake_likes_of_{kind}"))
-            execute("CREATE OR REPLACE TABLE unlikes AS FROM landed_unlikes")
-            if self._unlikes:
-                execute(sql.load("few_viewers/add_lake_unlikes"))
             execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")
             execute("DROP TABLE lake_records")
         return count(self.connection, relation)
@@ -122,6 +130,17 @@ class FewViewersInputs:
         self._landing.execute(f"DELETE FROM temp.{table}")
         marks = ", ".join("?" * len(key.split(", ")))
         self._landing.executemany(f"INSERT INTO temp.{table} VALUES ({marks})", rows)
+
+    def _table(self, query: str, schema: pa.Schema, parameters: Mapping[str, int] | None = None) -> pa.Table:
+        found = self._landing.execute(query, parameters or {})
+        batches = []
+        while rows := found.fetchmany(ROWS):
+            columns = [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+            ]
+            batches.append(pa.record_batch(columns, schema=schema))
+        return pa.Table.from_batches(batches, schema)
 
     def _append(self, relation: str, found: sqlite3.Cursor) -> None:
         names = [column[0] for column in found.description]
@@ -137,9 +156,12 @@ def open_few_viewers(
     """Open the stores for a few viewers; ``wanted_viewers`` are those of them who are known and active."""
     connection = open_duckdb(folder, threads, int(ranking.memory_limit_gb * 1024))
     landing = connect(places.landing(data_dir), read_only=True)
+    stack = ExitStack()
     try:
         landing.execute("BEGIN")
-        inputs = FewViewersInputs(connection, landing, data_dir, window_hours)
+        landing.execute("SELECT seen_us FROM watermark").fetchone()  # the transaction begins with a read
+        held = stack.enter_context(held_lake(data_dir))
+        inputs = FewViewersInputs(connection, landing, held, window_hours)
         since_us = int(inputs.snapshot_us - ranking.post_max_age_hours * HOUR_US)
         authors = _read_activity(connection, places.activity(data_dir), dids, since_us)
         inputs.add_actors_by_did([*dids, *authors])
@@ -150,6 +172,7 @@ def open_few_viewers(
     finally:
         landing.close()
         connection.close()
+        stack.close()
 
 
 def _read_activity(

@@ -2,18 +2,12 @@
 
 Owns: ``open_snapshot`` and the relations of ``sql/batch/inputs.sql``. Leaves to others: what is made of them.
 
-Invariant: rows of landing.sqlite come from one read transaction. A like is read from the lake when its day has a
-file there, and otherwise from landing, so from exactly one of them. In landing a like that an unlike undoes is
-deleted; in the lake tombstones undo it here.
-
-A run for viewers seen lately may go on beside a compaction. It lists the lake's days once, after the transaction
-began. A day that gets its file later is read from landing. A day that got its file in between is read from the
-file, which is complete and final. A file that is replaced or removed during the run may end the run. The next run
-sees the lake as it is then.
+Invariant: rows of landing.sqlite come from one read transaction, and the lake's files are held from then on, so
+compaction may go on beside the run (``lake.reader`` has the rule).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +17,12 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.identifiers import tid_at
+from pipeline.lake.held import held_lake
+from pipeline.lake.reader import read_like_records
 from pipeline.ranking import Ranking
-from pipeline.store.arrow import Reader, reading
+from pipeline.store.arrow import reading
 from pipeline.store.duck import append, count, open_duckdb, registered
-from pipeline.store.model import DAY_US, HOUR_US, day_of
+from pipeline.store.model import HOUR_US, day_of
 from sql import places
 from sql.sqlite import has_tables
 
@@ -47,9 +42,9 @@ class Snapshot:
 
     def drop_records(self) -> None:
         """Free the raw like records once ``likes`` is made of them."""
-        self.connection.execute("DROP VIEW like_records")
-        self.connection.execute("DROP TABLE landed_likes")
-        self.connection.execute("DELETE FROM unlikes")
+        for relation in ("VIEW like_records", "TABLE landed_likes", "VIEW changes", "VIEW changed_likes"):
+            self.connection.execute(f"DROP {relation}")
+        self.connection.execute("DROP TABLE late_words; DROP TABLE file_changes")
 
 
 def has_likes(data_dir: Path) -> bool:
@@ -58,7 +53,7 @@ def has_likes(data_dir: Path) -> bool:
     if not has_tables(landing, "likes"):
         return False
     with reading(landing) as reader:
-        stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM likes LIMIT 1)")
+        stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM like_words LIMIT 1)")
     return stored > 0 or bool(places.closed_days(data_dir))
 
 
@@ -81,12 +76,15 @@ def open_snapshot(
     """
     memory_mb = int(ranking.memory_limit_gb * 1024)
     connection = open_duckdb(folder or places.working(data_dir), threads, memory_mb)
+    stack = ExitStack()
     try:
         with reading(places.landing(data_dir)) as reader:
             snapshot_us = reader.number("SELECT seen_us FROM watermark")
             connection.execute(sql.load("batch/inputs"))
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
-            files = _read_likes(connection, reader, data_dir, first_day)
+            held = stack.enter_context(held_lake(data_dir))
+            connection.execute("DROP TABLE like_records")
+            files = read_like_records(connection, reader, held, first_day)
             created_us = int(snapshot_us - ranking.post_max_age_hours * HOUR_US)
             posts = (
                 "SELECT author_id, rkey, created_us, seen_us, rev <= deleted_rev, flags, langs FROM posts "
@@ -103,38 +101,7 @@ def open_snapshot(
         yield Snapshot(connection, snapshot_us, files, records)
     finally:
         connection.close()
-
-
-def _read_likes(
-    connection: duckdb.DuckDBPyConnection, reader: Reader, data_dir: Path, first_day: int
-) -> list[Path]:
-    """Make ``like_records`` from a day on, of landing and the lake; return the lake's files in it."""
-    present = sorted(places.closed_days(data_dir))
-    connection.execute("ALTER TABLE like_records RENAME TO landed_likes")
-    in_lake = ",".join(str(day) for day in present)
-    since = f"rkey >= {tid_at(first_day * DAY_US)} AND seen_us >= {first_day * DAY_US}"
-    for rows in (
-        f"likes WHERE day >= {first_day} AND day NOT IN ({in_lake})",
-        f"history_likes WHERE {since}",
-    ):
-        query = f"SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM {rows}"
-        append(connection, "landed_likes", reader.stream(query))
-    if present:
-        query = "SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1"
-        append(connection, "unlikes", reader.stream(query))
-    paths = [places.likes(data_dir, day) for day in present if day >= first_day]
-    if not paths:
-        connection.execute("CREATE VIEW like_records AS SELECT * FROM landed_likes")
-        return []
-    connection.execute(sql.load("lake/macros"))
-    # A tombstone undoes likes that were seen before it, so older ones than the window undo nothing in it.
-    files = [str(file) for file in places.unlikes_files(data_dir, first_day)]
-    if files:
-        query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
-        connection.execute(query, {"files": files})
-    connection.execute("SET VARIABLE lake_files = ?", [[str(path) for path in paths]])
-    connection.execute(sql.load("lake/like_records"))
-    return paths
+        stack.close()
 
 
 def _read_activity(

@@ -1,6 +1,6 @@
 """The lake's part of a backup: its files as they were at one moment.
 
-Owns: listing the lake, and copying it. Leaves to others: what the files mean. The days of likes, unlikes and
+Owns: listing the lake, and copying it. Leaves to others: what the files mean. The days of likes, their changes and
 impressions are copied; the neighbours are not, unless lists are wanted, for a batch computes them again.
 
 Invariant: the lake's files never change in place; each is written under another name and renamed. So a hard link is

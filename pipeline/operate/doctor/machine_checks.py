@@ -121,12 +121,18 @@ def _stores(data_dir: Path) -> str:
 
 
 def _lake(data_dir: Path) -> str:
-    """Check both ends of every file: a disk that was full or failed leaves incomplete ones."""
+    """Check both ends of every file: a disk that was full or failed leaves incomplete ones.
+
+    A daily look of the job compact compares all pages with their checksums.
+    """
     days = sorted(places.closed_days(data_dir))
     if not days:
         raise SkippedError("no day is closed yet")
     size = 0
-    for path in [*(places.likes(data_dir, day) for day in days), *places.unlikes_files(data_dir)]:
+    for path in [
+        *(places.likes(data_dir, day) for day in days),
+        *(file.path for file in places.changes(data_dir).values()),
+    ]:
         try:
             with path.open("rb") as file:
                 first = file.read(len(PARQUET))

@@ -101,7 +101,11 @@ def _holds(pid: int, path: Path) -> bool:
 
 def _lake(data_dir: Path) -> Figures:
     days = sorted(places.closed_days(data_dir))
-    sizes = [_size(places.likes(data_dir, day)) for day in days]
+    changes = places.changes(data_dir)
+    sizes = [
+        _size(places.likes(data_dir, day)) + (_size(changes[day].path) if day in changes else 0)
+        for day in days
+    ]
     newest = sizes[-GROWTH_DAYS:]
     return {
         "days": len(days),

@@ -1,0 +1,99 @@
+"""The lake's files as they were at one moment, for as long as a run reads them.
+
+Owns: finding the files of every day that belong together, and holding them by hard links, so that a fold meanwhile
+changes nothing for the reader. Leaves to others: what is in the files (``reader``), making them (``fold``).
+
+Invariant: of a day, the likes and the changes that are held were both there at one moment. Links of a killed run are
+removed by the next compaction: their folder is locked as long as the run lives.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.store.model import NAMED_DAY
+from sql import places
+
+TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DayFiles:
+    """A closed day: its likes and its changes, as far as it has them, and the last commit whose words they hold.
+
+    The day of keys that name no day has changes alone.
+    """
+
+    likes: Path | None
+    changes: Path | None
+    told: int
+
+
+@contextmanager
+def held_lake(data_dir: Path) -> Iterator[dict[int, DayFiles]]:
+    """Hold the files of every closed day while the block lasts; give them by day, in days since 1970.
+
+    Enter it after the read transaction of landing.sqlite began: what that no longer has is then in these files.
+    """
+    days = sorted(places.closed_days(data_dir) | places.changes(data_dir).keys() & {NAMED_DAY})
+    if not days:
+        yield {}
+        return
+    root = places.held(data_dir)
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=root))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held = {day: _hold(data_dir, day, folder) for day in days}
+        yield {day: files for day, files in held.items() if files is not None}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def clear_held(data_dir: Path) -> None:
+    """Remove the links of runs that were killed."""
+    for folder in places.held(data_dir).glob("*"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+
+
+def _hold(data_dir: Path, day: int, folder: Path) -> DayFiles | None:
+    # A fold writes the likes first and the changes last, so a pair with equal changes before and after fits together.
+    for _ in range(TRIES):
+        changes = places.changes_of(data_dir, day)
+        own = Path(tempfile.mkdtemp(dir=folder)) / places.likes(data_dir, day).parent.name
+        own.mkdir()
+        try:
+            held_changes = None if changes is None else _link(changes.path, own)
+            likes = None if day == NAMED_DAY else _link(places.likes(data_dir, day), own)
+        except FileNotFoundError:
+            if day != NAMED_DAY and not places.likes(data_dir, day).exists():
+                return None  # too old, and removed just now
+            continue
+        if places.changes_of(data_dir, day) == changes:
+            return DayFiles(likes, held_changes, 0 if changes is None else changes.told)
+    raise FileNotFoundError(f"the files of {places.day_name(day)} change without end")
+
+
+def _link(source: Path, folder: Path) -> Path:
+    target = folder / source.name
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return source  # a file system without links: a fold meanwhile ends the run, and the next one sees its result
+    return target

@@ -1,0 +1,28 @@
+-- Question: what was told of closed days that their files of likes do not say?
+-- Reads: late_words (words in landing.sqlite that are in no file), file_changes (rows of files of changes that are not
+--   settled), statements
+-- Writes: changes, changed_likes
+-- Grain: changes: words, a record may have several; changed_likes: one row per like record
+-- Parameters: none
+-- Units: as in sql/landing/0002_like_words.sql
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us
+
+-- A like of a file of likes is undone by a change that has its key and a rev from its key on: its own rev is the time in
+-- its key.
+CREATE OR REPLACE VIEW changes AS
+SELECT liker_id, rkey, rev FROM late_words
+UNION ALL
+SELECT liker_id, rkey, rev FROM file_changes;
+
+CREATE OR REPLACE VIEW changed_likes AS
+SELECT c.liker_id, c.rkey, c.author_id, c.post_rkey, c.seen_us
+FROM (
+  SELECT w.* FROM late_words AS w
+  ANTI JOIN file_changes AS f ON f.liker_id = w.liker_id AND f.rkey = w.rkey AND f.rev > w.rev
+  WHERE w.marks & 2 <> 0   -- told by the owner's repository: others wait for a fold (pipeline/lake/reader.py)
+  UNION ALL
+  SELECT f.* FROM file_changes AS f
+  ANTI JOIN late_words AS w ON w.liker_id = f.liker_id AND w.rkey = f.rkey AND w.rev >= f.rev
+) AS c
+ANTI JOIN statements AS s ON s.actor_id = c.liker_id AND s.rev > c.rev AND s.from_rkey <= c.rkey
+WHERE c.author_id IS NOT NULL;
