@@ -21,8 +21,8 @@ import pyarrow as pa
 import sql
 from pipeline.lake.held import DayFiles
 from pipeline.store.arrow import Reader
-from pipeline.store.duck import put, registered
-from pipeline.store.model import NAMED_DAY, ORDINARY_US, keys_of_day
+from pipeline.store.duck import count, put, registered
+from pipeline.store.model import NAMED_DAY, ORDINARY_US, WordMark, keys_of_day
 
 WORDS = "liker_id, rkey, rev, author_id, post_rkey, seen_us, marks"
 WORD_SCHEMA = pa.schema(
@@ -33,8 +33,8 @@ WORD_SCHEMA = pa.schema(
 )  # fmt: skip
 STATEMENTS = "SELECT actor_id, from_rkey, rev FROM statements"
 STATEMENT_SCHEMA = pa.schema([("actor_id", pa.int32()), ("from_rkey", pa.int64()), ("rev", pa.int64())])
-# A word that is later than a like with its key in the likes file, if there is one.
-IS_LATER = f"(rev >= rkey AND (author_id IS NULL OR marks <> 0 OR rev >= rkey + {ORDINARY_US << 10}))"
+# Not an ordinary like, which can't be later than a like with its key in a file.
+SAYS_MORE = f"(author_id IS NULL OR marks <> 0 OR rev < rkey OR rev >= rkey + {ORDINARY_US << 10})"
 
 _LAST_KEY = (1 << 63) - 1
 
@@ -68,7 +68,7 @@ def late_words(held: Mapping[int, DayFiles], first_day: int) -> str:
         [nothing]
         + [
             f"SELECT {WORDS} FROM like_words WHERE rkey >= {keys_of_day(day)[0]} AND rkey < {keys_of_day(day)[1]} "
-            f"AND told > {files.told} AND {IS_LATER}"
+            f"AND told > {files.told} AND {SAYS_MORE}"
             for day, files in sorted(held.items())
             if day >= first_day or day == NAMED_DAY
         ]
@@ -91,9 +91,14 @@ def make_changes(
         for day, files in sorted(held.items())
         if files.changes is not None and (day >= first_day or day == NAMED_DAY)
     ]
+    # What is settled is of interest only when a repository that was read before lists it.
+    fetched = f"late_words AS w WHERE w.marks & {WordMark.FETCHED:d} <> 0"
+    listed = f" OR EXISTS (FROM {fetched} AND w.liker_id = c.liker_id AND w.rkey = c.rkey)"
+    if not count(connection, fetched):
+        listed = ""
     if files:
         connection.execute(
-            f"CREATE OR REPLACE TABLE file_changes AS SELECT {WORDS} FROM lake_changes($files) WHERE NOT settled",
+            f"CREATE OR REPLACE TABLE file_changes AS SELECT {WORDS} FROM lake_changes($files) AS c WHERE NOT settled{listed}",
             {"files": files},
         )
     else:

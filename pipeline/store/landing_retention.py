@@ -53,7 +53,7 @@ class Retention:
         closed, changes = places.closed_days(self._data_dir), places.changes(self._data_dir)
         days = [int(row[0]) for row in execute(sql.load("landing/word_days"))]
         for day in days:
-            if day in closed and day in changes:
+            if day in changes and (day in closed or day == NAMED_DAY):
                 yield from self._purge(day, told=changes[day].told)
                 execute("DELETE FROM like_days WHERE day = ?", (day,))
         oldest_us = low_us - self._history_us

@@ -46,7 +46,7 @@ class WordMark(IntFlag):
     """What is known of a like record beyond its last word."""
 
     AGAIN = 1  # more than one word was told about it, or the first one was an update
-    FETCHED = 2  # no stream has told of it, only the repository of its owner
+    FETCHED = 2  # the last word is not of a stream: the repository of its owner lists it
 
 
 # Keys of earlier days are no dates: Bluesky's first likes are younger. They share a day of their own with keys that

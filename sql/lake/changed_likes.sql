@@ -1,6 +1,6 @@
 -- Question: what was told of closed days that their files of likes do not say?
--- Reads: late_words (words in landing.sqlite that are in no file), file_changes (rows of files of changes that are not
---   settled), statements
+-- Reads: late_words (words in landing.sqlite that are in no file), file_changes (rows of files of changes; of those that
+--   are settled, the ones about records that late_words says a repository lists), statements
 -- Writes: changes, changed_likes
 -- Grain: changes: words, a record may have several; changed_likes: one row per like record
 -- Parameters: none
@@ -22,7 +22,13 @@ FROM (
   WHERE w.marks & 2 <> 0   -- told by the owner's repository: others wait for a fold (pipeline/lake/reader.py)
   UNION ALL
   SELECT f.* FROM file_changes AS f
-  ANTI JOIN late_words AS w ON w.liker_id = f.liker_id AND w.rkey = f.rkey AND w.rev >= f.rev
+  -- a word that says the same again hides nothing
+  ANTI JOIN late_words AS w ON w.liker_id = f.liker_id AND w.rkey = f.rkey
+    AND (w.marks & 2 <> 0 OR w.author_id IS DISTINCT FROM f.author_id OR w.post_rkey IS DISTINCT FROM f.post_rkey)
+    AND (
+      w.rev > f.rev
+      OR (w.rev = f.rev AND (w.marks & 2 <> 0 OR w.seen_us + (w.author_id IS NOT NULL)::INTEGER > f.seen_us))
+    )
 ) AS c
 ANTI JOIN statements AS s ON s.actor_id = c.liker_id AND s.rev > c.rev AND s.from_rkey <= c.rkey
 WHERE c.author_id IS NOT NULL;

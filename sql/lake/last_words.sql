@@ -20,7 +20,7 @@ WITH words AS (
       AND lead(w.post_rkey) OVER latest IS NOT DISTINCT FROM w.post_rkey AS is_same
   FROM words AS w
   SEMI JOIN twice AS t ON t.liker_id = w.liker_id AND t.rkey = w.rkey
-  WINDOW latest AS (PARTITION BY w.liker_id, w.rkey ORDER BY w.rev DESC, w.landed DESC)
+  WINDOW latest AS (PARTITION BY w.liker_id, w.rkey ORDER BY w.rev DESC, w.marks & 2 DESC, w.seen_us DESC, w.author_id IS NULL, w.landed DESC)
   QUALIFY row_number() OVER latest = 1
 ), last AS (
   SELECT w.* FROM words AS w ANTI JOIN twice AS t ON t.liker_id = w.liker_id AND t.rkey = w.rkey
@@ -28,7 +28,7 @@ WITH words AS (
   -- when the owner's repository lists what a stream told of, the record was seen when the stream saw it
   SELECT * EXCLUDE (other_seen_us, other_marks, is_same) REPLACE (
     CASE WHEN is_same AND marks & 2 > other_marks & 2 THEN other_seen_us ELSE seen_us END AS seen_us,
-    (1 | CASE WHEN is_same THEN marks & other_marks ELSE marks END)::SMALLINT AS marks
+    (1 | marks)::SMALLINT AS marks
   )
   FROM compared
 )

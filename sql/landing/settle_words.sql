@@ -6,7 +6,7 @@
 -- Units: as in 0002_like_words.sql
 
 -- Of two operations in one commit, which have one rev, a stream brings the last one last. marks: 1 more than one word was
--- told, 2 only the owner's repository told it (pipeline/store/model.py). When that lists what a stream told of, or the
+-- told, 2 the last word is of the owner's repository (pipeline/store/model.py). When that lists what a stream told of, or the
 -- other way round, the record was seen when the stream saw it.
 INSERT INTO like_words (rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, told)
 SELECT rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, :told
@@ -23,13 +23,11 @@ SET rev = max(like_words.rev, excluded.rev),
       THEN iif(excluded.marks & 2, like_words.seen_us, excluded.seen_us)
       ELSE iif(excluded.rev >= like_words.rev, excluded.seen_us, like_words.seen_us)
     END,
-    marks = 1 | CASE
-      WHEN excluded.author_id = like_words.author_id AND excluded.post_rkey = like_words.post_rkey
-      THEN like_words.marks & excluded.marks
-      ELSE iif(excluded.rev >= like_words.rev, excluded.marks, like_words.marks)
-    END,
+    marks = 1 | iif(excluded.rev >= like_words.rev, excluded.marks, like_words.marks),
     told = excluded.told
 WHERE excluded.rev > like_words.rev
+  -- a repository that was read at that very rev: its statement makes void what the key alone dates
+  OR (excluded.rev = like_words.rev AND excluded.marks & 2 <> 0 AND like_words.marks & 2 = 0)
   OR (excluded.rev < like_words.rev AND like_words.marks & 1 = 0 AND excluded.marks & 2 = 0)
   OR (
     excluded.rev = like_words.rev
