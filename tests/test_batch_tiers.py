@@ -184,11 +184,12 @@ def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
     landing = connect(places.landing(tmp_path))
     author, rkey = made.posts["p1"]
     landing.execute(
-        "INSERT INTO history_likes VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO like_words VALUES (?1, ?2, ?1, ?3, ?4, ?5, 2, 2)",
         (made.time(27) << 10, made.id("zoe"), author, rkey, made.time(27)),
     )
     landing.execute(
-        "INSERT INTO fetched_viewers VALUES ('did:plc:zoe', ?, 1, 'done')", (int(START * 1e6) + 2_000_000,)
+        "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome, told) VALUES ('did:plc:zoe', ?, 1, 'done', 2)",
+        (int(START * 1e6) + 2_000_000,),
     )
     landing.close()
     run(tmp_path, "all", "waiting", START + 3)
@@ -282,8 +283,8 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     landing = connect(places.landing(tmp_path))
     landing.execute("UPDATE watermark SET seen_us = seen_us + 1000000")
     landing.execute(
-        "INSERT INTO likes "
-        "SELECT w.seen_us / 86400000000, (w.seen_us - 10) * 1024, ?, p.author_id, p.rkey, w.seen_us - 5, 1 "
+        "INSERT INTO like_words "
+        "SELECT (w.seen_us - 10) * 1024, ?, (w.seen_us - 8) * 1024, p.author_id, p.rkey, w.seen_us - 5, 0, 2 "
         "FROM watermark AS w, posts AS p JOIN actors AS a ON a.actor_id = p.author_id WHERE a.did = 'did:plc:author0'",
         (made.id("ann"),),
     )

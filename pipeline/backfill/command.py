@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.backfill.viewer_repository import ReadPage
+from pipeline.backfill.viewer_repository import Repositories
 from pipeline.errors import BackfillError
 from pipeline.ranking import ranking_from
 from pipeline.settings import ARCHIVE_KEY, Settings
@@ -43,17 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(
-    settings: Settings, options: argparse.Namespace, read_page: ReadPage, environment: Mapping[str, str]
+    settings: Settings,
+    options: argparse.Namespace,
+    repositories: Repositories,
+    environment: Mapping[str, str],
 ) -> None:
-    """Fetch the history that the flags name; ``read_page`` reads a page of a repository."""
+    """Fetch the history that the flags name; ``repositories`` asks their hosts."""
     ranking = ranking_from(settings.ranking)
     if options.viewer is not None or options.waiting:
         from pipeline.backfill import viewer_repository
 
         if options.waiting:
-            viewer_repository.run_waiting(settings.data_dir, read_page, ranking)
+            viewer_repository.run_waiting(settings.data_dir, repositories, ranking)
         else:
-            viewer_repository.run_viewer(settings.data_dir, options.viewer, read_page, ranking)
+            viewer_repository.run_viewer(settings.data_dir, options.viewer, repositories, ranking)
     elif options.file is not None:
         from pipeline.backfill import file_of_lines
 

@@ -59,7 +59,7 @@ def neighbours(
     with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
         former = read_metadata(files) if changed_only else None
-        if former is not None and is_full_due(former, snapshot_us, places.closed_days(data_dir), began_at):
+        if former is not None and is_full_due(former, snapshot, places.closed_days(data_dir), began_at):
             former = None
         yield "snapshot", snapshot.records
         history: dict[str, Path] = {}
@@ -80,7 +80,7 @@ def neighbours(
         yield "graph", graph.likers
         progress.start("product", count(connection, "viewers"))
         days = sorted(places.closed_days(data_dir))
-        metadata = NeighboursMetadata(files.key, snapshot_us, began_at, began_at, 0.0, days)
+        metadata = NeighboursMetadata(files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.told)
         product = neighbour_rows(snapshot, graph, ranking, threads, progress)
 
         def write_product(path: Path) -> None:

@@ -86,6 +86,11 @@ def _read_landing(data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnec
         span = f"rkey >= {first} AND rkey < {end} AND told > {files.told}"
         with registered(connection, landed=reader.stream(f"SELECT {WORDS} FROM like_words WHERE {span}")):
             connection.execute("INSERT INTO told_words FROM landed")
+    # Where a statement lies between a key and its rev, the key can't stand for the rev.
+    connection.execute(
+        f"UPDATE told_words SET marks = marks | {WordMark.AGAIN:d} FROM statements AS s "
+        "WHERE s.actor_id = liker_id AND s.from_rkey <= rkey AND s.rev > rkey AND s.rev <= told_words.rev"
+    )
     if files.day == NAMED_DAY:  # no key of it stands for a rev
         connection.execute(f"UPDATE told_words SET marks = marks | {WordMark.AGAIN:d}")
     return told

@@ -7,7 +7,8 @@ Invariants: every write is a short transaction of its own, so that ingest never 
 which two processes may use at once. Storing a viewer's likes and recording that is one transaction.
 
 A repository that was read is a statement at its rev: what it lists exists, everything else of its owner up to that rev
-is gone. So what it lists is told as words of that rev, and all earlier words of the actor are void (``statements``).
+is gone, as far as it was read. So what it lists is told as words of that rev, and earlier words about that part are
+void (``statements``). An account that was deleted and has a later rev is back, with what its repository lists.
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import sql
 from pipeline.errors import StoreError
+from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.landing import state_void
 from pipeline.store.model import WordMark
@@ -31,7 +33,7 @@ BUSY_SECONDS = 120.0
 DONE = "done"  # everything in the window was fetched
 ENOUGH = "enough"  # the store has likes of this viewer
 ABSENT = "absent"  # no such account, or no repository that can be read
-RESET = "reset"  # the repository was replaced since: fetch it, whatever the store has
+# 'reset': the repository was replaced since, or never fetched: fetch it, whatever the store has.
 # Any other outcome is '2 failures: why'.
 
 
@@ -45,10 +47,20 @@ class HistoryLike(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What a repository was read as: its revision before the first page, and the smallest key that was covered."""
+    """What a repository was read as: its revision before the first page, and the part of it that was read whole.
+
+    That part is the keys from ``from_rkey`` on; without it, only what was listed is known.
+    """
 
     rev: int
-    from_rkey: int
+    from_rkey: int | None
+
+
+class FetchTimes(NamedTuple):
+    """When a fetch began, in microseconds: by this machine's clock, and by the stream's where there is one."""
+
+    machine_us: int
+    stream_us: int
 
 
 class Waiting(NamedTuple):
@@ -100,45 +112,75 @@ class HistoryStore:
         self,
         did: str,
         likes: Sequence[HistoryLike],
-        now_us: int,
+        times: FetchTimes,
         outcome: str,
         *,
         count: int | None = None,
         statement: Statement | None = None,
+        reset_no: int = 0,
     ) -> None:
-        """Store what a viewer's repository lists and record the outcome; ``count`` replaces len(likes).
+        """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
 
-        Without a statement its likes are only added: nothing is known of what it does not list.
+        Without a statement its likes are only added: nothing is known of what it does not list. ``reset_no`` is the
+        reset that this answers.
         """
+        execute = self._connection.execute
         with self._transaction():
-            ids = self._actors.intern([did, *(like.author for like in likes)]) if likes or statement else {}
-            if likes:
-                rows = [
-                    (ids[did], like.rkey, ids[like.author], like.post_rkey, like.seen_us,
-                     like.rkey if statement is None else statement.rev, int(WordMark.FETCHED))
-                    for like in likes
-                ]  # fmt: skip
-                execute = self._connection.execute
-                self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
-                execute(sql.load("landing/settle_words"), {"told": told, "all": 1})
-                execute("DELETE FROM staged_words")
-            if statement is not None:
-                state_void(self._connection, ids[did], statement.rev, statement.from_rkey)
-            self._connection.execute(
+            (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
+            if likes or statement is not None:
+                self._tell(did, likes, told, times, statement)
+            execute(
                 sql.load("landing/record_fetch"),
                 {
                     "did": did,
-                    "fetched_us": now_us,
+                    "fetched_us": times.machine_us,
+                    "stream_us": times.stream_us,
                     "likes": len(likes) if count is None else count,
                     "outcome": outcome,
+                    "told": told,
+                    "reset_no": reset_no,
                 },
             )
 
-    def was_reset(self, did: str) -> bool:
-        """Tell whether a viewer's repository was replaced since it was fetched."""
-        query = "SELECT 1 FROM fetched_viewers WHERE did = ? AND outcome = ?"
-        return self._connection.execute(query, (did, RESET)).fetchone() is not None
+    def _tell(
+        self,
+        did: str,
+        likes: Sequence[HistoryLike],
+        told: int,
+        times: FetchTimes,
+        statement: Statement | None,
+    ) -> None:
+        execute = self._connection.execute
+        ids = self._actors.intern([did, *(like.author for like in likes)])
+        now = tid_at(times.stream_us)
+        rows = [
+            (ids[did], like.rkey, ids[like.author], like.post_rkey, like.seen_us,
+             min(like.rkey, now) if statement is None else statement.rev, int(WordMark.FETCHED))
+            for like in likes
+        ]  # fmt: skip
+        self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        execute(sql.load("landing/settle_words"), {"told": told, "all": 1})
+        execute("DELETE FROM staged_words")
+        if statement is not None and statement.from_rkey is not None:
+            state_void(self._connection, ids[did], statement.rev, statement.from_rkey)
+            execute(sql.load("landing/undelete_account"), {"actor": ids[did], "rev": statement.rev})
+
+    def reset_no(self, did: str) -> int:
+        """Return the number of the reset that waits for a fetch of this repository, 0 when none does."""
+        row = self._connection.execute(
+            "SELECT reset_no FROM fetched_viewers WHERE did = ?", (did,)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def resets(self, now_us: int, pauses: Waiting, limit: int) -> list[str]:
+        """Return the actors whose repository was replaced and not fetched since, the longest waiting first."""
+        parameters = {
+            "now_us": now_us,
+            "limit": limit,
+            "first_us": pauses.first_us,
+            "most_us": pauses.most_us,
+        }
+        return [row[0] for row in self._connection.execute(sql.load("landing/resets_to_fetch"), parameters)]
 
     def failures(self, did: str) -> int:
         """Return how often in a row fetching a viewer's likes failed."""

@@ -30,6 +30,8 @@ from sql.sqlite import SchemaError, open_migrated, transaction
 
 PACE_SECONDS = 600.0  # of stream time, over which the stream's pace is averaged
 
+RESETS_MAX = 100_000  # repositories that wait to be fetched, since the stream could not tell what is in them
+
 STAGED_AT_ONCE = 50  # likes per statement: one each took twice as long
 
 # A row of staged_words: liker, rkey, author, post_rkey, seen_us, rev, marks.
@@ -166,9 +168,8 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change, in_order=in_order)
-        # 'reset' is fetched whatever likes are here; fetched_us 0 makes it due now (``fetched_likes``).
-        reset = "UPDATE fetched_viewers SET fetched_us = 0, outcome = 'reset' WHERE did = ?"
-        self.connection.executemany(reset, [(did,) for did in batch.resets])
+        if batch.resets:
+            add_resets(self.connection, batch)
         unknown = execute(sql.load("landing/unknown_posts")).fetchone()[0]
         if unknown:
             batch.counts["event", "like_of_unknown_post"] += unknown
@@ -230,9 +231,18 @@ class Landing:
         self.connection.execute(sql.load("landing/add_gap"), parameters)
 
 
+def add_resets(connection: sqlite3.Connection, batch: EventBatch) -> None:
+    """Let the repositories that a batch says were replaced be fetched (``fetched_likes``), as far as there is room."""
+    connection.executemany(sql.load("landing/add_reset"), [{"did": did} for did in batch.resets])
+    dropped = connection.execute(sql.load("landing/drop_resets"), {"most": RESETS_MAX}).rowcount
+    if dropped:
+        batch.counts["drop", "reset_too_many"] += dropped
+
+
 def state_void(connection: sqlite3.Connection, actor: int, rev: int, from_rkey: int = ALL_KEYS) -> None:
     """Make an actor's words before a rev void, from a key on; runs in the caller's transaction."""
     parameters = {"actor": actor, "from_rkey": from_rkey, "rev": rev}
+    connection.execute(sql.load("landing/forget_statements"), parameters)
     connection.execute(sql.load("landing/add_statement"), parameters)
 
 

@@ -1,8 +1,8 @@
-"""Where the repository of a DID is, and pages of its records.
+"""Where the repository of a DID is, its latest revision, and pages of its records.
 
-Owns: reading the PDS's address out of a DID document, and one ``com.atproto.repo.listRecords`` request. Leaves to
-others: the HTTP exchange and its limits (``fetch``), which addresses are allowed (``public_addresses``), what the
-records say, and when to ask again.
+Owns: reading the PDS's address out of a DID document, and single requests of ``com.atproto.sync.getLatestCommit`` and
+``com.atproto.repo.listRecords``. Leaves to others: the HTTP exchange and its limits (``fetch``), which addresses are
+allowed (``public_addresses``), what the records say, and when to ask again.
 
 Whoever owns the DID chooses both the document and the address in it. So both are fetched over https from public
 addresses alone, without redirects, within a deadline and a size. A directory on this machine means a private
@@ -54,17 +54,21 @@ class RepositoryReader:
 
     def __call__(self, did: str, collection: str, cursor: str | None) -> RecordsPage:
         """Return the page after a cursor of a DID's records."""
+        query = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE)}
+        return self._ask(did, "com.atproto.repo.listRecords", query | ({"cursor": cursor} if cursor else {}))
+
+    def latest_commit(self, did: str) -> RecordsPage:
+        """Return what the host says of a repository's latest commit: its revision, above all."""
+        return self._ask(did, "com.atproto.sync.getLatestCommit", {"did": did})
+
+    def _ask(self, did: str, method: str, query: dict[str, str]) -> RecordsPage:
         if self._last is None or self._last[0] != did:
             found = self._locate(did)
             if isinstance(found, RecordsPage):
                 return found
             self._last = (did, found)
-        host = self._last[1]
-        query = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE)}
-        path = "/xrpc/com.atproto.repo.listRecords?" + urlencode(
-            query | ({"cursor": cursor} if cursor else {})
-        )
-        return self._get(self._hosts, host._replace(path=path), "the repository")
+        target = self._last[1]._replace(path=f"/xrpc/{method}?{urlencode(query)}")
+        return self._get(self._hosts, target, "the repository")
 
     def _locate(self, did: str) -> HttpTarget | RecordsPage:
         if not is_signer(did, loopback=self._private):

@@ -1,5 +1,5 @@
 -- Question: whose neighbours no longer match their likes and answers?
--- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, fetched_viewers
+-- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, told_actors
 -- Writes: changed_viewers
 -- Grain: one row per viewer
 -- Parameters: none
@@ -13,10 +13,10 @@ WITH known AS (
   FROM valid_likes AS l
   SEMI JOIN viewers AS v ON v.viewer_id = l.liker_id
   GROUP BY l.liker_id
-), answered_or_fetched AS (
+), answered AS (
   SELECT a.actor_id
   FROM actors AS a
-  SEMI JOIN (FROM answered_viewers UNION FROM fetched_viewers) AS t ON t.viewer_did = a.did
+  SEMI JOIN answered_viewers AS t ON t.viewer_did = a.did
 )
 SELECT v.viewer_id
 FROM viewers AS v
@@ -24,4 +24,5 @@ LEFT JOIN known AS k ON k.viewer_id = v.viewer_id
 LEFT JOIN newest AS n ON n.liker_id = v.viewer_id
 WHERE k.viewer_id IS NULL
   OR n.seen_us > k.snapshot_us
-  OR v.viewer_id IN (SELECT actor_id FROM answered_or_fetched);
+  OR v.viewer_id IN (SELECT actor_id FROM answered)
+  OR v.viewer_id IN (SELECT actor_id FROM told_actors);

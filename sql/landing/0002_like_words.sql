@@ -1,6 +1,6 @@
 -- Question: what is the last word about each like record, whoever told it and when?
 -- Reads: likes, unlikes, history_likes, actors (as 0001_schema.sql made them)
--- Writes: like_words, statements, told, likes (now a view); removes unlikes and history_likes
+-- Writes: like_words, statements, told, fetched_viewers, likes (now a view); removes unlikes and history_likes
 -- Grain: given above each table
 -- Parameters: none
 -- Units: as in 0001_schema.sql; 1024 to the microsecond in a TID, 86400000000 microseconds to a day, 19358 is
@@ -70,3 +70,12 @@ SELECT
   rkey, liker_id, author_id, post_rkey, seen_us, rev
 FROM like_words
 WHERE author_id IS NOT NULL;
+
+-- stream_us is how far the stream had come at the fetch, or this machine's time where there was no stream. told is the
+-- number of the commit that stored it. reset_no counts the repositories that were replaced, or changed by more than the
+-- stream could say, and were not fetched since; 0 otherwise.
+ALTER TABLE fetched_viewers ADD COLUMN stream_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE fetched_viewers ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE fetched_viewers ADD COLUMN reset_no INTEGER NOT NULL DEFAULT 0;
+UPDATE fetched_viewers SET stream_us = fetched_us, reset_no = iif(outcome = 'reset', 1, 0);
+CREATE INDEX fetched_viewers_reset ON fetched_viewers (reset_no) WHERE reset_no > 0;

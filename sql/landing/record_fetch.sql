@@ -1,10 +1,12 @@
--- Question: when were a viewer's likes fetched, and with what outcome?
+-- Question: when were an actor's likes fetched, and with what outcome?
 -- Reads: none
 -- Writes: fetched_viewers
--- Grain: one row per viewer
--- Parameters: :did, :fetched_us, :likes, :outcome (pipeline/store/fetched_likes.py)
--- Units: fetched_us is microseconds since 1970 (UTC)
-INSERT INTO fetched_viewers (did, fetched_us, likes, outcome)
-VALUES (:did, :fetched_us, :likes, :outcome)
+-- Grain: one row per DID. Only the reset that the fetch answers stops waiting: another one may have come meanwhile
+-- Parameters: :did, :fetched_us, :stream_us, :likes, :outcome (pipeline/store/fetched_likes.py), :told (the number of this
+--   commit), :reset_no (the reset that the fetch answers)
+-- Units: microseconds since 1970 (UTC): fetched_us of this machine's clock, stream_us of the stream's
+INSERT INTO fetched_viewers (did, fetched_us, stream_us, likes, outcome, told)
+VALUES (:did, :fetched_us, :stream_us, :likes, :outcome, :told)
 ON CONFLICT (did) DO UPDATE
-SET fetched_us = excluded.fetched_us, likes = excluded.likes, outcome = excluded.outcome
+SET fetched_us = excluded.fetched_us, stream_us = excluded.stream_us, likes = excluded.likes, outcome = excluded.outcome,
+    told = excluded.told, reset_no = iif(reset_no = :reset_no, 0, reset_no)

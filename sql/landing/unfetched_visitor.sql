@@ -6,5 +6,5 @@
 -- Units: microseconds since 1970 (UTC)
 SELECT v.viewer_did
 FROM activity.visits AS v
-WHERE v.last_us > :since_us AND v.viewer_did NOT IN (SELECT did FROM fetched_viewers)
+WHERE v.last_us > :since_us AND v.viewer_did NOT IN (SELECT did FROM fetched_viewers WHERE fetched_us > 0)
 LIMIT 1

@@ -22,7 +22,7 @@ FROM seen AS s
 LEFT JOIN waiting_runs AS t ON t.viewer_did = s.viewer_did
 LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
 LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
-WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0)
+WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AND f.fetched_us <= :now_us   -- a time to come is wrong
   OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0)
   OR coalesce(t.began_us, 0) < :now_us - :again_us AND NOT EXISTS (
     SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id

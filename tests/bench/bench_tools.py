@@ -144,6 +144,6 @@ def bring_in(data_dir: Path, viewers: list[int]) -> None:
     with closing(connect(data_dir / "landing.sqlite")) as landing, landing:
         landing.execute("BEGIN")
         landing.executemany(
-            "INSERT OR REPLACE INTO fetched_viewers VALUES (?, ?, 0, 'enough')",
+            "INSERT OR REPLACE INTO fetched_viewers (did, fetched_us, likes, outcome) VALUES (?, ?, 0, 'enough')",
             ((did_of(viewer), now_us) for viewer in viewers),
         )

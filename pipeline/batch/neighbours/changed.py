@@ -3,10 +3,12 @@
 Owns: when all viewers are due instead, picking those who changed, and merging old rows with new ones. Leaves to
 others: computing neighbours (``product_of_graph``), the files (``inputs.neighbour_files``).
 
-A viewer changed who liked something, or answered "show less" or "show more", since their neighbours were
-computed. The others keep theirs. They miss only what their co-likers liked since, which the next full pass
-brings. A full pass is due after ``FULL_SECONDS``, or sooner if it takes at most ``FULL_SHARE`` of the time. It
-is also due when parameters changed, when past days were added to the lake, or when the stream's time went back.
+A viewer changed who liked something, took a like back, answered "show less" or "show more", or had their likes fetched
+since their neighbours were computed. The commits of landing.sqlite are numbered: what it holds since the former run has
+a later number, and what moved to the lake meanwhile is in a file with a later number. The others keep theirs. They miss
+only what their co-likers liked since, which the next full pass brings. A full pass is due after ``FULL_SECONDS``, or
+sooner if it takes at most ``FULL_SHARE`` of the time. It is also due when parameters changed, when past days were added
+to the lake, or when the stream's time went back.
 """
 
 import sqlite3
@@ -24,20 +26,25 @@ from pipeline.batch.inputs.neighbour_files import (
     NeighboursMetadata,
     attach_neighbours,
 )
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.store.duck import columns, count, parquet, put
+from pipeline.store.model import HOUR_US
 from sql import places
 from sql.sqlite import connect
 
 FULL_SECONDS = 86_400.0
 FULL_SHARE = 0.01
+LATE_US = HOUR_US  # what was told since a snapshot was seen at most so long before it; else it waits for a full pass
 ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
 
 
-def is_full_due(former: NeighboursMetadata, snapshot_us: int, days: set[int], now: float) -> bool:
+def is_full_due(former: NeighboursMetadata, snapshot: Snapshot, days: set[int], now: float) -> bool:
     """Tell whether all viewers are to be computed again; ``days`` are the lake's, ``now`` is seconds since 1970."""
+    if not former.told or snapshot.told < former.told:
+        return True  # it is of another program, or of another store
     past = {day for day in days - set(former.days) if former.days and day < max(former.days)}
     pause = min(FULL_SECONDS, former.full_seconds / FULL_SHARE)
-    return bool(past) or snapshot_us < former.snapshot_us or now - former.full_at >= pause
+    return bool(past) or snapshot.snapshot_us < former.snapshot_us or now - former.full_at >= pause
 
 
 def restrict_to_changed(
@@ -45,13 +52,17 @@ def restrict_to_changed(
 ) -> int:
     """Leave in ``viewers`` those who changed; make ``unchanged_viewers`` of the others. Return how many changed."""
     attach_neighbours(connection, files, "former_neighbours")
-    since_us = int(former.made_at * 1e6) - ANSWER_DELAY_US
-    for relation, store, query in (
-        ("answered_viewers", places.activity, "activity/answering_viewers"),
-        ("fetched_viewers", places.landing, "landing/fetched_viewers"),
-    ):
-        dids = _dids(store(files.data_dir), query, since_us)
-        put(connection, relation, pa.table({"viewer_did": pa.array(dids, pa.string())}))
+    since = {"since_us": int(former.made_at * 1e6) - ANSWER_DELAY_US}
+    answered = _rows(places.activity(files.data_dir), "activity/answering_viewers", since)
+    put(connection, "answered_viewers", pa.table({"viewer_did": pa.array(answered, pa.string())}))
+    told = _rows(places.landing(files.data_dir), "landing/told_actors", {"told": former.told})
+    put(connection, "told_actors", pa.table({"actor_id": pa.array(told, pa.int32())}))
+    folded = [str(file.path) for file in places.changes(files.data_dir).values() if file.told > former.told]
+    if folded:
+        connection.execute(
+            f"INSERT INTO told_actors {sql.load('lake/changed_likers')}",
+            {"files": folded, "since_us": former.snapshot_us - LATE_US},
+        )
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(
         "CREATE OR REPLACE TABLE unchanged_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
@@ -72,14 +83,14 @@ def merged_rows(connection: duckdb.DuckDBPyConnection, fresh: Path, block_viewer
         yield connection.sql(sql.load("batch/merged_neighbours"), params=span).to_arrow_table().cast(SCHEMA)
 
 
-def _dids(path: Path, query: str, since_us: int) -> list[str]:
-    """Return the DIDs that a query names; none from a store that is not there, or not migrated yet."""
+def _rows(path: Path, query: str, parameters: dict[str, int]) -> list[str | int]:
+    """Return the only column of a query; none from a store that is not there, or not migrated yet."""
     try:
         store = connect(path, read_only=True)
     except sqlite3.OperationalError:
         return []
     try:
-        return [row[0] for row in store.execute(sql.load(query), {"since_us": since_us})]
+        return [row[0] for row in store.execute(sql.load(query), parameters)]
     except sqlite3.OperationalError:
         return []
     finally:
