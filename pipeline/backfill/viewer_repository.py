@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -40,7 +40,6 @@ from pipeline.store.fetched_likes import (
     ABSENT,
     DONE,
     ENOUGH,
-    FetchTimes,
     HistoryLike,
     HistoryStore,
     Statement,
@@ -61,6 +60,13 @@ RUN_SECONDS = 60.0  # after which that run fetches nobody else
 LIKES_ENOUGH = 20
 COUNT_DAYS = 14  # newest days of the lake whose likes are counted; more would take minutes
 PAUSES = Waiting(again_us=30 * DAY_US, first_us=60_000_000, most_us=DAY_US)
+
+
+class FetchTimes(NamedTuple):
+    """When a fetch begins, in microseconds: by this machine's clock, and by the stream's where there is one."""
+
+    machine_us: int
+    stream_us: int
 
 
 class RepositoryPage(Protocol):
@@ -236,7 +242,7 @@ def _fetch_waiting(
     known = _count_likes(data_dir, store, others) if others else Counter[str]()
     for did in dict.fromkeys([*viewers, *resets]):
         if known[did] >= LIKES_ENOUGH:
-            store.store_viewer(did, [], times, ENOUGH, count=known[did])
+            store.store_viewer(did, [], times.machine_us, ENOUGH, stream_us=times.stream_us, count=known[did])
         elif time.monotonic() < until:
             _fetch(store, did, repositories, ranking, machine)
 
@@ -274,7 +280,15 @@ def _fetch(
         outcome = ABSENT
     elif found.failure:
         outcome, reset_no = f"{store.failures(did) + 1} failures: {found.failure}"[:200], 0
-    store.store_viewer(did, found.likes, times, outcome, statement=found.statement, reset_no=reset_no)
+    store.store_viewer(
+        did,
+        found.likes,
+        times.machine_us,
+        outcome,
+        stream_us=times.stream_us,
+        statement=found.statement,
+        reset_no=reset_no,
+    )
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(found.counts.items()))
     log.info(
         "%s: %d likes%s (%s)", did, len(found.likes), f", left out: {dropped}" if dropped else "", outcome

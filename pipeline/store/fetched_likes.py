@@ -56,13 +56,6 @@ class Statement(NamedTuple):
     from_rkey: int | None
 
 
-class FetchTimes(NamedTuple):
-    """When a fetch began, in microseconds: by this machine's clock, and by the stream's where there is one."""
-
-    machine_us: int
-    stream_us: int
-
-
 class Waiting(NamedTuple):
     """How long until a viewer is fetched again, in microseconds."""
 
@@ -112,29 +105,30 @@ class HistoryStore:
         self,
         did: str,
         likes: Sequence[HistoryLike],
-        times: FetchTimes,
+        now_us: int,
         outcome: str,
         *,
+        stream_us: int = 0,
         count: int | None = None,
         statement: Statement | None = None,
         reset_no: int = 0,
     ) -> None:
         """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
 
-        Without a statement its likes are only added: nothing is known of what it does not list. ``reset_no`` is the
-        reset that this answers.
+        Without a statement its likes are only added: nothing is known of what it does not list. ``now_us`` is this
+        machine's time, ``stream_us`` that of the stream where there is one. ``reset_no`` is the reset that this answers.
         """
         execute = self._connection.execute
         with self._transaction():
             (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
             if likes or statement is not None:
-                self._tell(did, likes, told, times, statement)
+                self._tell(did, likes, told, stream_us or now_us, statement)
             execute(
                 sql.load("landing/record_fetch"),
                 {
                     "did": did,
-                    "fetched_us": times.machine_us,
-                    "stream_us": times.stream_us,
+                    "fetched_us": now_us,
+                    "stream_us": stream_us or now_us,
                     "likes": len(likes) if count is None else count,
                     "outcome": outcome,
                     "told": told,
@@ -147,15 +141,14 @@ class HistoryStore:
         did: str,
         likes: Sequence[HistoryLike],
         told: int,
-        times: FetchTimes,
+        now_us: int,
         statement: Statement | None,
     ) -> None:
         execute = self._connection.execute
         ids = self._actors.intern([did, *(like.author for like in likes)])
-        now = tid_at(times.stream_us)
         rows = [
             (ids[did], like.rkey, ids[like.author], like.post_rkey, like.seen_us,
-             min(like.rkey, now) if statement is None else statement.rev, int(WordMark.FETCHED))
+             min(like.rkey, tid_at(now_us)) if statement is None else statement.rev, int(WordMark.FETCHED))
             for like in likes
         ]  # fmt: skip
         self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
