@@ -19,7 +19,7 @@ from pipeline.batch.neighbours.product_of_graph import neighbour_blocks
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
-INPUTS = ("like_records", "unlikes", "degrees", "posts", "actors", "visits", "interactions")
+INPUTS = ("like_records", "changes", "statements", "degrees", "posts", "actors", "visits", "interactions")
 
 
 def settings_for(data_dir: Path, ranking: dict[str, Any] | None = None) -> Settings:

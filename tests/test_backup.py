@@ -243,7 +243,7 @@ def test_what_is_in_a_backup(data_dir: Path, tmp_path: Path) -> None:
     assert files(for_a_move).keys() == {*kept, "serving.sqlite", *FOR_A_MOVE}
     for name in days + KEPT:
         assert (nightly / name).read_bytes() == (data_dir / name).read_bytes()
-    for store, query in [("landing", "SELECT * FROM history_likes"), ("activity", "SELECT * FROM visits")]:
+    for store, query in [("landing", "SELECT * FROM like_words"), ("activity", "SELECT * FROM visits")]:
         rows = [
             connect(folder / f"{store}.sqlite", read_only=True).execute(query).fetchall()
             for folder in (data_dir, nightly)

@@ -126,10 +126,10 @@ def test_an_older_program_refuses_a_newer_store_and_touches_nothing(part: str, t
     path = filled(data_dir)
     if part == "batch":
         with closing(connect(path)) as store:
-            columns = [row[1] for row in store.execute("PRAGMA table_info(likes)")]
+            columns = [row[1] for row in store.execute("PRAGMA table_info(like_words)")]
             row = dict.fromkeys(columns, 1) | {"seen_us": time.time_ns() // 1000}
             marks = ", ".join("?" * len(row))
-            store.execute(f"INSERT INTO likes ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+            store.execute(f"INSERT INTO like_words ({', '.join(row)}) VALUES ({marks})", list(row.values()))
         path = data_dir / "serving.sqlite"
         ServingStore(path).close()
     newer(path)

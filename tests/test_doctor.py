@@ -24,7 +24,7 @@ from pds_server import PASSWORD, Pds, pds
 from serving_worlds import Account, ServingStore, blob, plc_did
 from streams import LineStream, free_port, wait_until
 
-from pipeline.lake.day_files import UNLIKES, commit, replace_unlikes, write_draft
+from pipeline.lake.day_files import CHANGES, commit, draft_changes, write_draft
 from pipeline.operate.doctor import network_checks
 from pipeline.operate.doctor.findings import SkippedError, WrongError
 from pipeline.operate.feed_record.service_check import http_client
@@ -74,7 +74,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     store.publish(1, {}, {"": blob(range(1, 41))}, at=time.time())
     store.close()
     Landing(data_dir).close()
-    replace_unlikes(data_dir, DAY, pa.Table.from_pylist([], schema=UNLIKES))
+    commit(draft_changes(data_dir, DAY, CHANGES.empty_table()), places.changes_file(data_dir, DAY, 1))
     commit(
         write_draft(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
         places.likes(data_dir, DAY),
@@ -153,7 +153,7 @@ def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Pa
     assert "can't be read" in world.wrong("stores")
 
 
-@pytest.mark.parametrize("store", ["likes", "unlikes"])
+@pytest.mark.parametrize("store", ["likes", "changes"])
 def test_half_a_file_in_the_lake(world: World, store: str) -> None:
     [path] = (world.data_dir / "lake" / store).rglob("*.parquet")
     path.write_bytes(path.read_bytes()[:-3])

@@ -16,7 +16,7 @@ from pipeline.identifiers import rkey_to_int, tid_to_int
 from pipeline.ingest import jetstream
 from pipeline.ingest.jetstream import decode, subscribe_url
 from pipeline.store.events import EventBatch
-from pipeline.store.model import AccountStatus, PostFlag
+from pipeline.store.model import AccountStatus, PostFlag, WordMark
 
 DID = "did:plc:mcc5yghbk7tixqryac2yxku7"
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
@@ -56,7 +56,7 @@ def decoded(event: Any) -> EventBatch:
 
 def test_a_like() -> None:
     batch = decoded(like())
-    assert batch.likes == [(DID, tid_to_int(TID), AUTHOR, tid_to_int(TID), NOW, REV)]
+    assert batch.likes == [(DID, tid_to_int(TID), AUTHOR, tid_to_int(TID), NOW, REV, 0)]
     assert batch.counts == {("event", "like"): 1}
     assert (batch.value, batch.event_us, batch.newest_us) == (NOW, NOW, NOW)
 
@@ -64,8 +64,17 @@ def test_a_like() -> None:
 def test_an_unlike_and_an_update() -> None:
     assert decoded(commit(operation="delete")).unlikes == [(DID, tid_to_int(TID), NOW, REV)]
     batch = decoded(like(operation="update"))
-    assert batch.unlikes == [(DID, tid_to_int(TID), NOW - 1, REV - 1)]
-    assert len(batch.likes) == 1
+    assert batch.unlikes == []
+    assert [(found.rev, found.marks) for found in batch.likes] == [(REV, WordMark.AGAIN)]
+
+
+def test_what_was_a_like_and_is_none_now_is_gone() -> None:
+    """After an update always; a new record of an old key may have been one before."""
+    nothing = {"$type": "app.bsky.feed.like", "subject": {"uri": "at://did:plc:x/app.bsky.feed.generator/y"}}
+    for operation, rkey in (("update", TID), ("create", "self")):
+        batch = decoded(commit(operation=operation, rkey=rkey, record=nothing))
+        assert [found.rev for found in batch.unlikes] == [REV]
+        assert batch.likes == []
 
 
 def test_a_like_whose_rkey_is_no_tid_meets_its_unlike() -> None:

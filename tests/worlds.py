@@ -9,7 +9,8 @@ stream (the watermark).
 from pathlib import Path
 
 from pipeline.identifiers import post_uri, tid_at
-from pipeline.store.model import HOUR_US, day_of
+from pipeline.store.landing import ALL_KEYS
+from pipeline.store.model import HOUR_US
 from sql.sqlite import connect, migrate
 
 NOW_US = 1_780_000_000_000_000 // HOUR_US * HOUR_US + HOUR_US // 2  # May 2026, 20:30 UTC
@@ -112,7 +113,7 @@ class World:
         landing = connect(data_dir / "landing.sqlite")
         migrate(landing, "landing")
         landing.execute("BEGIN IMMEDIATE")
-        for table in ("actors", "posts", "likes", "like_days", "unlikes", "watermark"):
+        for table in ("actors", "posts", "like_words", "statements", "watermark"):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
         landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0, ?)", rows["actors"])
@@ -122,14 +123,23 @@ class World:
             rows["posts"],
         )
         landing.executemany(
-            "INSERT INTO likes (liker_id, rkey, author_id, post_rkey, seen_us, day, rev) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(*row, day_of(int(row[4])), tid_at(int(row[4]))) for row in rows["like_records"]],
+            "INSERT INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, 1)",
+            [
+                (rkey, liker, tid_at(seen_us, 1023), author, post_rkey, seen_us)
+                for liker, rkey, author, post_rkey, seen_us in rows["like_records"]
+            ],
         )
-        landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")
         landing.executemany(
-            "INSERT INTO unlikes (liker_id, rkey, seen_us, day, rev) VALUES (?, ?, ?, ?, ?)",
-            [(*row, day_of(int(row[2])), tid_at(int(row[2]))) for row in rows["unlikes"]],
+            "INSERT INTO like_words VALUES (?, ?, ?, NULL, NULL, ?, 1, 1) ON CONFLICT DO NOTHING",
+            [(rkey, liker, tid_at(seen_us), seen_us) for (liker, rkey), seen_us in self.unlikes.items()],
+        )
+        landing.executemany(
+            "INSERT INTO statements VALUES (?, ?, ?)",
+            [
+                (number, ALL_KEYS, tid_at(deleted_us))
+                for number, _, _, deleted_us in rows["actors"]
+                if deleted_us
+            ],
         )
         landing.execute("INSERT INTO watermark VALUES (1, ?1, ?1, ?1)", (self.now_us,))
         landing.execute("COMMIT")
@@ -157,7 +167,6 @@ class World:
                 for (liker, rkey), (author, post_rkey, seen_us) in self.likes.items()
                 if seen_us > self.unlikes.get((liker, rkey), -1)
             ],
-            "unlikes": [(*key, seen_us) for key, seen_us in self.unlikes.items()],
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
             "interactions": [(row[0], row[1], row[2]) for row in self.interactions],
         }

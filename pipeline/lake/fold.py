@@ -47,7 +47,8 @@ class _Day:
 
     @property
     def told(self) -> int:
-        return 0 if self.changes is None else self.changes.told
+        # Without its likes a day is not there, whatever is left of it.
+        return self.changes.told if self.changes is not None and self.exist else 0
 
 
 def fold_day(

@@ -2,7 +2,7 @@
 -- Reads: like_words, temp.wanted_likers, temp.closed_days
 -- Writes: none
 -- Grain: one row per like record
--- Parameters: :first_rkey (the first day's smallest key; keys before :named_rkey name no day)
+-- Parameters: :first_rkey (the first day's smallest key), :named_rkey (keys before it name no day)
 -- Units: as in sql/landing/0002_like_words.sql
 SELECT l.liker_id, l.rkey, l.rev, l.author_id, l.post_rkey, l.seen_us, l.marks
 FROM like_words AS l

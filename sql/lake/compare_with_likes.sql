@@ -1,9 +1,10 @@
 -- Question: what does a day's file of likes say about the records of the last words?
--- Reads: last_words, day_before (rows of the file)
+-- Reads: day_before (rows of the file)
 -- Writes: last_words
 -- Grain: one row per like record, as before, but for words that are not later than the like in the file
 -- Parameters: none
 -- Units: as in sql/landing/0002_like_words.sql
+-- Columns: liker_id, rkey, rev, author_id, post_rkey, seen_us, marks, settled, landed, in_likes
 CREATE OR REPLACE TABLE last_words AS
 WITH found AS (
   SELECT b.liker_id, b.rkey, b.author_id, b.post_rkey, b.seen_us

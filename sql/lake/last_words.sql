@@ -16,8 +16,7 @@ WITH words AS (
 ), compared AS (
   SELECT w.*,
     lead(w.seen_us) OVER latest AS other_seen_us, lead(w.marks) OVER latest AS other_marks,
-    lead(w.author_id) OVER latest IS NOT DISTINCT FROM w.author_id
-      AND lead(w.post_rkey) OVER latest IS NOT DISTINCT FROM w.post_rkey AS is_same
+    coalesce(lead(w.author_id) OVER latest = w.author_id AND lead(w.post_rkey) OVER latest = w.post_rkey, false) AS is_same
   FROM words AS w
   SEMI JOIN twice AS t ON t.liker_id = w.liker_id AND t.rkey = w.rkey
   WINDOW latest AS (PARTITION BY w.liker_id, w.rkey ORDER BY w.rev DESC, w.marks & 2 DESC, w.seen_us DESC, w.author_id IS NULL, w.landed DESC)

@@ -108,7 +108,7 @@ def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
     if not figures["began_us"]:
         return
     day, first = places.day_name(day_of(figures["began_us"])), figures["lake"]["first_day"]
-    if day in figures["landing"]["likes_by_day"] or (first is not None and first <= day):
+    if first is None or first <= day:
         yield Line("began", f"{utc(figures['began_us'])}: day {day} partial")
 
 
