@@ -14,7 +14,7 @@ from histories import did
 
 from pipeline.backfill import file_of_lines
 from pipeline.errors import BackfillError, StoreError
-from pipeline.identifiers import tid_at, tid_from_int
+from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US, day_of
 from sql.sqlite import connect, migrate

@@ -82,11 +82,11 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
         ),
     )
     landing.executemany(
-        "INSERT OR IGNORE INTO likes (day, liker_id, rkey, author_id, post_rkey, seen_us, rev) "
-        "VALUES (?, ?, ?, ?, ?, ?, 1)",
+        "INSERT OR IGNORE INTO like_words (liker_id, rkey, rev, author_id, post_rkey, seen_us, marks, told) "
+        "VALUES (?, ?, ?, ?, ?, ?, 0, 1)",
         zip(
-            (seen // DAY_US).tolist(),
             liker.tolist(),
+            rkey.tolist(),
             rkey.tolist(),
             author[post].tolist(),
             post_rkey[post].tolist(),
@@ -94,7 +94,6 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
             strict=True,
         ),
     )
-    landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")
     landing.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (NOW_US,))
     landing.execute("COMMIT")
     landing.close()

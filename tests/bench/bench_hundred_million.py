@@ -34,7 +34,8 @@ from bench_tools import cpu_seconds, memory_mb, number, parser_of
 from like_feed import LikeFeed
 from streams import free_port, wait_until
 
-import sql
+from pipeline.lake.held import held_lake
+from pipeline.lake.reader import read_like_records
 from pipeline.store.arrow import reading
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
@@ -84,7 +85,7 @@ class Compactor(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(1.0):
             watermark = number(self._data_dir, "landing", "SELECT seen_us FROM watermark")
-            first = number(self._data_dir, "landing", "SELECT min(day) FROM like_days")
+            first = number(self._data_dir, "landing", "SELECT min(day) FROM like_days WHERE day > 0")
             lake = places.closed_days(self._data_dir)
             if first and any(day not in lake for day in range(first, first_open_day(watermark))):
                 self.seconds.append(compact(self._env))
@@ -142,20 +143,17 @@ def purge(data_dir: Path) -> float:
 
 
 def lake_contents(data_dir: Path) -> tuple[int, int, int]:
-    """Return the bytes of the lake, the likes in it, and how many of those tombstones undo."""
+    """Return the bytes of the lake, the likes in it, and how many of those are undone."""
     size = sum(path.stat().st_size for path in (data_dir / "lake").rglob("*.parquet"))
-    with duckdb.connect() as connection, reading(data_dir / "landing.sqlite") as reader:
-        connection.execute(sql.load("lake/macros"))
-        tombstones = reader.table("SELECT liker_id, rkey, seen_us FROM unlikes WHERE found_open_like <> 1")
-        connection.register("waiting", tombstones)
-        connection.execute("CREATE TABLE unlikes AS SELECT * FROM waiting")
-        if files := [str(path) for path in places.unlikes_files(data_dir)]:
-            query = "INSERT INTO unlikes SELECT liker_id, rkey, seen_us FROM lake_unlikes($files)"
-            connection.execute(query, {"files": files})
+    with (
+        duckdb.connect() as connection,
+        reading(data_dir / "landing.sqlite") as reader,
+        held_lake(data_dir) as held,
+    ):
+        read_like_records(connection, reader, held, first_day=0)
         row = connection.execute(
-            "SELECT count(*), count(*) FILTER (EXISTS (SELECT 1 FROM unlikes AS u WHERE u.liker_id = l.liker_id "
-            "AND u.rkey = l.rkey AND u.seen_us >= l.seen_us)) FROM lake_likes($files) AS l",
-            {"files": [str(path) for path in (data_dir / "lake" / "likes").glob("*/likes.parquet")]},
+            "SELECT count(*), count(*) FILTER (EXISTS (SELECT 1 FROM changes AS c WHERE c.liker_id = l.liker_id "
+            "AND c.rkey = l.rkey AND c.rev >= l.rkey)) FROM lake_likes(getvariable('lake_files')) AS l"
         ).fetchone()
     assert row is not None
     return size, int(row[0]), int(row[1])

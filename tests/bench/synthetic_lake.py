@@ -170,12 +170,14 @@ def write_closed_day(data_dir: Path, day: int, rows: Ints) -> None:
     try:
         names = ["liker_id", "author_id", "post_rkey", "seen_us", "rkey"]
         connection.register("day_likes", pa.table(list(rows), names=names))
-        connection.execute("CREATE TABLE deleted_accounts (actor_id INTEGER, deleted_us BIGINT)")
-        connection.execute(sql.load("lake/closed_day"))
+        columns = "liker_id::INTEGER AS liker_id, author_id::INTEGER AS author_id, post_rkey, seen_us, rkey"
+        connection.execute(f"CREATE TABLE day AS SELECT {columns} FROM day_likes")
         stored = connection.execute(sql.load("lake/stored_rows")).to_arrow_table()
     finally:
         connection.close()
-    day_files.commit(day_files.write_day(data_dir, day, stored), places.likes(data_dir, day))
+    changes = day_files.draft_changes(data_dir, day, day_files.CHANGES.empty_table())
+    day_files.commit(changes, places.changes_file(data_dir, day, 1))
+    day_files.commit(day_files.draft_likes(data_dir, day, stored), places.likes(data_dir, day))
 
 
 def _write_open_day(landing: object, day: int, rows: Ints) -> None:
@@ -184,10 +186,10 @@ def _write_open_day(landing: object, day: int, rows: Ints) -> None:
     for first in range(0, rows.shape[1], CHUNK):
         liker, author, post, seen, rkey = (column.tolist() for column in rows[:, first : first + CHUNK])
         landing.executemany(  # type: ignore[attr-defined]
-            f"INSERT OR IGNORE INTO likes VALUES ({day}, ?, ?, ?, ?, ?, 1)",
-            zip(rkey, liker, author, post, seen, strict=True),
+            "INSERT OR IGNORE INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, 2)",
+            zip(rkey, liker, rkey, author, post, seen, strict=True),
         )
-    landing.execute("INSERT INTO like_days SELECT day, count(*) FROM likes GROUP BY day")  # type: ignore[attr-defined]
+    landing.execute("UPDATE told SET commit_no = 2")  # type: ignore[attr-defined]
     landing.execute("COMMIT")  # type: ignore[attr-defined]
 
 
