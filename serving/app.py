@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import falcon
 
+from serving.budgets.viewer_classes import ViewerClasses
 from serving.config import ServingConfig
 from serving.feed import get_feed_skeleton, rehearsal, send_interactions
 from serving.feed.describe import DidDocument, FeedGenerator, Robots
@@ -23,6 +24,7 @@ from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
 from serving.identity.handles import Handles
 from serving.identity.resolver import KeyResolver, Resolver
+from serving.identity.used_tokens import UsedTokens
 from serving.lists.list_store import ListStore
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
@@ -55,17 +57,21 @@ def create_app(
     metrics = metrics or WebMetrics()
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc)
-    resolver = resolver or default_resolver(config, now)
+    classes = ViewerClasses(config.data_dir, now=now)
+    resolver = resolver or default_resolver(config, now, is_known=classes.is_known)
     authenticator = Authenticator(config, resolver, now)
     store = ListStore(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
-    interactions = SendInteractions(config, authenticator, memory, activity, now)
+    used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)
+    if peers:
+        peers.listen(used.take)
+    interactions = SendInteractions(config, authenticator, store, memory, activity, classes, used, now)
 
     app: App = falcon.App(middleware=[RequestLog(config, metrics)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
-    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
+    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, classes, now)
     app.add_route(feed_address := f"/xrpc/{get_feed_skeleton.METHOD}", feed)
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))

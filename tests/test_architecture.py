@@ -72,13 +72,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.config": set(),
     "serving.log_throttle": set(),
     "serving.read_pool": {"serving.log_throttle"},
+    "serving.budgets": {"serving.read_pool"},
     "serving.http": {"serving.config", "serving.log_throttle", "serving.web_errors"},
-    "serving.identity": {"serving.config", "serving.log_throttle", "serving.web_errors"},
+    "serving.identity": {"serving.budgets", "serving.config", "serving.log_throttle", "serving.web_errors"},
     "serving.lists": {"serving.read_pool"},
-    "serving.viewers": {"serving.lists", "serving.read_pool", "serving.log_throttle"},
+    "serving.viewers": {"serving.budgets", "serving.lists", "serving.read_pool", "serving.log_throttle"},
     "serving.feed": {
-        "serving.viewers", "serving.lists", "serving.identity", "serving.http", "serving.config",
-        "serving.read_pool", "serving.log_throttle", "serving.web_errors",
+        "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",
+        "serving.config", "serving.read_pool", "serving.log_throttle", "serving.web_errors",
     },
     "serving.pages": {
         "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.read_pool",
