@@ -100,7 +100,7 @@ def backfill(options: argparse.Namespace) -> None:
 
 
 def sql(options: argparse.Namespace) -> None:
-    """Answer a question from the stores: a query by name, or a .sql file."""
+    """Answer a question from the stores: a named query, SQL of your own, or a shell."""
     from pipeline.explore import command
 
     _give_way()
