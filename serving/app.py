@@ -26,11 +26,15 @@ from serving.identity.handles import Handles
 from serving.identity.resolver import KeyResolver, Resolver
 from serving.identity.used_tokens import UsedTokens
 from serving.lists.list_store import ListStore
+from serving.pages.appview import AppViewReader
+from serving.pages.assets import Assets, Favicon
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
+from serving.pages.not_found import error_form
+from serving.pages.post_views import Outside
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
-from serving.pages.why import WhyPage
+from serving.pages.why import ComparePage, WhyPage
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
@@ -79,12 +83,19 @@ def create_app(
     app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
+        outside = Outside(config.app_url, config.image_hosts)
+        appview = AppViewReader(config.appview_url, outside, enabled=config.page_posts)
+        app.set_error_serializer(error_form(config, xrpc.error_form))
+        app.add_route("/assets/{name}", Assets())
+        app.add_route("/favicon.ico", Favicon())
         app.add_route("/", HomePage(config, store, now))
-        app.add_route("/viewers", ViewersPage(config, store, now))
-        app.add_route("/viewer/{did}", ViewerPage(config, store, now))
+        app.add_route("/viewers", ViewersPage(config, store, appview, now))
+        app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
         app.add_route("/dashboard", DashboardPage(config, now))
         if config.explain:
-            app.add_route("/why", WhyPage(config, Explainer(config), Handles(config.appview_url)))
+            parts = Explainer(config), Handles(config.appview_url), appview, now
+            app.add_route("/why", WhyPage(config, *parts))
+            app.add_route("/compare", ComparePage(config, *parts))
     app.add_route(
         "/metrics", MetricsPage(config, metrics), compile=True
     )  # last, so that all routes are compiled now

@@ -61,6 +61,7 @@ class Fetcher:
     tls: ssl.SSLContext | None = None
     deadline_seconds: float = DEADLINE_SECONDS
     idle: IdleConnections | None = None  # only for hosts that the operator chose
+    max_body_bytes: int = MAX_BODY_BYTES
     # A name lookup can't be interrupted, so those under way are counted until they end, not until somebody gives up.
     # ``domain_lookups`` is None for hosts that the operator chose.
     _lookups: Slots = field(default_factory=lambda: Slots(LOOKUPS))
@@ -158,7 +159,7 @@ class Fetcher:
         try:
             connection.settimeout(_left(deadline))
             connection.sendall(request.encode("ascii"))
-            answer, reusable = _read_answer(_DeadlineReader(connection, deadline))
+            answer, reusable = _read_answer(connection, deadline, self.max_body_bytes)
         except (http.client.HTTPException, ValueError) as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
         else:
@@ -179,10 +180,10 @@ class Fetcher:
 class _DeadlineReader(io.RawIOBase):
     """A socket read with one deadline and one byte limit for everything; stands in for it in http.client."""
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, deadline: float, max_bytes: int) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._bytes_left = MAX_HEADER_BYTES + MAX_BODY_BYTES
+        self._bytes_left = max_bytes
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -200,18 +201,19 @@ class _DeadlineReader(io.RawIOBase):
         return count
 
 
-def _read_answer(reader: _DeadlineReader) -> tuple[HttpAnswer, bool]:
+def _read_answer(connection: socket.socket, deadline: float, max_body_bytes: int) -> tuple[HttpAnswer, bool]:
     """Return the answer, and whether the connection is ready for another request."""
+    reader = _DeadlineReader(connection, deadline, MAX_HEADER_BYTES + max_body_bytes)
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
         if response.status != 200 and response.will_close:
             return HttpAnswer(response.status, b""), False
-        body = response.read(MAX_BODY_BYTES + 1)
+        body = response.read(max_body_bytes + 1)
         reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
-    if len(body) > MAX_BODY_BYTES:
+    if len(body) > max_body_bytes:
         raise FetchRefusedError("the answer is too large")
     return HttpAnswer(response.status, body if response.status == 200 else b""), reusable
 

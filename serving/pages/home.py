@@ -36,6 +36,7 @@ class HomePage:
         show(
             response,
             "home.html",
+            self.config,
             seconds=0 if here else 60,
             publisher=self.config.publisher_did,
             feeds=self.config.feed_rkeys,
