@@ -20,6 +20,7 @@ import sql
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
+from pipeline.store.locks import holder
 from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import connect
@@ -71,12 +72,11 @@ def gather(settings: Settings) -> Figures:
 def process_of(data_dir: Path, part: str) -> int | None:
     """Return the process that holds a part's lock, None when none does."""
     path = places.lock(data_dir, part)
+    pid = holder(path)
     try:
-        pid = int(path.read_text().strip() or "0")
-        held = pid > 0 and _holds(pid, path)
-    except (OSError, ValueError):
+        return pid if pid is not None and pid > 0 and _holds(pid, path) else None
+    except OSError:
         return None
-    return pid if held else None
 
 
 def _holds(pid: int, path: Path) -> bool:
