@@ -19,7 +19,7 @@ from pipeline.identifiers import is_did
 from pipeline.ingest import car
 from pipeline.ingest.cbor import CborError, decode_cbor_pair
 from pipeline.ingest.jetstream import LATEST_US
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset, add_too_big
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -98,6 +98,8 @@ def _event(kind: Any, body: dict[str, Any], batch: EventBatch) -> _Event:
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "#commit":
+        if body.get("tooBig") is True:
+            add_too_big(did, batch)
         return did, None, body.get("rev"), _operations(body, batch)
     elif kind == "#account":
         return did, (body.get("active"), body.get("status")), None, ()

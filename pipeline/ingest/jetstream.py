@@ -20,7 +20,7 @@ import orjson
 
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_too_big
 from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.store.events import EventBatch
 
@@ -73,6 +73,7 @@ class Commit(msgspec.Struct, gc=False):
     rkey: str
     rev: str = ""
     record: Record | None = None
+    too_big: bool = msgspec.field(name="tooBig", default=False)
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -133,6 +134,8 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
 
 def add_typed(did: str, seen_us: int, commit: Commit, likes: list[LikeTexts], batch: EventBatch) -> None:
     """Add an operation to the batch, or to the likes that are yet to be numbered."""
+    if commit.too_big and is_did(did):
+        add_too_big(did, batch)
     record = commit.record
     if (
         commit.operation == "create"
@@ -189,6 +192,10 @@ def add_commit(did: str, seen_us: int, commit: Any, batch: EventBatch) -> None:
         batch.drop("commit_without_body")
         return
     get = commit.get
+    if get("tooBig") is True:
+        add_too_big(did, batch)
+        if get("operation") is None:  # none of its operations is left
+            return
     add_operation(
         did,
         seen_us,
