@@ -62,7 +62,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
     "pipeline.operate.feed_record": CONFIGURED,
-    "pipeline.operate.doctor": {"pipeline.operate.feed_record", "pipeline.ingest"} | CONFIGURED,
+    "pipeline.operate.doctor": {
+        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock",
+    } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {
         "pipeline.batch.inputs", "pipeline.batch.kernel", "pipeline.batch.neighbours", "pipeline.store",

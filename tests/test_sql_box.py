@@ -18,6 +18,8 @@ from pipeline.batch import jobs
 from pipeline.explore import after_batch, queries, session
 from pipeline.explore.box import landlock, limits
 from pipeline.explore.queries import QueryError
+from pipeline.operate.doctor import machine_checks
+from pipeline.operate.doctor.findings import SkippedError
 from pipeline.store.analyst_snapshot import current_snapshot
 
 NEEDS_LANDLOCK = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
@@ -345,3 +347,32 @@ def test_a_folder_whose_name_is_a_pattern(tmp_path: Path, name: str) -> None:
     ran = sql(folder, "SELECT count(*) AS likes FROM likes", "--format", "csv")
     assert (ran.stdout, ran.stderr) == ("likes\n4\n", "")
     assert (folder / "dashboard.json").exists()
+
+
+def test_a_lake_on_another_disk_can_be_read(tmp_path: Path) -> None:
+    """Its snapshots are links by name, as tests/test_sql_snapshots.py makes them."""
+    world = World()
+    for liker in ("ann", "bob", "cat"):
+        world.like(liker, "p1", hours_ago=40)
+    folder = world.post("q1", by="dan").like("bob", "q1", hours_ago=0.5).write(tmp_path / "data")
+    settings = settings_for(folder)
+    jobs.run(settings, "all")
+    after_batch.run(settings)
+    (folder / "lake").rename(tmp_path / "other disk")
+    (folder / "lake").symlink_to(tmp_path / "other disk")
+    snapshot = current_snapshot(folder)
+    assert snapshot is not None
+    copies = list((snapshot / "likes").glob("day=*.parquet"))
+    assert copies
+    for copy in copies:
+        copy.unlink()
+        [day] = (folder / "lake" / "likes" / copy.stem).glob("*.parquet")
+        copy.symlink_to(day.resolve())
+    assert sql(folder, "SELECT count(*) AS likes FROM likes", "--format", "csv").stdout == "likes\n4\n"
+
+
+@NEEDS_LANDLOCK
+def test_doctor_says_what_keeps_queries_from_writing() -> None:
+    assert machine_checks.analysts_sql(landlock.version()).startswith("Landlock ")
+    with pytest.raises(SkippedError, match=r"no Landlock.*account that can't write"):
+        machine_checks.analysts_sql(0)

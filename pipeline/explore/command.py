@@ -5,6 +5,7 @@ it (``box``), writing its rows (``formats``).
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--max-rows",
-        type=int,
+        type=_count,
         default=limits.MAX_ROWS,
         metavar="N",
         help="stop at more rows (default: %(default)s)",
@@ -81,9 +82,17 @@ def run(settings: Settings, options: argparse.Namespace, rest: Sequence[str]) ->
 
     def request(spill: Path) -> BoxRequest:
         return BoxRequest(
-            str(settings.data_dir.absolute()), settings.batch_threads, options.format, str(spill), options.max_rows,
-            "" if query is None else query.name, None if query is None else query.text, values, named,
-        )  # fmt: skip
+            data_dir=str(settings.data_dir.absolute()),
+            threads=settings.batch_threads,
+            form=options.format,
+            spill=str(spill),
+            max_rows=options.max_rows,
+            parent=os.getpid(),
+            name="" if query is None else query.name,
+            text=None if query is None else query.text,
+            values=values,
+            named=named,
+        )
 
     if query is None:
         outside.shell(request)
@@ -116,3 +125,9 @@ def _existing(path: Path) -> Path:
     if not path.exists():
         raise QueryError(f"--read {path}: there is no such file or folder")
     return path.absolute()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

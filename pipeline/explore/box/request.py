@@ -18,6 +18,7 @@ class BoxRequest:
     form: str
     spill: str
     max_rows: int
+    parent: int  # the process outside
     name: str = ""
     text: str | None = None
     values: dict[str, Value] = field(default_factory=dict)
