@@ -88,7 +88,7 @@ def create_app(
         app.set_error_serializer(error_form(config, xrpc.error_form))
         app.add_route("/assets/{name}", Assets())
         app.add_route("/favicon.ico", Favicon())
-        app.add_route("/", HomePage(config, store, now))
+        app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
         app.add_route("/dashboard", DashboardPage(config, now))

@@ -106,6 +106,27 @@ def test_the_viewers_page_names_people_by_what_they_like(tmp_path: Path, network
     assert people.about(7) in page
 
 
+def test_the_home_page_shows_what_is_popular_to_everybody(tmp_path: Path, network: SimulatedNetwork) -> None:
+    uris, records = newest_posts(network, 8), stream_records(network)
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts(range(1, 9))
+    store.connection.executemany(
+        "UPDATE posts SET uri = ? WHERE post_id = ?", [(uri, number) for number, uri in enumerate(uris, 1)]
+    )
+    store.publish(41, {plc_did(1): blob([8])}, {"": blob(range(1, 8), sources=[2] * 7)})
+    store.close()
+    known = {"appview_url": network.plc_url, "page_posts": True}
+    client = TestClient(create_app(config_of(tmp_path, **known), now=Clock()))
+    page = entities.unescape(
+        client.simulate_get("/", host="feed.example.com", remote_addr="203.0.113.9").text
+    )
+    assert page.count("<article") == 5
+    assert sum(str(records[uri]["text"]).partition("\n")[0] in page for uri in uris[:7]) == 5
+    assert 'property="og:image"' in page and 'name="description"' in page
+    off = TestClient(create_app(config_of(tmp_path), now=Clock()))
+    assert "<article" not in off.simulate_get("/", host="feed.example.com").text
+
+
 def test_answers_are_remembered_and_deleted_posts_too(network: SimulatedNetwork) -> None:
     uris = newest_posts(network, 30)
     with directory() as counted:

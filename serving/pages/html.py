@@ -32,16 +32,39 @@ _POLICY = (
 
 
 def show(
-    response: falcon.Response, template: str, config: ServingConfig, *, seconds: int = 0, **values: Any
+    response: falcon.Response,
+    template: str,
+    config: ServingConfig,
+    *,
+    here: bool = False,
+    seconds: int = 0,
+    **values: Any,
 ) -> None:
-    """Set a whole page; caches may keep it for some seconds, 0 for not at all."""
+    """Set a whole page; caches may keep it for some seconds, 0 for not at all.
+
+    ``here`` says that the reader is at this machine.
+    """
     response.content_type = "text/html; charset=utf-8"
     hosts = config.image_hosts if config.page_posts else ()
-    response.text = pages().get_template(template).render(values, app=config.app_url, site=config.hostname)
+    response.text = (
+        pages()
+        .get_template(template)
+        .render(values, app=config.app_url, site=config.hostname, links=_links(config, here))
+    )
     response.set_header("Cache-Control", f"public, max-age={seconds}" if seconds else "private, no-store")
     response.set_header("Content-Security-Policy", _POLICY.format(pictures=" ".join(("'self'", *hosts))))
     for name, value in _SECURITY.items():
         response.set_header(name, value)
+
+
+def _links(config: ServingConfig, here: bool) -> list[tuple[str, str]]:
+    """Return the pages that the reader may see, as addresses and names."""
+    links = []
+    if config.explain and (here or config.pages == "public"):
+        links += [("/why", "Why these posts?"), ("/compare", "Compare")]
+    if here:
+        links += [("/viewers", "Viewers"), ("/dashboard", "Dashboard")]
+    return links
 
 
 def age_text(seconds: float) -> str:

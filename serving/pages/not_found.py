@@ -8,6 +8,7 @@ from collections.abc import Callable
 import falcon
 
 from serving.config import ServingConfig
+from serving.http.clients import is_local
 from serving.pages.html import show
 
 Form = Callable[[falcon.Request, falcon.Response, falcon.HTTPError], None]
@@ -33,6 +34,14 @@ def error_form(config: ServingConfig, xrpc_form: Form) -> Form:
         if request.path.startswith("/xrpc/") or "text/html" not in (request.get_header("Accept") or ""):
             xrpc_form(request, response, error)
             return
-        show(response, "error.html", config, title=title, text=text, reason=error.description or "")
+        show(
+            response,
+            "error.html",
+            config,
+            here=is_local(request, config),
+            title=title,
+            text=text,
+            reason=error.description or "",
+        )
 
     return form

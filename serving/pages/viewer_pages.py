@@ -60,7 +60,7 @@ class ViewersPage(_Page):
             with self.store.read() as snapshot:
                 current = snapshot.current() if snapshot else None
                 if snapshot is None or current is None:
-                    show(response, "no_lists.html", self.config)
+                    show(response, "no_lists.html", self.config, here=True)
                     return
                 count = self.store.viewers(snapshot, current.number)
                 viewers = snapshot.viewers_like(feed, search, after, VIEWERS_PER_PAGE + 1)
@@ -72,6 +72,7 @@ class ViewersPage(_Page):
             response,
             "viewers.html",
             self.config,
+            here=True,
             now=self.now(),
             described=self.appview.describe(dids=[did for did, _ in viewers]),
             published=self.published(current),
@@ -95,7 +96,7 @@ class ViewerPage(_Page):
             with self.store.read() as snapshot:
                 current = snapshot.current() if snapshot else None
                 if snapshot is None or current is None:
-                    show(response, "no_lists.html", self.config)
+                    show(response, "no_lists.html", self.config, here=True)
                     return
                 generation = _number(request, "generation", current.number)
                 own = snapshot.list_of(feed, did, generation)
@@ -113,6 +114,7 @@ class ViewerPage(_Page):
             response,
             "viewer.html",
             self.config,
+            here=True,
             described=self.appview.describe([post.uri for post in posts.values()], [did]),
             why=bool(self.config.explain),
             did=did,
