@@ -221,7 +221,20 @@ def test_health_says_what_is_wrong(tmp_path: Path) -> None:
     status, state = health()
     assert status == 503
     assert "lists are old" in state["reason"]
+    # A run for a waiting viewer publishes too: everybody else's lists are as old as they were.
     clock.at = START
+    store.publish(4, {plc_did(1): blob([1])}, at=START - 1)
+    renewed = (
+        "INSERT INTO runs (run_id, job, tier, step, started_us, seconds, rows, peak_mb, outcome) "
+        "VALUES (?, 'candidates', ?, 'prune generations', ?, 60.0, 1, 1.0, 'done')"
+    )
+    store.connection.execute(renewed, (1, "all", int((START - 3 * 3600 - 61) * 1e6)))
+    store.connection.execute(renewed, (2, "waiting", int((START - 61) * 1e6)))
+    status, state = health()
+    assert (status, state["age_seconds"], state["everybody_age_seconds"]) == (503, 1.0, 10_801.0)
+    assert state["reason"].startswith("lists are old: everybody's are of 3.0 hours ago")
+    store.connection.execute(renewed, (3, "all", int((START - 61) * 1e6)))
+    assert health()[0] == 200
     (tmp_path / "activity.sqlite").mkdir()
     writer.record([_visit()])
     assert wait_until(lambda: bool(writer.failure))

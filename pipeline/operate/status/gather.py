@@ -60,11 +60,14 @@ def gather(settings: Settings) -> Figures:
         },
         "lake": lake,
         "generation": _one(data_dir, "serving/status_generation", now) or None,
+        "everybody_age_seconds": _age(_one(data_dir, "serving/everybody_renewed").get("renewed_us"), now_us),
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
         "viewers_today": _one(data_dir, "activity/status_visits", today).get("viewers"),
         "web": web_app_figures(settings.local_url),
-        "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")],
+        "runs": _with_overdue(
+            [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")], settings, now_us
+        ),
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }
 
@@ -142,6 +145,23 @@ def _with_due(row: Figures, settings: Settings) -> Figures:
     if (row["job"], row["tier"]) == ("candidates", "all"):
         minutes = settings.everybody_after(row["seconds"])
     return {**row, "due_us": None if minutes is None else row["started_us"] + int(minutes * 60e6)}
+
+
+def _with_overdue(rows: list[Figures], settings: Settings, now_us: int) -> list[Figures]:
+    """Mark the last run of each job that should have begun again long ago."""
+    begun: dict[str, int] = {}
+    for row in rows:
+        if row["tier"] in ("all", "changed"):  # the others run only when viewers come
+            begun[row["job"]] = max(begun.get(row["job"], 0), row["started_us"])
+    limits = {"candidates": settings.lists_old_seconds}
+    for job in ("compact", "neighbours"):
+        limits[job] = 180 * getattr(settings, f"{job}_minutes")
+    late = {job for job, us in begun.items() if job in limits and now_us - us > limits[job] * 1e6}
+    return [{**row, "overdue": row["job"] in late and row["started_us"] == begun[row["job"]]} for row in rows]
+
+
+def _age(time_us: int | None, now_us: int) -> float | None:
+    return None if time_us is None else (now_us - time_us) / 1e6
 
 
 def _counters(data_dir: Path) -> dict[str, dict[str, int]]:
