@@ -34,8 +34,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline.clock import MachineClock
 from pipeline.notify import service_manager
+from pipeline.run.job_turns import JobTurns
 from pipeline.run.supervisor import child_environment, run_child
-from pipeline.run.turns import Turns
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
@@ -80,7 +80,7 @@ class Timetable:
         self._everybody_due = 0.0  # on the monotonic clock
         self._machine = MachineClock()
         longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
-        self._turns = Turns(QUEUES, longest * 60)
+        self._turns = JobTurns(QUEUES, longest * 60)
         self._complaint = ""
         self._wide_search_due = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(

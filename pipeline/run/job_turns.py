@@ -18,7 +18,7 @@ LATE_INTERVALS = 3
 STUCK_INTERVALS = 8  # of the longest: a day, as the settings are
 
 
-class Turns:
+class JobTurns:
     """When the jobs of some queues last had their turns."""
 
     def __init__(

@@ -10,7 +10,7 @@ import pytest
 from streams import wait_until
 from test_lying_clocks import old_store
 
-from pipeline.run.turns import IDLE_SECONDS, Turns
+from pipeline.run.job_turns import IDLE_SECONDS, JobTurns
 
 QUEUES = {"neighbours": "default", "candidates": "default", "waiting": "waiting"}
 INTERVALS = {"neighbours": 10_800.0, "candidates": 180.0, "waiting": 10.0}
@@ -26,7 +26,7 @@ class Clock:
 
 def test_a_job_that_is_due_and_does_not_begin_is_noticed() -> None:
     clock = Clock()
-    turns = Turns(QUEUES, 10_800.0, clock)
+    turns = JobTurns(QUEUES, 10_800.0, clock)
     clock.seconds = IDLE_SECONDS
     assert turns.complaint(INTERVALS) == ""
     clock.seconds += 1  # a queue is busy for no reason: due every ten seconds, idle for a minute
@@ -42,7 +42,7 @@ def test_a_job_that_is_due_and_does_not_begin_is_noticed() -> None:
 
 def test_one_that_waits_for_another_is_no_defect_unless_that_runs_for_days() -> None:
     clock = Clock()
-    turns = Turns(QUEUES, 10_800.0, clock)
+    turns = JobTurns(QUEUES, 10_800.0, clock)
     queue = {job: seconds for job, seconds in INTERVALS.items() if job != "waiting"}
     with turns.turn("neighbours"):
         clock.seconds = 8 * 10_800.0
@@ -56,7 +56,7 @@ def test_one_that_waits_for_another_is_no_defect_unless_that_runs_for_days() -> 
 
 def test_a_run_that_fails_was_a_turn() -> None:
     clock = Clock()
-    turns = Turns(QUEUES, 10_800.0, clock)
+    turns = JobTurns(QUEUES, 10_800.0, clock)
     clock.seconds = 100.0
     with pytest.raises(KeyError), turns.turn("waiting"):
         raise KeyError
