@@ -80,7 +80,11 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     for run in COMMANDS:
         title, text = run.__name__, str(run.__doc__)
         child = parts.add_parser(
-            title, help=text[0].lower() + text[1:].rstrip("."), description=text, allow_abbrev=title != "sql"
+            title,
+            help=text[0].lower() + text[1:].rstrip("."),
+            description=text,
+            allow_abbrev=title != "sql",
+            add_help=title != "sql",  # a query has its own help
         )
         child.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
         child.set_defaults(run=run)

@@ -67,6 +67,9 @@ def serve(options: argparse.Namespace) -> None:
         access_log=settings.access_log,
         lists_old_seconds=settings.lists_old_seconds,
         appview_url=settings.appview_url,
+        page_posts=settings.page_posts == "on",
+        image_hosts=settings.image_hosts,
+        app_url=settings.app_url,
     )
     watch_address(settings.local_address)
     try:
@@ -100,7 +103,7 @@ def backfill(options: argparse.Namespace) -> None:
 
 
 def sql(options: argparse.Namespace) -> None:
-    """Answer a question from the stores: a query by name, or a .sql file."""
+    """Answer a question from the stores: a named query, SQL of your own, or a shell."""
     from pipeline.explore import command
 
     _give_way()

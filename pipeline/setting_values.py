@@ -121,3 +121,16 @@ def networks(text: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8: {error}") from error
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Return origins such as https://cdn.example.com, comma-separated; none for an empty text."""
+    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for origin in found:
+        parts = urlsplit(origin)
+        plain = f"{parts.scheme}://{parts.netloc}" == origin and re.fullmatch(
+            r"[A-Za-z0-9.:\[\]-]+", parts.netloc
+        )
+        if not _is_url(origin, "http", "https") or not plain:
+            raise ValueError(f"{origin!r} is not an origin, such as https://cdn.example.com")
+    return found

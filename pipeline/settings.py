@@ -78,8 +78,21 @@ class Settings:
         "which requests are logged: off, problems or all",
     )
     appview_url: str = _setting(
-        "https://public.api.bsky.app", values.http_url, "AppView that /why asks for the DID of a handle"
+        "https://public.api.bsky.app",
+        values.http_url,
+        "AppView that pages ask for posts, names and the DID of a handle",
     )
+    page_posts: str = _setting(
+        "on",
+        values.one_of("on", "off"),
+        "whether pages show posts and names as the AppView describes them, or as links alone",
+    )
+    image_hosts: tuple[str, ...] = _setting(
+        "https://cdn.bsky.app,https://video.bsky.app",
+        values.origins,
+        "origins from which the reader's browser may load pictures on pages, comma-separated; none when empty",
+    )
+    app_url: str = _setting("https://bsky.app", values.http_url, "app in which pages open posts and people")
     serve_threads: int = _setting(
         "8", values.threads, "requests that each process of the web app answers at once"
     )
@@ -146,6 +159,7 @@ class Settings:
             "listen": values.address(self.listen),
             "metrics_listen": values.address(self.metrics_listen),
             "trusted_proxies": ",".join(self.trusted_proxies),
+            "image_hosts": ",".join(self.image_hosts),
         }
         return {PREFIX + name.upper(): value for name, value in texts.items()}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import falcon
 
+from serving.budgets.viewer_classes import ViewerClasses
 from serving.config import ServingConfig
 from serving.feed import get_feed_skeleton, rehearsal, send_interactions
 from serving.feed.describe import DidDocument, FeedGenerator, Robots
@@ -23,12 +24,17 @@ from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
 from serving.identity.handles import Handles
 from serving.identity.resolver import KeyResolver, Resolver
+from serving.identity.used_tokens import UsedTokens
 from serving.lists.list_store import ListStore
+from serving.pages.appview import AppViewReader
+from serving.pages.assets import Assets, Favicon
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
+from serving.pages.not_found import error_form
+from serving.pages.post_views import Outside
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
-from serving.pages.why import WhyPage
+from serving.pages.why import ComparePage, WhyPage
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
@@ -55,17 +61,21 @@ def create_app(
     metrics = metrics or WebMetrics()
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc)
-    resolver = resolver or default_resolver(config, now)
+    classes = ViewerClasses(config.data_dir, now=now)
+    resolver = resolver or default_resolver(config, now, is_known=classes.is_known)
     authenticator = Authenticator(config, resolver, now)
     store = ListStore(config.serving_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
-    interactions = SendInteractions(config, authenticator, memory, activity, now)
+    used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)
+    if peers:
+        peers.listen(used.take)
+    interactions = SendInteractions(config, authenticator, store, memory, activity, classes, used, now)
 
     app: App = falcon.App(middleware=[RequestLog(config, metrics)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
-    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, now)
+    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, classes, now)
     app.add_route(feed_address := f"/xrpc/{get_feed_skeleton.METHOD}", feed)
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
@@ -73,12 +83,19 @@ def create_app(
     app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
-        app.add_route("/", HomePage(config, store, now))
-        app.add_route("/viewers", ViewersPage(config, store, now))
-        app.add_route("/viewer/{did}", ViewerPage(config, store, now))
+        outside = Outside(config.app_url, config.image_hosts)
+        appview = AppViewReader(config.appview_url, outside, enabled=config.page_posts)
+        app.set_error_serializer(error_form(config, xrpc.error_form))
+        app.add_route("/assets/{name}", Assets())
+        app.add_route("/favicon.ico", Favicon())
+        app.add_route("/", HomePage(config, store, appview, now))
+        app.add_route("/viewers", ViewersPage(config, store, appview, now))
+        app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
         app.add_route("/dashboard", DashboardPage(config, now))
         if config.explain:
-            app.add_route("/why", WhyPage(config, Explainer(config), Handles(config.appview_url)))
+            parts = Explainer(config), Handles(config.appview_url), appview, now
+            app.add_route("/why", WhyPage(config, *parts))
+            app.add_route("/compare", ComparePage(config, *parts))
     app.add_route(
         "/metrics", MetricsPage(config, metrics), compile=True
     )  # last, so that all routes are compiled now

@@ -26,7 +26,9 @@ class ServingConfig:
     wait for a DID document. ``pages``: "off", "local" (pages that name viewers answer this machine alone), or "public"
     (``/why`` answers everybody). ``explain`` is the command that says why a list is as it is, without its last
     arguments; without it there is no page ``/why``. ``trusted_proxies`` are the addresses or networks whose forwarding
-    headers are believed. ``access_log``: "problems", "all" or "off".
+    headers are believed. ``access_log``: "problems", "all" or "off". With ``page_posts`` the pages show posts as the
+    AppView describes them, with pictures from ``image_hosts`` (origins, such as https://cdn.bsky.app). Links to posts
+    lead to ``app_url``.
     """
 
     data_dir: Path
@@ -44,6 +46,9 @@ class ServingConfig:
     access_log: str = "problems"
     lists_old_seconds: float = 3 * 3600.0  # the age at which /health says that lists are old
     appview_url: str = "https://public.api.bsky.app"
+    page_posts: bool = False
+    image_hosts: tuple[str, ...] = ()
+    app_url: str = "https://bsky.app"
 
     def feed_uri(self, rkey: str) -> str:
         """Return the at-uri of one of this installation's feeds."""

@@ -149,9 +149,7 @@ def _make(path: Path) -> None:
     it then belong to a deleted store, and SQLite would read them as this one's.
     """
     making = path.with_name(f".{path.name}.new")
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # every process that makes a store takes this lock
+    with _alone(path.with_name(f".{path.name}.lock")):  # every process that makes this store takes this lock
         if path.exists():
             return
         making.unlink(missing_ok=True)  # left by a killed process
@@ -163,8 +161,27 @@ def _make(path: Path) -> None:
         for end in ("-wal", "-shm", "-journal"):
             path.with_name(path.name + end).unlink(missing_ok=True)
         making.rename(path)
-    finally:
-        os.close(folder)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait for the lock of a file that is there only meanwhile."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                has_name = os.path.samestat(lock.stat(), os.fstat(descriptor))
+            except FileNotFoundError:
+                has_name = False
+            if has_name:  # otherwise the process before removed it, and somebody else may have made another
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
 
 
 def _open(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:

@@ -62,7 +62,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
     "pipeline.operate.feed_record": CONFIGURED,
-    "pipeline.operate.doctor": {"pipeline.operate.feed_record", "pipeline.ingest"} | CONFIGURED,
+    "pipeline.operate.doctor": {
+        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock",
+    } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {
         "pipeline.batch.inputs", "pipeline.batch.kernel", "pipeline.batch.neighbours", "pipeline.store",
@@ -72,13 +74,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.config": set(),
     "serving.log_throttle": set(),
     "serving.read_pool": {"serving.log_throttle"},
+    "serving.budgets": {"serving.read_pool"},
     "serving.http": {"serving.config", "serving.log_throttle", "serving.web_errors"},
-    "serving.identity": {"serving.config", "serving.log_throttle", "serving.web_errors"},
+    "serving.identity": {"serving.budgets", "serving.config", "serving.log_throttle", "serving.web_errors"},
     "serving.lists": {"serving.read_pool"},
-    "serving.viewers": {"serving.lists", "serving.read_pool", "serving.log_throttle"},
+    "serving.viewers": {"serving.budgets", "serving.lists", "serving.read_pool", "serving.log_throttle"},
     "serving.feed": {
-        "serving.viewers", "serving.lists", "serving.identity", "serving.http", "serving.config",
-        "serving.read_pool", "serving.log_throttle", "serving.web_errors",
+        "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",
+        "serving.config", "serving.read_pool", "serving.log_throttle", "serving.web_errors",
     },
     "serving.pages": {
         "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.read_pool",

@@ -139,7 +139,7 @@ def test_rows_that_are_rubbish_are_counted(tmp_path: Path) -> None:
     rows = our_rows(tmp_path / "segment")
     assert [like.seq for like in rows.likes] == [1]
     assert rows.counts == {
-        "bad_record": 2, "like_without_subject": 1, "bad_did": 1, "bad_rkey": 1, "bad_time": 1,
+        "bad_record": 2, "bad_account": 1, "like_without_subject": 1, "bad_did": 1, "bad_rkey": 1, "bad_time": 1,
     }  # fmt: skip
     assert rows.void_accounts == []
 

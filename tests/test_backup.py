@@ -28,7 +28,8 @@ from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore
 from pipeline.store.landing import Landing
-from serving.viewers.activity_writer import ActivityWriter, Visit
+from serving.viewers.activity_queue import Visit
+from serving.viewers.activity_writer import ActivityWriter
 from sql import places
 from sql.sqlite import connect
 

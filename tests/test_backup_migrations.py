@@ -16,7 +16,8 @@ from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
 from pipeline.store.landing import Landing
-from serving.viewers.activity_writer import ActivityWriter, Visit
+from serving.viewers.activity_queue import Visit
+from serving.viewers.activity_writer import ActivityWriter
 from sql.sqlite import connect, current_version, migrate, migrations_of
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -16,6 +16,8 @@ from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.lake import day_files
 from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
+from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, day_of
 from sql import places
 
@@ -126,6 +128,36 @@ def test_days_past_retention_leave_once_landing_has_forgotten_them(tmp_path: Pat
     list(compact(tmp_path, short, 1))
     assert places.closed_days(tmp_path) == {day_of(NOW_US) - 1, day_of(NOW_US) - 2}
     assert not places.likes(tmp_path, day_of(NOW_US) - 3).parent.exists()
+
+
+def test_a_watermark_that_jumped_by_years_removes_two_days_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Nothing but a wrong clock makes many days old at once: there is time to look."""
+    made = World()
+    for days in range(9):
+        made.like("ann", f"p{days}", hours_ago=24 * days + 1)
+    made.write(tmp_path)
+    list(compact(tmp_path, RANKING, 1))
+    today = day_of(NOW_US)
+    assert places.closed_days(tmp_path) == set(range(today - 8, today))
+    with sqlite3.connect(tmp_path / "landing.sqlite") as store:
+        store.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (NOW_US + 3 * 365 * DAY_US,))
+    store.close()
+    landing = Landing(tmp_path)
+    retention = Retention(landing, tmp_path, 90)
+    while retention.step():
+        pass
+    landing.close()
+    left = []
+    for _ in range(6):
+        steps = [step.split()[0] for step, _ in compact(tmp_path, RANKING, 1)]
+        assert steps.count("remove") <= 2
+        left.append(sorted(places.closed_days(tmp_path)))
+    # The open day closes with the jump; ingest has not forgotten it, so it stays.
+    assert left == [list(range(today - 6 + 2 * run, today + 1)) for run in range(4)] + [[today]] * 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [f"{old} days are past retention; 2 of them are removed now" for old in (8, 6, 4)]
 
 
 LIKE = st.tuples(

@@ -10,7 +10,8 @@ from serving_worlds import flush, plc_did, post_uri
 
 from pipeline.lake.impressions import impressions
 from pipeline.store.model import DAY_US, HOUR_US
-from serving.viewers.activity_writer import ActivityWriter, ShownPage
+from serving.viewers.activity_queue import ShownPage
+from serving.viewers.activity_writer import ActivityWriter
 from sql import places
 
 DAY = 20_600

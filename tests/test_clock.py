@@ -232,3 +232,25 @@ def test_small_steps_of_this_machine_count_together() -> None:
         hands.seconds += 1
     assert machine.step_seconds() == pytest.approx(150.0)
     assert machine.step_seconds() == 0
+
+
+@pytest.mark.parametrize("spread_us", [SECOND_US, SKEW_US, 2 * SKEW_US, 4 * SKEW_US])
+@pytest.mark.parametrize("floor_us", [0, NOW_US - HOUR_US])
+def test_where_all_claims_agree_none_has_to_be_compared(spread_us: int, floor_us: int) -> None:
+    class Comparing(StreamClock):
+        def _all_agree(self, *_: object) -> bool:
+            return False
+
+    random = np.random.default_rng(spread_us + floor_us)
+    quick, comparing = StreamClock(0, 0, Hands().machine()), Comparing(0, 0, Hands().machine())
+    agreed, first_us = 0, NOW_US - HOUR_US
+    for clock in (quick, comparing):
+        clock.connected(floor_us, floor_us)
+    for _ in range(300):
+        size = int(random.choice([1, 14, 15, 16, 300, 1_500]))
+        first_us += int(random.integers(SECOND_US))
+        claims = first_us + random.integers(-spread_us, spread_us, size) // 2
+        agreed += quick._all_agree(np.concatenate([quick._claims, claims]), claims, claims < 0)
+        assert quick.when_seen(claims.tolist()) == comparing.when_seen(claims.tolist())
+        assert (quick.corrected, quick.first_us) == (comparing.corrected, comparing.first_us)
+    assert (agreed > 100) == (spread_us == SECOND_US)  # else the test compares nothing

@@ -59,7 +59,7 @@ def test_lists_and_activity_of_a_deleted_account_go(tmp_path: Path) -> None:
     for viewer in ("ann", "bob"):
         activity.execute(page, (world.did(viewer), NOW_US - 3_600_000_000))
         activity.execute(page, (world.did(viewer), later_us))
-    ActivityRetention(tmp_path, now=lambda: NOW_US / 1e6).prune(activity, [])
+    ActivityRetention(tmp_path, now=lambda: NOW_US / 1e6).prune(activity, [], 0)
     assert activity.execute("SELECT viewer_did FROM visits ORDER BY 1").fetchall() == [
         (world.did("bob"),),
         (world.did("cat"),),

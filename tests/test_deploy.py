@@ -184,6 +184,14 @@ def test_prometheus_accepts_the_rules_and_they_fire_as_meant() -> None:
     assert fired.returncode == 0, fired.stdout + fired.stderr
 
 
+def test_every_alert_is_made_to_fire() -> None:
+    rules, tried = (
+        (DEPLOY / "prometheus" / name).read_text() for name in ("foryou.rules.yml", "foryou.rules.test.yml")
+    )
+    fired = set(re.findall(r'alertname="(\w+)"', tried))
+    assert fired == set(re.findall(r"alert: (\w+)", rules))
+
+
 def exported() -> set[tuple[str, frozenset[str]]]:
     """Every figure that ingest offers Prometheus: its name, and its labels' names and, of buckets, their bounds."""
     metrics = Metrics()

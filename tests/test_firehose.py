@@ -92,11 +92,11 @@ OP = {"action": "create", "path": "app.bsky.feed.like/3mmoojp7etg2g", "cid": b"\
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        (b"", "not_a_frame"),
-        (b"\xff\xff", "not_a_frame"),
-        ("text", "not_a_frame"),
-        (libipld.encode_dag_cbor({"op": 1, "t": "#commit"}), "not_a_frame"),
-        (libipld.encode_dag_cbor([]) * 2, "not_a_frame"),
+        (b"", "bad_frame"),
+        (b"\xff\xff", "bad_frame"),
+        ("text", "bad_frame"),
+        (libipld.encode_dag_cbor({"op": 1, "t": "#commit"}), "bad_frame"),
+        (libipld.encode_dag_cbor([]) * 2, "bad_frame"),
         (frame("#commit", repo=DID, seq="7", ops=[]), "bad_time"),
         (frame("#commit", repo=DID, time="now", ops=[]), "bad_time"),
         (frame("#commit", repo=DID, time="1999-01-01T00:00:00Z", ops=[]), "bad_time"),
@@ -121,18 +121,19 @@ def test_a_like_whose_blocks_are_broken(blocks: Any) -> None:
 
 
 def test_a_record_is_found_in_a_car_as_the_whole_decoder_finds_it(frames: list[bytes]) -> None:
-    found = 0
+    found, reasons = 0, list[str]()
     for whole in frames:
         data = libipld.decode_dag_cbor_multi(whole)[1].get("blocks")
         if not data:
             continue
         blocks = libipld.decode_car(data)[1]
         for cid in blocks:
-            assert car.records(data, {cid}) == {cid: blocks[cid]}
-        assert car.records(data, set(blocks)) == blocks
-        assert car.records(data, {b"\x01q\x12 " + bytes(32)}) == {}
+            assert car.records(data, {cid}, reasons.append) == {cid: blocks[cid]}
+        assert car.records(data, set(blocks), reasons.append) == blocks
+        assert car.records(data, {b"\x01q\x12 " + bytes(32)}, reasons.append) == {}
         found += len(blocks)
     assert found > 1_000
+    assert reasons == []
 
 
 @given(st.binary(max_size=300))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,4 +80,13 @@ def test_a_watchdog_for_another_process_is_not_ours(heard: socket.socket, tmp_pa
     manager = ServiceManager(environment)
     manager.alive()
     manager.ready()
+    assert heard.recv(100) == b"READY=1"
+
+
+def test_a_socket_that_nobody_reads_stops_nothing(heard: socket.socket, tmp_path: Path) -> None:
+    manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    sending = threading.Thread(target=lambda: [manager.ready() for _ in range(5_000)], daemon=True)
+    sending.start()
+    sending.join(30)
+    assert not sending.is_alive()
     assert heard.recv(100) == b"READY=1"

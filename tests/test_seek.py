@@ -1,7 +1,7 @@
 """Finding a time on a firehose whose seqs nobody knows, against a real websocket server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -31,12 +31,16 @@ def frame(place: int, lies: bool = False) -> bytes:
 
 
 @asynccontextmanager
-async def firehose_server(asked: list[str | None], lies: bool) -> AsyncIterator[str]:
+async def firehose_server(
+    asked: list[str | None], lies: bool, between: Sequence[bytes] = ()
+) -> AsyncIterator[str]:
     async def stream(connection: ServerConnection) -> None:
         assert connection.request is not None
         cursor = parse_qs(urlsplit(connection.request.path).query).get("cursor", [None])[0]
         asked.append(cursor)
         try:
+            for message in between:
+                await connection.send(message)
             if cursor is None:
                 await connection.send(frame(len(SEQS) - 1))
             else:
@@ -52,12 +56,12 @@ async def firehose_server(asked: list[str | None], lies: bool) -> AsyncIterator[
         yield f"ws://127.0.0.1:{port}/xrpc/{firehose.PATH}"
 
 
-def found(time_us: int, lies: bool = False) -> tuple[int, int]:
-    """Return the cursor found for a time, and how many connections it took."""
+def found(time_us: int, lies: bool = False, between: Sequence[bytes] = ()) -> tuple[int, int]:
+    """Return the cursor found for a time, and how many connections it took, each of which begins with ``between``."""
     asked: list[str | None] = []
 
     async def main() -> int:
-        async with firehose_server(asked, lies) as url:
+        async with firehose_server(asked, lies, between) as url:
             return await seq_at(url, time_us)
 
     return asyncio.run(main()), len(asked)

@@ -13,9 +13,11 @@ from falcon.testing import TestClient
 from serving_worlds import START, Clock, ServingStore, blob, config_of, flush, plc_did, post_uri, wait_until
 
 from serving.app import create_app
-from serving.viewers import activity_retention
+from serving.budgets import limits
+from serving.budgets.limits import Bounds, ByClass
 from serving.viewers import activity_writer as module
-from serving.viewers.activity_writer import ActivityWriter, Interaction, Visit
+from serving.viewers.activity_queue import Interaction, Visit
+from serving.viewers.activity_writer import ActivityWriter
 from sql import sqlite
 
 
@@ -79,7 +81,9 @@ def test_a_full_queue_drops_and_counts_without_waiting(path: Path) -> None:
     other = sqlite.connect(path)
     sqlite.migrate(other, "activity")
     other.execute("BEGIN IMMEDIATE")  # holds the writer up
-    writer = ActivityWriter(path, now=Clock(), queue_max=10)
+    writer = ActivityWriter(
+        path, now=Clock(), queue_bytes=ByClass(Bounds(9_999, 9_999, 5_000), Bounds(0, 0, 0))
+    )
     started = time.monotonic()
     for post in range(10_000):
         writer.record([_seen(post)])
@@ -155,16 +159,17 @@ def test_a_reader_is_not_in_the_way(writer: ActivityWriter, path: Path) -> None:
     reader.close()
 
 
-def test_a_viewer_keeps_the_newest_and_others_are_untouched(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(activity_retention, "KEPT_PER_VIEWER", 100)
+def test_a_viewer_keeps_the_newest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Bounds(100, 100, 1_000)
+    monkeypatch.setattr(limits, "INTERACTIONS_KEPT", ByClass(kept, kept))
     writer = ActivityWriter(path, now=Clock())
     writer.record([_seen(post, viewer=2) for post in range(150)])
     writer.record([_seen(post, at=START + post) for post in range(1_200)])
     assert writer.close(5)
-    counts = _rows(path, "SELECT count(*), min(received_us) FROM interactions GROUP BY viewer_did ORDER BY 1")
-    assert counts == [(100, int((START + 1100) * 1e6)), (150, int(START * 1e6))]
+    counts = _rows(
+        path, "SELECT count(*), min(received_us) FROM interactions GROUP BY viewer_did ORDER BY 1, 2"
+    )
+    assert counts == [(100, int(START * 1e6)), (100, int((START + 1100) * 1e6))]
 
 
 def test_old_activity_is_forgotten(path: Path) -> None:
@@ -216,7 +221,20 @@ def test_health_says_what_is_wrong(tmp_path: Path) -> None:
     status, state = health()
     assert status == 503
     assert "lists are old" in state["reason"]
+    # A run for a waiting viewer publishes too: everybody else's lists are as old as they were.
     clock.at = START
+    store.publish(4, {plc_did(1): blob([1])}, at=START - 1)
+    renewed = (
+        "INSERT INTO runs (run_id, job, tier, step, started_us, seconds, rows, peak_mb, outcome) "
+        "VALUES (?, 'candidates', ?, 'prune generations', ?, 60.0, 1, 1.0, 'done')"
+    )
+    store.connection.execute(renewed, (1, "all", int((START - 3 * 3600 - 61) * 1e6)))
+    store.connection.execute(renewed, (2, "waiting", int((START - 61) * 1e6)))
+    status, state = health()
+    assert (status, state["age_seconds"], state["everybody_age_seconds"]) == (503, 1.0, 10_801.0)
+    assert state["reason"].startswith("lists are old: everybody's are of 3.0 hours ago")
+    store.connection.execute(renewed, (3, "all", int((START - 61) * 1e6)))
+    assert health()[0] == 200
     (tmp_path / "activity.sqlite").mkdir()
     writer.record([_visit()])
     assert wait_until(lambda: bool(writer.failure))

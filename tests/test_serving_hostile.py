@@ -31,9 +31,10 @@ from serving_worlds import (
     plc_did,
 )
 
-from serving.identity.default_resolver import WEB_SLOTS
+from serving.budgets.limits import PLC_SLOTS, WEB_SLOTS, ByClass
 from serving.identity.dids import HttpTarget, plc_target, web_target
 from serving.identity.fetch import Fetcher
+from serving.identity.lookup_slots import Slots
 from serving.identity.public_addresses import is_public
 from serving.identity.resolver import KeyResolver, KeySource, Resolver
 from serving.process.web_server import WebServer
@@ -162,11 +163,11 @@ def _resolver(plc: Directory, inside: Directory, ports: dict[str, int], dns: Dns
             "plc": KeySource(
                 lambda did: plc_target(plc.url, did),
                 Fetcher(allowed=lambda _address: True),
-                threading.Semaphore(128),
-                1_000,
+                Slots(PLC_SLOTS),
+                ByClass(1_000, 1_000),
                 True,
             ),
-            "web": KeySource(target, hosts, threading.Semaphore(WEB_SLOTS), 1_000, False),
+            "web": KeySource(target, hosts, Slots(WEB_SLOTS), ByClass(1_000, 1_000), False),
         }
     )
 

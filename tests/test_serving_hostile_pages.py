@@ -18,7 +18,7 @@ EVIL = """"><script>alert(1)<img src=x onerror='alert(2)'>' onload="alert(3)"""
 POST = f"at://{EVIL}/app.bsky.feed.post/{EVIL}"
 PARAMETERS = (
     "half_life_hours", "like_decay_hours", "crowd_weight", "left_out_weight", "popularity_exponent",
-    "max_neighbours", "max_per_author",
+    "max_neighbours", "max_per_author", "author_spacing",
 )  # fmt: skip
 REASON = {"did": EVIL, "share": 0.5, "like_age_hours": 1.0, "shared": 2, "posts": [POST, POST]}
 WHY: dict[str, Any] = {
@@ -31,7 +31,7 @@ WHY: dict[str, Any] = {
     "posts": [
         {
             "post_uri": POST, "source": source, "co_likers": 2, "age_hours": 1.0, "likers": 2, "was": was,
-            "because": [REASON], "crowd_share": 0.5,
+            "because": [REASON], "crowd_share": 0.4, "rule": EVIL, "recently": {"hours": 1, "people": 1, "of": 2},
         }
         for source, was in ((EVIL, None), ("popular", 7), ("co-likers", 1))
     ],
@@ -46,10 +46,12 @@ class Reader(HTMLParser):
         self.elements: set[str] = set()
         self.attributes: set[str] = set()
         self.addresses: set[str] = set()
+        self.scripts: list[str] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
+        self.scripts += [dict(attrs).get("src") or "" for _ in range(tag == "script")]
         self.attributes |= {name for name, _ in attrs}
         self.addresses |= {value or "" for name, value in attrs if name == "href"}
         self.text += " ".join(value or "" for _, value in attrs)
@@ -97,6 +99,8 @@ def client(tmp_path: Path) -> TestClient:
         ("/viewer/nobody" + html.in_url(EVIL), {}, 1),
         ("/why", {"viewer": EVIL, "max_per_author": EVIL}, 1),
         ("/why", {"viewer": plc_did(1), "max_per_author": "2"}, 1),
+        ("/compare", {"a": EVIL, "b": EVIL, "a_max_per_author": EVIL}, 2),
+        ("/compare", {"a": plc_did(1), "b": plc_did(2), "a_max_per_author": "2"}, 3),
         ("/dashboard", {}, 0),
     ],
 )
@@ -108,18 +112,20 @@ def test_hostile_values_are_text(
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     page = Reader()
     page.feed(answer.text)
-    assert not page.elements & {"script", "img", "iframe", "object", "base"}
+    assert not page.elements & {"img", "iframe", "object", "base"}
+    assert all(re.fullmatch(r"/assets/page\.js\?v=[0-9a-f]{12}", address) for address in page.scripts)
     assert not [
         name for name in page.attributes if name.startswith("on") or not re.fullmatch("[a-z0-9-]+", name)
     ]
-    assert all(address.startswith(("https://bsky.app", "/")) for address in page.addresses)
+    assert all(address.startswith(("https://bsky.app", "/", "#main")) for address in page.addresses)
     assert page.text.count(EVIL) >= shown
 
 
 def test_no_template_opts_out() -> None:
     names = html.pages().list_templates(extensions=["html"])
     assert set(names) == {
-        "base.html", "dashboard.html", "home.html", "no_lists.html", "viewer.html", "viewers.html", "why.html",
+        "base.html", "compare.html", "compare_result.html", "dashboard.html", "error.html", "home.html",
+        "no_lists.html", "post.html", "recipe.html", "viewer.html", "viewers.html", "why.html", "why_result.html",
     }  # fmt: skip
     folder = Path(html.__file__).parent / "templates"
     for name in names:

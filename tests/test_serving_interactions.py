@@ -1,5 +1,6 @@
 """sendInteractions keeps what a verified viewer did, within bounds, and forgives the rest."""
 
+import base64
 import gzip
 import json
 import sqlite3
@@ -14,9 +15,11 @@ from falcon.testing import Result, TestClient
 from serving_worlds import (
     FEED,
     INTERACTIONS,
+    SERVICE_DID,
     START,
     Account,
     Clock,
+    ServingStore,
     base64url,
     bearer,
     config_of,
@@ -28,6 +31,9 @@ from serving_worlds import (
 
 from serving.app import create_app
 from serving.feed import send_interactions as module
+from serving.identity.tokens import read_token
+from serving.identity.used_tokens import _ORDERS, UsedTokens
+from serving.viewers.activity_queue import ShownPage
 from serving.viewers.activity_writer import ActivityWriter
 
 METHOD = "app.bsky.feed.sendInteractions"
@@ -63,9 +69,13 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     clock = Clock()
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts(range(1_001))
     with directory() as plc:
         alice = Account(plc_did(1))
         plc.publish(alice)
+        store.publish(1, {alice.did: b""})
+        store.close()
         activity = ActivityWriter(tmp_path / "activity.sqlite", now=clock)
         app = create_app(config_of(tmp_path, plc.url), now=clock, activity=activity)
         yield World(tmp_path, clock, TestClient(app), activity, alice)
@@ -117,6 +127,10 @@ def test_all_known_events_are_taken_and_others_counted(world: World) -> None:
         f"at://{plc_did(1)}/app.bsky.feed.post/{'x' * 513}",
         f"AT://{plc_did(1)}/app.bsky.feed.post/3aaa",
         f"at://{plc_did(1)}/app.bsky.feed.post/3a\n",
+        f"at://{plc_did(1)}/app.bsky.feed.post/3aaaaaaaaaaaa1",  # no TID: 1 is not of its alphabet
+        f"at://{plc_did(1)}/app.bsky.feed.post/3aaaaaaaaaaaaa",  # 14 characters
+        f"at://{plc_did(1)}a/app.bsky.feed.post/3aaaaaaaaaaaa",  # longer than a did:plc is
+        "at://did:web:" + "a" * 254 + ".example/app.bsky.feed.post/3aaaaaaaaaaaa",
     ],
 )
 def test_what_is_no_post_is_passed_over(world: World, item: object) -> None:
@@ -137,20 +151,54 @@ def test_a_context_that_is_not_ours_is_not_stored(world: World, text: object) ->
     assert world.rows("feed_context, req_id, event") == [("", "", "interactionSeen")]
 
 
-def test_a_replayed_token_is_answered_and_dropped(world: World) -> None:
+def test_a_token_is_taken_once(world: World) -> None:
     token = world.alice.token(METHOD)
     assert world.send([_event(1)], token).status_code == 200
-    assert world.send([_event(2)], token).status_code == 200
+    answer = world.send([_event(2)], token)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert [row[1] for row in world.rows()] == [post_uri(1)]
     assert world.ignored() == {"replay": 1}
 
 
-def test_a_high_s_copy_of_a_token_is_the_same_token(world: World) -> None:
-    token = world.alice.token(METHOD)
-    signed = token.rpartition(".")[0]
-    world.send([_event(1)], token)
-    world.send([_event(2)], f"{signed}.{base64url(world.alice.sign(signed.encode(), high_s=True))}")
+@pytest.mark.parametrize("jti", ["", ...])
+def test_a_token_without_an_identity_of_its_own_is_taken_once_too(world: World, jti: object) -> None:
+    token = world.alice.token(METHOD, jti=jti)
+    assert world.send([_event(1)], token).status_code == 200
+    assert world.send([_event(2)], token).status_code == 503
+    assert world.send([_event(3)], world.alice.token(METHOD, jti=jti)).status_code == 200
+    assert {row[1] for row in world.rows()} == {post_uri(1), post_uri(3)}
+
+
+@pytest.mark.parametrize("jti", ["once", ...])
+@pytest.mark.parametrize("algorithm", ["ES256K", "ES256"])
+def test_the_other_form_of_a_signature_is_the_same_token(algorithm: str, jti: object) -> None:
+    """(r, n - s) verifies wherever (r, s) does, and anybody can compute it."""
+    signer = Account(plc_did(1), algorithm)
+    token = signer.token(METHOD, jti=jti)
+    signed, _, signature = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    other = raw[:32] + (_ORDERS[algorithm] - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    read = [
+        read_token(text, audiences=frozenset({SERVICE_DID}), method=METHOD, now=START)
+        for text in (token, f"{signed}.{base64url(other)}")
+    ]
+    used = UsedTokens(lambda: START)
+    assert [used.use(each, known=True) for each in read] == ["new", "used"]
+
+
+def test_a_post_that_this_feed_does_not_have_is_ignored(world: World) -> None:
+    unknown = post_uri(5_000)
+    assert world.send([_event(1), {"item": unknown, "event": PREFIX + "requestLess"}]).status_code == 200
     assert [row[1] for row in world.rows()] == [post_uri(1)]
+    assert world.ignored() == {"post": 1}
+
+
+def test_a_post_that_was_served_counts_although_its_list_is_gone(world: World) -> None:
+    shown = ShownPage(world.alice.did, "for-you", 1, 1, [post_uri(5_000)], [1], int(START * 1e6))
+    world.activity.record([shown])
+    assert flush(world.activity)
+    assert world.send([_event(5_000, "requestLess")]).status_code == 200
+    assert [row[1] for row in world.rows()] == [post_uri(5_000)]
 
 
 @pytest.mark.parametrize(
@@ -184,16 +232,17 @@ def test_a_feed_that_is_not_ours_is_refused(world: World) -> None:
     assert world.send([_event(1)], feed="").status_code == 200
 
 
-def test_a_viewer_is_limited_each_minute_and_still_gets_a_200(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "PER_VIEWER_AND_MINUTE", 5)
+def test_what_is_beyond_a_viewers_minute_is_refused_whole(world: World, monkeypatch: Any) -> None:
+    """Each was answered 200, and what was beyond the limit was dropped."""
     world.clock.at = 1_790_000_040.0
-    for post in range(4):
-        assert world.send([_event(post), _event(post + 10)]).status_code == 200
-    assert len(world.rows()) == 5
-    assert world.ignored() == {"rate": 3}
+    for _ in range(3):
+        assert world.send([_event(post) for post in range(1_000)]).status_code == 200
+    answer = world.send([_event(1, "requestLess")])
+    assert (answer.status_code, answer.json["error"]) == (503, "NotEnoughResources")
+    assert world.ignored() == {"room": 1}
     world.clock.at += 60
-    world.send([_event(30)])
-    assert len(world.rows()) == 6
+    assert world.send([_event(1, "requestLess")]).status_code == 200
+    assert (world.alice.did, post_uri(1), "requestLess") in world.rows()
 
 
 def test_who_is_not_verified_is_refused(world: World) -> None:

@@ -32,12 +32,14 @@ from serving_worlds import (
 )
 
 from serving.app import create_app
+from serving.budgets import limits
+from serving.budgets.limits import ByClass
 from serving.lists.list_store import ListStore, tid_number
-from serving.viewers import activity_retention, list_order, peers
-from serving.viewers import viewer_memory as memory_module
+from serving.viewers import list_order, peers, remembered
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers, drain, new_pipes
-from serving.viewers.recall import PostEvent, Recall
+from serving.viewers.recall import Recall
+from serving.viewers.remembered import KnownEvent
 from serving.viewers.viewer_memory import ViewerMemory
 
 METHOD = "app.bsky.feed.sendInteractions"
@@ -220,16 +222,18 @@ def test_memory_is_bounded_and_who_is_pushed_out_is_read_back(world: World) -> N
     world.posts(limit=5)
     world.flush()
     memory = ViewerMemory(
-        Recall(world.folder / "activity.sqlite", now=world.clock), now=world.clock, viewers_max=3
+        Recall(world.folder / "activity.sqlite", now=world.clock),
+        now=world.clock,
+        most_bytes=ByClass(40_000, 0),
     )
     store = ListStore(world.folder / "serving.sqlite")
     for viewer in range(100, 120):
         memory.page_shown(plc_did(viewer), "for-you", list(range(2_000)), None)
-    assert len(memory._viewers) == 3
+    assert 20_000 < memory.bytes_of(True) <= 40_000
     with store.read() as snapshot:
         assert snapshot is not None
         assert list(memory.state(ALICE.did, "for-you", snapshot).shown) == [1, 2, 3, 4, 5]
-        assert len(memory.state(plc_did(119), "for-you", snapshot).shown) == memory_module.SHOWN_MAX
+        assert len(memory.state(plc_did(119), "for-you", snapshot).shown) == remembered.SHOWN_MAX
 
 
 def test_a_store_that_can_not_be_recalled_fails_no_request(world: World) -> None:
@@ -253,18 +257,20 @@ def test_show_less_outlives_hundreds_of_seen_posts_and_a_restart(tmp_path: Path)
 
 def test_show_less_outlives_what_a_worker_hears_before_it_serves(tmp_path: Path) -> None:
     memory = ViewerMemory(Recall(tmp_path / "activity.sqlite"), now=Clock())
-    answers = [PostEvent("requestLess", post_uri(1), 1)]
+    answers = [KnownEvent("requestLess", 1, 1, 1)]
     answers += [
-        PostEvent("interactionSeen", post_uri(post), post)
-        for post in range(2, memory_module.PENDING_MAX + 50)
+        KnownEvent("interactionSeen", post, post, post) for post in range(2, remembered.PENDING_MAX + 50)
     ]
     for answer in answers:
-        memory._add(ALICE.did, "for-you", [answer])
-    waiting = memory._remembered(ALICE.did, "for-you").pending
-    assert len(waiting) == memory_module.PENDING_MAX
-    assert answers[0] in waiting
-    assert answers[-1] in waiting
-    assert answers[1] not in waiting
+        memory.events_received(ALICE.did, ["for-you"], [answer])
+    assert memory.bytes_of(True) < 20_000
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.close()
+    with ListStore(tmp_path / "serving.sqlite").read() as snapshot:
+        assert snapshot is not None
+        state = memory.state(ALICE.did, "for-you", snapshot)
+    assert state.hidden == {1}
+    assert list(state.seen[-2:]) == [answers[-2].post, answers[-1].post]
 
 
 def test_what_one_worker_answered_counts_at_every_other_at_once(tmp_path: Path) -> None:
@@ -312,12 +318,15 @@ def test_messages_arrive_whole_and_in_order() -> None:
     sender, receiver, received = Peers(reading, [writing]), Peers(reading, []), []
     for number in range(200):
         sender.send(("event", "x" * (number % 300), number))
-    receiver.read(received.append)
+    receiver.listen(received.append)
+    receiver.read()
     assert [message[2] for message in received] == list(range(200))
     os.write(writing, b"\x00")  # a reader died within a message
     drain(reading)
     sender.send(("event", "y", 1))
-    Peers(reading, []).read(received.append)
+    successor = Peers(reading, [])
+    successor.listen(received.append)
+    successor.read()
     assert received[-1] == ("event", "y", 1)
     os.close(reading)
     os.close(writing)
@@ -356,7 +365,7 @@ def test_impressions_are_bounded_and_go_once_the_lake_has_them(
     world.clock.at += 700
     world.posts(limit=5)
     assert pages() == [first_day + 1, first_day + 1]
-    monkeypatch.setattr(activity_retention, "PAGES_KEPT", 2)
+    monkeypatch.setattr(limits, "IMPRESSIONS_KEPT", ByClass(10, 10))
     for _ in range(5):
         world.clock.at += 700
         world.posts(limit=5)

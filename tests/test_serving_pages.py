@@ -52,7 +52,7 @@ def test_the_picker_lists_viewers_and_searches(client: TestClient) -> None:
 
 def test_a_viewers_page_says_what_and_why(client: TestClient) -> None:
     page = _page(client, f"/viewer/{VIEWER}").text
-    assert page.count('class="place"') == 50
+    assert page.count('class="place"') == 25
     author, rkey = post_uri(3).split("/")[2], post_uri(3).rpartition("/")[2]
     assert f'href="https://bsky.app/profile/{author}/post/{rkey}"' in page
     assert "liked by 2 neighbours" in page

@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from serving_worlds import Account, Clock, Directory, base58btc, directory, plc_did, wait_until
 
-from serving.identity import resolver as module
+from serving.budgets.limits import ByClass
 from serving.identity.dids import HttpTarget, plc_target
 from serving.identity.fetch import Fetcher
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import KeyDocumentError, SigningKey, signing_key
+from serving.identity.lookup_slots import QuestionBudget, Slots
 from serving.identity.resolver import DidUnknownError, DidUnreachableError, KeySource, Resolver
 
 
@@ -27,11 +28,18 @@ def plc() -> Iterator[Directory]:
 
 
 def _resolver(
-    plc: Directory, clock: Clock, *, slots: int = 4, keys_max: int = 100, store: KeyStore | None = None
+    plc: Directory,
+    clock: Clock,
+    *,
+    slots: int = 4,
+    keys_max: int = 100,
+    store: KeyStore | None = None,
+    same_keys: int = 60,
 ) -> Resolver:
     def source(trusted: bool, target: Callable[[str], HttpTarget]) -> KeySource:
         fetcher = Fetcher(allowed=lambda _: True, deadline_seconds=1.0)
-        return KeySource(target, fetcher, threading.Semaphore(slots), keys_max, trusted, store)
+        both = ByClass(keys_max, keys_max)
+        return KeySource(target, fetcher, Slots(ByClass(slots, slots)), both, trusted, store)
 
     return Resolver(
         {
@@ -39,6 +47,7 @@ def _resolver(
             "web": source(False, lambda did: HttpTarget("http", "127.0.0.1", plc.port, f"/{did}")),
         },
         now=clock,
+        budget=QuestionBudget(clock, same=ByClass(same_keys, same_keys)),
     )
 
 
@@ -198,14 +207,11 @@ def test_invented_dids_push_no_key_out(plc: Directory) -> None:
     assert len(plc.requests) == requests
 
 
-def test_forced_refreshes_are_bounded_for_each_did_and_in_all(
-    plc: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FORCED_PER_MINUTE", 3)
+def test_forced_refreshes_are_bounded_for_each_did_and_in_all(plc: Directory) -> None:
     clock = Clock(at=1_790_000_040.0)
     accounts = [Account(plc_did(number)) for number in range(6)]
     plc.publish(*accounts)
-    resolver = _resolver(plc, clock)
+    resolver = _resolver(plc, clock, same_keys=3)
     for account in accounts:
         resolver.signing_key(account.did)
     assert resolver.refreshed_key(accounts[0].did) is None

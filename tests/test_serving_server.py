@@ -31,6 +31,7 @@ from serving_worlds import (
     wait_until,
 )
 
+from serving.budgets.limits import ByClass
 from serving.config import ServingConfig
 from serving.identity import default_resolver
 from serving.process import connections
@@ -199,7 +200,7 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
 
 
 def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default_resolver, "PLC_SLOTS", 12)
+    monkeypatch.setattr(default_resolver, "PLC_SLOTS", ByClass(12, 12))
     monkeypatch.setattr(server_module, "SLOTS", 12)
     gate = threading.Event()
     with directory() as plc, _running(config_of(tmp_path, plc.url, threads=2)) as server:
@@ -319,7 +320,7 @@ def test_a_storm_of_newcomers_is_answered(tmp_path: Path) -> None:
             thread.join(20)
         assert answers == [200] * 300
         assert len(plc.requests) == 300
-        assert plc.connections <= default_resolver.PLC_FETCHING
+        assert plc.connections <= default_resolver.PLC_FETCHING.known
 
 
 _PROGRAM = """
@@ -357,6 +358,9 @@ def _process(folder: Path, plc_url: str, port: int = 0) -> Iterator[tuple[subpro
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order_and_writes_what_is_queued(tmp_path: Path, number: signal.Signals) -> None:
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts([1])
+    store.close()
     with directory() as plc, _process(tmp_path, plc.url) as (process, line):
         assert line.startswith("foryou: the web app listens on http://127.0.0.1:")
         port = int(line.rpartition(":")[2])

@@ -34,7 +34,8 @@ from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 from serving.identity.resolver import STALE_SECONDS
 from serving.lists.list_store import ListStore
-from serving.viewers.activity_writer import ActivityWriter, Visit
+from serving.viewers.activity_queue import Visit
+from serving.viewers.activity_writer import ActivityWriter
 
 ALICE = Account(plc_did(1))
 POSTS = list(range(1, 121))
@@ -142,7 +143,7 @@ def test_a_rehearsal_leaves_nothing_behind(folder: Path, caplog: pytest.LogCaptu
     counted = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
     assert [line for line in counted if "_created" not in line and not line.endswith(" 0.0")] == []
     feed: Any = app._router.find(SKELETON)[0]  # type: ignore[index, attr-defined]
-    assert len(feed.memory._viewers) == 0
+    assert feed.memory.bytes_of(True) == feed.memory.bytes_of(False) == 0
     plain = TestClient(create_app(config_of(folder), now=Clock(), resolver=OneAccount(ALICE)))
     assert _ask(TestClient(app))["feed"] == _ask(plain)["feed"]
 
@@ -153,8 +154,8 @@ def test_it_reads_lists_of_viewers_and_is_believed(folder: Path, monkeypatch: py
     feed: Any = app._router.find(SKELETON)[0]  # type: ignore[index, attr-defined]
 
     class Observed(type(feed)):  # type: ignore[misc]
-        def _page(self, wanted: Any) -> Any:
-            page = super()._page(wanted)
+        def _page(self, wanted: Any, known: bool) -> Any:
+            page = super()._page(wanted, known)
             pages.append((wanted.viewer, len(page.entries)))
             return page
 

@@ -57,8 +57,8 @@ def ask(data_dir: Path, capsysbinary: Any) -> Iterator[Any]:
     return run
 
 
-def test_without_a_name_it_lists_the_questions(ask: Any) -> None:
-    status, out, _ = ask()
+def test_it_lists_the_questions(ask: Any) -> None:
+    status, out, _ = ask("--list")
     assert status == 0
     text = out.decode()
     for name in queries.names():
@@ -81,7 +81,9 @@ def test_headers_declare_the_parameters(name: str) -> None:
         default = query.parameters[text[0]].default
         assert float(text[1]) == default if not text[1].startswith("'") else text[1].strip("'") == default
     assert set(query.parameters) == set(used) | needed
-    assert not set(query.parameters) & ({*option_names()} | {"format", "output", "help"})
+    assert not set(query.parameters) & (
+        {*option_names()} | {"format", "output", "out", "help", "list", "read", "max_rows"}
+    )
     assert len(query.text.splitlines()) <= 80
 
 
@@ -94,7 +96,7 @@ def relations() -> list[str]:
     [
         (
             ("likes_per_hours",),
-            "unknown query likes_per_hours (did you mean likes_per_hour?); 'foryou sql' lists them",
+            "unknown query likes_per_hours (did you mean likes_per_hour?); 'foryou sql --list' lists them",
         ),
         (
             ("likes_per_hour", "--hour", "3"),
@@ -107,8 +109,13 @@ def relations() -> list[str]:
         (("likes_per_hour", "--hours=1", "--hours=2"), "--hours is given twice"),
         (("likes_per_hour", "6"), "'6' is not a parameter: write --name value"),
         (("viewer_list",), "viewer_list needs --viewer (DID)"),
-        (("--hours=3",), "--hours: name a query first"),
+        (("--list", "--hours=3"), "--hours: name a query first"),
         (("nowhere.sql",), "can't read nowhere.sql"),
+        (("SET VARIABLE x = 1",), "query: none of its statements returns rows"),
+        (
+            ("SELECT 1; SELECT 2", "--format", "csv"),
+            "query: 2 of its statements return rows, csv has room for one",
+        ),
     ],
 )
 def test_a_mistake_is_one_clear_line(ask: Any, arguments: tuple[str, ...], complaint: str) -> None:
@@ -135,7 +142,7 @@ def test_a_missing_copy_is_one_clear_line(ask: Any, data_dir: Path, tmp_path: Pa
     assert len(err.splitlines()) == 1
 
 
-def test_the_four_forms_say_the_same(ask: Any, tmp_path: Path) -> None:
+def test_the_forms_say_the_same(ask: Any, tmp_path: Path) -> None:
     by_form = {
         form: ask("most_liked_posts", "--hours", "100", "--format", form)[1] for form in ("csv", "json")
     }
@@ -211,40 +218,8 @@ def test_a_file_of_ones_own_with_parameters(ask: Any, tmp_path: Path) -> None:
     assert len(rows) == 4 and rows[0]["doubled"] == 2
     path.write_text("SELECT nothing FROM likes")
     status, _, err = ask(str(path))
-    assert status == 1 and "nothing" in err and len(err.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "COPY (SELECT 1) TO '{data}/explore/x.parquet'",
-        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{data}/explore/x.csv'",
-        "EXPORT DATABASE '{data}/copy'",
-        "ATTACH '{data}/x.duckdb'",
-        "INSTALL sqlite",
-        "LOAD sqlite",
-        "SET enable_external_access = true",
-        "SET VARIABLE data_dir = '/'; SELECT * FROM read_text('/etc/hostname')",
-        "SELECT * FROM read_text('{outside}')",
-        "SELECT * FROM read_csv('{data}/../outside.csv')",
-        "CREATE TABLE t AS SELECT 1; COPY t TO '{data}/t.csv'",
-        "PRAGMA database_list",
-        "DELETE FROM stored_runs",
-    ],
-)
-def test_nothing_can_be_changed_or_read_elsewhere(
-    ask: Any, data_dir: Path, tmp_path: Path, text: str
-) -> None:
-    outside = data_dir.parent / "outside.csv"
-    outside.write_text("a\n1\n")
-    before = sorted(path for path in data_dir.parent.rglob("*") if "-shm" not in path.name)
-    path = tmp_path / "try.sql"
-    quoted = str(data_dir).replace("'", "''")
-    path.write_text(text.replace("{data}", quoted).replace("{outside}", str(outside)))
-    status, out, err = ask(str(path))
-    assert (status, out) == (1, b"")
-    assert len(err.splitlines()) == 1
-    assert sorted(path for path in data_dir.parent.rglob("*") if "-shm" not in path.name) == before
+    assert status == 1
+    assert err.endswith("LINE 1: SELECT nothing FROM likes\n               ^^^^^^^\n")
 
 
 def test_small_tables_are_those_of_this_moment(ask: Any, data_dir: Path) -> None:

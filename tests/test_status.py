@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -124,6 +125,26 @@ def test_levels_and_colours(tmp_path: Path) -> None:
     assert "\x1b" not in plain
     assert "\x1b[1;31m" in coloured
     assert [line.split("  ")[0] for line in plain.splitlines()] == [line.subject for line in found]
+
+
+def test_jobs_that_did_not_run_for_three_times_their_interval(tmp_path: Path) -> None:
+    settings = alone(write(tmp_path))
+    late = {"compact": 180, "neighbours": 540, "candidates": 180}
+    serving = connect(tmp_path / "serving.sqlite")
+    for job, minutes in late.items():
+        for too_late in (False, True):
+            ago_us = (minutes + (1 if too_late else -1)) * 60_000_000
+            serving.execute(
+                "UPDATE runs SET started_us = ?, seconds = 0 WHERE job = ?",
+                (time.time_ns() // 1000 - ago_us, job),
+            )
+            found = {line.subject: line for line in lines(gather(settings))}
+            assert (found[job].level is Level.BAD) == too_late == ("long overdue" in found[job].text)
+    # The generation is new: a run for few viewers may have published it.
+    assert gather(settings)["generation"]["age_seconds"] < 60 * 60
+    assert found["lists"].level is Level.BAD
+    assert "everybody's 3 h 01 min ago" in found["lists"].text
+    serving.close()
 
 
 def test_a_disk_that_will_be_full(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
 from pipeline.backoff import pause_seconds
 from pipeline.errors import BackfillError
@@ -164,7 +165,7 @@ class Archive:
             try:
                 response = self._client.get(NSID + "listSegments", params=params)
                 if not self._refused(response):
-                    page = response.json()
+                    page = orjson.loads(response.content)
                     if isinstance(page, dict) and isinstance(page.get("segments"), list):
                         return page
                     raise BackfillError(f"{self.host} is not an archive: its list of segments is malformed")

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import libipld
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
 from pipeline.identifiers import is_did, rkey_to_int
+from pipeline.ingest.cbor import CborError, decode_cbor
 from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import like_subject
 
@@ -138,7 +138,7 @@ def decode_block(frame: bytes, rows: Rows) -> None:
         elif not is_did(did):
             rows.counts["bad_did"] += 1
         elif kind in (ACCOUNT, SYNC):
-            if kind == SYNC or _is_deletion(buffer[at:end]):
+            if kind == SYNC or _is_deletion(buffer[at:end], rows):
                 rows.void_accounts.append(VoidAccount(seq, did))
         elif (rkey := rkey_to_int(text[rkey_at:rkey_end])) is None:
             rows.counts["bad_rkey"] += 1
@@ -197,9 +197,9 @@ def _add_like(
     seq: int, witnessed: int, indexed: int, did: str, rkey: int, payload: bytes, rows: Rows
 ) -> None:
     try:
-        record = libipld.decode_dag_cbor(payload)
-    except ValueError:
-        rows.counts["bad_record"] += 1
+        record = decode_cbor(payload)
+    except CborError as error:
+        rows.counts[error.reason("record")] += 1
         return
     subject = like_subject(record)
     if isinstance(subject, str):
@@ -208,9 +208,10 @@ def _add_like(
     rows.likes.append(ArchivedLike(seq, witnessed, indexed, did, rkey, *subject))
 
 
-def _is_deletion(payload: bytes) -> bool:
+def _is_deletion(payload: bytes, rows: Rows) -> bool:
     try:
-        account = libipld.decode_dag_cbor(payload)
-    except ValueError:
+        account = decode_cbor(payload)
+    except CborError as error:
+        rows.counts[error.reason("account")] += 1
         return False
     return type(account) is dict and account.get("active") is False and account.get("status") == "deleted"

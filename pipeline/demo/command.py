@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +22,8 @@ from urllib.parse import quote
 import httpx
 
 from pipeline.demo.end_to_end_checks import SKELETON, Demo, check
+from pipeline.demo.people import VISITORS, Character, cast, visit
+from pipeline.demo.worth import measure
 from pipeline.errors import PipelineError
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
@@ -32,6 +34,7 @@ log = logging.getLogger("foryou.demo")
 
 DATA_DIR = Path("data/demo")
 USERS, DAYS, SEED = 2_000, 7, 1
+CLUSTERING = "strong"  # so that two people's feeds are as different as their tastes
 SERVE_PORT, SIMULATE_PORT = 8080, 6008
 READY_SECONDS = 180.0
 
@@ -62,6 +65,9 @@ def run(*, once: bool) -> None:
             "hostname": f"localhost:{serve_port}",
             "listen": f"127.0.0.1:{serve_port}",
             "plc_url": demo.network,
+            "appview_url": demo.network,
+            "image_hosts": demo.network,
+            "app_url": demo.network,
             "candidates_minutes": "0.2",
             "everybody_minutes": "0.2",
             "compact_minutes": "5",
@@ -71,18 +77,23 @@ def run(*, once: bool) -> None:
     )
     supervisor = Supervisor(child_environment(settings), places.logs(DATA_DIR))
     listen = f"127.0.0.1:{simulate_port}"
-    scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED))
+    scale = ("--users", str(USERS), "--days", str(DAYS), "--seed", str(SEED), "--clustering", CLUSTERING)
     supervisor.add("simulate", "--listen", listen, *scale)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with ThreadPoolExecutor(1, "supervisor") as thread:
         running = thread.submit(supervisor.run)
         try:
             print(f"Simulating {USERS:,} people for {DAYS} days; the parts log to {places.logs(DATA_DIR)}")
-            viewer = _wait_for_lists(demo, supervisor, running, interrupted)
+            _wait_for_lists(demo, supervisor, running, interrupted)
             if interrupted.is_set():
                 return
             print(f"Lists for everybody after {time.monotonic() - began:.0f} s.\n")
-            _print_addresses(demo, viewer)
+            people = cast(demo)
+            viewer = people[0].did
+            _print_addresses(demo, people)
+            print(f"  {measure(demo).text()}")
+            visitors = [str(person["did"]) for person in demo.simulator("viewers", n=VISITORS)]
+            print(f"  {VISITORS} people opened the feed and answered {visit(demo, visitors):,} posts.\n")
             if once:
                 for line in check(demo, viewer):
                     print("  ok  " + line)
@@ -102,25 +113,35 @@ def _raise_failure(running: "Future[None]") -> None:
         raise PipelineError(f"{error} (in {places.logs(DATA_DIR)})") from error
 
 
-def _print_addresses(demo: Demo, viewer: str) -> None:
+def _print_addresses(demo: Demo, people: Sequence[Character]) -> None:
+    viewer, other = people[0].did, people[-1].did
     print(f"  What this feed is:                {demo.address}/")
-    print(f"  Pick a viewer and see their feed: {demo.address}/viewers")
-    print(f"  One viewer's feed:                {demo.address}/viewer/{quote(viewer, safe=':')}")
+    print(f"  Pick anybody and see their feed:  {demo.address}/viewers")
     print(f"  Why it shows these posts:         {demo.address}/why?viewer={quote(viewer, safe=':')}")
-    print("  The same feed, as the app requests it:\n")
+    both = f"a={quote(viewer, safe=':')}&b={quote(other, safe=':')}"
+    print(f"  Two feeds side by side:           {demo.address}/compare?{both}")
+    print(f"  The operator's figures:           {demo.address}/dashboard\n")
+    print("  People to begin with:")
+    for person in people:
+        called = f"{person.name}, who likes {person.likes}"
+        print(f"    {called:<44} {demo.address}/viewer/{quote(person.did, safe=':')}")
+    print("\n  The same feed, as the app requests it:\n")
     print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")
     print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n")
 
 
 def _wait_for_lists(
     demo: Demo, supervisor: Supervisor, running: "Future[None]", interrupted: threading.Event
-) -> str:
-    """Wait until the history is stored and its lists are served; return a viewer to show, "" when interrupted."""
+) -> None:
+    """Wait until the history is stored and its lists are served, or until the interruption."""
+    drawing = sys.stdout.isatty()
 
-    def wait_until(what: str, ready: Callable[[], bool]) -> None:
+    def wait_until(what: str, ready: Callable[[], bool], share: Callable[[], float] = lambda: 0.0) -> None:
         print(f"  {what} ...", end="", flush=True)
         began = time.monotonic()
         while not _tried(ready):
+            if drawing and (done := _share(share)):
+                print(f"\r  {what} ... {done:4.0%}\b\b\b\b\b", end="", flush=True)
             _raise_failure(running)
             if interrupted.wait(0.2):
                 return
@@ -138,16 +159,15 @@ def _wait_for_lists(
 
     wait_until("the network starts", network_answers)
     supervisor.add("up")
+    stored = "SELECT seen_us FROM watermark"
     wait_until(
         "ingest stores its history",
-        lambda: _number(demo, "landing", "SELECT seen_us FROM watermark") >= head[0],
+        lambda: _number(demo, "landing", stored) >= head[0],
+        lambda: 1 - (head[0] - _number(demo, "landing", stored)) / (DAYS * 86_400e6),
     )
     query = "SELECT coalesce(max(snapshot_us), 0) FROM generations WHERE lists > 0"
     wait_until("the batch makes everybody's list", lambda: _number(demo, "serving", query) >= head[0])
     wait_until("the web app answers", lambda: httpx.get(f"{demo.address}/health").status_code == 200)
-    if interrupted.is_set():
-        return ""
-    return str(demo.simulator("viewers", n=1)[0]["did"])
 
 
 def _tried(ready: Callable[[], bool]) -> bool:
@@ -155,6 +175,14 @@ def _tried(ready: Callable[[], bool]) -> bool:
         return ready()
     except (httpx.TransportError, sqlite3.OperationalError):
         return False  # the part, or its tables, are not there yet
+
+
+def _share(share: Callable[[], float]) -> float:
+    """Return how much of a step is done, from 0 to 1; 0 while that is not known."""
+    try:
+        return min(max(share(), 0.0), 1.0)
+    except (httpx.TransportError, sqlite3.OperationalError):
+        return 0.0
 
 
 def _number(demo: Demo, store: str, query: str) -> int:

@@ -13,6 +13,10 @@ SHOWN_POSTS = 30
 SHOWN_NEIGHBOURS = 10
 SHOWN_SEEDS = 5
 LEAST_SHOWN = 0.005  # of a post's similarity
+RULES = {
+    "seen": "the viewer has seen it, so it stands behind unseen posts",
+    "spaced": "moved down: other places lie between two posts of one author",
+}
 
 
 def as_text(explanation: Explanation) -> str:
@@ -141,6 +145,13 @@ def list_as_text(found: Row) -> str:
             lines.append(
                 "      popular now" if post["source"] == "popular" else "      tried: few have liked it yet"
             )
+        if post.get("recently"):
+            recent = post["recently"]
+            lines.append(
+                f"      {recent['people']} of {recent['of']} neighbours liked it in {recent['hours']} h"
+            )
+        if post.get("rule") in RULES:
+            lines.append(f"      {RULES[post['rule']]}")
         for reason in post.get("because", []):
             lines.append(
                 f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "

@@ -1,13 +1,15 @@
-"""Rows as a table for people, CSV, JSON or Parquet.
+"""Rows as a table for people, CSV, JSON, Parquet or a SQLite file.
 
-Owns: the four forms, all written by Polars. In the three that are text, times are UTC without a zone:
-'2026-11-24 10:00:00'. A table shows at most TABLE_ROWS rows and says how many there are; the other forms are
-complete. Parquet keeps every type, CSV every digit.
+Owns: the five forms. In all but Parquet times are texts in UTC without a zone: '2026-11-24 10:00:00'. A table shows at
+most TABLE_ROWS rows and says how many there are; the others are complete. Parquet keeps every type, CSV every digit.
+Tables may follow one another, and a SQLite file holds several; the other forms have the rows of one result.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -30,22 +32,28 @@ _STYLE: Mapping[str, Any] = {
 }
 
 
-def write(rows: pl.DataFrame, form: str, target: BinaryIO) -> None:
-    """Write rows in one of FORMS."""
-    FORMS[form](rows, target)
-
-
-def write_file(rows: pl.DataFrame, form: str, path: Path) -> None:
-    """Write rows to a new file, which replaces one of the same name once it is whole."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as target:
-            write(rows, form, target)
-        temporary.replace(path)
-    except OSError as error:
-        raise QueryError(f"can't write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def write(results: Iterable[pl.DataFrame], form: str, target: BinaryIO, name: str) -> None:
+    """Write results in one of FORMS; QueryError when there is none, or are more than the form holds."""
+    number = 0
+    if form == "table":
+        for number, rows in enumerate(results, 1):
+            if number > 1:
+                target.write(b"\n")
+            _table(rows, target)
+            target.flush()
+    else:
+        found = list(results)
+        number = len(found)
+        if form == "sqlite" and found:
+            _sqlite(found, target, name)
+        elif number == 1:
+            FORMS[form](found[0], target)
+        elif number > 1:
+            raise QueryError(
+                f"{name}: {number} of its statements return rows, {form} has room for one: use table or sqlite"
+            )
+    if not number:
+        raise QueryError(f"{name}: none of its statements returns rows")
 
 
 def _table(rows: pl.DataFrame, target: BinaryIO) -> None:
@@ -79,6 +87,43 @@ def _parquet(rows: pl.DataFrame, target: BinaryIO) -> None:
     rows.write_parquet(target, compression="zstd")
 
 
+def _sqlite(results: list[pl.DataFrame], target: BinaryIO, name: str) -> None:
+    """Write a SQLite file with a table for each result: NAME, or NAME_1, NAME_2 and so on."""
+    table = re.sub(r"\W", "_", name.removesuffix(".sql")) or "rows"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for number, rows in enumerate(results, 1):
+            flat = _flat(rows).with_columns(
+                cs.datetime().dt.to_string("%Y-%m-%d %H:%M:%S%.f"), (cs.date() | cs.time()).cast(pl.String),
+                cs.decimal().cast(pl.Float64),
+            )  # fmt: skip
+            named = table if len(results) == 1 else f"{table}_{number}"
+            columns = ", ".join(
+                f"{_quoted(column)} {_sqlite_type(kind)}" for column, kind in flat.schema.items()
+            )
+            connection.execute(f"CREATE TABLE {_quoted(named)} ({columns})")
+            marks = ", ".join("?" * flat.width)
+            fits = [
+                pl.col(column).cast(pl.Int64, strict=False)
+                for column, kind in flat.schema.items()
+                if kind.is_integer()
+            ]
+            connection.executemany(
+                f"INSERT INTO {_quoted(named)} VALUES ({marks})", flat.with_columns(fits).iter_rows()
+            )
+        connection.commit()
+        target.write(connection.serialize())
+
+
+def _sqlite_type(kind: pl.DataType) -> str:
+    if kind.is_integer() or kind == pl.Boolean:
+        return "INTEGER"
+    return "REAL" if kind.is_float() else "TEXT"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _flat(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows without nested values: those as JSON."""
     nested = [
@@ -101,7 +146,6 @@ def _plain(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 FORMS: Mapping[str, Callable[[pl.DataFrame, BinaryIO], None]] = {
-    "table": _table,
     "csv": _csv,
     "json": _json,
     "parquet": _parquet,

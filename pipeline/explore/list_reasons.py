@@ -13,7 +13,7 @@ answered. What is left follows from likes, which everybody can read on the netwo
 """
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,6 +29,7 @@ from pipeline.store.model import HOUR_US
 
 POSTS_SHOWN = 30
 REASONS_SHOWN = 3
+RECENT_HOURS = (1, 2, 3, 6, 12, 24, 48)  # "in the last … hours", in words of people
 SEEDS_SHOWN = 3
 MEMORY_LIMIT = "700MB"  # it runs beside the web app
 # Parameters that change a list without new neighbours.
@@ -173,7 +174,26 @@ def _list(inputs: GenerationInputs, viewer_id: int, listed: Sequence[Row]) -> li
         return min(tried, key=lambda row: turns[row["post_uri"]], default=None)
 
     posts.sort(key=lambda row: _key(row) in seen)
-    return spaced(posts, inputs.ranking.author_spacing, draw)
+    placed = spaced(posts, inputs.ranking.author_spacing, draw)
+    return with_rules(posts, placed, {row["post_uri"] for row in posts if _key(row) in seen})
+
+
+def with_rules(posts: Sequence[Row], placed: Sequence[Row], seen: Set[str]) -> list[Row]:
+    """Return placed posts, each with the rule after the ranking that moved it: trial, seen, spaced, or None."""
+    order = {row["post_uri"]: number for number, row in enumerate(posts)}
+    furthest, found = -1, []
+    for row in placed:
+        number, rule = order[row["post_uri"]], None
+        if row["source"] == "trial":
+            rule = "trial"
+        elif row["post_uri"] in seen:
+            rule = "seen"
+        elif number < furthest:
+            rule = "spaced"
+        if rule != "trial":
+            furthest = max(furthest, number)
+        found.append(row | {"rule": rule})
+    return found
 
 
 def _key(row: Row) -> tuple[int, int]:
@@ -202,6 +222,15 @@ def spaced(
     return placed
 
 
+def recently(ages: Sequence[float]) -> Row | None:
+    """Return the shortest time within which at least half of the likes were made, and how many were."""
+    for hours in RECENT_HOURS:
+        people = sum(age <= hours for age in ages)
+        if people * 2 >= len(ages) > 0:
+            return {"hours": hours, "people": people, "of": len(ages)}
+    return None
+
+
 def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequence[Row]) -> None:
     """Add to each post the neighbours who count most, with the likes they share with the viewer."""
     execute = inputs.connection.execute
@@ -216,9 +245,12 @@ def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequenc
         if row["value"] > 0:
             seeds.setdefault(row["neighbour_did"], []).append(row["post_uri"])
     reasons: dict[tuple[int, int], list[Row]] = {}
+    ages: dict[tuple[int, int], list[float]] = {}
     for row in inputs.rows("reasons"):
         likes = seeds.get(row["neighbour_did"], [])
-        reasons.setdefault(tuple(keys[row["post_no"]]), []).append(
+        key = tuple(keys[row["post_no"]])
+        ages[key] = row["all_ages"]
+        reasons.setdefault(key, []).append(
             {
                 "did": row["neighbour_did"],
                 "share": row["share"],
@@ -229,6 +261,7 @@ def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequenc
         )
     for post in posts:
         post["because"] = reasons.get(_key(post), []) if post["source"] != "popular" else []
+        post["recently"] = recently(ages.get(_key(post), [])) if post["because"] else None
         post["crowd_share"] = post["crowd"] / post["similarity"] if post["because"] else 1.0
         for reason in post["because"]:
             reason["share"] *= 1 - post["crowd_share"]

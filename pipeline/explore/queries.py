@@ -1,6 +1,7 @@
 """The query files of ``sql/explore``, and what their headers say about them.
 
-Owns: reading a header, and the values of parameters. Leaves to others: running queries (``session``).
+Owns: finding a query by its name, its file or its text, reading a header, the values of parameters, and showing both to
+people. Leaves to others: running queries (``session``).
 
 A header declares each parameter as ``name = default (meaning)``. A default in quotes is a text, one with a point is a
 number, one without is a whole number. A parameter without a default must be given. The query itself says
@@ -8,7 +9,7 @@ number, one without is a whole number. A parameter without a default must be giv
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +80,25 @@ def names() -> tuple[str, ...]:
     return tuple(name.partition("/")[2] for name in sql.names(FOLDER) if name != VIEWS)
 
 
-def find(name: str) -> Query:
-    """Return the query of a name, or of a file ending in .sql; QueryError when there is none."""
-    if name.endswith(".sql"):
-        path = Path(name)
+def find(wanted: str) -> Query:
+    """Return the query of a name, of a file ending in .sql, or of a text; QueryError when there is none.
+
+    A text has a space or a semicolon, which no name has.
+    """
+    if wanted in names():
+        return parse(wanted, sql.load(f"{FOLDER}/{wanted}"))
+    if wanted.endswith(".sql"):
+        path = Path(wanted)
         try:
             return parse(path.name, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise QueryError(f"can't read {name}: {error}") from error
-    if name not in names():
-        raise QueryError(
-            f"{unknown('query', name, names())}; 'foryou sql' lists them, or name a file ending in .sql"
-        )
-    return parse(name, sql.load(f"{FOLDER}/{name}"))
+            raise QueryError(f"can't read {wanted}: {error}") from error
+    if re.search(r"[\s;]", wanted):
+        return parse("query", wanted)
+    raise QueryError(
+        f"{unknown('query', wanted, names())}; 'foryou sql --list' lists them, "
+        "or give a file ending in .sql, or SQL itself in quotes"
+    )
 
 
 def parse(name: str, text: str) -> Query:
@@ -120,3 +127,57 @@ def _default(text: str) -> Value | None:
     if text.startswith("'"):
         return text[1:-1]
     return float(text) if "." in text else int(text)
+
+
+def parameters_of(words: Sequence[str]) -> dict[str, str]:
+    """Return parameters given as --name value or --name=value; QueryError for anything else."""
+    given: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        name, separator, value = word.partition("=")
+        if not name.startswith("--") or len(name) < 3:
+            raise QueryError(f"{word!r} is not a parameter: write --name value")
+        name = name[2:].replace("-", "_")
+        if not separator:
+            following = next(rest, None)
+            if following is None:
+                raise QueryError(f"--{name} needs a value")
+            value = following
+        if name in given:
+            raise QueryError(f"--{name} is given twice")
+        given[name] = value
+    return given
+
+
+def listing() -> str:
+    """Return the queries with their questions and parameters."""
+    found = [find(name) for name in names()]
+    width = max(len(query.name) for query in found)
+    lines = []
+    for query in found:
+        lines.append(f"{query.name:<{width}}  {query.question}")
+        lines += [f"{'':<{width}}    {line}" for line in _parameter_lines(query)]
+    return "\n".join(lines)
+
+
+def description(query: Query) -> str:
+    """Return what the header of one query says, for --help."""
+    flags = "".join(
+        f" --{name} {name.upper()}" if parameter.default is None else f" [--{name} {name.upper()}]"
+        for name, parameter in query.parameters.items()
+    )
+    lines = [f"usage: foryou sql {query.name}{flags}", "", query.question or "It has no header.", ""]
+    if query.parameters:
+        lines += ["parameters:", *(f"  {line}" for line in _parameter_lines(query)), ""]
+    for section in ("Grain", "Units"):
+        if query.sections.get(section):
+            lines.append(f"{section}: {query.sections[section]}")
+    lines.append("'foryou sql --help' has the flags that every query has")
+    return "\n".join(lines)
+
+
+def _parameter_lines(query: Query) -> list[str]:
+    return [
+        f"--{parameter.name}{'' if parameter.default is None else f' {parameter.default}'}: {parameter.meaning}"
+        for parameter in query.parameters.values()
+    ]

@@ -1,95 +1,192 @@
 """A DuckDB in memory that has the analysts' views and can change nothing.
 
-Owns: opening it, what a query may do, and running one. Leaves to others: the views (``sql/explore/views.sql``) and the
-copies that they read.
+Owns: opening it, its bounds, and running a query. Leaves to others: the views (``sql/explore/views.sql``) and the
+copies that they read, which statements may run (``statements``), the process around it (``box``).
 
-Everything is of one snapshot, as the last candidates run left it. Small tables are the exception: they are read from
-the SQLite stores when a query names them, so that runs and counters are those of this moment.
+Everything is of one snapshot, as the last candidates run left it. Small tables are the exception: whoever opens a
+session hands over their rows as the stores have them, so that runs and counters are those of this moment.
 
-Invariant: no file outside the data directory can be read, and no statement that writes a file runs.
+Invariant: nothing is read but snapshots, the lake and what the user named; no statement that writes a file runs.
 """
 
-import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 import sql
-from pipeline.explore import table_copies
+from pipeline.explore import statements, stored_tables, table_copies
+from pipeline.explore.box import limits
 from pipeline.explore.queries import VIEWS, Query, QueryError, Value
 from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot
 
-MEMORY_SHARE = 0.25  # of the machine's memory, before a query spills to a temporary folder
-
-_WORD = re.compile(r"\w+")
-_WRITES = re.compile(r"\b(copy|export|attach|install)\b", re.IGNORECASE)
+_BATCH_ROWS = 65_536
 _NO_POLARS_TYPE = re.compile(r"\b(INTERVAL|UNION|BIT|BIGNUM|BLOB|TIME WITH TIME ZONE)\b")
-_READING = (
-    duckdb.StatementType.SELECT,
-    duckdb.StatementType.EXPLAIN,
-    duckdb.StatementType.SET,
-    duckdb.StatementType.CREATE,
-    duckdb.StatementType.DROP,
-)
+_WITH_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+_GLOB = re.compile(r"([*?[])")
 
 
 @contextmanager
-def open_session(data_dir: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB with the views; QueryError when there is no snapshot yet."""
+def open_session(
+    data_dir: Path, threads: int, *, spill: Path | None = None, named: Sequence[Path] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB with the views; QueryError when there is no snapshot yet.
+
+    ``named`` are other files and folders that a query may read.
+    """
+    if spill is None:
+        with (
+            tempfile.TemporaryDirectory(prefix="foryou-sql-") as folder,
+            open_session(data_dir, threads, spill=Path(folder), named=named) as connection,
+        ):
+            yield connection
+        return
+    data_dir = data_dir.absolute()
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": threads,
+            "memory_limit": f"{limits.memory_bytes() // 2**20}MiB",
+            "temp_directory": str(spill),
+            "max_temp_directory_size": f"{limits.spill_bytes(spill) // 2**20}MiB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "allow_persistent_secrets": False,
+            "python_enable_replacements": False,
+        },
+    )
+    try:
+        within = [*limits.folders(data_dir), *(path for path in named if path.is_dir())]
+        files = [path for path in named if not path.is_dir()]
+        connection.execute("SET allowed_directories = ?", [[*_spelled(within), str(spill)]])
+        connection.execute("SET allowed_paths = ?", [_spelled(files)])
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        make_views(connection, data_dir)
+        yield connection
+    finally:
+        connection.close()
+
+
+def make_views(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> Path:
+    """Make the views, or make them anew, of the newest snapshot; return its folder."""
     snapshot = current_snapshot(data_dir)
     if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
         raise QueryError(f"no lists yet in {data_dir}: run 'foryou batch' first")
-    with tempfile.TemporaryDirectory(prefix="foryou-sql-") as spill:
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": threads,
-                "memory_limit": f"{int(_memory_bytes() * MEMORY_SHARE / 2**20)}MiB",
-                "temp_directory": spill,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        try:
-            connection.execute("SET allowed_directories = ?", [[str(data_dir.absolute()), spill]])
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            connection.execute("SET VARIABLE data_dir = ?", [str(data_dir.absolute())])
-            try:
-                connection.execute(sql.load(VIEWS))
-            except duckdb.IOException as error:
-                raise QueryError(f"a copy is missing: {_first_line(error)}; run 'foryou batch'") from error
-            yield connection
-        finally:
-            connection.close()
+    connection.execute("SET VARIABLE data_dir = ?", [str(data_dir.absolute())])
+    try:
+        connection.execute(sql.load(VIEWS))
+    except duckdb.IOException as error:
+        raise QueryError(f"a copy is missing: {_first_line(error)}; run 'foryou batch'") from error
+    return snapshot
 
 
 def run(
     connection: duckdb.DuckDBPyConnection, data_dir: Path, query: Query, values: Mapping[str, Value]
 ) -> pl.DataFrame:
-    """Run a query with these parameters and return the rows of its last statement.
+    """Run a query with these parameters on the stores of this moment; return the rows of its last result."""
+    put_stores(connection, data_dir, stored_tables.read(data_dir, stored_tables.named_in(query.text)))
+    found = list(results(connection, query, values))
+    if not found:
+        raise QueryError(f"{query.name}: none of its statements returns rows")
+    return found[-1]
 
-    Raises QueryError when it is not SQL, would write, names what does not exist, or fails.
+
+def results(
+    connection: duckdb.DuckDBPyConnection,
+    query: Query,
+    values: Mapping[str, Value],
+    max_rows: int = limits.MAX_ROWS,
+) -> Iterator[pl.DataFrame]:
+    """Run a query with these parameters; yield the rows of each statement that returns any.
+
+    Raises QueryError when it is not SQL, would write, names what does not exist, returns too much, or fails. When one
+    of the statements would write, none runs.
     """
-    read_stores(connection, data_dir, query.text)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
-    rows: pl.DataFrame | None = None
-    try:
-        for statement in connection.extract_statements(query.text):
-            refuse_writing(statement, query.name)
+    for statement in statements.parse(connection, query.text, query.name):
+        try:
             relation = connection.sql(statement.query)
-            rows = None if relation is None else _as_known_types(relation).pl()
-    except duckdb.Error as error:
-        raise QueryError(f"{query.name}: {_first_line(error)}") from error
-    if rows is None:
-        raise QueryError(f"{query.name}: its last statement returns no rows")
-    return rows
+            if relation is not None and statement.type in _WITH_ROWS:
+                yield _bounded(_as_known_types(relation), query.name, max_rows)
+        except (duckdb.InterruptException, RuntimeError) as error:
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
+        except duckdb.Error as error:
+            raise QueryError(f"{query.name}: {_with_place(connection, statement, error)}") from error
+        except MemoryError:
+            raise QueryError(f"{query.name}: it needs more memory than a query may take") from None
+
+
+def put_stores(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, stores: Mapping[str, stored_tables.Columns]
+) -> None:
+    """Replace the copies of small tables by the stores' own rows."""
+    for table in table_copies.TABLES:
+        if table.relation not in stores:
+            continue
+        rows = pa.table(stores[table.relation])
+        table_copies.register_rows(connection, data_dir, table, rows)
+        query = sql.load(f"copies/{table.relation}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE current_{table.relation} AS {query}")
+        connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM current_{table.relation}")
+        connection.unregister("store_rows")
+
+
+def _bounded(relation: duckdb.DuckDBPyRelation, name: str, max_rows: int) -> pl.DataFrame:
+    """Return a relation's rows; QueryError when they are too many to hold."""
+    reader = relation.to_arrow_reader(_BATCH_ROWS)
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in reader:
+        batches.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows > max_rows or size > limits.result_bytes():
+            most = f"{max_rows:,} rows" if rows > max_rows else f"{limits.result_bytes() // 2**20:,} MiB"
+            reader.close()
+            raise QueryError(f"{name}: more than {most}: select less, or set --max-rows")
+    table = pa.Table.from_batches(batches, reader.schema)
+    found = pl.from_arrow(table.rename_columns(_distinct(table.column_names)))
+    assert isinstance(found, pl.DataFrame)
+    return found
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns of which none occurs twice: a, a_1, a_2."""
+    found: list[str] = []
+    for name in names:
+        number, distinct = 0, name
+        while distinct in found:
+            number += 1
+            distinct = f"{name}_{number}"
+        found.append(distinct)
+    return found
+
+
+def _with_place(
+    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, error: duckdb.Error
+) -> str:
+    """Return what went wrong, with the place in the text where DuckDB can name it: relations do not."""
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        try:  # it fails again before anything runs
+            connection.execute(statement.query)
+        except duckdb.Error as again:
+            error = again
+    return str(error).strip()
+
+
+def _spelled(paths: Sequence[Path]) -> list[str]:
+    """Return paths as they are, and as patterns that mean just them: where DuckDB sees a pattern, it compares that."""
+    return [spelling for path in paths for spelling in {str(path), _GLOB.sub(r"[\1]", str(path))}]
 
 
 def _as_known_types(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -101,29 +198,6 @@ def _as_known_types(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelatio
     return relation.select(
         *(column.cast("VARCHAR").alias(name) if cast else column for column, name, cast in columns)
     )
-
-
-def refuse_writing(statement: duckdb.Statement, name: str) -> None:
-    """Raise QueryError for a statement that may write a file or change the session's limits."""
-    writes = statement.type is duckdb.StatementType.EXPLAIN and _WRITES.search(statement.query)
-    if statement.type not in _READING or writes:
-        kind = statement.type.name.lower()
-        raise QueryError(f"{name}: {kind} is not for 'foryou sql', which only reads; --output writes a file")
-
-
-def read_stores(connection: duckdb.DuckDBPyConnection, data_dir: Path, text: str) -> None:
-    """Replace the copies of the small tables that a query names by the stores' own rows."""
-    words = {word.removeprefix("stored_") for word in _WORD.findall(text)}
-    for table in table_copies.relations(words):
-        table_copies.register_rows(connection, data_dir, table)
-        query = sql.load(f"copies/{table.relation}")
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE current_{table.relation} AS {query}")
-        connection.execute(f"CREATE OR REPLACE VIEW stored_{table.relation} AS FROM current_{table.relation}")
-        connection.unregister("store_rows")
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,14 +1,13 @@
 """Copies of the stores' small tables, for programs that can read Parquet but not SQLite.
 
-Owns: which tables, and copying them after each batch command. Leaves to others: likes, posts, actors and lists, which a
-candidates run copies itself (``batch.analyst_copies``), and the columns (``sql/copies``).
+Owns: copying them after each batch command. Leaves to others: which the smallest are (``stored_tables``), the columns
+(``sql/copies``), and likes, posts, actors and lists, which a candidates run copies itself (``batch.analyst_copies``).
 
 Every copy exists after the first call, an empty one where the store or its table is missing. So
 ``sql/explore/views.sql`` works as soon as there are lists.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 import sql
+from pipeline.explore.stored_tables import SMALL
 from pipeline.store.analyst_snapshot import (
     OPEN_IMPRESSIONS,
     copy_of,
@@ -34,12 +34,11 @@ _COLUMN = re.compile(r"(\w+)::\w+ AS")  # the columns that a file of sql/copies 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A table of a SQLite store and the relation it becomes; ``foryou sql`` reads ``small`` ones from the store."""
+    """A table of a SQLite store and the relation it becomes."""
 
     relation: str
     store: str
     table: str
-    small: bool = True
 
     @property
     def file(self) -> str:
@@ -48,14 +47,10 @@ class Copied:
 
 
 TABLES = (
-    Copied("generations", "serving", "generations"),
-    Copied("runs", "serving", "runs"),
-    Copied("counters", "landing", "counters"),
-    Copied("gaps", "landing", "gaps"),
-    Copied("streams", "landing", "stream_cursors"),
-    Copied("interactions", "activity", "interactions", small=False),
-    Copied("visits", "activity", "visits", small=False),
-    Copied("impressions", "activity", "impressions", small=False),
+    *(Copied(relation, *table) for relation, table in SMALL.items()),
+    Copied("interactions", "activity", "interactions"),
+    Copied("visits", "activity", "visits"),
+    Copied("impressions", "activity", "impressions"),
 )
 
 
@@ -65,15 +60,17 @@ def export(data_dir: Path) -> None:
         finished = {}
         for number, table in enumerate(TABLES):
             path = folder / f"{number}.parquet"
-            register_rows(connection, data_dir, table)
+            register_rows(connection, data_dir, table, rows_of(data_dir, table))
             query = sql.load(f"copies/{table.relation}")
             finished[table.file] = copy_to(connection, query, path)
         make_snapshot(data_dir, finished)
 
 
-def register_rows(connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied) -> None:
-    """Make the relations ``store_rows`` and ``previous_copy``."""
-    connection.register("store_rows", rows_of(data_dir, table))
+def register_rows(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, table: Copied, rows: pa.Table
+) -> None:
+    """Make the relations ``store_rows``, of a table's rows in its store, and ``previous_copy``."""
+    connection.register("store_rows", rows)
     snapshot = current_snapshot(data_dir)
     former = None if snapshot is None else copy_of(snapshot, table.file)
     if former is not None and former.exists():
@@ -94,9 +91,3 @@ def rows_of(data_dir: Path, table: Copied) -> pa.Table:
         query += f" WHERE served_us / {DAY_US} NOT IN ({present})"
     with reading(path) as reader:
         return reader.table(query)
-
-
-def relations(names: Iterable[str]) -> tuple[Copied, ...]:
-    """Return the small tables among some relations."""
-    wanted = set(names)
-    return tuple(table for table in TABLES if table.small and table.relation in wanted)

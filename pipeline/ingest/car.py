@@ -7,14 +7,17 @@ A commit carries some ten nodes of its repository's tree beside the record; deco
 the time that a frame takes (tests/bench/RESULTS.md).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
-import libipld
+from pipeline.ingest.cbor import CborError, decode_cbor
 
 
-def records(data: bytes, cids: Collection[bytes]) -> dict[bytes, Any]:
-    """Return the decoded block of each wanted CID that is in a CAR; ValueError when the CAR is broken before it is."""
+def records(data: bytes, cids: Collection[bytes], drop: Callable[[str], None]) -> dict[bytes, Any]:
+    """Return the decoded block of each wanted CID that is in a CAR; ValueError when the CAR is broken before it is.
+
+    A block that can't be decoded is None, and ``drop`` gets the reason: the others of its commit still count.
+    """
     found: dict[bytes, Any] = {}
     size, position = _varint(data, 0)
     position += size  # the header: only which CID is the root
@@ -28,8 +31,16 @@ def records(data: bytes, cids: Collection[bytes]) -> dict[bytes, Any]:
             raise ValueError("a block ends beyond the CAR")
         for cid in cids:
             if data.startswith(cid, start):
-                found[cid] = libipld.decode_dag_cbor(data[start + len(cid) : position])
+                found[cid] = _record(data[start + len(cid) : position], drop)
     return found
+
+
+def _record(block: bytes, drop: Callable[[str], None]) -> Any:
+    try:
+        return decode_cbor(block)
+    except CborError as error:
+        drop(error.reason("record"))
+        return None
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

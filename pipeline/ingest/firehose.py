@@ -14,13 +14,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import libipld
-
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
 from pipeline.ingest import car
+from pipeline.ingest.cbor import CborError, decode_cbor_pair
 from pipeline.ingest.jetstream import LATEST_US
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset, add_too_big
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -77,15 +76,12 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
 def _read(message: str | bytes, batch: EventBatch) -> tuple[Any, dict[str, Any]] | None:
     """Return a frame's kind and body; None when there is no event in it."""
     try:
-        header, body = libipld.decode_dag_cbor_multi(message if type(message) is bytes else b"")
-    except (
-        ValueError,
-        RecursionError,
-    ):  # also when there are more or fewer than two objects, or too deep ones
-        batch.drop("not_a_frame")
+        header, body = decode_cbor_pair(message if type(message) is bytes else b"")
+    except CborError as error:
+        batch.drop(error.reason("frame"))
         return None
     if type(header) is not dict or type(body) is not dict:
-        batch.drop("not_a_frame")
+        batch.drop("bad_frame")
         return None
     if header.get("op") == -1:
         _decode_error(body, batch)
@@ -102,6 +98,8 @@ def _event(kind: Any, body: dict[str, Any], batch: EventBatch) -> _Event:
     if not is_did(did):
         batch.drop("bad_did")
     elif kind == "#commit":
+        if body.get("tooBig") is True:
+            add_too_big(did, batch)
         return did, None, body.get("rev"), _operations(body, batch)
     elif kind == "#account":
         return did, (body.get("active"), body.get("status")), None, ()
@@ -141,8 +139,8 @@ def _operations(body: dict[str, Any], batch: EventBatch) -> Sequence[_Operation]
 
 def _records(data: Any, cids: set[bytes], batch: EventBatch) -> dict[bytes, Any]:
     try:
-        return car.records(data if type(data) is bytes else b"", cids)
-    except (ValueError, RecursionError):
+        return car.records(data if type(data) is bytes else b"", cids, batch.drop)
+    except ValueError:
         batch.drop("bad_blocks")
         return {}
 
@@ -151,7 +149,7 @@ def _decode_error(body: dict[str, Any], batch: EventBatch) -> None:
     # The host closes after it. FutureCursor: its seq went back (a new host at an old address); asking with
     # the same cursor again would go on for ever.
     name = body.get("error")
-    known = name if name in {"FutureCursor", "ConsumerTooSlow"} else "other"
+    known = name if name in ("FutureCursor", "ConsumerTooSlow") else "other"  # it may be a list
     batch.counts["connection", f"error_{known}"] += 1
     if name == "FutureCursor":
         batch.cursor_is_void = True

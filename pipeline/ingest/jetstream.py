@@ -11,7 +11,7 @@ asked for, and their likes are numbered many at a time (``plain_likes``); any me
 types is read again with care, field by field.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -20,7 +20,7 @@ import orjson
 
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation
+from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_too_big
 from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.store.events import EventBatch
 
@@ -73,6 +73,7 @@ class Commit(msgspec.Struct, gc=False):
     rkey: str
     rev: str = ""
     record: Record | None = None
+    too_big: bool = msgspec.field(name="tooBig", default=False)
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -81,6 +82,9 @@ class _Event(msgspec.Struct, gc=False):
     kind: str
     commit: Commit | None = None
 
+
+# An operation that fits the types, or an event that was read field by field.
+Event = Commit | dict[str, Any]
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -99,21 +103,26 @@ def subscribe_url(url: str, cursor: int) -> str:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
-    events: list[_Event | dict[str, Any]] = []
+    dids: list[str] = []
+    events: list[Event] = []
     claims: list[int] = []
     for message in messages:
+        event: Event | None = None
+        time_us: Any = None
         try:
             typed = _decode_event(message)
-            event: _Event | dict[str, Any] | None = typed if typed.commit and typed.kind == "commit" else None
-            time_us: Any = typed.time_us
+            if typed.kind == "commit":
+                event = typed.commit
+            did, time_us = typed.did, typed.time_us
         except MISFITS:
-            event = None
+            pass
         if event is None:
             event = _read_with_care(message, batch)
             if event is None:
                 continue
-            time_us = event.get("time_us")
+            did, time_us = "", event.get("time_us")
         if type(time_us) is int and EARLIEST_US < time_us < LATEST_US:
+            dids.append(did)
             events.append(event)
             claims.append(time_us)
         else:
@@ -122,38 +131,49 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         return
     seen = when_seen(claims)
     batch.reach(seen[0], seen[-1], seen)
+    add_events(dids, events, seen, _add_with_care, batch)
+
+
+def add_events(
+    dids: Sequence[str],
+    events: Sequence[Event],
+    seen: Sequence[int],
+    add_with_care: Callable[[dict[str, Any], int, EventBatch], None],
+    batch: EventBatch,
+) -> None:
+    """Add events of either version of Jetstream to the batch; ``dids`` tells whose operations they are.
+
+    Lists side by side, since a tuple an event would keep the garbage collector busy.
+    """
     likes: list[LikeTexts] = []
-    for event, seen_us in zip(events, seen, strict=True):
+    for did, event, seen_us in zip(dids, events, seen, strict=True):
         if isinstance(event, dict):
-            _add_with_care(event, seen_us, batch)
-        elif event.commit is not None:
-            add_typed(event.did, seen_us, event.commit, likes, batch)
+            add_with_care(event, seen_us, batch)
+            continue
+        if event.too_big and is_did(did):
+            add_too_big(did, batch)
+        record = event.record
+        if (
+            event.operation == "create"
+            and event.collection == LIKE
+            and record is not None
+            and record.subject is not None
+        ):
+            likes.append((did, event.rkey, event.rev, record.subject.uri, seen_us))
+        elif is_did(did):
+            add_operation(
+                did,
+                seen_us,
+                event.rev,
+                event.collection,
+                event.rkey,
+                event.operation,
+                None if record is None else record.as_dict(),
+                batch,
+            )
+        else:
+            batch.drop("bad_did")
     add_likes(likes, batch)
-
-
-def add_typed(did: str, seen_us: int, commit: Commit, likes: list[LikeTexts], batch: EventBatch) -> None:
-    """Add an operation to the batch, or to the likes that are yet to be numbered."""
-    record = commit.record
-    if (
-        commit.operation == "create"
-        and commit.collection == LIKE
-        and record is not None
-        and record.subject is not None
-    ):
-        likes.append((did, commit.rkey, commit.rev, record.subject.uri, seen_us))
-    elif is_did(did):
-        add_operation(
-            did,
-            seen_us,
-            commit.rev,
-            commit.collection,
-            commit.rkey,
-            commit.operation,
-            None if record is None else record.as_dict(),
-            batch,
-        )
-    else:
-        batch.drop("bad_did")
 
 
 def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:
@@ -189,6 +209,10 @@ def add_commit(did: str, seen_us: int, commit: Any, batch: EventBatch) -> None:
         batch.drop("commit_without_body")
         return
     get = commit.get
+    if get("tooBig") is True:
+        add_too_big(did, batch)
+        if get("operation") is None:  # none of its operations is left
+            return
     add_operation(
         did,
         seen_us,

@@ -19,9 +19,16 @@ import zstandard
 
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
-from pipeline.ingest.jetstream import LATEST_US, MISFITS, Commit, add_account_event, add_commit, add_typed
+from pipeline.ingest.jetstream import (
+    LATEST_US,
+    MISFITS,
+    Commit,
+    Event,
+    add_account_event,
+    add_commit,
+    add_events,
+)
 from pipeline.ingest.operations import LIKE, POST, add_reset
-from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -113,20 +120,22 @@ class MessageDecoder:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what decompressed messages say to the batch; ``when_seen`` decides when each was seen."""
-    events: list[_Payload | dict[str, Any]] = []
+    dids: list[str] = []
+    events: list[Event] = []
     seqs: list[int] = []
     claims: list[int] = []
     for message in messages:
         try:
             typed = _decode_message(message).payload
-            event: _Payload | dict[str, Any] = typed
+            event: Event = typed
+            did = typed.did
             seq: Any = typed.seq
             claimed_us = time_us_of_text(typed.witnessed_at) or time_us_of_text(typed.time)
         except MISFITS:
             payload = _read_with_care(message, batch)
             if payload is None:
                 continue
-            event, seq = payload, payload.get("seq")
+            event, did, seq = payload, "", payload.get("seq")
             claimed_us = time_us_of_text(payload.get("witnessedAt")) or time_us_of_text(payload.get("time"))
         if (
             type(seq) is not int
@@ -136,6 +145,7 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         ):
             batch.drop("bad_time")
             continue
+        dids.append(did)
         events.append(event)
         seqs.append(seq)
         claims.append(claimed_us)
@@ -143,13 +153,7 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         return
     seen = when_seen(claims)
     batch.reach(seqs[0], seqs[-1], seen)
-    likes: list[LikeTexts] = []
-    for event, seen_us in zip(events, seen, strict=True):
-        if isinstance(event, dict):
-            _add_with_care(event, seen_us, batch)
-        else:
-            add_typed(event.did, seen_us, event, likes, batch)
-    add_likes(likes, batch)
+    add_events(dids, events, seen, _add_with_care, batch)
 
 
 def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:

@@ -98,6 +98,15 @@ def add_reset(did: str, batch: EventBatch) -> None:
     batch.event("sync")
 
 
+def add_too_big(did: str, batch: EventBatch) -> None:
+    """Note a commit that was too big for the stream (``tooBig``): some of its operations, or all, are missing.
+
+    The repository has them, as after a ``#sync``. What the commit does bring counts besides.
+    """
+    batch.resets.append(did)
+    batch.drop("commit_too_big")
+
+
 def _add_post(
     did: str, seen_us: int, rev: Any, rkey_text: Any, operation: Any, record: Any, batch: EventBatch
 ) -> None:

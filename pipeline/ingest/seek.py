@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidURI, WebSocketException
 
 from pipeline.ingest import firehose
+from pipeline.ingest.cbor import FRAME_BYTES_MAX
 from pipeline.store.events import EventBatch
 
 log = logging.getLogger("foryou.ingest")
@@ -23,7 +24,6 @@ PROBE_SECONDS = 5.0
 PROBE_FRAMES = 15
 MORE_SECONDS = 1.0  # for the frames after the first: a quiet host sends none
 NEAR_US = 30_000_000
-FRAME_BYTES_MAX = 8 << 20
 
 
 class _Place(NamedTuple):

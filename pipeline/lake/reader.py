@@ -98,7 +98,8 @@ def make_changes(
         listed = ""
     if files:
         connection.execute(
-            f"CREATE OR REPLACE TABLE file_changes AS SELECT {WORDS} FROM lake_changes($files) AS c WHERE NOT settled{listed}",
+            f"CREATE OR REPLACE TABLE file_changes AS SELECT {WORDS} FROM lake_changes($files) AS c "
+            f"WHERE NOT settled{listed}",
             {"files": files},
         )
     else:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +157,15 @@ class Supervisor:
 
 
 def run_child(
-    arguments: Sequence[str], environment: Mapping[str, str], stopping: threading.Event, niceness: int = 10
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stopping: threading.Event,
+    niceness: int = 10,
+    alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Run one ``foryou`` command to its end, or to ``stopping``; return its exit status.
+
+    ``alive`` is called many times a second meanwhile.
 
     It runs at a lower priority, so that a batch takes only what ingest and serve leave of the processors.
     """
@@ -167,7 +173,7 @@ def run_child(
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         while process.poll() is None:
-            service_manager().alive()
+            alive()
             if stopping.wait(0.1):
                 # The batch may be killed at any moment: no reader sees unfinished work.
                 process.kill()

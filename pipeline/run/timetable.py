@@ -23,8 +23,9 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline.clock import MachineClock
 from pipeline.notify import service_manager
+from pipeline.run.job_turns import JobTurns
 from pipeline.run.supervisor import child_environment, run_child
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
@@ -43,6 +45,9 @@ log = logging.getLogger("foryou.schedule")
 
 FIRST_LISTS_SECONDS = 5.0
 ALIVE_SECONDS = 5.0
+# Jobs of one queue run one after the other.
+QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
+QUEUES |= {job: job for job in ("recent", "fetch", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
@@ -74,9 +79,12 @@ class Timetable:
         self._environment = child_environment(settings)
         self._everybody_due = 0.0  # on the monotonic clock
         self._machine = MachineClock()
+        longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
+        self._turns = JobTurns(QUEUES, longest * 60)
+        self._complaint = ""
         self._wide_search_due = {"fetch": 0.0, "waiting": 0.0}  # likewise
         self._scheduler = BackgroundScheduler(
-            executors={name: ThreadPoolExecutor(1) for name in ("default", "recent", "fetch", "waiting")},
+            executors={name: ThreadPoolExecutor(1) for name in set(QUEUES.values())},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -91,18 +99,10 @@ class Timetable:
             self._add("neighbours", settings.neighbours_minutes)
             self._add("candidates", settings.candidates_minutes)
             self._remember(time.time())
-            self._scheduler.add_job(
-                self._renew_recent,
-                IntervalTrigger(minutes=settings.candidates_minutes),
-                id="recent",
-                name="recent",
-                executor="recent",
-            )
+            self._add_job("recent", self._renew_recent, settings.candidates_minutes * 60)
             seconds = settings.waiting_seconds
-            for name, search in (("fetch", self._fetch), ("waiting", self._serve_waiting)):
-                self._scheduler.add_job(
-                    search, IntervalTrigger(seconds=seconds), id=name, name=name, executor=name
-                )
+            self._add_job("fetch", self._fetch, seconds)
+            self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
@@ -121,22 +121,34 @@ class Timetable:
             job.modify(next_run_time=datetime.now(UTC))
 
     def _is_on_time(self) -> bool:
-        """Tell whether the scheduler still works: then each job is due in the future, even while it runs."""
-        late = datetime.now(UTC) - timedelta(minutes=1)
-        return all(job.next_run_time > late for job in self._scheduler.get_jobs())
+        """Tell whether the scheduler still works, and jobs that are due begin; log what is wrong, once."""
+        late, jobs = datetime.now(UTC) - timedelta(minutes=1), self._scheduler.get_jobs()
+        complaint = self._turns.complaint({job.id: job.trigger.interval.total_seconds() for job in jobs})
+        if not all(job.next_run_time > late for job in jobs):  # each is due in the future, even while it runs
+            complaint = "the scheduler does not go on"
+        if bool(complaint) != bool(self._complaint):
+            log.error("%s", f"{complaint}: is this stuck?" if complaint else "jobs get their turns again")
+        self._complaint = complaint
+        return not complaint
 
     def _make_first_lists(self) -> None:
         """Run all jobs repeatedly until there are lists to serve, for a new store has no likes yet."""
         while newest_generation(self._settings.data_dir) == 0:
-            self._run_child("all", ["batch", "--job", "all"])
+            self._run_child("all", ["batch", "--job", "all"], alive=service_manager().alive)
             if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
                 return
 
     def _add(self, job: str, minutes: float) -> None:
-        self._scheduler.add_job(
-            self._run_job, IntervalTrigger(minutes=minutes), args=(job,), id=job, name=job
-        )
+        self._add_job(job, partial(self._run_job, job), minutes * 60)
         log.info("%s every %g minutes", job, minutes)
+
+    def _add_job(self, job: str, work: Callable[[], None], seconds: float) -> None:
+        def in_turn() -> None:
+            with self._turns.turn(job):
+                work()
+
+        trigger = IntervalTrigger(seconds=seconds)
+        self._scheduler.add_job(in_turn, trigger, id=job, name=job, executor=QUEUES[job])
 
     def _remember(self, now: float) -> None:
         """Resume the timetable from the record of runs; ``now`` is in seconds since 1970."""
@@ -208,10 +220,16 @@ class Timetable:
             self._wide_search_due[job] = now + WIDE_SEARCH_SECONDS
         return int((time.time() - NARROW_SEARCH_SECONDS - self._settings.waiting_seconds) * 1e6), wide
 
-    def _run_child(self, job: str, arguments: Sequence[str], niceness: int = SOON_NICENESS) -> bool:
+    def _run_child(
+        self,
+        job: str,
+        arguments: Sequence[str],
+        niceness: int = SOON_NICENESS,
+        alive: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Run a command to its end; tell whether it succeeded."""
         began = time.monotonic()
-        status = run_child(arguments, self._environment, self._stopping, niceness)
+        status = run_child(arguments, self._environment, self._stopping, niceness, alive)
         if status != 0 and not self._stopping.is_set():
             seconds = time.monotonic() - began
             log.warning("%s failed after %.1f s (status %d); the timetable continues", job, seconds, status)

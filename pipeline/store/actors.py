@@ -5,6 +5,10 @@ them: an id that another process assigned stays as it is.
 
 Invariant: the caller's transaction holds the store's one write lock (BEGIN IMMEDIATE). So nobody else assigns ids
 between finding the greatest one and storing the next ones.
+
+The cache has two halves. A call takes what it needs into the newer one, from the older one or the table. Once the newer
+half is full, the next call begins with an empty one, and the older half is dropped. So a call never loses what it
+needs, whatever it asks for, and actors who come again stay.
 """
 
 import json
@@ -13,47 +17,52 @@ from collections.abc import Collection
 
 import sql
 
-CACHE_MAX = 4_000_000  # DIDs kept in memory: about 170 bytes each
+# A DID takes its characters; 64 bytes for being a text, with rounding; 32 for its id; 44 at most in the dict's table.
+# A did:plc of 32 characters takes 172, so this has room for 3.1 million. Somebody may like posts of a million DIDs of
+# 2,048 characters each: a limit by number would let them take gigabytes.
+CACHE_BYTES = 512 << 20
+_BYTES_BESIDE_TEXT = 140
 
 
 class ActorIds:
     """The ids of DIDs in a landing store.
 
     ``intern`` runs inside the caller's transaction. When that is rolled back, call ``forget``: the ids assigned in
-    it were never stored.
+    it were never stored. The cache takes ``cache_bytes``, and in each half what one call brought beyond that.
     """
 
-    def __init__(self, connection: sqlite3.Connection, cache_max: int = CACHE_MAX) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache_bytes: int = CACHE_BYTES) -> None:
         self._connection = connection
-        self._cache_max = cache_max
-        self._ids: dict[str, int] = {}
+        self._half_bytes = cache_bytes // 2
+        self._newer: dict[str, int] = {}
+        self._older: dict[str, int] = {}
+        self._newer_bytes = 0
 
     def intern(self, dids: Collection[str]) -> dict[str, int]:
         """Return the id of every DID given, storing the ones never seen; valid until the next call."""
-        ids = self._ids
-        unknown = sorted([did for did in set(dids) if did not in ids])
-        if unknown:
-            if len(ids) + len(unknown) > self._cache_max:
-                self._evict(len(unknown))
-            # One statement in the order of the index: one per DID took two and a half times as long.
-            parameters = {"dids": json.dumps(unknown)}
-            ids.update(self._connection.execute(sql.load("landing/actor_ids"), parameters))
-            new = [did for did in unknown if did not in ids]
-            if new:
-                first = self._connection.execute(
-                    "SELECT coalesce(max(actor_id), 0) + 1 FROM actors"
-                ).fetchone()[0]
-                self._connection.execute(
-                    sql.load("landing/add_actors"), {"first": first, "dids": json.dumps(new)}
-                )
-                ids.update(zip(new, range(first, first + len(new)), strict=True))
+        if self._newer_bytes > self._half_bytes:
+            self._newer, self._older, self._newer_bytes = {}, self._newer, 0
+        ids, older = self._newer, self._older
+        missing = {did for did in dids if did not in ids}
+        if missing:
+            self._newer_bytes += sum(map(len, missing)) + _BYTES_BESIDE_TEXT * len(missing)
+            ids.update((did, older[did]) for did in missing if did in older)
+            self._look_up(sorted(did for did in missing if did not in older))
         return ids
 
     def forget(self) -> None:
         """Drop the cache, after a transaction that was rolled back."""
-        self._ids.clear()
+        self._newer, self._older, self._newer_bytes = {}, {}, 0
 
-    def _evict(self, room: int) -> None:
-        # The oldest half, since a dict keeps the order of insertion. DIDs still in use are read from the table again.
-        for did in list(self._ids)[: max(room, self._cache_max // 2)]:
-            del self._ids[did]
+    def _look_up(self, dids: list[str]) -> None:
+        """Take ids from the table, adding DIDs that it does not have."""
+        if not dids:
+            return
+        ids, execute = self._newer, self._connection.execute
+        # One statement in the order of the index: one per DID took two and a half times as long.
+        ids.update(execute(sql.load("landing/actor_ids"), {"dids": json.dumps(dids)}))
+        new = [did for did in dids if did not in ids]
+        if new:
+            first = execute("SELECT coalesce(max(actor_id), 0) + 1 FROM actors").fetchone()[0]
+            execute(sql.load("landing/add_actors"), {"first": first, "dids": json.dumps(new)})
+            ids.update(zip(new, range(first, first + len(new)), strict=True))

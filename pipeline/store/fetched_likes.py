@@ -67,7 +67,7 @@ class Waiting(NamedTuple):
 class HistoryStore:
     """A connection of backfill to landing.sqlite; ingest may write to it at the same time."""
 
-    def __init__(self, data_dir: Path, actors_max: int = 2_000_000) -> None:
+    def __init__(self, data_dir: Path, cache_bytes: int = 256 << 20) -> None:
         """Open the store, or make it; StoreError when that fails."""
         path = places.landing(data_dir)
         try:
@@ -75,7 +75,7 @@ class HistoryStore:
         except (OSError, sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
         self._connection.executescript(sql.load("landing/staging_tables"))
-        self._actors = ActorIds(self._connection, actors_max)
+        self._actors = ActorIds(self._connection, cache_bytes)
 
     def close(self) -> None:
         """Close the store."""

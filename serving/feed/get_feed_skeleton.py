@@ -16,6 +16,7 @@ from typing import Any
 
 import falcon
 
+from serving.budgets.viewer_classes import ViewerClasses
 from serving.config import ServingConfig
 from serving.feed.page_cursors import Cursor, CursorCodec, CursorError
 from serving.feed.paging import LIMIT_DEFAULT, LIMIT_MAX, NO_PAGE, FeedPage, PageRequest, page_of
@@ -26,8 +27,10 @@ from serving.lists.list_bytes import ListError
 from serving.lists.list_store import ListStore
 from serving.log_throttle import LogThrottle
 from serving.read_pool import StoreUnreadableError
-from serving.viewers.activity_writer import ActivityWriter, ShownPage, Visit
-from serving.viewers.viewer_memory import NO_STATE, FirstPage, ViewerMemory
+from serving.viewers.activity_queue import ShownPage, Visit
+from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.remembered import NO_STATE, FirstPage
+from serving.viewers.viewer_memory import ViewerMemory
 from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFeedError
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ class FeedSkeleton:
     cursors: CursorCodec
     memory: ViewerMemory
     activity: ActivityWriter
+    classes: ViewerClasses
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -64,22 +68,23 @@ class FeedSkeleton:
         token = self.authenticator.token(request, METHOD)
         languages = requested_languages(request.get_header("Accept-Language"))
         wanted = PageRequest(feed, token.issuer if token else None, languages, limit, cursor)
-        page = self._page(wanted)
+        known = token is not None and self.classes.is_known(token.issuer)
+        page = self._page(wanted, known)
         xrpc.answer(response, self._body(page), private=True)
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
             response.set_header("Content-Language", page.chosen.language)
         if token is not None and not wanted.is_poll and not (cursor is None and limit == PREVIEW_LIMIT):
-            self._remember(token.issuer, wanted, page)
+            self._remember(token.issuer, wanted, page, known)
 
-    def _page(self, wanted: PageRequest) -> FeedPage:
+    def _page(self, wanted: PageRequest, known: bool) -> FeedPage:
         try:
             with self.store.read() as snapshot:
                 if snapshot is None:
                     return NO_PAGE
                 state = NO_STATE
                 if wanted.viewer is not None:
-                    state = self.memory.state(wanted.viewer, wanted.feed, snapshot)
+                    state = self.memory.state(wanted.viewer, wanted.feed, snapshot, known=known)
                 return page_of(snapshot, wanted, state, now=self.now())
         except StoreUnreadableError as error:
             raise UnavailableError("the lists can't be read just now") from error
@@ -88,14 +93,15 @@ class FeedSkeleton:
                 log.error("serving.sqlite is damaged: %s", error)  # noqa: TRY400 - the text says it all
             raise UnavailableError("the list can't be read just now") from error
 
-    def _remember(self, viewer: str, wanted: PageRequest, page: FeedPage) -> None:
+    def _remember(self, viewer: str, wanted: PageRequest, page: FeedPage, known: bool) -> None:
         feed, at_us = wanted.feed, int(self.now() * 1_000_000)
         visit = Visit(viewer, feed, ",".join(wanted.languages), at_us)
         if page.chosen is None or not page.entries:
-            self.activity.record([visit])
+            self.activity.record([visit], known=known)
             return
         first_page = FirstPage(*page.chosen.identity, page.marks) if wanted.cursor is None else None
-        self.memory.page_shown(viewer, feed, [entry.item.post_id for entry in page.entries], first_page)
+        posts = [entry.item.post_id for entry in page.entries]
+        self.memory.page_shown(viewer, feed, posts, first_page, known=known)
         shown = ShownPage(
             viewer,
             feed,
@@ -106,7 +112,7 @@ class FeedSkeleton:
             at_us,
             page.variant,
         )
-        self.activity.record([visit, shown])
+        self.activity.record([visit, shown], known=known)
 
     def _body(self, page: FeedPage) -> dict[str, Any]:
         if page.chosen is None:

@@ -49,7 +49,12 @@ class Health:
     on_head = on_get
 
     def _lists(self) -> tuple[str, dict[str, Any]]:
-        state: dict[str, Any] = {"generation": None, "age_seconds": None, "lists": 0}
+        state: dict[str, Any] = {
+            "generation": None,
+            "age_seconds": None,
+            "everybody_age_seconds": None,
+            "lists": 0,
+        }
         try:
             with self.store.read() as snapshot:
                 if snapshot is None:
@@ -60,17 +65,22 @@ class Health:
                 age = self.now() - current.published_us / 1_000_000
                 state["generation"] = current.number
                 state["age_seconds"] = round(age, 1)
+                everybody = self.now() - snapshot.everybody_renewed_us() / 1_000_000
+                state["everybody_age_seconds"] = round(everybody, 1)
                 state["lists"] = self.store.viewers(snapshot, current.number)
         except StoreUnreadableError:
             return "serving.sqlite can't be read; the log says why", state
-        if age > self.old_seconds:
+        # Runs for a few viewers publish generations too; everybody else's lists may be old all the same.
+        oldest = max(age, everybody)
+        if oldest > self.old_seconds:
             return (
-                f"lists are old: the newest are of {age / 3600:.1f} hours ago; is the batch running?",
+                f"lists are old: everybody's are of {oldest / 3600:.1f} hours ago; is the batch running?",
                 state,
             )
-        if age < -CLOCK_SECONDS:
+        newest = min(age, everybody)
+        if newest < -CLOCK_SECONDS:
             return (
-                f"the newest lists are {-age / 3600:.1f} hours in the future; was this machine's clock set back?",
+                f"the newest lists are {-newest / 3600:.1f} hours in the future; was this machine's clock set back?",
                 state,
             )
         return "", state

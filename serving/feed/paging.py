@@ -20,7 +20,7 @@ from serving.lists import list_bytes
 from serving.lists.list_bytes import ListItem
 from serving.lists.list_store import ListSnapshot, StoredList
 from serving.viewers import list_order
-from serving.viewers.viewer_memory import NO_STATE, ViewerState
+from serving.viewers.remembered import NO_STATE, ViewerState
 
 # Posts of a page: what the lexicon allows, and what a client gets that does not say. A client that wants one polls.
 LIMIT_DEFAULT, LIMIT_MAX = 50, 100

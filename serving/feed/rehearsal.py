@@ -26,6 +26,7 @@ from wsgiref.util import setup_testing_defaults
 import coincurve
 import falcon
 
+from serving.budgets.limits import Bounds, ByClass
 from serving.feed.get_feed_skeleton import METHOD, FeedSkeleton
 from serving.feed.paging import PageRequest, page_of
 from serving.identity.auth import Authenticator
@@ -42,6 +43,7 @@ ROUNDS = 20  # Python adapts a function to its arguments after eight calls, and 
 SECONDS = 0.1
 READ_AHEAD_SECONDS = 1.0
 LIMIT = 30  # the app's own
+_NO_BYTES = ByClass(Bounds(0, 0, 0), Bounds(0, 0, 0))
 NOBODY = "did:plc:" + "a" * 24  # the viewer when the store has none
 
 
@@ -56,7 +58,7 @@ def rehearse(feed: FeedSkeleton) -> None:
             feed,
             authenticator=Authenticator(feed.config, known, feed.now),
             memory=ViewerMemory(feed.memory.recall, now=feed.now),
-            activity=ActivityWriter(feed.config.activity_path, queue_max=0),  # takes nothing
+            activity=ActivityWriter(feed.config.activity_path, queue_bytes=_NO_BYTES),  # takes nothing
         )
         app = falcon.App()
         app.add_route("/", stand_in)

@@ -4,8 +4,12 @@ Owns: reading and bounding the body, and which events are taken. Leaves to other
 follows for the next page (``viewer_memory``) and writing (``activity_writer``).
 
 Any account may send anything. So the token's issuer is the viewer, sizes and rates are bounded, and texts that
-should be ours are taken only when they look like ours. Events that are unknown, or not about posts, are ignored and
-counted: the lexicon is an open set, and the app names posts that this feed never served.
+should be ours are taken only when they look like ours. An event counts when its post is one that this feed serves: it
+is in serving.sqlite, or on one of the last pages that were served to this viewer. Events that are unknown, or about
+anything else, are ignored and counted: the lexicon is an open set, and the app may name posts of other feeds.
+
+Invariant: what is answered 200 is written down, unless the disk fails. A request that finds no room is answered 503,
+and nothing of it is taken; neither is anything of a request whose token was used before.
 """
 
 import re
@@ -19,19 +23,26 @@ from typing import Any
 import falcon
 import orjson
 
+from serving.budgets import limits
+from serving.budgets.allowances import Allowance
+from serving.budgets.viewer_classes import ViewerClasses
 from serving.config import ServingConfig
 from serving.http import xrpc
-from serving.identity.auth import Authenticator, ReplayMemory
+from serving.identity.auth import Authenticator
+from serving.identity.dids import is_signer
 from serving.identity.tokens import Token
-from serving.viewers.activity_writer import ActivityWriter, Interaction
-from serving.viewers.recall import PostEvent
+from serving.identity.used_tokens import UsedTokens
+from serving.lists.list_store import ListStore
+from serving.read_pool import StoreUnreadableError
+from serving.viewers.activity_queue import Interaction
+from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.remembered import KnownEvent
 from serving.viewers.viewer_memory import ViewerMemory
-from serving.web_errors import InvalidRequestError, TokenError, UnknownFeedError, XrpcError
+from serving.web_errors import InvalidRequestError, TokenError, UnavailableError, UnknownFeedError, XrpcError
 
 METHOD = "app.bsky.feed.sendInteractions"
 BODY_MAX_BYTES = 256 * 1024
 INTERACTIONS_MAX = 1_000
-PER_VIEWER_AND_MINUTE = 3_000
 
 _PREFIX = "app.bsky.feed.defs#"
 EVENTS = frozenset(
@@ -50,11 +61,9 @@ EVENTS = frozenset(
         "interactionShare",
     }
 )
-_POST_URI = re.compile(
-    r"at://did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.:%-]{1,253})/app\.bsky\.feed\.post/[A-Za-z0-9._:~-]{1,512}",
-    re.ASCII,
-)
+_POST_URI = re.compile(r"at://([A-Za-z0-9:.%-]{1,261})/app\.bsky\.feed\.post/[2-7a-z]{13}", re.ASCII)
 _OUR_CONTEXT = re.compile(r"[a-z][0-9]{0,5}\.[0-9]{1,19}", re.ASCII)
+_NO_ROOM = "too much is waiting to be written; try again in a moment"
 _OUR_REQUEST_ID = re.compile(r"[0-9a-z.]{1,64}", re.ASCII)
 
 
@@ -64,30 +73,48 @@ class SendInteractions:
 
     config: ServingConfig
     authenticator: Authenticator
+    store: ListStore
     memory: ViewerMemory
     activity: ActivityWriter
+    classes: ViewerClasses
+    used: UsedTokens
     now: Callable[[], float]
-    replays: ReplayMemory = field(default_factory=ReplayMemory)
     ignored: Counter[str] = field(default_factory=Counter)
-    _minute: int = 0
-    _sent: Counter[str] = field(default_factory=Counter)
+    allowance: Allowance = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(limits.INTERACTIONS_A_MINUTE, 60.0, now=self.now)
+
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Answer 200 with an empty object once the interactions are queued, or dropped and counted."""
+        """Answer 200 with an empty object once the interactions are queued; 503 when they find no room."""
         token = self.authenticator.token(request, METHOD)
         if token is None:
             raise TokenError("AuthenticationRequired", "interactions need a signed-in viewer")
         entries, feed = self._entries(_body(request))
-        now = self.now()
-        if self.replays.is_replay(token, now):
-            self._ignore("replay", len(entries))
-        else:
-            taken = self._taken(entries, feed, token, now)
-            events = [PostEvent(each.event, each.post_uri, each.received_us) for each in taken]
-            self.memory.events_received(token.issuer, self.config.feed_rkeys, events)
-            self.activity.record(taken)
+        known = self.classes.is_known(token.issuer)
+        self.memory.read_peers()
+        verdict = self.used.use(token, known=known)
+        if verdict != "new":
+            # The app can come again with a new token; hosts that sign twice in a second make one token of two.
+            self._ignore("replay" if verdict == "used" else "room", len(entries))
+            raise UnavailableError("this token was used before" if verdict == "used" else _NO_ROOM)
+        try:
+            taken, events = self._taken(entries, feed, token)
+            if not self._has_room(token.issuer, taken, known):
+                self._ignore("room", len(taken))
+                raise UnavailableError(_NO_ROOM)
+        except UnavailableError:
+            self.used.give_back(token)
+            raise
+        self.memory.events_received(token.issuer, self.config.feed_rkeys, events, known=known)
         xrpc.answer(response, {}, private=True)
+
+    def _has_room(self, viewer: str, taken: list[Interaction], known: bool) -> bool:
+        """Queue interactions to be written, if all of them find room."""
+        return self.allowance.take_whole(viewer, len(taken), known=known) and self.activity.record_whole(
+            taken, known=known
+        )
 
     def _entries(self, body: bytes) -> tuple[list[Any], str]:
         try:
@@ -107,37 +134,47 @@ class SendInteractions:
                 return entries, rkey
         raise UnknownFeedError
 
-    def _taken(self, entries: list[Any], feed: str, token: Token, now: float) -> list[Interaction]:
-        taken = []
-        for entry in entries[: self._allowance(token.issuer, len(entries), now)]:
-            if not isinstance(entry, dict):
-                self._ignore("malformed")
-                continue
-            item, event = entry.get("item"), entry.get("event")
-            if not isinstance(event, str) or event.removeprefix(_PREFIX) not in EVENTS or event in EVENTS:
-                self._ignore("event")
-            elif not isinstance(item, str) or _POST_URI.fullmatch(item) is None:
-                self._ignore("item")
-            else:
-                context = _ours(entry.get("feedContext"), _OUR_CONTEXT)
-                req_id = _ours(entry.get("reqId"), _OUR_REQUEST_ID)
-                name = event.removeprefix(_PREFIX)
-                at_us = int(now * 1_000_000)
-                taken.append(Interaction(token.issuer, item, name, feed, context, req_id, at_us))
-        return taken
+    def _taken(
+        self, entries: list[Any], feed: str, token: Token
+    ) -> tuple[list[Interaction], list[KnownEvent]]:
+        """Return the interactions that count, and those of them whose posts are in the store."""
+        read = [interaction for entry in entries if (interaction := self._read(entry, feed, token))]
+        uris = [interaction.post_uri for interaction in read]
+        try:
+            with self.store.read() as snapshot:
+                stored = snapshot.posts_named(uris) if snapshot and uris else {}
+        except StoreUnreadableError as error:
+            raise UnavailableError("the posts can't be read just now") from error
+        served: set[str] = set()
+        if not stored.keys() >= set(uris):
+            served = {event.post_uri for event in self.memory.recall.pages(token.issuer, feed)}
+        taken = [each for each in read if each.post_uri in stored or each.post_uri in served]
+        if len(taken) < len(read):
+            self._ignore("post", len(read) - len(taken))
+        events = [
+            KnownEvent(each.event, *stored[each.post_uri], each.received_us)
+            for each in taken
+            if each.post_uri in stored
+        ]
+        return taken, events
 
-    def _allowance(self, viewer: str, wanted: int, now: float) -> int:
-        """Return how many interactions this viewer may still send this minute, and count them."""
-        with self._lock:
-            minute = int(now // 60)
-            if minute != self._minute:
-                self._minute = minute
-                self._sent.clear()
-            allowed = min(wanted, PER_VIEWER_AND_MINUTE - self._sent[viewer])
-            self._sent[viewer] += allowed
-        if allowed < wanted:
-            self._ignore("rate", wanted - allowed)
-        return allowed
+    def _read(self, entry: object, feed: str, token: Token) -> Interaction | None:
+        """Return one entry as an interaction; None when it is none, which is counted."""
+        if not isinstance(entry, dict):
+            self._ignore("malformed")
+            return None
+        item, event = entry.get("item"), entry.get("event")
+        if not isinstance(event, str) or event.removeprefix(_PREFIX) not in EVENTS or event in EVENTS:
+            self._ignore("event")
+            return None
+        named = _POST_URI.fullmatch(item) if isinstance(item, str) else None
+        if named is None or not is_signer(named[1], loopback=self.config.on_loopback_network):
+            self._ignore("item")
+            return None
+        context = _ours(entry.get("feedContext"), _OUR_CONTEXT)
+        req_id = _ours(entry.get("reqId"), _OUR_REQUEST_ID)
+        name, at_us = event.removeprefix(_PREFIX), int(self.now() * 1_000_000)
+        return Interaction(token.issuer, named[0], name, feed, context, req_id, at_us)
 
     def _ignore(self, reason: str, count: int = 1) -> None:
         with self._lock:

@@ -46,12 +46,13 @@ def parameter(request: falcon.Request, name: str) -> str | None:
 
 def add_error_forms(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Make every error of an app an XRPC error, and answer unknown XRPC methods with 501."""
-    app.set_error_serializer(_serialize)
+    app.set_error_serializer(error_form)
     app.add_error_handler(Exception, _unexpected)
     app.add_sink(_unknown_method, prefix=r"/xrpc/(?P<method>.*)")
 
 
-def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+def error_form(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+    """Give an error the form of XRPC."""
     status = falcon.code_to_http_status(error.status)
     name = error.name if isinstance(error, XrpcError) else NAMES.get(int(status[:3]), "InvalidRequest")
     message = error.description or error.title or status[4:]

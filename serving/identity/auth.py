@@ -1,24 +1,20 @@
 """Who asks: the viewer that a request's token proves, or nobody.
 
-Owns: combining a token's checks, its signer's key and replays. Leaves to others: each of those.
+Owns: combining a token's checks and its signer's key. Leaves to others: both, and which tokens were used before
+(``used_tokens``).
 
 Invariant: a request without an Authorization header is anonymous. One with a header that proves nothing is refused,
 never anonymous: a viewer with a broken token must not silently get somebody else's feed.
 """
 
-import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 import falcon
 
 from serving.config import ServingConfig
 from serving.identity.resolver import DidBusyError, DidUnknownError, DidUnreachableError, KeyResolver
-from serving.identity.tokens import LEEWAY_SECONDS, Token, bearer, read_token
+from serving.identity.tokens import Token, bearer, read_token
 from serving.web_errors import TokenError, UnavailableError
-
-REPLAYS_MAX = 100_000
 
 
 class Authenticator:
@@ -67,29 +63,3 @@ class Authenticator:
             or not renewed.verifies(token.signature, token.signed)
         ):
             raise TokenError("BadJwtSignature", "the signature is not the signer's")
-
-
-class ReplayMemory:
-    """The (iss, jti) pairs of tokens that have not expired: at most ``size``, the oldest are dropped first."""
-
-    def __init__(self, size: int = REPLAYS_MAX) -> None:
-        self._size = size
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def is_replay(self, token: Token, now: float) -> bool:
-        """Tell whether this token was used before, and remember it; one without jti is never a replay."""
-        if not token.jti:
-            return False
-        pair = f"{token.issuer}\n{token.jti}".encode("utf-8", "surrogatepass")
-        mark = hashlib.blake2b(pair, digest_size=16).digest()
-        with self._lock:
-            while self._seen:
-                oldest = next(iter(self._seen))
-                if self._seen[oldest] >= now and len(self._seen) < self._size:
-                    break
-                del self._seen[oldest]
-            if self._seen.get(mark, 0.0) >= now:
-                return True
-            self._seen[mark] = token.expires + LEEWAY_SECONDS
-            return False

@@ -1,50 +1,54 @@
 """Where an installation's viewers' keys come from: its directory, and did:web hosts on the public internet.
 
-Owns: the numbers (how many requests may wait for each, how many fetch at once, how many keys are kept), and which
-addresses are allowed. Leaves to others: resolving (``resolver``).
+Owns: which sources there are, and which addresses are allowed. Leaves to others: resolving (``resolver``), and the
+numbers (``budgets.limits``).
 """
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
 
+from serving.budgets.limits import PLC_FETCHING, PLC_KEYS, PLC_SLOTS, WEB_KEYS, WEB_SLOTS
 from serving.config import ServingConfig, is_loopback
 from serving.identity.dids import plc_target, web_target
 from serving.identity.fetch import Fetcher
 from serving.identity.idle_connections import IdleConnections
 from serving.identity.key_store import KeyStore
+from serving.identity.lookup_slots import Slots
 from serving.identity.public_addresses import is_public
 from serving.identity.resolver import STALE_SECONDS, KeySource, Resolver
 
-PLC_SLOTS = 128  # a waiting thread costs little, and thousands of newcomers may come within a minute
-PLC_FETCHING = 24  # at 30 ms each, 800 newcomers a second
-WEB_SLOTS = 12
-SLOTS = PLC_SLOTS + WEB_SLOTS
-KEYS_MAX = 100_000  # in memory; the others are still on disk
-WEB_KEYS_MAX = 5_000
+SLOTS = PLC_SLOTS.known + WEB_SLOTS.known
 
 
-def default_resolver(config: ServingConfig, now: Callable[[], float] = time.time) -> Resolver:
-    """Return the resolver of an installation.
+def default_resolver(
+    config: ServingConfig,
+    now: Callable[[], float] = time.time,
+    *,
+    is_known: Callable[[str], bool] = lambda _did: False,
+) -> Resolver:
+    """Return the resolver of an installation; ``is_known`` tells whom it serves first.
 
     A directory on this machine means a private network. There did:web:localhost%3APORT is resolved too, and a did:web
     leads to this machine only.
     """
-    directory = Fetcher(allowed=lambda _address: True, idle=IdleConnections(PLC_FETCHING))
+    directory = Fetcher(
+        allowed=lambda _address: True, idle=IdleConnections(PLC_FETCHING.known), domain_lookups=None
+    )
     web = Fetcher(allowed=is_loopback if config.on_loopback_network else is_public)
     return Resolver(
         {
             "plc": KeySource(
                 partial(plc_target, config.plc_url),
                 directory,
-                threading.Semaphore(PLC_SLOTS),
-                KEYS_MAX,
+                Slots(PLC_SLOTS),
+                PLC_KEYS,
                 trusted=True,
                 store=KeyStore(config.keys_path, STALE_SECONDS),
-                fetching=threading.Semaphore(PLC_FETCHING),
+                fetching=Slots(PLC_FETCHING),
             ),
-            "web": KeySource(web_target, web, threading.Semaphore(WEB_SLOTS), WEB_KEYS_MAX, trusted=False),
+            "web": KeySource(web_target, web, Slots(WEB_SLOTS), WEB_KEYS, trusted=False),
         },
         now=now,
+        is_known=is_known,
     )

@@ -18,13 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from serving.budgets.limits import DOMAIN_LOOKUPS, LOOKUPS
+from serving.budgets.takers import registrable
 from serving.identity.dids import HttpTarget
 from serving.identity.idle_connections import IdleConnections
+from serving.identity.lookup_slots import DomainSlots, Slots
 
 DEADLINE_SECONDS = 3.0
 MAX_BODY_BYTES = 65_536
 MAX_HEADER_BYTES = 32_768
-MAX_LOOKUPS = 16  # a name lookup can't be interrupted, so those under way are counted
 MAX_ADDRESSES = 3  # tried one after another
 
 
@@ -59,18 +61,25 @@ class Fetcher:
     tls: ssl.SSLContext | None = None
     deadline_seconds: float = DEADLINE_SECONDS
     idle: IdleConnections | None = None  # only for hosts that the operator chose
-    _lookups: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_LOOKUPS))
+    max_body_bytes: int = MAX_BODY_BYTES
+    # A name lookup can't be interrupted, so those under way are counted until they end, not until somebody gives up.
+    # ``domain_lookups`` is None for hosts that the operator chose.
+    _lookups: Slots = field(default_factory=lambda: Slots(LOOKUPS))
+    domain_lookups: DomainSlots | None = field(default_factory=lambda: DomainSlots(DOMAIN_LOOKUPS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, target: HttpTarget) -> HttpAnswer:
-        """Return the answer to a GET, whatever its status; raise FetchError, or FetchRefusedError for broken rules."""
+    def get(self, target: HttpTarget, *, known: bool = False) -> HttpAnswer:
+        """Return the answer to a GET, whatever its status; raise FetchError, or FetchRefusedError for broken rules.
+
+        ``known`` says that it is asked for somebody who is no stranger: some name lookups are kept for them.
+        """
         deadline = time.monotonic() + self.deadline_seconds
         try:
-            return self._get(target, deadline)
+            return self._get(target, deadline, known)
         except OSError as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
 
-    def _get(self, target: HttpTarget, deadline: float) -> HttpAnswer:
+    def _get(self, target: HttpTarget, deadline: float, known: bool) -> HttpAnswer:
         if self.idle is not None:
             while (connection := self.idle.take(target[:3])) is not None:
                 try:
@@ -79,7 +88,7 @@ class Fetcher:
                     raise
                 except (OSError, FetchError):
                     continue  # the other end closed it as we wrote
-        addresses = [text for text in self._addresses(target, deadline) if self.allowed(text)]
+        addresses = [text for text in self._addresses(target, deadline, known) if self.allowed(text)]
         if not addresses:
             raise FetchRefusedError("the host has no public address")
         failure: OSError | None = None
@@ -92,12 +101,18 @@ class Fetcher:
             return self._exchange(self._secured(connection, target, deadline), target, deadline)
         raise FetchError(f"no connection: {failure}")
 
-    def _addresses(self, target: HttpTarget, deadline: float) -> list[str]:
+    def _addresses(self, target: HttpTarget, deadline: float, known: bool) -> list[str]:
         try:
             return [str(ipaddress.ip_address(target.host))]
         except ValueError:
             pass
-        if not self._lookups.acquire(blocking=False):
+        domain = registrable(target.host)
+        domains = self.domain_lookups
+        if domains is not None and not domains.acquire(domain):
+            raise FetchError("too many lookups of names of this domain are under way")
+        if not self._lookups.acquire(known=known):
+            if domains is not None:
+                domains.release(domain)
             raise FetchError("too many name lookups are under way")
         found: list[list[str]] = []
 
@@ -107,7 +122,9 @@ class Fetcher:
             except (OSError, UnicodeError):
                 found.append([])
             finally:
-                self._lookups.release()
+                self._lookups.release(known=known)
+                if domains is not None:
+                    domains.release(domain)
 
         thread = threading.Thread(target=work, name="lookup", daemon=True)
         thread.start()
@@ -142,7 +159,7 @@ class Fetcher:
         try:
             connection.settimeout(_left(deadline))
             connection.sendall(request.encode("ascii"))
-            answer, reusable = _read_answer(_DeadlineReader(connection, deadline))
+            answer, reusable = _read_answer(connection, deadline, self.max_body_bytes)
         except (http.client.HTTPException, ValueError) as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
         else:
@@ -163,10 +180,10 @@ class Fetcher:
 class _DeadlineReader(io.RawIOBase):
     """A socket read with one deadline and one byte limit for everything; stands in for it in http.client."""
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, deadline: float, max_bytes: int) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._bytes_left = MAX_HEADER_BYTES + MAX_BODY_BYTES
+        self._bytes_left = max_bytes
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -184,18 +201,19 @@ class _DeadlineReader(io.RawIOBase):
         return count
 
 
-def _read_answer(reader: _DeadlineReader) -> tuple[HttpAnswer, bool]:
+def _read_answer(connection: socket.socket, deadline: float, max_body_bytes: int) -> tuple[HttpAnswer, bool]:
     """Return the answer, and whether the connection is ready for another request."""
+    reader = _DeadlineReader(connection, deadline, MAX_HEADER_BYTES + max_body_bytes)
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
         if response.status != 200 and response.will_close:
             return HttpAnswer(response.status, b""), False
-        body = response.read(MAX_BODY_BYTES + 1)
+        body = response.read(max_body_bytes + 1)
         reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
-    if len(body) > MAX_BODY_BYTES:
+    if len(body) > max_body_bytes:
         raise FetchRefusedError("the answer is too large")
     return HttpAnswer(response.status, body if response.status == 200 else b""), reusable
 

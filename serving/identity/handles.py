@@ -28,7 +28,9 @@ class Handles:
 
     def __init__(self, appview_url: str) -> None:
         self._appview_url = appview_url
-        self._fetcher = Fetcher(allowed=lambda _address: True)  # the operator chose the host
+        self._fetcher = Fetcher(
+            allowed=lambda _address: True, domain_lookups=None
+        )  # the operator chose the host
 
     def did_of(self, typed: str) -> str:
         """Return the DID of a handle, a profile's address or a DID; raise HandleError."""

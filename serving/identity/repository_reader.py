@@ -47,7 +47,7 @@ class RepositoryReader:
     def __init__(self, plc_url: str, *, page_seconds: float = PAGE_SECONDS) -> None:
         self._plc_url = plc_url
         self._private = is_loopback(urlsplit(plc_url).hostname or "")
-        self._directory = Fetcher(allowed=lambda _address: True)
+        self._directory = Fetcher(allowed=lambda _address: True, domain_lookups=None)
         allowed = is_loopback if self._private else is_public
         self._hosts = Fetcher(allowed=allowed, deadline_seconds=page_seconds)
         self._last: tuple[str, HttpTarget] | None = None

@@ -5,37 +5,39 @@ wait for documents. Leaves to others: the HTTP exchange (``fetch``) and reading 
 
 A key is fresh for an hour, then it is refreshed. While that fails the old key is used, up to 24 hours, so a
 directory that is down stops newcomers only. A DID that does not exist is remembered for a minute, in a cache of its
-own, so invented DIDs can't push out real viewers' keys. Keys of did:plc are on disk too (``key_store``), so after a
-restart the directory is asked about newcomers only.
+own, so invented DIDs can't push out real viewers' keys. Nor can strangers' keys push out those of the known. Keys
+of did:plc are on disk too (``key_store``), so after a restart the directory is needed for newcomers only.
 
-Requests that wait for a document hold one of a fixed number of slots. did:web has fewer slots, since anybody can
-choose its hosts, and a domain gets only a few of those. A request that finds no slot is refused at once, to come
-again. Of the requests that wait, a fixed number fetch at the same time.
+Requests that wait for a document hold one of a fixed number of slots, of which strangers get a part. did:web has fewer
+slots, since anybody can choose its hosts, and a registrable domain gets only a few of those. A request that finds no
+slot is refused at once, to come again. Of the requests that wait, a fixed number fetch at the same time. What is
+requested in vain has a budget (``lookup_slots``).
 """
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 
+from serving.budgets.limits import FAILURES_MAX, ByClass
+from serving.budgets.takers import registrable
 from serving.identity.dids import HttpTarget, is_web, web_target
 from serving.identity.fetch import DEADLINE_SECONDS, Fetcher, FetchError, FetchRefusedError
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import KeyDocumentError, SigningKey, signing_key
+from serving.identity.lookup_slots import DomainSlots, QuestionBudget, Slots
 
 FRESH_SECONDS = 3600.0
 STALE_SECONDS = 24 * 3600.0
 ABSENT_SECONDS = 60.0
 RETRY_SECONDS = 30.0  # after a failed refresh, or a host that does not answer
 FORCED_SECONDS = 60.0  # between two forced refreshes of one DID
-FORCED_PER_MINUTE = 60  # forced refreshes of all DIDs together
 TURN_SECONDS = 1.5  # of waiting for a turn to fetch; with the fetch itself still within a client's patience
-DOMAIN_SLOTS = 3  # of the slots for did:web, those that wait for one domain
-FAILURES_MAX = 20_000
+_BUSY = "too many requests are waiting for DID documents"
 
 
 class DidUnknownError(Exception):
@@ -71,13 +73,35 @@ class KeySource:
 
     target: Callable[[str], HttpTarget]
     fetcher: Fetcher
-    slots: threading.Semaphore
-    keys_max: int
+    slots: Slots
+    keys_max: ByClass[int]
     trusted: bool
     store: KeyStore | None = None
-    fetching: threading.Semaphore | None = None
-    keys: "OrderedDict[str, _CachedKey]" = field(default_factory=OrderedDict)
-    waiting: Counter[str] = field(default_factory=Counter)  # requests that hold slots, by domain
+    fetching: Slots | None = None
+    known_keys: "OrderedDict[str, _CachedKey]" = field(default_factory=OrderedDict)
+    strangers_keys: "OrderedDict[str, _CachedKey]" = field(default_factory=OrderedDict)
+    domains: DomainSlots = field(default_factory=DomainSlots)
+
+    def key_of(self, did: str) -> "_CachedKey | None":
+        """Return a key in memory, which counts as used."""
+        for keys in (self.known_keys, self.strangers_keys):
+            if did in keys:
+                keys.move_to_end(did)
+                return keys[did]
+        return None
+
+    def keep(self, did: str, cached: "_CachedKey", *, known: bool) -> None:
+        """Keep a key in its class's part of the memory, and drop the one used least recently if there are too many."""
+        self.forget(did)
+        keys = self.known_keys if known else self.strangers_keys
+        keys[did] = cached
+        if len(keys) > self.keys_max.of(known):
+            keys.popitem(last=False)
+
+    def forget(self, did: str) -> bool:
+        """Forget a key; tell whether it was in memory."""
+        known, stranger = self.known_keys.pop(did, None), self.strangers_keys.pop(did, None)
+        return known is not None or stranger is not None
 
 
 @dataclass(slots=True)
@@ -105,13 +129,21 @@ class _Flight:
 class Resolver:
     """Resolves did:plc and did:web to signing keys; every method may be called from any thread."""
 
-    def __init__(self, sources: Mapping[str, KeySource], *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, KeySource],
+        *,
+        now: Callable[[], float] = time.time,
+        is_known: Callable[[str], bool] = lambda _did: False,
+        budget: QuestionBudget | None = None,
+    ) -> None:
         self._sources = sources
         self._now = now
+        self._is_known = is_known
+        self._budget = budget or QuestionBudget(now)
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, _Failure] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
-        self._forced_minute, self._forced = 0, 0
 
     def open(self) -> None:
         """Open the stored keys, so that no request has to."""
@@ -122,12 +154,13 @@ class Resolver:
     def signing_key(self, did: str) -> SigningKey:
         """Return a DID's key, at most 24 hours old; raise DidUnknownError or DidUnreachableError."""
         source, now = self._source(did), self._now()
-        if source.store is not None and did not in source.keys and did not in self._failures:
+        with self._lock:
+            is_new = source.key_of(did) is None and did not in self._failures
+        if is_new:
             self._recall(did, source)
         with self._lock:
-            cached = source.keys.get(did)
+            cached = source.key_of(did)
             if cached is not None:
-                source.keys.move_to_end(did)
                 age = now - cached.fetched
                 if age < FRESH_SECONDS or (age < STALE_SECONDS and now - cached.tried < RETRY_SECONDS):
                     return cached.key
@@ -135,8 +168,11 @@ class Resolver:
                 failure = self._failures.get(did)
                 if failure is not None and now < failure.until:
                     raise failure.error
+        known = self._is_known(did)
         try:
-            return self._load(did, source)
+            if cached is None and source.trusted and not self._budget.may_look_up(known=known):
+                raise DidBusyError("too many DIDs that do not exist were asked for; try again in a minute")
+            return self._load(did, source, known)
         except DidUnreachableError:
             if cached is not None and now - cached.fetched < STALE_SECONDS:
                 return cached.key
@@ -146,87 +182,89 @@ class Resolver:
         """Return a DID's key if it has changed, else None; looks at most once a minute for each DID."""
         source, now = self._source(did), self._now()
         with self._lock:
-            cached = source.keys.get(did)
-            if cached is None or now - cached.tried < FORCED_SECONDS or not self._may_force(now):
-                return None
-            old = cached.key
-        try:
-            key = self._load(did, source)
-        except (DidUnknownError, DidUnreachableError):
+            cached = source.key_of(did)
+        if cached is None or now - cached.tried < FORCED_SECONDS:
             return None
-        return None if key == old else key
+        known = self._is_known(did)
+        if not self._budget.may_refresh(known=known):
+            return None
+        try:
+            key = self._load(did, source, known)
+        except DidBusyError:
+            return None
+        except (DidUnknownError, DidUnreachableError):
+            key = cached.key
+        if key == cached.key:
+            self._budget.was_same(known=known)
+            return None
+        return key
 
     def _recall(self, did: str, source: KeySource) -> None:
         found = source.store.key_of(did) if source.store is not None else None
         if found is not None:
             key, fetched = found
+            known = self._is_known(did)
             with self._lock:
-                source.keys.setdefault(did, _CachedKey(key, fetched, fetched))
-                self._trim(source)
-
-    @staticmethod
-    def _trim(source: KeySource) -> None:
-        if len(source.keys) > source.keys_max:
-            source.keys.popitem(last=False)
-
-    def _may_force(self, now: float) -> bool:
-        minute = int(now // 60)
-        if minute != self._forced_minute:
-            self._forced_minute, self._forced = minute, 0
-        self._forced += 1
-        return self._forced <= FORCED_PER_MINUTE
+                if source.key_of(did) is None:
+                    source.keep(did, _CachedKey(key, fetched, fetched), known=known)
 
     def _source(self, did: str) -> KeySource:
         return self._sources["web" if is_web(did) else "plc"]
 
-    def _load(self, did: str, source: KeySource) -> SigningKey:
+    def _load(self, did: str, source: KeySource, known: bool) -> SigningKey:
         # Requests that wait for another's fetch hold a slot too: the waiting thread is what is scarce.
-        domain = "" if source.trusted else ".".join(web_target(did).host.split(".")[-2:])
-        with self._lock:
-            full = not source.trusted and source.waiting[domain] >= DOMAIN_SLOTS
-            if full or not source.slots.acquire(blocking=False):
-                raise DidBusyError("too many requests are waiting for DID documents")
-            source.waiting[domain] += 1
+        domain = "" if source.trusted else registrable(web_target(did).host)
+        if not source.trusted and not source.domains.acquire(domain):
+            raise DidBusyError(_BUSY)
         try:
-            with self._lock:
-                flight = self._flights.get(did)
-                leads = flight is None
-                if flight is None:
-                    flight = self._flights[did] = _Flight()
-            if leads:
-                try:
-                    flight.result = self._fetch_in_turn(did, source)
-                    self._store(did, source, flight.result)
-                finally:
-                    with self._lock:
-                        self._remember(did, source, flight.result)
-                        del self._flights[did]
-                    flight.done.set()
-            else:
-                flight.done.wait(DEADLINE_SECONDS + TURN_SECONDS)
+            if not source.slots.acquire(known=known):
+                raise DidBusyError(_BUSY)
+            try:
+                result = self._wait(did, source, known)
+            finally:
+                source.slots.release(known=known)
         finally:
-            source.slots.release()
-            with self._lock:
-                source.waiting[domain] -= 1
-                if not source.waiting[domain]:
-                    del source.waiting[domain]
-        if isinstance(flight.result, SigningKey):
-            return flight.result
-        raise flight.result or DidUnreachableError("the DID document can't be fetched")
+            if not source.trusted:
+                source.domains.release(domain)
+        if isinstance(result, SigningKey):
+            return result
+        raise result or DidUnreachableError("the DID document can't be fetched")
 
-    def _fetch_in_turn(self, did: str, source: KeySource) -> KeyOrError:
+    def _wait(self, did: str, source: KeySource, known: bool) -> KeyOrError | None:
+        """Fetch a document, or wait for the request that fetches it."""
+        with self._lock:
+            flight = self._flights.get(did)
+            leads = flight is None
+            if flight is None:
+                flight = self._flights[did] = _Flight()
+        if not leads:
+            flight.done.wait(DEADLINE_SECONDS + TURN_SECONDS)
+            return flight.result
+        try:
+            flight.result = self._fetch_in_turn(did, source, known)
+            self._store(did, source, flight.result)
+            if source.trusted and not known and isinstance(flight.result, DidUnknownError):
+                self._budget.was_absent()
+        finally:
+            with self._lock:
+                self._remember(did, source, flight.result, known)
+                del self._flights[did]
+            flight.done.set()
+        return flight.result
+
+    def _fetch_in_turn(self, did: str, source: KeySource, known: bool) -> KeyOrError:
         if source.fetching is None:
-            return self._fetch(did, source)
-        if not source.fetching.acquire(timeout=TURN_SECONDS):
+            return self._fetch(did, source, known)
+        if not source.fetching.acquire(known=known, seconds=TURN_SECONDS):
             return DidBusyError("too many DID documents are being fetched")
         try:
-            return self._fetch(did, source)
+            return self._fetch(did, source, known)
         finally:
-            source.fetching.release()
+            source.fetching.release(known=known)
 
-    def _fetch(self, did: str, source: KeySource) -> KeyOrError:
+    def _fetch(self, did: str, source: KeySource, known: bool) -> KeyOrError:
         try:
-            answer = source.fetcher.get(source.target(did))
+            answer = source.fetcher.get(source.target(did), known=known)
         except FetchRefusedError as error:
             return DidUnknownError(str(error))
         except FetchError as error:
@@ -246,20 +284,18 @@ class Resolver:
     def _store(self, did: str, source: KeySource, result: KeyOrError) -> None:
         if source.store is not None and isinstance(result, SigningKey):
             source.store.keep(did, result, self._now())
-        elif source.store is not None and isinstance(result, DidUnknownError) and did in source.keys:
+        elif source.store is not None and isinstance(result, DidUnknownError):
             source.store.forget(did)
 
-    def _remember(self, did: str, source: KeySource, result: KeyOrError | None) -> None:
+    def _remember(self, did: str, source: KeySource, result: KeyOrError | None, known: bool) -> None:
         now = self._now()
-        cached = source.keys.get(did)
+        cached = source.key_of(did)
         if isinstance(result, SigningKey):
-            source.keys[did] = _CachedKey(result, now, now)
-            source.keys.move_to_end(did)
+            source.keep(did, _CachedKey(result, now, now), known=known)
             self._failures.pop(did, None)
-            self._trim(source)
             return
         if isinstance(result, DidUnknownError):
-            source.keys.pop(did, None)  # a tombstone: the old key is not valid any more
+            source.forget(did)  # a tombstone: the old key is not valid any more
         elif cached is not None:
             cached.tried = now
             return

@@ -63,6 +63,10 @@ class ListSnapshot:
         rows = self._rows("serving/current_generation")
         return Generation(*rows[0]) if rows else None
 
+    def everybody_renewed_us(self) -> int:
+        """Return when the lists of all viewers were last renewed; there is a generation."""
+        return int(self._rows("serving/everybody_renewed")[0][0])
+
     def list_of(self, feed: str, viewer: str, generation: int) -> StoredList | None:
         """Return a viewer's list as of a generation."""
         rows = self._rows("serving/list_of", feed=feed, viewer=viewer, generation=generation)

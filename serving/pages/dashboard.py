@@ -34,13 +34,15 @@ class DashboardPage:
         require_local(request, self.config)
         figures = read_figures(self.config.data_dir)
         if not figures:
-            show(response, "dashboard.html", plots=[])
+            show(response, "dashboard.html", self.config, here=True, plots=[])
             return
         likes, history = _rows(figures, "likes_per_hour"), _rows(figures, "history")
         rates = _points(_rows(figures, "like_rate_by_position"), "position", "like_rate")
         show(
             response,
             "dashboard.html",
+            self.config,
+            here=True,
             age=age_text(self.now() - _number(figures.get("written_at"), 0.0)),
             size=SIZE,
             plots=[

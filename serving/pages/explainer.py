@@ -1,26 +1,26 @@
 """Why a viewer's list is as it is: asks a command that works it out.
 
-Owns: running the command, one at a time in an installation, within a time and a size, and caching its last answers.
-Leaves to others: the answer itself (``foryou explain --why``), and who may ask about whom (``why``).
+Owns: running the command within a time and a size, and caching its last answers. Leaves to others: the answer itself
+(``foryou explain --why``), whose turn it is (``turns``), and who may ask about whom (``why``).
 
 Invariant: at most a few of a worker's threads wait here; all others are refused at once. None waits longer than
-twice TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request.
+TURN_SECONDS for its turn and DEADLINE_SECONDS for the command, and the command never outlives its request. What is
+cached needs no turn.
 """
 
 import contextlib
-import fcntl
 import os
 import subprocess
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
 from serving.config import ServingConfig
+from serving.pages.turns import BusyError, Turns
 from sql import places
 
 DEADLINE_SECONDS = 30.0
@@ -28,7 +28,6 @@ TURN_SECONDS = 3.0
 CACHE_SECONDS = 120.0
 CACHE_MAX = 64
 OUTPUT_MAX_BYTES = 2_000_000
-WAITING_MAX = 3  # of a worker's threads, the one at work included
 _BUSY = "another list is being explained; try again in a moment"
 
 
@@ -45,62 +44,47 @@ class Explainer:
 
     def __init__(self, config: ServingConfig) -> None:
         self._command = config.explain
-        self._lock_path = places.lock(config.data_dir, "why")
-        self._mine = threading.Lock()
-        self._places = threading.Semaphore(WAITING_MAX)
+        self._turns = Turns(places.lock(config.data_dir, "why"))
         self._cache: OrderedDict[tuple[Any, ...], tuple[float, dict[str, Any]]] = OrderedDict()
 
-    def why(self, did: str, changes: Mapping[str, float], *, public: bool) -> dict[str, Any]:
-        """Return what the command says of a viewer's list; raise ExplainingError."""
+    def why(self, did: str, changes: Mapping[str, float], *, client: str, public: bool) -> dict[str, Any]:
+        """Return what the command says of a viewer's list; raise ExplainingError.
+
+        ``client`` is the address of whoever asks, "" at this machine.
+        """
         key = (did, public, *sorted(changes.items()))
-        cached = self._cache.get(key)
-        if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
-            return cached[1]
+        if (known := self._known(key)) is not None:
+            return known
         arguments = [*self._command, did, *(f"--set={name}={value!r}" for name, value in changes.items())]
         if public:
             arguments.append("--public")
-        with self._turn():
-            found = _run(arguments)
-            self._cache[key] = (time.monotonic(), found)
+        try:
+            with self._turns.place(client), self._turns.turn(client, TURN_SECONDS):
+                if (known := self._known(key)) is not None:  # another request worked it out meanwhile
+                    return known
+                found = _run(arguments)
+        except BusyError as error:
+            raise ExplainingError(_BUSY, busy=True) from error
+        except OSError as error:
+            raise ExplainingError("the data directory can't be written") from error
+        self._cache[key] = (time.monotonic(), found)
+        with contextlib.suppress(KeyError):
             while len(self._cache) > CACHE_MAX:
                 self._cache.popitem(last=False)
         return found
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the few places for requests that wait; raise ExplainingError when none is free."""
-        if not self._places.acquire(blocking=False):
-            raise ExplainingError(_BUSY, busy=True)
+    def place(self, client: str) -> Iterator[None]:
+        """Hold a place of those who wait, for work that comes before; raise ExplainingError when none is free."""
         try:
-            yield
-        finally:
-            self._places.release()
+            with self._turns.place(client):
+                yield
+        except BusyError as error:
+            raise ExplainingError(_BUSY, busy=True) from error
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Hold this worker's lock and the installation's; raise ExplainingError when others keep them."""
-        with contextlib.ExitStack() as held:
-            if not self._mine.acquire(timeout=TURN_SECONDS):
-                raise ExplainingError(_BUSY, busy=True)
-            held.callback(self._mine.release)
-            try:
-                file = held.enter_context(self._lock_path.open("wb"))
-            except OSError as error:
-                raise ExplainingError("the data directory can't be written") from error
-            deadline = time.monotonic() + TURN_SECONDS
-            while not _locked(file):
-                if time.monotonic() > deadline:
-                    raise ExplainingError(_BUSY, busy=True)
-                time.sleep(0.1)
-            yield
-
-
-def _locked(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _known(self, key: tuple[Any, ...]) -> dict[str, Any] | None:
+        cached = self._cache.get(key)
+        return cached[1] if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS else None
 
 
 def _run(arguments: list[str]) -> dict[str, Any]:

@@ -4,33 +4,67 @@ Owns: filling a template, the headers of a page, and how ages, numbers and addre
 what the pages say (``templates``) and what they show (the other modules here).
 
 Invariants: every value is escaped unless a template says otherwise, and none does. A value that a template needs
-and does not get is an error. Pages load nothing and run no script.
+and does not get is an error. Pages load and run what this service has under /assets, and pictures of the operator's
+image hosts; a browser refuses everything else.
 """
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import falcon
 
+from serving.config import ServingConfig
+from serving.pages.assets import address
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src {pictures}; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
-def show(response: falcon.Response, template: str, *, seconds: int = 0, **values: Any) -> None:
-    """Set a whole page; caches may keep it for some seconds, 0 for not at all."""
+def show(
+    response: falcon.Response,
+    template: str,
+    config: ServingConfig,
+    *,
+    here: bool = False,
+    seconds: int = 0,
+    **values: Any,
+) -> None:
+    """Set a whole page; caches may keep it for some seconds, 0 for not at all.
+
+    ``here`` says that the reader is at this machine.
+    """
     response.content_type = "text/html; charset=utf-8"
-    response.text = pages().get_template(template).render(values)
+    hosts = config.image_hosts if config.page_posts else ()
+    response.text = (
+        pages()
+        .get_template(template)
+        .render(values, app=config.app_url, site=config.hostname, links=_links(config, here))
+    )
     response.set_header("Cache-Control", f"public, max-age={seconds}" if seconds else "private, no-store")
+    response.set_header("Content-Security-Policy", _POLICY.format(pictures=" ".join(("'self'", *hosts))))
     for name, value in _SECURITY.items():
         response.set_header(name, value)
+
+
+def _links(config: ServingConfig, here: bool) -> list[tuple[str, str]]:
+    """Return the pages that the reader may see, as addresses and names."""
+    links = []
+    if config.explain and (here or config.pages == "public"):
+        links += [("/why", "Why these posts?"), ("/compare", "Compare")]
+    if here:
+        links += [("/viewers", "Viewers"), ("/dashboard", "Dashboard")]
+    return links
 
 
 def age_text(seconds: float) -> str:
@@ -61,14 +95,30 @@ def in_url(text: str) -> str:
     return quote(text, safe=":")
 
 
-def profile_url(did: str) -> str:
-    """Return where Bluesky shows an account."""
-    return f"https://bsky.app/profile/{in_url(did)}"
+def profile_url(did: str, app_url: str) -> str:
+    """Return where an app shows an account."""
+    return f"{app_url}/profile/{in_url(did)}"
 
 
-def post_url(post_uri: str) -> str:
-    """Return where Bluesky shows a post."""
-    return f"{profile_url(author_of(post_uri))}/post/{in_url(rkey_of(post_uri))}"
+def post_url(post_uri: str, app_url: str) -> str:
+    """Return where an app shows a post."""
+    return f"{profile_url(author_of(post_uri), app_url)}/post/{in_url(rkey_of(post_uri))}"
+
+
+def compact(number: int) -> str:
+    """Return a number as cards show it: ``999``, ``1.2k``, ``3M``."""
+    for unit, length in (("M", 1_000_000), ("k", 1_000)):
+        if number >= length:
+            return f"{number / length:.1f}".removesuffix(".0") + unit
+    return str(number)
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time for machines."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 @cache
@@ -88,6 +138,7 @@ def pages() -> "Environment":
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = age_text, author_of, counted, in_url, post_url, profile_url, rkey_of
+    filters = age_text, author_of, compact, counted, in_url, iso_time, post_url, profile_url, rkey_of
     environment.filters |= {each.__name__: each for each in filters}
+    environment.globals["asset"] = address
     return environment

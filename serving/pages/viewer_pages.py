@@ -17,12 +17,13 @@ from serving.http.xrpc import parameter
 from serving.lists import list_bytes
 from serving.lists.list_bytes import ListItem
 from serving.lists.list_store import Generation, ListStore
+from serving.pages.appview import AppViewReader
 from serving.pages.html import age_text, counted, show
 from serving.read_pool import StoreUnreadableError
 from serving.web_errors import InvalidRequestError, UnavailableError
 
 VIEWERS_PER_PAGE = 50
-POSTS_PER_PAGE = 50
+POSTS_PER_PAGE = 25  # as many as the AppView describes at once
 _SEARCH_MAX = 300
 
 
@@ -30,6 +31,7 @@ _SEARCH_MAX = 300
 class _Page:
     config: ServingConfig
     store: ListStore
+    appview: AppViewReader
     now: Callable[[], float]
 
     def feed(self, request: falcon.Request) -> str:
@@ -58,7 +60,7 @@ class ViewersPage(_Page):
             with self.store.read() as snapshot:
                 current = snapshot.current() if snapshot else None
                 if snapshot is None or current is None:
-                    show(response, "no_lists.html")
+                    show(response, "no_lists.html", self.config, here=True)
                     return
                 count = self.store.viewers(snapshot, current.number)
                 viewers = snapshot.viewers_like(feed, search, after, VIEWERS_PER_PAGE + 1)
@@ -69,6 +71,10 @@ class ViewersPage(_Page):
         show(
             response,
             "viewers.html",
+            self.config,
+            here=True,
+            now=self.now(),
+            described=self.appview.describe(dids=[did for did, _ in viewers]),
             published=self.published(current),
             count=count,
             feed=feed,
@@ -90,7 +96,7 @@ class ViewerPage(_Page):
             with self.store.read() as snapshot:
                 current = snapshot.current() if snapshot else None
                 if snapshot is None or current is None:
-                    show(response, "no_lists.html")
+                    show(response, "no_lists.html", self.config, here=True)
                     return
                 generation = _number(request, "generation", current.number)
                 own = snapshot.list_of(feed, did, generation)
@@ -107,6 +113,10 @@ class ViewerPage(_Page):
         show(
             response,
             "viewer.html",
+            self.config,
+            here=True,
+            described=self.appview.describe([post.uri for post in posts.values()], [did]),
+            why=bool(self.config.explain),
             did=did,
             feed=feed,
             published=self.published(current),

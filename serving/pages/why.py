@@ -1,80 +1,183 @@
-"""GET /why: why somebody's list is as it is, and what other parameters would make of it.
+"""GET /why and GET /compare: why a list is as it is, what another recipe makes of it, and two lists side by side.
 
-Owns: the page, its form, and who may see what. With ``pages`` = "local" it answers this machine alone. With
-"public" it answers everybody, and shows others what follows from public likes and nothing that only this
-installation knows. Leaves to others: handles (``handles``), the answer (``explainer``), the page's form (``html``).
+Owns: the two pages, and who may see what. With ``pages`` = "local" they answer this machine alone. With "public" they
+answer everybody, and show others what follows from public likes and nothing that only this installation knows. Leaves
+to others: the recipe's words (``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
+
+``part=result`` answers what the script puts in the place of a page's list, without the rest of the page.
 """
 
-import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import falcon
 
 from serving.config import ServingConfig
-from serving.http.clients import is_local, require_local
+from serving.http.clients import client_address, is_local, require_local
 from serving.http.xrpc import parameter
 from serving.identity.handles import HandleError, Handles
+from serving.pages.appview import AppViewReader, Described
 from serving.pages.explainer import Explainer, ExplainingError
 from serving.pages.html import show
+from serving.pages.recipe import RecipeError, Slider, read_recipe, sliders_of
 
 _TYPED_MAX = 300
 LEAST_SHOWN = 0.005  # share of a post's score
 OPEN_POSTS = 2  # how many show their reasons unasked, so that people see that there are some
-_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
-# What people may change: parameter, label, hint, least, most, step.
-RECIPE = (
-    ("half_life_hours", "Prefer newer posts", "hours until a post counts half", "0.5", "960", "0.5"),
-    ("like_decay_hours", "Prefer newer likes", "hours until a like counts half", "0.1", "96", "0.1"),
-    ("crowd_weight", "Popular posts", "weight of what is popular now", "0", "10", "0.1"),
-    ("left_out_weight", "Distant tastes", "weight of people who share little with you", "0", "10", "0.1"),
-    ("popularity_exponent", "Hold back popular posts", "0 is off", "0", "2", "0.05"),
-    ("max_neighbours", "People whose likes count", "the closest ones first", "1", "20000", "1"),
-    ("max_per_author", "Posts per author", "at most", "1", "100", "1"),
-)
+SMALL_POSTS = 1  # how many reasons of a post show what is shared as a post, not as a link
+List = dict[str, Any]
 
 
 @dataclass(slots=True)
-class WhyPage:
-    """The page."""
-
+class _Pages:
     config: ServingConfig
     explainer: Explainer
     handles: Handles
+    appview: AppViewReader
+    now: Callable[[], float]
+
+    def list_of(self, request: falcon.Request, typed: str, changes: dict[str, float]) -> List:
+        """Return a person's list with reasons; raise HandleError or ExplainingError."""
+        public = not is_local(request, self.config)
+        client = client_address(request, self.config.trusted_proxies) if public else ""
+        did = typed
+        if not typed.startswith("did:"):  # it may take a while
+            with self.explainer.place(client):
+                did = self.handles.did_of(typed)
+        return self.explainer.why(self.handles.did_of(did), changes, client=client, public=public)
+
+    def require_access(self, request: falcon.Request) -> None:
+        if self.config.pages != "public":
+            require_local(request, self.config)
+
+
+class WhyPage(_Pages):
+    """The page of one list."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the form, and with ``viewer`` their list; the page itself says what went wrong."""
-        local = is_local(request, self.config)
-        if self.config.pages != "public":
-            require_local(request, self.config)
-        typed = (parameter(request, "viewer") or "").strip()[:_TYPED_MAX]
-        given = {name: (parameter(request, name) or "").strip() for name, *_ in RECIPE}
-        found: dict[str, Any] | None = None
-        note = ""
+        self.require_access(request)
+        typed = _typed(request, "viewer")
+        found: List | None = None
+        usual: List | None = None
+        note, described, changed = "", Described(), False
+        side = parameter(request, "side") == "1"
         if typed:
             try:
-                changes = {name: _number(name, text) for name, text in given.items() if text}
-                with self.explainer.place():
-                    found = self.explainer.why(self.handles.did_of(typed), changes, public=not local)
-            except HandleError as error:
-                note, response.status = str(error), falcon.HTTP_404
-            except ExplainingError as error:
-                note = str(error)
-                response.status = falcon.HTTP_503 if error.busy else falcon.HTTP_404
+                changes = read_recipe(request)
+                found = self.list_of(request, typed, changes)
+                changed = found["parameters"] != found["usual"]
+                if changed:
+                    usual = self.list_of(request, found["viewer"], {})
+                described = self.appview.describe(*_wanted(found, usual if side else None, side=side))
+            except (HandleError, RecipeError, ExplainingError) as error:
+                note, response.status = _problem(error)
+        moves = _moves(found, usual) if found and usual else {}
         show(
             response,
-            "why.html",
+            "why_result.html" if found and parameter(request, "part") == "result" else "why.html",
+            self.config,
+            here=is_local(request, self.config),
+            now=self.now(),
             typed=typed,
-            given=given,
-            note=note[:1].upper() + note[1:],
-            recipe=RECIPE,
-            found=found,
+            note=note,
+            found=found
+            and found | {"posts": [post | {"move": moves.get(post["post_uri"])} for post in found["posts"]]},
+            usual=usual,
+            changed=changed,
+            fresh=sum(move == "new" for move in moves.values()),
+            moved_count=sum(move != "new" for move in moves.values()),
+            staying={post["post_uri"] for post in found["posts"]} if found else set(),
+            side=side,
+            sliders=sliders_of(found["parameters"], found["usual"]) if found else [],
+            described=described,
             least_shown=LEAST_SHOWN,
             open_posts=OPEN_POSTS,
+            small_posts=SMALL_POSTS,
         )
 
 
-def _number(name: str, text: str) -> float:
-    if _NUMBER.fullmatch(text) is None:
-        raise ExplainingError(f"{name} must be a number")
-    return float(text)
+@dataclass(slots=True)
+class Side:
+    """One of two lists that are compared."""
+
+    key: str
+    title: str
+    typed: str
+    found: List | None = None
+    changed: bool = False
+    sliders: list[Slider] = field(default_factory=list)
+
+
+class ComparePage(_Pages):
+    """The page of two lists: of two people, or of one by two recipes."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Answer the form, and with ``a`` and ``b`` their lists; parameters of a recipe begin with a_ or b_."""
+        self.require_access(request)
+        sides = [Side(key, title, _typed(request, key)) for key, title in (("a", "Left"), ("b", "Right"))]
+        note, described = "", Described()
+        try:
+            for side in sides:
+                changes = read_recipe(request, f"{side.key}_")
+                if side.typed:
+                    side.found = self.list_of(request, side.typed, changes)
+                    side.changed = side.found["parameters"] != side.found["usual"]
+                    side.sliders = sliders_of(side.found["parameters"], side.found["usual"])
+            both = [side.found for side in sides if side.found]
+            if len(both) == 2:
+                uris = [post["post_uri"] for found in both for post in found["posts"]]
+                described = self.appview.describe(uris, [found["viewer"] for found in both])
+        except (HandleError, RecipeError, ExplainingError) as error:
+            note, response.status = _problem(error)
+            both = []
+        shown = [{post["post_uri"] for post in found["posts"]} for found in both]
+        show(
+            response,
+            "compare_result.html" if parameter(request, "part") == "result" else "compare.html",
+            self.config,
+            here=is_local(request, self.config),
+            now=self.now(),
+            sides=sides,
+            note=note,
+            both=len(both) == 2,
+            common=shown[0] & shown[1] if len(shown) == 2 else set(),
+            shown=max(map(len, shown), default=0),
+            described=described,
+        )
+
+
+def _typed(request: falcon.Request, name: str) -> str:
+    return (parameter(request, name) or "").strip()[:_TYPED_MAX]
+
+
+def _problem(error: Exception) -> tuple[str, str]:
+    """Return what a page says of an error, and its status."""
+    text = str(error)
+    busy = isinstance(error, ExplainingError) and error.busy
+    return text[:1].upper() + text[1:], falcon.HTTP_503 if busy else falcon.HTTP_404
+
+
+def _wanted(found: List, usual: List | None, *, side: bool) -> tuple[list[str], list[str]]:
+    """Return the posts and the people that a page shows."""
+    lists = [found, *([usual] if usual else [])]
+    uris = [post["post_uri"] for each in lists for post in each["posts"]]
+    people = [found["viewer"]]
+    if side:
+        return uris, people
+    for post in found["posts"]:
+        people += [reason["did"] for reason in post["because"]]
+        uris += [uri for reason in post["because"][:SMALL_POSTS] for uri in reason["posts"][:1]]
+    return uris, people
+
+
+def _moves(found: List, usual: List) -> dict[str, int | str]:
+    """Return how many places each post went up, or "new", of those that moved against the usual list."""
+    before = {post["post_uri"]: place for place, post in enumerate(usual["posts"])}
+    moves: dict[str, int | str] = {}
+    for place, post in enumerate(found["posts"]):
+        was = before.get(post["post_uri"])
+        if was != place:
+            moves[post["post_uri"]] = "new" if was is None else was - place
+    return moves

@@ -1,32 +1,34 @@
-"""How long activity.sqlite keeps what viewers did.
+"""How long activity.sqlite keeps what viewers did, and how much of it.
 
-Owns: the bounds, and removing what is beyond them, a little at a time, within the writer's transactions. Leaves to
-others: writing (``activity_writer``), and putting days of impressions into the lake, which the batch does.
+Owns: removing what is beyond the bounds, a little at a time, within the writer's transactions, and noting the newest
+viewer of each day. Leaves to others: writing (``activity_writer``), the bounds (``budgets.limits``), and putting days
+of impressions into the lake, which the batch does.
 
-Invariants: interactions and visits are kept for 90 days, and of one viewer the newest 10,000 interactions. A day of
-impressions is removed once the lake has it as Parquet. Without the batch, a bound on pages holds. The activity of
-viewers whose accounts were deleted is removed: the batch publishes who they are.
+Invariants: interactions and visits are kept for 90 days, and of one viewer the newest interactions. A day of
+impressions is removed once the lake has it as Parquet. Where a class has too many rows, its biggest takers lose
+their oldest. The activity of viewers whose accounts were deleted is removed: the batch publishes who they are.
 """
 
+import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import sql
+from serving.budgets import limits
 from serving.read_pool import ReadPool, StoreUnreadableError
 from sql import places
 
 PRUNE_SECONDS = 600.0
 PRUNE_ROWS = 20_000
 DAY_US = 86_400 * 1_000_000
-KEPT_PER_VIEWER = 10_000
-CHECK_VIEWER_EVERY = 1_000  # written events of one viewer between two looks at how many are kept
-COUNTED_VIEWERS_MAX = 50_000
+CHECK_STRANGERS_EVERY = (
+    20_000  # events of strangers that this process writes between two looks at their class
+)
+SLACK = 1.1  # a viewer's interactions are looked at when a tenth more than are kept
 PURGED_AT_ONCE = 500
 # Each table of what a viewer did, and its time.
 ACTIVITY_TIMES = (("visits", "last_us"), ("interactions", "received_us"), ("impression_pages", "served_us"))
-PAGES_KEPT = 4_000_000  # about 7 GB; 70,000 viewers make half of it a day
 
 
 class ActivityRetention:
@@ -38,26 +40,26 @@ class ActivityRetention:
         self._purged: dict[str, int] = {}  # up to when each viewer's activity was removed, by this process
         self._now = now
         self._next_prune = 0.0
-        self._written_of: Counter[str] = Counter()
+        self._unchecked = 0
 
-    def prune(self, connection: sqlite3.Connection, viewers: Sequence[str]) -> None:
-        """Remove what is due, in the transaction that is open; ``viewers`` are those of interactions just written."""
-        self._written_of.update(viewers)
-        for viewer in set(viewers):
-            if self._written_of[viewer] >= CHECK_VIEWER_EVERY:
-                del self._written_of[viewer]
-                connection.execute(
-                    sql.load("activity/prune_viewer_interactions"),
-                    {"viewer_did": viewer, "kept": KEPT_PER_VIEWER},
-                )
-        if len(self._written_of) > COUNTED_VIEWERS_MAX:
-            self._written_of.clear()
+    def prune(self, connection: sqlite3.Connection, viewers: Iterable[str], strangers: int) -> None:
+        """Remove what is due, in the transaction that is open.
+
+        ``viewers`` are those of events just written, ``strangers`` is how many of the events were strangers'.
+        """
+        self._prune_viewers(connection, viewers)
+        self._unchecked += strangers
         now = self._now()
-        if now < self._next_prune:
+        is_due = now >= self._next_prune
+        if is_due or self._unchecked >= CHECK_STRANGERS_EVERY:
+            removed = self._prune_class(connection, known=False)
+            self._unchecked = CHECK_STRANGERS_EVERY if removed >= PRUNE_ROWS else 0  # there is more to remove
+        if not is_due:
             return
+        most = self._prune_class(connection, known=True)
         before_us = int(now * 1_000_000) - places.ACTIVITY_DAYS * DAY_US
         old = {"before_us": before_us, "rows": PRUNE_ROWS}
-        most = connection.execute(sql.load("activity/prune_interactions"), old).rowcount
+        most = max(most, connection.execute(sql.load("activity/prune_interactions"), old).rowcount)
         connection.execute("DELETE FROM visits WHERE last_us < :before_us", {"before_us": before_us})
         for viewer, deleted_us in self._deleted_viewers():
             deletion = {"viewer_did": viewer, "deleted_us": deleted_us}
@@ -68,9 +70,54 @@ class ActivityRetention:
         for day in places.impression_days(self._data_dir):
             span = {"from_us": day * DAY_US, "to_us": (day + 1) * DAY_US, "rows": PRUNE_ROWS}
             most = max(most, connection.execute(sql.load("activity/prune_pages"), span).rowcount)
-        beyond = {"kept": PAGES_KEPT, "rows": PRUNE_ROWS}
-        most = max(most, connection.execute(sql.load("activity/prune_pages_beyond"), beyond).rowcount)
+        connection.execute(sql.load("activity/prune_takers"))
+        self._note_newest_viewer(connection, int(now * 1_000_000) // DAY_US)
         self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
+
+    @staticmethod
+    def _prune_viewers(connection: sqlite3.Connection, viewers: Iterable[str]) -> None:
+        kept = limits.INTERACTIONS_KEPT
+        allowed = {name: int(bounds.viewer * SLACK) for name, bounds in kept._asdict().items()}
+        dids = json.dumps([*viewers])
+        beyond = connection.execute(sql.load("activity/viewers_beyond"), {"dids": dids, **allowed}).fetchall()
+        for viewer, known in beyond:
+            connection.execute(
+                sql.load("activity/prune_viewer_interactions"),
+                {"viewer_did": viewer, "kept": kept.of(known).viewer},
+            )
+
+    @staticmethod
+    def _prune_class(connection: sqlite3.Connection, *, known: bool) -> int:
+        """Remove rows of a class's biggest takers if it has too many; return how many, or a little more."""
+        removed = 0
+        for table, kept in (
+            ("interactions", limits.INTERACTIONS_KEPT.of(known).total),
+            ("impressions", limits.IMPRESSIONS_KEPT.of(known)),
+            ("visits", limits.VISITS_KEPT.of(known)),
+        ):
+            rows = connection.execute(sql.load(f"activity/taken_{table}"), {"is_known": known}).fetchall()
+            for taker, count in surplus(dict(rows), kept).items():
+                if removed >= PRUNE_ROWS:
+                    return removed
+                rows_back = min(count, PRUNE_ROWS)
+                given = {"taker": taker, "is_known": known, "rows": rows_back}
+                connection.execute(sql.load(f"activity/give_back_{table}"), given)
+                removed += rows_back
+        return removed
+
+    def _note_newest_viewer(self, connection: sqlite3.Connection, day: int) -> None:
+        """Note who is the newest viewer at the first look of a day; numbers that fall are of another landing.sqlite."""
+        try:
+            with self._serving.snapshot() as serving:
+                newest = serving and serving.execute("SELECT max(viewer_id) FROM viewers").fetchone()[0]
+        except StoreUnreadableError:
+            return
+        if newest is None:
+            return
+        connection.execute(
+            "DELETE FROM newest_viewers WHERE day < ? OR viewer_id > ?", (day - places.ACTIVITY_DAYS, newest)
+        )
+        connection.execute("INSERT OR IGNORE INTO newest_viewers VALUES (?, ?)", (day, newest))
 
     def _deleted_viewers(self) -> list[tuple[str, int]]:
         """Return viewers whose accounts were deleted and whose activity is still here, and when that was."""
@@ -83,3 +130,23 @@ class ActivityRetention:
         self._purged = {viewer: us for viewer, us in self._purged.items() if viewer in rows}
         due = [(viewer, us) for viewer, us in rows.items() if us > self._purged.get(viewer, 0)]
         return due[:PURGED_AT_ONCE]
+
+
+def surplus(taken: Mapping[str, int], allowed: int) -> dict[str, int]:
+    """Return how much each taker gives back, the biggest first, so that all together keep what is allowed.
+
+    Nobody who keeps less than another gives anything. A twentieth more is given back, so that it is not soon due again.
+    """
+    total = sum(taken.values())
+    if total <= allowed:
+        return {}
+    excess = total - allowed + allowed // 20
+    ordered = sorted(taken.items(), key=lambda item: -item[1])
+    level, above = 0, 0
+    for place, (_, count) in enumerate(ordered, 1):
+        above += count
+        below = ordered[place][1] if place < len(ordered) else 0
+        if above - below * place >= excess:
+            level = (above - excess) // place
+            break
+    return {taker: count - level for taker, count in ordered if count > level}

@@ -1,13 +1,14 @@
 """Writing activity.sqlite: visits, interactions and impressions, by one thread behind a bounded queue.
 
-Owns: the queue, the batched commits, and counting what was lost. Leaves to others: which requests count
-(``get_feed_skeleton``, ``send_interactions``), how long activity is kept (``activity_retention``), and reading
-(``recall``, and the batch).
+Owns: the thread, the batched commits, and counting what was lost. Leaves to others: which requests count
+(``get_feed_skeleton``, ``send_interactions``), what finds room (``activity_queue``), how long activity is kept
+(``activity_retention``), and reading (``recall``, and the batch).
 
-Invariants: no request waits for the disk. A full queue drops events and counts them. A batch that can't be written
-is tried again each second while the queue fills. The complaint is logged once a minute, and /health shows it.
-``close`` writes what is queued before it returns. Each worker of the web app writes in short transactions of its
-own, two a second at most; SQLite's lock lets one in at a time.
+Invariants: no request waits for the disk. What finds no room is refused at once: the sender of interactions gets an
+error, pages and visits are counted as lost. A batch that can't be written is tried again each second while the
+queue fills. The complaint is logged once a minute, and /health shows it. ``close`` writes what is queued before it
+returns. Each worker of the web app writes in short transactions of its own, two a second at most; SQLite's lock
+lets one in at a time.
 """
 
 import json
@@ -15,62 +16,37 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import sql
+from serving.budgets.allowances import Allowance
+from serving.budgets.limits import (
+    IMPRESSIONS_AN_HOUR,
+    QUEUE_BYTES,
+    VISITS_A_MINUTE,
+    Bounds,
+    ByClass,
+)
+from serving.budgets.takers import taker_of
 from serving.log_throttle import LogThrottle
+from serving.viewers.activity_queue import (
+    ActivityEvent,
+    ActivityQueue,
+    Interaction,
+    Queued,
+    ShownPage,
+    Visit,
+)
 from serving.viewers.activity_retention import ActivityRetention
 from sql import sqlite
 
 log = logging.getLogger(__name__)
 
-QUEUE_MAX = 20_000
 BATCH_MAX = 5_000
 GATHER_SECONDS = 0.5  # a commit waits so long for further events
 RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """A viewer's event on a post, as the table interactions holds it."""
-
-    viewer_did: str
-    post_uri: str
-    event: str
-    feed_rkey: str
-    feed_context: str
-    req_id: str
-    received_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A page served to a viewer at a time in microseconds since 1970."""
-
-    viewer_did: str
-    feed_rkey: str
-    languages: str
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPage:
-    """A page as it was shown: at-uris and their sources, in order; ``start`` is the first one's position, from 1."""
-
-    viewer_did: str
-    feed_rkey: str
-    generation: int
-    start: int
-    post_uris: Sequence[str]
-    sources: Sequence[int]
-    served_us: int
-    variant: str = ""  # whose list the page came from; '' outside an experiment
-
-
-ActivityEvent = Interaction | Visit | ShownPage
 
 
 class ActivityWriter:
@@ -81,14 +57,15 @@ class ActivityWriter:
         path: Path,
         *,
         now: Callable[[], float] = time.time,
-        queue_max: int = QUEUE_MAX,
+        queue_bytes: ByClass[Bounds] = QUEUE_BYTES,
         lost: Callable[[int], None] = lambda _events: None,
     ) -> None:
         self._path = path
         self._lost = lost
-        self._queue: deque[ActivityEvent] = deque()
-        self._queue_max = queue_max
-        self._pending: list[ActivityEvent] = []  # the batch that is being written
+        self._queue = ActivityQueue(queue_bytes)
+        self._impressions = Allowance(IMPRESSIONS_AN_HOUR, 3600.0, now=now)
+        self._visits = Allowance(VISITS_A_MINUTE, 60.0, now=now)
+        self._pending: list[Queued] = []  # the batch that is being written
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -109,17 +86,34 @@ class ActivityWriter:
         with self._lock:
             self._start()
 
-    def record(self, events: Sequence[ActivityEvent]) -> int:
-        """Queue events and return how many found room; the rest are dropped and counted."""
+    def record(self, events: Sequence[ActivityEvent], *, known: bool = True) -> int:
+        """Queue events of viewers of one class and return how many found room; the rest are dropped and counted."""
+        wanted = [event for event in events if self._is_allowed(event, known)]
         with self._lock:
-            taken = 0 if self._stopping else min(len(events), self._queue_max - len(self._queue))
-            self._queue.extend(events[:taken])
+            taken = 0 if self._stopping else self._queue.put(wanted, known=known)
             if taken < len(events):
                 self.dropped += len(events) - taken
                 self._lost(len(events) - taken)
             if taken:
                 self._start()
         return taken
+
+    def record_whole(self, events: Sequence[Interaction], *, known: bool) -> bool:
+        """Queue all of one viewer's interactions or none; tell whether they found room."""
+        with self._lock:
+            if self._stopping or not self._queue.put_whole(events, known=known):
+                return False
+            if events:
+                self._start()
+        return True
+
+    def _is_allowed(self, event: ActivityEvent, known: bool) -> bool:
+        """Tell whether a page or a visit is within its viewer's allowance, and count it."""
+        if isinstance(event, ShownPage):
+            return self._impressions.take_whole(event.viewer_did, len(event.post_uris), known=known)
+        if isinstance(event, Visit):
+            return self._visits.take_whole(event.viewer_did, 1, known=known)
+        return True
 
     def _start(self) -> None:
         if self._thread is None and not self._stopping:
@@ -156,8 +150,7 @@ class ActivityWriter:
             with self._lock:
                 self._wake.clear()
                 stopping = self._stopping
-                while self._queue and len(self._pending) < BATCH_MAX:
-                    self._pending.append(self._queue.popleft())
+                self._pending += self._queue.take(BATCH_MAX - len(self._pending))
                 more = bool(self._queue)
             if self._pending and self._write(self._pending):
                 self._pending = []
@@ -172,20 +165,28 @@ class ActivityWriter:
             log.error("%d events are lost: %s", lost, self.failure)
         self._reset()
 
-    def _write(self, batch: list[ActivityEvent]) -> bool:
+    def _write(self, batch: list[Queued]) -> bool:
         """Commit a batch and what retention removes; False when it must be tried again."""
+        events = [queued.event for queued in batch]
         try:
             connection = self._open()
             with sqlite.transaction(connection):
-                interactions = [event for event in batch if isinstance(event, Interaction)]
+                takers = {queued.event.viewer_did: queued.known for queued in batch}
                 connection.executemany(
-                    sql.load("activity/record_interaction"), (asdict(event) for event in interactions)
+                    sql.load("activity/record_taker"),
+                    [
+                        {"viewer_did": viewer, "taker": taker_of(viewer), "is_known": known}
+                        for viewer, known in takers.items()
+                    ],
                 )
-                visits = (asdict(event) for event in batch if isinstance(event, Visit))
+                interactions = (asdict(event) for event in events if isinstance(event, Interaction))
+                connection.executemany(sql.load("activity/record_interaction"), interactions)
+                visits = (asdict(event) for event in events if isinstance(event, Visit))
                 connection.executemany(sql.load("activity/record_visit"), visits)
-                pages = (_page(event) for event in batch if isinstance(event, ShownPage))
+                pages = (_page(event) for event in events if isinstance(event, ShownPage))
                 connection.executemany(sql.load("activity/record_page"), pages)
-                self._retention.prune(connection, [event.viewer_did for event in interactions])
+                strangers = sum(not queued.known for queued in batch)
+                self._retention.prune(connection, takers, strangers)
         except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
             self.failures += 1
             self.failure = f"activity.sqlite can't be written: {error}"

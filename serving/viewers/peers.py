@@ -1,7 +1,7 @@
 """What the workers of one web app tell each other, so that each knows at once what another has answered to.
 
 Owns: the pipes, the form of a message, and what happens when a worker does not read its pipe. Leaves to others:
-what the messages say (``viewer_memory``).
+what the messages say (``viewer_memory``, ``used_tokens``).
 
 Each worker has a pipe that it alone reads and all others write. A message is written whole or not at all, and it is
 in the pipe before ``send`` returns. So a worker that reads its pipe before it serves a page knows everything that
@@ -51,6 +51,11 @@ class Peers:
         self._lock = threading.Lock()
         self._reader = threading.Lock()
         self._rest = b""
+        self._listeners: list[Callable[[Message], None]] = []
+
+    def listen(self, take: Callable[[Message], None]) -> None:
+        """Give the others' messages to ``take``, too."""
+        self._listeners.append(take)
 
     def send(self, message: Message) -> None:
         """Tell every other worker, without waiting for any; one that misses the message learns that it did."""
@@ -62,8 +67,8 @@ class Peers:
                 if frame is not None and not self._behind[place]:
                     self._behind[place] = not _written(descriptor, frame)
 
-    def read(self, take: Callable[[Message], None]) -> None:
-        """Give ``take`` the others' messages; when this returns all are taken, by this thread or another."""
+    def read(self) -> None:
+        """Take in the others' messages; when this returns all are taken, by this thread or another."""
         with self._reader:
             while chunk := _read(self._reading):
                 data, place = self._rest + chunk, 0
@@ -72,7 +77,9 @@ class Peers:
                     if len(data) - place < _LENGTH.size + length:
                         break
                     place += _LENGTH.size + length
-                    take(marshal.loads(data[place - length : place]))
+                    message = marshal.loads(data[place - length : place])
+                    for take in self._listeners:
+                        take(message)
                 self._rest = data[place:]
 
 

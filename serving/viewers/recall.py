@@ -35,23 +35,33 @@ class Recall:
 
     def events(self, viewer: str, feed: str) -> list[PostEvent]:
         """Return what a viewer did, and was shown of a feed, in the last days."""
-        since_us = int((self._now() - SINCE_SECONDS) * 1_000_000)
-        named = {"viewer_did": viewer, "since_us": since_us}
         try:
             with self._pool.snapshot() as connection:
                 if connection is None:
                     return []
-                interactions = connection.execute(
-                    sql.load("activity/interactions_of"), {**named, "rows": INTERACTIONS_MAX}
-                ).fetchall()
-                pages = connection.execute(
-                    sql.load("activity/pages_of"), {**named, "feed_rkey": feed, "rows": PAGES_MAX}
-                ).fetchall()
+                named = {"viewer_did": viewer, "since_us": self._since_us(), "rows": INTERACTIONS_MAX}
+                interactions = connection.execute(sql.load("activity/interactions_of"), named).fetchall()
         except StoreUnreadableError:
             return []
         events = [PostEvent(kind, uri, at_us) for uri, kind, at_us in interactions]
-        for posts, served_us in pages:
-            for post in json.loads(posts):
-                author, _, rkey = post.partition("/")
-                events.append(PostEvent("shown", f"at://{author}/app.bsky.feed.post/{rkey}", served_us))
-        return events
+        return events + self.pages(viewer, feed)
+
+    def pages(self, viewer: str, feed: str) -> list[PostEvent]:
+        """Return what a viewer was shown of a feed on the last pages."""
+        try:
+            with self._pool.snapshot() as connection:
+                if connection is None:
+                    return []
+                named = {"viewer_did": viewer, "feed_rkey": feed, "since_us": self._since_us()}
+                rows = connection.execute(sql.load("activity/pages_of"), named | {"rows": PAGES_MAX})
+                pages = rows.fetchall()
+        except StoreUnreadableError:
+            return []
+        return [
+            PostEvent("shown", "at://{}/app.bsky.feed.post/{}".format(*post.split("/", 1)), served_us)
+            for posts, served_us in pages
+            for post in json.loads(posts)
+        ]
+
+    def _since_us(self) -> int:
+        return int((self._now() - SINCE_SECONDS) * 1_000_000)

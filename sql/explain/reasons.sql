@@ -3,12 +3,14 @@
 -- Writes: none
 -- Grain: one row per (post, neighbour who liked it lately), the reasons_shown largest parts of each post
 -- Parameters: snapshot_us, reasons_shown
--- Units: part = weight * value, as in contributors.sql; share is of all neighbours' parts of the post
+-- Units: part = weight * value, as in contributors.sql; share is of all neighbours' parts of the post; all_ages are the
+--   hours since each neighbour's like of the post, the same list on each of its rows
 SELECT
   f.post_no, a.did AS neighbour_did,
   n.weight::DOUBLE * f.value AS part,
   n.weight::DOUBLE * f.value / sum(n.weight::DOUBLE * f.value) OVER (PARTITION BY f.post_no) AS share,
-  hours_before(l.seen_us) AS like_age_hours
+  hours_before(l.seen_us) AS like_age_hours,
+  list(hours_before(l.seen_us)) OVER (PARTITION BY f.post_no) AS all_ages
 FROM shown_posts AS s
 JOIN fresh_likes AS f ON f.post_no = s.post_no
 JOIN likes AS l ON l.liker_id = f.liker_id AND l.author_id = s.author_id AND l.post_rkey = s.rkey

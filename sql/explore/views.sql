@@ -11,6 +11,8 @@ SET VARIABLE data_dir = coalesce(getvariable('data_dir'), 'data');
 SET VARIABLE snapshot = (
   SELECT getvariable('data_dir') || '/explore/' || folder
   FROM read_parquet(getvariable('data_dir') || '/explore/current.parquet'));
+-- The same as a pattern, in which a '[' or '*' of the folder's own name stands for itself.
+SET VARIABLE snapshot_pattern = regexp_replace(getvariable('snapshot'), '([*?[])', '[\1]', 'g');
 SET VARIABLE now_us = (SELECT snapshot_us FROM read_parquet(getvariable('snapshot') || '/snapshot.parquet'));
 
 -- Likes from this day on are as the last candidates run read them, older ones as the last neighbours run did.
@@ -61,12 +63,12 @@ CREATE OR REPLACE VIEW stored_visits AS FROM copied('visits');
 CREATE OR REPLACE VIEW stored_changes AS
 SELECT liker_id, rkey, rev
 FROM read_parquet(
-  getvariable('snapshot') || '/changes/*.parquet', hive_partitioning = false, union_by_name = true)
+  getvariable('snapshot_pattern') || '/changes/*.parquet', hive_partitioning = false, union_by_name = true)
 WHERE NOT settled;
 CREATE OR REPLACE TEMP TABLE statements AS FROM copied('inputs/statements');
 CREATE OR REPLACE VIEW stored_impressions AS
 SELECT * FROM read_parquet(
-  getvariable('snapshot') || '/impressions/*.parquet', hive_partitioning = false,
+  getvariable('snapshot_pattern') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
 
 -- Like records as they are stored. Those of the lake's days include what was undone since their file was written; open
@@ -85,7 +87,7 @@ SELECT
     ELSE try_cast(regexp_extract(filename, 'day=(.{10})\.parquet$', 1) AS DATE) END AS file_day,
   filename NOT LIKE '%/day=%.parquet' AS open
 FROM read_parquet(
-  getvariable('snapshot') || '/likes/*.parquet', hive_partitioning = false, filename = true)
+  getvariable('snapshot_pattern') || '/likes/*.parquet', hive_partitioning = false, filename = true)
 WHERE filename NOT LIKE '%/history.parquet' OR (post_rkey >> 10) + since_post_us < getvariable('recent_us');
 
 -- Whose likes and posts do not count, up to when, and which posts are deleted: as in sql/batch/hidden_accounts.sql and
@@ -196,7 +198,7 @@ CREATE OR REPLACE VIEW days AS
 WITH closed AS (
   SELECT
     try_cast(regexp_extract(file_name, 'day=(.{10})\.parquet$', 1) AS DATE) AS day, num_rows AS like_records
-  FROM parquet_file_metadata(getvariable('snapshot') || '/likes/*.parquet')
+  FROM parquet_file_metadata(getvariable('snapshot_pattern') || '/likes/*.parquet')
   WHERE file_name LIKE '%/day=%.parquet'
 )
 SELECT day, like_records FROM closed
@@ -271,3 +273,98 @@ SELECT
 FROM numbered AS n
 LEFT JOIN counted AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
 LEFT JOIN answered AS i ON i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;
+
+-- What each view and column is, for programs that show it (duckdb_views(), duckdb_columns()). ANALYSTS.md has the same
+-- texts; a test compares them.
+
+COMMENT ON VIEW likes IS 'One row per (actor, post): a like, the earliest if there were several. As in the ranking, these are left out: likes that an unlike undoes, likes by or of accounts that are not active, likes of deleted posts, and likes of one''s own posts.';
+COMMENT ON COLUMN likes.actor_did IS 'who liked';
+COMMENT ON COLUMN likes.post_uri IS 'at-uri of the post';
+COMMENT ON COLUMN likes.seen_at IS 'when the stream showed the like';
+COMMENT ON VIEW posts IS 'One row per post that was created within the ranking''s `post_max_age_hours` (96), or that is known to be deleted.';
+COMMENT ON COLUMN posts.post_uri IS 'at-uri';
+COMMENT ON COLUMN posts.author_did IS 'who wrote it';
+COMMENT ON COLUMN posts.created_at IS 'the author''s claim, never later than seen_at';
+COMMENT ON COLUMN posts.seen_at IS 'when the stream showed it';
+COMMENT ON COLUMN posts.deleted IS 'deleted by now';
+COMMENT ON COLUMN posts.reply IS 'answers another post';
+COMMENT ON COLUMN posts.adult IS 'its author labelled it as adult content';
+COMMENT ON COLUMN posts.hidden IS 'has the label !hide';
+COMMENT ON COLUMN posts.images IS 'has images';
+COMMENT ON COLUMN posts.video IS 'has a video';
+COMMENT ON COLUMN posts.link IS 'has a link card';
+COMMENT ON COLUMN posts.quote IS 'quotes a post';
+COMMENT ON COLUMN posts.langs IS 'two-letter codes, ''en,pt''; '''' for none';
+COMMENT ON VIEW actors IS 'One row per DID that liked, was liked or posted.';
+COMMENT ON COLUMN actors.actor_did IS 'the DID';
+COMMENT ON COLUMN actors.status IS 'active, deactivated, takendown, suspended, deleted, inactive';
+COMMENT ON VIEW candidates IS 'One row per item of a list of the newest generation.';
+COMMENT ON COLUMN candidates.viewer_did IS 'whose list';
+COMMENT ON COLUMN candidates.rank IS 'place in the list, from 1';
+COMMENT ON COLUMN candidates.post_uri IS 'at-uri';
+COMMENT ON COLUMN candidates.score IS 'the ranking''s; comparable within one source and list';
+COMMENT ON COLUMN candidates.source IS '''co-likers''; ''popular'' where the list was filled up; ''trial'' for a post of co-likers with few likers, moved up to try it';
+COMMENT ON COLUMN candidates.generation IS 'number of the generation';
+COMMENT ON COLUMN candidates.co_likers IS 'neighbours of the viewer who liked it recently';
+COMMENT ON COLUMN candidates.created_at IS 'the post''s creation';
+COMMENT ON VIEW neighbours IS 'One row per (viewer, neighbour).';
+COMMENT ON COLUMN neighbours.viewer_did IS 'whose neighbour';
+COMMENT ON COLUMN neighbours.neighbour_did IS 'who shares taste';
+COMMENT ON COLUMN neighbours.weight IS 'the ranking''s; comparable within one viewer';
+COMMENT ON COLUMN neighbours.rank IS 'from 1, the closest';
+COMMENT ON VIEW generations IS 'One row per publication of the last 30 days.';
+COMMENT ON COLUMN generations.generation IS 'its number';
+COMMENT ON COLUMN generations.snapshot_at IS 'stream time up to which likes were counted';
+COMMENT ON COLUMN generations.published_at IS 'when it became visible';
+COMMENT ON COLUMN generations.lists IS 'lists that were new or had changed';
+COMMENT ON COLUMN generations.items IS 'posts in those lists';
+COMMENT ON VIEW impressions IS 'One row per post on a page that was served.';
+COMMENT ON COLUMN impressions.viewer_did IS 'to whom';
+COMMENT ON COLUMN impressions.post_uri IS 'at-uri';
+COMMENT ON COLUMN impressions.rank IS 'place in the list, from 1';
+COMMENT ON COLUMN impressions.source IS 'as in candidates';
+COMMENT ON COLUMN impressions.feed IS 'record key of the feed';
+COMMENT ON COLUMN impressions.generation IS 'number of the generation';
+COMMENT ON COLUMN impressions.served_at IS 'when';
+COMMENT ON COLUMN impressions.variant IS 'EXPERIMENT/VARIANT whose parameters made the list; '''' outside an experiment, and for fallback lists';
+COMMENT ON VIEW interactions IS 'One row per viewer, post and kind of event: the last one.';
+COMMENT ON COLUMN interactions.viewer_did IS 'who';
+COMMENT ON COLUMN interactions.post_uri IS 'at-uri';
+COMMENT ON COLUMN interactions.event IS '''requestLess'', ''requestMore'', ''interactionSeen'' and so on';
+COMMENT ON COLUMN interactions.feed IS 'record key of the feed';
+COMMENT ON COLUMN interactions.received_at IS 'when';
+COMMENT ON VIEW visits IS 'One row per viewer who opened a feed.';
+COMMENT ON COLUMN visits.viewer_did IS 'who';
+COMMENT ON COLUMN visits.feed IS 'record key of the feed';
+COMMENT ON COLUMN visits.languages IS 'of the last request, ''en,pt''';
+COMMENT ON COLUMN visits.pages IS 'pages served';
+COMMENT ON COLUMN visits.first_at IS 'first page';
+COMMENT ON COLUMN visits.last_at IS 'last page';
+COMMENT ON VIEW runs IS 'One row per step of a batch run of the last 30 days.';
+COMMENT ON COLUMN runs.run_id IS 'number of the run';
+COMMENT ON COLUMN runs.job IS 'compact, neighbours, candidates';
+COMMENT ON COLUMN runs.step IS 'name of the step';
+COMMENT ON COLUMN runs.started_at IS 'when';
+COMMENT ON COLUMN runs.seconds IS 'how long';
+COMMENT ON COLUMN runs.rows IS 'rows the step made';
+COMMENT ON COLUMN runs.peak_mb IS 'the process''s peak resident memory so far, MB';
+COMMENT ON COLUMN runs.outcome IS '''done'', or the error message';
+COMMENT ON VIEW counters IS 'One row per kind and name of what ingest counted since the store was made.';
+COMMENT ON COLUMN counters.kind IS '''event'' kept, ''drop'' left out, ''connection''';
+COMMENT ON COLUMN counters.name IS 'what';
+COMMENT ON COLUMN counters.value IS 'how many';
+COMMENT ON VIEW gaps IS 'One row per part of the stream that no server could send. The days it touches are incomplete.';
+COMMENT ON COLUMN gaps.from_at IS 'begin';
+COMMENT ON COLUMN gaps.to_at IS 'end';
+COMMENT ON COLUMN gaps.host IS 'which stream';
+COMMENT ON COLUMN gaps.wire IS 'its protocol';
+COMMENT ON COLUMN gaps.noted_at IS 'when it was noticed';
+COMMENT ON VIEW streams IS 'One row per host and wire that ingest has followed.';
+COMMENT ON COLUMN streams.host IS 'host and port';
+COMMENT ON COLUMN streams.wire IS 'protocol';
+COMMENT ON COLUMN streams.event_at IS 'stream time of the last event';
+COMMENT ON COLUMN streams.committed_at IS 'when that was stored';
+COMMENT ON COLUMN streams.events_per_second IS 'the stream''s rate';
+COMMENT ON VIEW days IS 'One row per closed day, and one for all open days together.';
+COMMENT ON COLUMN days.day IS 'the day, UTC; empty for the open days';
+COMMENT ON COLUMN days.like_records IS 'as stored, also those that an unlike undoes';

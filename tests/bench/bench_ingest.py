@@ -1,6 +1,6 @@
 """How many events a second does ingest take from each wire, from the socket to the commit, and what bounds it?
 
-    python tests/bench/bench_ingest.py [--wire NAME] [--messages 400000] [--rounds 1] [--plain 20000]
+    python tests/bench/bench_ingest.py [--wire NAME] [--messages 400000] [--rounds 1] [--plain 20000] [--before DIR]
 
 The messages are the recorded window of the live network with its real mix of events, repeated with other people and
 keys (wire_feed.py), over a loopback websocket from another process. In each round, for one wire after the other:
@@ -10,6 +10,9 @@ keys (wire_feed.py), over a loopback websocket from another process. In each rou
 2. plain_ingest.py, the straightforward way with the atproto package's clients and models, on fewer messages;
 3. in this process, on one core, one part after the other: cutting messages from the stream's bytes, decoding them,
    storing the decoded batches, and the parts of storing.
+
+With ``--before``, the first step alone, by this checkout and by the one in DIR in turn: medians of both, and the median
+of the rounds' ratios.
 
 Prints a table of medians per wire and, last, one line of JSON. 10,000 frames of the relay's wire are 54 MB, so
 --messages counts a quarter there. Skipped where ../shared/data is absent.
@@ -34,9 +37,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import commands
-from bench_tools import cpu_seconds, memory_mb, number, parser_of
+from bench_tools import ROOT, cpu_seconds, memory_mb, number, parser_of
 from streams import wait_until
-from wire_feed import DICTIONARY, REAL, Feed, last_cursor
+from wire_feed import DICTIONARY, REAL, Feed, last_us
 
 from pipeline.ingest import firehose, jetstream, jetstream_v2
 from pipeline.ingest.frames import MessageConnection
@@ -69,21 +72,18 @@ def feeding(wire: str, count: int) -> Iterator[int]:
         feeder.wait()
 
 
-def whole(wire: str, port: int, count: int) -> dict[str, float]:
-    """Run ``foryou ingest`` over all messages."""
-    last = last_cursor(wire, count)
+def whole(wire: str, port: int, count: int, checkout: Path = ROOT) -> dict[str, float]:
+    """Run a checkout's ``foryou ingest`` over all messages, until the last of them is committed."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         env = commands.environment(
             data_dir, stream_url=f"ws://127.0.0.1:{port}{PATHS[wire]}", stream_start_hours="1000000"
-        )
+        ) | {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}
         log = data_dir / "log"
         with commands.running("ingest", env=env, log=log) as process:
             wait_until(lambda: "connected to" in log.read_text(), 60)
             began, before = time.perf_counter(), cpu_seconds(process.pid)
-            wait_until(
-                lambda: number(data_dir, "landing", "SELECT max(value) FROM stream_cursors") >= last, 600
-            )
+            wait_until(lambda: stored_us(data_dir) >= last_us(count), 600)
             seconds, cpu = time.perf_counter() - began, cpu_seconds(process.pid) - before
             peak = memory_mb(process.pid, "VmHWM")
             commands.stop(process)
@@ -95,6 +95,16 @@ def whole(wire: str, port: int, count: int) -> dict[str, float]:
         "cpu_us_per_message": cpu / count * 1e6,
         "peak_mb": peak,
     }
+
+
+def stored_us(data_dir: Path) -> int:
+    """Return the time of the last message that was committed.
+
+    The cursor of time waits until later events confirm it, so at the end of a stream it comes seconds later. Before
+    commit 85673f6 it did not, and there was no last_us.
+    """
+    queries = ("SELECT last_us FROM watermark", "SELECT max(event_us) FROM stream_cursors")
+    return max(number(data_dir, "landing", query) for query in queries)
 
 
 def plain(wire: str, port: int, count: int) -> dict[str, float]:
@@ -196,10 +206,30 @@ def measure(wire: str, options: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
+def compare(wire: str, before: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Return CPU a message of both checkouts in turn, and the median of their ratios."""
+    count = options.messages // (4 if wire == "firehose" else 1)
+    found: dict[Path, list[float]] = {before.resolve(): [], ROOT: []}
+    with feeding(wire, count) as port:
+        for turn in range(options.rounds):
+            for checkout in sorted(found, reverse=turn % 2 == 1):
+                found[checkout].append(whole(wire, port, count, checkout)["cpu_us_per_message"])
+    then, now = found.values()
+    ratios = [b / a for a, b in zip(then, now, strict=True)]
+    return {
+        "cpu_us_per_message before": statistics.median(then),
+        "cpu_us_per_message": statistics.median(now),
+        "ratio": statistics.median(ratios),
+        "lowest ratio": min(ratios),
+        "highest ratio": max(ratios),
+    }
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = parser_of(__doc__, messages=400_000, rounds=1, plain=20_000)
     parser.add_argument("--wire", choices=tuple(PATHS))
+    parser.add_argument("--before", type=Path, help="another checkout, to be compared with this one")
     options = parser.parse_args()
     if not REAL.is_dir():
         sys.exit(f"recorded bytes of the live network are not at {REAL}")
@@ -207,7 +237,8 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     results = {}
     for wire in [options.wire] if options.wire else PATHS:
-        results[wire] = measure(wire, options)
+        before = options.before
+        results[wire] = compare(wire, before, options) if before else measure(wire, options)
         print(f"{wire} (load {os.getloadavg()[0]:.1f})")
         for name, value in results[wire].items():
             print(f"  {name:40} {value:12,.2f}")

@@ -279,7 +279,7 @@ def main() -> None:
             for _ in range(options.repeat):
                 began = time.perf_counter()
                 with session.open_session(data_dir, options.threads) as connection:
-                    rows = len(session.run(connection, data_dir, query, query.values(given)).table)
+                    rows = len(session.run(connection, data_dir, query, query.values(given)))
                 took.append(time.perf_counter() - began)
             seconds[name] = round(statistics.median(took), 2)
             print(f"{name:<24} {seconds[name]:>8.2f} s {rows:>8,} rows", flush=True)

@@ -109,9 +109,9 @@ class Feed:
             yield libipld.encode_dag_cbor(header) + libipld.encode_dag_cbor(changed)
 
 
-def last_cursor(wire: str, count: int) -> int:
-    """Return the cursor after the last message."""
-    return START_US + (count - 1) * STEP_US if wire == "jetstream-v1" else count
+def last_us(count: int) -> int:
+    """Return the time of the last message."""
+    return START_US + (count - 1) * STEP_US
 
 
 def _iso(time_us: int) -> str:

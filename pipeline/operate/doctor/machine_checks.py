@@ -1,6 +1,6 @@
 """Checks of this machine: settings, data directory, disk, stores, lake.
 
-Owns: those. Leaves to others: everything that needs the network (``network_checks``).
+Owns: those, and what keeps analysts from writing. Leaves to others: what needs the network (``network_checks``).
 """
 
 import os
@@ -10,6 +10,7 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
+from pipeline.explore.box.landlock import version as landlock_version
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -32,7 +33,18 @@ def checks(settings: Settings) -> list[Check]:
         Check("disk", lambda: _disk(settings.data_dir)),
         Check("stores", lambda: _stores(settings.data_dir)),
         Check("lake", lambda: _lake(settings.data_dir)),
+        Check("analysts' SQL", lambda: analysts_sql(landlock_version())),
     ]
+
+
+def analysts_sql(version: int) -> str:
+    """Return how ``foryou sql`` is kept from writing, by the version of Landlock that the kernel has, 0 for none."""
+    if not version:
+        raise SkippedError(
+            "this system has no Landlock, so DuckDB's own settings alone keep 'foryou sql' from writing: "
+            "give analysts an account that can't write to the data directory"
+        )
+    return f"Landlock {version}: queries have no right to write, nor to read secrets"
 
 
 def _settings(settings: Settings) -> str:

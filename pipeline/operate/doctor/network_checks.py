@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -115,8 +116,8 @@ def _web_app(settings: Settings, client: httpx.Client) -> str:
     url = settings.local_url + "/health"
     try:
         answer = client.get(url)
-        state = json.loads(answer.content)
-    except (httpx.HTTPError, ValueError) as error:
+        state = dict(orjson.loads(answer.content))
+    except (httpx.HTTPError, ValueError, TypeError) as error:
         raise WrongError(
             f"{url}: {why(error)}", "start it: systemctl start foryou-serve, or foryou up"
         ) from error
@@ -206,7 +207,11 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
     )
     if answer.status_code != 200:
         raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", "journalctl -u foryou-serve")
-    posts = answer.json().get("feed")
+    try:
+        page = orjson.loads(answer.content)
+    except orjson.JSONDecodeError as error:
+        raise WrongError(f"no feed skeleton: {error}", "journalctl -u foryou-serve") from error
+    posts = page.get("feed") if isinstance(page, dict) else None
     if not posts:
         raise WrongError("the feed is empty", "check that the batch has run: foryou status")
     return f"{len(posts)} posts in {answer.elapsed.total_seconds():.2f} s"

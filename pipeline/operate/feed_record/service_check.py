@@ -5,12 +5,12 @@ to others: writing the feed's record (``command``), checking a whole installatio
 care, for whoever runs a host decides what it sends.
 """
 
-import json
 import ssl
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
+import orjson
 from atproto import DidDocument
 
 from pipeline.errors import PipelineError
@@ -66,7 +66,7 @@ def fetch_json(client: httpx.Client, url: str, what: str) -> dict[str, Any]:
     if answer.status_code != 200:
         raise OutsideError(f"{what} at {url} answers status {answer.status_code} instead of 200")
     try:
-        found = json.loads(answer.content) if len(answer.content) <= BODY_MAX_BYTES else None
+        found = orjson.loads(answer.content) if len(answer.content) <= BODY_MAX_BYTES else None
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -20,6 +20,7 @@ import sql
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
+from pipeline.store.locks import holder
 from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import connect
@@ -59,11 +60,14 @@ def gather(settings: Settings) -> Figures:
         },
         "lake": lake,
         "generation": _one(data_dir, "serving/status_generation", now) or None,
+        "everybody_age_seconds": _age(_one(data_dir, "serving/everybody_renewed").get("renewed_us"), now_us),
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
         "viewers_today": _one(data_dir, "activity/status_visits", today).get("viewers"),
         "web": web_app_figures(settings.local_url),
-        "runs": [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")],
+        "runs": _with_overdue(
+            [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")], settings, now_us
+        ),
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }
 
@@ -71,12 +75,11 @@ def gather(settings: Settings) -> Figures:
 def process_of(data_dir: Path, part: str) -> int | None:
     """Return the process that holds a part's lock, None when none does."""
     path = places.lock(data_dir, part)
+    pid = holder(path)
     try:
-        pid = int(path.read_text().strip() or "0")
-        held = pid > 0 and _holds(pid, path)
-    except (OSError, ValueError):
+        return pid if pid is not None and pid > 0 and _holds(pid, path) else None
+    except OSError:
         return None
-    return pid if held else None
 
 
 def _holds(pid: int, path: Path) -> bool:
@@ -146,6 +149,23 @@ def _with_due(row: Figures, settings: Settings) -> Figures:
     if (row["job"], row["tier"]) == ("candidates", "all"):
         minutes = settings.everybody_after(row["seconds"])
     return {**row, "due_us": None if minutes is None else row["started_us"] + int(minutes * 60e6)}
+
+
+def _with_overdue(rows: list[Figures], settings: Settings, now_us: int) -> list[Figures]:
+    """Mark the last run of each job that should have begun again long ago."""
+    begun: dict[str, int] = {}
+    for row in rows:
+        if row["tier"] in ("all", "changed"):  # the others run only when viewers come
+            begun[row["job"]] = max(begun.get(row["job"], 0), row["started_us"])
+    limits = {"candidates": settings.lists_old_seconds}
+    for job in ("compact", "neighbours"):
+        limits[job] = 180 * getattr(settings, f"{job}_minutes")
+    late = {job for job, us in begun.items() if job in limits and now_us - us > limits[job] * 1e6}
+    return [{**row, "overdue": row["job"] in late and row["started_us"] == begun[row["job"]]} for row in rows]
+
+
+def _age(time_us: int | None, now_us: int) -> float | None:
+    return None if time_us is None else (now_us - time_us) / 1e6
 
 
 def _counters(data_dir: Path) -> dict[str, dict[str, int]]:

@@ -148,9 +148,12 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     generation = figures["generation"]
     if generation is None:
         return Line("lists", "none published yet")
-    age = generation["age_seconds"]
-    text = f"generation {generation['generation']}, published {duration_text(age)} ago, "
-    text += f"{generation['viewers']:,} viewers"
+    # Runs for a few viewers publish too, and say nothing of everybody else's lists.
+    age = max(generation["age_seconds"], figures["everybody_age_seconds"])
+    text = (
+        f"generation {generation['generation']}, published {duration_text(generation['age_seconds'])} ago, "
+    )
+    text += f"everybody's {duration_text(age)} ago, {generation['viewers']:,} viewers"
     old_seconds = figures["lists_old_seconds"]
     if age > old_seconds:
         return Line("lists", f"old: {text}; is the schedule running?", Level.BAD)
@@ -183,5 +186,8 @@ def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:
         if scheduled and run["due_us"] is not None:
             wait = (run["due_us"] - figures["now_us"]) / 1e6
             text += f"; next due in {duration_text(wait)}" if wait > 0 else "; next due now"
+        if run["overdue"]:
+            text += "; long overdue: is the schedule running?"
         subject = run["job"] if run["tier"] == "all" else f"{run['job']}, {run['tier']}"
-        yield Line(subject, text, Level.OK if run["outcome"] == "done" else Level.BAD)
+        well = run["outcome"] == "done" and not run["overdue"]
+        yield Line(subject, text, Level.OK if well else Level.BAD)

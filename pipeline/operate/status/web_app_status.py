@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+import orjson
 
 TIMEOUT_SECONDS = 1.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)")
@@ -24,7 +25,7 @@ def web_app_figures(address: str) -> dict[str, Any] | None:
     """
     try:
         with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            health = client.get("/health").json()
+            health = orjson.loads(client.get("/health").content)
             metrics = client.get("/metrics")
     except (httpx.HTTPError, ValueError):
         return None

@@ -119,7 +119,7 @@ class AppView:
                 {"src": did, "uri": reference["uri"], "val": value["val"], "cts": record["createdAt"]}
                 for value in values
             ],
-            "replyCount": self._replies(one),
+            "replyCount": self._replies(one, now_us),
         }
         likes = self._likes(now_us)
         if likes is not None:
@@ -171,9 +171,10 @@ class AppView:
             "embeds": embeds,
         }
 
-    def _replies(self, post: Ints) -> int:
+    def _replies(self, post: Ints, now_us: int) -> int:
         table = self._world.posts
         replies = (table.since("marks", table.base) & int(Mark.REPLY)) != 0
+        replies &= table.since("created_us", table.base) <= now_us  # the world may have been made further
         return int(np.count_nonzero(replies & (table.since("parent", table.base) == post[0])))
 
     def _likes(self, now_us: int) -> dict[tuple[int, int], int] | None:

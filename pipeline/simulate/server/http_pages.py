@@ -7,6 +7,7 @@ Owns: the response of each path. Leaves to others: sockets (``listener``).
     GET /simulator/viewers?n=20                        people who like much, and typical ones
     GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
     GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
+    GET /simulator/next?from=TIME_US&hours=3           what people will like after a time, as JSON lines
     GET /xrpc/…, /img/…                                the AppView's methods and pictures (``appview``)
 """
 
@@ -20,12 +21,15 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from pipeline.simulate.ground_truth import ground_truth
+from pipeline.simulate.next_likes import next_likes
+from pipeline.simulate.parameters import HOUR_US
 from pipeline.simulate.server.accounts import account_of, mint_token
 from pipeline.simulate.server.appview import AppView, AppViewError, picture
 from pipeline.simulate.timeline import World
 from pipeline.simulate.world.names import display_name
 
 _TOKEN_SECONDS_MOST = 3600
+_NEXT_HOURS_MOST = 12
 
 
 class PageError(Exception):
@@ -59,6 +63,8 @@ class HttpPages:
                 return _json({"token": self._token(query)})
             if path == "/simulator/record":
                 return self._record(_number(query, "until", now_us), now_us)
+            if path == "/simulator/next":
+                return self._next(query, now_us)
             if path.startswith("/xrpc/"):
                 return _json(self._method(path.removeprefix("/xrpc/"), lists, now_us, origin))
             if (found := picture(path)) is not None:
@@ -109,6 +115,14 @@ class HttpPages:
         if abs(seconds) > _TOKEN_SECONDS_MOST:
             raise PageError(HTTPStatus.BAD_REQUEST, f"seconds: at most {_TOKEN_SECONDS_MOST}")
         return mint_token(account, query["aud"], query.get("lxm"), seconds)
+
+    def _next(self, query: dict[str, str], now_us: int) -> Response:
+        from_us, hours = _number(query, "from", now_us), _number(query, "hours", 3)
+        if not 0 < hours <= _NEXT_HOURS_MOST or not from_us <= now_us:
+            raise PageError(HTTPStatus.BAD_REQUEST, f"hours: 1 to {_NEXT_HOURS_MOST}; from: at most {now_us}")
+        found = next_likes(self._world, from_us, from_us + hours * HOUR_US)
+        lines = b"".join(orjson.dumps(like._asdict()) + b"\n" for like in found)
+        return _response(HTTPStatus.OK, "application/x-ndjson", lines)
 
     def _record(self, until_us: int, now_us: int) -> Response:
         if until_us > now_us:

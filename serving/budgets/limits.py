@@ -1,0 +1,114 @@
+"""Every limit of the web app, in one place, each with its arithmetic.
+
+Owns: the numbers. Leaves to others: keeping them (``allowances``, ``viewer_memory``, ``activity_queue``,
+``activity_retention``, ``resolver``, ``used_tokens``), and who is known (``viewer_classes``).
+
+A DID costs nothing, so there are two classes, each with its own part of everything: the known (``viewer_classes``), and
+strangers. Nothing that strangers do takes from the known's part. Within a class, whoever takes most is the first
+to be refused or to lose something. A taker is a DID, or for did:web the registrable domain, since one domain has as
+many names as its owner likes.
+
+Memory of one worker, at most; the unit allows 2 GB for all (``deploy/systemd/foryou-serve.service``):
+
+    viewers       192 MB known + 48 MB strangers         240 MB
+    queue          64 MB known + 16 MB strangers          80 MB
+    used tokens   200,000 × 150 bytes                     30 MB
+    keys          125,000 + 10,000 × 450 bytes            60 MB
+    failures       20,000 × 600 bytes                     12 MB
+    allowances     72,000 takers × 200 bytes              15 MB
+    bodies          1,250 connections × 64 kB             80 MB
+    program       Python, code, 150 threads, SQLite      120 MB
+                                                         637 MB
+
+Disk, at most, for all workers together, apart from the lake:
+
+    interactions   10 M known + 0.5 M strangers, × 300 bytes      3.2 GB
+    impressions   120 M known +   4 M strangers, ×  60 bytes      7.4 GB
+    visits          2 M known + 0.2 M strangers, × 250 bytes      0.6 GB
+    takers        2.2 M × 150 bytes                               0.3 GB
+    keys.sqlite   0.5 M × 150 bytes                               0.1 GB
+                                                                 11.6 GB
+                                             of it strangers      0.5 GB
+"""
+
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class ByClass(NamedTuple, Generic[T]):
+    """A value for each class."""
+
+    known: T
+    strangers: T
+
+    def of(self, known: bool) -> T:
+        """Return the value of one class."""
+        return self.known if known else self.strangers
+
+
+class Bounds(NamedTuple):
+    """How much one viewer, all viewers of a did:web domain, and a whole class may take."""
+
+    viewer: int
+    domain: int
+    total: int
+
+
+MEGABYTE = 1 << 20
+
+# Who is known: an actor with a list, whom the stream or the archive first named so many days ago.
+KNOWN_AFTER_DAYS = 2
+
+# Memory of what viewers did, in bytes. One viewer takes 13 kB at most: 600 posts shown at 8 bytes, 600 seen and 1,000
+# hidden at 4, 200 authors and 100 answers at 8, and 400 events of 32 bytes that wait for the next page.
+VIEWER_BYTES = ByClass(192 * MEGABYTE, 48 * MEGABYTE)
+
+# Events that wait for the disk, in bytes. An interaction counts 500 bytes, a page 250 a post: 64 MB are 130,000
+# interactions. The disk takes 10,000 a second, so a full queue is one of a disk that does not write.
+QUEUE_BYTES = ByClass(
+    Bounds(4 * MEGABYTE, 16 * MEGABYTE, 64 * MEGABYTE), Bounds(MEGABYTE, 2 * MEGABYTE, 16 * MEGABYTE)
+)
+
+# Interactions a minute and worker. Somebody who scrolls sees 300 posts in a minute. Strangers' total: 6,000 × 60
+# minutes × 300 bytes = 108 MB an hour, of which 0.5 M rows = 150 MB are kept.
+INTERACTIONS_A_MINUTE = ByClass(Bounds(3_000, 12_000, 60_000), Bounds(1_000, 1_000, 6_000))
+
+# Posts on pages that are written down as impressions, an hour and worker. Pages beyond are served all the same. 6,000
+# posts are 200 pages of 30. A stranger's 1,500 × 60 bytes = 90 kB an hour, all strangers' 18 MB.
+IMPRESSIONS_AN_HOUR = ByClass(Bounds(6_000, 60_000, 10_000_000), Bounds(1_500, 6_000, 300_000))
+
+# Visits a minute and worker that are written down. Each is one row, and makes the batch fetch a repository.
+VISITS_A_MINUTE = ByClass(Bounds(60, 600, 60_000), Bounds(20, 60, 6_000))
+
+# Rows kept in activity.sqlite, by all workers. Of a viewer the newest interactions stay; of a class the biggest
+# takers lose their oldest rows first.
+INTERACTIONS_KEPT = ByClass(Bounds(10_000, 100_000, 10_000_000), Bounds(1_000, 5_000, 500_000))
+IMPRESSIONS_KEPT = ByClass(120_000_000, 4_000_000)
+VISITS_KEPT = ByClass(2_000_000, 200_000)
+KEYS_KEPT = 500_000
+
+# Tokens for interactions that were taken and have not expired. One that finds no room is refused, none is forgotten. A
+# token is valid for a minute, at most for an hour: a viewer's 600 are ten a minute over an hour.
+USED_TOKENS = ByClass(Bounds(600, 6_000, 100_000), Bounds(300, 600, 100_000))
+
+# Keys in memory, of the directory and of did:web hosts. A key takes 450 bytes.
+PLC_KEYS = ByClass(100_000, 20_000)
+WEB_KEYS = ByClass(5_000, 5_000)
+FAILURES_MAX = 20_000
+
+# Requests that wait for a DID document: all of a kind, and of them those that strangers may hold. A waiting thread
+# costs little, and thousands of newcomers may come within a minute. At 30 ms a fetch, 24 are 800 newcomers a second.
+PLC_SLOTS = ByClass(128, 96)
+PLC_FETCHING = ByClass(24, 18)
+WEB_SLOTS = ByClass(16, 12)
+DOMAIN_SLOTS = 3  # of those for did:web, the ones that wait for one registrable domain
+LOOKUPS = ByClass(20, 16)  # name lookups under way: a thread each, which can't be interrupted
+DOMAIN_LOOKUPS = 2
+
+# Questions to the directory a minute. A stranger's lookup that ends in "no such DID" is charged to a bucket of its
+# own. When that is empty, strangers' DIDs that are not in memory are looked up one a second, until the next minute.
+# A key is read again when a signature does not fit; that is charged only when the key turns out to be the same.
+ABSENT_A_MINUTE = 300
+ABSENT_TRICKLE_SECONDS = 1.0
+SAME_KEYS_A_MINUTE = ByClass(600, 60)

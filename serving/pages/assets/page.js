@@ -1,0 +1,89 @@
+// The playground of /why and /compare: a slider moves, and the list changes in its place. Without this script the same
+// form is sent with its button.
+"use strict";
+
+const form = document.querySelector("#recipe, #compare");
+const result = document.getElementById("result");
+const said = document.getElementById("said");  // for screen readers: what changed
+
+if (form && result) {
+  const sliders = [...form.querySelectorAll("input[type=range]")];
+  let pending = null;
+  let timer = 0;
+
+  // The address of the setting: only what differs from the usual recipe, so that a link stays short.
+  const address = () => {
+    const query = new URLSearchParams();
+    for (const input of form.elements) {
+      if (!input.name || (input.type === "checkbox" && !input.checked)) continue;
+      if (input.type === "range" && Number(input.value) === Number(input.dataset.usual)) continue;
+      if (input.value) query.set(input.name, input.value);
+    }
+    return form.getAttribute("action") + "?" + query;
+  };
+
+  const mark = (input) => {
+    const slider = input.closest(".slider");
+    slider.querySelector("output").textContent = String(Number(input.value));
+    slider.classList.toggle("set", Number(input.value) !== Number(input.dataset.usual));
+  };
+
+  const show = async () => {
+    if (pending) pending.abort();
+    pending = new AbortController();
+    const mine = pending;
+    const target = address();
+    result.classList.add("working");
+    result.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(target + "&part=result", { signal: mine.signal });
+      const text = await answer.text();
+      if (mine !== pending) return;
+      if (answer.ok) {
+        result.innerHTML = text;
+        history.replaceState(null, "", target);
+        said.textContent = result.querySelector(".change")?.textContent ?? "The usual list.";
+      } else {
+        const note = document.createElement("p");
+        note.className = "note";
+        note.setAttribute("role", "status");
+        const page = new DOMParser().parseFromString(text, "text/html");
+        note.textContent = page.querySelector(".note")?.textContent ?? "This can't be worked out just now.";
+        result.prepend(note);
+      }
+    } catch (error) {
+      if (error.name === "AbortError") return;
+    }
+    if (mine === pending) {
+      result.classList.remove("working");
+      result.removeAttribute("aria-busy");
+    }
+  };
+
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, 200);
+  };
+
+  for (const input of sliders) {
+    mark(input);
+    input.addEventListener("input", () => {
+      mark(input);
+      soon();
+    });
+  }
+  form.querySelector("input[name=side]")?.addEventListener("change", soon);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.assign(address());
+  });
+  form.querySelector(".reset")?.addEventListener("click", (event) => {
+    if (form.id !== "recipe") return;
+    event.preventDefault();
+    for (const input of sliders) {
+      input.value = input.dataset.usual;
+      mark(input);
+    }
+    show();
+  });
+}

@@ -1,0 +1,90 @@
+"""The recipe: which parameters of the ranking people may move on a page, in plain words.
+
+Owns: those parameters, their words and ranges, and reading them from an address. Leaves to others: what they do to a
+list (``explainer``), the sliders' look (``templates``).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import falcon
+
+from serving.http.xrpc import parameter
+
+_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
+
+
+class RecipeError(Exception):
+    """A parameter can't be read; the text says which."""
+
+
+class Control(NamedTuple):
+    """A parameter that people may move: its words, and the range of its slider."""
+
+    name: str
+    label: str
+    hint: str
+    low: str
+    high: str
+    least: float
+    most: float
+    step: float
+
+
+RECIPE = (
+    Control("half_life_hours", "Age", "hours until a post counts half", "fresher", "deeper", 1, 240, 1),
+    Control("like_decay_hours", "Momentum", "hours until a like counts half", "right now", "all day", 0.1, 24, 0.1),
+    Control("popularity_exponent", "Fame", "how much a post's likes hold it back", "popular", "niche", 0, 1.5, 0.05),
+    Control("crowd_weight", "Everybody", "weight of what is popular now", "off", "strong", 0, 5, 0.1),
+    Control("left_out_weight", "Distant tastes", "people who share little with this one", "off", "strong", 0, 5, 0.1),
+    Control("max_neighbours", "Neighbours", "people whose likes count, the closest first", "few", "many", 1, 300, 1),
+    Control("max_per_author", "One author", "posts of an author at most", "once", "often", 1, 10, 1),
+    Control("author_spacing", "Distance", "places between two posts of an author", "close", "far", 0, 20, 1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Slider:
+    """A control with its value in force and its usual one."""
+
+    name: str
+    label: str
+    hint: str
+    low: str
+    high: str
+    least: float
+    most: float
+    step: str
+    value: float
+    usual: float
+
+
+def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float]:
+    """Return the parameters that a request gives; raise RecipeError for one that is no number."""
+    found = {}
+    for control in RECIPE:
+        text = (parameter(request, prefix + control.name) or "").strip()
+        if text:
+            if _NUMBER.fullmatch(text) is None:
+                raise RecipeError(f"{control.name} must be a number")
+            found[control.name] = float(text)
+    return found
+
+
+def sliders_of(values: Mapping[str, float], usual: Mapping[str, float]) -> list[Slider]:
+    """Return the sliders; a range grows so that it has both values, and no slider changes what it is given."""
+    found = []
+    for control in RECIPE:
+        value, normal = values[control.name], usual[control.name]
+        least = min(control.least, value, normal)
+        most = max(normal, value) if control.name == "max_neighbours" else max(control.most, value, normal)
+        # An input takes only whole steps from its least value.
+        fits = all(
+            abs((each - least) / control.step - round((each - least) / control.step)) < 1e-6
+            for each in (value, normal)
+        )
+        step = f"{control.step:g}" if fits else "any"
+        found.append(Slider(*control[:5], least, most, step, value, normal))
+    return found
