@@ -58,7 +58,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers"},
     "pipeline.run": {"pipeline.store"} | CONFIGURED,
-    "pipeline.demo": {"pipeline.run"} | CONFIGURED,
+    "pipeline.demo": {"pipeline.run", "pipeline.lake", "pipeline.store"} | CONFIGURED,
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
     "pipeline.operate.feed_record": CONFIGURED,

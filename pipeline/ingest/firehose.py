@@ -117,7 +117,7 @@ def _operations(body: dict[str, Any], batch: EventBatch) -> Sequence[_Operation]
     if type(ops) is not list:
         batch.drop("commit_without_body")
         return ()
-    wanted = []
+    wanted: dict[str, tuple[str, str, Any, Any]] = {}
     for op in ops:
         path = op.get("path") if type(op) is dict else None
         if type(path) is not str:
@@ -125,15 +125,19 @@ def _operations(body: dict[str, Any], batch: EventBatch) -> Sequence[_Operation]
             continue
         collection, _, rkey = path.partition("/")
         if collection in (LIKE, POST):
-            wanted.append((collection, rkey, op.get("action"), op.get("cid")))
+            action = op.get("action")
+            if path in wanted:  # of several operations on a record the last one counts
+                action = "update" if action == "create" else action
+                batch.event("operation_replaced")
+            wanted[path] = (collection, rkey, action, op.get("cid"))
         else:
             batch.drop("other_collection")
     # Most commits of other collections end here: their blocks are not looked at.
-    cids = {cid for *_, cid in wanted if type(cid) is bytes and cid}
+    cids = {cid for *_, cid in wanted.values() if type(cid) is bytes and cid}
     found = _records(body.get("blocks"), cids, batch) if cids else {}
     return [
         (collection, rkey, action, found.get(cid) if type(cid) is bytes else None)
-        for collection, rkey, action, cid in wanted
+        for collection, rkey, action, cid in wanted.values()
     ]
 
 
