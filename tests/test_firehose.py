@@ -89,11 +89,15 @@ def test_a_future_cursor_voids_it() -> None:
 def test_of_several_operations_on_a_record_in_one_commit_the_last_counts() -> None:
     path = "app.bsky.feed.like/3mmoojp7etg2g"
     made = {"action": "create", "path": path, "cid": b"\x01q\x12 " + b"x" * 32}
-    batch = decoded(frame("#commit", repo=DID, rev="3mmoojp7etg2g", ops=[made, {"action": "delete", "path": path}]))
+    batch = decoded(
+        frame("#commit", repo=DID, rev="3mmoojp7etg2g", ops=[made, {"action": "delete", "path": path}])
+    )
     assert len(batch.unlikes) == 1
     assert batch.counts["event", "operation_replaced"] == 1
     assert not batch.likes
-    again = decoded(frame("#commit", repo=DID, rev="3mmoojp7etg2g", ops=[{"action": "delete", "path": path}, made]))
+    again = decoded(
+        frame("#commit", repo=DID, rev="3mmoojp7etg2g", ops=[{"action": "delete", "path": path}, made])
+    )
     # Without its block the record is malformed, and whatever was under its key is no longer there.
     assert len(again.unlikes) == 1
     assert sum(count for (kind, _), count in again.counts.items() if kind == "drop") == 1
