@@ -100,7 +100,7 @@ def test_of_several_operations_on_a_record_in_one_commit_the_last_counts() -> No
     )
     # Without its block the record is malformed, and whatever was under its key is no longer there.
     assert len(again.unlikes) == 1
-    assert sum(count for (kind, _), count in again.counts.items() if kind == "drop") == 1
+    assert ("drop", "bad_blocks") in again.counts
 
 
 OP = {"action": "create", "path": "app.bsky.feed.like/3mmoojp7etg2g", "cid": b"\x01q\x12 " + b"x" * 32}
