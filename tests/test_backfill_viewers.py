@@ -1,127 +1,40 @@
 """One viewer's likes from their own repository, whose host may be slow, hostile or gone."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import commands
 import pytest
-from archive_server import ArchiveServer, like, segments_of
-from backfill_tools import TODAY, backfill
+from backfill_tools import TODAY
 from histories import did
+from repositories import AUTHOR, LIKE, NOW_US, Records, Repositories, record_of
 
 from pipeline.backfill import viewer_repository
-from pipeline.identifiers import tid_at, tid_from_int
+from pipeline.identifiers import tid_at
+from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
-from pipeline.store.events import EventBatch
-from pipeline.store.fetched_likes import HistoryLike, HistoryStore, Waiting, prune_history
+from pipeline.store.events import EventBatch, Like
+from pipeline.store.fetched_likes import HistoryStore, Waiting
 from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
 from serving.identity.dids import HttpTarget
 from serving.identity.repository_reader import RecordsPage, RepositoryReader, endpoint_of
 from sql.sqlite import connect, migrate
 
-LIKE = "app.bsky.feed.like"
-NOW_US = time.time_ns() // 1000
-AUTHOR = did("n")
-Records = list[Any]
-
-
-def record_of(viewer: str, age_us: int, number: int = 0) -> dict[str, Any]:
-    """Return a like record as listRecords gives it; the age is its rkey's."""
-    rkey = tid_from_int(tid_at(NOW_US - age_us, number))
-    return {
-        "uri": f"at://{viewer}/{LIKE}/{rkey}",
-        "cid": "bafyreiaxgfger2ojkou77uc6e2r6jawp3twwx42h6agdc5wxi5bdn4bb7e",
-        "value": {
-            "$type": LIKE,
-            "subject": {
-                "uri": f"at://{AUTHOR}/app.bsky.feed.post/{tid_from_int(tid_at(NOW_US, number))}",
-                "cid": "b",
-            },
-            "createdAt": "2026-11-20T12:00:00.000Z",
-        },
-    }
-
-
-@dataclass
-class Repositories:
-    """A directory and a PDS on one port of loopback. ``answers`` takes over listRecords of a DID."""
-
-    records: dict[str, Records] = field(default_factory=dict)
-    answers: dict[str, Callable[["Any", dict[str, str]], None]] = field(default_factory=dict)
-    documents: dict[str, Any] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append(self.path)
-                outer.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self._server.server_address[1]}"
-
-    def asked(self) -> list[str]:
-        return [path for path in self.requests if "listRecords" in path]
-
-    def answer(self, request: Any) -> None:
-        parts = urlsplit(request.path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if parts.path.startswith("/did:"):
-            who = parts.path[1:]
-            known = who in self.records or who in self.answers or who in self.documents
-            self.send(request, 200 if known else 404, self.documents.get(who) or self.document(who))
-        elif query["repo"] in self.answers:
-            self.answers[query["repo"]](request, query)
-        else:
-            assert query["collection"] == LIKE
-            start, limit = int(query.get("cursor", "0")), int(query["limit"])
-            records = self.records[query["repo"]]
-            page: dict[str, Any] = {"records": records[start : start + limit]}
-            if start + limit < len(records):
-                page["cursor"] = str(start + limit)
-            self.send(request, 200, page)
-
-    def document(self, who: str) -> dict[str, Any]:
-        service = {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": self.url}
-        return {"id": who, "service": [service]}
-
-    def send(self, request: Any, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request.send_response(status)
-        for name, value in {"content-length": str(len(data)), **(headers or {})}.items():
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(data)
+WRITTEN_US = 1_795_176_000_000_000  # when records say they were made
+NOW = viewer_repository.FetchTimes(NOW_US, NOW_US)
 
 
 def stored(data_dir: Path) -> set[tuple[str, int, str, int, int]]:
     store = connect(data_dir / "landing.sqlite", read_only=True)
     rows = store.execute(
-        "SELECT l.did, h.rkey, a.did, h.post_rkey, h.seen_us FROM history_likes AS h "
+        "SELECT l.did, h.rkey, a.did, h.post_rkey, h.seen_us FROM likes AS h "
         "JOIN actors AS l ON l.actor_id = h.liker_id JOIN actors AS a ON a.actor_id = h.author_id"
     ).fetchall()
     store.close()
@@ -168,7 +81,7 @@ def test_it_stops_at_the_end_of_the_window(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, day * DAY_US, day) for day in range(200)]
     with Repositories({who: likes}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
         assert len(hosts.asked()) == 2
     assert len(found.likes) == 91
     assert found.failure == ""
@@ -178,23 +91,23 @@ def test_it_takes_the_newest_and_not_more_than_it_needs(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, number * 1000, number % 1024) for number in range(1000)]
     with Repositories({who: likes}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking(max_seeds=60))
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking(max_seeds=60))
     assert [like.seen_us for like in found.likes] == [NOW_US - number * 1000 for number in range(120)]
 
 
 def test_rubbish_records_are_left_out_and_counted() -> None:
     who = did("v")
-    good, odd = record_of(who, DAY_US, 5), record_of(who, DAY_US, 6)
+    good, odd, other = (record_of(who, DAY_US, number) for number in (5, 6, 7))
     ahead = record_of(who, -3 * DAY_US, 7)
     rubbish: Records = [
         None, 7, {}, {"uri": 7}, {**odd, "uri": f"at://{did('x')}/{LIKE}/3mmoojp7etg2g"},
         {**odd, "uri": f"at://{who}/{LIKE}/self"}, {**odd, "uri": f"at://{who}/{LIKE}/no key"}, {**odd, "value": None},
-        {**odd, "value": {"subject": {"uri": f"at://{AUTHOR}/app.bsky.feed.generator/x"}}},
+        {**other, "value": {"subject": {"uri": f"at://{AUTHOR}/app.bsky.feed.generator/x"}}},
     ]  # fmt: skip
     with Repositories({who: [ahead, *rubbish, good]}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
-    assert [like.seen_us for like in found.likes] == [NOW_US, NOW_US - DAY_US]
-    assert found.counts == {"not_a_like": 5, "rkey_no_tid": 2, "like_without_record": 1, "like_of_no_post": 1}
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
+    assert [like.seen_us for like in found.likes] == [NOW_US, WRITTEN_US, NOW_US - DAY_US]
+    assert found.counts == {"not_a_like": 6, "like_without_record": 1, "like_of_no_post": 1}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +121,7 @@ def test_an_endless_cursor_ends(cursor: Callable[[dict[str, str]], str], pages: 
         hosts.send(request, 200, {"records": [record_of(who, 1)], "cursor": cursor(query)})
 
     with Repositories(answers={who: endless}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
         assert len(hosts.asked()) == pages
     assert found.counts["cut_short"] == 1
     assert found.failure == ""
@@ -232,7 +145,7 @@ def test_a_slow_drip_is_left_at_the_deadline() -> None:
     with Repositories(answers={who: drip}) as hosts:
         began = time.monotonic()
         found = viewer_repository.read_likes(
-            who, RepositoryReader(hosts.url, page_seconds=0.5), NOW_US, Ranking()
+            who, RepositoryReader(hosts.url, page_seconds=0.5), NOW, Ranking()
         )
         assert time.monotonic() - began < 15
     assert "TimeoutError" in found.failure
@@ -256,7 +169,7 @@ def test_answers_that_are_none(answer: tuple[int, bytes, dict[str, str], str, bo
     who = did("v")
     with Repositories() as hosts:
         hosts.answers[who] = lambda request, _query: hosts.send(request, status, body, headers)
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW_US, Ranking())
+        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
     assert reason in found.failure
     assert found.absent == absent
 
@@ -316,52 +229,32 @@ def test_those_waiting_longest_come_first_and_each_run_is_bounded(
 def test_a_viewer_whose_likes_the_store_has_is_not_asked_for(tmp_path: Path) -> None:
     """In the open days, in the lake, or in both together."""
     lake, landed, both, few = (did(letter) for letter in "bcde")
-    noon = (TODAY - 2) * DAY_US + DAY_US // 2
-    uri = f"at://{AUTHOR}/app.bsky.feed.post/{tid_from_int(tid_at(noon))}"
-    liked = [(lake, 20), (both, 12), (few, 19)]
-    events = [
-        like(seq, noon + seq, who, tid_from_int(tid_at(noon + seq)), uri)
-        for seq, who in enumerate((who for who, count in liked for _ in range(count)), 1)
-    ]
-    events.append(like(1000, TODAY * DAY_US + 1, AUTHOR, tid_from_int(tid_at(TODAY * DAY_US)), uri))
-    with ArchiveServer(segments_of(events, 500)) as server:
-        assert backfill(tmp_path, server, "--days", "3").returncode == 0
-    store = connect(tmp_path / "landing.sqlite")
-    for who, count in ((landed, 25), (both, 8)):
-        store.execute("INSERT OR IGNORE INTO actors (did) VALUES (?)", (who,))
-        rows = [(TODAY, number, who) for number in range(count)]
-        store.executemany(
-            "INSERT INTO likes SELECT ?, ?, actor_id, 1, 1, 1, 1 FROM actors WHERE did = ?", rows
-        )
-    store.close()
+    landing = Landing(tmp_path)
+
+    def tell(day: int, *likes: tuple[str, int]) -> None:
+        noon_us = day * DAY_US + DAY_US // 2
+        batch = EventBatch(newest_us=noon_us, low_us=noon_us)
+        whose = [who for who, count in likes for _ in range(count)]
+        batch.likes = [
+            Like(who, tid_at(noon_us + number), AUTHOR, number, noon_us, tid_at(noon_us + number))
+            for number, who in enumerate(whose)
+        ]
+        landing.append(batch, "one.example", "firehose")
+
+    tell(TODAY - 2, (lake, 20), (both, 12), (few, 19))
+    tell(TODAY - 1, (landed, 25), (both, 8))
+    list(compact(tmp_path, Ranking(), 1))
+    assert len(list(tmp_path.glob("lake/likes/*/likes.parquet"))) == 1
+    retention = Retention(landing, tmp_path, 90)
+    while retention.step():
+        pass
+    landing.close()
     visit(tmp_path, *((who, 1) for who in (lake, landed, both, few)))
     with Repositories({few: []}) as hosts:
         viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert len(hosts.asked()) == 1
     assert outcome(tmp_path, few) == (0, "done")
     assert [outcome(tmp_path, who) for who in (lake, landed, both)] == [(n, "enough") for n in (20, 25, 20)]
-
-
-def test_a_viewer_whose_repository_was_reset_is_asked_again(tmp_path: Path) -> None:
-    """Whatever likes the store has: of what the reset changed the stream told nothing."""
-    who, other = did("b"), did("c")
-    store = HistoryStore(tmp_path)
-    for viewer in (who, other):
-        store.store_viewer(viewer, [], time.time_ns() // 1000, "enough", count=90)
-    store.close()
-    visit(tmp_path, (who, 1), (other, 2))
-    with Repositories({who: [record_of(who, DAY_US)]}) as hosts:
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
-        assert hosts.requests == []
-        landing = Landing(tmp_path)
-        landing.append(EventBatch(resets=[who, did("z")]), "one.example", "firehose")
-        landing.close()
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
-        assert outcome(tmp_path, who) == (1, "done")
-        assert outcome(tmp_path, other) == (90, "enough")
-        asked = len(hosts.requests)
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
-        assert len(hosts.requests) == asked
 
 
 def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path) -> None:
@@ -382,16 +275,18 @@ def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path)
     try:
         waits = []
         for failures in range(1, 7):
-            store.store_viewer(who, [], 0, f"{failures} failures: why")
+            store.store_viewer(who, [], 1, f"{failures} failures: why")
             assert store.failures(who) == failures
             due = [
-                at for at in range(200) if who in store.waiting(tmp_path / "activity.sqlite", at, pauses, 9)
+                at
+                for at in range(1, 200)
+                if who in store.waiting(tmp_path / "activity.sqlite", at, pauses, 9)
             ]
             waits.append(due[0])
-        assert waits == [10, 20, 40, 80, 100, 100]
-        store.store_viewer(who, [], 0, "done")
-        assert store.waiting(tmp_path / "activity.sqlite", 999, pauses, 9) == []
-        assert store.waiting(tmp_path / "activity.sqlite", 1000, pauses, 9) == [who]
+        assert waits == [11, 21, 41, 81, 101, 101]
+        store.store_viewer(who, [], 1, "done")
+        assert who not in store.waiting(tmp_path / "activity.sqlite", 1000, pauses, 9)
+        assert who in store.waiting(tmp_path / "activity.sqlite", 1001, pauses, 9)
         assert store.failures(did("z")) == 0
     finally:
         store.close()
@@ -413,21 +308,6 @@ def test_two_runs_do_not_meet(tmp_path: Path) -> None:
         assert hosts.requests == []
         with pytest.raises(Exception, match="another viewers"):
             viewer_repository.run_viewer(tmp_path, did("b"), RepositoryReader(hosts.url), Ranking())
-
-
-def test_history_that_is_too_old_is_pruned(tmp_path: Path) -> None:
-    store = HistoryStore(tmp_path)
-    ages = (1, 5, 9)
-    likes = [HistoryLike(tid_at(NOW_US - age * DAY_US), AUTHOR, 7, NOW_US - age * DAY_US) for age in ages]
-    # One whose rkey claims to be of next year was fetched seven days ago.
-    likes.append(HistoryLike(tid_at(NOW_US + 365 * DAY_US), AUTHOR, 7, NOW_US - 7 * DAY_US))
-    store.store_viewer(did("v"), likes, NOW_US, "done")
-    store.close()
-    connection = connect(tmp_path / "landing.sqlite")
-    connection.execute("UPDATE watermark SET seen_us = ?1, low_us = ?1", (NOW_US,))
-    assert prune_history(connection, NOW_US - 6 * DAY_US) == 2
-    connection.close()
-    assert {seen_us for *_, seen_us in stored(tmp_path)} == {NOW_US - DAY_US, NOW_US - 5 * DAY_US}
 
 
 def test_ids_given_out_beside_an_ingest_are_one_numbering(tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ WHERE excluded.rev > like_words.rev
   -- a repository that was read at that very rev: its statement makes void what the key alone dates
   OR (excluded.rev = like_words.rev AND excluded.marks & 2 <> 0 AND like_words.marks & 2 = 0)
   OR (excluded.rev < like_words.rev AND like_words.marks & 1 = 0 AND excluded.marks & 2 = 0)
+  -- listed more than once before a stream tells of it: it has the time of its key until then
+  OR (
+    excluded.rev < like_words.rev AND like_words.marks & 2 <> 0 AND excluded.marks & 2 = 0
+    AND excluded.author_id = like_words.author_id AND excluded.post_rkey = like_words.post_rkey
+    AND like_words.seen_us = like_words.rkey >> 10 AND excluded.seen_us <> like_words.seen_us
+  )
   OR (
     excluded.rev = like_words.rev
     AND (excluded.author_id IS NOT like_words.author_id OR excluded.post_rkey IS NOT like_words.post_rkey)
