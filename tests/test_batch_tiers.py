@@ -19,7 +19,11 @@ from worlds import NOW_US, World
 from pipeline.batch import jobs
 from pipeline.errors import BatchError
 from pipeline.feeds import feeds_of
+from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
+from pipeline.store.events import EventBatch, Unlike
+from pipeline.store.landing import Landing
+from pipeline.store.landing_retention import Retention
 from sql import places
 from sql.sqlite import connect
 
@@ -196,6 +200,23 @@ def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
     assert len(lists_of(tmp_path)["did:plc:zoe"]) == 3
 
 
+def purge(data_dir: Path) -> None:
+    """Let ingest remove what is in the lake."""
+    landing = Landing(data_dir)
+    retention = Retention(landing, data_dir, 90.0)
+    while retention.step():
+        pass
+    landing.close()
+
+
+def words_of(data_dir: Path, rkey: int) -> int:
+    """Return how many words landing.sqlite has about records with a key."""
+    landing = connect(places.landing(data_dir), read_only=True)
+    found = landing.execute("SELECT count(*) FROM like_words WHERE rkey = ?", (rkey,)).fetchone()[0]
+    landing.close()
+    return int(found)
+
+
 def test_changed_works_out_those_who_liked_and_keeps_the_rest(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -219,6 +240,34 @@ def test_changed_works_out_those_who_liked_and_keeps_the_rest(
     assert found == former
     run(tmp_path, "neighbours", "all", START + 2)
     assert later.id("fay") in {other for other, _ in neighbours_of(tmp_path)[later.id("ann")]}
+
+
+@pytest.mark.parametrize("steps", [("unlike",), ("close", "unlike"), ("close", "unlike", "fold")])
+def test_who_takes_a_like_back_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, steps: tuple[str, ...]
+):
+    """fay no longer likes p1, the only post she shares with others: the next run knows, whatever moved to the lake."""
+    made = town().like("fay", "p1", hours_ago=29).like("fay", "only", hours_ago=28)
+    made.write(tmp_path)
+    if "close" in steps:
+        run(tmp_path, "compact")
+        purge(tmp_path)
+    run(tmp_path, "neighbours")
+    assert made.id("fay") in neighbours_of(tmp_path)
+    store = Landing(tmp_path)
+    key = made.like_rkeys["fay", "p1"]
+    unlike = Unlike(made.did("fay"), key, NOW_US + 1_000_000, tid_at(NOW_US + 1_000_000))
+    batch = EventBatch(unlikes=[unlike], newest_us=NOW_US + 2_000_000)
+    store.append(batch, "one.example", "firehose")
+    store.close()
+    if "fold" in steps:
+        run(tmp_path, "compact")
+        purge(tmp_path)
+        assert words_of(tmp_path, key) == 0
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "neighbours", "changed", START + 1)
+    assert "1 of the viewers changed" in caplog.text
+    assert made.id("fay") not in neighbours_of(tmp_path)
 
 
 def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
