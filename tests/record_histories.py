@@ -1,11 +1,11 @@
-"""Every legal history of one like record, how it is told, and which like is left of it: plain Python, no tables, no SQL.
+"""Every legal history of one like record, how it is told, and which like is left of it: plain Python, no SQL.
 
-Owns: the operations on a record, when they happen, under which key, which words about them the stream misses, how they
-are told again, and the rule itself (``Ledger``). Leaves to others: telling them to a store and looking (``record_runs``).
+Owns: the operations on a record, when they happen, under which key, which words about them the stream misses, how
+they are told again, and the rule itself (``Ledger``). Leaves to others: telling a store, and looking (``record_runs``).
 
-The rule: of the words about a record that anybody told, the one with the greatest rev wins; of several operations in one
-commit the last. Words that are older than a deletion of their account, or than a repository that was read whole, are
-void. What nobody told, nobody knows: a record whose deletion was never told still exists.
+The rule: of the words about a record that anybody told, the one with the greatest rev wins; of several operations in
+one commit the last. Words that are older than a deletion of their account, or than a repository that was read whole,
+are void. What nobody told, nobody knows: a record whose deletion was never told still exists.
 """
 
 import random
@@ -42,9 +42,10 @@ KEYS_US = {
     "of 2001": None,
 }  # fmt: skip
 TELLINGS = (
-    "never", "file late, missed", "file late, all", "file late, half", "file soon, missed", "file soon, and replay late",
-    "replay late", "host ahead late, missed", "host behind late, all", "viewer late", "viewer soon",
-    "viewer read before the last, told late", "viewer later rev late, and replay late", "viewer soon, and file late, all",
+    "never", "file late, missed", "file late, all", "file late, half", "file soon, missed",
+    "file soon, and replay late", "replay late", "host ahead late, missed", "host behind late, all", "viewer late",
+    "viewer soon", "viewer read before the last, told late", "viewer later rev late, and replay late",
+    "viewer soon, and file late, all",
 )  # fmt: skip
 SKEWS_US = {"ahead": 900_000, "behind": -900_000}
 
@@ -110,8 +111,8 @@ class RecordHistory:
     def __str__(self) -> str:
         hours = ", ".join(f"{gap / HOUR_US:.4g} h" for gap in self.gaps_us)
         return (
-            f"{' | '.join(self.operations)}; gaps {hours}; begins {self.start_us / HOUR_US:.4g} h; key {self.key_kind}; "
-            f"missed {sorted(self.missed)}; told: {self.telling}; {self.did} {self.rkey}"
+            f"{' | '.join(self.operations)}; gaps {hours}; begins {self.start_us / HOUR_US:.4g} h; "
+            f"key {self.key_kind}; missed {sorted(self.missed)}; told: {self.telling}; {self.did} {self.rkey}"
         )
 
     def _words(self, at_us: int) -> Iterator[Word]:

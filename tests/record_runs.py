@@ -3,11 +3,11 @@
     python tests/record_runs.py [--draws 1] [--seed 1] [--order ORDER] [--share 1.0]
 
 Each history has an actor of its own, so one store carries all of them on one time line: the words go through the
-decoder of Jetstream and ``Landing.append``, files through ``backfill --file``, repositories through ``HistoryStore``. The
-low watermark moves with the time line, days are folded in one of five orders, and ingest's retention removes what is in
-the lake. Before each fold and after it, what readers see is compared with ``record_histories.Ledger``. Prints the
-smallest histories that end wrong, and last one line of JSON; the exit status is 1 when there is one. tests/test_histories.py
-runs a part of it.
+decoder of Jetstream and ``Landing.append``, files through ``backfill --file``, repositories through ``HistoryStore``.
+The low watermark moves with the time line, days are folded in one of five orders, and ingest's retention removes what
+is in the lake. Before each fold and after it, what readers see is compared with ``record_histories.Ledger``. Prints
+the smallest histories that end wrong, and last one line of JSON; the exit status is 1 when there is one.
+tests/test_histories.py runs a part of it.
 """
 
 import argparse
