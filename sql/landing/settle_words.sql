@@ -5,30 +5,35 @@
 -- Parameters: :told (the number of this commit), :all (0: only the words that say a record is gone, 1: all)
 -- Units: as in 0002_like_words.sql
 
--- Of two operations in one commit, which have one rev, a stream brings the last one last. marks: 1 more than one word was
--- told, 2 the last word is of the owner's repository (pipeline/store/model.py). When that lists what a stream told of, or the
--- other way round, the record was seen when the stream saw it.
+-- Of two operations in one commit, which have one rev, a stream brings the last one last; what a repository lists at
+-- that rev is what they left. marks: 1 more than one word was told, 2 the last word is of the owner's repository
+-- (pipeline/store/model.py). When that lists what a stream told of, or the other way round, the record was seen when the
+-- stream saw it.
 INSERT INTO like_words (rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, told)
 SELECT rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, :told
 FROM staged_words
 WHERE :all OR author_id IS NULL
 ORDER BY rkey, liker_id, rev, seen_us
 ON CONFLICT (rkey, liker_id) DO UPDATE
-SET rev = max(like_words.rev, excluded.rev),
-    author_id = iif(excluded.rev >= like_words.rev, excluded.author_id, like_words.author_id),
-    post_rkey = iif(excluded.rev >= like_words.rev, excluded.post_rkey, like_words.post_rkey),
-    seen_us = CASE
-      WHEN (like_words.marks | excluded.marks) & 2 = 2 AND (like_words.marks & excluded.marks) & 2 = 0
-        AND excluded.author_id = like_words.author_id AND excluded.post_rkey = like_words.post_rkey
-      THEN iif(excluded.marks & 2, like_words.seen_us, excluded.seen_us)
-      ELSE iif(excluded.rev >= like_words.rev, excluded.seen_us, like_words.seen_us)
-    END,
-    marks = 1 | iif(excluded.rev >= like_words.rev, excluded.marks, like_words.marks),
+SET (rev, author_id, post_rkey, seen_us, marks) = (
+      SELECT
+        max(like_words.rev, excluded.rev), iif(later, excluded.author_id, like_words.author_id),
+        iif(later, excluded.post_rkey, like_words.post_rkey),
+        iif(
+          (like_words.marks | excluded.marks) & 2 = 2 AND (like_words.marks & excluded.marks) & 2 = 0
+            AND excluded.author_id = like_words.author_id AND excluded.post_rkey = like_words.post_rkey,
+          iif(excluded.marks & 2, like_words.seen_us, excluded.seen_us),
+          iif(later, excluded.seen_us, like_words.seen_us)
+        ),
+        1 | iif(later, excluded.marks, like_words.marks)
+      FROM (
+        SELECT (excluded.rev, excluded.marks & 2, excluded.seen_us, excluded.author_id IS NOT NULL)
+          > (like_words.rev, like_words.marks & 2, like_words.seen_us, like_words.author_id IS NOT NULL) AS later
+      )
+    ),
     told = excluded.told
 WHERE excluded.rev > like_words.rev
-  -- a repository that was read at that very rev: its statement makes void what the key alone dates
-  OR (excluded.rev = like_words.rev AND excluded.marks & 2 <> 0 AND like_words.marks & 2 = 0)
-  OR (excluded.rev < like_words.rev AND like_words.marks & 1 = 0 AND excluded.marks & 2 = 0)
+  OR (excluded.marks & 2 = 0 AND like_words.marks & 1 = 0 AND excluded.rev < like_words.rev)
   -- listed more than once before a stream tells of it: it has the time of its key until then
   OR (
     excluded.rev < like_words.rev AND like_words.marks & 2 <> 0 AND excluded.marks & 2 = 0
@@ -37,9 +42,15 @@ WHERE excluded.rev > like_words.rev
   )
   OR (
     excluded.rev = like_words.rev
-    AND (excluded.author_id IS NOT like_words.author_id OR excluded.post_rkey IS NOT like_words.post_rkey)
     AND (
-      excluded.seen_us > like_words.seen_us
-      OR (excluded.seen_us = like_words.seen_us AND like_words.author_id IS NULL)
+      excluded.marks & 2 > like_words.marks & 2   -- its statement makes void what the key alone dates
+      OR (
+        (excluded.author_id IS NOT like_words.author_id OR excluded.post_rkey IS NOT like_words.post_rkey)
+        AND (
+          like_words.marks & 1 = 0
+          OR (excluded.marks & 2, excluded.seen_us, excluded.author_id IS NOT NULL)
+            > (like_words.marks & 2, like_words.seen_us, like_words.author_id IS NOT NULL)
+        )
+      )
     )
   )
