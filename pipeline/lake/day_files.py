@@ -87,7 +87,7 @@ def check(*paths: Path) -> None:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for group in range(file.num_row_groups):
                     file.read_row_group(group, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: text that is no text
             raise StoreError(
                 f"{path} is damaged ({error}): put the file of a backup in its place, or remove its day's folders "
                 "and run 'foryou backfill --gaps'"
