@@ -1,24 +1,30 @@
-"""Landing and lake together against a plain-Python model of which likes exist, over days and restarts."""
+"""Landing, lake, folds, restarts, hosts, files and repositories against a plain-Python model of which likes exist."""
 
 import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_landing import AUTHORS, LIKERS, START, Event, Like, Unlike, batch_of
+from test_landing import AUTHORS, LIKERS, START
 
+from pipeline.backfill import file_of_lines
 from pipeline.demo.stored_likes import like_records
-from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
-from pipeline.ingest.operations import add_account, add_like
+from pipeline.identifiers import post_uri, rkey_to_int, tid_at, tid_from_int
+from pipeline.ingest.operations import LIKE, add_account, add_like
 from pipeline.lake.compact import compact
+from pipeline.lake.fold import fold_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
+from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
-from pipeline.store.model import HOUR_US
+from pipeline.store.model import DAY_US, HOUR_US, NAMED_DAY, day_of_key, first_open_day
+from sql import places
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_HISTORIES", "25"))
 RANKING = Ranking()
@@ -38,9 +44,15 @@ class Told:
     subject: tuple[str, int]
     at_us: int
 
+    @property
+    def rkey(self) -> int:
+        number = rkey_to_int(self.key)
+        assert number is not None
+        return number
+
 
 NAMES = ["self", "3k", "~a:b"]  # keys that are no TID
-JUMPS_US = [1_000, MINUTE_US, 2 * HOUR_US, 9 * HOUR_US, 30 * HOUR_US, 5 * 24 * HOUR_US]
+JUMPS_US = [1_500_000, MINUTE_US, 2 * HOUR_US, 9 * HOUR_US, 30 * HOUR_US, 5 * 24 * HOUR_US]
 
 
 @st.composite
@@ -67,7 +79,7 @@ def histories(draw: st.DrawFn) -> list[Told]:
         elif liker not in gone:
             fresh = draw(
                 st.sampled_from(
-                    [now, now, now - 3_000_000, 10**15, now - 400 * 24 * HOUR_US, now + 40 * HOUR_US]
+                    [now, now, now - 3_000_000, 10**15, now - 20 * 24 * HOUR_US, now + 40 * HOUR_US]
                 )
             )
             key = draw(st.sampled_from([tid_from_int(tid_at(fresh, 5)), *NAMES, *sorted(keys[liker])]))
@@ -82,17 +94,33 @@ def histories(draw: st.DrawFn) -> list[Told]:
     return told
 
 
-def truth(told: list[Told]) -> list[tuple[str, int, str, int]]:
-    """Which likes exist after these words: no tables, no SQL."""
-    likes: dict[tuple[str, str], tuple[str, int]] = {}
-    for word in sorted(told, key=lambda word: word.at_us):
-        if word.operation == "deleted":
+Likes = list[tuple[str, int, str, int]]
+WINDOW = tid_at(START - 30 * DAY_US)  # a repository's records are read from this key on
+
+
+@dataclass(frozen=True)
+class Read:
+    """A viewer's repository, read as it was after the words up to a time."""
+
+    viewer: str
+    until_us: int
+    listed: tuple[tuple[str, int, str, int], ...]
+
+
+def truth(told: list[Told], reads: list[Read]) -> Likes:
+    """Which likes exist after these words and repositories: no tables, no SQL."""
+    likes: dict[tuple[str, int], tuple[str, int]] = {}
+    for word in sorted([*told, *reads], key=lambda one: one.until_us if isinstance(one, Read) else one.at_us):
+        if isinstance(word, Read):
+            likes = {key: like for key, like in likes.items() if key[0] != word.viewer or key[1] < WINDOW}
+            likes |= {(liker, rkey): (author, post) for liker, rkey, author, post in word.listed}
+        elif word.operation == "deleted":
             likes = {key: like for key, like in likes.items() if key[0] != word.liker}
         elif word.operation == "delete":
-            likes.pop((word.liker, word.key), None)
+            likes.pop((word.liker, word.rkey), None)
         elif word.key:
-            likes[word.liker, word.key] = word.subject
-    return sorted((liker, rkey_to_int(key) or 0, *subject) for (liker, key), subject in likes.items())
+            likes[word.liker, word.rkey] = word.subject
+    return sorted((*key, *like) for key, like in likes.items())
 
 
 @dataclass(frozen=True)
@@ -132,129 +160,147 @@ def look_through(data_dir: Path) -> None:
     list(compact(data_dir, RANKING, 1))
 
 
+class Store:
+    """A store that is told words in every way there is, and what a reader must find in it.
+
+    A like that came for a day that has a file counts after its next fold: ``waits`` has those.
+    """
+
+    def __init__(self, data_dir: Path, choose: random.Random) -> None:
+        self.data_dir, self.choose, self.landing = data_dir, choose, Landing(data_dir)
+        self.told: set[Told] = set()
+        self.reads: list[Read] = []
+        self.waits: set[tuple[str, int]] = set()
+
+    def tell(self, words: list[Told], host: Host) -> None:
+        """Let a host's stream bring words."""
+        self._note(words)
+        self.landing.append(host.batch(words), host.name, host.wire)
+
+    def restart(self) -> None:
+        """Close the store and open it, as the next process does."""
+        self.landing.close()
+        self.landing = Landing(self.data_dir)
+
+    def tell_by_file(self, words: list[Told], off_us: int) -> None:
+        """Let ``backfill --file`` bring words."""
+        self._note(words)
+        self.landing.close()
+        path = self.data_dir / "words.jsonl"
+        path.write_bytes(b"\n".join(line_of(word, off_us) for word in words))
+        file_of_lines.run(self.data_dir, str(path))
+        self.landing = Landing(self.data_dir)
+
+    def read_repository(self, viewer: str, history: list[Told], until_us: int) -> None:
+        """Let a viewer's repository be read as it is after all that happened up to a time, told or not."""
+        mine = [word for word in history if word.liker == viewer and word.at_us <= until_us]
+        last = max(mine, key=lambda word: word.at_us, default=None)
+        if last is None or last.operation == "deleted":
+            return
+        listed = tuple(like for like in truth(mine, []) if like[1] >= WINDOW)
+        store = HistoryStore(self.data_dir)
+        likes = [HistoryLike(rkey, author, post, rkey >> 10) for _, rkey, author, post in listed]
+        store.store_viewer(viewer, likes, until_us, DONE, statement=Statement(tid_at(last.at_us), WINDOW))
+        store.close()
+        self.reads.append(Read(viewer, last.at_us, listed))
+        later = {(word.liker, word.rkey) for word in self.told if word.key and word.at_us > last.at_us}
+        self.waits -= {like[:2] for like in listed} - later
+
+    def fold(self) -> None:
+        """Fold a random day, or run the job, which folds every closed day."""
+        if self.choose.random() < 0.4:
+            look_through(self.data_dir)
+            self.waits.clear()
+            return
+        row = self.landing.connection.execute("SELECT low_us FROM watermark").fetchone()
+        days = {day_of_key(word.rkey) for word in self.told if word.key}
+        closed = sorted(day for day in days if day < first_open_day(int(row[0])))
+        if closed:
+            day = self.choose.choice(closed)
+            look = self.choose.random() < 0.3 and places.likes(self.data_dir, day).exists()
+            with duckdb.connect(config={"threads": 1}) as connection:
+                list(fold_day(self.data_dir, day, connection, look=look))
+            self.waits = {(liker, rkey) for liker, rkey in self.waits if day_of_key(rkey) != day}
+
+    def purge(self) -> None:
+        """Let ingest delete a part of what is in the lake."""
+        retention = Retention(self.landing, self.data_dir, 90, slice_rows=1)
+        for _ in range(self.choose.randint(1, 90)):
+            retention.step()
+
+    def check(self) -> None:
+        """Compare what readers see with the model."""
+        wanted = truth(list(self.told), self.reads)
+        found = sorted(like_records(self.data_dir)[0])
+        assert [like for like in found if like not in wanted] == []
+        assert len(found) == len(set(found))
+        assert [like for like in wanted if like not in found and like[:2] not in self.waits] == []
+
+    def _note(self, words: list[Told]) -> None:
+        files = places.closed_days(self.data_dir) | places.changes(self.data_dir).keys() & {NAMED_DAY}
+        new, self.told = set(words) - self.told, self.told | set(words)
+        for word in new:
+            if word.key and word.operation != "delete" and day_of_key(word.rkey) in files:
+                about = (one.at_us for one in self.told if (one.liker, one.key) == (word.liker, word.key))
+                if word.at_us == max(about):
+                    self.waits.add((word.liker, word.rkey))
+
+
+def line_of(word: Told, off_us: int) -> bytes:
+    """Return a word as a line of Jetstream, from a host whose clock is off."""
+    event: dict[str, object] = {"did": word.liker, "time_us": word.at_us + off_us}
+    if not word.key:
+        active = word.operation == "active"
+        account = {"active": active} if active else {"active": False, "status": "deleted"}
+        return orjson.dumps({**event, "kind": "account", "account": account})
+    commit = {
+        "rev": tid_from_int(tid_at(word.at_us)),
+        "operation": word.operation,
+        "collection": LIKE,
+        "rkey": word.key,
+    }
+    record = (
+        {}
+        if word.operation == "delete"
+        else {"record": {"subject": {"uri": post_uri(*word.subject), "cid": "c"}}}
+    )
+    return orjson.dumps({**event, "kind": "commit", "commit": commit | record})
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(history=histories(), seed=st.integers(0, 2**32))
 def test_whatever_moves_when_readers_see_what_the_model_says(
     tmp_path_factory: pytest.TempPathFactory, history: list[Told], seed: int
 ) -> None:
-    data_dir = tmp_path_factory.mktemp("stores")
     choose = random.Random(seed)
+    store, host = Store(tmp_path_factory.mktemp("stores"), choose), HOSTS[0]
     # Between actors nothing is in order: a word may come up to 50 minutes after one that happened later.
     history = sorted(history, key=lambda word: word.at_us + choose.choice([0, 0, 0, 50]) * MINUTE_US)
-    landing, host = Landing(data_dir), HOSTS[0]
-    position = reached = 0
+    missed: list[Told] = []  # by the stream: a file brings them, or a replay, or nobody
+    position = 0
     while position < len(history):
         what = choose.random()
-        if what < 0.15:  # another host, which goes on by time, a little earlier
+        if what < 0.1:  # another host, which goes on by time, a little earlier
             host, position = choose.choice(HOSTS), max(0, position - choose.randint(0, 3))
-        elif what < 0.3:  # the process was restarted, and resumes from an earlier cursor
-            landing.close()
-            landing = Landing(data_dir)
+        elif what < 0.2:  # the process was restarted, and resumes from an earlier cursor
+            store.restart()
             position = choose.randint(0, position)
-        elif what < 0.5 and position:
-            look_through(data_dir)
-        elif what < 0.7:
-            retention = Retention(landing, data_dir, 90, slice_rows=1)
-            for _ in range(choose.randint(1, 90)):
-                retention.step()
+        elif what < 0.45 and position:
+            store.fold()
+        elif what < 0.6:
+            store.purge()
+        elif what < 0.7 and position:
+            words = choose.choice([missed, history[:position], missed[::2]])
+            store.tell_by_file(list(words), choose.choice([0, 900_000, -900_000]))
+        elif what < 0.78 and position:
+            reached = max(word.at_us for word in history[:position])
+            store.read_repository(choose.choice(LIKERS), history, reached)
         size = choose.randint(1, 6)
-        landing.append(host.batch(history[position : position + size]), host.name, host.wire)
+        words = [
+            word for word in history[position : position + size] if not word.key or choose.random() < 0.9
+        ]
+        missed += [word for word in history[position : position + size] if word not in words]
+        store.tell(words, host)
         position = min(position + size, len(history))
-        reached = max(reached, position)
-        records, _ = like_records(data_dir)
-        assert sorted(records) == truth(history[:reached])
-    landing.close()
-
-
-def test_an_unlike_between_compaction_and_purge_reaches_the_lake(tmp_path: Path) -> None:
-    """Landing still has its copy of the like then; deleting that one is not enough."""
-    key = (LIKERS[0], tid_at(START + HOUR_US))
-    landing = Landing(tmp_path)
-    landing.append(batch_of([Like(*key, AUTHORS[0], 1, START + HOUR_US)]), "one.example", "jetstream-v1")
-    later = START + 30 * HOUR_US
-    landing.append(
-        batch_of([Like(LIKERS[1], tid_at(later), AUTHORS[0], 1, later)]), "one.example", "jetstream-v1"
-    )
-    list(compact(tmp_path, RANKING, 1))
-    landing.append(batch_of([Unlike(*key, later + 1)]), "one.example", "jetstream-v1")
-    landing.close()
-    records, _ = like_records(tmp_path)
-    assert [record.liker for record in records] == [LIKERS[1]]
-
-
-def test_an_unlike_of_a_closed_day_outlives_its_tombstone_here(tmp_path: Path) -> None:
-    """It goes to the lake with its own day, and only then leaves landing."""
-    landing = Landing(tmp_path)
-    key = (LIKERS[0], tid_at(START + HOUR_US))
-    events: list[Event] = [Like(*key, AUTHORS[0], 1, START + HOUR_US)]
-    for day in range(1, 9):
-        now = START + day * 24 * HOUR_US + HOUR_US
-        events.append(Like(LIKERS[1], tid_at(now), AUTHORS[0], day, now))
-        if day == 2:
-            events.append(Unlike(*key, now + 1))
-    for event in events:
-        landing.append(batch_of([event]), "one.example", "jetstream-v1")
-        look_through(tmp_path)
-        retention = Retention(landing, tmp_path, 90)
-        for _ in range(20):
-            retention.step()
-    assert landing.connection.execute(
-        "SELECT count(*) FROM unlikes WHERE found_open_like <> 1"
-    ).fetchone() == (0,)
-    landing.close()
-    records, _ = like_records(tmp_path)
-    assert {record.liker for record in records} == {LIKERS[1]}
-
-
-def number(landing: Landing, query: str) -> int:
-    return int(landing.connection.execute(query).fetchone()[0])
-
-
-def test_an_update_and_a_deletion_told_at_once_undo_a_like_in_the_lake(tmp_path: Path) -> None:
-    """The deletion meets the update's like, which is of an open day; the first version is in the lake."""
-    landing, host = Landing(tmp_path), HOSTS[0]
-    began, later = START + HOUR_US, START + 5 * 24 * HOUR_US
-    subject = AUTHORS[0], tid_at(START)
-    landing.append(host.batch([Told(LIKERS[0], "self", "create", subject, began)]), host.name, host.wire)
-    landing.append(host.batch([Told(LIKERS[1], "3k", "create", subject, later)]), host.name, host.wire)
-    list(compact(tmp_path, RANKING, 1))
-    retention = Retention(landing, tmp_path, 90)
-    for _ in range(90):
-        retention.step()
-    assert number(landing, "SELECT count(*) FROM unlikes WHERE liker_id = 1") == 0, (
-        "its tombstone is in the lake alone"
-    )
-    assert len(list((tmp_path / "lake" / "likes").glob("*/likes.parquet"))) == 1, (
-        "the first version is in the lake"
-    )
-    words = [
-        Told(LIKERS[0], "self", *word)
-        for word in [("update", subject, later + 1), ("delete", subject, later + 2)]
-    ]
-    landing.append(host.batch(words), host.name, host.wire)
-    records, _ = like_records(tmp_path)
-    assert [record[0] for record in records] == [LIKERS[1]]
-
-
-def test_a_closed_day_told_again_by_a_host_ahead_undoes_nothing(tmp_path: Path) -> None:
-    """A like whose key tells no day undoes what stood under its key; told again, that would be the like itself."""
-    landing, subject = Landing(tmp_path), (AUTHORS[0], tid_at(START))
-    told = [
-        Told(LIKERS[0], "self", "create", subject, START + HOUR_US),
-        Told(LIKERS[0], "3k", "create", subject, START + HOUR_US + 1),
-        Told(LIKERS[0], "3k", "update", subject, START + HOUR_US + 2),
-    ]
-    landing.append(HOSTS[0].batch(told), HOSTS[0].name, HOSTS[0].wire)
-    later = [Told(LIKERS[1], "self", "create", subject, START + 5 * 24 * HOUR_US)]
-    landing.append(HOSTS[0].batch(later), HOSTS[0].name, HOSTS[0].wire)
-    list(compact(tmp_path, RANKING, 1))
-    retention = Retention(landing, tmp_path, 90)
-    for _ in range(90):
-        retention.step()
-    assert number(landing, "SELECT count(*) FROM unlikes WHERE liker_id = 1") == 0
-    before = sorted(like_records(tmp_path)[0])
-    assert len(before) == 3
-    for host in HOSTS[1:]:
-        landing.append(host.batch(told), host.name, host.wire)
-        look_through(tmp_path)
-        assert sorted(like_records(tmp_path)[0]) == before
+        store.check()
+    store.landing.close()
