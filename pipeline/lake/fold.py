@@ -109,7 +109,9 @@ def _write_first(
     yield f"write {places.day_name(files.day)}", rows
     connection.execute(
         "CREATE TABLE former_changes AS SELECT *, false AS settled FROM told_words LIMIT 0;"
-        "DELETE FROM told_words WHERE is_ordinary(rkey, rev, author_id, marks)"
+        "DROP VIEW day;"
+        "CREATE OR REPLACE TABLE told_words AS "
+        "FROM told_words WHERE NOT is_ordinary(rkey, rev, author_id, marks)"
     )
     connection.execute(sql.load("lake/last_words"))
     changes = day_files.draft_changes(data_dir, files.day, _changes(connection, "new_changes"))
