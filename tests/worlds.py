@@ -116,6 +116,8 @@ class World:
         for table in ("actors", "posts", "like_words", "statements", "watermark"):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
+        query = "UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no"  # all is told again
+        (told,) = landing.execute(query).fetchone()
         landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0, ?)", rows["actors"])
         landing.executemany(
             "INSERT INTO posts (author_id, rkey, created_us, seen_us, rev, deleted_rev, flags, langs) "
@@ -123,14 +125,14 @@ class World:
             rows["posts"],
         )
         landing.executemany(
-            "INSERT INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, 1)",
+            f"INSERT INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, {told})",
             [
                 (rkey, liker, tid_at(seen_us, 1023), author, post_rkey, seen_us)
                 for liker, rkey, author, post_rkey, seen_us in rows["like_records"]
             ],
         )
         landing.executemany(
-            "INSERT INTO like_words VALUES (?, ?, ?, NULL, NULL, ?, 1, 1) ON CONFLICT DO NOTHING",
+            f"INSERT INTO like_words VALUES (?, ?, ?, NULL, NULL, ?, 1, {told}) ON CONFLICT DO NOTHING",
             [(rkey, liker, tid_at(seen_us), seen_us) for (liker, rkey), seen_us in self.unlikes.items()],
         )
         landing.executemany(
