@@ -92,7 +92,7 @@ def add_reset(did: str, batch: EventBatch) -> None:
     """Note that a repository was replaced without operations on the stream (``#sync``).
 
     This happens with a new account, and after a move to another PDS, an import or a repair. Likes may have been added
-    and deleted unseen. Only the repository can tell which, so it is fetched again when anything of the account is stored.
+    and deleted unseen. Only the repository can tell which, so it is fetched again if the account is known.
     """
     batch.resets.append(did)
     batch.event("sync")

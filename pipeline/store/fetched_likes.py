@@ -116,7 +116,7 @@ class HistoryStore:
         """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
 
         Without a statement its likes are only added: nothing is known of what it does not list. ``now_us`` is this
-        machine's time, ``stream_us`` that of the stream where there is one. ``reset_no`` is the reset that this answers.
+        machine's time, ``stream_us`` that of the stream where there is one, ``reset_no`` the reset that this answers.
         """
         execute = self._connection.execute
         with self._transaction():
