@@ -19,8 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 import libipld
 import zstandard
 
+from pipeline.identifiers import tid_at, tid_from_int
+
 LIKE = "app.bsky.feed.like"
-CREATE, UPDATE, DELETE, IDENTITY, ACCOUNT, SYNC = 1, 2, 3, 4, 5, 6
+CREATE, UPDATE, DELETE, IDENTITY, ACCOUNT, SYNC, RESYNC = 1, 2, 3, 4, 5, 6, 7
 CID = "bafyreiaxgfger2ojkou77uc6e2r6jawp3twwx42h6agdc5wxi5bdn4bb7e"
 
 
@@ -39,17 +41,24 @@ class Event:
     indexed_us: int = 0
 
 
-def like(seq: int, witnessed_us: int, did: str, rkey: str, uri: str, kind: int = CREATE) -> Event:
+def like(
+    seq: int, witnessed_us: int, did: str, rkey: str, uri: str, kind: int = CREATE, rev: int | None = None
+) -> Event:
     record = {
         "$type": LIKE,
         "subject": {"cid": CID, "uri": uri},
         "createdAt": "2026-11-20T12:00:00.000Z",
     }
-    return Event(seq, witnessed_us, kind, did, LIKE, rkey, libipld.encode_dag_cbor(record))
+    payload = libipld.encode_dag_cbor(record)
+    return Event(seq, witnessed_us, kind, did, LIKE, rkey, payload, _rev(rev, witnessed_us))
 
 
-def unlike(seq: int, witnessed_us: int, did: str, rkey: str) -> Event:
-    return Event(seq, witnessed_us, DELETE, did, LIKE, rkey)
+def unlike(seq: int, witnessed_us: int, did: str, rkey: str, rev: int | None = None) -> Event:
+    return Event(seq, witnessed_us, DELETE, did, LIKE, rkey, rev=_rev(rev, witnessed_us))
+
+
+def _rev(rev: int | None, witnessed_us: int) -> str:
+    return tid_from_int(tid_at(witnessed_us) if rev is None else rev)
 
 
 def account(seq: int, witnessed_us: int, did: str, *, active: bool, status: str | None = None) -> Event:
@@ -59,8 +68,14 @@ def account(seq: int, witnessed_us: int, did: str, *, active: bool, status: str 
     return Event(seq, witnessed_us, ACCOUNT, did, payload=libipld.encode_dag_cbor(body))
 
 
-def sync(seq: int, witnessed_us: int, did: str) -> Event:
-    body = {"did": did, "rev": "3migo7fijwi2k", "seq": seq, "time": "2026-11-20T12:00:00.000Z", "blocks": b""}
+def sync(seq: int, witnessed_us: int, did: str, rev: int | None = None) -> Event:
+    body = {
+        "did": did,
+        "rev": _rev(rev, witnessed_us),
+        "seq": seq,
+        "time": "2026-11-20T12:00:00.000Z",
+        "blocks": b"",
+    }
     return Event(seq, witnessed_us, SYNC, did, payload=libipld.encode_dag_cbor(body))
 
 

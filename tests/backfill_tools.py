@@ -5,41 +5,35 @@ import time
 from pathlib import Path
 
 import commands
-import duckdb
 from archive_server import ArchiveServer, Event
 from histories import History, Record, did
 
-import sql
-from pipeline.store.model import DAY_US, day_of
-from sql import places
+from pipeline.demo.stored_likes import like_records
+from pipeline.identifiers import tid_from_int
+from pipeline.ingest.operations import add_account, add_like
+from pipeline.store.events import EventBatch, Gap
+from pipeline.store.landing import Landing
+from pipeline.store.model import DAY_US, NAMED_DAY, day_of, day_of_key
 from sql.sqlite import connect
 
 TODAY = day_of(time.time_ns() // 1000)
 
 
-def lake_contents(data_dir: Path) -> set[tuple[int, Record]]:
-    """Return (day, record) of every like of the lake that no tombstone undoes, as a reader sees them."""
-    store = connect(data_dir / "landing.sqlite", read_only=True)
-    dids = dict(store.execute("SELECT actor_id, did FROM actors").fetchall())
-    store.close()
-    with duckdb.connect(":memory:") as lake:
-        lake.execute(sql.load("lake/macros"))
-        tombstones = str(data_dir / "lake" / "unlikes" / "*" / "unlikes.parquet")
-        lake.execute(
-            f"CREATE VIEW unlikes AS SELECT * FROM read_parquet('{tombstones}', hive_partitioning=false)"
-        )
-        found: list[tuple[int, Record]] = []
-        for day in places.closed_days(data_dir):
-            rows = lake.execute(
-                "SELECT liker_id, rkey, author_id, post_rkey, seen_us "
-                f"FROM lake_likes(['{places.likes(data_dir, day)}']) AS l ANTI JOIN unlikes AS u "
-                "ON u.liker_id = l.liker_id AND u.rkey = l.rkey AND u.seen_us >= l.seen_us"
-            ).fetchall()
-            for liker, rkey, author, post, seen_us in rows:
-                assert seen_us // DAY_US == day
-                found.append((day, (dids[liker], rkey, dids[author], post)))
-    assert len(found) == len(set(found)), "a record twice in a day"
-    return set(found)
+def readers_see(data_dir: Path, first_day: int = 0) -> set[Record]:
+    """Return every like that readers see, of keys that name a day from one on, or none."""
+    likes, _ = like_records(data_dir)
+    assert len(likes) == len(set(likes)), "a record twice"
+    found = {(like.liker, like.rkey, like.author, like.post_rkey) for like in likes}
+    return {
+        record for record in found if day_of_key(record[1]) == NAMED_DAY or day_of_key(record[1]) >= first_day
+    }
+
+
+def holds(data_dir: Path, history: History, first_day: int, since_us: int | None = None) -> bool:
+    """Tell whether readers see all that was told of since a time, and nothing that is not true."""
+    found = readers_see(data_dir, first_day)
+    since_us = first_day * DAY_US if since_us is None else since_us
+    return history.exist(first_day, since_us) <= found <= history.exist()
 
 
 def backfill(
@@ -56,4 +50,41 @@ def backfill(
 def events_of(history: History) -> list[Event]:
     """Return a history's events, and one of today, by which yesterday is known to be whole."""
     last = history.events[-1].seq + 1
-    return [*history.events, Event(last, TODAY * DAY_US + 1, 4, did("b"))]
+    return [*history.events, Event(last, TODAY * DAY_US + 600_000_000, 4, did("b"))]
+
+
+def stream(data_dir: Path, history: History, *stretches: tuple[int, int], low_us: int = 0) -> None:
+    """Let a stream bring what the history has in these stretches, and note what it missed between them as gaps."""
+    landing = Landing(data_dir)
+    for number, (from_us, to_us) in enumerate(stretches):
+        batch = EventBatch()
+        for word in history.told:
+            if from_us <= word.seen_us < to_us:
+                if word.operation in ("deleted", "deactivated"):
+                    add_account(word.liker, word.seen_us, False, word.operation, batch)
+                else:
+                    add_like(
+                        word.liker, word.seen_us, tid_from_int(word.rev), word.rkey, word.operation, word.subject,
+                        batch,
+                    )  # fmt: skip
+        batch.reach(from_us, to_us, [from_us, to_us])
+        if number:
+            batch.gap = Gap(stretches[number - 1][1], from_us)
+        batch.low_us = max(low_us, to_us)
+        landing.append(batch, "stream.example", "jetstream-v1")
+    landing.close()
+
+
+def partial_days(data_dir: Path) -> list[str]:
+    """Return the lines of ``foryou status`` that call a day partial."""
+    env = commands.environment(data_dir)
+    shown = commands.run("status", env=env)
+    return [line for line in shown.stdout.splitlines() if "partial" in line and not line.startswith("data")]
+
+
+def gaps_left(data_dir: Path) -> int:
+    """Return how many gaps are still missing."""
+    store = connect(data_dir / "landing.sqlite", read_only=True)
+    (number,) = store.execute("SELECT count(*) FROM gaps WHERE healed_us = 0").fetchone()
+    store.close()
+    return int(number)

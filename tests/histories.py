@@ -7,11 +7,13 @@ repositories read anew (all of an actor's likes again, under old keys), other co
 
 import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from archive_server import CREATE, LIKE, UPDATE, Event, account, like, sync, unlike
+from archive_server import CREATE, LIKE, RESYNC, UPDATE, Event, account, like, sync, unlike
 
-from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int, tid_time_us
-from pipeline.store.model import DAY_US
+from pipeline.clock import SKEW_US
+from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
+from pipeline.store.model import DAY_US, NAMED_DAY, day_of_key
 
 POST = "app.bsky.feed.post"
 Record = tuple[str, int, str, int]  # liker, rkey, author, rkey of the post
@@ -22,28 +24,46 @@ def did(name: str) -> str:
     return "did:plc:" + name.rjust(24, "a")
 
 
+class Word(NamedTuple):
+    """What a stream says; the operation on a record, or an account's status."""
+
+    liker: str
+    rkey: str
+    operation: str
+    subject: tuple[str, int]
+    seen_us: int
+    rev: int
+
+
 @dataclass
 class History:
-    """Events so far, and the like records that exist after them, with the time each counts as."""
+    """Events so far, and the like records that exist after them, with the time of the last word about each.
+
+    With ``unseen``, a repository that is read anew has lost a record of which no stream told.
+    """
 
     first_day: int
     seed: int
+    unseen: bool = True
     events: list[Event] = field(default_factory=list)
+    told: list[Word] = field(default_factory=list)
     records: dict[tuple[str, int], tuple[str, int, int]] = field(
         default_factory=dict
-    )  # author, post, seen_us
+    )  # author, post, when the last word came
 
     def __post_init__(self) -> None:
         self._choose = random.Random(self.seed)
         self._used: list[tuple[str, str]] = []
+        self._void: dict[str, int] = {}  # words up to this rev are void: the account was deleted
         self._number = 0  # of the last event
+        self._last_us = 0  # of the last rev
 
-    def expected(self, first_day: int, until_day: int) -> set[tuple[int, Record]]:
-        """Return (day, record) of every like that exists and counts on one of the days [first, until)."""
+    def exist(self, first_day: int = 0, since_us: int = 0) -> set[Record]:
+        """Return the likes that exist, of keys from a day on or that name none, if told of since a time."""
         return {
-            (seen_us // DAY_US, (liker, rkey, author, post))
-            for (liker, rkey), (author, post, seen_us) in self.records.items()
-            if first_day <= seen_us // DAY_US < until_day
+            (liker, rkey, author, post)
+            for (liker, rkey), (author, post, told_us) in self.records.items()
+            if told_us >= since_us and (day_of_key(rkey) >= first_day or day_of_key(rkey) == NAMED_DAY)
         }
 
     def grow(self, days: int, a_day: int) -> "History":
@@ -58,6 +78,21 @@ class History:
                 self._happen(day * DAY_US + int(share * (DAY_US - 1)))
         return self
 
+    def _rev(self, now_us: int) -> int:
+        self._last_us = max(now_us, self._last_us + 1)
+        return tid_at(self._last_us)
+
+    def _say(
+        self,
+        now_us: int,
+        rev: int,
+        liker: str,
+        operation: str,
+        rkey: str = "",
+        subject: tuple[str, int] = ("", 0),
+    ) -> None:
+        self.told.append(Word(liker, rkey, operation, subject, now_us, rev))
+
     def _happen(self, now_us: int) -> None:
         self._number += 1
         liker = did(self._choose.choice("bcdefghijklm"))
@@ -68,13 +103,17 @@ class History:
             self._like(seq, now_us, liker, rkey, UPDATE if (liker, _number(rkey)) in self.records else CREATE)
         elif what < 0.78:
             liker, rkey = self._choose.choice(self._used)
-            self.events.append(unlike(seq, now_us, liker, rkey))
+            rev = self._rev(now_us)
+            self.events.append(unlike(seq, now_us, liker, rkey, rev))
+            self._say(now_us, rev, liker, "delete", rkey)
             self.records.pop((liker, _number(rkey)), None)
         elif what < 0.86:
             liker, rkey = self._choose.choice(self._used)
             self._like(seq, now_us, liker, rkey, UPDATE)
         elif what < 0.865:
             self.events.append(account(seq, now_us, liker, active=False, status="deleted"))
+            self._say(now_us, 0, liker, "deleted")
+            self._void[liker] = tid_at(now_us + SKEW_US)
             self._forget(liker)
         elif what < 0.89:
             self.events.append(account(seq, now_us, liker, active=False, status="deactivated"))
@@ -98,25 +137,34 @@ class History:
 
     def _like(self, seq: int, now_us: int, liker: str, rkey: str, kind: int) -> None:
         author, post = did(self._choose.choice("nopqr")), tid_at(now_us - self._choose.randrange(2 * DAY_US))
-        uri = f"at://{author}/{POST}/{tid_from_int(post)}"
-        self.events.append(like(seq, now_us, liker, rkey, uri, kind))
+        uri, rev = f"at://{author}/{POST}/{tid_from_int(post)}", self._rev(now_us)
+        self.events.append(like(seq, now_us, liker, rkey, uri, kind, rev))
+        self._say(now_us, rev, liker, "create" if kind == CREATE else "update", rkey, (author, post))
         self._used.append((liker, rkey))
         number = _number(rkey)
-        self.records[liker, number] = (author, post, _seen_us(number, now_us))
+        self.records.pop((liker, number), None)
+        if rev >= self._void.get(liker, 0):
+            self.records[liker, number] = (author, post, now_us)
         if self._choose.random() < 0.05:
             self._number += 1
-            self.events.append(like(self._number, now_us, liker, rkey, uri, kind))  # delivered twice
+            self.events.append(like(self._number, now_us, liker, rkey, uri, kind, rev))  # delivered twice
 
     def _read_anew(self, seq: int, now_us: int, liker: str) -> None:
         """The archive reads a repository: a sync, then all that is in it, as of now."""
-        self.events.append(sync(seq, now_us, liker))
-        for (owner, number), (author, post, _) in list(self.records.items()):
+        rev = self._rev(now_us)
+        if rev < self._void.get(liker, 0):
+            return
+        self.events.append(sync(seq, now_us, liker, rev))
+        owned = [key for key in self.records if key[0] == liker]
+        if self.unseen and owned:
+            del self.records[owned.pop()]
+        for owner, number in owned:
+            author, post, _ = self.records[owner, number]
             rkey = next(text for who, text in self._used if who == owner and _number(text) == number)
-            if owner == liker:
-                self._number += 1
-                uri = f"at://{author}/{POST}/{tid_from_int(post)}"
-                self.events.append(like(self._number, now_us, liker, rkey, uri))
-                self.records[owner, number] = (author, post, _seen_us(number, now_us))
+            self._number += 1
+            uri = f"at://{author}/{POST}/{tid_from_int(post)}"
+            self.events.append(like(self._number, now_us, liker, rkey, uri, RESYNC, rev))
+            self.records[owner, number] = (author, post, now_us)
 
     def _forget(self, liker: str) -> None:
         self.records = {key: value for key, value in self.records.items() if key[0] != liker}
@@ -141,8 +189,3 @@ def _number(rkey: str) -> int:
     number = rkey_to_int(rkey)
     assert number is not None
     return number
-
-
-def _seen_us(rkey: int, witnessed_us: int) -> int:
-    claimed = tid_time_us(rkey) if rkey >= 0 else 0
-    return claimed if 0 < claimed < witnessed_us - DAY_US else witnessed_us

@@ -1,11 +1,13 @@
-"""Days of history from the archive of a Jetstream, the newest first.
+"""What the store lacks from the archive of a Jetstream: days of history, gaps, the beginning of the first day.
 
-Owns: which days and segments are wanted, the order of work, and the report. Leaves to others: fetching (``archive``),
-decoding (``segments``), storing rows on the way (``spool``), the lake's files (``day_into_lake``).
+Owns: the order of work, what is stored once a stretch is told, and the report. Leaves to others: which stretches are
+missing (``stretches``), fetching (``archive``), decoding (``segments``), words on the way (``spool``), telling a day's
+words (``day_into_lake``).
 
-The newest day comes first because the later event about a like decides. So unlikes and deletions are known before the
-days of the likes that they concern, and a day is final when it is written. A run that is cut short leaves the newest
-days, without a hole before the days that ingest has. The next run continues there.
+Segments are read from the newest to the oldest, and a day is told once everything that was witnessed on it is decoded.
+What else a segment says, of records of other days, is told at the end. Only then a gap counts as healed and the store
+as beginning earlier: a run that is cut short leaves nothing that seems to be there. The next run continues where it
+ended.
 
 Posts of those days are not stored: a post older than post_max_age_hours is never a candidate.
 """
@@ -20,27 +22,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.backfill.archive import Archive, Segment
-from pipeline.backfill.day_into_lake import write_day
+from pipeline.backfill.day_into_lake import tell_day
 from pipeline.backfill.segments import Rows, SegmentError, block_frames, decode_block
-from pipeline.backfill.spool import Days, SegmentRows, Spool
+from pipeline.backfill.spool import SegmentRows, Spool
+from pipeline.backfill.stretches import MARGIN_US, Plan, as_far_as, missing_gaps, missing_of_days, plan_of
+from pipeline.clock import MachineClock
 from pipeline.errors import BackfillError
 from pipeline.progress import Progress, bytes_text
-from pipeline.store.fetched_likes import HistoryStore
+from pipeline.store.archived_words import ArchiveStore, Stored
 from pipeline.store.locks import exclusive
-from pipeline.store.model import DAY_US, day_of, utc
+from pipeline.store.model import DAY_US, NAMED_DAY, day_of, first_open_day, utc
 from sql import places
 
 log = logging.getLogger("foryou.backfill")
 
 STRETCH_BLOCKS = 16  # decoded before their DIDs are numbered; some 65,000 events
 LAKE_BYTES = 9.0  # in the lake per event of the archive: two thirds are likes, of some 12 bytes each
-SPOOL_BYTES = 20.0  # per event in the spool, which holds about a day's events at most
+SPOOL_BYTES = 25.0  # per event in the spool, which holds about a day's events at most
 DAY_EVENTS = 40_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class DaysToFetch:
-    """How many days, from which archive; ``key`` is used for the archive's requests alone."""
+class Wanted:
+    """The last so many days, or (0) gaps alone; from which archive. ``key`` is used for its requests alone."""
 
     days: int
     url: str
@@ -50,68 +54,39 @@ class DaysToFetch:
     estimate_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The days to make and the segments to decode for them, both from the newest to the oldest."""
-
-    days: list[int]
-    segments: list[Segment]
-    decoded: frozenset[str]  # names of those that an earlier run has decoded
-
-    @property
-    def missing(self) -> list[Segment]:
-        """The segments that are not decoded yet."""
-        return [segment for segment in self.segments if segment.name not in self.decoded]
-
-
-def run(data_dir: Path, wanted: DaysToFetch) -> None:
-    """Fetch the days that are missing; BackfillError when the operator must act."""
+def run(data_dir: Path, wanted: Wanted) -> None:
+    """Fetch what is missing; BackfillError when the operator must act."""
     with exclusive(data_dir, "backfill"):
-        store = HistoryStore(data_dir)
+        store = ArchiveStore(data_dir)
         try:
             _run(data_dir, wanted, store)
         finally:
             store.close()
 
 
-def plan_of(listed: list[Segment], days: Days, decoded: set[str], *, known: bool) -> Plan:
-    """Return what to fetch for some days; the last one is next to the store's first day, if it has any (``known``).
-
-    BackfillError when the archive does not reach that day yet: the hole could never be filled later.
-    """
-    if not listed:
-        raise BackfillError("the archive has no segments")
-    reach_us = max(segment.last_us for segment in listed)
-    # Events after these days are ingest's, if it was running then.
-    until, end_us = days.until, days.until * DAY_US if known else reach_us + 1
-    if reach_us < until * DAY_US:
-        if known:
-            raise BackfillError(
-                f"the archive reaches {utc(reach_us)}, not yet to the end of {places.day_name(until - 1)}, the day "
-                "before those in the store: run the same command again in an hour"
+def _run(data_dir: Path, wanted: Wanted, store: ArchiveStore) -> None:
+    stored, closed = store.stored(), places.closed_days(data_dir)
+    now_us = MachineClock().now_us()
+    if not wanted.days and not stored.began_us:
+        log.info("nothing is missing: the store is empty. --days N fetches history")
+        return
+    if wanted.days and stored.low_us:
+        _require_time(now_us, stored.low_us)
+    today = day_of(stored.low_us or now_us)
+    oldest = today - wanted.window_days
+    if wanted.days:
+        if wanted.days > wanted.window_days:
+            log.info(
+                "the lake keeps %d days ([ranking] seed_window_days), so no more are fetched",
+                wanted.window_days,
             )
-        until = day_of(reach_us)
-    wanted = [
-        segment for segment in listed if segment.last_us >= days.first * DAY_US and segment.first_us < end_us
-    ]
-    wanted.sort(key=lambda segment: (segment.first_us, segment.name), reverse=True)
-    names = {segment.name for segment in wanted}
-    return Plan(list(range(until - 1, days.first - 1, -1)), wanted, frozenset(decoded & names))
-
-
-def _run(data_dir: Path, wanted: DaysToFetch, store: HistoryStore) -> None:
-    today = day_of(time.time_ns() // 1000)
-    present = places.closed_days(data_dir)
-    landed = store.first_day()
-    known = present | (set() if landed is None else {landed})
-    until = min(known | {today})
-    if wanted.days > wanted.window_days:
-        log.info(
-            "the lake keeps %d days ([ranking] seed_window_days), so no more are fetched", wanted.window_days
-        )
-    days = Days(today - min(wanted.days, wanted.window_days), until)
-    if days.first >= until:
-        log.info("nothing to fetch: the store begins on %s", places.day_name(until))
+        first = max(oldest, day_of(now_us) - wanted.days)
+        stretches = missing_of_days(stored, closed, first)
+    else:
+        first = oldest
+        stretches = missing_gaps(stored, closed, first)
+    if stored.began_us and not stretches:
+        log.info("nothing to fetch: nothing is missing from %s on", places.day_name(first))
         return
     stop = threading.Event()
 
@@ -120,32 +95,65 @@ def _run(data_dir: Path, wanted: DaysToFetch, store: HistoryStore) -> None:
             raise _StoppedError
 
     with Archive(wanted.url, wanted.key, wait=wait) as archive:
+        listed = archive.segments()
+        if not listed:
+            raise BackfillError("the archive has no segments")
+        reach_us = max(segment.last_us for segment in listed)
+        reach_us = min(reach_us, now_us)
+        if not stored.watermark_us:  # without a stream, the archive tells all there is
+            stretches = as_far_as(reach_us - MARGIN_US, stretches, stored, first)
         spool = Spool(data_dir, archive.host)
-        for day in present:
-            spool.clear_day(day)
-        plan = plan_of(archive.segments(), days, spool.decoded(), known=bool(known))
-        if not plan.days:
-            log.info("nothing to fetch: the archive has none of these days in full")
-            return
-        _report(plan, archive.host)
-        if wanted.estimate_only:
+        plan = plan_of(listed, stretches, spool.decoded(oldest))
+        _report(plan, archive.host, reach_us)
+        if wanted.estimate_only or not plan.stretches:
             return
         _require_room(plan, data_dir)
         try:
-            # Rows of earlier days within the lake's window are stored too, for a run that wants more days.
-            _Work(data_dir, wanted, store, archive, spool, Days(today - wanted.window_days, until), stop).do(
-                plan
-            )
+            work = _Work(data_dir, wanted, store, archive, spool, stop)
+            work.oldest = oldest
+            # Without a stream, a day is closed once the archive is past it.
+            work.first_open_day = day_of(reach_us - MARGIN_US)
+            if stored.watermark_us:
+                work.first_open_day = first_open_day(stored.low_us)
+            work.do(plan)
         finally:
             stop.set()
+        _note(store, stored, plan, reach_us, now_us, archive.host)
+        spool.clear()
 
 
-def _report(plan: Plan, host: str) -> None:
+def _require_time(now_us: int, low_us: int) -> None:
+    """Refuse to count days back from a clock that the stream contradicts."""
+    if abs(now_us - low_us) > DAY_US:
+        raise BackfillError(
+            f"this machine's clock says {utc(now_us)}, but the stream has come to {utc(low_us)}: "
+            "let ingest catch up first, or set the clock"
+        )
+
+
+def _note(store: ArchiveStore, stored: Stored, plan: Plan, reach_us: int, now_us: int, host: str) -> None:
+    """Store what is not missing any more."""
+    gap_ids = [stretch.gap_id for stretch in plan.stretches if stretch.gap_id]
+    before = [stretch.from_us for stretch in plan.stretches if stretch.to_us == stored.began_us]
+    if not stored.began_us:
+        before = [plan.stretches[0].from_us]
+    store.healed(gap_ids, min(before, default=0), now_us)
+    if not stored.watermark_us:
+        store.wait_for_stream(reach_us, now_us, host)
+
+
+def _report(plan: Plan, host: str, reach_us: int) -> None:
+    for stretch in plan.unreached:
+        if stretch.to_us + MARGIN_US > reach_us:
+            why = f"{host} reaches {utc(reach_us)}: run again later"
+        else:
+            why = f"{host} does not have it any more"
+        log.warning("%s to %s stays missing: %s", utc(stretch.from_us), utc(stretch.to_us), why)
     missing = plan.missing
+    for stretch in plan.stretches:
+        log.info("missing: %s to %s", utc(stretch.from_us), utc(stretch.to_us))
     log.info(
-        "%s to %s from %s: %d segments to fetch, %s (%d are decoded already)",
-        places.day_name(plan.days[-1]),
-        places.day_name(plan.days[0]),
+        "from %s: %d segments to fetch, %s (%d are decoded already)",
         host,
         len(missing),
         bytes_text(sum(segment.size_bytes for segment in missing)),
@@ -166,7 +174,7 @@ def _require_room(plan: Plan, data_dir: Path) -> None:
     free = shutil.disk_usage(data_dir).free
     if free < room:
         raise BackfillError(
-            f"{data_dir} has {bytes_text(free)} free, but these days need about {bytes_text(room)}: "
+            f"{data_dir} has {bytes_text(free)} free, but this needs about {bytes_text(room)}: "
             "fetch fewer days, or free some space"
         )
 
@@ -176,16 +184,15 @@ class _StoppedError(Exception):
 
 
 class _Work:
-    """One run: it fetches one segment ahead, decodes, and writes each day once all its segments are decoded."""
+    """One run: it fetches one segment ahead, decodes, and tells each day once all its segments are decoded."""
 
     def __init__(
         self,
         data_dir: Path,
-        wanted: DaysToFetch,
-        store: HistoryStore,
+        wanted: Wanted,
+        store: ArchiveStore,
         archive: Archive,
         spool: Spool,
-        keep: Days,
         stop: threading.Event,
     ) -> None:
         self._data_dir = data_dir
@@ -193,13 +200,15 @@ class _Work:
         self._store = store
         self._archive = archive
         self._spool = spool
-        self._keep = keep
+        self.oldest = 0  # words about records of earlier days are left out
+        self.first_open_day = 0
         self._stop = stop
         self._fetched: queue.Queue[tuple[Segment, Path] | Exception] = queue.Queue(1)
-        self._likes = 0
+        self._words = 0
+        self._told_days: set[int] = set()
 
     def do(self, plan: Plan) -> None:
-        """Fetch, decode and write everything of a plan."""
+        """Fetch, decode and tell everything of a plan."""
         for path in self._spool.downloads.iterdir():
             if path.name.partition(".jss")[0] + ".jss" in plan.decoded:
                 path.unlink()
@@ -208,16 +217,17 @@ class _Work:
         progress.start("fetch", sum(segment.size_bytes for segment in missing), self._bytes_on_disk())
         self._archive.on_bytes = self._counting(progress)
         threading.Thread(target=self._fetch_all, args=(missing,), name="fetch", daemon=True).start()
-        days = list(plan.days)
         for number in range(len(missing) + 1):
-            # A day is complete when it begins after everything that is not decoded yet.
+            # Of a day that begins after all that is not decoded yet, nearly all is known.
             reach_us = max((segment.last_us for segment in missing[number:]), default=0)
-            while days and days[0] * DAY_US > reach_us:
-                self._write_day(days[0], progress, newest=days[0] == plan.days[0])
-                del days[0]
+            for day in reversed(self._spool.row_days()):
+                if day * DAY_US > reach_us and day not in self._told_days:
+                    self._tell_day(day, progress)
             if number < len(missing):
                 progress.step = utc(missing[number].first_us)[:10]
                 self._decode_next()
+        for day in reversed(self._spool.row_days()):
+            self._tell_day(day, progress)
         progress.clear()
         self._report_counts(plan)
 
@@ -256,12 +266,14 @@ class _Work:
                 rows = self._decode(path, lenient=True)
             except SegmentError as again:
                 raise BackfillError(f"{self._archive.host}: {segment.name} is damaged: {again}") from again
+        # Before a fold: it must know where a statement lies between a key and its rev.
+        self._store.state(rows.statements)
         self._spool.write(segment.name, rows)
         path.unlink()
 
     def _decode(self, path: Path, *, lenient: bool) -> SegmentRows:
         """Decode a segment's file; with ``lenient``, skip and count the blocks that can't be read."""
-        segment, rows = SegmentRows(self._keep), Rows()
+        segment, rows = SegmentRows(self.oldest), Rows()
         for number, frame in enumerate(block_frames(path), 1):
             try:
                 decode_block(frame, rows)
@@ -275,33 +287,24 @@ class _Work:
         segment.add(rows, self._store.intern(rows.dids()))
         return segment
 
-    def _write_day(self, day: int, progress: Progress, *, newest: bool) -> None:
+    def _tell_day(self, day: int, progress: Progress) -> None:
         began = time.monotonic()
-        deleted = self._store.deleted_accounts()
-        # In an empty store the rows of a newest day that is incomplete still tell about the days before it.
-        later_days = [later for later in self._spool.row_days() if later > day]
-        likes = write_day(
+        words = tell_day(
             self._data_dir,
             self._spool,
+            self._store,
             day,
-            deleted,
+            first_open_day=self.first_open_day,
+            since_us=self.oldest * DAY_US,
             threads=self._threads,
-            later_days=later_days if newest else (),
         )
-        self._spool.clear_day(day)
-        self._likes += likes
+        self._told_days.add(day)
+        self._words += words
         progress.clear()
-        if likes:
-            log.info("%s: %s likes (%.1f s)", places.day_name(day), f"{likes:,}", time.monotonic() - began)
-        else:
-            log.info("%s: the archive has no likes of that day", places.day_name(day))
+        name = "keys that name no day" if day == NAMED_DAY else places.day_name(day)
+        log.info("%s: %s words (%.1f s)", name, f"{words:,}", time.monotonic() - began)
 
     def _report_counts(self, plan: Plan) -> None:
         counts = self._spool.counts(segment.name for segment in plan.segments)
-        left_out = {name: count for name, count in counts.items() if name not in {"like", "unlike"}}
-        reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(left_out.items()))
-        log.info(
-            "%s likes in %d days; left out: %s", f"{self._likes:,}", len(plan.days), reasons or "nothing"
-        )
-        size = sum(path.stat().st_size for path in self._spool.root.rglob("*") if path.is_file())
-        log.info("%s keeps %s for a run that wants more days", self._spool.root, bytes_text(size))
+        named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+        log.info("%s words about likes; decoded: %s", f"{self._words:,}", named or "nothing")

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give the command its flags."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--days", type=_days, metavar="N", help="history of the last N days, from the archive")
+    what.add_argument(
+        "--gaps", action="store_true", help="what is missing since the first day, from the archive"
+    )
     what.add_argument("--viewer", metavar="DID", help="one viewer's likes, from their own repository")
     what.add_argument(
         "--waiting", action="store_true", help="the same for viewers who came and whose likes the store lacks"
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--file", metavar="PATH", help="a file of Jetstream lines, plain, .gz or .zst; - is standard input"
     )
-    archive = parser.add_argument_group("with --days")
+    archive = parser.add_argument_group("with --days and --gaps")
     archive.add_argument(
         "--archive", dest="setting_archive_url", metavar="URL", help="short for --archive-url, see below"
     )
@@ -64,8 +67,8 @@ def run(
     else:
         from pipeline.backfill import archived_days
 
-        wanted = archived_days.DaysToFetch(
-            days=options.days,
+        wanted = archived_days.Wanted(
+            days=options.days or 0,
             url=settings.archive_url,
             key=read_key(options.key_file, environment),
             window_days=ranking.seed_window_days,

@@ -1,12 +1,15 @@
-"""The archive's file format: the blocks of a sealed segment into likes, unlikes and void accounts.
+"""The archive's file format: the blocks of a sealed segment into words about likes and statements about accounts.
 
-Owns: the bytes of a ``.jss`` file. Leaves to others: what a like record says (``ingest.records``), which day a row
+Owns: the bytes of a ``.jss`` file. Leaves to others: what a like record says (``ingest.records``), which day a word
 belongs to and where it is stored (``spool``). Malformed blocks and rows are counted by reason, never raised.
 
 A segment is a header of 256 bytes, blocks of a few thousand events, and a footer. Each block is a zstd frame after its
 length in eight bytes. A block has columns: nine of fixed width, then the texts and payloads, each column in one piece
 (https://github.com/bluesky-social/jetstream, docs, section 3). numpy reads the fixed columns. Only rows of our kinds
 are looked at one by one; for the others no string is made.
+
+A row of a record has the revision of its commit. When the archive reads a repository whole, each record that it lists
+is a row (RESYNC) with the revision that was read. A row of an account or a sync has none; the sync's payload has.
 """
 
 import struct
@@ -20,16 +23,20 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from pipeline.identifiers import is_did, rkey_to_int
+from pipeline.clock import SKEW_US
+from pipeline.identifiers import is_did, rkey_to_int, tid_at, tid_to_int
 from pipeline.ingest.cbor import CborError, decode_cbor
 from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import like_subject
+from pipeline.store.model import ORDINARY_US, WordMark
 
 HEADER_BYTES = 256
 BLOCK_BYTES_MAX = 256 << 20  # of a decompressed block; the usual 4,096 events take about 2 MB
 EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01: earlier times are malformed
+LATEST_US = 1 << 52  # a revision could not name a much later time
 
-CREATE, UPDATE, DELETE, ACCOUNT, SYNC = 1, 2, 3, 5, 6
+CREATE, UPDATE, DELETE, ACCOUNT, SYNC, RESYNC = 1, 2, 3, 5, 6, 7
+_MARKS = {UPDATE: int(WordMark.AGAIN), RESYNC: int(WordMark.FETCHED)}
 
 Column = NDArray[np.integer[Any]]
 
@@ -37,6 +44,7 @@ _COLUMNS = (
     ("seq", "<u8"), ("witnessed", "<i8"), ("indexed", "<i8"), ("kind", "u1"), ("collection", "u1"),
     ("did", "<u2"), ("rkey", "u1"), ("rev", "u1"), ("payload", "<u4"),
 )  # fmt: skip
+_RECORDS = (CREATE, UPDATE, DELETE, RESYNC)
 _LIKE_BYTES = np.frombuffer(LIKE.encode(), dtype=np.uint8)
 
 
@@ -44,52 +52,44 @@ class SegmentError(Exception):
     """The file is not a sealed segment, or was cut short: it is worth fetching again."""
 
 
-class ArchivedLike(NamedTuple):
-    """A like record was created or changed. indexed_us is a better time from the archive, 0 if it has none."""
+class ArchivedWord(NamedTuple):
+    """A like record was created, changed, listed, or is gone (author None); marks: ``store.model.WordMark``.
 
-    seq: int
+    indexed_us is a better time from the archive, 0 if it has none.
+    """
+
     witnessed_us: int
     indexed_us: int
     liker: str
     rkey: int
-    author: str
-    post_rkey: int
-
-
-class ArchivedUnlike(NamedTuple):
-    """A like record was deleted or replaced."""
-
-    seq: int
-    witnessed_us: int
-    liker: str
-    rkey: int
-    replaced: bool  # the record has other content now
-
-
-class VoidAccount(NamedTuple):
-    """An actor's earlier rows are void: the account was deleted, or its repository is read again from here on."""
-
-    seq: int
-    did: str
+    rev: int
+    author: str | None
+    post_rkey: int | None
+    marks: int
 
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of some blocks, in the order of the archive, and counts by reason."""
+    """What some blocks say, and counts by reason.
 
-    likes: list[ArchivedLike] = field(default_factory=list)
-    unlikes: list[ArchivedUnlike] = field(default_factory=list)
-    void_accounts: list[VoidAccount] = field(default_factory=list)
+    An actor's earlier words are void up to a rev when the account was deleted then, or when its repository was read
+    whole at that rev.
+    """
+
+    words: list[ArchivedWord] = field(default_factory=list)
+    statements: dict[str, int] = field(default_factory=dict)  # DID -> that rev
     counts: Counter[str] = field(default_factory=Counter)
     events: int = 0
 
     def dids(self) -> set[str]:
         """Return every DID that the rows name."""
-        dids = {like.liker for like in self.likes}
-        dids.update(like.author for like in self.likes)
-        dids.update(unlike.liker for unlike in self.unlikes)
-        dids.update(account.did for account in self.void_accounts)
-        return dids
+        dids = {word.liker for word in self.words}
+        dids.update(word.author for word in self.words if word.author is not None)
+        return dids | self.statements.keys()
+
+    def state(self, did: str, rev: int) -> None:
+        """Add that an actor's words before a rev are void."""
+        self.statements[did] = max(rev, self.statements.get(did, 0))
 
 
 def block_frames(path: Path) -> Iterator[bytes]:
@@ -115,7 +115,7 @@ def block_frames(path: Path) -> Iterator[bytes]:
 
 
 def decode_block(frame: bytes, rows: Rows) -> None:
-    """Add a block's rows; SegmentError when it can't be decompressed or its columns do not fit."""
+    """Add what a block says; SegmentError when it can't be decompressed or its columns do not fit."""
     buffer = _decompressed(frame)
     columns, starts = _columns_of(buffer)
     rows.events += len(columns["kind"])
@@ -123,30 +123,39 @@ def decode_block(frame: bytes, rows: Rows) -> None:
     kinds = columns["kind"]
     accounts = np.flatnonzero((kinds == ACCOUNT) | (kinds == SYNC))
     ours = np.sort(np.concatenate([_like_rows(buffer, columns, starts), accounts]))
-    fixed = [columns[name][ours].tolist() for name in ("seq", "witnessed", "indexed", "kind")]
+    fixed = [columns[name][ours].tolist() for name in ("witnessed", "indexed", "kind")]
     spans = [
         positions
-        for name in ("did", "rkey", "payload")
+        for name in ("did", "rkey", "rev", "payload")
         for positions in (starts[name][ours].tolist(), (starts[name][ours] + columns[name][ours]).tolist())
     ]
-    for seq, witnessed, indexed, kind, did_at, did_end, rkey_at, rkey_end, at, end in zip(
+    for witnessed, indexed, kind, did_at, did_end, rkey_at, rkey_end, rev_at, rev_end, at, end in zip(
         *fixed, *spans, strict=True
     ):
         did = text[did_at:did_end]
-        if witnessed < EARLIEST_US or seq >= 2**63:
+        if not EARLIEST_US <= witnessed < LATEST_US:
             rows.counts["bad_time"] += 1
         elif not is_did(did):
             rows.counts["bad_did"] += 1
-        elif kind in (ACCOUNT, SYNC):
-            if kind == SYNC or _is_deletion(buffer[at:end], rows):
-                rows.void_accounts.append(VoidAccount(seq, did))
+        elif kind == ACCOUNT:
+            if _is_deletion(buffer[at:end], rows.counts):
+                rows.state(did, tid_at(witnessed + SKEW_US))
+        elif kind == SYNC:
+            rev = _rev(_body(buffer[at:end], "sync", rows.counts).get("rev"), witnessed)
+            rows.state(did, rev)
         elif (rkey := rkey_to_int(text[rkey_at:rkey_end])) is None:
             rows.counts["bad_rkey"] += 1
         else:
-            if kind != CREATE:
-                rows.unlikes.append(ArchivedUnlike(seq, witnessed, did, rkey, kind == UPDATE))
+            rev = _rev(text[rev_at:rev_end], witnessed)
+            if kind == RESYNC:
+                rows.state(did, rev)
+            subject: tuple[str | None, int | None] | None = (None, None)
             if kind != DELETE:
-                _add_like(seq, witnessed, indexed, did, rkey, buffer[at:end], rows)
+                subject = _subject(buffer[at:end], kind, rkey, rev, rows.counts)
+            if subject is not None:
+                rows.words.append(
+                    ArchivedWord(witnessed, indexed, did, rkey, rev, *subject, _MARKS.get(kind, 0))
+                )
 
 
 def _decompressed(frame: bytes) -> bytes:
@@ -185,7 +194,7 @@ def _like_rows(
     buffer: bytes, columns: dict[str, Column], starts: dict[str, NDArray[np.int64]]
 ) -> NDArray[np.int64]:
     kinds = columns["kind"]
-    rows = np.flatnonzero((columns["collection"] == len(_LIKE_BYTES)) & (kinds >= CREATE) & (kinds <= DELETE))
+    rows = np.flatnonzero((columns["collection"] == len(_LIKE_BYTES)) & np.isin(kinds, _RECORDS))
     names = np.frombuffer(buffer, dtype=np.uint8)[
         starts["collection"][rows, None] + np.arange(len(_LIKE_BYTES))
     ]
@@ -193,25 +202,37 @@ def _like_rows(
     return likes
 
 
-def _add_like(
-    seq: int, witnessed: int, indexed: int, did: str, rkey: int, payload: bytes, rows: Rows
-) -> None:
+def _subject(
+    payload: bytes, kind: int, rkey: int, rev: int, counts: Counter[str]
+) -> tuple[str | None, int | None] | None:
+    """Return what a record likes, (None, None) when it may have been a like before, None when it never was one."""
     try:
-        record = decode_cbor(payload)
+        subject = like_subject(decode_cbor(payload))
     except CborError as error:
-        rows.counts[error.reason("record")] += 1
-        return
-    subject = like_subject(record)
-    if isinstance(subject, str):
-        rows.counts[subject] += 1
-        return
-    rows.likes.append(ArchivedLike(seq, witnessed, indexed, did, rkey, *subject))
+        subject = error.reason("record")
+    if not isinstance(subject, str):
+        return subject
+    counts[subject] += 1
+    is_new = kind == CREATE and 0 <= (rev >> 10) - (rkey >> 10) < ORDINARY_US
+    return None if is_new else (None, None)
 
 
-def _is_deletion(payload: bytes, rows: Rows) -> bool:
+def _body(payload: bytes, what: str, counts: Counter[str]) -> dict[Any, Any]:
+    """Return the fields of a payload, none when it is malformed."""
     try:
-        account = decode_cbor(payload)
+        body = decode_cbor(payload)
     except CborError as error:
-        rows.counts[error.reason("account")] += 1
-        return False
-    return type(account) is dict and account.get("active") is False and account.get("status") == "deleted"
+        counts[error.reason(what)] += 1
+        return {}
+    return body if type(body) is dict else {}
+
+
+def _is_deletion(payload: bytes, counts: Counter[str]) -> bool:
+    account = _body(payload, "account", counts)
+    return account.get("active") is False and account.get("status") == "deleted"
+
+
+def _rev(text: Any, witnessed_us: int) -> int:
+    """Return a revision's number; where there is none, the time of the row stands in."""
+    number = tid_to_int(text) if isinstance(text, str) else None
+    return tid_at(witnessed_us) if number is None else number

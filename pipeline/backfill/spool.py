@@ -1,117 +1,83 @@
-"""Decoded rows on disk that are not in the lake yet, so that a run can resume after any end.
+"""Decoded words on disk that are not told yet, so that a run can resume after any end.
 
-Owns: which day a row belongs to, and the files of one archive's host. Leaves to others: decoding (``segments``),
-writing a day of the lake (``day_into_lake``).
+Owns: which day a word belongs to, when it counts as seen, and the files of one archive's host. Leaves to others:
+decoding (``segments``), telling the words (``day_into_lake``).
 
-    done/SEGMENT.json        the segment is decoded: its other files are complete; what was counted
-    rows/YYYY-MM-DD/SEGMENT  likes witnessed on that day, and unlikes whose rkeys tell no day
-    dated/SEGMENT            likes of days before they were witnessed, and unlikes, by the day in their rkey
-    void/SEGMENT             actors whose earlier rows are void
-    download/, out/          files being fetched and written
+    done/SEGMENT.json   the segment is decoded: its words are in rows/ or told already; what was counted
+    rows/DAY/SEGMENT    words about records whose keys name that day (``store.model.day_of_key``)
+    download/, out/     files being fetched; where DuckDB spills
 
 Invariant: a segment is decoded exactly when its file in done/ exists. That file is renamed there after all the others
-are on the disk, and decoding again writes the same files.
-
-A like belongs to the day it was witnessed, unless its rkey is a time a day or more earlier. Then the archive had read
-a whole repository, at its own beginning or after trouble, and the rkey tells when the like was made. Days are written
-from the newest to the oldest, so such rows are there when their day is due. An unlike comes after its like, so all
-unlikes are there by then too.
+are on the disk, and decoding again writes the same files. The greatest rev wins (``lake.reader``), so it does not
+matter in which order words are told, nor how often. What a run fetched is cleared once all of it is told.
 """
 
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.backfill.segments import EARLIEST_US, Rows
+from pipeline.lake.reader import WORD_SCHEMA
 from pipeline.store.fsync import sync
-from pipeline.store.model import DAY_US
+from pipeline.store.model import DAY_US, FIRST_KEY_DAY, NAMED_DAY
 from sql import places
 
-LIKE_ROW, UNLIKE_ROW = 1, 2
-GROUP_ROWS = 131_072  # a day's part of a dated file is found by its row groups' smallest and largest day
-
-ROWS = pa.schema(
-    [
-        ("kind", pa.uint8()), ("day", pa.int32()), ("seq", pa.int64()), ("liker_id", pa.int32()),
-        ("rkey", pa.int64()), ("author_id", pa.int32()), ("post_rkey", pa.int64()), ("seen_us", pa.int64()),
-    ]
-)  # fmt: skip
-VOID_ACCOUNTS = pa.schema([("actor_id", pa.int32()), ("seq", pa.int64())])
+GROUP_ROWS = 131_072
 
 Numbers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Days:
-    """The wanted days, [first, until), in days since 1970; rows of other days are left out."""
-
-    first: int
-    until: int
-
-
 class SegmentRows:
-    """The rows of one segment while it is decoded, some blocks at a time."""
+    """The words of one segment while it is decoded, some blocks at a time; those of days before the first are left."""
 
-    def __init__(self, days: Days) -> None:
-        self._days = days
+    def __init__(self, first_day: int) -> None:
+        self.first_day = first_day
         self.counts: Counter[str] = Counter()
-        self.found: list[pa.Table] = []  # for rows/
-        self.dated: list[pa.Table] = []  # for dated/
-        self.void: list[tuple[int, int]] = []  # for void/
+        self.words: list[pa.Table] = []
+        self.days: list[Numbers] = []
+        self.statements: dict[int, int] = {}  # actor id -> the rev up to which earlier words are void
         self.events = 0
 
     def add(self, rows: Rows, ids: dict[str, int]) -> None:
         """Add the rows of some blocks; ``ids`` has the actor id of every DID in them."""
         self.events += rows.events
         self.counts.update(rows.counts)
-        self.void += [(ids[account.did], account.seq) for account in rows.void_accounts]
-        if rows.likes:
-            seq, witnessed, indexed, likers, rkey, authors, post_rkey = zip(*rows.likes, strict=True)
-            witnessed_us, rkeys = np.array(witnessed), np.array(rkey)
-            seen_us = _seen_us(witnessed_us, np.array(indexed), rkeys)
-            liker_ids, author_ids = ([ids[did] for did in dids] for dids in (likers, authors))
-            columns = [seq, liker_ids, rkeys, author_ids, post_rkey, seen_us]
-            days = seen_us // DAY_US
-            self._add(LIKE_ROW, days, days != witnessed_us // DAY_US, columns)
-        if rows.unlikes:
-            seq, witnessed, likers, rkey, replaced = zip(*rows.unlikes, strict=True)
-            witnessed_us, rkeys = np.array(witnessed), np.array(rkey)
-            # A time in the past tells the like's day, or the day before; without one it may be any earlier day.
-            dated = (rkeys >= 0) & (rkeys >> 10 <= witnessed_us)
-            days = np.where(dated, rkeys >> 10, witnessed_us) // DAY_US
-            unliked_us = witnessed_us - np.array(replaced)  # an update does not undo its own new content
-            nothing = np.zeros(len(seq), np.int64)
-            columns = [seq, [ids[did] for did in likers], rkeys, nothing, nothing, unliked_us]
-            self._add(UNLIKE_ROW, days, dated, columns)
-
-    def _add(self, kind: int, days: Numbers, dated: NDArray[np.bool_], columns: Sequence[Any]) -> None:
-        """Add the rows of one kind in the wanted days. An unlike may also be of the day before: its like may not be."""
-        name = "like" if kind == LIKE_ROW else "unlike"
-        wanted = (days >= self._days.first - (kind == UNLIKE_ROW)) & (days < self._days.until)
-        for what, count in ((name, int(wanted.sum())), (f"{name}_of_other_day", int((~wanted).sum()))):
-            if count:
-                self.counts[what] += count
-        arrays = [np.full(len(days), kind), days, *columns]
-        table = pa.Table.from_arrays(
-            [pa.array(array, field.type) for array, field in zip(arrays, ROWS, strict=True)], schema=ROWS
-        )
-        self.found.append(table.filter(pa.array(wanted & ~dated)))
-        self.dated.append(table.filter(pa.array(wanted & dated)))
+        for did, until in rows.statements.items():
+            self.statements[ids[did]] = max(until, self.statements.get(ids[did], 0))
+        if not rows.words:
+            return
+        witnessed, indexed, likers, rkey, rev, authors, post_rkey, marks = zip(*rows.words, strict=True)
+        rkeys = np.array(rkey, np.int64)
+        key_days = (rkeys >> 10) // DAY_US
+        days = np.where(key_days >= FIRST_KEY_DAY, key_days, NAMED_DAY)
+        wanted = (days >= self.first_day) | (days == NAMED_DAY)
+        likes = np.array([author is not None for author in authors])
+        for name, found in (("like", wanted & likes), ("unlike", wanted & ~likes), ("of_other_day", ~wanted)):
+            if found.any():
+                self.counts[name] += int(found.sum())
+        seen_us = _seen_us(np.array(witnessed, np.int64), np.array(indexed, np.int64), rkeys)
+        author_ids = [None if did is None else ids[did] for did in authors]
+        arrays = ([ids[did] for did in likers], rkeys, rev, author_ids, post_rkey, seen_us, marks)
+        columns = [pa.array(array, field.type) for array, field in zip(arrays, WORD_SCHEMA, strict=True)]
+        self.words.append(pa.Table.from_arrays(columns, schema=WORD_SCHEMA).filter(pa.array(wanted)))
+        self.days.append(days[wanted])
 
 
 def _seen_us(witnessed_us: Numbers, indexed_us: Numbers, rkeys: Numbers) -> Numbers:
-    """Return the times at which likes count as seen; the module's docstring has the rule."""
+    """Return when records count as seen: when they were indexed, else when they were witnessed.
+
+    A key that names a time a day or more before that is of a repository that was read whole, at the archive's own
+    beginning or after trouble: the record was made then.
+    """
     claimed_us = np.where(rkeys >= 0, rkeys >> 10, 0)
     is_claimed = (claimed_us > EARLIEST_US) & (claimed_us < witnessed_us - DAY_US)
     is_indexed = (indexed_us > EARLIEST_US) & (indexed_us <= witnessed_us)
@@ -124,7 +90,7 @@ class Spool:
 
     def __init__(self, data_dir: Path, host: str) -> None:
         self.root = places.spool(data_dir, host)
-        for name in ("done", "rows", "dated", "void", "download", "out"):
+        for name in ("done", "rows", "download", "out"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     @property
@@ -132,58 +98,55 @@ class Spool:
         """The folder that segments are fetched into."""
         return self.root / "download"
 
-    def decoded(self) -> set[str]:
-        """Return the names of the segments that are decoded."""
-        return {path.name.removesuffix(".json") for path in (self.root / "done").glob("*.jss.json")}
+    def decoded(self, first_day: int) -> set[str]:
+        """Return the names of the segments that are decoded, with all words about days from this one on."""
+        return {name for name, note in self._notes() if note["first_day"] <= first_day}
 
     def write(self, name: str, segment: SegmentRows) -> None:
-        """Store a segment's rows; it counts as decoded when this returns."""
-        if segment.found:
-            found = pa.concat_tables(segment.found)
-            for day in pc.unique(found["day"]).to_pylist():
-                folder = self.root / "rows" / places.day_name(day)
+        """Store a segment's words; it counts as decoded when this returns."""
+        if segment.words:
+            days = np.concatenate(segment.days)
+            order = np.argsort(days, kind="stable")
+            words, days = pa.concat_tables(segment.words).take(pa.array(order)), days[order]
+            starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1)) if len(days) else ()
+            for start, end in zip(starts, [*starts[1:], len(days)], strict=False):
+                folder = self.root / "rows" / places.day_name(int(days[start]))
                 folder.mkdir(exist_ok=True)
-                _write(folder / name, found.filter(pc.equal(found["day"], day)))
-            dated = pa.concat_tables(segment.dated).sort_by([("day", "ascending")])
-            if len(dated):
-                _write(self.root / "dated" / name, dated)
-        if segment.void:
-            columns = zip(*segment.void, strict=True)
-            arrays = [
-                pa.array(column, field.type) for column, field in zip(columns, VOID_ACCOUNTS, strict=True)
-            ]
-            _write(self.root / "void" / name, pa.Table.from_arrays(arrays, schema=VOID_ACCOUNTS))
-        note = {"events": segment.events, "counts": dict(segment.counts)}
+                _write(folder / name, words.slice(start, end - start))
+        note = {
+            "events": segment.events,
+            "counts": dict(segment.counts),
+            "first_day": segment.first_day,
+        }
         _write_text(self.root / "done" / f"{name}.json", json.dumps(note))
 
     def counts(self, names: Iterable[str]) -> Counter[str]:
         """Return the sum of what was counted in those of these segments that are decoded."""
-        total: Counter[str] = Counter()
-        for name in names:
-            path = self.root / "done" / f"{name}.json"
-            if path.exists():
-                total.update(json.loads(path.read_text())["counts"])
+        wanted, total = set(names), Counter[str]()
+        for name, note in self._notes():
+            if name in wanted:
+                total.update(note["counts"])
         return total
 
     def row_files(self, day: int) -> list[Path]:
-        """Return the files with rows witnessed on a day."""
+        """Return the files with words of a day."""
         return sorted((self.root / "rows" / places.day_name(day)).glob("*.jss"))
 
     def row_days(self) -> list[int]:
-        """Return the days that have files with rows witnessed on them."""
+        """Return the days that have words which are not told yet."""
         return sorted(places.day_number(folder.name) for folder in (self.root / "rows").iterdir())
 
-    def dated_files(self) -> list[Path]:
-        """Return the files of rows that belong to the day in their rkey."""
-        return sorted((self.root / "dated").glob("*.jss"))
-
-    def void_files(self) -> list[Path]:
-        """Return the files of actors whose earlier rows are void."""
-        return sorted((self.root / "void").glob("*.jss"))
-
     def clear_day(self, day: int) -> None:
-        """Remove the rows witnessed on a day that is in the lake."""
+        """Remove the words of a day, which are told."""
         shutil.rmtree(self.root / "rows" / places.day_name(day), ignore_errors=True)
+
+    def clear(self) -> None:
+        """Forget what was fetched: all of it is told."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _notes(self) -> list[tuple[str, dict[str, Any]]]:
+        paths = sorted((self.root / "done").glob("*.jss.json"))
+        return [(path.name.removesuffix(".json"), json.loads(path.read_text())) for path in paths]
 
 
 def _write(path: Path, table: pa.Table) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import sql
 from pipeline.lake import day_files
-from pipeline.lake.fold import fold_day, is_look_due
+from pipeline.lake.fold import LOCK, fold_day, is_look_due
 from pipeline.lake.held import clear_held
 from pipeline.lake.impressions import impressions
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
 from pipeline.store.duck import open_duckdb
+from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US, NAMED_DAY, day_of, first_open_day
 from sql import places
 
@@ -32,8 +33,9 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
 
     Yields (step, rows) after each step that changes what is on the disk.
     """
-    day_files.clear_drafts(data_dir)
-    clear_held(data_dir)
+    with exclusive(data_dir, LOCK, wait=True):
+        day_files.clear_drafts(data_dir)
+        clear_held(data_dir)
     yield "clear", 0
     connection = open_duckdb(places.working(data_dir), threads, int(ranking.memory_limit_gb * 1024))
     with reading(places.landing(data_dir)) as reader:
@@ -50,7 +52,8 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     if len(old) > REMOVED_AT_ONCE:
         log.warning("%d days are past retention; %d of them are removed now", len(old), REMOVED_AT_ONCE)
     for day in old[:REMOVED_AT_ONCE]:
-        day_files.remove_day(data_dir, day)
+        with exclusive(data_dir, LOCK, wait=True):
+            day_files.remove_day(data_dir, day)
         yield f"remove {places.day_name(day)}", 0
     yield from impressions(data_dir, connection)
 

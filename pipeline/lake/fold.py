@@ -12,7 +12,7 @@ disk before a file is renamed: otherwise a power cut could take numbers of actor
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,13 @@ from pipeline.progress import Step
 from pipeline.store.arrow import reading
 from pipeline.store.duck import count, put, registered
 from pipeline.store.fsync import sync
+from pipeline.store.locks import exclusive
 from pipeline.store.model import NAMED_DAY, WordMark, keys_of_day
 from sql import places
 
-SHARE = 0.01  # of a day's likes: when more are undone, they are written again
+LOCK = "lake"  # held while files of days are written or removed
+SHARE = 0.01  # of a day's likes: when more are undone or added, they are written again
+IS_ORDINARY = "is_ordinary(rkey, rev, author_id, marks)"
 LOOK_SECONDS = 86_400.0  # between two times that all of a day is read
 
 
@@ -52,16 +55,35 @@ class _Day:
 
 
 def fold_day(
-    data_dir: Path, day: int, connection: duckdb.DuckDBPyConnection, *, look: bool = False, since_us: int = 0
+    data_dir: Path,
+    day: int,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    look: bool = False,
+    since_us: int = 0,
+    more: Sequence[Path] = (),
 ) -> Iterator[Step]:
     """Bring a closed day's files up to date; yield (step, rows) after each step that changes the disk.
 
     With ``look``, read all of it, check its bytes, and remove deleted accounts' likes. Of keys that name no day, what
-    was seen before ``since_us`` goes. StoreError when a file is damaged.
+    was seen before ``since_us`` goes. ``more`` are Parquet files of further words about the day (WORD_SCHEMA).
+    StoreError when a file is damaged.
     """
+    with exclusive(data_dir, LOCK, wait=True):
+        yield from _fold_day(data_dir, day, connection, look, since_us, more)
+
+
+def _fold_day(
+    data_dir: Path,
+    day: int,
+    connection: duckdb.DuckDBPyConnection,
+    look: bool,
+    since_us: int,
+    more: Sequence[Path],
+) -> Iterator[Step]:
     files = _Day(day, places.likes(data_dir, day), places.changes_of(data_dir, day))
     connection.execute(sql.load("lake/macros"))
-    told = _read_landing(data_dir, files, connection)
+    told = _read_words(data_dir, files, connection, more)
     name = places.day_name(day)
     if not files.exist:
         yield from _write_first(data_dir, files, connection, told)
@@ -77,7 +99,9 @@ def fold_day(
             path.unlink()
 
 
-def _read_landing(data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnection) -> int:
+def _read_words(
+    data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnection, more: Sequence[Path]
+) -> int:
     """Make ``told_words`` and ``statements``; return the number of the last commit that is in them."""
     first, end = keys_of_day(files.day)
     with reading(places.landing(data_dir)) as reader:
@@ -87,6 +111,10 @@ def _read_landing(data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnec
         span = f"rkey >= {first} AND rkey < {end} AND told > {files.told}"
         with registered(connection, landed=reader.stream(f"SELECT {WORDS} FROM like_words WHERE {span}")):
             connection.execute("INSERT INTO told_words FROM landed")
+    if more:
+        connection.read_parquet([str(file) for file in more]).create_view("archived_words")
+        connection.execute(sql.load("lake/more_words"))
+        connection.execute("DROP VIEW archived_words")
     # Where a statement lies between a key and its rev, the key can't stand for the rev.
     connection.execute(
         f"UPDATE told_words SET marks = marks | {WordMark.AGAIN:d} FROM statements AS s "
@@ -149,12 +177,12 @@ def _write_again(
         execute("CREATE VIEW day_before AS FROM lake_likes(" + day_files.listed(files.likes) + ")")
         records = int(pq.read_metadata(files.likes).num_rows)
     read_all = look or count(connection, "last_words WHERE landed AND author_id IS NOT NULL") > 0
-    undone = 0
+    changed = 0
     if read_all:
         execute(sql.load("lake/compare_with_likes"))
-        undone = count(connection, "last_words WHERE in_likes")
+        changed = count(connection, f"last_words WHERE in_likes OR {IS_ORDINARY}")
     drafts: list[tuple[Path, Path]] = []
-    if undone > SHARE * records or (look and _has_void_likes(connection)):
+    if changed > SHARE * records or (look and _has_void_likes(connection)):
         execute(sql.load("lake/day"))
         stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
         drafts.append((day_files.draft_likes(data_dir, files.day, stored), files.likes))

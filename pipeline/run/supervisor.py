@@ -61,6 +61,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 @dataclass(slots=True)
 class _Child:
     arguments: tuple[str, ...]
+    secrets: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     starts: int = 0
@@ -83,9 +84,12 @@ class Supervisor:
         self._children: list[_Child] = []
         self._stopping = threading.Event()
 
-    def add(self, *arguments: str) -> None:
-        """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already."""
-        self._children.append(_Child(arguments))
+    def add(self, *arguments: str, secrets: Mapping[str, str] | None = None) -> None:
+        """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already.
+
+        ``secrets`` are variables that no other child gets.
+        """
+        self._children.append(_Child(arguments, secrets or {}))
 
     def request_stop(self) -> None:
         """Make ``run`` stop the children and return; safe in a signal handler."""
@@ -150,7 +154,7 @@ class Supervisor:
                 foryou_command(*child.arguments, "--with-parent"),
                 stdin=subprocess.PIPE,
                 stderr=stderr,
-                env=self._environment,
+                env={**self._environment, **child.secrets},
             )
         child.started_at = time.monotonic()
         child.starts += 1

@@ -9,21 +9,23 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
     recent       every candidates_minutes: lists of viewers seen in the last half hour
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
+    gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
     waiting      neighbours and lists of viewers without a list: looked for every waiting_seconds, and after a fetch
 
 A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next.
 
 Only one of the first three runs at a time, for each needs the whole machine and the batch's lock. One that comes due
-meanwhile waits, and then runs once, however often it came due. The last three run beside them and take most of the
+meanwhile waits, and then runs once, however often it came due. The others run beside them and take most of the
 processor time that is left, because somebody is looking at the screen. If they had to wait for a run for everybody, a
 new like would reach no list for minutes.
 """
 
 import logging
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -34,12 +36,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline.clock import MachineClock
 from pipeline.notify import service_manager
+from pipeline.ranking import ranking_from
 from pipeline.run.job_turns import JobTurns
 from pipeline.run.supervisor import child_environment, run_child
-from pipeline.settings import Settings
+from pipeline.settings import ARCHIVE_KEY, Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
-from pipeline.store.who_is_due import last_run, recent_viewers, unknown_viewers, waiting_viewers
+from pipeline.store.who_is_due import has_gaps, last_run, recent_viewers, unknown_viewers, waiting_viewers
 
 log = logging.getLogger("foryou.schedule")
 
@@ -56,6 +59,8 @@ NEIGHBOURS_TIME_SHARE = 0.1
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
+GAPS_SECONDS = 3600.0
+NO_SECRETS: Mapping[str, str] = {}
 
 
 def run(settings: Settings) -> None:
@@ -77,6 +82,7 @@ class Timetable:
         self._settings = settings
         self._stopping = stopping
         self._environment = child_environment(settings)
+        self._archive_key = os.environ.get(ARCHIVE_KEY, "").strip()
         self._everybody_due = 0.0  # on the monotonic clock
         self._machine = MachineClock()
         longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
@@ -104,6 +110,9 @@ class Timetable:
             self._add_job("fetch", self._fetch, seconds)
             self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
+            if self._archive_key:
+                self._add_job("gaps", self._fill_gaps, GAPS_SECONDS)
+                self._scheduler.modify_job("gaps", next_run_time=datetime.now(UTC))
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
                 step = self._machine.step_seconds()
@@ -205,6 +214,13 @@ class Timetable:
             if not wide:
                 self._scheduler.modify_job("waiting", next_run_time=datetime.now(UTC))
 
+    def _fill_gaps(self) -> None:
+        """Fetch from the archive what the store lacks, if it lacks anything; only that process gets the key."""
+        window_days = ranking_from(self._settings.ranking).seed_window_days
+        if has_gaps(self._settings.data_dir, window_days):
+            key = {ARCHIVE_KEY: self._archive_key}
+            self._run_child("gaps", ["backfill", "--gaps"], LATER_NICENESS, secrets=key)
+
     def _serve_waiting(self) -> None:
         """Make neighbours and lists for viewers who wait, if there are any."""
         since_us, wide = self._search_from("waiting")
@@ -226,10 +242,11 @@ class Timetable:
         arguments: Sequence[str],
         niceness: int = SOON_NICENESS,
         alive: Callable[[], None] = lambda: None,
+        secrets: Mapping[str, str] = NO_SECRETS,
     ) -> bool:
         """Run a command to its end; tell whether it succeeded."""
         began = time.monotonic()
-        status = run_child(arguments, self._environment, self._stopping, niceness, alive)
+        status = run_child(arguments, {**self._environment, **secrets}, self._stopping, niceness, alive)
         if status != 0 and not self._stopping.is_set():
             seconds = time.monotonic() - began
             log.warning("%s failed after %.1f s (status %d); the timetable continues", job, seconds, status)

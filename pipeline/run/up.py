@@ -4,10 +4,11 @@ Owns: which processes run. Leaves to others: keeping them alive (``supervisor``)
 """
 
 import logging
+import os
 import signal
 
 from pipeline.run.supervisor import Supervisor, child_environment
-from pipeline.settings import Settings
+from pipeline.settings import ARCHIVE_KEY, Settings
 from pipeline.store.locks import exclusive
 
 log = logging.getLogger("foryou.up")
@@ -22,6 +23,7 @@ def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.request_stop())
         for part in PARTS:
-            supervisor.add(part)
+            key = os.environ.get(ARCHIVE_KEY)
+            supervisor.add(part, secrets={ARCHIVE_KEY: key} if key and part == "schedule" else None)
         supervisor.run()
         log.info("stopped")

@@ -101,6 +101,9 @@ class Landing:
                 )
                 if batch.first_us and not self._watermark_us:
                     self.connection.execute("INSERT OR IGNORE INTO began VALUES (1, ?)", (batch.first_us,))
+                    self.connection.execute(
+                        sql.load("landing/close_archive_gap"), {"first_us": batch.first_us}
+                    )
                 self.connection.executemany(
                     sql.load("landing/add_counter"),
                     [(kind, name, count) for (kind, name), count in batch.counts.items()],

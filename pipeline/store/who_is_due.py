@@ -49,6 +49,12 @@ def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
     return [did for (did,) in _rows(data_dir, "landing", ("activity",), "landing/unfetched_visitor", since)]
 
 
+def has_gaps(data_dir: Path, window_days: int) -> bool:
+    """Tell whether something is missing of the last so many days, since the midnight before the store begins."""
+    window = {"window_us": window_days * DAY_US}
+    return bool(_rows(data_dir, "landing", (), "landing/has_gaps", window))
+
+
 def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
     """Return when the last complete run of neighbours or candidates began (microseconds), and its seconds."""
     last_step = {"neighbours": "commit", "candidates": "prune generations"}[job]

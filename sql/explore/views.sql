@@ -181,10 +181,10 @@ FROM stored_runs;
 CREATE OR REPLACE VIEW counters AS
 SELECT kind, name, value FROM stored_counters;
 
--- A stretch of the stream that no host could give.
+-- A stretch of the stream that no host could give. healed_at: when a backfill brought it, NULL while it is missing.
 CREATE OR REPLACE VIEW gaps AS
 SELECT make_timestamp(from_us) AS from_at, make_timestamp(to_us) AS to_at, host, wire,
-  make_timestamp(noted_us) AS noted_at
+  make_timestamp(noted_us) AS noted_at, CASE WHEN healed_us <> 0 THEN make_timestamp(healed_us) END AS healed_at
 FROM stored_gaps;
 
 -- How far each host's stream is stored.

@@ -1,6 +1,6 @@
 -- Question: what is the last word about each like record, whoever told it and when?
--- Reads: unlikes, history_likes, actors (as 0001_schema.sql made them)
--- Writes: like_words, statements, told, fetched_viewers, like_days, likes (now a view)
+-- Reads: unlikes, history_likes, actors, gaps (as 0001_schema.sql made them)
+-- Writes: like_words, statements, told, fetched_viewers, like_days, gaps, likes (now a view)
 -- Grain: given above each table
 -- Parameters: none
 -- Units: as in 0001_schema.sql; 1024 to the microsecond in a TID, 86400000000 microseconds to a day, 19358 is
@@ -54,6 +54,9 @@ SELECT rkey, liker_id, rkey, author_id, post_rkey, seen_us, 2, 1 FROM history_li
 ON CONFLICT (rkey, liker_id) DO NOTHING;
 INSERT INTO statements
 SELECT actor_id, -9223372036854775807 - 1, deleted_us * 1024 FROM actors WHERE deleted_us > 0;
+
+-- Not 0: when a backfill told all that was missing there.
+ALTER TABLE gaps ADD COLUMN healed_us INTEGER NOT NULL DEFAULT 0;
 
 DROP TABLE likes;
 DROP TABLE unlikes;

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.progress import bytes_text, duration_text
-from pipeline.store.model import day_of, utc
+from pipeline.store.model import DAY_US, day_of, utc
 from sql import places
 
 LAG_WARN_SECONDS, LAG_BAD_SECONDS = 120.0, 1800.0
@@ -105,7 +105,7 @@ def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
     """Say that the first day is partial, as long as it is stored."""
-    if not figures["began_us"]:
+    if figures["began_us"] % DAY_US == 0:  # nothing is stored, or a backfill told all of that day
         return
     day, first = places.day_name(day_of(figures["began_us"])), figures["lake"]["first_day"]
     if first is None or first <= day:
