@@ -159,12 +159,12 @@ class History:
         if self.unseen and owned:
             del self.records[owned.pop()]
         for owner, number in owned:
-            author, post, _ = self.records[owner, number]
+            author, post, told_us = self.records[owner, number]
             rkey = next(text for who, text in self._used if who == owner and _number(text) == number)
             self._number += 1
             uri = f"at://{author}/{POST}/{tid_from_int(post)}"
             self.events.append(like(self._number, now_us, liker, rkey, uri, RESYNC, rev))
-            self.records[owner, number] = (author, post, now_us)
+            self.records[owner, number] = (author, post, now_us if self.unseen else told_us)
 
     def _forget(self, liker: str) -> None:
         self.records = {key: value for key, value in self.records.items() if key[0] != liker}
