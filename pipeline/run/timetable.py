@@ -50,7 +50,7 @@ FIRST_LISTS_SECONDS = 5.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
-QUEUES |= {job: job for job in ("recent", "fetch", "waiting")}
+QUEUES |= {job: job for job in ("recent", "fetch", "gaps", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the

@@ -62,7 +62,7 @@ class ArchiveStore(HistoryStore):
         for batch in words:
             for start in range(0, len(batch), WORDS_A_COMMIT):
                 began = time.monotonic()
-                self._tell(batch.slice(start, WORDS_A_COMMIT).to_pydict())
+                self._store(batch.slice(start, WORDS_A_COMMIT).to_pydict())
                 time.sleep((time.monotonic() - began) * REST_SHARE)
 
     def state(self, void: Mapping[int, int]) -> None:
@@ -88,7 +88,7 @@ class ArchiveStore(HistoryStore):
         with self._transaction():
             self._connection.execute(sql.load("landing/add_gap"), {**gap, "noted_us": now_us})
 
-    def _tell(self, words: dict[str, list[int]]) -> None:
+    def _store(self, words: dict[str, list[int]]) -> None:
         names = ("liker_id", "rkey", "author_id", "post_rkey", "seen_us", "rev", "marks")
         with self._transaction():
             execute = self._connection.execute

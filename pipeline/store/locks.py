@@ -23,7 +23,18 @@ from pipeline.errors import StoreError
 from sql import places
 
 # Every duty on a data directory.
-DUTIES = ("up", "ingest", "schedule", "batch", "recent", "waiting", "backfill", "viewers", "newer-neighbours")
+DUTIES = (
+    "up",
+    "ingest",
+    "schedule",
+    "batch",
+    "recent",
+    "waiting",
+    "backfill",
+    "viewers",
+    "lake",
+    "newer-neighbours",
+)
 MARK_SECONDS = 2.0  # others who begin at the same time have the directory for moments
 _MARK_BYTES = 32
 
