@@ -4,7 +4,7 @@ Owns: the command's flags, and reading the key. Leaves to others: fetching (``ar
 ``file_of_lines``).
 
 The key comes from a file or from FORYOU_ARCHIVE_KEY. There is no flag for it, since every user of the machine could
-read that. It is never stored, logged or given to child processes.
+read that. It is never stored or logged. ``foryou schedule`` gives it to ``backfill --gaps`` alone.
 """
 
 import argparse

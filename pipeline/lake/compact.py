@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sql
 from pipeline.lake import day_files
-from pipeline.lake.fold import LOCK, fold_day, is_look_due
+from pipeline.lake.fold import fold_day, is_look_due
 from pipeline.lake.held import clear_held
 from pipeline.lake.impressions import impressions
 from pipeline.progress import Step
@@ -33,7 +33,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
 
     Yields (step, rows) after each step that changes what is on the disk.
     """
-    with exclusive(data_dir, LOCK, wait=True):
+    with exclusive(data_dir, "lake", wait=True):
         day_files.clear_drafts(data_dir)
         clear_held(data_dir)
     yield "clear", 0
@@ -52,7 +52,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     if len(old) > REMOVED_AT_ONCE:
         log.warning("%d days are past retention; %d of them are removed now", len(old), REMOVED_AT_ONCE)
     for day in old[:REMOVED_AT_ONCE]:
-        with exclusive(data_dir, LOCK, wait=True):
+        with exclusive(data_dir, "lake", wait=True):
             day_files.remove_day(data_dir, day)
         yield f"remove {places.day_name(day)}", 0
     yield from impressions(data_dir, connection)

@@ -32,7 +32,6 @@ from pipeline.store.locks import exclusive
 from pipeline.store.model import NAMED_DAY, WordMark, keys_of_day
 from sql import places
 
-LOCK = "lake"  # held while files of days are written or removed
 SHARE = 0.01  # of a day's likes: when more are undone or added, they are written again
 IS_ORDINARY = "is_ordinary(rkey, rev, author_id, marks)"
 LOOK_SECONDS = 86_400.0  # between two times that all of a day is read
@@ -69,7 +68,7 @@ def fold_day(
     was seen before ``since_us`` goes. ``more`` are Parquet files of further words about the day (WORD_SCHEMA).
     StoreError when a file is damaged.
     """
-    with exclusive(data_dir, LOCK, wait=True):
+    with exclusive(data_dir, "lake", wait=True):
         yield from _fold_day(data_dir, day, connection, look, since_us, more)
 
 
