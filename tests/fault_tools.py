@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import commands
@@ -22,30 +22,50 @@ from pipeline.demo.stored_likes import like_record, like_records
 from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import World, WorldParameters
+from pipeline.store.model import keys_of_day
 from sql import places
 
 
-def differences(data_dir: Path, world: World) -> tuple[int, int, int]:
-    """Return how many likes are held, how many of the record are missing, how many are too many."""
+def differences(data_dir: Path, *worlds: World) -> tuple[int, int, int]:
+    """Return how many likes are held, how many of the record are missing, how many are too many.
+
+    The first world is the stream's; of the others a file told everything.
+    """
     held, until_us = like_records(data_dir)
-    kept = ground_truth(world, until_us)
-    gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
-    wanted = {like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone}
+    wanted = set()
+    for place, world in enumerate(worlds):
+        kept = ground_truth(world, until_us if place == 0 else world.parameters.end_us)
+        gone = {did for did, (status, _) in kept.accounts.items() if status == "deleted"}
+        wanted |= {
+            like_record(like.did, like.rkey, like.subject) for like in kept.likes() if like.did not in gone
+        }
     wanted.discard(None)
     return len(held), len(wanted - set(held)), len(held) - len(set(held) & wanted)
 
 
-def kill_ingest(env: dict[str, str], data_dir: Path, kills: int, choose: random.Random) -> Counter[str]:
-    """Kill ingest again and again: half the times just after a commit, else at any moment, of its start as well."""
+def kill_ingest(
+    env: dict[str, str], data_dir: Path, kills: int, choose: random.Random, lines: Sequence[bytes] = ()
+) -> Counter[str]:
+    """Kill ingest again and again: just after a commit, while it deletes what is in the lake, or at any moment.
+
+    With ``lines``, every third time it is ``backfill --file`` that is killed, which tells a stretch of them.
+    """
     states: Counter[str] = Counter()
-    log = data_dir / "ingest.log"
-    for _ in range(kills):
+    log, path = data_dir / "ingest.log", data_dir / "lines.jsonl"
+    for number in range(kills):
+        if lines and number % 3 == 2:
+            start = choose.randrange(len(lines))
+            path.write_bytes(b"\n".join(lines[start : start + len(lines) // 4]))
+            states[kill_backfill(env, data_dir, path, choose)] += 1
+            continue
         with commands.running("ingest", env=env, log=log) as process:
-            seen, stored_us = _size(log), _watermark_us(data_dir)
-            kind = choose.choice(["committed", "committed", "connected", "at any moment"])
+            seen, stored_us, words = _size(log), _watermark_us(data_dir), _words_in_lake(data_dir)
+            kind = choose.choice(["committed", "purging", "connected", "at any moment"])
             if kind == "committed":
                 _wait_for(lambda stored_us=stored_us: _watermark_us(data_dir) > stored_us, process)
                 time.sleep(choose.expovariate(100.0))
+            elif kind == "purging":
+                _wait_for(lambda words=words: _words_in_lake(data_dir) < words, process, seconds=4)
             elif kind == "connected":
                 _wait_for(lambda seen=seen: b"connected to" in _read_from(log, seen), process)
                 time.sleep(choose.expovariate(1.0))
@@ -55,6 +75,20 @@ def kill_ingest(env: dict[str, str], data_dir: Path, kills: int, choose: random.
             process.wait()
             states[f"ingest, {kind}"] += 1
     return states
+
+
+def kill_backfill(env: dict[str, str], data_dir: Path, path: Path, choose: random.Random) -> str:
+    """Kill ``backfill --file``: just after a commit, or at any moment; return which."""
+    told = _number(data_dir, "SELECT commit_no FROM told")
+    with commands.running("backfill", "--file", str(path), env=env, log=data_dir / "backfill.log") as process:
+        if choose.random() < 0.5:
+            _wait_for(lambda: _number(data_dir, "SELECT commit_no FROM told") > told, process)
+        else:
+            time.sleep(choose.uniform(0.1, 2.0))
+        done = process.poll() is not None
+        process.kill()
+        process.wait()
+    return "backfill, done" if done else "backfill"
 
 
 def kill_compaction(env: dict[str, str], data_dir: Path, kills: int, choose: random.Random) -> Counter[str]:
@@ -86,8 +120,10 @@ def look_through_again(data_dir: Path) -> None:
         os.utime(file, (1, 1))
 
 
-def _wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
+def _wait_for(
+    condition: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 60.0
+) -> None:
+    deadline = time.monotonic() + seconds
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
 
@@ -145,19 +181,22 @@ class Outcome:
 
 
 def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_second: float) -> Outcome:
-    """Kill ingest and compaction so many times each, both at work on a stream of days; then let both finish.
+    """Kill ingest and ``backfill --file``, in turns, and compaction so many times each, all on days of a stream.
 
-    A like, an unlike and a deleted account are all in the stream, and every compaction looks through a day again.
+    A like, an unlike and a deleted account are all in the stream. Every compaction looks through a day again. The file
+    has likes of other people on the same days, which are late words about closed days; at last it is read whole.
     """
     began = time.monotonic()
     parameters = WorldParameters(users=users, days=10, seed=seed, end_us=1_785_000_000_000_000)
+    others = World(replace(parameters, users=users // 4, seed=seed + 1_000))
+    lines = list(others.lines())
     with SimulatedNetwork(parameters, speed=hours_a_second * 3600) as network:
         env = commands.environment(
             data_dir, stream_url=network.stream_url, stream_start_hours="1000000", batch_threads="1"
         )
         log = data_dir / "ingest.log"
         with ThreadPoolExecutor(1) as pool:
-            ingest = pool.submit(kill_ingest, env, data_dir, kills, random.Random(seed))
+            ingest = pool.submit(kill_ingest, env, data_dir, kills, random.Random(seed), lines)
             wait_until(lambda: _watermark_us(data_dir) > 0, 120)
             states = kill_compaction(env, data_dir, kills, random.Random(seed + 1))
             states += ingest.result()
@@ -168,13 +207,17 @@ def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_seco
             )
             assert process.poll() is None, log.read_text()[-2_000:]
             assert commands.stop(process) == 0
+        path = data_dir / "lines.jsonl"
+        path.write_bytes(b"\n".join(lines))
+        result = commands.run("backfill", "--file", str(path), env=env, seconds=600)
+        assert result.returncode == 0, result.stderr
         while True:  # what the killed ones left is done by one that is left alone
             look_through_again(data_dir)
             result = commands.run("batch", "--job", "compact", env=env, seconds=600)
             assert result.returncode == 0, result.stderr
-            if "write" not in result.stderr:
+            if "write" not in result.stderr and "change" not in result.stderr:
                 break
-        found = differences(data_dir, network.world)
+        found = differences(data_dir, network.world, others)
     return Outcome(*found, states, seconds=time.monotonic() - began)
 
 
@@ -268,10 +311,23 @@ def told(log: Path) -> list[str]:
 
 
 def _watermark_us(data_dir: Path) -> int:
+    return _number(data_dir, "SELECT seen_us FROM watermark")
+
+
+def _words_in_lake(data_dir: Path) -> int:
+    """Return how many words landing.sqlite still has of days that are in the lake."""
+    spans = [keys_of_day(day) for day in places.closed_days(data_dir)]
+    counts = [
+        f"(SELECT count(*) FROM like_words WHERE rkey >= {first} AND rkey < {end})" for first, end in spans
+    ]
+    return _number(data_dir, f"SELECT {' + '.join(['0', *counts])}")
+
+
+def _number(data_dir: Path, query: str) -> int:
     try:
         connection = sqlite3.connect(f"file:{data_dir}/landing.sqlite?mode=ro", uri=True)
         try:
-            return int(connection.execute("SELECT seen_us FROM watermark").fetchone()[0])
+            return int(connection.execute(query).fetchone()[0])
         finally:
             connection.close()
     except sqlite3.OperationalError:
@@ -303,14 +359,7 @@ def follow_odd_server(
 
 
 def _likes(data_dir: Path) -> int:
-    try:
-        connection = sqlite3.connect(f"file:{data_dir}/landing.sqlite?mode=ro", uri=True)
-        try:
-            return int(connection.execute("SELECT count(*) FROM likes").fetchone()[0])
-        finally:
-            connection.close()
-    except sqlite3.OperationalError:
-        return 0
+    return _number(data_dir, "SELECT count(*) FROM likes")
 
 
 def _peak_mb(process: int) -> float:

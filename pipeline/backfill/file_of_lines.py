@@ -62,7 +62,7 @@ def _store(landing: Landing, name: str) -> None:
             _drop_future_events(batch)
             batch.value = 0
             if follows:
-                batch.newest_us = 0
+                batch.newest_us = batch.last_us = 0
             else:
                 batch.low_us = _low_us(batch)
             landing.append(batch, "", jetstream.WIRE, in_order=False)

@@ -2,8 +2,9 @@
 
     python tests/bench/fault_runs.py [--kills 100] [--seed 1] [--stopped 60] [--only NAME]
 
-Does at length what tests/test_ingest_faults.py does a few times. It kills ingest (kill -9) --kills times and compaction
-as often, both at work on a stream of days with likes, unlikes and deleted accounts. It fills the disk under each of
+Does at length what tests/test_ingest_faults.py does a few times. It kills (kill -9) ingest and ``backfill --file``, in
+turns, --kills times, and compaction as often, all at work on days of likes, unlikes and deleted accounts: while a batch
+is committed, a day is folded, words that are in the lake are deleted, a file is read. It fills the disk under each of
 them (skipped where no small file system can be mounted). It stops the server for --stopped seconds, with the default
 silence setting. After each run the stores are compared with the simulator's truth, like by like. Prints a line per run
 and, last, one line of JSON; the exit status is 1 when anything was lost or doubled.
