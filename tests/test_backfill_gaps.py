@@ -9,6 +9,7 @@ import pytest
 from archive_server import ArchiveServer, Event, segments_of
 from backfill_tools import TODAY, backfill, events_of, gaps_left, holds, partial_days, readers_see, stream
 from histories import History
+from streams import wait_until
 
 from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
@@ -214,3 +215,18 @@ def test_words_without_a_revision_are_of_their_time(tmp_path: Path) -> None:
     with ArchiveServer(segments_of(unstamped, segment_events=40)) as server:
         assert backfill(tmp_path, server, "--gaps").returncode == 0
     assert readers_see(tmp_path) == past.exist()
+
+
+def test_the_schedule_heals_by_itself_when_it_has_a_key(tmp_path: Path) -> None:
+    data, log = tmp_path / "data", tmp_path / "log"
+    past = history(12, days=3)
+    stream(data, past, ((TODAY - 2) * DAY_US + NOON_US, NOW_US))
+    list(compact(data, Ranking(), 1))
+    with archive_of(past) as server:
+        env = commands.environment(data, archive_key="secret-key", archive_url=server.url)
+        assert commands.run("batch", env=env).returncode == 0
+        with commands.running("schedule", env=env, log=log) as process:
+            wait_until(lambda: partial_days(data) == [], 60)
+            assert commands.stop(process, 60) == 0
+    assert "secret-key" not in log.read_text()
+    assert holds(data, past, TODAY - 2)

@@ -1,5 +1,5 @@
 -- Question: which one word counts about each record, of those of landing.sqlite and those that an archive tells besides?
--- Reads: told_words (of landing.sqlite, one a record), archived_words (any number a record)
+-- Reads: archived_words (any number a record; told_words has those of landing.sqlite, one a record)
 -- Writes: told_words
 -- Grain: one row per like record
 -- Parameters: none
