@@ -56,5 +56,5 @@ def shell_of(data_dir: Path) -> Iterator[Terminal]:
         yield shell
     finally:
         if shell.process.poll() is None:
-            shell.process.kill()
-            shell.process.wait()
+            shell.process.terminate()
+            shell.process.wait(30)

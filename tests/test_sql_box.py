@@ -333,6 +333,24 @@ def test_the_process_is_ended_first_and_knows_no_password(data_dir: Path) -> Non
         outer.communicate()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_nothing_is_left_when_it_is_stopped(data_dir: Path, tmp_path: Path, number: signal.Signals) -> None:
+    env = commands.environment(data_dir) | {"TMPDIR": str(tmp_path)}
+    endless = "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b"
+    outer = subprocess.Popen(commands.command("sql", endless, "--out", str(tmp_path / "rows")), env=env)
+    try:
+        wait_for(lambda: any(tmp_path.glob("foryou-sql-*")))
+        inner = child_of(outer.pid)
+        outer.send_signal(number)
+        assert outer.wait(30) == 128 + number
+        wait_for(lambda: not Path(f"/proc/{inner}").exists() or state(inner) == "Z")
+        assert os.listdir(tmp_path) == []
+    finally:
+        outer.kill()
+        outer.wait()
+
+
 def child_of(process: int) -> int:
     children = Path(f"/proc/{process}/task/{process}/children")
     wait_for(lambda: bool(children.read_text().split()))
