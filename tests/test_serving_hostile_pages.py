@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import pytest
 from falcon.testing import TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, plc_did
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, plc_did
 
 from serving.app import create_app
 from serving.pages import html
@@ -107,7 +107,9 @@ def client(tmp_path: Path) -> TestClient:
 def test_hostile_values_are_text(
     client: TestClient, path: str, parameters: dict[str, str], shown: int
 ) -> None:
-    answer = client.simulate_get(path, params=parameters, host="localhost", remote_addr="127.0.0.1")
+    answer = client.simulate_get(
+        path, params=parameters, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
+    )
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     page = Reader()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from batch_tools import settings_for
 from falcon.testing import Result, TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, directory, plc_did
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, directory, plc_did
 from worlds import World
 
 from pipeline.batch import jobs
@@ -151,8 +151,8 @@ def _configured(data_dir: Path, **changes: Any) -> ServingConfig:
     return config_of(data_dir, explain=(*command, "--batch-threads", "1"), **changes)
 
 
-def _page(client: TestClient, query: str = "", **request: str) -> Result:
-    local = {"host": "localhost", "remote_addr": "127.0.0.1"}
+def _page(client: TestClient, query: str = "", **request: Any) -> Result:
+    local = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
     return client.simulate_get("/why", query_string=query, **(local | request))
 
 
@@ -206,7 +206,7 @@ def test_a_handle_is_looked_up(store: tuple[Path, World]) -> None:
             ("no handle", "neither a handle"),
         ):
             answer = client.simulate_get(
-                "/why", params={"viewer": typed}, host="localhost", remote_addr="127.0.0.1"
+                "/why", params={"viewer": typed}, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
             )
             assert answer.status_code == 404
             assert text in answer.text
@@ -251,7 +251,7 @@ def test_the_home_page_says_what_it_is_and_how_it_is_doing(tmp_path: Path) -> No
         assert text in page.text
     assert "/viewers" not in page.text and "/why" not in page.text
     assert page.headers["cache-control"] == "public, max-age=60"
-    here = client.simulate_get("/", host="localhost", remote_addr="127.0.0.1")
+    here = client.simulate_get("/", host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES)
     assert "/viewers" in here.text and "/why" in here.text
     shutil.copy(tmp_path / "dashboard.json", tmp_path / "serving.sqlite")  # no database any more
     store.close()
