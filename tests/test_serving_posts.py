@@ -43,7 +43,9 @@ def _client(tmp_path: Path, uris: list[str], viewer: str, **changes: Any) -> Tes
 
 
 def _page(client: TestClient, path: str, query: str = "") -> Result:
-    return client.simulate_get(path, query_string=query, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES)
+    return client.simulate_get(
+        path, query_string=query, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
+    )
 
 
 def test_a_feed_shows_posts_with_names_texts_and_pictures(tmp_path: Path, network: SimulatedNetwork) -> None:
