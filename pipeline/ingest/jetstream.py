@@ -100,7 +100,7 @@ def subscribe_url(url: str, cursor: int) -> str:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
-    waiting = Waiting()
+    waiting = WaitingEvents()
     claims: list[int] = []
     for message in messages:
         commit: Commit | None = None
@@ -133,7 +133,7 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
     waiting.add_to(batch, seen, _add_with_care)
 
 
-class Waiting:
+class WaitingEvents:
     """Events of either version of Jetstream until it is decided when they were seen; each knows its place among them.
 
     Of a like only its texts are kept. Thousands of decoded messages do not fit the processor's caches.

@@ -23,7 +23,7 @@ from pipeline.ingest.jetstream import (
     LATEST_US,
     MISFITS,
     Commit,
-    Waiting,
+    WaitingEvents,
     add_account_event,
     add_commit,
 )
@@ -119,7 +119,7 @@ class MessageDecoder:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what decompressed messages say to the batch; ``when_seen`` decides when each was seen."""
-    waiting = Waiting()
+    waiting = WaitingEvents()
     seqs: list[int] = []
     claims: list[int] = []
     for message in messages:
