@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 from network.conftest import Network
-from serving_worlds import Clock, ServingStore, blob, config_of
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of
 
 from serving.app import create_app
 from serving.pages.appview import AppViewReader
@@ -129,12 +129,16 @@ def test_a_page_shows_them(network: Network, said: dict[str, Any], tmp_path: Pat
     config = config_of(tmp_path, appview_url=network.appview, page_posts=True, explain=("true",))
     client = TestClient(create_app(config, now=Clock(time.time())))
     page = client.simulate_get(
-        f"/viewer/{said['bob']['did']}", host="localhost", remote_addr="127.0.0.1"
+        f"/viewer/{said['bob']['did']}", host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
     ).text
     assert "Ann A." in page
     assert f"@{said['ann']['handle']}" in page
     assert "I like cats" not in page, "a post's author has no description"
     found = client.simulate_get(
-        "/why", params={"viewer": said["ann"]["handle"]}, host="localhost", remote_addr="127.0.0.1"
+        "/why",
+        params={"viewer": said["ann"]["handle"]},
+        host="localhost",
+        remote_addr="127.0.0.1",
+        extras=ON_PAGES,
     ).text
     assert "Nobody has the handle" not in found
