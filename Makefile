@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test check network-test home-test bench clean
+.PHONY: demo test check network-test home-test browser-test bench clean
 
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
@@ -26,6 +26,11 @@ network-test: $(READY)
 # A home and a VPS as network namespaces with real systemd units, Caddy and nginx (see tests/home/README.md).
 home-test: $(READY)
 	@$(VENV)/bin/python -m pytest tests/home $(ARGS)
+
+# The demo's pages in a real Chromium (see tests/browser/README.md).
+browser-test: $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@$(VENV)/bin/python -m pytest tests/browser -s $(ARGS)
 
 # The first figures of README.md and tests/bench/RESULTS.md.
 bench: $(READY)

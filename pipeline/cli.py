@@ -18,6 +18,7 @@ from pipeline import commands
 from pipeline.batch.tiers import JOBS, TIERS
 from pipeline.errors import PipelineError
 from pipeline.settings import option_help, option_names
+from sql import places
 
 COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
     commands.up, commands.ingest, commands.schedule, commands.serve, commands.batch, commands.backfill,
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
+    places.keep_private()
     for chatty in ("apscheduler", "websockets", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

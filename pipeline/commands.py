@@ -55,6 +55,7 @@ def serve(options: argparse.Namespace) -> None:
         publisher_did=settings.publisher_did,
         feed_rkeys=settings.feed_rkeys,
         listen=settings.listen,
+        pages_listen=settings.pages_listen,
         plc_url=settings.plc_url,
         pages=settings.pages,
         threads=settings.serve_threads,

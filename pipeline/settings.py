@@ -23,6 +23,8 @@ FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] 
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where the settings are
 # The most time that lists of all viewers may take, unless everybody_minutes asks for more.
 EVERYBODY_TIME_SHARE = 0.05
+# How far the port of the operator's pages lies above the web app's own, unless it is set.
+PAGES_PORT_ABOVE = 10
 # Secrets are variables but not settings: no flag or file holds them, and no child process is given them.
 ARCHIVE_KEY = "FORYOU_ARCHIVE_KEY"
 APP_PASSWORD = "FORYOU_APP_PASSWORD"
@@ -60,6 +62,11 @@ class Settings:
     )
     feed_rkey: str = _setting("for-you", values.feed_rkey, "record key of the (first) feed")
     listen: tuple[str, int] = _setting("127.0.0.1:8080", values.listen, "HOST:PORT the web app listens on")
+    pages_listen: tuple[str, int] = _setting(
+        "",
+        values.listen,
+        "HOST:PORT of the operator's pages and /metrics (default 127.0.0.1, ten above the port of FORYOU_LISTEN)",
+    )
     plc_url: str = _setting("https://plc.directory", values.http_url, "directory that resolves did:plc")
     archive_url: str = _setting(
         "https://jetstream.us-east.bsky.network", values.http_url, "archive that foryou backfill reads"
@@ -151,12 +158,18 @@ class Settings:
         """The same, as an http:// address."""
         return f"http://{values.address(self.local_address)}"
 
+    @property
+    def pages_url(self) -> str:
+        """Where the operator's pages and the web app's figures are, as an http:// address."""
+        return f"http://{values.address(self.pages_listen)}"
+
     def environment(self) -> dict[str, str]:
         """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
         texts = {name: str(getattr(self, name)) for name in option_names()}
         texts |= {
             "stream_url": ",".join(self.stream_url),
             "listen": values.address(self.listen),
+            "pages_listen": values.address(self.pages_listen),
             "metrics_listen": values.address(self.metrics_listen),
             "trusted_proxies": ",".join(self.trusted_proxies),
             "image_hosts": ",".join(self.image_hosts),
@@ -199,7 +212,7 @@ def load_settings(
         text, origin = _lookup(item.name, flags, environment, table)
         if text is None:
             text, origin = item.metadata["default"], "the default"
-        if text == "" and item.name in {"service_did", "publisher_did"}:
+        if text == "" and item.name in {"service_did", "publisher_did", "pages_listen"}:
             continue
         try:
             found[item.name] = item.metadata["check"](text)
@@ -207,6 +220,8 @@ def load_settings(
             raise SettingError(f"{origin} = {text!r}: {error}") from error
     found.setdefault("service_did", "did:web:" + found["hostname"].replace(":", "%3A"))
     found.setdefault("publisher_did", found["service_did"])
+    port = found["listen"][1] + PAGES_PORT_ABOVE
+    found.setdefault("pages_listen", ("127.0.0.1", port if port < 65536 else port - 2 * PAGES_PORT_ABOVE))
     return Settings(
         **found,
         ranking=table.get("ranking", {}),

@@ -18,7 +18,7 @@ from serving.feed.health import Health
 from serving.feed.page_cursors import CursorCodec, installation_key
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
-from serving.http.request_log import RequestLog
+from serving.http.request_log import RequestLog, SeenProxy
 from serving.http.web_metrics import MetricsPage, WebMetrics
 from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
@@ -72,7 +72,8 @@ def create_app(
         peers.listen(used.take)
     interactions = SendInteractions(config, authenticator, store, memory, activity, classes, used, now)
 
-    app: App = falcon.App(middleware=[RequestLog(config, metrics)])
+    proxy = SeenProxy()
+    app: App = falcon.App(middleware=[RequestLog(config, metrics, proxy)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
     feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, classes, now)
@@ -80,7 +81,7 @@ def create_app(
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
-    app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds))
+    app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds, proxy))
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
         outside = Outside(config.app_url, config.image_hosts)

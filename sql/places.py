@@ -1,7 +1,8 @@
 """Where everything in the data directory is, and which days have files there.
 
-Owns: the name of every file and folder, and how the lake names days. Leaves to others: what is in the files. The
-pipeline and the web app share these names, and ``serving`` may not import ``pipeline``: so they are in this package.
+Owns: the name of every file and folder, how the lake names days, and that nobody else can read them. Leaves to
+others: what is in the files. The pipeline and the web app share these names, and ``serving`` may not import
+``pipeline``: so they are in this package.
 
     landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite      the stores
     cursor.key                                                        signs page cursors
@@ -21,6 +22,7 @@ pipeline and the web app share these names, and ``serving`` may not import ``pip
 Invariant: a day is in the lake exactly when its file exists; ``pipeline.lake`` puts it there with one rename.
 """
 
+import os
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +33,11 @@ ACTIVITY_DAYS = (
 
 _FIRST_DAY = date(1970, 1, 1)
 _DAY = "day="
+
+
+def keep_private() -> None:
+    """Make all files and folders that this process makes from now on its user's alone."""
+    os.umask(0o077)
 
 
 def store(data_dir: Path, name: str) -> Path:

@@ -24,11 +24,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from list_bytes import blob as blob
 
 from serving.config import ServingConfig
+from serving.http.clients import PAGES_LISTENER
 from serving.identity.keys import SigningKey, signing_key
 from serving.lists.list_store import tid_number
 from serving.viewers.activity_writer import ActivityWriter
 from sql import sqlite
 
+ON_PAGES = {
+    PAGES_LISTENER: True
+}  # of a simulated request that came in at the address of the operator's pages
 SERVICE_DID = "did:web:feed.example.com"
 PUBLISHER_DID = "did:plc:publisher2222222222222222"[:32]
 FEED = f"at://{PUBLISHER_DID}/app.bsky.feed.generator/for-you"
@@ -267,6 +271,7 @@ def config_of(data_dir: Path, plc_url: str = "http://127.0.0.1:9", **changes: An
         "listen": ("127.0.0.1", 0),
         "plc_url": plc_url,
         "pages": "local",
+        "pages_listen": ("127.0.0.1", 0),
         "threads": 4,
     }
     return ServingConfig(**(values | changes))

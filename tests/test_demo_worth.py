@@ -103,7 +103,7 @@ def test_the_figure_comes_from_the_simulators_record(network: SimulatedNetwork, 
     try:
         host, port = server.address
         demo = Demo(
-            Path("/no/store/of/the/feed"), f"http://{host}:{port}", network.plc_url, "did:web:localhost"
+            Path("/no/store/of/the/feed"), f"http://{host}:{port}", "", network.plc_url, "did:web:localhost"
         )
         found = worth.measure(demo)
         sent = demo_people.visit(demo, everybody[:3])
@@ -127,7 +127,7 @@ def test_the_figure_knows_no_store() -> None:
 
 
 def test_people_to_begin_with_like_different_things(network: SimulatedNetwork) -> None:
-    demo = Demo(Path("/none"), "http://127.0.0.1:9", network.plc_url, "did:web:localhost")
+    demo = Demo(Path("/none"), "http://127.0.0.1:9", "", network.plc_url, "did:web:localhost")
     found = demo_people.cast(demo)
     assert len(found) == demo_people.SHOWN
     assert len({person.likes.partition(" and ")[0] for person in found}) == len(found)

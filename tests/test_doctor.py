@@ -38,7 +38,7 @@ LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind":
 DAY = places.day_number("2026-11-01")
 NAMES = [
     "settings", "data directory", "permissions", "disk", "stores", "lake", "analysts' SQL", "clock", "stream",
-    "PLC directory", "web app", "did.json", "certificate", "feed record", "signed fetch",
+    "PLC directory", "web app", "did.json", "certificate", "proxy", "feed record", "signed fetch",
 ]  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         write_draft(data_dir, "likes", lambda path: pq.write_table(pa.table({}), path)),
         places.likes(data_dir, DAY),
     )
-    data_dir.chmod(0o750)
+    data_dir.chmod(0o700)
     with pds(Account(plc_did(1))) as held, LineStream([LINE]) as stream:
         held.records["for-you"] = {
             "$type": "app.bsky.feed.generator", "did": did, "displayName": "For You",
@@ -113,7 +113,7 @@ def test_all_is_well(world: World) -> None:
     lines = text.stdout.splitlines()
     assert [line[8:24].strip() for line in lines] == NAMES
     assert [line[:8].strip() for line in lines] == [
-        *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 5, "skipped", "ok", "ok",
+        *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 5, "skipped", "skipped", "ok", "ok",
     ]  # fmt: skip
     assert "landing version" in lines[4]
     assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
@@ -135,6 +135,18 @@ def test_a_store_whose_writer_is_still_at_the_schema_is_well(world: World, tmp_p
     assert (stores["state"], stores["seen"]) == ("ok", "landing without a schema yet")
 
 
+@pytest.mark.parametrize(
+    ("version", "state"), [("v2.6.2", "wrong"), ("2.6.2", "wrong"), ("unknown", "wrong"), ("v2.10.2", "ok")]
+)
+def test_an_old_proxy_is_a_finding(world: World, version: str, state: str) -> None:
+    assert world.doctor()[1]["proxy"]["state"] == "skipped"  # no request came through one
+    httpx.get(f"http://{world.env['FORYOU_LISTEN']}/robots.txt", headers={"X-Proxy-Version": version})
+    found = world.doctor()[1]["proxy"]
+    assert (found["state"], version in found["seen"]) == (state, True)
+    outside = httpx.get(f"http://{world.env['FORYOU_LISTEN']}/health").json()
+    assert "proxy" not in outside
+
+
 def test_settings_that_are_refused_are_a_finding(world: World) -> None:
     status, found = world.doctor(listen="nowhere")
     assert (status, list(found)) == (1, ["settings"])
@@ -146,9 +158,9 @@ def test_settings_that_are_refused_are_a_finding(world: World) -> None:
 
 def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Path) -> None:
     assert "does not exist" in world.wrong("data directory", data_dir=str(tmp_path / "absent"))
-    world.data_dir.chmod(0o755)
-    (world.data_dir / "cursor.key").chmod(0o644)
-    assert "every user of this machine can read cursor.key -> chmod" in world.wrong("permissions")
+    world.data_dir.chmod(0o750)
+    assert "other users of this machine can enter" in world.wrong("permissions")
+    world.data_dir.chmod(0o700)
     with closing(connect(world.data_dir / "landing.sqlite")) as store:
         store.execute("INSERT INTO _migrations VALUES (99, 'landing/0099_future')")
     assert "schema version 99" in world.wrong("stores")

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import pytest
 from falcon.testing import TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, plc_did
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, plc_did
 
 from serving.app import create_app
 from serving.pages import html
@@ -18,7 +18,7 @@ EVIL = """"><script>alert(1)<img src=x onerror='alert(2)'>' onload="alert(3)"""
 POST = f"at://{EVIL}/app.bsky.feed.post/{EVIL}"
 PARAMETERS = (
     "half_life_hours", "like_decay_hours", "crowd_weight", "left_out_weight", "popularity_exponent",
-    "max_neighbours", "max_per_author", "author_spacing",
+    "max_neighbours", "max_per_author", "author_spacing", "media",
 )  # fmt: skip
 REASON = {"did": EVIL, "share": 0.5, "like_age_hours": 1.0, "shared": 2, "posts": [POST, POST]}
 WHY: dict[str, Any] = {
@@ -26,8 +26,8 @@ WHY: dict[str, Any] = {
     "neighbours": 3,
     "length": 2,
     "public": False,
-    "parameters": dict.fromkeys(PARAMETERS, 2.0),
-    "usual": dict.fromkeys(PARAMETERS, 1.0),
+    "parameters": dict.fromkeys(PARAMETERS, 2.0) | {"language": EVIL},
+    "usual": dict.fromkeys(PARAMETERS, 1.0) | {"language": ""},
     "posts": [
         {
             "post_uri": POST, "source": source, "co_likers": 2, "age_hours": 1.0, "likers": 2, "was": was,
@@ -107,7 +107,9 @@ def client(tmp_path: Path) -> TestClient:
 def test_hostile_values_are_text(
     client: TestClient, path: str, parameters: dict[str, str], shown: int
 ) -> None:
-    answer = client.simulate_get(path, params=parameters, host="localhost", remote_addr="127.0.0.1")
+    answer = client.simulate_get(
+        path, params=parameters, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
+    )
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     page = Reader()

@@ -11,6 +11,7 @@ from falcon.testing import TestClient, create_environ
 from serving_worlds import (
     FEED,
     INTERACTIONS,
+    ON_PAGES,
     SKELETON,
     START,
     Account,
@@ -28,7 +29,7 @@ from serving.http import request_log
 from serving.http.clients import client_address, is_trusted
 from serving.log_throttle import Tally
 
-LOCAL = {"host": "localhost", "remote_addr": "127.0.0.1"}
+LOCAL = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
 
 
 def _client(folder: Path, **changes: Any) -> tuple[TestClient, Account]:
@@ -160,10 +161,13 @@ def test_the_figures_count_answers_and_are_for_this_machine(tmp_path: Path) -> N
 
 
 def test_this_machine_by_the_address_it_listens_on_is_this_machine(tmp_path: Path) -> None:
-    client, _ = _client(tmp_path, listen=("100.64.0.2", 8080))
+    client, _ = _client(tmp_path, pages_listen=("100.64.0.2", 8080))
     for remote, host, status in (
         ("100.64.0.2", "100.64.0.2", 200),
         ("100.64.0.3", "100.64.0.2", 404),
         ("100.64.0.2", "feed.example.com", 404),
     ):
-        assert client.simulate_get("/metrics", host=host, remote_addr=remote).status_code == status
+        assert (
+            client.simulate_get("/metrics", host=host, remote_addr=remote, extras=ON_PAGES).status_code
+            == status
+        )

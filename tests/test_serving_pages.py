@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from falcon.testing import Result, TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, plc_did, post_uri
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, plc_did, post_uri
 
 from serving.app import create_app
 from serving.feed.describe import DidDocument
@@ -32,7 +32,9 @@ def client(tmp_path: Path, store: ServingStore) -> TestClient:
 
 
 def _page(client: TestClient, path: str, query: str = "") -> Result:
-    return client.simulate_get(path, query_string=query, host="localhost", remote_addr="127.0.0.1")
+    return client.simulate_get(
+        path, query_string=query, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
+    )
 
 
 def test_the_picker_lists_viewers_and_searches(client: TestClient) -> None:
@@ -122,7 +124,7 @@ def test_only_a_person_at_this_machine_sees_the_pages(
     client: TestClient, address: str, host: str, headers: dict[str, str], status: int
 ) -> None:
     for path in ("/viewers", f"/viewer/{VIEWER}"):
-        answer = client.simulate_get(path, host=host, remote_addr=address, headers=headers)
+        answer = client.simulate_get(path, host=host, remote_addr=address, headers=headers, extras=ON_PAGES)
         assert answer.status_code == status
 
 

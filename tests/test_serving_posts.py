@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from appview_server import newest_posts, small_network, stream_records
 from falcon.testing import Result, TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, directory, plc_did, post_rkey
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, directory, plc_did, post_rkey
 
 from pipeline.simulate.network import SimulatedNetwork
 from serving.app import create_app
@@ -43,7 +43,9 @@ def _client(tmp_path: Path, uris: list[str], viewer: str, **changes: Any) -> Tes
 
 
 def _page(client: TestClient, path: str, query: str = "") -> Result:
-    return client.simulate_get(path, query_string=query, host="localhost", remote_addr="127.0.0.1")
+    return client.simulate_get(
+        path, query_string=query, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
+    )
 
 
 def test_a_feed_shows_posts_with_names_texts_and_pictures(tmp_path: Path, network: SimulatedNetwork) -> None:

@@ -56,7 +56,15 @@ def _running(config: ServingConfig) -> Iterator[WebServer]:
 
 
 def _get(server: WebServer, path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:
-    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    return _get_at(server.address, path, **headers)
+
+
+def _get_page(server: WebServer, path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    return _get_at(server.pages_address, path, **headers)
+
+
+def _get_at(address: tuple[str, int], path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    connection = http.client.HTTPConnection(*address, timeout=5)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
@@ -187,8 +195,8 @@ def test_chunked_and_oversized_bodies_are_bounded(tmp_path: Path) -> None:
 
 def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
     with _running(config_of(tmp_path)) as server:
-        local = f"localhost:{server.address[1]}"
-        assert _get(server, "/viewers", Host=local)[0] == 200
+        local = f"localhost:{server.pages_address[1]}"
+        assert _get_page(server, "/viewers", Host=local)[0] == 200
         for name, value in (
             ("X-Forwarded-For", "203.0.113.9"),
             ("Forwarded", "for=203.0.113.9"),
@@ -196,7 +204,7 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
             ("Via", "1.1 caddy"),
             ("Host", "feed.example.com"),
         ):
-            assert _get(server, "/viewers", **{"Host": local, name: value})[0] == 404
+            assert _get_page(server, "/viewers", **{"Host": local, name: value})[0] == 404
 
 
 def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +257,7 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
         answers: list[int] = []
         threads = [_ask(server, accounts[0], answers)]
         assert wait_until(lambda: bool(plc.requests))  # the only thread waits for the directory
-        waiting = server._server.task_dispatcher.queue
+        waiting = server._servers[0].task_dispatcher.queue
         for number in (1, 2):
             threads.append(_ask(server, accounts[number], answers))
             assert wait_until(lambda number=number: len(waiting) == number)
@@ -278,7 +286,7 @@ def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
     with directory() as plc, _running(config_of(tmp_path, plc.url)) as server:
         plc.publish(*accounts)
         idle = [socket.create_connection(server.address) for _ in range(4)]
-        assert wait_until(lambda: len(server._server.active_channels) == 4)
+        assert wait_until(lambda: len(server._servers[0].active_channels) == 4)
         assert _get(server, "/robots.txt")[0] == 200
         idle[0].settimeout(2)
         assert idle[0].recv(10) == b""

@@ -18,7 +18,7 @@ from serving.pages.turns import BusyError, Turns
 
 NAMES = (
     "half_life_hours", "like_decay_hours", "crowd_weight", "left_out_weight", "popularity_exponent",
-    "max_neighbours", "max_per_author", "author_spacing",
+    "max_neighbours", "max_per_author", "author_spacing", "media",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_turns_count_over_processes(tmp_path: Path) -> None:
 def test_a_looping_stranger_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stranger asks for other lists without end, several at a time; others still get theirs, in bounded time."""
     monkeypatch.setattr(explainer, "TURN_SECONDS", 1.0)
-    values = dict.fromkeys(NAMES, 1)
+    values = dict.fromkeys(NAMES, 1) | {"language": 1}
     answer = {"viewer": "did:plc:x", "neighbours": 0, "length": 0, "public": True, "posts": []}
     (tmp_path / "why.json").write_text(json.dumps(answer | {"parameters": values, "usual": values}))
     slow = ("/bin/sh", "-c", f"sleep 0.3; cat {tmp_path}/why.json")

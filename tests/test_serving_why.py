@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from batch_tools import settings_for
 from falcon.testing import Result, TestClient
-from serving_worlds import Clock, ServingStore, blob, config_of, directory, plc_did
+from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of, directory, plc_did
 from worlds import World
 
 from pipeline.batch import jobs
@@ -103,12 +103,45 @@ def test_moving_a_parameter_changes_the_list(store: tuple[Path, World]) -> None:
         posts(half_life_hours=0)
 
 
+def test_a_language_and_media_can_be_chosen(tmp_path: Path) -> None:
+    made = _world()
+    for number, (langs, flags) in enumerate((("de", 0), ("en,de", 8), ("den", 16), ("", 24)), 1):
+        made.post(f"r{number}", by=f"other{number}", hours_ago=2, langs=langs, flags=flags)
+        made.like("bob", f"r{number}", hours_ago=1)
+    data_dir = made.write(tmp_path)
+    jobs.run(settings_for(data_dir), "all")
+
+    def posts(**changes: float | str) -> set[str]:
+        found = why(data_dir, 1, made.did("ann"), changes, public=True)
+        assert found["parameters"]["language"] == changes.get("language", "")
+        return {row["post_uri"] for row in found["posts"]}
+
+    assert posts(language="de") == {made.uri("r1"), made.uri("r2")}
+    assert posts(media=16) == {made.uri("r3"), made.uri("r4")}
+    assert posts(media=8, language="en") == {made.uri("r2")}
+    assert posts(language="fr") == set()
+    assert posts() > posts(language="en") > {made.uri("r2")}
+    configured = TestClient(create_app(_configured(data_dir), now=Clock()))
+    page = _page(configured, f"viewer={made.did('ann')}&language=de").text
+    assert page.count('class="place"') == 2
+    assert '<option value="de" selected>German</option>' in page
+    assert _page(configured, f"viewer={made.did('ann')}&language=D%27").status_code == 404
+
+
 def test_changes_are_read_or_refused() -> None:
     assert changes_of(["half_life_hours=12", "max_per_author=2"]) == {
         "half_life_hours": 12,
         "max_per_author": 2,
     }
-    for text in ("half_life_hours", "half_life_hours=x", "list_length=9", "=1"):
+    assert changes_of(["language=en", "media=8"]) == {"language": "en", "media": 8}
+    for text in (
+        "half_life_hours",
+        "half_life_hours=x",
+        "list_length=9",
+        "=1",
+        "language=EN",
+        "language=x' OR 1",
+    ):
         with pytest.raises(ExplainError, match="--set"):
             changes_of([text])
 
@@ -151,8 +184,8 @@ def _configured(data_dir: Path, **changes: Any) -> ServingConfig:
     return config_of(data_dir, explain=(*command, "--batch-threads", "1"), **changes)
 
 
-def _page(client: TestClient, query: str = "", **request: str) -> Result:
-    local = {"host": "localhost", "remote_addr": "127.0.0.1"}
+def _page(client: TestClient, query: str = "", **request: Any) -> Result:
+    local = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
     return client.simulate_get("/why", query_string=query, **(local | request))
 
 
@@ -206,7 +239,7 @@ def test_a_handle_is_looked_up(store: tuple[Path, World]) -> None:
             ("no handle", "neither a handle"),
         ):
             answer = client.simulate_get(
-                "/why", params={"viewer": typed}, host="localhost", remote_addr="127.0.0.1"
+                "/why", params={"viewer": typed}, host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES
             )
             assert answer.status_code == 404
             assert text in answer.text
@@ -251,7 +284,7 @@ def test_the_home_page_says_what_it_is_and_how_it_is_doing(tmp_path: Path) -> No
         assert text in page.text
     assert "/viewers" not in page.text and "/why" not in page.text
     assert page.headers["cache-control"] == "public, max-age=60"
-    here = client.simulate_get("/", host="localhost", remote_addr="127.0.0.1")
+    here = client.simulate_get("/", host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES)
     assert "/viewers" in here.text and "/why" in here.text
     shutil.copy(tmp_path / "dashboard.json", tmp_path / "serving.sqlite")  # no database any more
     store.close()

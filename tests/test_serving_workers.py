@@ -50,7 +50,7 @@ from pathlib import Path
 from serving.config import ServingConfig
 from serving.process.workers import run
 run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.com", "{PUBLISHER_DID}",
-                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", 4, 2))
+                  ("for-you",), ("127.0.0.1", 0), sys.argv[2], "off", 4, 2, ("127.0.0.1", 0)))
 """
 STORM_SECONDS = float(os.environ.get("FORYOU_TEST_STORM_SECONDS", "3"))
 
@@ -132,7 +132,9 @@ def test_a_worker_that_crashes_is_replaced(tmp_path: Path) -> None:
         assert _get(workers, account, limit=5)[0] == 200  # waits for the new one, and is not refused
         assert wait_until(lambda: _pids(workers) not in ([], [former]))
         line = f'foryou_requests_total{{address="{SKELETON}",status="200"}} 2.0'
-        assert line in _figures(workers.address), "the new one goes on counting where the other ended"
+        assert line in _figures(workers.pages_address or ("", 0)), (
+            "the new one goes on counting where the other ended"
+        )
         assert sorted(file.name for file in Path(workers._counts.name).iterdir()) == [
             "counter_0.db",
             "histogram_0.db",
@@ -204,7 +206,9 @@ def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         assert process.stderr is not None
         try:
-            address = ("127.0.0.1", int(process.stderr.readline().rpartition(":")[2]))
+            address, pages = [
+                ("127.0.0.1", int(process.stderr.readline().rpartition(":")[2])) for _ in range(2)
+            ]
             former = _children(process.pid)
             assert len(former) == 2
             statuses: list[int] = []
@@ -226,7 +230,7 @@ def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
                 thread.join(10)
             assert set(statuses) == {200}
             line = f'foryou_requests_total{{address="{SKELETON}",status="200"}} {len(statuses)}.0'
-            assert line in _figures(address)
+            assert line in _figures(pages)
             process.terminate()
             assert process.wait(10) == 0
         finally:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import commands
 import pytest
 from batch_tools import settings_for
+from sql_terminal import shell_of
 from worlds import World
 
 from pipeline.batch import jobs
@@ -74,23 +76,23 @@ WRITING = [
     "EXPLAIN ANALYZE COPY (SELECT 1) TO 'D/explore/x.csv'",
     "EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') SELECT * FROM x",
     "EXPLAIN (ANALYZE, FORMAT json) WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x",
-    "CREATE TABLE t AS WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') SELECT * FROM x",
-    "CREATE VIEW v AS WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x; FROM v",
-    "CREATE MACRO m() AS TABLE WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x; FROM m()",
-    "CREATE TABLE t AS SELECT 1; COPY t TO 'D/t.csv'",
+    "CREATE OR REPLACE TABLE t AS WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') SELECT * FROM x",
+    "CREATE OR REPLACE VIEW v AS WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x; FROM v",
+    "CREATE OR REPLACE MACRO m() AS TABLE WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x; FROM m()",
+    "CREATE OR REPLACE TABLE t AS SELECT 1; COPY t TO 'D/t.csv'",
     "WITH x AS (COPY (SELECT 1 AS a) TO 'D/explore/x.csv') PIVOT x ON a",
     "SET VARIABLE v = (WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') SELECT 1 FROM x)",
     "SELECT * FROM query('WITH x AS (COPY (SELECT 1) TO ''D2/explore/x.csv'') FROM x')",
     "SELECT * FROM json_execute_serialized_sql(json_serialize_sql("
     "'WITH x AS (COPY (SELECT 1) TO ''D2/explore/x.csv'') FROM x'))",
-    "CREATE TABLE t AS FROM \"json_execute_serialized_sql\"('{}')",
+    "CREATE OR REPLACE TABLE t AS FROM \"json_execute_serialized_sql\"('{}')",
     "PRAGMA json_execute_serialized_sql('{}')",
     "PREPARE p AS COPY (SELECT 1) TO 'D/explore/x.csv'; EXECUTE p",
     "PREPARE p AS WITH x AS (COPY (SELECT 1) TO 'D/explore/x.csv') FROM x; EXECUTE p",
     "COPY stored_runs FROM 'D/explore/current.parquet'",
     "INSERT INTO stored_runs SELECT * FROM stored_runs",
-    "CREATE TABLE t (a INT); INSERT INTO t VALUES (1); FROM t",
-    "CREATE TABLE t (a INT); WITH x AS (INSERT INTO t VALUES (1) RETURNING *) FROM x",
+    "CREATE OR REPLACE TABLE t (a INT); INSERT INTO t VALUES (1); FROM t",
+    "CREATE OR REPLACE TABLE t (a INT); WITH x AS (INSERT INTO t VALUES (1) RETURNING *) FROM x",
     "WITH x AS (DELETE FROM stored_runs RETURNING *) FROM x",
     "WITH x AS (UPDATE stored_runs SET step = '' RETURNING *) FROM x",
     "DELETE FROM stored_runs",
@@ -136,32 +138,47 @@ READING = [
     "SELECT * FROM read_text('D/../outside.csv')",
     "SELECT * FROM read_text('/proc/self/environ')",
     "SELECT * FROM read_text('/etc/hostname')",
-    "SET VARIABLE data_dir = '/'; SELECT * FROM read_text('/etc/hostname')",
     "SELECT * FROM read_parquet('http://127.0.0.1:1/x.parquet')",
     "SELECT * FROM read_duckdb('D/x.duckdb')",
     "FROM rows",  # no variable of the program's own
+    "SET VARIABLE data_dir = '/'; SELECT * FROM read_text('/etc/hostname')",
 ]
+REFUSED = re.compile(
+    r"is not for 'foryou sql'|Permission Error|Parser Error|Binder Error|Catalog Error|configuration has been locked"
+)
 
 
-@pytest.mark.parametrize("text", WRITING + READING)
-def test_no_statement_writes_or_reads_what_is_not_for_analysts(
-    data_dir: Path, tmp_path: Path, text: str
-) -> None:
-    (tmp_path / "outside.csv").write_text(SECRET)
-    before, around = contents(data_dir), contents(tmp_path)
+def with_paths(text: str, data_dir: Path, outside: Path) -> str:
     quoted = str(data_dir).replace("'", "''")
     text = (
         text.replace("D2", quoted.replace("'", "''"))
         .replace("D/", f"{quoted}/")
-        .replace("O/", f"{tmp_path}/")
+        .replace("'D'", f"'{quoted}'")
     )
-    ran = sql(data_dir, "--format", "csv", text + " ")
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("foryou: ")
-    assert "Traceback" not in ran.stderr
-    assert SECRET not in ran.stdout + ran.stderr
+    return text.replace("O/", f"{outside}/")
+
+
+def test_no_statement_writes_or_reads_what_is_not_for_analysts(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text(SECRET)
+    around = contents(tmp_path)
+    with shell_of(data_dir) as shell:
+        before = contents(data_dir)
+        for form in WRITING + READING:
+            shown = shell.type(with_paths(form, data_dir, tmp_path) + "\n;")
+            assert REFUSED.search(shown), (form, shown)
+            assert "Traceback" not in shown and SECRET not in shown
+            assert contents(data_dir) == before, form
+            assert contents(tmp_path) == around, form
+        assert shell.type("SELECT count(*) AS n FROM likes;") == "n\n4\n"
+
+
+@pytest.mark.parametrize("text", [*WRITING[:5], *WRITING[9:11], *READING[:2], READING[-1]])
+def test_the_command_line_refuses_the_same(data_dir: Path, text: str) -> None:
+    before = contents(data_dir)
+    ran = sql(data_dir, "--format", "csv", with_paths(text, data_dir, data_dir.parent) + " ")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("foryou: query: ") and REFUSED.search(ran.stderr)
     assert contents(data_dir) == before
-    assert contents(tmp_path) == around
 
 
 def test_what_only_reads_still_runs(data_dir: Path) -> None:
@@ -229,10 +246,8 @@ def test_the_process_itself_has_no_right_to_write(data_dir: Path, tmp_path: Path
 def test_without_landlock_duckdbs_own_locks_hold(data_dir: Path) -> None:
     """As on other systems: no process around it."""
     with session.open_session(data_dir, 1) as connection:
-        for number, text in enumerate(WRITING + READING):
-            quoted = str(data_dir).replace("'", "''")
-            text = text.replace("D2", quoted.replace("'", "''")).replace("D/", f"{quoted}/")
-            text = text.replace("O/", f"{data_dir.parent}/")
+        for number, form in enumerate(WRITING + READING):
+            text = with_paths(form, data_dir, data_dir.parent)
             before = contents(data_dir)
             with pytest.raises(QueryError):
                 list(session.results(connection, queries.parse(str(number), text), {}))
@@ -246,8 +261,10 @@ def test_files_that_the_user_names_can_be_read(data_dir: Path) -> None:
     assert (ran.stderr, ran.stdout) == ("", '[{"liker":"ann"}]\n')
     ran = sql(data_dir, "--read", str(mine), f"COPY (SELECT 1) TO '{quoted}'")
     assert ran.returncode == 1
-    ran = sql(data_dir, "--read", str(data_dir.parent / "none.csv"), "SELECT 1")
-    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    for path in ("none.csv", data_dir / "cursor.key", data_dir, data_dir.parent, "/"):
+        ran = sql(data_dir, "--read", str(path), "SELECT 1")
+        assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+        assert f"--read {path}: " in ran.stderr
     assert mine.read_text() == "liker\nann\n"
 
 
@@ -294,7 +311,7 @@ def test_a_query_that_needs_too_much_memory_fails_alone(data_dir: Path) -> None:
         check=False,
     )
     assert ran.returncode == 1
-    assert "Memory" in ran.stderr and "Traceback" not in ran.stderr
+    assert ran.stderr.endswith(": select less\n") and ran.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
@@ -314,6 +331,24 @@ def test_the_process_is_ended_first_and_knows_no_password(data_dir: Path) -> Non
     finally:
         outer.kill()
         outer.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_nothing_is_left_when_it_is_stopped(data_dir: Path, tmp_path: Path, number: signal.Signals) -> None:
+    env = commands.environment(data_dir) | {"TMPDIR": str(tmp_path)}
+    endless = "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b"
+    outer = subprocess.Popen(commands.command("sql", endless, "--out", str(tmp_path / "rows")), env=env)
+    try:
+        wait_for(lambda: any(tmp_path.glob("foryou-sql-*")))
+        inner = child_of(outer.pid)
+        outer.send_signal(number)
+        assert outer.wait(30) == 128 + number
+        wait_for(lambda: not Path(f"/proc/{inner}").exists() or state(inner) == "Z")
+        assert os.listdir(tmp_path) == []
+    finally:
+        outer.kill()
+        outer.wait()
 
 
 def child_of(process: int) -> int:

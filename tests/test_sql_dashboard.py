@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from batch_tools import settings_for
 from falcon.testing import Result, TestClient
-from serving_worlds import Clock, config_of
+from serving_worlds import ON_PAGES, Clock, config_of
 from worlds import World
 
 from pipeline.batch import jobs
@@ -18,7 +18,9 @@ from serving.app import create_app
 
 def page(data_dir: Path, **request: str) -> Result:
     client = TestClient(create_app(config_of(data_dir), now=Clock()))
-    return client.simulate_get("/dashboard", **({"host": "localhost", "remote_addr": "127.0.0.1"} | request))
+    return client.simulate_get(
+        "/dashboard", **({"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES} | request)
+    )
 
 
 def test_the_batch_leaves_figures_and_the_page_draws_them(tmp_path: Path) -> None:
@@ -72,7 +74,10 @@ def test_it_is_for_this_machine_alone(tmp_path: Path) -> None:
     assert page(tmp_path, host="feed.example.com").status_code == 404
     assert page(tmp_path, remote_addr="192.0.2.1").status_code == 404
     off = TestClient(create_app(config_of(tmp_path, pages="off"), now=Clock()))
-    assert off.simulate_get("/dashboard", host="localhost", remote_addr="127.0.0.1").status_code == 404
+    assert (
+        off.simulate_get("/dashboard", host="localhost", remote_addr="127.0.0.1", extras=ON_PAGES).status_code
+        == 404
+    )
 
 
 ODD: list[Any] = [

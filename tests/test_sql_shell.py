@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import re
-import select
 import sqlite3
 import subprocess
 import time
@@ -16,6 +14,7 @@ import commands
 import duckdb
 import pytest
 from batch_tools import settings_for
+from sql_terminal import Terminal, shell_of
 from worlds import World
 
 from pipeline.batch import jobs
@@ -118,47 +117,10 @@ def test_a_sqlite_file_has_a_table_for_each_result(data_dir: Path, tmp_path: Pat
         assert ("likers", "INTEGER") in columns and ("list_share", "REAL") in columns
 
 
-class Terminal:
-    """``foryou sql`` on a terminal of its own."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.ours, theirs = pty.openpty()
-        env = commands.environment(data_dir) | {"TERM": "dumb", "HOME": str(data_dir.parent)}
-        self.process = subprocess.Popen(
-            commands.command("sql"), env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-        )  # fmt: skip
-        os.close(theirs)
-        self.until("foryou> ")
-
-    def until(self, text: str, seconds: float = 60) -> str:
-        found, end = "", time.monotonic() + seconds
-        while not found.endswith(text):
-            assert time.monotonic() < end, found
-            if select.select([self.ours], [], [], 0.2)[0]:
-                found += os.read(self.ours, 65_536).decode().replace("\r\n", "\n")
-        return found
-
-    def type(self, line: str) -> str:
-        """Type a line; return what is shown up to the next prompt."""
-        os.write(self.ours, line.encode() + b"\n")
-        shown = self.until("foryou> ")
-        return shown.removesuffix("foryou> ").partition("\n")[2]
-
-    def end(self) -> int:
-        os.write(self.ours, b"\x04")
-        status = self.process.wait(30)
-        os.close(self.ours)
-        return status
-
-
 @pytest.fixture
 def terminal(data_dir: Path) -> Iterator[Terminal]:
-    shell = Terminal(data_dir)
-    yield shell
-    if shell.process.poll() is None:
-        shell.process.kill()
-        shell.process.wait()
+    with shell_of(data_dir) as shell:
+        yield shell
 
 
 def test_a_terminal_gets_a_shell_with_the_views(terminal: Terminal, data_dir: Path) -> None:

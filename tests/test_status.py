@@ -242,13 +242,15 @@ def answering() -> Iterator[HTTPServer]:
 
 
 def test_the_web_apps_own_figures(answering: HTTPServer, tmp_path: Path) -> None:
-    found = web_app_figures(f"http://127.0.0.1:{answering.server_address[1]}")
+    address = f"http://127.0.0.1:{answering.server_address[1]}"
+    found = web_app_figures(address, address)
     assert found is not None
     assert (found["ok"], found["reason"], found["requests"]) == (False, "no lists", 100)
     assert found["p99_ms"] == 100.0
     assert 0 < found["requests_per_second"] < 1
     listen = f"127.0.0.1:{answering.server_address[1]}"
-    settings = load_settings({"data_dir": str(tmp_path), "listen": listen}, {}, tmp_path)
+    flags = {"data_dir": str(tmp_path), "listen": listen, "pages_listen": listen}
+    settings = load_settings(flags, {}, tmp_path)
     line = next(line for line in lines(gather(settings)) if line.subject == "web app")
     assert line.level is Level.BAD
     assert line.text.startswith("failing: no lists, 100 requests since it started")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from serving_worlds import (
@@ -15,8 +16,11 @@ from serving_worlds import (
 
 from serving.budgets import limits
 from serving.budgets.limits import ByClass
-from serving.identity.dids import HttpTarget, plc_target
+from serving.identity import key_store
+from serving.identity.dids import HttpTarget, is_signer, plc_target
 from serving.identity.fetch import Fetcher, FetchError
+from serving.identity.handles import HandleError, Handles
+from serving.identity.keys import signing_key
 from serving.identity.lookup_slots import QuestionBudget, Slots
 from serving.identity.resolver import DidBusyError, DidUnknownError, KeySource, Resolver
 
@@ -175,3 +179,29 @@ def test_strangers_leave_name_lookups_for_the_known() -> None:
             fetcher.get(target)
         assert fetcher.get(target, known=True).body == b"ok"
         gate.set()
+
+
+def test_stored_keys_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_store, "PRUNE_EVERY", 3)
+    monkeypatch.setattr(key_store, "KEYS_KEPT", 5)
+    keys = key_store.KeyStore(tmp_path / "keys.sqlite", 1e9)
+    key = signing_key(Account(ALICE).document(), ALICE)
+    for number in range(20):
+        keys.keep(plc_did(number), key, 1000.0 + number)
+    left = [number for number in range(20) if keys.key_of(plc_did(number))]
+    assert left[-5:] == [15, 16, 17, 18, 19]
+    assert len(left) <= 9
+
+
+@pytest.mark.parametrize(
+    "did",
+    [
+        "did:plc:" + "a" * 25,
+        "did:web:" + "a." * 126 + "example",
+        "did:key:" + "z" * 40,
+    ],
+)
+def test_a_did_that_its_method_does_not_allow_is_nobody(did: str) -> None:
+    assert not is_signer(did, loopback=True)
+    with pytest.raises(HandleError, match="neither a handle"):
+        Handles("http://127.0.0.1:9").did_of(did)

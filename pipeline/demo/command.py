@@ -35,7 +35,7 @@ log = logging.getLogger("foryou.demo")
 DATA_DIR = Path("data/demo")
 USERS, DAYS, SEED = 2_000, 7, 1
 CLUSTERING = "strong"  # so that two people's feeds are as different as their tastes
-SERVE_PORT, SIMULATE_PORT = 8080, 6008
+SERVE_PORT, SIMULATE_PORT, PAGES_PORT = 8080, 6008, 8090
 READY_SECONDS = 180.0
 
 
@@ -50,10 +50,11 @@ def run(*, once: bool) -> None:
         signal.signal(number, lambda *_: interrupted.set())
     shutil.rmtree(DATA_DIR, ignore_errors=True)
     DATA_DIR.mkdir(parents=True)
-    serve_port, simulate_port = _free_port(SERVE_PORT), _free_port(SIMULATE_PORT)
+    serve_port, simulate_port, pages_port = map(_free_port, (SERVE_PORT, SIMULATE_PORT, PAGES_PORT))
     demo = Demo(
         DATA_DIR,
         f"http://127.0.0.1:{serve_port}",
+        f"http://127.0.0.1:{pages_port}",
         f"http://127.0.0.1:{simulate_port}",
         f"did:web:localhost%3A{serve_port}",
     )
@@ -64,6 +65,7 @@ def run(*, once: bool) -> None:
             "stream_start_hours": str(24 * 365),
             "hostname": f"localhost:{serve_port}",
             "listen": f"127.0.0.1:{serve_port}",
+            "pages_listen": f"127.0.0.1:{pages_port}",
             "plc_url": demo.network,
             "appview_url": demo.network,
             "image_hosts": demo.network,
@@ -115,16 +117,16 @@ def _raise_failure(running: "Future[None]") -> None:
 
 def _print_addresses(demo: Demo, people: Sequence[Character]) -> None:
     viewer, other = people[0].did, people[-1].did
-    print(f"  What this feed is:                {demo.address}/")
-    print(f"  Pick anybody and see their feed:  {demo.address}/viewers")
-    print(f"  Why it shows these posts:         {demo.address}/why?viewer={quote(viewer, safe=':')}")
+    print(f"  What this feed is:                {demo.pages}/")
+    print(f"  Pick anybody and see their feed:  {demo.pages}/viewers")
+    print(f"  Why it shows these posts:         {demo.pages}/why?viewer={quote(viewer, safe=':')}")
     both = f"a={quote(viewer, safe=':')}&b={quote(other, safe=':')}"
-    print(f"  Two feeds side by side:           {demo.address}/compare?{both}")
-    print(f"  The operator's figures:           {demo.address}/dashboard\n")
+    print(f"  Two feeds side by side:           {demo.pages}/compare?{both}")
+    print(f"  The operator's figures:           {demo.pages}/dashboard\n")
     print("  People to begin with:")
     for person in people:
         called = f"{person.name}, who likes {person.likes}"
-        print(f"    {called:<44} {demo.address}/viewer/{quote(person.did, safe=':')}")
+        print(f"    {called:<44} {demo.pages}/viewer/{quote(person.did, safe=':')}")
     print("\n  The same feed, as the app requests it:\n")
     print(f"curl -s -H 'Authorization: Bearer {demo.token(viewer)}' \\")
     print(f"  '{demo.address}/xrpc/{SKELETON}?feed={quote(demo.feed_uri, safe='')}&limit=5'\n")

@@ -31,6 +31,7 @@ class Demo:
 
     data_dir: Path
     address: str  # of the web app, http://127.0.0.1:PORT
+    pages: str  # of the operator's pages
     network: str  # of the simulated network
     service_did: str
 
@@ -58,7 +59,8 @@ def check(demo: Demo, viewer: str) -> Iterator[str]:
         yield _list_of(demo, client, viewer)
         yield from _refusals(demo, client, viewer)
         yield _interaction(demo, client, viewer)
-        yield _page(client, viewer)
+        with httpx.Client(base_url=demo.pages, timeout=10) as pages:
+            yield _page(pages, viewer)
     yield _store(demo)
 
 

@@ -16,6 +16,7 @@ from pipeline.demo.end_to_end_checks import INTERACTIONS, SKELETON_PATH, Demo
 SHOWN = 6
 VISITORS = 40
 _POSTS = 20
+_KNOWN, _LIKES_LEAST = 1_000, 25  # of so many people those who like enough to have a list of their own
 _EVENT = "app.bsky.feed.defs#"
 
 
@@ -30,9 +31,12 @@ class Character:
 
 
 def cast(demo: Demo, count: int = SHOWN) -> list[Character]:
-    """Return people who like much, each with another favourite."""
+    """Return people with clear tastes, each with another favourite."""
     found: dict[str, Character] = {}
-    for person in demo.simulator("viewers", n=400):
+    people = [person for person in demo.simulator("viewers", n=_KNOWN) if person["likes"] >= _LIKES_LEAST]
+    for person in sorted(
+        people, key=lambda each: -max((own["taste"] for own in each["communities"]), default=0.0)
+    ):
         topics = [_topic(each["name"]) for each in person["communities"][:2]]
         if topics and topics[0] not in found and topics[0] != "after dark" and len(found) < count:
             likes = " and ".join(dict.fromkeys(topics))

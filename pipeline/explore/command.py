@@ -77,7 +77,7 @@ def run(settings: Settings, options: argparse.Namespace, rest: Sequence[str]) ->
     if options.list or (query is None and not _at_terminal()):
         print(queries.listing())
         return
-    named = [str(_existing(path)) for path in options.read]
+    named = [str(_readable(path, settings.data_dir)) for path in options.read]
     values = {} if query is None else query.values(given)
 
     def request(spill: Path) -> BoxRequest:
@@ -121,9 +121,13 @@ def _at_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _existing(path: Path) -> Path:
+def _readable(path: Path, data_dir: Path) -> Path:
+    """Return a path that --read may open: never the stores and keys of the data directory."""
     if not path.exists():
         raise QueryError(f"--read {path}: there is no such file or folder")
+    real, stores = path.resolve(), data_dir.resolve()
+    if real.is_relative_to(stores) or stores.is_relative_to(real):
+        raise QueryError(f"--read {path}: the data directory is in it, or it is in the data directory")
     return path.absolute()
 
 

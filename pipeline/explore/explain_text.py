@@ -137,7 +137,7 @@ def list_as_text(found: Row) -> str:
         lines.append(f"variant     {found['variant']}")
     for name, value in found["parameters"].items():
         if value != found["usual"][name]:
-            lines.append(f"changed     {name} = {value:g} instead of {found['usual'][name]:g}")
+            lines.append(f"changed     {name} = {value} instead of {found['usual'][name] or 'all'}")
     for place, post in enumerate(found["posts"], 1):
         was = "" if found["public"] or post["was"] == place else f"  (served at {post['was'] or 'no place'})"
         lines += ["", f"{place:>4}  {post['post_uri']}{was}"]

@@ -12,6 +12,7 @@ compares the result with the batch's lists. Popular posts come from the viewer's
 answered. What is left follows from likes, which everybody can read on the network.
 """
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
@@ -43,20 +44,30 @@ CHANGEABLE = (
     "max_per_author",
     "author_spacing",
     "max_neighbours",
+    "media",
 )
+# A change that is no parameter: only posts that name this language, "" for all.
+LANGUAGE = "language"
+Change = float | str
 # What a post has from its terms.
 TERMS = (
     "author_id", "rkey", "post_uri", "score", "similarity", "crowd", "co_likers", "likers", "age_hours",
 )  # fmt: skip
 
 
-def changes_of(texts: Sequence[str]) -> dict[str, float]:
+def changes_of(texts: Sequence[str]) -> dict[str, Change]:
     """Return the changes that NAME=VALUE texts ask for; ExplainError for any other text."""
-    changes = {}
+    changes: dict[str, Change] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in CHANGEABLE:
-            raise ExplainError(f"--set {text}: expected NAME=VALUE, with NAME one of {', '.join(CHANGEABLE)}")
+        if not separator or name not in (*CHANGEABLE, LANGUAGE):
+            names = ", ".join((*CHANGEABLE, LANGUAGE))
+            raise ExplainError(f"--set {text}: expected NAME=VALUE, with NAME one of {names}")
+        if name == LANGUAGE:
+            if not re.fullmatch("[a-z]{2,3}|", value):
+                raise ExplainError(f"--set {text}: expected a language of two or three letters, such as en")
+            changes[name] = value
+            continue
         try:
             changes[name] = float(value)
         except ValueError as error:
@@ -64,14 +75,16 @@ def changes_of(texts: Sequence[str]) -> dict[str, float]:
     return changes
 
 
-def changed(ranking: Ranking, changes: Mapping[str, float]) -> Ranking:
+def changed(ranking: Ranking, changes: Mapping[str, Change]) -> Ranking:
     """Return parameters with some changed; SettingError when one is out of bounds."""
     whole = {item.name for item in fields(Ranking) if item.type is int}
-    values = {name: int(value) if name in whole else value for name, value in changes.items()}
+    values = {
+        name: int(value) if name in whole else value for name, value in changes.items() if name != LANGUAGE
+    }
     return ranking_from({**asdict(ranking), **values})
 
 
-def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float], *, public: bool) -> Row:
+def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, Change], *, public: bool) -> Row:
     """Return a viewer's list with reasons, as plain values."""
     spills = tempfile.TemporaryDirectory(prefix="foryou-why-")
     with spills as spill, closing(GenerationInputs(data_dir, threads)) as inputs:
@@ -80,13 +93,17 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, float],
         return _why(inputs, viewer, changes, public)
 
 
-def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, float], public: bool) -> Row:
+def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], public: bool) -> Row:
     viewer_id, did = inputs.find_viewer(viewer)
     inputs.choose_variant(did)
     usual = inputs.ranking
     inputs.ranking = changed(usual, changes)
     sql_steps.prepare(inputs.connection, inputs.ranking, inputs.snapshot_us)
     inputs.restrict(viewer_id, did, None)
+    language = str(changes.get(LANGUAGE, ""))
+    if language:
+        named = f"list_contains(string_split(langs, ','), '{language}')"  # two or three letters
+        inputs.connection.execute(f"CREATE OR REPLACE VIEW posts AS FROM all_posts WHERE {named}")
     if public:
         find_public_neighbours(inputs)
     inputs.run(*PICKS)
@@ -97,7 +114,9 @@ def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, float], pu
     score_candidates(inputs)
     listed = inputs.rows("listed")
     places = {item["post_uri"]: item["position"] for item in listed}
-    posts = _list(inputs, viewer_id, listed)
+    # What fills a short list is stored as it is, whatever its posts have.
+    filling = [] if language or inputs.ranking.media != usual.media else listed
+    posts = _list(inputs, viewer_id, filling)
     length, posts = len(posts), posts[:POSTS_SHOWN]
     _add_reasons(inputs, posts, shared)
     for post in posts:
@@ -111,8 +130,8 @@ def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, float], pu
         "neighbours": count(inputs.connection, "neighbours"),
         "length": length,
         "public": public,
-        "parameters": {name: getattr(inputs.ranking, name) for name in CHANGEABLE},
-        "usual": {name: getattr(usual, name) for name in CHANGEABLE},
+        "parameters": {name: getattr(inputs.ranking, name) for name in CHANGEABLE} | {LANGUAGE: language},
+        "usual": {name: getattr(usual, name) for name in CHANGEABLE} | {LANGUAGE: ""},
         "posts": posts,
     }
 

@@ -181,6 +181,8 @@ def _with_place(
             connection.execute(statement.query)
         except duckdb.Error as again:
             error = again
+    if isinstance(error, duckdb.OutOfMemoryException):  # what DuckDB advises are settings, which are locked
+        return f"{_first_line(error)}; a query may take {limits.memory_bytes() // 2**20:,} MiB: select less"
     return str(error).strip()
 
 

@@ -83,9 +83,6 @@ class _Event(msgspec.Struct, gc=False):
     commit: Commit | None = None
 
 
-# An operation that fits the types, or an event that was read field by field.
-Event = Commit | dict[str, Any]
-
 _decode_event = msgspec.json.Decoder(_Event).decode
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -103,77 +100,92 @@ def subscribe_url(url: str, cursor: int) -> str:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
-    dids: list[str] = []
-    events: list[Event] = []
+    waiting = WaitingEvents()
     claims: list[int] = []
     for message in messages:
-        event: Event | None = None
+        commit: Commit | None = None
         time_us: Any = None
         try:
             typed = _decode_event(message)
             if typed.kind == "commit":
-                event = typed.commit
+                commit = typed.commit
             did, time_us = typed.did, typed.time_us
         except MISFITS:
             pass
-        if event is None:
+        event = None
+        if commit is None:
             event = _read_with_care(message, batch)
             if event is None:
                 continue
-            did, time_us = "", event.get("time_us")
-        if type(time_us) is int and EARLIEST_US < time_us < LATEST_US:
-            dids.append(did)
-            events.append(event)
-            claims.append(time_us)
-        else:
+            time_us = event.get("time_us")
+        if not (type(time_us) is int and EARLIEST_US < time_us < LATEST_US):
             batch.drop("bad_time")
-    if not events:
+            continue
+        if commit is not None:
+            waiting.add(did, commit, len(claims))
+        elif event is not None:
+            waiting.odd.append((len(claims), event))
+        claims.append(time_us)
+    if not claims:
         return
     seen = when_seen(claims)
     batch.reach(seen[0], seen[-1], seen)
-    add_events(dids, events, seen, _add_with_care, batch)
+    waiting.add_to(batch, seen, _add_with_care)
 
 
-def add_events(
-    dids: Sequence[str],
-    events: Sequence[Event],
-    seen: Sequence[int],
-    add_with_care: Callable[[dict[str, Any], int, EventBatch], None],
-    batch: EventBatch,
-) -> None:
-    """Add events of either version of Jetstream to the batch; ``dids`` tells whose operations they are.
+class WaitingEvents:
+    """Events of either version of Jetstream until it is decided when they were seen; each knows its place among them.
 
-    Lists side by side, since a tuple an event would keep the garbage collector busy.
+    Of a like only its texts are kept. Thousands of decoded messages do not fit the processor's caches.
     """
-    likes: list[LikeTexts] = []
-    for did, event, seen_us in zip(dids, events, seen, strict=True):
-        if isinstance(event, dict):
-            add_with_care(event, seen_us, batch)
-            continue
-        if event.too_big and is_did(did):
-            add_too_big(did, batch)
-        record = event.record
+
+    __slots__ = ("likes", "odd", "others")
+
+    def __init__(self) -> None:
+        self.likes: list[LikeTexts] = []
+        self.others: list[tuple[int, str, Commit]] = []
+        self.odd: list[tuple[int, dict[str, Any]]] = []  # read field by field
+
+    def add(self, did: str, commit: Commit, place: int) -> None:
+        """Add an operation that fits the types."""
+        record = commit.record
         if (
-            event.operation == "create"
-            and event.collection == LIKE
+            commit.operation == "create"
+            and commit.collection == LIKE
             and record is not None
             and record.subject is not None
+            and not commit.too_big
         ):
-            likes.append((did, event.rkey, event.rev, record.subject.uri, seen_us))
-        elif is_did(did):
+            self.likes.append((did, commit.rkey, commit.rev, record.subject.uri, place))
+        else:
+            self.others.append((place, did, commit))
+
+    def add_to(
+        self,
+        batch: EventBatch,
+        seen: Sequence[int],
+        add_with_care: Callable[[dict[str, Any], int, EventBatch], None],
+    ) -> None:
+        """Add all to the batch, which keeps no order but that of an account's words: those are all odd."""
+        for place, event in self.odd:
+            add_with_care(event, seen[place], batch)
+        for place, did, commit in self.others:
+            if not is_did(did):
+                batch.drop("bad_did")
+                continue
+            if commit.too_big:
+                add_too_big(did, batch)
             add_operation(
                 did,
-                seen_us,
-                event.rev,
-                event.collection,
-                event.rkey,
-                event.operation,
-                None if record is None else record.as_dict(),
+                seen[place],
+                commit.rev,
+                commit.collection,
+                commit.rkey,
+                commit.operation,
+                None if commit.record is None else commit.record.as_dict(),
                 batch,
             )
-        else:
-            batch.drop("bad_did")
-    add_likes(likes, batch)
+        add_likes(self.likes, seen, batch)
 
 
 def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:

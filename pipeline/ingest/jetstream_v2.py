@@ -23,10 +23,9 @@ from pipeline.ingest.jetstream import (
     LATEST_US,
     MISFITS,
     Commit,
-    Event,
+    WaitingEvents,
     add_account_event,
     add_commit,
-    add_events,
 )
 from pipeline.ingest.operations import LIKE, POST, add_reset
 from pipeline.ingest.records import time_us_of_text
@@ -120,22 +119,20 @@ class MessageDecoder:
 
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what decompressed messages say to the batch; ``when_seen`` decides when each was seen."""
-    dids: list[str] = []
-    events: list[Event] = []
+    waiting = WaitingEvents()
     seqs: list[int] = []
     claims: list[int] = []
     for message in messages:
+        typed = payload = None
         try:
             typed = _decode_message(message).payload
-            event: Event = typed
-            did = typed.did
             seq: Any = typed.seq
             claimed_us = time_us_of_text(typed.witnessed_at) or time_us_of_text(typed.time)
         except MISFITS:
             payload = _read_with_care(message, batch)
             if payload is None:
                 continue
-            event, did, seq = payload, "", payload.get("seq")
+            seq = payload.get("seq")
             claimed_us = time_us_of_text(payload.get("witnessedAt")) or time_us_of_text(payload.get("time"))
         if (
             type(seq) is not int
@@ -145,15 +142,17 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         ):
             batch.drop("bad_time")
             continue
-        dids.append(did)
-        events.append(event)
+        if typed is not None:
+            waiting.add(typed.did, typed, len(claims))
+        elif payload is not None:
+            waiting.odd.append((len(claims), payload))
         seqs.append(seq)
         claims.append(claimed_us)
-    if not events:
+    if not claims:
         return
     seen = when_seen(claims)
     batch.reach(seqs[0], seqs[-1], seen)
-    add_events(dids, events, seen, _add_with_care, batch)
+    waiting.add_to(batch, seen, _add_with_care)
 
 
 def _read_with_care(message: str | bytes, batch: EventBatch) -> dict[str, Any] | None:

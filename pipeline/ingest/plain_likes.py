@@ -7,6 +7,7 @@ A like of a post by did:plc accounts, with TIDs for keys and revision, is a text
 TIDs and checking its texts takes three microseconds in Python, and a third of one for many at once in numpy.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 
@@ -17,7 +18,7 @@ from pipeline.identifiers import TID_ALPHABET, is_did, parse_post_uri
 from pipeline.ingest.operations import POST, add_like
 from pipeline.store.events import EventBatch, Like
 
-# A like that was created: liker, rkey, rev, the subject's uri, seen_us.
+# A like that was created: liker, rkey, rev, the subject's uri, its place among the events whose times are decided.
 LikeTexts = tuple[str, str, str, str, int]
 
 # The form of "liker rkey rev uri": 2 is the first character of a TID, whose first bits are zero, 3 any other of it,
@@ -44,8 +45,11 @@ _VALUES = bytes(max(TID_ALPHABET.find(chr(byte)), 0) for byte in range(256))
 _like = partial(tuple.__new__, Like)
 
 
-def add_likes(likes: list[LikeTexts], batch: EventBatch) -> None:
-    """Number likes and add them to the batch; what is wrong with one is counted as ``operations`` does."""
+def add_likes(likes: list[LikeTexts], seen: Sequence[int], batch: EventBatch) -> None:
+    """Number likes and add them to the batch; what is wrong with one is counted as ``operations`` does.
+
+    ``seen`` tells for each place when the event there was seen.
+    """
     if not likes:
         return
     rows = [f"{liker} {rkey} {rev} {uri}" for liker, rkey, rev, uri, _ in likes]
@@ -53,23 +57,24 @@ def add_likes(likes: list[LikeTexts], batch: EventBatch) -> None:
     text = "".join([row if len(row) == _WIDTH else _UNUSUAL for row in rows]).encode("ascii", "replace")
     values = _matrix(text.translate(_VALUES))
     rkeys, revs, post_rkeys = (_tids(values, place) for place in (_RKEY, _REV, _POST_RKEY))
+    seen_us = np.array([seen[like[4]] for like in likes])
     usual = (_matrix(text)[:, _literal] == _form[_literal]).all(axis=1)
     usual &= (_matrix(text.translate(_CLASSES)) & _wanted == _wanted).all(axis=1)
     for place in np.flatnonzero(~usual).tolist():
-        _add_unusual(likes[place], batch)
+        _add_unusual(likes[place], int(seen_us[place]), batch)
     if not usual.all():
         likes = [like for like, is_usual in zip(likes, usual.tolist(), strict=True) if is_usual]
-        rkeys, revs, post_rkeys = rkeys[usual], revs[usual], post_rkeys[usual]
+        rkeys, revs, post_rkeys, seen_us = rkeys[usual], revs[usual], post_rkeys[usual], seen_us[usual]
     if likes:
-        likers, _, _, uris, seen = zip(*likes, strict=True)
+        likers, _, _, uris, _ = zip(*likes, strict=True)
         authors = [uri[_AUTHOR] for uri in uris]
-        columns = (likers, rkeys.tolist(), authors, post_rkeys.tolist(), seen, revs.tolist(), repeat(0))
+        columns = (likers, rkeys.tolist(), authors, post_rkeys.tolist(), seen_us.tolist(), revs.tolist(), repeat(0))
         batch.likes += map(_like, zip(*columns, strict=False))
         batch.counts["event", "like"] += len(likes)
 
 
-def _add_unusual(like: LikeTexts, batch: EventBatch) -> None:
-    liker, rkey, rev, uri, seen_us = like
+def _add_unusual(like: LikeTexts, seen_us: int, batch: EventBatch) -> None:
+    liker, rkey, rev, uri, _ = like
     if is_did(liker):
         subject = parse_post_uri(uri) or "like_of_no_post"
         add_like(liker, seen_us, rev, rkey, "create", subject, batch)

@@ -37,8 +37,9 @@ REPORT_SECONDS = 60.0
 GAP_SECONDS = 60.0
 GAP_EVENTS = 50.0
 # Messages that are decoded together, at most: enough for the clock to compare each with its neighbours, and so few that
-# what was decoded is still in the processor's caches when it is added. Twice as many take a tenth longer.
-GROUP_MESSAGES = 3_000
+# what was decoded is still in the processor's caches when it is added. Twice as many take a tenth longer to decode when
+# other processes use the caches too.
+GROUP_MESSAGES = 1_500
 GROUP_BYTES = 8 << 20
 HOLDING = (
     f"the stream is more than {AHEAD_US / 6e7:g} minutes ahead of this machine's clock: nothing is stored until they "

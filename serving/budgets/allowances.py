@@ -65,15 +65,24 @@ class Allowance:
         self._taken = Taken(bounds)
         self._lock = threading.Lock()
 
+    def is_used_up(self, viewer: str, *, known: bool) -> bool:
+        """Tell whether a viewer may take nothing more now."""
+        with self._lock:
+            self._turn()
+            return self._taken.room(viewer, known=known) < 1
+
     def take_whole(self, viewer: str, wanted: int, *, known: bool) -> bool:
         """Tell whether a viewer may take all they want now, and count it if so."""
         with self._lock:
-            span = int(self._now() // self._seconds)
-            if span != self._span:
-                self._span = span
-                self._taken.clear()
+            self._turn()
             if wanted > self._taken.room(viewer, known=known):
                 return False
             if wanted:
                 self._taken.add(viewer, wanted, known=known)
             return True
+
+    def _turn(self) -> None:
+        span = int(self._now() // self._seconds)
+        if span != self._span:
+            self._span = span
+            self._taken.clear()

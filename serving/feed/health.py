@@ -2,17 +2,19 @@
 
 Owns: the decision. Leaves to others: the facts. The answer is 200 when there are fresh lists and visits can be
 written, else 503 with the reason. The feed itself answers as well as it can in either case. Anybody may ask, so no
-path and no viewer is named.
+path and no viewer is named. At the address of the operator's pages the version of the proxy in front is added.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import falcon
 
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
+from serving.http.clients import PAGES_LISTENER
+from serving.http.request_log import SeenProxy
 from serving.lists.list_store import ListStore
 from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_writer import ActivityWriter
@@ -31,8 +33,9 @@ class Health:
     interactions: SendInteractions
     now: Callable[[], float]
     old_seconds: float
+    proxy: SeenProxy = field(default_factory=SeenProxy)
 
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the state: 200, or 503 with ``reason``."""
         reason, lists = self._lists()
         activity = self.activity.state()
@@ -44,6 +47,8 @@ class Health:
             response.status = falcon.HTTP_503
         state |= lists
         state["activity"] = activity | {"ignored": dict(self.interactions.ignored)}
+        if request.env.get(PAGES_LISTENER) is True:
+            state["proxy"] = self.proxy.version
         xrpc.answer(response, state, private=True)
 
     on_head = on_get

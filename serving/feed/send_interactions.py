@@ -91,30 +91,26 @@ class SendInteractions:
         token = self.authenticator.token(request, METHOD)
         if token is None:
             raise TokenError("AuthenticationRequired", "interactions need a signed-in viewer")
-        entries, feed = self._entries(_body(request))
         known = self.classes.is_known(token.issuer)
+        if self.allowance.is_used_up(token.issuer, known=known):
+            raise self._refused("room", 1)  # before anything is read that would take time
+        entries, feed = self._entries(_body(request))
         self.memory.read_peers()
         verdict = self.used.use(token, known=known)
         if verdict != "new":
             # The app can come again with a new token; hosts that sign twice in a second make one token of two.
-            self._ignore("replay" if verdict == "used" else "room", len(entries))
-            raise UnavailableError("this token was used before" if verdict == "used" else _NO_ROOM)
+            raise self._refused("replay" if verdict == "used" else "room", len(entries))
         try:
-            taken, events = self._taken(entries, feed, token)
-            if not self._has_room(token.issuer, taken, known):
-                self._ignore("room", len(taken))
-                raise UnavailableError(_NO_ROOM)
+            events = self._queued(entries, feed, token, known)
         except UnavailableError:
             self.used.give_back(token)
             raise
         self.memory.events_received(token.issuer, self.config.feed_rkeys, events, known=known)
         xrpc.answer(response, {}, private=True)
 
-    def _has_room(self, viewer: str, taken: list[Interaction], known: bool) -> bool:
-        """Queue interactions to be written, if all of them find room."""
-        return self.allowance.take_whole(viewer, len(taken), known=known) and self.activity.record_whole(
-            taken, known=known
-        )
+    def _refused(self, reason: str, count: int) -> UnavailableError:
+        self._ignore(reason, count)
+        return UnavailableError("this token was used before" if reason == "replay" else _NO_ROOM)
 
     def _entries(self, body: bytes) -> tuple[list[Any], str]:
         try:
@@ -134,10 +130,13 @@ class SendInteractions:
                 return entries, rkey
         raise UnknownFeedError
 
-    def _taken(
-        self, entries: list[Any], feed: str, token: Token
-    ) -> tuple[list[Interaction], list[KnownEvent]]:
-        """Return the interactions that count, and those of them whose posts are in the store."""
+    def _queued(self, entries: list[Any], feed: str, token: Token, known: bool) -> list[KnownEvent]:
+        """Queue the interactions that count, if all find room; return those whose posts are in the store.
+
+        An allowance is for what is sent, since reading it takes time whether it counts or not.
+        """
+        if not self.allowance.take_whole(token.issuer, len(entries), known=known):
+            raise self._refused("room", len(entries))
         read = [interaction for entry in entries if (interaction := self._read(entry, feed, token))]
         uris = [interaction.post_uri for interaction in read]
         try:
@@ -151,12 +150,13 @@ class SendInteractions:
         taken = [each for each in read if each.post_uri in stored or each.post_uri in served]
         if len(taken) < len(read):
             self._ignore("post", len(read) - len(taken))
-        events = [
+        if not self.activity.record_whole(taken, known=known):
+            raise self._refused("room", len(taken))
+        return [
             KnownEvent(each.event, *stored[each.post_uri], each.received_us)
             for each in taken
             if each.post_uri in stored
         ]
-        return taken, events
 
     def _read(self, entry: object, feed: str, token: Token) -> Interaction | None:
         """Return one entry as an interaction; None when it is none, which is counted."""

@@ -3,10 +3,10 @@
 Owns: which forwarding headers are believed, and that decision. Leaves to others: what depends on it.
 
 Forwarding headers are believed from the configured proxies alone. In a chain of addresses, the last one that is not
-such a proxy's counts; what stands before it is the client's own claim. A request is local when it comes from this
-machine, has no forwarding header, and names this machine's address or a loopback name as its Host. All three are
-needed: a proxy or tunnel also connects from here, and a website may point a name of its own at 127.0.0.1. A tunnel
-that hides all that looks local; its operator turns the pages off.
+such a proxy's counts; what stands before it is the client's own claim. A request is local when it came in at the
+address of the operator's pages, which nothing forwards to, comes from this machine, has no forwarding header, and
+names a loopback name or this machine's address as its Host. All four are needed: a plain TCP forwarder to the feed's
+address connects from here and adds no header, and a website may point a name of its own at 127.0.0.1.
 """
 
 import ipaddress
@@ -16,6 +16,7 @@ import falcon
 
 from serving.config import ServingConfig, is_loopback
 
+PAGES_LISTENER = "foryou.pages"  # in the environment of requests that came in at the address of the pages
 FORWARDING_HEADERS = (
     "Forwarded",
     "X-Forwarded-For",
@@ -59,7 +60,9 @@ def client_address(request: falcon.Request, proxies: tuple[str, ...]) -> str:
 
 def is_local(request: falcon.Request, config: ServingConfig) -> bool:
     """Tell whether a request was made on this machine."""
-    own = config.listen[0]
+    if request.env.get(PAGES_LISTENER) is not True or config.pages_listen is None:
+        return False
+    own = config.pages_listen[0]
     host = request.get_header("Host") or ""
     name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
     peer = peer_address(request)

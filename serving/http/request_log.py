@@ -1,7 +1,7 @@
 """Each request's number, its time, and its line in the log.
 
-Owns: the header X-Request-Id, timing, the form of the line, and which requests get one. Leaves to others: where the
-log goes, and counting (``web_metrics``).
+Owns: the headers of every answer (X-Request-Id, nosniff), timing, the form of the line, and which requests get one.
+Leaves to others: where the log goes, and counting (``web_metrics``).
 
 A line has no header, no query and no body of the request, so the log never names a token or a viewer. What the
 client wrote is escaped. With "problems", the first 502, 503 or 504 gets a line. Further ones of the next minute are
@@ -39,12 +39,20 @@ def safe_path(request: falcon.Request) -> str:
     return quote(request.path[:PATH_MAX], safe="/:@", errors="replace")
 
 
+@dataclass(slots=True)
+class SeenProxy:
+    """The version that the proxy in front last stated, for the operator; '' when it stated none."""
+
+    version: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestLog:
     """Falcon's middleware that numbers, times, counts and logs requests."""
 
     config: ServingConfig
     metrics: WebMetrics
+    proxy: SeenProxy = field(default_factory=SeenProxy)
     repeats: Tally = field(default_factory=lambda: Tally(REPEAT_SECONDS))
 
     def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -53,9 +61,13 @@ class RequestLog:
         proxies = self.config.trusted_proxies
         if not (proxies and _NUMBER.fullmatch(number) and is_trusted(peer_address(request), proxies)):
             number = secrets.token_hex(8)
+        version = request.get_header("X-Proxy-Version") or ""
+        if version != self.proxy.version and _NUMBER.fullmatch(version):
+            self.proxy.version = version
         request.context.number = number
         request.context.began = time.perf_counter()
         response.set_header("X-Request-Id", number)
+        response.set_header("X-Content-Type-Options", "nosniff")
 
     def process_response(
         self, request: falcon.Request, response: falcon.Response, _resource: Any, _succeeded: bool

@@ -14,7 +14,7 @@ from serving.identity.fetch import Fetcher, FetchError
 _HANDLE = re.compile(
     r"(?=.{3,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
-_DID = re.compile(r"did:[a-z]+:[A-Za-z0-9._:%-]{1,256}")
+_DID = re.compile(r"did:(?:plc:[a-z0-9]{1,24}|web:[A-Za-z0-9.%-]{1,253})")  # no longer than the methods allow
 _PROFILE = "https://bsky.app/profile/"
 _LATER = "handles can't be looked up just now; a DID works"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sql
+from serving.budgets.limits import KEYS_KEPT
 from serving.identity.keys import SigningKey
 from serving.log_throttle import LogThrottle
 from sql import sqlite
@@ -48,6 +49,7 @@ class KeyStore:
             if self._until_prune < 0:
                 self._until_prune = PRUNE_EVERY
                 self._rows("DELETE FROM keys WHERE fetched_us < ?", (fetched_us - self._keep_us,))
+                self._rows(sql.load("keys/prune_keys"), {"kept": KEYS_KEPT})
 
     def forget(self, did: str) -> None:
         """Remove a DID's key."""

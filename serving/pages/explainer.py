@@ -47,7 +47,9 @@ class Explainer:
         self._turns = Turns(places.lock(config.data_dir, "why"))
         self._cache: OrderedDict[tuple[Any, ...], tuple[float, dict[str, Any]]] = OrderedDict()
 
-    def why(self, did: str, changes: Mapping[str, float], *, client: str, public: bool) -> dict[str, Any]:
+    def why(
+        self, did: str, changes: Mapping[str, float | str], *, client: str, public: bool
+    ) -> dict[str, Any]:
         """Return what the command says of a viewer's list; raise ExplainingError.
 
         ``client`` is the address of whoever asks, "" at this machine.
@@ -55,7 +57,7 @@ class Explainer:
         key = (did, public, *sorted(changes.items()))
         if (known := self._known(key)) is not None:
             return known
-        arguments = [*self._command, did, *(f"--set={name}={value!r}" for name, value in changes.items())]
+        arguments = [*self._command, did, *(f"--set={name}={value}" for name, value in changes.items())]
         if public:
             arguments.append("--public")
         try:

@@ -7,17 +7,27 @@ list (``explainer``), the sliders' look (``templates``).
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import falcon
 
 from serving.http.xrpc import parameter
 
+_LANGUAGE = re.compile("[a-z]{2,3}|")
 _NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 
 
 class RecipeError(Exception):
     """A parameter can't be read; the text says which."""
+
+
+class Choice(NamedTuple):
+    """Something that people may choose: its words, and the texts of its values."""
+
+    name: str
+    label: str
+    hint: str
+    options: tuple[tuple[str, str], ...]
 
 
 class Control(NamedTuple):
@@ -45,6 +55,30 @@ RECIPE = (
 )  # fmt: skip
 
 
+CHOICES = (
+    Choice("media", "Media", "what a post must have", (
+        ("0", "anything"), ("8", "pictures"), ("16", "a video"), ("32", "a link"), ("64", "a quote"),
+    )),
+    Choice("language", "Language", "what a post must be written in", (
+        ("", "any"), ("en", "English"), ("ja", "Japanese"), ("pt", "Portuguese"), ("es", "Spanish"), ("de", "German"),
+        ("fr", "French"), ("ko", "Korean"), ("it", "Italian"), ("nl", "Dutch"), ("tr", "Turkish"), ("uk", "Ukrainian"),
+        ("pl", "Polish"), ("zh", "Chinese"), ("th", "Thai"), ("ru", "Russian"),
+    )),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """A choice with its value in force and its usual one, both among its options."""
+
+    name: str
+    label: str
+    hint: str
+    options: tuple[tuple[str, str], ...]
+    value: str
+    usual: str
+
+
 @dataclass(frozen=True, slots=True)
 class Slider:
     """A control with its value in force and its usual one."""
@@ -61,10 +95,16 @@ class Slider:
     usual: float
 
 
-def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float]:
-    """Return the parameters that a request gives; raise RecipeError for one that is no number."""
-    found = {}
-    for control in RECIPE:
+def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float | str]:
+    """Return the parameters that a request gives; raise RecipeError for one that is no number, or no language."""
+    found: dict[str, float | str] = {}
+    language = (parameter(request, prefix + "language") or "").strip()
+    if _LANGUAGE.fullmatch(language) is None:
+        raise RecipeError("language must be two or three letters")
+    if language:
+        found["language"] = language
+    media = next(choice for choice in CHOICES if choice.name == "media")
+    for control in (*RECIPE, media):
         text = (parameter(request, prefix + control.name) or "").strip()
         if text:
             if _NUMBER.fullmatch(text) is None:
@@ -73,7 +113,21 @@ def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def sliders_of(values: Mapping[str, float], usual: Mapping[str, float]) -> list[Slider]:
+def menus_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Menu]:
+    """Return the menus; a value that is none of the options becomes one."""
+    found = []
+    for choice in CHOICES:
+        value, normal = (
+            each if isinstance(each, str) else f"{each:g}"
+            for each in (values[choice.name], usual[choice.name])
+        )
+        known = dict(choice.options)
+        more = tuple((each, each) for each in dict.fromkeys((value, normal)) if each not in known)
+        found.append(Menu(*choice[:3], choice.options + more, value, normal))
+    return found
+
+
+def sliders_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Slider]:
     """Return the sliders; a range grows so that it has both values, and no slider changes what it is given."""
     found = []
     for control in RECIPE:

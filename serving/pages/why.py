@@ -20,7 +20,7 @@ from serving.identity.handles import HandleError, Handles
 from serving.pages.appview import AppViewReader, Described
 from serving.pages.explainer import Explainer, ExplainingError
 from serving.pages.html import show
-from serving.pages.recipe import RecipeError, Slider, read_recipe, sliders_of
+from serving.pages.recipe import Menu, RecipeError, Slider, menus_of, read_recipe, sliders_of
 
 _TYPED_MAX = 300
 LEAST_SHOWN = 0.005  # share of a post's score
@@ -37,7 +37,7 @@ class _Pages:
     appview: AppViewReader
     now: Callable[[], float]
 
-    def list_of(self, request: falcon.Request, typed: str, changes: dict[str, float]) -> List:
+    def list_of(self, request: falcon.Request, typed: str, changes: dict[str, float | str]) -> List:
         """Return a person's list with reasons; raise HandleError or ExplainingError."""
         public = not is_local(request, self.config)
         client = client_address(request, self.config.trusted_proxies) if public else ""
@@ -91,6 +91,7 @@ class WhyPage(_Pages):
             staying={post["post_uri"] for post in found["posts"]} if found else set(),
             side=side,
             sliders=sliders_of(found["parameters"], found["usual"]) if found else [],
+            menus=menus_of(found["parameters"], found["usual"]) if found else [],
             described=described,
             least_shown=LEAST_SHOWN,
             open_posts=OPEN_POSTS,
@@ -108,6 +109,7 @@ class Side:
     found: List | None = None
     changed: bool = False
     sliders: list[Slider] = field(default_factory=list)
+    menus: list[Menu] = field(default_factory=list)
 
 
 class ComparePage(_Pages):
@@ -125,6 +127,7 @@ class ComparePage(_Pages):
                     side.found = self.list_of(request, side.typed, changes)
                     side.changed = side.found["parameters"] != side.found["usual"]
                     side.sliders = sliders_of(side.found["parameters"], side.found["usual"])
+                    side.menus = menus_of(side.found["parameters"], side.found["usual"])
             both = [side.found for side in sides if side.found]
             if len(both) == 2:
                 uris = [post["post_uri"] for found in both for post in found["posts"]]

@@ -1,20 +1,22 @@
 """Connections and their requests before and beside the app: waitress, with bounds and in XRPC form.
 
-Owns: the bound on requests that wait for a thread, the bound on connections, the answers beyond these bounds, and
-the form of errors that never reach the app. Leaves to others: sockets and the end (``web_server``), and every
-answer of the app.
+Owns: the bound on requests that wait for a thread, the bound on connections, the answers beyond these bounds, which
+requests are too ambiguous to be read, and the form of errors that never reach the app. Leaves to others: sockets
+and the end (``web_server``), and every answer of the app.
 
 Invariant: nobody waits without bound. A request that finds the queue full is answered 429 at once, by a thread that
 does nothing else. A connection that finds no room replaces the one that was idle longest. If none is idle, its
 request is answered 429 and it is closed.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import falcon
 import orjson
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import Task, ThreadedTaskDispatcher, WSGITask
 
@@ -80,9 +82,25 @@ class _AppTask(WSGITask):  # type: ignore[misc]
         return bytes(super().build_response_header())
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request; refuses what a proxy in front might read in another way."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the header; raise ParsingError when the body's length is stated twice or the Host is missing."""
+        names = Counter(line.partition(b":")[0].lower() for line in header_plus.split(b"\r\n")[1:])
+        if b"transfer-encoding" in names and b"content-length" in names:
+            raise ParsingError("Content-Length together with Transfer-Encoding")
+        super().parse_header(header_plus)
+        if names[b"host"] > 1 or (self.version == "1.1" and not names[b"host"]):
+            raise ParsingError("not exactly one Host")
+        if self.version == "1.0" and b"transfer-encoding" in names:
+            raise ParsingError("Transfer-Encoding in HTTP/1.0")
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """One connection."""
 
+    parser_class = Parser
     task_class = _AppTask
     error_task_class = _ErrorTask
     refused = False
@@ -137,7 +155,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 def _write(task: Any, status: str, name: str, message: str, *, close: bool) -> None:
     body = orjson.dumps({"error": name, "message": message})
     task.status = status
-    task.response_headers.append(("Content-Type", "application/json"))
+    task.response_headers += [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
     task.content_length = len(body)
     if close:
         task.set_close_on_finish()

@@ -13,6 +13,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from waitress import wasyncore
@@ -20,6 +21,7 @@ from waitress.adjustments import Adjustments
 
 from serving.app import create_app
 from serving.config import ServingConfig
+from serving.http.clients import PAGES_LISTENER
 from serving.http.web_metrics import WebMetrics
 from serving.identity.default_resolver import SLOTS
 from serving.identity.resolver import KeyResolver
@@ -31,6 +33,8 @@ from serving.viewers.peers import Peers
 IDLE_SECONDS = 60
 HEADERS_MAX_BYTES = 32 * 1024
 BODY_MAX_BYTES = 1024 * 1024  # the app's own limit is lower, and answers in XRPC form
+BODY_MEMORY_BYTES = 64 * 1024  # of a body that arrives; beyond that it waits in a temporary file
+PAGES_THREADS = 2
 FINISH_SECONDS = 1.5
 QUIET_SECONDS = 0.5  # a request that its client sent before it knew of the end arrives within
 FLUSH_SECONDS = 1.0
@@ -39,8 +43,8 @@ FLUSH_SECONDS = 1.0
 class WebServer:
     """A server that listens from its construction and answers while ``run`` runs.
 
-    ``listening`` is a socket that other workers accept from too; without it the server binds its own. ``resolver`` is
-    as in ``create_app``.
+    ``listening`` is a socket that other workers accept from too, and ``pages`` that of the operator's pages; without
+    ``listening`` the server binds its own. ``resolver`` is as in ``create_app``.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class WebServer:
         listening: socket.socket | None = None,
         peers: Peers | None = None,
         resolver: KeyResolver | None = None,
+        pages: socket.socket | None = None,
     ) -> None:
         metrics = WebMetrics()
         self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc)
@@ -64,29 +69,15 @@ class WebServer:
         # Otherwise every burst logs the queue's depth.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._socket = listening or listen(config.listen)
-        adjustments = Adjustments(
-            sockets=[self._socket],
-            backlog=BACKLOG,
-            connection_limit=2 * CONNECTIONS_MAX,  # never reached: ``connections`` has the bound
-            channel_timeout=IDLE_SECONDS,
-            cleanup_interval=10,
-            max_request_header_size=HEADERS_MAX_BYTES,
-            max_request_body_size=BODY_MAX_BYTES,
-            asyncore_use_poll=True,
-            ident="",
-            # The pages must see that a proxy forwarded a request; waitress would hide that.
-            clear_untrusted_proxy_headers=False,
-        )
-        taken = self._socket
-        self._server: Any = Server(
-            app,
-            map={},
-            _sock=self._socket,
-            dispatcher=Dispatcher(config.threads + SLOTS, WAITING_MAX, metrics.refused.inc),
-            adj=adjustments,
-            sockinfo=(taken.family, taken.type, taken.proto, taken.getsockname()),
-            bind_socket=False,
-        )
+        dispatcher = Dispatcher(config.threads + SLOTS, WAITING_MAX, metrics.refused.inc)
+        self._servers: list[Any] = [_server(app, self._socket, {}, dispatcher)]
+        self._pages = pages
+        if pages is None and listening is None and config.pages_listen is not None:
+            self._pages = listen(config.pages_listen)
+        if self._pages is not None:
+            # Threads of their own, so that the operator sees what is going on however many requests wait.
+            few = Dispatcher(PAGES_THREADS, WAITING_MAX)
+            self._servers.append(_server(_of_pages(app), self._pages, self._servers[0]._map, few))
         self._stopping = threading.Event()
 
     @property
@@ -94,10 +85,16 @@ class WebServer:
         """The address it listens on, with the real port when the configured one is 0."""
         return address_of(self._socket)
 
+    @property
+    def pages_address(self) -> tuple[str, int]:
+        """The address of the operator's pages."""
+        assert self._pages is not None
+        return address_of(self._pages)
+
     def stop(self) -> None:
         """Make ``run`` end soon; may be called from any thread and from a signal handler."""
         self._stopping.set()
-        self._server.pull_trigger()
+        self._servers[0].pull_trigger()
 
     def run(self) -> None:
         """Answer requests until ``stop``; return within 3 seconds of it."""
@@ -109,30 +106,74 @@ class WebServer:
         while (now := time.monotonic()) < min(deadline, quiet_since + QUIET_SECONDS):
             if self._busy():
                 quiet_since = now
-            elif not self._server.active_channels:
+            elif not self._channels():
                 break
             self._turn(0.05)
-        self._server.task_dispatcher.shutdown(timeout=max(0.1, deadline - time.monotonic()))
-        for channel in list(self._server.active_channels.values()):
+        for server in self._servers:
+            server.task_dispatcher.shutdown(timeout=max(0.1, deadline - time.monotonic()))
+        for channel in self._channels():
             channel.handle_close()
-        self._server.trigger.close()
+        for server in self._servers:
+            server.trigger.close()
         self._activity.close(FLUSH_SECONDS)
 
     def _turn(self, seconds: float) -> None:
-        wasyncore.loop(timeout=seconds, use_poll=True, map=self._server._map, count=1)
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._servers[0]._map, count=1)
 
     def _stop_accepting(self) -> None:
-        waiting = -1
-        while len(self._server.active_channels) > waiting:  # those that the system has queued for us
-            waiting = len(self._server.active_channels)
-            self._server.handle_accept()
-        self._server.accepting = False
-        self._server.del_channel()
+        for server in self._servers:
+            waiting = -1
+            while len(server.active_channels) > waiting:  # those that the system has queued for us
+                waiting = len(server.active_channels)
+                server.handle_accept()
+            server.accepting = False
+            server.del_channel()
+            server.socket.close()
         self._socket.close()
-        self._server.socket.close()
+        if self._pages is not None:
+            self._pages.close()
+
+    def _channels(self) -> list[Any]:
+        return [channel for server in self._servers for channel in server.active_channels.values()]
 
     def _busy(self) -> bool:
-        return any(
-            channel.requests or channel.total_outbufs_len
-            for channel in list(self._server.active_channels.values())
-        )
+        return any(channel.requests or channel.total_outbufs_len for channel in self._channels())
+
+
+def _server(
+    app: Callable[..., Any], taken: socket.socket, sockets: dict[int, Any], dispatcher: Dispatcher
+) -> Any:
+    """Return a server that accepts from a socket, in the loop over ``sockets``."""
+    adjustments = Adjustments(
+        sockets=[taken],
+        backlog=BACKLOG,
+        connection_limit=2 * CONNECTIONS_MAX,  # never reached: ``connections`` has the bound
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=10,
+        max_request_header_size=HEADERS_MAX_BYTES,
+        max_request_body_size=BODY_MAX_BYTES,
+        inbuf_overflow=BODY_MEMORY_BYTES,
+        asyncore_use_poll=True,
+        ident="",
+        # The pages must see that a proxy forwarded a request; waitress would hide that.
+        clear_untrusted_proxy_headers=False,
+    )
+    return Server(
+        app,
+        map=sockets,
+        _sock=taken,
+        dispatcher=dispatcher,
+        adj=adjustments,
+        sockinfo=(taken.family, taken.type, taken.proto, taken.getsockname()),
+        bind_socket=False,
+    )
+
+
+def _of_pages(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the app for requests that come in at the address of the operator's pages."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        environ[PAGES_LISTENER] = True
+        return app(environ, start_response)
+
+    return answer

@@ -30,6 +30,7 @@ class Orders:
     slot: int
     config: ServingConfig
     listening: int
+    pages: int | None  # the socket of the operator's pages
     reading: int
     writing: tuple[int, ...]
 
@@ -57,7 +58,8 @@ def main() -> None:
 
     listening = socket.socket(fileno=orders.listening)
     gc.collect()  # garbage of the imports
-    server = WebServer(orders.config, listening, Peers(orders.reading, orders.writing))
+    pages = None if orders.pages is None else socket.socket(fileno=orders.pages)
+    server = WebServer(orders.config, listening, Peers(orders.reading, orders.writing), pages=pages)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     if stopping.is_set():
         server.stop()

@@ -15,6 +15,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from serving.process.listening import address_of, listen
 from serving.process.worker import READY, Orders
 from serving.viewers.peers import drain, new_pipes
 from serving.web_errors import ServingError
+from sql import places
 
 log = logging.getLogger("foryou.serve")
 
@@ -56,6 +58,7 @@ class Workers:
     def __init__(self, config: ServingConfig) -> None:
         self._config = config
         self._socket = listen(config.listen)
+        self._pages = _listen_for_pages(config)
         # Twice as many as workers, so that a new one can start before the old one ends.
         self._pipes = new_pipes(2 * config.workers)
         self._workers: dict[int, _Worker] = {}
@@ -69,6 +72,11 @@ class Workers:
     def address(self) -> tuple[str, int]:
         """The address it listens on."""
         return address_of(self._socket)
+
+    @property
+    def pages_address(self) -> tuple[str, int] | None:
+        """The address of the operator's pages."""
+        return None if self._pages is None else address_of(self._pages)
 
     def stop(self) -> None:
         """Make ``run`` end soon; safe in a signal handler."""
@@ -107,17 +115,19 @@ class Workers:
         drain(reading)
         writing = tuple(pipe[1] for other, pipe in enumerate(self._pipes) if other != slot)
         listening = self._socket.fileno()
+        pages = None if self._pages is None else self._pages.fileno()
+        own = (listening,) if pages is None else (listening, pages)
         process = subprocess.Popen(
             [sys.executable, "-m", "serving.process.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=(listening, reading, *writing),
+            pass_fds=(*own, reading, *writing),
             env={**os.environ, COUNTS_VARIABLE: self._counts.name},
             text=True,
         )
         assert process.stdin is not None
         try:
-            process.stdin.write(Orders(number, slot, self._config, listening, reading, writing).line())
+            process.stdin.write(Orders(number, slot, self._config, listening, pages, reading, writing).line())
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it ended already; ``_watch`` sees that
@@ -174,9 +184,27 @@ class Workers:
 
     def _end(self) -> None:
         self._socket.close()
+        if self._pages is not None:
+            self._pages.close()
         _stop(list(self._workers.values()), STOP_SECONDS)
         self._workers.clear()
         self._counts.cleanup()
+
+
+def _listen_for_pages(config: ServingConfig) -> socket.socket | None:
+    """Return the socket of the operator's pages; None when there are none, or when their address can't be had."""
+    if config.pages_listen is None:
+        return None
+    try:
+        return listen(config.pages_listen)
+    except ServingError as error:
+        log.warning("%s; there are no pages for this machine (FORYOU_PAGES_LISTEN)", error)
+        return None
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def counts_folder(memory: Path = Path("/dev/shm")) -> "tempfile.TemporaryDirectory[str]":
@@ -206,12 +234,17 @@ def _lives(process: int) -> bool:
 
 def run(config: ServingConfig) -> None:
     """Serve until SIGTERM or SIGINT; raise ServingError when the address can't be listened on."""
+    places.keep_private()
     workers = Workers(config)
-    host, port = workers.address
-    shown = f"[{host}]" if ":" in host else host
 
     def announce() -> None:
-        print(f"foryou: the web app listens on http://{shown}:{port}", file=sys.stderr, flush=True)
+        print(f"foryou: the web app listens on {_url(workers.address)}", file=sys.stderr, flush=True)
+        if workers.pages_address is not None:
+            print(
+                f"foryou: the operator's pages are on {_url(workers.pages_address)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         workers.stop()

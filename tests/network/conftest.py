@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,12 +19,13 @@ INSTALLED = Path(os.environ.get("FORYOU_ATNET_DIR", Path(tempfile.gettempdir()) 
 
 @dataclass
 class Network:
-    """A running network: its addresses, and ``control('likes', likes=[…])``."""
+    """A running network: its addresses, and ``control('likes', likes=[…])``; ``appview`` is "" when it has none."""
 
     plc: str
     pds: str
     firehose: str
     control: Callable[..., Any]
+    appview: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +34,14 @@ def network() -> Iterator[Network]:
         pytest.skip(f"the recipe of a real network is not at {ATNET}")
     if not (INSTALLED / "net" / "node_modules").is_dir():
         subprocess.run([ATNET / "setup.sh", INSTALLED], check=True, timeout=600)
+    # An AppView needs Debian's postgresql and redis-server.
+    whole = shutil.which("redis-server") and list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     started = subprocess.run(
-        [ATNET / "start.sh", INSTALLED], check=True, timeout=120, capture_output=True, text=True
+        [ATNET / "start.sh", INSTALLED, *(["--full"] if whole else [])],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
     )
     addresses = json.loads(started.stdout)
     spec = importlib.util.spec_from_file_location("atnet_control", ATNET / "ctl.py")
@@ -43,7 +51,11 @@ def network() -> Iterator[Network]:
     spec.loader.exec_module(module)
     try:
         yield Network(
-            addresses["plc"], addresses["pds"], addresses["firehose"], module.Ctl(addresses["control"])
+            addresses["plc"],
+            addresses["pds"],
+            addresses["firehose"],
+            module.Ctl(addresses["control"]),
+            addresses.get("bsky") or "",
         )
     finally:
         subprocess.run([ATNET / "stop.sh", INSTALLED], check=False, timeout=60)

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,10 +60,31 @@ def shell(make: MakeRequest) -> None:
         signal.signal(signal.SIGINT, former)
 
 
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Remove the temporary folder and end the process inside also when this one is to end."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal comes here
+        return
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
 def _run(
     make: MakeRequest, stdout: int | BinaryIO | None, take: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="foryou-sql-", ignore_cleanup_errors=True) as spill:
+    with (
+        _ending_in_order(),
+        tempfile.TemporaryDirectory(prefix="foryou-sql-", ignore_cleanup_errors=True) as spill,
+    ):
         request_read, request_write = os.pipe()
         verdict_read, verdict_write = os.pipe()
         try:

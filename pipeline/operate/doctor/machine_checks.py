@@ -77,11 +77,15 @@ def _data_dir(data_dir: Path) -> str:
 
 
 def _permissions(data_dir: Path) -> str:
-    """Check that all files have one owner, and that the cursors' key and what viewers did are private."""
+    """Check that all files have one owner, and that nobody else can read them."""
     if not data_dir.is_dir():
         raise SkippedError("there is no data directory")
     owner = data_dir.stat().st_uid
-    is_closed = not data_dir.stat().st_mode & (stat.S_IRWXO)
+    if data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise WrongError(
+            f"other users of this machine can enter {data_dir}, where the cursors' key and what viewers did are",
+            f"chmod 700 {data_dir}",
+        )
     for path in sorted(data_dir.iterdir()):
         try:
             found = path.stat()
@@ -92,12 +96,7 @@ def _permissions(data_dir: Path) -> str:
                 f"{path.name} belongs to user {found.st_uid}, the data directory to user {owner}",
                 f"chown -R {owner} {data_dir}",
             )
-        is_private = path == places.cursor_key(data_dir) or path.name.startswith(
-            places.activity(data_dir).name
-        )
-        if is_private and not is_closed and found.st_mode & stat.S_IROTH:
-            raise WrongError(f"every user of this machine can read {path.name}", f"chmod o-rwx {data_dir}")
-    return "one owner; private files are private"
+    return "one owner, who alone can read the files"
 
 
 def _disk(data_dir: Path) -> str:

@@ -6,6 +6,7 @@ Owns: those, each within a few seconds. Leaves to others: what a correct answer 
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 import time
@@ -36,6 +37,9 @@ CLOCK_MAX_SECONDS = 5.0  # tokens are valid for a minute
 EVENT_SECONDS = 10.0
 QUIET_SECONDS = 600.0
 CERTIFICATE_MIN_DAYS = 14
+LOOKS = 8
+OLDEST_CADDY = (2, 10)  # Debian 12 and 13 have 2.6.2, built in 2023
+_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.")
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 DID_JSON = "/.well-known/did.json"
 CONNECTION = "check this machine's internet connection and name server, and FORYOU_PLC_URL"
@@ -51,6 +55,7 @@ def checks(settings: Settings, password: str, client: httpx.Client) -> list[Chec
         Check("web app", lambda: _web_app(settings, client)),
         Check("did.json", lambda: _did_json(settings, client), PROXY),
         Check("certificate", lambda: _certificate(settings)),
+        Check("proxy", lambda: _proxy(settings, client)),
         Check(
             "feed record",
             lambda: _record(settings, client),
@@ -145,6 +150,27 @@ def _did_json(settings: Settings, client: httpx.Client) -> str:
             "another machine answers under this name, or a proxy keeps an old copy",
         )
     return f"{url} is ours"
+
+
+def _proxy(settings: Settings, client: httpx.Client) -> str:
+    """Read which version the proxy stated with the requests that it forwarded, those of the check before included."""
+    seen = ""
+    for _ in range(LOOKS):  # each worker knows of the requests that it answered
+        try:
+            health = json.loads(client.get(settings.pages_url + "/health").content)
+        except (httpx.HTTPError, ValueError) as error:
+            raise SkippedError(f"{settings.pages_url} does not answer: {why(error)}") from error
+        seen = str(health.get("proxy") or seen)
+    if not seen:
+        raise SkippedError("the proxy does not say which version it is; is it kept up to date?")
+    found = _VERSION.match(seen)
+    if found is None or tuple(map(int, found.groups())) < OLDEST_CADDY:
+        oldest = ".".join(map(str, OLDEST_CADDY))
+        raise WrongError(
+            f"the proxy is Caddy {seen}; versions before {oldest} get no security updates",
+            "take Caddy from its own repository: OPERATIONS.md, 'The VPS'",
+        )
+    return f"Caddy {seen}"
 
 
 def _certificate(settings: Settings) -> str:

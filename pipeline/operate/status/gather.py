@@ -64,7 +64,7 @@ def gather(settings: Settings) -> Figures:
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
         "viewers_today": _one(data_dir, "activity/status_visits", today).get("viewers"),
-        "web": web_app_figures(settings.local_url),
+        "web": web_app_figures(settings.local_url, settings.pages_url),
         "runs": _with_overdue(
             [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")], settings, now_us
         ),

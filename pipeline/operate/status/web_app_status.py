@@ -1,6 +1,6 @@
 """What the running web app reports: whether it is healthy, how much it answers and how fast.
 
-Owns: reading /health and /metrics at this installation's own address, and the Prometheus text format. Leaves to
+Owns: reading /health and /metrics at this installation's own addresses, and the Prometheus text format. Leaves to
 others: what the figures mean (``lines``). A web app that does not answer is None: it may run elsewhere, or not at
 all.
 """
@@ -18,7 +18,7 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)")
 _LIMIT = re.compile(r'\ble="([^"]+)"')
 
 
-def web_app_figures(address: str) -> dict[str, Any] | None:
+def web_app_figures(address: str, pages: str) -> dict[str, Any] | None:
     """Return {ok, reason, requests, requests_per_second, p99_ms} since the web app's start; None without an answer.
 
     Counts are None when the web app does not report them.
@@ -26,14 +26,23 @@ def web_app_figures(address: str) -> dict[str, Any] | None:
     try:
         with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             health = orjson.loads(client.get("/health").content)
-            metrics = client.get("/metrics")
+            metrics = _metrics(client, pages)
     except (httpx.HTTPError, ValueError):
         return None
     if not isinstance(health, dict):
         return None
-    reported = request_figures(metrics.text.splitlines()) if metrics.status_code == 200 else {}
+    reported = request_figures(metrics.splitlines())
     figures = {"requests": None, "requests_per_second": None, "p99_ms": None} | reported
     return {"ok": bool(health.get("ok")), "reason": health.get("reason"), **figures}
+
+
+def _metrics(client: httpx.Client, pages: str) -> str:
+    """Return the figures in Prometheus's form, '' when their address does not answer."""
+    try:
+        answer = client.get(f"{pages}/metrics")
+    except httpx.HTTPError:
+        return ""
+    return answer.text if answer.status_code == 200 else ""
 
 
 def request_figures(lines: Iterable[str]) -> dict[str, float | int | None]:

@@ -7,7 +7,9 @@ const result = document.getElementById("result");
 const said = document.getElementById("said");  // for screen readers: what changed
 
 if (form && result) {
-  const sliders = [...form.querySelectorAll("input[type=range]")];
+  const controls = [...form.querySelectorAll("[data-usual]")];
+  const isUsual = (input) =>
+    input.type === "range" ? Number(input.value) === Number(input.dataset.usual) : input.value === input.dataset.usual;
   let pending = null;
   let timer = 0;
 
@@ -16,7 +18,7 @@ if (form && result) {
     const query = new URLSearchParams();
     for (const input of form.elements) {
       if (!input.name || (input.type === "checkbox" && !input.checked)) continue;
-      if (input.type === "range" && Number(input.value) === Number(input.dataset.usual)) continue;
+      if ("usual" in input.dataset && isUsual(input)) continue;
       if (input.value) query.set(input.name, input.value);
     }
     return form.getAttribute("action") + "?" + query;
@@ -24,8 +26,8 @@ if (form && result) {
 
   const mark = (input) => {
     const slider = input.closest(".slider");
-    slider.querySelector("output").textContent = String(Number(input.value));
-    slider.classList.toggle("set", Number(input.value) !== Number(input.dataset.usual));
+    if (input.type === "range") slider.querySelector("output").textContent = String(Number(input.value));
+    slider.classList.toggle("set", !isUsual(input));
   };
 
   const show = async () => {
@@ -65,7 +67,7 @@ if (form && result) {
     timer = setTimeout(show, 200);
   };
 
-  for (const input of sliders) {
+  for (const input of controls) {
     mark(input);
     input.addEventListener("input", () => {
       mark(input);
@@ -80,7 +82,7 @@ if (form && result) {
   form.querySelector(".reset")?.addEventListener("click", (event) => {
     if (form.id !== "recipe") return;
     event.preventDefault();
-    for (const input of sliders) {
+    for (const input of controls) {
       input.value = input.dataset.usual;
       mark(input);
     }

@@ -1,0 +1,112 @@
+"""The demo, running, and a browser that looks at it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_demo import RunningDemo
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
+
+CHROMIUM = os.environ.get("FORYOU_CHROMIUM") or shutil.which("chromium") or ""
+# Nothing of Chromium's own reaches for a network.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+START_SECONDS = 300
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    folder = tmp_path_factory.mktemp("demo")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "pipeline.cli", "demo"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    found, deadline = RunningDemo(), time.monotonic() + START_SECONDS
+    assert process.stdout is not None
+    for line in process.stdout:
+        found.text += line
+        if "What this feed is" in line:
+            found.address = line.split()[-1].rstrip("/")
+        person = re.fullmatch(r"\s+(\S.*), who likes (\S.*?)\s+http\S+/viewer/(\S+)\n", line)
+        if person:
+            found.people[person[1]] = person[3]
+        if "Ctrl-C" in line:
+            break
+        assert time.monotonic() < deadline, found.text
+    assert found.address and found.people, found.text
+    try:
+        yield found
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM:
+        pytest.skip("there is no Chromium: install Debian's package chromium, or set FORYOU_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, demo: RunningDemo) -> Iterator[Callable[..., Any]]:
+    """Open a page of the demo; the test fails when it reports an error or asks anybody else for anything."""
+    contexts, troubles = [], []
+
+    def opened(path: str = "/", *, width: int = 1440, scheme: str = "light", script: bool = True) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 844 if width < 600 else 1000},
+            color_scheme=scheme,
+            java_script_enabled=script,
+            base_url=demo.address,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        page.on("console", lambda line: line.type == "error" and troubles.append(f"console: {line.text}"))
+        page.on(
+            "request", lambda request: _is_local(request.url) or troubles.append(f"request: {request.url}")
+        )
+        page.goto(path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+
+
+@pytest.fixture
+def keep_picture(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
+    """Keep a picture of a page, in the folder of FORYOU_SCREENSHOTS."""
+    folder = os.environ.get("FORYOU_SCREENSHOTS", "")
+
+    def kept(page: Any, name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    return kept
