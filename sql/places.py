@@ -8,7 +8,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     cursor.key                                                        signs page cursors
     dashboard.json                                                    figures for the operator's page
     lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
-    lake/changes/day=YYYY-MM-DD/changes-TOLD.parquet                  what was told of it since, up to that commit
+    lake/changes/day=YYYY-MM-DD/changes-COMMIT.parquet                  what was reported of it since, up to that commit
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
     lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
     lake/.tmp                                                         files that are being written for the lake
@@ -120,9 +120,9 @@ def likes(data_dir: Path, day: int) -> Path:
     return _day_file(data_dir, "likes", day)
 
 
-def changes_file(data_dir: Path, day: int, told: int) -> Path:
-    """Return the file of what was told of a closed day besides its likes file, up to a commit of landing.sqlite."""
-    return lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}" / f"changes-{told}.parquet"
+def changes_file(data_dir: Path, day: int, commit_no: int) -> Path:
+    """Return the file of what was reported of a closed day besides its likes file, up to a commit of landing.sqlite."""
+    return lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}" / f"changes-{commit_no}.parquet"
 
 
 def impressions(data_dir: Path, day: int) -> Path:
@@ -144,7 +144,7 @@ class ChangesFile(NamedTuple):
     """A file of changes, and the last commit of landing.sqlite whose words are in it or in the day's likes."""
 
     path: Path
-    told: int
+    commit_no: int
 
 
 def changes(data_dir: Path) -> dict[int, ChangesFile]:
@@ -168,7 +168,7 @@ def changes_of(data_dir: Path, day: int) -> ChangesFile | None:
         for path in (lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}").glob("changes-*.parquet")
         if (number := path.stem.rpartition("-")[2]).isdigit()
     ]
-    return max(files, key=lambda file: file.told, default=None)
+    return max(files, key=lambda file: file.commit_no, default=None)
 
 
 def neighbours(data_dir: Path, key: str = "") -> Path:

@@ -27,7 +27,7 @@ from pipeline.clock import SKEW_US
 from pipeline.explore import after_batch
 from pipeline.identifiers import parse_post_uri, post_uri, tid_at
 from pipeline.ingest import jetstream
-from pipeline.lake import fold
+from pipeline.lake import merge
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.simulate.ground_truth import GroundTruth, ground_truth
@@ -231,7 +231,7 @@ def follow(store: Store) -> None:
         note_undone(store, batch, seen)
         if day_of(now_us) > compacted_day and now_us % DAY_US > 2 * HOUR_US:
             compacted_day = day_of(now_us)
-            with mock.patch.object(fold, "SHARE", 1.0):  # what is undone stays in the files of likes
+            with mock.patch.object(merge, "SHARE", 1.0):  # what is undone stays in the files of likes
                 jobs.run(store.settings, "compact")
             for day in places.closed_days(store.data_dir):
                 store.compacted.setdefault(day, now_us)

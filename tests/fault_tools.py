@@ -79,10 +79,10 @@ def kill_ingest(
 
 def kill_backfill(env: dict[str, str], data_dir: Path, path: Path, choose: random.Random) -> str:
     """Kill ``backfill --file``: just after a commit, or at any moment; return which."""
-    told = _number(data_dir, "SELECT commit_no FROM told")
+    told = _number(data_dir, "SELECT commit_no FROM last_commit")
     with commands.running("backfill", "--file", str(path), env=env, log=data_dir / "backfill.log") as process:
         if choose.random() < 0.5:
-            _wait_for(lambda: _number(data_dir, "SELECT commit_no FROM told") > told, process)
+            _wait_for(lambda: _number(data_dir, "SELECT commit_no FROM last_commit") > told, process)
         else:
             time.sleep(choose.uniform(0.1, 2.0))
         done = process.poll() is not None

@@ -11,7 +11,7 @@ from pipeline.demo.stored_likes import like_records
 from pipeline.identifiers import rkey_to_int, tid_at, tid_from_int
 from pipeline.ingest.operations import add_account, add_like
 from pipeline.lake.compact import compact
-from pipeline.lake.fold import fold_day
+from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
@@ -105,7 +105,7 @@ class SmallStore:
     def fold(self, day: int, *, look: bool = False) -> list[str]:
         """Fold one day, counted from the first."""
         with duckdb.connect(config={"threads": 1}) as connection:
-            return [step for step, _ in fold_day(self.data_dir, FIRST_DAY + day, connection, look=look)]
+            return [step for step, _ in merge_day(self.data_dir, FIRST_DAY + day, connection, look=look)]
 
     def purge(self) -> "SmallStore":
         """Delete from landing.sqlite what is in the lake."""

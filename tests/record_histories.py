@@ -38,8 +38,8 @@ AFTER = {
 # A record's key, as its distance from the first create; None: no TID, or one from before likes were.
 KEYS_US = {
     "ordinary": -10_000, "the rev itself": 0, "half a second ahead": 400_000, "seconds ago": -3 * SECOND_US,
-    "days ago": -4 * DAY_US, "in hours": 6 * HOUR_US, "in days": 3 * DAY_US + HOUR_US, "in weeks": 17 * DAY_US, "self": None,
-    "of 2001": None,
+    "days ago": -4 * DAY_US, "in hours": 6 * HOUR_US, "in days": 3 * DAY_US + HOUR_US, "in weeks": 17 * DAY_US,
+    "self": None, "of 2001": None,
 }  # fmt: skip
 TELLINGS = (
     "never", "file late, missed", "file late, all", "file late, half", "file soon, missed",

@@ -39,7 +39,7 @@ from pipeline.demo.stored_likes import like_records
 from pipeline.identifiers import tid_at
 from pipeline.ingest import jetstream
 from pipeline.lake.compact import compact
-from pipeline.lake.fold import fold_day
+from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
@@ -216,7 +216,7 @@ class Run:
                 look = self.choose.random() < 0.3 and (
                     day == NAMED_DAY or places.likes(self.data_dir, day).exists()
                 )
-                list(fold_day(self.data_dir, day, connection, look=look))
+                list(merge_day(self.data_dir, day, connection, look=look))
             self.waits = {did for did in self.waits if day_of_key(self.by_did[did].rkey) != day}
 
     def _look(self, when: str) -> None:

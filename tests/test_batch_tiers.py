@@ -192,7 +192,8 @@ def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
         (made.time(27) << 10, made.id("zoe"), author, rkey, made.time(27)),
     )
     landing.execute(
-        "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome, told) VALUES ('did:plc:zoe', ?, 1, 'done', 2)",
+        "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome, commit_no) "
+        "VALUES ('did:plc:zoe', ?, 1, 'done', 2)",
         (int(START * 1e6) + 2_000_000,),
     )
     landing.close()

@@ -160,7 +160,7 @@ def test_a_reader_beside_a_fold_sees_one_moment(tmp_path: Path, moment: str, pur
     connection = duckdb.connect(config={"threads": 1})
     fold_when("before all")
     with reading(places.landing(tmp_path)) as reader:
-        reader.number("SELECT commit_no FROM told")
+        reader.number("SELECT commit_no FROM last_commit")
         fold_when("after the transaction began")
         with held_lake(tmp_path) as held:
             fold_when("after the files were held")

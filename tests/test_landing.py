@@ -255,7 +255,7 @@ def in_the_lake(data_dir: Path, day: int, told_until: int) -> None:
 
 def test_a_day_in_the_lake_is_purged_a_little_at_a_time(landing: Landing, tmp_path: Path) -> None:
     append(landing, *[Like(f"did:plc:l{n}", tid_at(START, n), AUTHORS[0], n, START) for n in range(100)])
-    (told_until,) = landing.connection.execute("SELECT commit_no FROM told").fetchone()
+    (told_until,) = landing.connection.execute("SELECT commit_no FROM last_commit").fetchone()
     append(landing, Like(LIKERS[0], tid_at(START + 3 * DAY_US), AUTHORS[0], 1, START + 3 * DAY_US))
     append(landing, Like(LIKERS[1], tid_at(START + 1), AUTHORS[0], 1, START + 3 * DAY_US))
     assert Retention(landing, tmp_path, 90, slice_rows=30).step() == 0

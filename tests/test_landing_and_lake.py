@@ -17,7 +17,7 @@ from pipeline.demo.stored_likes import like_records
 from pipeline.identifiers import post_uri, rkey_to_int, tid_at, tid_from_int
 from pipeline.ingest.operations import LIKE, add_account, add_like
 from pipeline.lake.compact import compact
-from pipeline.lake.fold import fold_day
+from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
 from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
@@ -219,7 +219,7 @@ class Store:
             day = self.choose.choice(closed)
             look = self.choose.random() < 0.3 and places.likes(self.data_dir, day).exists()
             with duckdb.connect(config={"threads": 1}) as connection:
-                list(fold_day(self.data_dir, day, connection, look=look))
+                list(merge_day(self.data_dir, day, connection, look=look))
             self.waits = {(liker, rkey) for liker, rkey in self.waits if day_of_key(rkey) != day}
 
     def purge(self) -> None:

@@ -23,7 +23,7 @@ INSTEAD = {
     "told": "reported",
     "attend|attends|attended": "mark waiting",
     "arrived|arriving|arrival|arrivals": "stored, or a name for what the rows are",
-    "fold|folds|folded|folding": "rewrite (a lake day)",
+    "fold|folds|folded|folding": "merge (a lake day)",
     "judge|judges": "lines (of foryou status), or decide",
     "narrow|narrowed|narrows": "few viewers",
     "kept (?:lists?|connections?)": "readers' lists, idle connections",

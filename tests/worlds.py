@@ -116,7 +116,7 @@ class World:
         for table in ("actors", "posts", "like_words", "statements", "watermark"):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
-        query = "UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no"  # all is told again
+        query = "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"  # all is told again
         (told,) = landing.execute(query).fetchone()
         landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0, ?)", rows["actors"])
         landing.executemany(

@@ -1,13 +1,13 @@
 """What the store lacks from the archive of a Jetstream: days of history, gaps, the beginning of the first day.
 
-Owns: the order of work, what is stored once a stretch is told, and the report. Leaves to others: which stretches are
-missing (``stretches``), fetching (``archive``), decoding (``segments``), words on the way (``spool``), telling a day's
-words (``day_into_lake``).
+Owns: the order of work, what is stored once a stretch is complete, and the report. Leaves to others: which stretches
+are missing (``stretches``), fetching (``archive``), decoding (``segments``), words on the way (``spool``), storing a
+day's words (``day_into_lake``).
 
-Segments are read from the newest to the oldest, and a day is told once everything that was witnessed on it is decoded.
-What else a segment says, of records of other days, is told at the end. Only then a gap counts as healed and the store
-as beginning earlier: a run that is cut short leaves nothing that seems to be there. The next run continues where it
-ended.
+Segments are read from the newest to the oldest, and a day is stored once everything that was witnessed on it is
+decoded. What else a segment says, of records of other days, is stored at the end. Only then a gap counts as healed and
+the store as beginning earlier: a run that is cut short leaves nothing that seems to be there. The next run continues
+where it ended.
 
 Posts of those days are not stored: a post older than post_max_age_hours is never a candidate.
 """
@@ -29,7 +29,7 @@ from pipeline.backfill.stretches import MARGIN_US, Plan, as_far_as, missing_gaps
 from pipeline.clock import MachineClock
 from pipeline.errors import BackfillError
 from pipeline.progress import Progress, bytes_text
-from pipeline.store.archived_words import ArchiveStore, Stored
+from pipeline.store.archived_words import ArchiveStore, StoredPart
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US, NAMED_DAY, day_of, first_open_day, utc
 from sql import places
@@ -131,7 +131,7 @@ def _require_time(now_us: int, low_us: int) -> None:
         )
 
 
-def _note(store: ArchiveStore, stored: Stored, plan: Plan, reach_us: int, now_us: int, host: str) -> None:
+def _note(store: ArchiveStore, stored: StoredPart, plan: Plan, reach_us: int, now_us: int, host: str) -> None:
     """Store what is not missing any more."""
     gap_ids = [stretch.gap_id for stretch in plan.stretches if stretch.gap_id]
     before = [stretch.from_us for stretch in plan.stretches if stretch.to_us == stored.began_us]
@@ -266,7 +266,7 @@ class _Work:
                 rows = self._decode(path, lenient=True)
             except SegmentError as again:
                 raise BackfillError(f"{self._archive.host}: {segment.name} is damaged: {again}") from again
-        # Before a fold: it must know where a statement lies between a key and its rev.
+        # Before a merge: it must know where a statement lies between a key and its rev.
         self._store.state(rows.statements)
         self._spool.write(segment.name, rows)
         path.unlink()

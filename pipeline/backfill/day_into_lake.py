@@ -1,7 +1,7 @@
 """Words about the records of a day, from the spool into the store.
 
-Owns: where a day's words are told: a closed day is folded with them, those of an open day go to landing.sqlite, since
-no file may exist for it. Leaves to others: the rule and the files (``lake.fold``), which day is told when
+Owns: where a day's words go: a closed day is merged with them, those of an open day go to landing.sqlite, since no file
+may exist for it. Leaves to others: the rule and the files (``lake.merge``), which day is stored when
 (``archived_days``).
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.backfill.spool import Spool
-from pipeline.lake.fold import fold_day
+from pipeline.lake.merge import merge_day
 from pipeline.store.archived_words import ArchiveStore
 from pipeline.store.duck import open_duckdb
 
@@ -37,7 +37,7 @@ def tell_day(
         connection = open_duckdb(spool.root / "out", threads, MEMORY_MB)
         try:
             connection.execute("SET enable_progress_bar = false")  # it would overwrite ours
-            for _ in fold_day(data_dir, day, connection, since_us=since_us, more=files):
+            for _ in merge_day(data_dir, day, connection, since_us=since_us, more=files):
                 pass
         finally:
             connection.close()

@@ -53,7 +53,7 @@ class SegmentError(Exception):
 
 
 class ArchivedWord(NamedTuple):
-    """A like record was created, changed, listed, or is gone (author None); marks: ``store.model.WordMark``.
+    """A like record was created, changed, listed, or is deleted (author None); marks: ``store.model.WordMark``.
 
     indexed_us is a better time from the archive, 0 if it has none.
     """

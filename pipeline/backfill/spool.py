@@ -1,15 +1,15 @@
-"""Decoded words on disk that are not told yet, so that a run can resume after any end.
+"""Decoded words on disk that are not reported yet, so that a run can resume after any end.
 
 Owns: which day a word belongs to, when it counts as seen, and the files of one archive's host. Leaves to others:
 decoding (``segments``), telling the words (``day_into_lake``).
 
-    done/SEGMENT.json   the segment is decoded: its words are in rows/ or told already; what was counted
+    done/SEGMENT.json   the segment is decoded: its words are in rows/ or reported already; what was counted
     rows/DAY/SEGMENT    words about records whose keys name that day (``store.model.day_of_key``)
     download/, out/     files being fetched; where DuckDB spills
 
 Invariant: a segment is decoded exactly when its file in done/ exists. That file is renamed there after all the others
 are on the disk, and decoding again writes the same files. The greatest rev wins (``lake.reader``), so it does not
-matter in which order words are told, nor how often. What a run fetched is cleared once all of it is told.
+matter in which order words are reported, nor how often. What a run fetched is cleared once all of it is reported.
 """
 
 import json
@@ -133,15 +133,15 @@ class Spool:
         return sorted((self.root / "rows" / places.day_name(day)).glob("*.jss"))
 
     def row_days(self) -> list[int]:
-        """Return the days that have words which are not told yet."""
+        """Return the days that have words which are not reported yet."""
         return sorted(places.day_number(folder.name) for folder in (self.root / "rows").iterdir())
 
     def clear_day(self, day: int) -> None:
-        """Remove the words of a day, which are told."""
+        """Remove the words of a day, which are reported."""
         shutil.rmtree(self.root / "rows" / places.day_name(day), ignore_errors=True)
 
     def clear(self) -> None:
-        """Forget what was fetched: all of it is told."""
+        """Forget what was fetched: all of it is reported."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _notes(self) -> list[tuple[str, dict[str, Any]]]:

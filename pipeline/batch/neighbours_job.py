@@ -80,7 +80,9 @@ def neighbours(
         yield "graph", graph.likers
         progress.start("product", count(connection, "viewers"))
         days = sorted(places.closed_days(data_dir))
-        metadata = NeighboursMetadata(files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.told)
+        metadata = NeighboursMetadata(
+            files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.commit_no
+        )
         product = neighbour_rows(snapshot, graph, ranking, threads, progress)
 
         def write_product(path: Path) -> None:

@@ -68,7 +68,15 @@ def add_likes(likes: list[LikeTexts], seen: Sequence[int], batch: EventBatch) ->
     if likes:
         likers, _, _, uris, _ = zip(*likes, strict=True)
         authors = [uri[_AUTHOR] for uri in uris]
-        columns = (likers, rkeys.tolist(), authors, post_rkeys.tolist(), seen_us.tolist(), revs.tolist(), repeat(0))
+        columns = (
+            likers,
+            rkeys.tolist(),
+            authors,
+            post_rkeys.tolist(),
+            seen_us.tolist(),
+            revs.tolist(),
+            repeat(0),
+        )
         batch.likes += map(_like, zip(*columns, strict=False))
         batch.counts["event", "like"] += len(likes)
 

@@ -1,6 +1,6 @@
 """The job "compact": days of likes move from landing.sqlite to the lake, and old days are removed.
 
-Owns: which days are folded in a run, and retention. Leaves to others: folding one (``fold``), the files
+Owns: which days are merged in a run, and retention. Leaves to others: merging one (``merge``), the files
 (``day_files``), and deleting from landing.sqlite what is in the lake. Ingest does that, since it is that store's
 writer.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import sql
 from pipeline.lake import day_files
-from pipeline.lake.fold import fold_day, is_look_due
 from pipeline.lake.held import clear_held
 from pipeline.lake.impressions import impressions
+from pipeline.lake.merge import is_look_due, merge_day
 from pipeline.progress import Step
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
@@ -29,7 +29,7 @@ log = logging.getLogger("foryou.batch")
 
 
 def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
-    """Fold every closed day of which landing.sqlite has words, look through one day, and remove days past retention.
+    """Merge every closed day of which landing.sqlite has words, look through one day, and remove days past retention.
 
     Yields (step, rows) after each step that changes what is on the disk.
     """
@@ -47,7 +47,7 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     ]
     due = _day_to_look_through(data_dir, set(closed))
     for day in [*closed, *([] if due is None else [due])]:
-        yield from fold_day(data_dir, day, connection, look=day == due, since_us=oldest * DAY_US)
+        yield from merge_day(data_dir, day, connection, look=day == due, since_us=oldest * DAY_US)
     old = sorted(day for day in places.closed_days(data_dir) if day < oldest)
     if len(old) > REMOVED_AT_ONCE:
         log.warning("%d days are past retention; %d of them are removed now", len(old), REMOVED_AT_ONCE)
@@ -58,8 +58,8 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     yield from impressions(data_dir, connection)
 
 
-def _day_to_look_through(data_dir: Path, folded: set[int]) -> int | None:
-    """Return the day that was looked through longest ago, if that is due and it is not folded in this run anyway."""
-    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir) - folded}
+def _day_to_look_through(data_dir: Path, merged: set[int]) -> int | None:
+    """Return the day that was looked through longest ago, if that is due and it is not merged in this run anyway."""
+    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir) - merged}
     day = min(days, key=days.__getitem__, default=None)
     return day if day is not None and is_look_due(data_dir, day) else None

@@ -1,7 +1,7 @@
 """The lake's files: what is in them, and writing one so that it is complete or absent.
 
 Owns: how a like is stored in Parquet, drafts, the rename, and checking a file's bytes. Leaves to others: where files
-are (``sql.places``), which rows belong in a day (``fold``).
+are (``sql.places``), which rows belong in a day (``merge``).
 
 Invariant: a day is in the lake exactly when its file of likes exists; the rename that makes it exist is the commit.
 
@@ -67,7 +67,7 @@ def draft_likes(data_dir: Path, day: int, rows: pa.Table) -> Path:
 def draft_changes(data_dir: Path, day: int, rows: pa.Table) -> Path:
     """Write a day's changes (rows of CHANGES) as a draft, ready to be committed as ``places.changes_file``."""
     stored = rows.select(CHANGES.names).cast(CHANGES)
-    # What is gone has no post and needs no time. Settled rows have groups of their own, which readers skip.
+    # What is deleted has no post and needs no time. Settled rows have groups of their own, which readers skip.
     write = partial(
         pq.write_table,
         stored,

@@ -1,7 +1,7 @@
 """The lake's files as they were at one moment, for as long as a run reads them.
 
-Owns: finding the files of every day that belong together, and holding them by hard links, so that a fold meanwhile
-changes nothing for the reader. Leaves to others: what is in the files (``reader``), making them (``fold``).
+Owns: finding the files of every day that belong together, and holding them by hard links, so that a merge meanwhile
+changes nothing for the reader. Leaves to others: what is in the files (``reader``), making them (``merge``).
 
 Invariant: of a day, the likes and the changes that are held were both there at one moment. Links of a killed run are
 removed by the next compaction: their folder is locked as long as the run lives.
@@ -31,7 +31,7 @@ class DayFiles:
 
     likes: Path | None
     changes: Path | None
-    told: int
+    commit_no: int
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def clear_held(data_dir: Path) -> None:
 
 
 def _hold(data_dir: Path, day: int, folder: Path) -> DayFiles | None:
-    # A fold writes the likes first and the changes last, so a pair with equal changes before and after fits together.
+    # A merge writes the likes first and the changes last, so a pair with equal changes before and after fits together.
     for _ in range(TRIES):
         changes = places.changes_of(data_dir, day)
         own = Path(tempfile.mkdtemp(dir=folder)) / places.likes(data_dir, day).parent.name
@@ -84,7 +84,7 @@ def _hold(data_dir: Path, day: int, folder: Path) -> DayFiles | None:
                 return None  # too old, and removed just now
             continue
         if places.changes_of(data_dir, day) == changes:
-            return DayFiles(likes, held_changes, 0 if changes is None else changes.told)
+            return DayFiles(likes, held_changes, 0 if changes is None else changes.commit_no)
     raise FileNotFoundError(f"the files of {places.day_name(day)} change without end")
 
 
@@ -95,5 +95,5 @@ def _link(source: Path, folder: Path) -> Path:
     except FileNotFoundError:
         raise
     except OSError:
-        return source  # a file system without links: a fold meanwhile ends the run, and the next one sees its result
+        return source  # a file system without links: a merge meanwhile ends the run, and the next one sees its result
     return target

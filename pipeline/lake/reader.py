@@ -1,15 +1,15 @@
 """Which like records there are: landing.sqlite and the lake as one relation, by one rule.
 
 Owns: which words of landing.sqlite a reader takes, and the relations ``landed_likes``, ``changes``, ``statements`` and
-``like_records`` of ``sql/lake``. Leaves to others: holding the lake's files (``held``), how they are made (``fold``),
+``like_records`` of ``sql/lake``. Leaves to others: holding the lake's files (``held``), how they are made (``merge``),
 what counts of the records (``sql/batch/valid_likes.sql``).
 
 The rule: of the words about a record the one with the greatest rev wins. A record's words lie in the day that its key
 names. Of a day without a file they are all in landing.sqlite, one a record. Of a day with files, the likes file has
 likes whose key stands for their rev, the changes file has the last word about every other record, and landing.sqlite
-has what was told since. Of that, a word that a record is gone counts at once, and so does what a viewer's repository
-listed. Other likes wait for the next fold, which compares them with all that the files say. Until then they only undo
-an older like with their key.
+has what was reported since. Of that, a word that a record is deleted counts at once, and so does what a viewer's
+repository listed. Other likes wait for the next merge, which compares them with all that the files say. Until then they
+only undo an older like with their key.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,13 +62,13 @@ def open_words(held: Mapping[int, DayFiles], first_day: int) -> str:
 
 
 def late_words(held: Mapping[int, DayFiles], first_day: int) -> str:
-    """Return a query on landing.sqlite for words about days with files that were told since, from a day on."""
+    """Return a query on landing.sqlite for words about days with files that were reported since, from a day on."""
     nothing = f"SELECT {WORDS} FROM like_words WHERE false"
     return " UNION ALL ".join(
         [nothing]
         + [
             f"SELECT {WORDS} FROM like_words WHERE rkey >= {keys_of_day(day)[0]} AND rkey < {keys_of_day(day)[1]} "
-            f"AND told > {files.told} AND {SAYS_MORE}"
+            f"AND commit_no > {files.commit_no} AND {SAYS_MORE}"
             for day, files in sorted(held.items())
             if day >= first_day or day == NAMED_DAY
         ]

@@ -1,7 +1,7 @@
 """What a backfill from an archive writes into landing.sqlite: words, statements, and which stretches it brought.
 
 Owns: what is stored, what is missing of it (``gaps``, ``began``), and noting that a stretch was brought. Leaves to
-others: assigning actor ids (``fetched_likes``), fetching (``backfill``), words about closed days (``lake.fold``).
+others: assigning actor ids (``fetched_likes``), fetching (``backfill``), words about closed days (``lake.merge``).
 
 Invariant: every write is a short transaction of its own, so that ingest never waits long.
 """
@@ -24,7 +24,7 @@ REST_SHARE = 0.5  # of a commit's time, in which ingest gets its turn
 ARCHIVE_WIRE = "archive"  # of the gap between an archive's history and the first event of the stream
 
 
-class Gap(NamedTuple):
+class StoredGap(NamedTuple):
     """A stretch of the stream that is missing."""
 
     gap_id: int
@@ -33,27 +33,27 @@ class Gap(NamedTuple):
     wire: str
 
 
-class Stored(NamedTuple):
+class StoredPart(NamedTuple):
     """From when on the store is whole, but for its gaps (0: it is empty), and what it has."""
 
     began_us: int
     watermark_us: int  # 0: no stream was followed
     low_us: int
-    gaps: list[Gap]  # the newest first
+    gaps: list[StoredGap]  # the newest first
     landed_days: set[int]  # of which landing.sqlite has words
 
 
 class ArchiveStore(HistoryStore):
     """A connection of a backfill from an archive to landing.sqlite."""
 
-    def stored(self) -> Stored:
+    def stored(self) -> StoredPart:
         """Return what the store has and lacks."""
         execute = self._connection.execute
-        return Stored(
+        return StoredPart(
             self._number("SELECT seen_us FROM began"),
             self.watermark_us(),
             self._number("SELECT low_us FROM watermark"),
-            [Gap(*row) for row in execute(sql.load("landing/missing_gaps"))],
+            [StoredGap(*row) for row in execute(sql.load("landing/missing_gaps"))],
             {int(row[0]) for row in execute(sql.load("landing/word_days"))},
         )
 
@@ -74,7 +74,7 @@ class ArchiveStore(HistoryStore):
                     state_void(self._connection, actor, rev)
 
     def healed(self, gap_ids: Iterable[int], began_us: int, now_us: int) -> None:
-        """Note that all of these gaps was told, and all from ``began_us`` on; 0 changes nothing of that."""
+        """Note that all of these gaps was reported, and all from ``began_us`` on; 0 changes nothing of that."""
         with self._transaction():
             execute = self._connection.execute
             for gap_id in gap_ids:
@@ -94,9 +94,11 @@ class ArchiveStore(HistoryStore):
             execute = self._connection.execute
             insert = "INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)"
             self._connection.executemany(insert, zip(*(words[name] for name in names), strict=True))
-            (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
-            added = execute(sql.load("landing/add_words"), {"told": told}).rowcount
-            execute(sql.load("landing/settle_words"), {"told": told, "all": 1})
+            (commit_no,) = execute(
+                "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
+            ).fetchone()
+            added = execute(sql.load("landing/add_words"), {"commit_no": commit_no}).rowcount
+            execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 1})
             execute("DELETE FROM staged_words")
             days = Counter(
                 day_of_key(rkey)

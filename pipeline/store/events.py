@@ -29,7 +29,7 @@ class Like(NamedTuple):
 
 
 class Unlike(NamedTuple):
-    """A like record is gone at this rev: deleted, or changed into something that is not a like of a post."""
+    """A like record is deleted at this rev: deleted, or changed into something that is not a like of a post."""
 
     liker: str
     rkey: int

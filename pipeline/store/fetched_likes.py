@@ -7,8 +7,8 @@ Invariants: every write is a short transaction of its own, so that ingest never 
 which two processes may use at once. Storing a viewer's likes and recording that is one transaction.
 
 A repository that was read is a statement at its rev: what it lists exists, everything else of its owner up to that rev
-is gone, as far as it was read. So what it lists is told as words of that rev, and earlier words about that part are
-void (``statements``). An account that was deleted and has a later rev is back, with what its repository lists.
+is deleted, as far as it was read. So what it lists is reported as words of that rev, and earlier words about that part
+are void (``statements``). An account that was deleted and has a later rev is back, with what its repository lists.
 """
 
 import json
@@ -120,9 +120,11 @@ class HistoryStore:
         """
         execute = self._connection.execute
         with self._transaction():
-            (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
+            (commit_no,) = execute(
+                "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
+            ).fetchone()
             if likes or statement is not None:
-                self._tell(did, likes, told, stream_us or now_us, statement)
+                self._tell(did, likes, commit_no, stream_us or now_us, statement)
             execute(
                 sql.load("landing/record_fetch"),
                 {
@@ -131,7 +133,7 @@ class HistoryStore:
                     "stream_us": stream_us or now_us,
                     "likes": len(likes) if count is None else count,
                     "outcome": outcome,
-                    "told": told,
+                    "commit_no": commit_no,
                     "reset_no": reset_no,
                 },
             )
@@ -140,7 +142,7 @@ class HistoryStore:
         self,
         did: str,
         likes: Sequence[HistoryLike],
-        told: int,
+        commit_no: int,
         now_us: int,
         statement: Statement | None,
     ) -> None:
@@ -152,7 +154,7 @@ class HistoryStore:
             for like in likes
         ]  # fmt: skip
         self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        execute(sql.load("landing/settle_words"), {"told": told, "all": 1})
+        execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 1})
         execute("DELETE FROM staged_words")
         if statement is not None and statement.from_rkey is not None:
             state_void(self._connection, ids[did], statement.rev, statement.from_rkey)

@@ -2,13 +2,13 @@
 
 Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding (``ingest``),
 what is removed later (``landing_retention``), reading it together with the lake (``lake.reader``), the lake's files
-(``lake.fold``).
+(``lake.merge``).
 
 Invariants:
-- Of the words about a record (a like, a post, a deletion) the one with the greatest rev wins, whoever told it and when;
+- Of the words about a record (a like, a post) the one with the greatest rev wins, whoever reported it and when;
   of those about an account's status the later one. Appending any stretch of the stream again, from any host, in any
   order, changes nothing.
-- Every commit that tells of likes has a number, told, greater than any in a file of the lake.
+- Every commit that tells of likes has a number, reported, greater than any in a file of the lake.
 """
 
 import sqlite3
@@ -125,12 +125,13 @@ class Landing:
         self.connection.close()
 
     def _refuse_newer_lake(self, data_dir: Path) -> None:
-        (told,) = self.connection.execute("SELECT commit_no FROM told").fetchone()
-        newest = max((file.told for file in places.changes(data_dir).values()), default=0)
-        if newest > told:
+        (commit_no,) = self.connection.execute("SELECT commit_no FROM last_commit").fetchone()
+        newest = max((file.commit_no for file in places.changes(data_dir).values()), default=0)
+        if newest > commit_no:
             raise StoreError(
-                f"{places.landing(data_dir)} is older than the lake beside it (commit {told}, the lake's {newest}): "
-                "some actors in the lake have no number here. Restore both from one backup with 'foryou restore'"
+                f"{places.landing(data_dir)} is older than the lake beside it (commit {commit_no}, the lake's "
+                f"{newest}): some actors in the lake have no number here. Restore both from one backup with "
+                "'foryou restore'"
             )
 
     def _stage(self, batch: EventBatch, ids: dict[str, int]) -> None:
@@ -181,11 +182,13 @@ class Landing:
 
     def _merge_words(self, batch: EventBatch) -> None:
         execute = self.connection.execute
-        (told,) = execute("UPDATE told SET commit_no = commit_no + 1 RETURNING commit_no").fetchone()
-        added = execute(sql.load("landing/add_words"), {"told": told}).rowcount
+        (commit_no,) = execute(
+            "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
+        ).fetchone()
+        added = execute(sql.load("landing/add_words"), {"commit_no": commit_no}).rowcount
         known = len(batch.likes) - added
         if known or batch.unlikes:
-            execute(sql.load("landing/settle_words"), {"told": told, "all": known > 0})
+            execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": known > 0})
         days = Counter(day_of_key(like.rkey) for like in batch.likes)
         for day, likes in days.most_common():  # for people: what was known counts for the day with the most
             execute(sql.load("landing/count_day"), {"day": day, "change": likes - known})

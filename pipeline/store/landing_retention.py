@@ -54,7 +54,7 @@ class Retention:
         days = [int(row[0]) for row in execute(sql.load("landing/word_days"))]
         for day in days:
             if day in changes and (day in closed or day == NAMED_DAY):
-                yield from self._purge(day, told=changes[day].told)
+                yield from self._purge(day, commit_no=changes[day].commit_no)
                 execute("DELETE FROM like_days WHERE day = ?", (day,))
         oldest_us = low_us - self._history_us
         for day in days if low_us else ():
@@ -66,10 +66,15 @@ class Retention:
         yield from self._prune_posts(low_us)
         yield execute("DELETE FROM statements WHERE rev < ?", (tid_at(max(oldest_us, 0)),)).rowcount
 
-    def _purge(self, day: int, *, told: int = EVER, seen_before_us: int = EVER) -> Iterator[int]:
-        """Remove words of a day: told up to a commit, of likes seen before a time."""
+    def _purge(self, day: int, *, commit_no: int = EVER, seen_before_us: int = EVER) -> Iterator[int]:
+        """Remove words of a day: reported up to a commit, of likes seen before a time."""
         first, end = keys_of_day(day)
-        bounds = {"from_rkey": first, "until_rkey": end, "told": told, "seen_before_us": seen_before_us}
+        bounds = {
+            "from_rkey": first,
+            "until_rkey": end,
+            "commit_no": commit_no,
+            "seen_before_us": seen_before_us,
+        }
         while removed := self._remove("landing/purge_words", {**bounds, "rows": self._slice_rows}):
             yield removed
 

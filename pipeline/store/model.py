@@ -45,7 +45,7 @@ class AccountStatus(IntEnum):
 class WordMark(IntFlag):
     """What is known of a like record beyond its last word."""
 
-    AGAIN = 1  # more than one word was told about it, or the first one was an update
+    AGAIN = 1  # more than one word was reported about it, or the first one was an update
     FETCHED = 2  # the last word is not of a stream: the repository of its owner lists it
 
 

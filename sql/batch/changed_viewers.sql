@@ -1,5 +1,5 @@
 -- Question: whose neighbours no longer match their likes and answers?
--- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, told_actors
+-- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, reported_actors
 -- Writes: changed_viewers
 -- Grain: one row per viewer
 -- Parameters: none
@@ -25,4 +25,4 @@ LEFT JOIN newest AS n ON n.liker_id = v.viewer_id
 WHERE k.viewer_id IS NULL
   OR n.seen_us > k.snapshot_us
   OR v.viewer_id IN (SELECT actor_id FROM answered)
-  OR v.viewer_id IN (SELECT actor_id FROM told_actors);
+  OR v.viewer_id IN (SELECT actor_id FROM reported_actors);

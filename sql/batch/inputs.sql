@@ -8,7 +8,7 @@
 -- Like records of open days and of the lake that no unlike undoes; in a run, a view over both replaces this table.
 CREATE OR REPLACE TABLE like_records (
   liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
--- What was told of closed days since their files of likes were written (sql/lake/changed_likes.sql), and the actors whose
+-- What was reported of closed days since their files of likes were written (sql/lake/changed_likes.sql), and the actors whose
 -- earlier records are void (sql/landing/0002_like_words.sql): what they undo is not in like_records.
 CREATE OR REPLACE TABLE changes (liker_id INTEGER, rkey BIGINT, rev BIGINT);
 CREATE OR REPLACE TABLE statements (actor_id INTEGER, from_rkey BIGINT, rev BIGINT);

@@ -71,7 +71,7 @@ SELECT * FROM read_parquet(
   getvariable('snapshot_pattern') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
 
--- Like records as they are stored. Those of the lake's days include what was undone since their file was written; open
+-- Like records as they are stored. Those of the lake's days include what an unlike or a change removed since their file was written; open
 -- ones were there when the snapshot was made. A record of a day that has just closed may come twice. file_day is the
 -- last day of which a file may have likes, so that a query opens only the files of its days.
 CREATE OR REPLACE VIEW stored_likes AS

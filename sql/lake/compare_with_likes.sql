@@ -15,7 +15,7 @@ SELECT w.liker_id, w.rkey, w.rev, w.author_id, w.post_rkey,
   CASE
     WHEN w.marks & 2 <> 0 AND f.author_id = w.author_id AND f.post_rkey = w.post_rkey THEN f.seen_us ELSE w.seen_us
   END AS seen_us,
-  -- a stream told of what is in the file: that its owner's repository lists it too says nothing new
+  -- a stream reported of what is in the file: that its owner's repository lists it too says nothing new
   CASE WHEN f.author_id = w.author_id AND f.post_rkey = w.post_rkey THEN 1 ELSE w.marks END::SMALLINT AS marks,
   w.author_id IS NULL AND f.rkey IS NULL AS settled, w.landed, f.rkey IS NOT NULL AS in_likes
 FROM last_words AS w

@@ -15,7 +15,7 @@ SELECT
   (post_rkey >> 10) + since_post_us AS seen_us
 FROM read_parquet(files, hive_partitioning = false);
 
--- What the likes file of its day does not say: the last word about a record that is gone (author_id NULL), or whose rev
+-- What the likes file of its day does not say: the last word about a record that is deleted (author_id NULL), or whose rev
 -- its key does not tell. settled: the likes file was written since, without the record.
 CREATE OR REPLACE MACRO lake_changes(files) AS TABLE
 SELECT liker_id, rkey, rev, author_id, post_rkey, seen_us, marks, settled

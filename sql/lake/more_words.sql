@@ -1,13 +1,13 @@
 -- Question: which one word counts about each record, of those of landing.sqlite and those that an archive tells besides?
--- Reads: archived_words (any number a record; told_words has those of landing.sqlite, one a record)
--- Writes: told_words
+-- Reads: archived_words (any number a record; landed_words has those of landing.sqlite, one a record)
+-- Writes: landed_words
 -- Grain: one row per like record
 -- Parameters: none
 -- Units: as in sql/landing/0002_like_words.sql, and by the rule of sql/landing/settle_words.sql
 -- Columns: liker_id, rkey, rev, author_id, post_rkey, seen_us, marks
-CREATE OR REPLACE TABLE told_words AS
+CREATE OR REPLACE TABLE landed_words AS
 WITH words AS (
-  SELECT liker_id, rkey, rev, author_id, post_rkey, seen_us, marks FROM told_words
+  SELECT liker_id, rkey, rev, author_id, post_rkey, seen_us, marks FROM landed_words
   UNION ALL
   SELECT liker_id, rkey, rev, author_id, post_rkey, seen_us, marks FROM archived_words
 ), several AS (

@@ -1,4 +1,4 @@
--- Question: whose repository is to be fetched, since it may hold other likes than the stream told of?
+-- Question: whose repository is to be fetched, since it may hold other likes than the stream reported of?
 -- Reads: actors
 -- Writes: fetched_viewers
 -- Grain: one row per DID; none for an actor of whom nothing is stored, since nothing about them can be wrong

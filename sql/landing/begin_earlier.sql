@@ -1,4 +1,4 @@
--- Question: from when on is the store whole, but for its gaps, once a backfill told what came before?
+-- Question: from when on is the store whole, but for its gaps, once a backfill reported what came before?
 -- Reads: none
 -- Writes: began
 -- Grain: one row

@@ -2,11 +2,11 @@
 -- Reads: none
 -- Writes: fetched_viewers
 -- Grain: one row per DID. Only the reset that the fetch answers stops waiting: another one may have come meanwhile
--- Parameters: :did, :fetched_us, :stream_us, :likes, :outcome (pipeline/store/fetched_likes.py), :told (the number of this
+-- Parameters: :did, :fetched_us, :stream_us, :likes, :outcome (pipeline/store/fetched_likes.py), :commit_no (the number of this
 --   commit), :reset_no (the reset that the fetch answers)
 -- Units: microseconds since 1970 (UTC): fetched_us of this machine's clock, stream_us of the stream's
-INSERT INTO fetched_viewers (did, fetched_us, stream_us, likes, outcome, told)
-VALUES (:did, :fetched_us, :stream_us, :likes, :outcome, :told)
+INSERT INTO fetched_viewers (did, fetched_us, stream_us, likes, outcome, commit_no)
+VALUES (:did, :fetched_us, :stream_us, :likes, :outcome, :commit_no)
 ON CONFLICT (did) DO UPDATE
 SET fetched_us = excluded.fetched_us, stream_us = excluded.stream_us, likes = excluded.likes, outcome = excluded.outcome,
-    told = excluded.told, reset_no = iif(reset_no = :reset_no, 0, reset_no)
+    commit_no = excluded.commit_no, reset_no = iif(reset_no = :reset_no, 0, reset_no)

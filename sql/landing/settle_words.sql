@@ -1,16 +1,16 @@
--- Question: which word about a like record is the last one? The greatest rev wins, whoever told it and when.
+-- Question: which word about a like record is the last one? The greatest rev wins, whoever reported it and when.
 -- Reads: staged_words
 -- Writes: like_words
 -- Grain: one row per like record; hearing a word again changes nothing
--- Parameters: :told (the number of this commit), :all (0: only the words that say a record is gone, 1: all)
+-- Parameters: :commit_no (the number of this commit), :all (0: only the words that say a record is deleted, 1: all)
 -- Units: as in 0002_like_words.sql
 
 -- Of two operations in one commit, which have one rev, a stream brings the last one last; what a repository lists at
--- that rev is what they left. marks: 1 more than one word was told, 2 the last word is of the owner's repository
--- (pipeline/store/model.py). When that lists what a stream told of, or the other way round, the record was seen when the
+-- that rev is what they left. marks: 1 more than one word was reported, 2 the last word is of the owner's repository
+-- (pipeline/store/model.py). When that lists what a stream reported of, or the other way round, the record was seen when the
 -- stream saw it.
-INSERT INTO like_words (rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, told)
-SELECT rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, :told
+INSERT INTO like_words (rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, commit_no)
+SELECT rkey, liker_id, rev, author_id, post_rkey, seen_us, marks, :commit_no
 FROM staged_words
 WHERE :all OR author_id IS NULL
 ORDER BY rkey, liker_id, rev, seen_us
@@ -31,7 +31,7 @@ SET (rev, author_id, post_rkey, seen_us, marks) = (
           > (like_words.rev, like_words.marks & 2, like_words.seen_us, like_words.author_id IS NOT NULL) AS later
       )
     ),
-    told = excluded.told
+    commit_no = excluded.commit_no
 WHERE excluded.rev > like_words.rev
   OR (excluded.marks & 2 = 0 AND like_words.marks & 1 = 0 AND excluded.rev < like_words.rev)
   -- listed more than once before a stream tells of it: it has the time of its key until then

@@ -1,4 +1,4 @@
--- Question: how many likes were told of each open day?
+-- Question: how many likes were reported of each open day?
 -- Reads: like_days, watermark
 -- Writes: none
 -- Grain: one row per day near the stream's time

@@ -189,7 +189,7 @@ def _write_open_day(landing: object, day: int, rows: Ints) -> None:
             "INSERT OR IGNORE INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, 2)",
             zip(rkey, liker, rkey, author, post, seen, strict=True),
         )
-    landing.execute("UPDATE told SET commit_no = 2")  # type: ignore[attr-defined]
+    landing.execute("UPDATE last_commit SET commit_no = 2")  # type: ignore[attr-defined]
     landing.execute("COMMIT")  # type: ignore[attr-defined]
 
 

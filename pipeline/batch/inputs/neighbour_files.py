@@ -80,7 +80,7 @@ class NeighboursMetadata:
     full_at: float
     full_seconds: float
     days: list[int] = field(default_factory=list)  # of the lake, in days since 1970
-    told: int = 0  # the last commit of landing.sqlite that is in it
+    commit_no: int = 0  # the last commit of landing.sqlite that is in it
 
 
 def files_of(data_dir: Path, feeds: Sequence[Feed]) -> list[NeighbourFiles]:

@@ -32,14 +32,14 @@ class Snapshot:
     """A DuckDB with the inputs of a run, and the stream time up to which likes are in it.
 
     ``lake_files`` are the lake's likes of the window. ``records`` counts the window's like records, those that unlikes
-    undo included. ``told`` is the last commit of landing.sqlite that is in it.
+    undo included. ``commit_no`` is the last commit of landing.sqlite that is in it.
     """
 
     connection: duckdb.DuckDBPyConnection
     snapshot_us: int
     lake_files: list[Path]
     records: int
-    told: int = 0
+    commit_no: int = 0
 
     def drop_records(self) -> None:
         """Free the raw like records once ``likes`` is made of them."""
@@ -81,7 +81,7 @@ def open_snapshot(
     try:
         with reading(places.landing(data_dir)) as reader:
             snapshot_us = reader.number("SELECT seen_us FROM watermark")
-            told = reader.number("SELECT commit_no FROM told")
+            commit_no = reader.number("SELECT commit_no FROM last_commit")
             connection.execute(sql.load("batch/inputs"))
             first_day = day_of(int(snapshot_us - window_hours * HOUR_US))
             held = stack.enter_context(held_lake(data_dir))
@@ -100,7 +100,7 @@ def open_snapshot(
         sql_steps.set_variables(connection, {"window_hours": window_hours})
         records = count(connection, "landed_likes")
         records += sum(int(pq.read_metadata(file).num_rows) for file in files)
-        yield Snapshot(connection, snapshot_us, files, records, told)
+        yield Snapshot(connection, snapshot_us, files, records, commit_no)
     finally:
         connection.close()
         stack.close()

@@ -34,13 +34,14 @@ from sql.sqlite import connect
 
 FULL_SECONDS = 86_400.0
 FULL_SHARE = 0.01
-LATE_US = HOUR_US  # what was told since a snapshot was seen at most so long before it; else it waits for a full pass
+# What was reported since a snapshot was seen at most so long before it; else it waits for a full pass.
+LATE_US = HOUR_US
 ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
 
 
 def is_full_due(former: NeighboursMetadata, snapshot: Snapshot, days: set[int], now: float) -> bool:
     """Tell whether all viewers are to be computed again; ``days`` are the lake's, ``now`` is seconds since 1970."""
-    if not former.told or snapshot.told < former.told:
+    if not former.commit_no or snapshot.commit_no < former.commit_no:
         return True  # it is of another program, or of another store
     past = {day for day in days - set(former.days) if former.days and day < max(former.days)}
     pause = min(FULL_SECONDS, former.full_seconds / FULL_SHARE)
@@ -55,13 +56,19 @@ def restrict_to_changed(
     since = {"since_us": int(former.made_at * 1e6) - ANSWER_DELAY_US}
     answered = _rows(places.activity(files.data_dir), "activity/answering_viewers", since)
     put(connection, "answered_viewers", pa.table({"viewer_did": pa.array(answered, pa.string())}))
-    told = _rows(places.landing(files.data_dir), "landing/told_actors", {"told": former.told})
-    put(connection, "told_actors", pa.table({"actor_id": pa.array(told, pa.int32())}))
-    folded = [str(file.path) for file in places.changes(files.data_dir).values() if file.told > former.told]
-    if folded:
+    commit_no = _rows(
+        places.landing(files.data_dir), "landing/reported_actors", {"commit_no": former.commit_no}
+    )
+    put(connection, "reported_actors", pa.table({"actor_id": pa.array(commit_no, pa.int32())}))
+    merged = [
+        str(file.path)
+        for file in places.changes(files.data_dir).values()
+        if file.commit_no > former.commit_no
+    ]
+    if merged:
         connection.execute(
-            f"INSERT INTO told_actors {sql.load('lake/changed_likers')}",
-            {"files": folded, "since_us": former.snapshot_us - LATE_US},
+            f"INSERT INTO reported_actors {sql.load('lake/changed_likers')}",
+            {"files": merged, "since_us": former.snapshot_us - LATE_US},
         )
     sql_steps.run_file(connection, "changed_viewers")
     connection.execute(

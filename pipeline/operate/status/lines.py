@@ -105,7 +105,7 @@ def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
     """Say that the first day is partial, as long as it is stored."""
-    if figures["began_us"] % DAY_US == 0:  # nothing is stored, or a backfill told all of that day
+    if figures["began_us"] % DAY_US == 0:  # nothing is stored, or a backfill reported all of that day
         return
     day, first = places.day_name(day_of(figures["began_us"])), figures["lake"]["first_day"]
     if first is None or first <= day:

@@ -1,7 +1,7 @@
 """A day of the lake brought up to date: what landing.sqlite has of it joins what its files say.
 
 Owns: the last word about each record of a day, when a day's likes are written again, and the order in which its files
-appear. Leaves to others: which day is folded when (``compact``), the bytes of the files (``day_files``), reading them
+appear. Leaves to others: which day is merged when (``compact``), the bytes of the files (``day_files``), reading them
 (``reader``, which has the rule).
 
 Invariant: at every moment a reader finds all of a day. The changes file names the last commit of landing.sqlite that is
@@ -32,7 +32,7 @@ from pipeline.store.locks import exclusive
 from pipeline.store.model import NAMED_DAY, WordMark, keys_of_day
 from sql import places
 
-SHARE = 0.01  # of a day's likes: when more are undone or added, they are written again
+SHARE = 0.01  # of a day's likes: when more are removed or added, they are written again
 IS_ORDINARY = "is_ordinary(rkey, rev, author_id, marks)"
 LOOK_SECONDS = 86_400.0  # between two times that all of a day is read
 
@@ -48,12 +48,12 @@ class _Day:
         return self.likes.exists() if self.day != NAMED_DAY else self.changes is not None
 
     @property
-    def told(self) -> int:
+    def commit_no(self) -> int:
         # Without its likes a day is not there, whatever is left of it.
-        return self.changes.told if self.changes is not None and self.exist else 0
+        return self.changes.commit_no if self.changes is not None and self.exist else 0
 
 
-def fold_day(
+def merge_day(
     data_dir: Path,
     day: int,
     connection: duckdb.DuckDBPyConnection,
@@ -82,16 +82,16 @@ def _fold_day(
 ) -> Iterator[Step]:
     files = _Day(day, places.likes(data_dir, day), places.changes_of(data_dir, day))
     connection.execute(sql.load("lake/macros"))
-    told = _read_words(data_dir, files, connection, more)
+    commit_no = _read_words(data_dir, files, connection, more)
     name = places.day_name(day)
     if not files.exist:
-        yield from _write_first(data_dir, files, connection, told)
-    elif look or count(connection, "told_words"):
+        yield from _write_first(data_dir, files, connection, commit_no)
+    elif look or count(connection, "landed_words"):
         if look:
             changes = () if files.changes is None else (files.changes.path,)
             day_files.check(*changes, *(() if files.day == NAMED_DAY else (files.likes,)))
-        yield from _write_again(data_dir, files, connection, told, look=look, since_us=since_us)
-    for relation in ("told_words", "statements", "last_words", "former_changes", "day_before", "day"):
+        yield from _write_again(data_dir, files, connection, commit_no, look=look, since_us=since_us)
+    for relation in ("landed_words", "statements", "last_words", "former_changes", "day_before", "day"):
         _drop(connection, relation)
     for path in files.likes.parents[2].glob(f"changes/day={name}/changes-*.parquet"):
         if path != getattr(places.changes_of(data_dir, day), "path", None):
@@ -101,31 +101,31 @@ def _fold_day(
 def _read_words(
     data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnection, more: Sequence[Path]
 ) -> int:
-    """Make ``told_words`` and ``statements``; return the number of the last commit that is in them."""
+    """Make ``landed_words`` and ``statements``; return the number of the last commit that is in them."""
     first, end = keys_of_day(files.day)
     with reading(places.landing(data_dir)) as reader:
-        told = reader.number("SELECT commit_no FROM told")
+        commit_no = reader.number("SELECT commit_no FROM last_commit")
         put(connection, "statements", reader.table(STATEMENTS).cast(STATEMENT_SCHEMA))
-        put(connection, "told_words", WORD_SCHEMA.empty_table())
-        span = f"rkey >= {first} AND rkey < {end} AND told > {files.told}"
+        put(connection, "landed_words", WORD_SCHEMA.empty_table())
+        span = f"rkey >= {first} AND rkey < {end} AND commit_no > {files.commit_no}"
         with registered(connection, landed=reader.stream(f"SELECT {WORDS} FROM like_words WHERE {span}")):
-            connection.execute("INSERT INTO told_words FROM landed")
+            connection.execute("INSERT INTO landed_words FROM landed")
     if more:
         connection.read_parquet([str(file) for file in more]).create_view("archived_words")
         connection.execute(sql.load("lake/more_words"))
         connection.execute("DROP VIEW archived_words")
     # Where a statement lies between a key and its rev, the key can't stand for the rev.
     connection.execute(
-        f"UPDATE told_words SET marks = marks | {WordMark.AGAIN:d} FROM statements AS s "
-        "WHERE s.actor_id = liker_id AND s.from_rkey <= rkey AND s.rev > rkey AND s.rev <= told_words.rev"
+        f"UPDATE landed_words SET marks = marks | {WordMark.AGAIN:d} FROM statements AS s "
+        "WHERE s.actor_id = liker_id AND s.from_rkey <= rkey AND s.rev > rkey AND s.rev <= landed_words.rev"
     )
     if files.day == NAMED_DAY:  # no key of it stands for a rev
-        connection.execute(f"UPDATE told_words SET marks = marks | {WordMark.AGAIN:d}")
-    return told
+        connection.execute(f"UPDATE landed_words SET marks = marks | {WordMark.AGAIN:d}")
+    return commit_no
 
 
 def _write_first(
-    data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnection, told: int
+    data_dir: Path, files: _Day, connection: duckdb.DuckDBPyConnection, commit_no: int
 ) -> Iterator[Step]:
     connection.execute(sql.load("lake/new_day"))
     stored = connection.sql(sql.load("lake/stored_rows")).to_arrow_table()
@@ -135,15 +135,15 @@ def _write_first(
     del stored
     yield f"write {places.day_name(files.day)}", rows
     connection.execute(
-        "CREATE TABLE former_changes AS SELECT *, false AS settled FROM told_words LIMIT 0;"
+        "CREATE TABLE former_changes AS SELECT *, false AS settled FROM landed_words LIMIT 0;"
         "DROP VIEW day;"
-        "CREATE OR REPLACE TABLE told_words AS "
-        "FROM told_words WHERE NOT is_ordinary(rkey, rev, author_id, marks)"
+        "CREATE OR REPLACE TABLE landed_words AS "
+        "FROM landed_words WHERE NOT is_ordinary(rkey, rev, author_id, marks)"
     )
     connection.execute(sql.load("lake/last_words"))
     changes = day_files.draft_changes(data_dir, files.day, _changes(connection, "new_changes"))
     make_durable(data_dir)
-    day_files.commit(changes, places.changes_file(data_dir, files.day, told))
+    day_files.commit(changes, places.changes_file(data_dir, files.day, commit_no))
     if likes is not None:
         day_files.commit(likes, files.likes)
     yield f"commit {places.day_name(files.day)}", rows
@@ -153,14 +153,14 @@ def _write_again(
     data_dir: Path,
     files: _Day,
     connection: duckdb.DuckDBPyConnection,
-    told: int,
+    commit_no: int,
     *,
     look: bool,
     since_us: int,
 ) -> Iterator[Step]:
     name, execute = places.day_name(files.day), connection.execute
     if files.changes is None:
-        execute("CREATE TABLE former_changes AS SELECT *, false AS settled FROM told_words LIMIT 0")
+        execute("CREATE TABLE former_changes AS SELECT *, false AS settled FROM landed_words LIMIT 0")
     else:
         execute(
             "CREATE TABLE former_changes AS FROM lake_changes($files)", {"files": [str(files.changes.path)]}
@@ -169,7 +169,7 @@ def _write_again(
     if files.day == NAMED_DAY:
         execute("DELETE FROM last_words WHERE seen_us < ?", [since_us])
         execute(
-            "CREATE TABLE day_before AS SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM told_words LIMIT 0"
+            "CREATE TABLE day_before AS SELECT liker_id, rkey, author_id, post_rkey, seen_us FROM landed_words LIMIT 0"
         )
         records = 0
     else:
@@ -187,11 +187,11 @@ def _write_again(
         drafts.append((day_files.draft_likes(data_dir, files.day, stored), files.likes))
         query, step, rows = "new_changes", f"rewrite {name}", len(stored)
     else:
-        query, step, rows = "more_changes", f"change {name}", count(connection, "told_words")
+        query, step, rows = "more_changes", f"change {name}", count(connection, "landed_words")
     table = _changes(connection, query)
     if drafts or rows or len(table) != count(connection, "former_changes"):
         changes = day_files.draft_changes(data_dir, files.day, table)
-        drafts.append((changes, places.changes_file(data_dir, files.day, told)))
+        drafts.append((changes, places.changes_file(data_dir, files.day, commit_no)))
         make_durable(data_dir)
         for draft, final in drafts:
             day_files.commit(draft, final)
