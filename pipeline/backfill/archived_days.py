@@ -205,7 +205,7 @@ class _Work:
         self._stop = stop
         self._fetched: queue.Queue[tuple[Segment, Path] | Exception] = queue.Queue(1)
         self._words = 0
-        self._told_days: set[int] = set()
+        self._stored_days: set[int] = set()
 
     def do(self, plan: Plan) -> None:
         """Fetch, decode and tell everything of a plan."""
@@ -221,7 +221,7 @@ class _Work:
             # Of a day that begins after all that is not decoded yet, nearly all is known.
             reach_us = max((segment.last_us for segment in missing[number:]), default=0)
             for day in reversed(self._spool.row_days()):
-                if day * DAY_US > reach_us and day not in self._told_days:
+                if day * DAY_US > reach_us and day not in self._stored_days:
                     self._tell_day(day, progress)
             if number < len(missing):
                 progress.step = utc(missing[number].first_us)[:10]
@@ -298,7 +298,7 @@ class _Work:
             since_us=self.oldest * DAY_US,
             threads=self._threads,
         )
-        self._told_days.add(day)
+        self._stored_days.add(day)
         self._words += words
         progress.clear()
         name = "keys that name no day" if day == NAMED_DAY else places.day_name(day)

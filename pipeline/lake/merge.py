@@ -69,10 +69,10 @@ def merge_day(
     StoreError when a file is damaged.
     """
     with exclusive(data_dir, "lake", wait=True):
-        yield from _fold_day(data_dir, day, connection, look, since_us, more)
+        yield from _merge_day(data_dir, day, connection, look, since_us, more)
 
 
-def _fold_day(
+def _merge_day(
     data_dir: Path,
     day: int,
     connection: duckdb.DuckDBPyConnection,
