@@ -146,7 +146,7 @@ class Run:
         ledger.add(telling)
         self.wanted[did] = ledger.found
         rev, subject = ledger.last()
-        if not subject or (telling.fetch is not None and telling.fetch.subject):
+        if not subject or telling.fetch == (rev, subject):
             self.waits.discard(did)  # what a repository lists counts at once
         elif (rev, subject) not in known:
             self.waits.discard(did)

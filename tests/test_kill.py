@@ -83,7 +83,7 @@ def kill_batches(feed: Feed) -> None:
     for number in range(KILLS + KILLS // 4):
         with commands.running("batch", env=feed.env, log=feed.data_dir / "batch") as process:
             if number % 5 == 4:
-                if process.wait(120) != 0:
+                if process.wait(300) != 0:
                     feed.problems.append(f"a batch that was left alone ended with {process.returncode}")
                 continue
             time.sleep(feed.choose.uniform(0.5, 3.5))
