@@ -62,8 +62,8 @@ MEGABYTE = 1 << 20
 KNOWN_AFTER_DAYS = 2
 
 # Memory of what viewers did, in bytes. One viewer takes 34 kB at most: 600 posts shown at 8 bytes, 600 seen and 1,000
-# hidden at 4, 200 authors and 100 answers at 16, 400 events of 32 that wait for the next page, an eighth in reserve, and
-# 2 kB of objects. Most take 5 to 10 kB, so 192 MB are 20,000 viewers and more.
+# hidden at 4, 200 authors and 100 answers at 16, 400 events of 32 that wait for the next page, an eighth in reserve,
+# and 2 kB of objects. Most take 5 to 10 kB, so 192 MB are 20,000 viewers and more.
 VIEWER_BYTES = ByClass(192 * MEGABYTE, 48 * MEGABYTE)
 
 # Events that wait for the disk, in bytes. An interaction counts 500 bytes, a page 250 a post: 64 MB are 130,000
