@@ -32,6 +32,7 @@ from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
 from serving.pages.not_found import error_form
+from serving.pages.operator_state import OperatorState
 from serving.pages.post_views import Outside
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
 from serving.pages.why import ComparePage, WhyPage
@@ -92,7 +93,7 @@ def create_app(
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
-        app.add_route("/dashboard", DashboardPage(config, now))
+        app.add_route("/dashboard", DashboardPage(config, OperatorState(config, store, metrics, now), now))
         if config.explain:
             parts = Explainer(config), Handles(config.appview_url), appview, now
             app.add_route("/why", WhyPage(config, *parts))

@@ -21,6 +21,9 @@ from sql import sqlite
 log = logging.getLogger(__name__)
 
 
+IDLE_MAX = 24  # each keeps up to 2 MB of pages; more are open only while so many requests read at once
+
+
 class StoreUnreadableError(Exception):
     """The store exists, but can't be read."""
 
@@ -59,9 +62,15 @@ class ReadPool:
             raise self._unreadable(error) from error
         except BaseException:
             opened.connection.execute("ROLLBACK")
-            self._idle.append(opened)
+            self._give_back(opened)
             raise
-        self._idle.append(opened)
+        self._give_back(opened)
+
+    def _give_back(self, opened: "_Open") -> None:
+        if len(self._idle) < IDLE_MAX:
+            self._idle.append(opened)
+        else:
+            opened.connection.close()
 
     def _take(self) -> "_Open | None":
         try:

@@ -21,6 +21,7 @@ from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch
 from serving.identity.default_resolver import SLOTS
+from serving.pages.assets import address
 from serving.process.workers import START_SECONDS, STOP_SECONDS
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
@@ -151,6 +152,16 @@ def test_caddy_accepts_the_caddyfile() -> None:
     result = run("caddy", "validate", "--adapter", "caddyfile", "--config", path, env=VALUES)
     assert result.returncode == 0, result.stderr
     assert run("caddy", "fmt", path).stdout.strip() == path.read_text().strip()
+
+
+def test_the_caddyfile_passes_on_what_pages_for_everybody_need() -> None:
+    """Their addresses and the files that their templates load; a page without its style is no page."""
+    text = (DEPLOY / "vps" / "Caddyfile").read_text()
+    passed = {
+        path for line in re.findall(r"^\s*(?:@\w+ )?path (.*)$", text, re.MULTILINE) for path in line.split()
+    }
+    assert {"/", "/why", "/compare", "/favicon.ico", "/assets/*"} <= passed
+    assert address("style.css").startswith("/assets/")
 
 
 def test_the_caddyfile_uses_values_of_the_environment_file_alone() -> None:

@@ -30,6 +30,7 @@ from serving_worlds import (
     wait_until,
 )
 
+from serving.process.connections import Parser
 from serving.process.web_server import WebServer
 
 PATHS = ("/viewers", "/dashboard", "/metrics", f"/viewer/{plc_did(1)}")
@@ -90,6 +91,14 @@ def test_a_request_of_two_lengths_or_two_hosts_is_refused(
     answer = _raw(server.address, request)
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert answer.count(b"\r\nDate: ") == 1, "what followed was not read as a request"
+
+
+def test_a_refused_request_can_be_named_in_a_log(server: WebServer) -> None:
+    """Where the client left before its refusal was written, waitress failed over the path, and kept the connection."""
+    parser = Parser(server._servers[0].adj)
+    parser.received(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert parser.error is not None
+    assert parser.path == ""
 
 
 def test_a_request_without_a_host_is_refused(server: WebServer) -> None:

@@ -185,6 +185,36 @@ def test_rubbish_from_the_appview_is_no_answer() -> None:
         assert found.posts == {"at://x": None}
 
 
+def test_what_strangers_may_ask_for_has_a_budget(
+    network: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appview, "STRANGERS_A_MINUTE", 2)
+    uris = newest_posts(network, 100)
+    clock = Clock()
+    reader = AppViewReader(network.plc_url, OUTSIDE, enabled=True, clock=clock)
+    assert len(reader.describe(uris, here=False).posts) == 50
+    assert not reader.describe(uris[50:], here=False).posts
+    assert reader.describe(uris[50:75], here=True).complete
+    clock.at += 60
+    assert reader.describe(uris[75:], here=False).complete
+    assert reader.describe(uris, here=False).complete, "what is remembered costs nothing"
+
+
+def test_nesting_ends(network: SimulatedNetwork) -> None:
+    """However deep an answer is nested, a card has one quote at most."""
+    deep: dict[str, Any] = {}
+    quote: dict[str, Any] = {}
+    for _ in range(900):
+        deep = {"$type": "app.bsky.embed.recordWithMedia#view", "media": deep, "record": {"record": quote}}
+        quote = {
+            "$type": "app.bsky.embed.record#viewRecord",
+            **_view(embed={"$type": "app.bsky.embed.record#view", "record": quote}),
+        }
+    assert post_card(_view(embed=deep), OUTSIDE) is not None
+    card = post_card(_view(embed={"$type": "app.bsky.embed.record#view", "record": quote}), OUTSIDE)
+    assert card is not None and card.quoted is not None and card.quoted.quoted is None
+
+
 def _view(**changes: Any) -> dict[str, Any]:
     author = {"did": "did:plc:a", "handle": "a.example", "displayName": "Ann", "avatar": f"{CDN}/a.jpg"}
     record = {"text": "Hi", "createdAt": "2026-11-24T10:00:00Z", "langs": ["en"]}

@@ -17,7 +17,7 @@ from worlds import World
 from pipeline.batch import jobs
 from pipeline.explore.explain_command import explain
 from pipeline.explore.generation_inputs import ExplainError
-from pipeline.explore.list_reasons import changes_of, spaced, why
+from pipeline.explore.list_reasons import changes_of, recently, spaced, why, with_rules
 from pipeline.settings import SettingError
 from serving.app import create_app
 from serving.config import ServingConfig
@@ -168,6 +168,38 @@ def test_spacing_is_the_batchs() -> None:
         (1, 0), (2, 2), (3, 4), (1, 1), (4, 5),
     ]  # fmt: skip
     assert spaced(posts, 0) == posts
+
+
+def test_which_rule_moved_a_post() -> None:
+    posts = [
+        {"post_uri": uri, "author_id": author, "source": "co-likers"}
+        for uri, author in (("a1", 1), ("a2", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5))
+    ]
+    placed = spaced(posts, 2)
+    assert [post["post_uri"] for post in placed] == ["a1", "b", "c", "a2", "d", "e"]
+    placed[1] = placed[1] | {"source": "trial"}
+    rules = {post["post_uri"]: post["rule"] for post in with_rules(posts, placed, {"e"})}
+    assert rules == {"a1": None, "b": "trial", "c": None, "a2": "spaced", "d": None, "e": "seen"}
+
+
+def test_the_shortest_time_in_which_half_of_the_people_liked_it() -> None:
+    assert recently([0.5, 0.9, 5.0]) == {"hours": 1, "people": 2, "of": 3}
+    assert recently([0.5, 2.5, 5.0, 9.0]) == {"hours": 3, "people": 2, "of": 4}
+    assert recently([47.0]) == {"hours": 48, "people": 1, "of": 1}
+    assert recently([]) is None
+    assert recently([99.0]) is None
+
+
+def test_how_many_liked_it_lately_is_said(store: tuple[Path, World]) -> None:
+    data_dir, made = store
+    found = {post["post_uri"]: post for post in why(data_dir, 1, made.did("ann"), {}, public=True)["posts"]}
+    # cat and dan liked q6 an hour ago, bob six hours ago: hours before the snapshot are a little more.
+    assert found[made.uri("q6")]["recently"]["of"] == 3
+    assert found[made.uri("q6")]["recently"]["people"] == 2
+    page = _page(TestClient(create_app(_configured(data_dir), now=Clock())), f"viewer={made.did('ann')}").text
+    hours = found[made.uri("q6")]["recently"]["hours"]
+    assert f"taste liked it, 2 of them in the last {'hour' if hours == 1 else f'{hours} hours'}." in page
+    assert "1 person who shares" in page
 
 
 def _configured(data_dir: Path, **changes: Any) -> ServingConfig:

@@ -1,5 +1,6 @@
 """The simulated AppView says of posts and people what the stream said of them."""
 
+import html
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,9 +113,29 @@ def test_people_have_names_and_faces(network: SimulatedNetwork) -> None:
     assert resolved == {"did": people.dids[9]}
 
 
+def test_links_of_the_app_lead_to_posts_and_people(
+    network: SimulatedNetwork, stream: dict[str, dict[str, Any]]
+) -> None:
+    people = network.world.people
+    posts = hydrated(network, list(stream)[-25:])
+    uri, post = next(iter(posts.items()))
+    _, _, did, _, rkey = uri.split("/")
+    page = httpx.get(f"{network.plc_url}/profile/{did}/post/{rkey}")
+    assert page.headers["content-type"].startswith("text/html")
+    assert html.escape(post["record"]["text"].partition("\n")[0]) in page.text
+    assert "<script" not in httpx.get(f"{network.plc_url}/hashtag/%3Cscript%3E").text
+    assert people.handle(5) in httpx.get(f"{network.plc_url}/profile/{people.dids[5]}").text
+    assert people.dids[5] in httpx.get(f"{network.plc_url}/profile/{people.handle(5)}").text
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        ("/profile/did:plc:nobody", 404),
+        ("/profile/did:plc:nobody/post/3k", 404),
+        ("/profile/x/feed/for-you", 200),
+        ("/profile/x/other/y", 404),
+        ("/hashtag/%3Cscript%3E", 200),
         (f"/xrpc/{POSTS}", 400),
         (f"/xrpc/{POSTS}?" + "&".join(["uris=at://x"] * 26), 400),
         (f"/xrpc/{POSTS}?uris=rubbish", 200),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from batch_tools import settings_for
 from falcon.testing import Result, TestClient
-from serving_worlds import ON_PAGES, Clock, config_of
+from serving_worlds import FEED, ON_PAGES, SKELETON, START, Clock, ServingStore, blob, config_of, plc_did
 from worlds import World
 
 from pipeline.batch import jobs
@@ -37,6 +37,9 @@ def test_the_batch_leaves_figures_and_the_page_draws_them(tmp_path: Path) -> Non
     answer = page(tmp_path)
     assert answer.status_code == 200
     assert answer.text.count("<figure>") == 4
+    assert "<dt>people with a list</dt><dd>" in answer.text
+    assert "<dt>free space</dt>" in answer.text
+    assert "<td>candidates</td>" in answer.text and "<td>done</td>" in answer.text
     assert answer.text.count("<rect") == 3
     assert "<script" not in answer.text and "http" not in re.sub(r'href="[^"]*"', "", answer.text)
 
@@ -103,3 +106,30 @@ def test_odd_figures_are_plots_without_points(tmp_path: Path, figures: Any) -> N
 
 def test_without_a_file_it_says_so(tmp_path: Path) -> None:
     assert "No figures yet" in page(tmp_path).text
+
+
+def test_the_operator_sees_what_is_wrong(tmp_path: Path) -> None:
+    store = ServingStore(tmp_path / "serving.sqlite")
+    store.posts([1])
+    store.publish(1, {plc_did(1): blob([1])}, {"": blob([1])}, at=START - 86_400)
+    store.connection.execute(
+        "INSERT INTO runs VALUES (1, 'candidates', 'all', '', 'product', ?, 3.5, 7, 802, 'no space left <x>')",
+        (int((START - 60) * 1e6),),
+    )
+    store.close()
+    client = TestClient(create_app(config_of(tmp_path), now=Clock()))
+    here = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
+    query = {"feed": FEED}
+    assert client.simulate_get(SKELETON, params=query).status_code == 200
+    text = client.simulate_get("/dashboard", **here).text
+    assert re.search(r'class="wrong"><dt>everybody.{1,6}s lists</dt><dd>1 d ago', text)
+    assert "no space left &lt;x&gt;" in text
+    assert "3.5 s" in text and "802 MB" in text
+    assert "<dt>requests since the start</dt><dd>1<" in text
+    assert re.search(r"99 % of pages within</dt><dd>[\d,]+ ms", text)
+
+
+def test_without_any_store_the_operators_page_is_there(tmp_path: Path) -> None:
+    text = page(tmp_path).text
+    assert "<dt>lists</dt><dd>none yet" in text
+    assert "<table" not in text

@@ -205,3 +205,14 @@ def test_a_did_that_its_method_does_not_allow_is_nobody(did: str) -> None:
     assert not is_signer(did, loopback=True)
     with pytest.raises(HandleError, match="neither a handle"):
         Handles("http://127.0.0.1:9").did_of(did)
+
+
+def test_a_remembered_failure_holds_no_request() -> None:
+    """The error was raised itself, time and again, and kept every request's stack: 1 MB a second of forged tokens."""
+    with directory() as plc:
+        resolver = _resolver(plc, Clock(), set())
+        for _ in range(3):
+            with pytest.raises(DidUnknownError):
+                resolver.signing_key(plc_did(100))
+        [failure] = resolver._failures.values()
+        assert failure.error.__traceback__ is None

@@ -28,10 +28,11 @@ class Character:
     name: str
     handle: str
     likes: str
+    language: str
 
 
 def cast(demo: Demo, count: int = SHOWN) -> list[Character]:
-    """Return people with clear tastes, each with another favourite."""
+    """Return people with clear tastes, each with another favourite; most read English, and they come first."""
     found: dict[str, Character] = {}
     people = [person for person in demo.simulator("viewers", n=_KNOWN) if person["likes"] >= _LIKES_LEAST]
     for person in sorted(
@@ -40,8 +41,12 @@ def cast(demo: Demo, count: int = SHOWN) -> list[Character]:
         topics = [_topic(each["name"]) for each in person["communities"][:2]]
         if topics and topics[0] not in found and topics[0] != "after dark" and len(found) < count:
             likes = " and ".join(dict.fromkeys(topics))
-            found[topics[0]] = Character(person["did"], person["name"], person["handle"], likes)
-    return list(found.values())
+            language = person["communities"][0]["language"]
+            others = sum(each.language != "en" for each in found.values())
+            if language != "en" and others >= count // 3:
+                continue
+            found[topics[0]] = Character(person["did"], person["name"], person["handle"], likes, language)
+    return sorted(found.values(), key=lambda each: each.language != "en")
 
 
 def visit(demo: Demo, people: Sequence[str]) -> int:

@@ -12,23 +12,24 @@ Memory of one worker, at most; the unit allows 2 GB for all (``deploy/systemd/fo
 
     viewers       192 MB known + 48 MB strangers         240 MB
     queue          64 MB known + 16 MB strangers          80 MB
-    used tokens   200,000 × 150 bytes                     30 MB
+    used tokens   200,000 × 250 bytes                     50 MB
     keys          125,000 + 10,000 × 450 bytes            60 MB
     failures       20,000 × 600 bytes                     12 MB
     allowances     72,000 takers × 200 bytes              15 MB
     bodies          1,250 connections × 64 kB             80 MB
     program       Python, code, 150 threads, SQLite      120 MB
-                                                         637 MB
+                                                         657 MB
 
 Disk, at most, for all workers together, apart from the lake:
 
-    interactions   10 M known + 0.5 M strangers, × 300 bytes      3.2 GB
-    impressions   120 M known +   4 M strangers, ×  60 bytes      7.4 GB
-    visits          2 M known + 0.2 M strangers, × 250 bytes      0.6 GB
-    takers        2.2 M × 150 bytes                               0.3 GB
+    interactions   10 M known + 0.5 M strangers, × 350 bytes      3.7 GB
+    impressions   100 M known +   4 M strangers, ×  75 bytes      7.8 GB
+    visits          2 M known + 0.2 M strangers, × 150 bytes      0.3 GB
     keys.sqlite   0.5 M × 150 bytes                               0.1 GB
-                                                                 11.6 GB
+                                                                 11.9 GB
                                              of it strangers      0.5 GB
+
+(Bytes a row were measured with indexes, counts and the write-ahead log; the rest is what Python objects take.)
 """
 
 from typing import Generic, NamedTuple, TypeVar
@@ -60,22 +61,23 @@ MEGABYTE = 1 << 20
 # Who is known: an actor with a list, whom the stream or the archive first named so many days ago.
 KNOWN_AFTER_DAYS = 2
 
-# Memory of what viewers did, in bytes. One viewer takes 13 kB at most: 600 posts shown at 8 bytes, 600 seen and 1,000
-# hidden at 4, 200 authors and 100 answers at 8, and 400 events of 32 bytes that wait for the next page.
+# Memory of what viewers did, in bytes. One viewer takes 34 kB at most: 600 posts shown at 8 bytes, 600 seen and 1,000
+# hidden at 4, 200 authors and 100 answers at 16, 400 events of 32 that wait for the next page, an eighth in reserve,
+# and 2 kB of objects. Most take 5 to 10 kB, so 192 MB are 20,000 viewers and more.
 VIEWER_BYTES = ByClass(192 * MEGABYTE, 48 * MEGABYTE)
 
 # Events that wait for the disk, in bytes. An interaction counts 500 bytes, a page 250 a post: 64 MB are 130,000
-# interactions. The disk takes 10,000 a second, so a full queue is one of a disk that does not write.
+# interactions. The disk takes 20,000 a second, so a full queue is one of a disk that does not write.
 QUEUE_BYTES = ByClass(
     Bounds(4 * MEGABYTE, 16 * MEGABYTE, 64 * MEGABYTE), Bounds(MEGABYTE, 2 * MEGABYTE, 16 * MEGABYTE)
 )
 
 # Interactions a minute and worker. Somebody who scrolls sees 300 posts in a minute. Strangers' total: 6,000 × 60
-# minutes × 300 bytes = 108 MB an hour, of which 0.5 M rows = 150 MB are kept.
+# minutes × 350 bytes = 126 MB an hour, of which 0.5 M rows = 175 MB are kept.
 INTERACTIONS_A_MINUTE = ByClass(Bounds(3_000, 12_000, 60_000), Bounds(1_000, 1_000, 6_000))
 
 # Posts on pages that are written down as impressions, an hour and worker. Pages beyond are served all the same. 6,000
-# posts are 200 pages of 30. A stranger's 1,500 × 60 bytes = 90 kB an hour, all strangers' 18 MB.
+# posts are 200 pages of 30. A stranger's 1,500 × 75 bytes = 112 kB an hour, all strangers' 22 MB.
 IMPRESSIONS_AN_HOUR = ByClass(Bounds(6_000, 60_000, 10_000_000), Bounds(1_500, 6_000, 300_000))
 
 # Visits a minute and worker that are written down. Each is one row, and makes the batch fetch a repository.
@@ -84,7 +86,7 @@ VISITS_A_MINUTE = ByClass(Bounds(60, 600, 60_000), Bounds(20, 60, 6_000))
 # Rows kept in activity.sqlite, by all workers. Of a viewer the newest interactions stay; of a class the biggest
 # takers lose their oldest rows first.
 INTERACTIONS_KEPT = ByClass(Bounds(10_000, 100_000, 10_000_000), Bounds(1_000, 5_000, 500_000))
-IMPRESSIONS_KEPT = ByClass(120_000_000, 4_000_000)
+IMPRESSIONS_KEPT = ByClass(100_000_000, 4_000_000)
 VISITS_KEPT = ByClass(2_000_000, 200_000)
 KEYS_KEPT = 500_000
 

@@ -167,7 +167,7 @@ class Resolver:
             else:
                 failure = self._failures.get(did)
                 if failure is not None and now < failure.until:
-                    raise failure.error
+                    raise _copy_of(failure.error)
         known = self._is_known(did)
         try:
             if cached is None and source.trusted and not self._budget.may_look_up(known=known):
@@ -228,7 +228,7 @@ class Resolver:
                 source.domains.release(domain)
         if isinstance(result, SigningKey):
             return result
-        raise result or DidUnreachableError("the DID document can't be fetched")
+        raise _copy_of(result or DidUnreachableError("the DID document can't be fetched"))
 
     def _wait(self, did: str, source: KeySource, known: bool) -> KeyOrError | None:
         """Fetch a document, or wait for the request that fetches it."""
@@ -309,3 +309,8 @@ class Resolver:
         self._failures.move_to_end(did)
         if len(self._failures) > FAILURES_MAX:
             self._failures.popitem(last=False)
+
+
+def _copy_of(error: DidUnknownError | DidUnreachableError) -> DidUnknownError | DidUnreachableError:
+    """Return an error to raise in the place of one that is kept: a raised error holds its request's whole stack."""
+    return type(error)(*error.args)

@@ -5,7 +5,8 @@ answer means (``post_views``), how it is shown (``templates``).
 
 Invariants: nothing is stored. A page waits DEADLINE_SECONDS at most, however many posts it has, and is whole without
 an answer. A worker has FETCHING_MOST requests under way and QUEUED_MOST waiting; the others are left out. After
-a failure nobody asks for PAUSE_SECONDS. Memory is bounded by POSTS_MAX and PEOPLE_MAX.
+a failure nobody asks for PAUSE_SECONDS. What strangers make a worker ask has a budget a minute, so that the operator's
+address stays welcome there. Memory is bounded by POSTS_MAX and PEOPLE_MAX.
 """
 
 import logging
@@ -33,6 +34,7 @@ FETCHING_MOST = 4
 WAITING_MOST = 4  # of a worker's threads; the others show what is remembered
 QUEUED_MOST = 16
 PAUSE_SECONDS = 5.0
+STRANGERS_A_MINUTE = 200  # requests
 REMEMBERED_SECONDS = 300.0
 POSTS_MAX = 4_000
 PEOPLE_MAX = 4_000
@@ -81,8 +83,11 @@ class _Remembered(Generic[Value]):
 class AppViewReader:
     """Describes posts and people; may be called from any thread. Without ``enabled`` it knows nothing."""
 
-    def __init__(self, url: str, outside: Outside, *, enabled: bool) -> None:
+    def __init__(
+        self, url: str, outside: Outside, *, enabled: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.enabled = enabled
+        self._clock = clock  # of the budget
         self._url, self._outside = url, outside
         self._fetcher = Fetcher(
             allowed=lambda _address: True,  # the operator chose the host
@@ -96,11 +101,15 @@ class AppViewReader:
         self._people: _Remembered[Person] = _Remembered(PEOPLE_MAX)
         self._pool: ThreadPoolExecutor | None = None
         self._waiting = threading.Semaphore(WAITING_MOST)
+        self._minute = self._spent = 0
         self._queued = 0
         self._paused_until = 0.0
 
-    def describe(self, uris: Iterable[str] = (), dids: Iterable[str] = ()) -> Described:
-        """Return what is known of posts and people, after asking for what is not remembered."""
+    def describe(self, uris: Iterable[str] = (), dids: Iterable[str] = (), *, here: bool = True) -> Described:
+        """Return what is known of posts and people, after asking for what is not remembered.
+
+        ``here`` says that the page is for somebody at this machine, whose requests have no budget.
+        """
         if not self.enabled:
             return Described()
         uris, dids = list(dict.fromkeys(uris)), list(dict.fromkeys(dids))
@@ -108,8 +117,8 @@ class AppViewReader:
             new_uris = [uri for uri in uris if self._posts.find(uri) is None]
             new_dids = [did for did in dids if self._people.find(did) is None]
         requested = [
-            *self._ask(new_uris, "app.bsky.feed.getPosts", "uris", self._take_posts),
-            *self._ask(new_dids, "app.bsky.actor.getProfiles", "actors", self._take_people),
+            *self._ask(new_uris, "app.bsky.feed.getPosts", "uris", self._take_posts, here),
+            *self._ask(new_dids, "app.bsky.actor.getProfiles", "actors", self._take_people, here),
         ]
         pending = [future for future in requested if future is not None]
         if pending and self._waiting.acquire(blocking=False):
@@ -134,12 +143,28 @@ class AppViewReader:
         return found
 
     def _ask(
-        self, names: Sequence[str], method: str, parameter: str, take: Callable[[Sequence[str], Any], None]
+        self,
+        names: Sequence[str],
+        method: str,
+        parameter: str,
+        take: Callable[[Sequence[str], Any], None],
+        here: bool,
     ) -> list["Future[None] | None"]:
         return [
             self._submit(method, parameter, names[start : start + AT_ONCE], take)
+            if here or self._within_budget()
+            else None
             for start in range(0, len(names), AT_ONCE)
         ]
+
+    def _within_budget(self) -> bool:
+        """Tell whether strangers may have one more request in this minute, and count it."""
+        minute = int(self._clock() // 60)
+        with self._lock:
+            if self._minute != minute:
+                self._minute, self._spent = minute, 0
+            self._spent += 1
+            return self._spent <= STRANGERS_A_MINUTE
 
     def _submit(
         self, method: str, parameter: str, names: Sequence[str], take: Callable[[Sequence[str], Any], None]

@@ -1,7 +1,8 @@
 """GET /dashboard: the operator's page, with plots of what the batch left in DATA_DIR/dashboard.json.
 
-Owns: the plots, drawn as SVG without a script. Leaves to others: the figures (the batch writes them), and who may
-see the page (``clients``). What is missing or odd in the file becomes a plot without points.
+Owns: the plots, drawn as SVG without a script. Leaves to others: the figures (the batch writes them), the state above
+the plots (``operator_state``), and who may see the page (``clients``). What is missing or odd in the file becomes a
+plot without points.
 """
 
 import json
@@ -17,6 +18,7 @@ import falcon
 from serving.config import ServingConfig
 from serving.http.clients import require_local
 from serving.pages.html import age_text, show
+from serving.pages.operator_state import OperatorState
 from sql import places
 
 Point = tuple[float, float]
@@ -27,14 +29,16 @@ class DashboardPage:
     """The page; ``now`` gives seconds since 1970."""
 
     config: ServingConfig
+    state: OperatorState
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the page."""
         require_local(request, self.config)
+        state: dict[str, Any] = {"state": self.state.figures(), "runs": self.state.runs()}
         figures = read_figures(self.config.data_dir)
         if not figures:
-            show(response, "dashboard.html", self.config, here=True, plots=[])
+            show(response, "dashboard.html", self.config, here=True, plots=[], **state)
             return
         likes, history = _rows(figures, "likes_per_hour"), _rows(figures, "history")
         rates = _points(_rows(figures, "like_rate_by_position"), "position", "like_rate")
@@ -43,6 +47,7 @@ class DashboardPage:
             "dashboard.html",
             self.config,
             here=True,
+            **state,
             age=age_text(self.now() - _number(figures.get("written_at"), 0.0)),
             size=SIZE,
             plots=[

@@ -36,7 +36,7 @@ class HomePage:
         """Answer the page, whatever state the feed is in."""
         here = is_local(request, self.config)
         state, uris = self._state()
-        described = self.appview.describe(uris)
+        described = self.appview.describe(uris, here=here)
         # A page for everybody shows what needs no warning, and only posts that are there.
         plain = [uri for uri in uris if (card := described.posts.get(uri)) is not None and not card.warning]
         show(

@@ -207,15 +207,18 @@ def _embedded(embed: Any, outside: Outside) -> dict[str, Any]:
     if name == "record":
         return {"quoted": _quoted(embed.get("record"), outside)}
     if name == "recordWithMedia" and isinstance(embed.get("record"), dict):
-        media = _embedded(embed.get("media"), outside)
-        return {**media, "quoted": _quoted(embed["record"].get("record"), outside)}
+        media = embed.get("media")
+        parts = _embedded(media, outside) if _is_plain(media) else {}
+        return {**parts, "quoted": _quoted(embed["record"].get("record"), outside)}
     return {}
 
 
 def _quoted(view: Any, outside: Outside) -> PostCard | None:
     if not isinstance(view, dict) or view.get("$type") != "app.bsky.embed.record#viewRecord":
         return None
-    flat = view | {"embeds": [each for each in view.get("embeds") or [] if _is_plain(each)][:1]}
+    embeds = view.get("embeds")
+    plain = [each for each in embeds if _is_plain(each)] if isinstance(embeds, list) else []
+    flat = view | {"embed": None, "embeds": plain[:1]}
     return post_card(flat, outside)
 
 

@@ -47,6 +47,10 @@ class _Pages:
                 did = self.handles.did_of(typed)
         return self.explainer.why(self.handles.did_of(did), changes, client=client, public=public)
 
+    def describe(self, request: falcon.Request, uris: list[str], dids: list[str]) -> Described:
+        """Return what is known of the posts and people of a page."""
+        return self.appview.describe(uris, dids, here=is_local(request, self.config))
+
     def require_access(self, request: falcon.Request) -> None:
         if self.config.pages != "public":
             require_local(request, self.config)
@@ -70,7 +74,7 @@ class WhyPage(_Pages):
                 changed = found["parameters"] != found["usual"]
                 if changed:
                     usual = self.list_of(request, found["viewer"], {})
-                described = self.appview.describe(*_wanted(found, usual if side else None, side=side))
+                described = self.describe(request, *_wanted(found, usual if side else None, side=side))
             except (HandleError, RecipeError, ExplainingError) as error:
                 note, response.status = _problem(error)
         moves = _moves(found, usual) if found and usual else {}
@@ -131,7 +135,7 @@ class ComparePage(_Pages):
             both = [side.found for side in sides if side.found]
             if len(both) == 2:
                 uris = [post["post_uri"] for found in both for post in found["posts"]]
-                described = self.appview.describe(uris, [found["viewer"] for found in both])
+                described = self.describe(request, uris, [found["viewer"] for found in both])
         except (HandleError, RecipeError, ExplainingError) as error:
             note, response.status = _problem(error)
             both = []

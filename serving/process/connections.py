@@ -85,6 +85,8 @@ class _AppTask(WSGITask):  # type: ignore[misc]
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Reads a request; refuses what a proxy in front might read in another way."""
 
+    path = ""  # waitress logs it when the client has left, also of a request whose first line was never read
+
     def parse_header(self, header_plus: bytes) -> None:
         """Read the header; raise ParsingError when the body's length is stated twice or the Host is missing."""
         names = Counter(line.partition(b":")[0].lower() for line in header_plus.split(b"\r\n")[1:])

@@ -153,6 +153,7 @@ def make_store(path: Path, honest: list[str]) -> None:
     """Write lists for the honest viewers, and what is popular for newcomers and strangers."""
     store = ServingStore(path)
     store.posts(range(1, POSTS))
+    store.connection.execute("UPDATE posts SET author_id = post_id")  # so that no answer hides others' posts
     lists = {did: blob(range(1 + 40 * number, 301 + 40 * number)) for number, did in enumerate(honest)}
     store.publish(1, lists, {"": blob(range(1, 301))}, at=time.time())
     store.close()

@@ -8,6 +8,7 @@ Owns: the response of each path. Leaves to others: sockets (``listener``).
     GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
     GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
     GET /simulator/next?from=TIME_US&hours=3           what people will like after a time, as JSON lines
+    GET /profile/…, /hashtag/…                         what the app would show (``app_pages``)
     GET /xrpc/…, /img/…                                the AppView's methods and pictures (``appview``)
 """
 
@@ -24,6 +25,7 @@ from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.next_likes import next_likes
 from pipeline.simulate.parameters import HOUR_US
 from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.server.app_pages import app_page
 from pipeline.simulate.server.appview import AppView, AppViewError, picture
 from pipeline.simulate.timeline import World
 from pipeline.simulate.world.names import display_name
@@ -67,6 +69,8 @@ class HttpPages:
                 return self._next(query, now_us)
             if path.startswith("/xrpc/"):
                 return _json(self._method(path.removeprefix("/xrpc/"), lists, now_us, origin))
+            if (page := app_page(self._appview, path, now_us, origin)) is not None:
+                return _response(HTTPStatus.OK, "text/html; charset=utf-8", page.encode())
             if (found := picture(path)) is not None:
                 return _response(HTTPStatus.OK, "image/svg+xml", found, **{"Cache-Control": "max-age=86400"})
             raise PageError(HTTPStatus.NOT_FOUND, f"no page {path}")
