@@ -355,10 +355,15 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
     pairs = set()
     active = 0
     since = store.now_us - int(hours * HOUR_US)
-    counted["unliked"] = counted["records"] = sum(like.seen_us > since for like in store.undone)
+    for like in store.undone:  # what a deleted account did is void, its unlikes too
+        if like.seen_us > since:
+            counted["records"] += 1
+            counted["account not active" if store.went(like) else "unliked"] += 1
     for like in store.records():
         if like.seen_us <= since or like.seen_us > store.now_us or not store.stored(like):
             continue
+        if store.went(like) and like in store.fetched:
+            continue  # never stored as a record: the account was deleted later than its repository says
         counted["records"] += 1
         if like.liker in store.truth.accounts or like.author in store.truth.accounts or store.went(like):
             counted["account not active"] += 1

@@ -199,6 +199,7 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
     return list(first.values())
 
 
+@mock.patch.object(merge, "SHARE", 1.0)  # what is undone stays in the files of likes
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:
     """Make the store: stream, batch, what viewers did, a second batch."""
     world = World(WorldParameters(users=users, days=days, seed=seed, end_us=END_US, keep_hours=1000))
@@ -231,8 +232,7 @@ def follow(store: Store) -> None:
         note_undone(store, batch, seen)
         if day_of(now_us) > compacted_day and now_us % DAY_US > 2 * HOUR_US:
             compacted_day = day_of(now_us)
-            with mock.patch.object(merge, "SHARE", 1.0):  # what is undone stays in the files of likes
-                jobs.run(store.settings, "compact")
+            jobs.run(store.settings, "compact")
             for day in places.closed_days(store.data_dir):
                 store.compacted.setdefault(day, now_us)
             undo(store, landing, seen)

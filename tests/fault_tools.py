@@ -31,7 +31,7 @@ def differences(data_dir: Path, *worlds: World) -> tuple[int, int, int]:
 
     The first world is the stream's; of the others a file told everything.
     """
-    held, until_us = like_records(data_dir)
+    held, until_us = like_records(data_dir, merged=True)
     wanted = set()
     for place, world in enumerate(worlds):
         kept = ground_truth(world, until_us if place == 0 else world.parameters.end_us)

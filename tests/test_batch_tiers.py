@@ -188,7 +188,7 @@ def test_likes_from_a_repository_are_heard_at_once(tmp_path: Path):
     landing = connect(places.landing(tmp_path))
     author, rkey = made.posts["p1"]
     landing.execute(
-        "INSERT INTO like_words VALUES (?1, ?2, ?1, ?3, ?4, ?5, 2, 2)",
+        "INSERT INTO like_words SELECT ?1, ?2, ?1, ?3, ?4, ?5, 2, commit_no + 1 FROM last_commit",
         (made.time(27) << 10, made.id("zoe"), author, rkey, made.time(27)),
     )
     landing.execute(

@@ -13,6 +13,7 @@ from pipeline.store.landing import ALL_KEYS
 from pipeline.store.model import HOUR_US
 from sql.sqlite import connect, migrate
 
+WORD = "rkey, liker_id, rev, author_id, post_rkey"
 NOW_US = 1_780_000_000_000_000 // HOUR_US * HOUR_US + HOUR_US // 2  # May 2026, 20:30 UTC
 
 
@@ -113,10 +114,11 @@ class World:
         landing = connect(data_dir / "landing.sqlite")
         migrate(landing, "landing")
         landing.execute("BEGIN IMMEDIATE")
-        for table in ("actors", "posts", "like_words", "statements", "watermark"):
+        before = {row[:5]: row[5] for row in landing.execute(f"SELECT {WORD}, commit_no FROM like_words")}
+        for table in ("actors", "posts", "like_words", "like_days", "statements", "watermark"):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
-        query = "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"  # all is told again
+        query = "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
         (told,) = landing.execute(query).fetchone()
         landing.executemany("INSERT INTO actors VALUES (?, ?, ?, 0, ?)", rows["actors"])
         landing.executemany(
@@ -143,6 +145,11 @@ class World:
                 if deleted_us
             ],
         )
+        for word, commit_no in before.items():  # to hear a word again changes nothing
+            same = " AND ".join(f"{column} IS ?" for column in WORD.split(", "))
+            landing.execute(f"UPDATE like_words SET commit_no = ? WHERE {same}", (commit_no, *word))
+        days = "SELECT day, count(*) FROM likes GROUP BY day"
+        landing.execute(f"INSERT INTO like_days {days}")
         landing.execute("INSERT INTO watermark VALUES (1, ?1, ?1, ?1)", (self.now_us,))
         landing.execute("COMMIT")
         landing.close()

@@ -165,7 +165,7 @@ def _page(client: httpx.Client, viewer: str) -> str:
 
 
 def _store(demo: Demo) -> str:
-    stored, until_us = like_records(demo.data_dir)
+    stored, until_us = like_records(demo.data_dir, merged=True)
     recorded = set()
     with httpx.stream(
         "GET", f"{demo.network}/simulator/record", params={"until": until_us}, timeout=60

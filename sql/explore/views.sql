@@ -353,7 +353,7 @@ COMMENT ON VIEW counters IS 'One row per kind and name of what ingest counted si
 COMMENT ON COLUMN counters.kind IS '''event'' kept, ''drop'' left out, ''connection''';
 COMMENT ON COLUMN counters.name IS 'what';
 COMMENT ON COLUMN counters.value IS 'how many';
-COMMENT ON VIEW gaps IS 'One row per part of the stream that no server could send. The days it touches are incomplete.';
+COMMENT ON VIEW gaps IS 'One row per part of the stream that no server could send. The days it touches are incomplete until `foryou backfill --gaps` fetches it.';
 COMMENT ON COLUMN gaps.from_at IS 'begin';
 COMMENT ON COLUMN gaps.to_at IS 'end';
 COMMENT ON COLUMN gaps.host IS 'which stream';

@@ -33,11 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from archive_server import CID, CREATE, DELETE, LIKE, Event, encode_segment
 
 from pipeline.backfill.archived_days import STRETCH_BLOCKS
-from pipeline.backfill.day_into_lake import write_day
 from pipeline.backfill.segments import Rows, block_frames, decode_block
-from pipeline.backfill.spool import ROWS, Days, SegmentRows, Spool
+from pipeline.backfill.spool import SegmentRows, Spool
 from pipeline.identifiers import TID_ALPHABET, tid_at, tid_from_int
+from pipeline.lake.merge import merge_day
+from pipeline.lake.reader import WORD_SCHEMA
+from pipeline.store.duck import open_duckdb
 from pipeline.store.fetched_likes import HistoryStore
+from pipeline.store.landing import Landing
 from pipeline.store.model import DAY_US
 from sql import places
 
@@ -88,14 +91,14 @@ def decode_alone(path: Path) -> int:
     for frame in block_frames(path):
         rows = Rows()
         decode_block(frame, rows)
-        likes += len(rows.likes)
+        likes += sum(word.author is not None for word in rows.words)
     return likes
 
 
 def decode_and_spool(path: Path, folder: Path) -> int:
     """Do what a run does with a segment."""
     store, spool = HistoryStore(folder), Spool(folder, "bench")
-    segment, rows = SegmentRows(Days(DAY - 10, DAY + 10)), Rows()
+    segment, rows = SegmentRows(DAY - 10), Rows()
     for number, frame in enumerate(block_frames(path), 1):
         decode_block(frame, rows)
         if number % STRETCH_BLOCKS == 0:
@@ -131,17 +134,21 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
         unliked = rng.random(count) < 0.01
         rkeys = (seen - rng.integers(0, 2_000_000, count) << 10) | rng.integers(0, 1024, count)
         columns = {
-            "kind": 1, "day": DAY, "seq": 2 * (start + np.arange(count)), "liker_id": liker, "rkey": rkeys,
-            "author_id": post % 100_000, "post_rkey": post_rkeys[post], "seen_us": seen,
+            "liker_id": liker, "rkey": rkeys, "rev": rkeys + (8_000 << 10), "author_id": post % 100_000,
+            "post_rkey": post_rkeys[post], "seen_us": seen, "marks": 0,
         }  # fmt: skip
         arrays = [
             pa.array(np.broadcast_to(np.asarray(columns[f.name]), count).astype(f.type.to_pandas_dtype()))
-            for f in ROWS
+            for f in WORD_SCHEMA
         ]
-        table = pa.Table.from_arrays(arrays, schema=ROWS)
+        table = pa.Table.from_arrays(arrays, schema=WORD_SCHEMA)
         unlikes = table.filter(pa.array(unliked))
-        unlikes = unlikes.set_column(0, ROWS.field("kind"), pa.array(np.full(len(unlikes), 2, np.uint8)))
-        unlikes = unlikes.set_column(2, ROWS.field("seq"), pa.array(np.asarray(unlikes["seq"]) + 1))
+        revs = pa.array(np.asarray(unlikes["rev"]) + (3_600_000_000 << 10))
+        unlikes = unlikes.set_column(2, WORD_SCHEMA.field("rev"), revs)
+        for name in ("author_id", "post_rkey"):
+            place = WORD_SCHEMA.get_field_index(name)
+            field = WORD_SCHEMA.field(place)
+            unlikes = unlikes.set_column(place, field, pa.nulls(len(unlikes), field.type))
         path = spool.root / "rows" / places.day_name(DAY) / f"seg_{start:09d}.jss"
         pq.write_table(pa.concat_tables([table, unlikes]), path, compression="zstd", use_dictionary=False)
 
@@ -149,7 +156,11 @@ def fill_spool(folder: Path, options: argparse.Namespace) -> None:
 def write(folder: Path, threads: int, queue: "multiprocessing.Queue[tuple[int, float, float]]") -> None:
     """Make the day; report likes, seconds and peak memory in MB."""
     began = time.perf_counter()
-    likes = write_day(folder, Spool(folder, "bench"), DAY, [], threads=threads)
+    Landing(folder).close()
+    connection = open_duckdb(folder / "tmp", threads, 512)
+    steps = list(merge_day(folder, DAY, connection, more=Spool(folder, "bench").row_files(DAY)))
+    connection.close()
+    likes = steps[-1][1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1 << 20 if sys.platform == "darwin" else 1 << 10
     )

@@ -31,8 +31,8 @@ from pipeline.store.analyst_snapshot import (
     LIST_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
+    OPEN_CHANGES,
     OPEN_LIKES,
-    OPEN_UNLIKES,
     RANKING,
     SNAPSHOT,
     make_snapshot,
@@ -112,7 +112,10 @@ class Maker:
             unlikes.append((liker[unliked], rkey[unliked], seen[unliked] + HOUR_US))
             self.last = liker, place, seen
         liker, rkey, seen = (np.concatenate(part) for part in zip(*unlikes, strict=True))
-        write(self.copy(OPEN_UNLIKES), {"liker_id": liker.astype(np.int32), "rkey": rkey, "seen_us": seen})
+        changes = {"liker_id": liker.astype(np.int32), "rkey": rkey, "rev": seen << 10}
+        write(self.copy(OPEN_CHANGES), changes | {"settled": np.zeros(len(rkey), bool)})
+        nobody = np.zeros(0, np.int64)
+        self.input("statements", {"actor_id": nobody.astype(np.int32), "from_rkey": nobody, "rev": nobody})
 
     def input(self, name: str, columns: dict[str, object]) -> None:
         write(self.copy(f"inputs/{name}"), columns)
