@@ -13,6 +13,7 @@ from typing import Any
 
 from analyst_store import Like, Store
 
+import sql
 from pipeline.identifiers import parse_post_uri
 from pipeline.store.model import HOUR_US
 
@@ -355,15 +356,18 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
     pairs = set()
     active = 0
     since = store.now_us - int(hours * HOUR_US)
-    for like in store.undone:  # what a deleted account did is void, its unlikes too
-        if like.seen_us > since:
+    void = void_records(store)
+    for like in store.undone:
+        status, hidden_us = store.truth.accounts.get(like.liker, ("active", 0))
+        left_us = max(hidden_us if status == "deleted" else 0, store.departed.get(like.liker, 0))
+        if like.seen_us > since and not store.undone_keys[like] < store.departed.get(like.liker, 0):
             counted["records"] += 1
-            counted["account not active" if store.went(like) else "unliked"] += 1
+            counted["unliked" if store.undone_keys[like] >= left_us else "account not active"] += 1
     for like in store.records():
         if like.seen_us <= since or like.seen_us > store.now_us or not store.stored(like):
             continue
-        if store.went(like) and like in store.fetched:
-            continue  # never stored as a record: the account was deleted later than its repository says
+        if like.seen_us <= store.departed.get(like.liker, 0):
+            continue
         counted["records"] += 1
         if like.liker in store.truth.accounts or like.author in store.truth.accounts or store.went(like):
             counted["account not active"] += 1
@@ -374,9 +378,26 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
         else:
             active += 1
             pairs.add((like.liker, like.post))
+    for seen_us in void:  # what an account did before it was deleted, whether an unlike undoes it or not
+        if since < seen_us <= store.now_us:
+            counted["records"] += 1
+            counted["account not active"] += 1
     counted["repeated"], counted["counted"] = active - len(pairs), len(pairs)
     names = ("records", "unliked", "account not active", "post deleted", "own post", "repeated", "counted")
     return [(name, counted[name], counted[name] / counted["records"]) for name in names]
+
+
+def void_records(store: Store) -> list[int]:
+    """Return when the likes were seen that the account which came back made before, and that are in the lake still."""
+    import duckdb
+
+    files = [str(path) for path in (store.data_dir / "lake" / "likes").glob("day=*/likes.parquet")]
+    connection = duckdb.connect()
+    connection.execute(sql.load("lake/macros"))
+    left_us = {number: store.departed[did] for number, did in store.dids.items() if did in store.departed}
+    query = "SELECT liker_id, rkey, seen_us FROM lake_likes($files)"
+    rows = connection.execute(query, {"files": files}).fetchall()
+    return [seen_us for liker, rkey, seen_us in rows if rkey >> 10 < left_us.get(liker, 0)]
 
 
 def day_quality(store: Store) -> Rows:

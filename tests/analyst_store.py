@@ -25,7 +25,7 @@ from list_bytes import unpack
 from pipeline.batch import jobs
 from pipeline.clock import SKEW_US
 from pipeline.explore import after_batch
-from pipeline.identifiers import parse_post_uri, post_uri, tid_at
+from pipeline.identifiers import parse_post_uri, post_uri, tid_at, tid_time_us
 from pipeline.ingest import jetstream
 from pipeline.lake import merge
 from pipeline.ranking import Ranking
@@ -90,6 +90,7 @@ class Store:
         default_factory=dict
     )  # accounts that were gone, and are back: up to when
     compacted: dict[int, int] = field(default_factory=dict)  # when each day went to the lake
+    undone_keys: dict[Like, int] = field(default_factory=dict)  # when the keys of those were made
     undone: list[Like] = field(default_factory=list)  # likes whose unlike came when their day was in the lake
 
     @cached_property
@@ -269,6 +270,7 @@ def note_undone(store: Store, batch: EventBatch, seen: dict[tuple[str, int], Lik
             like = seen.pop(key)
             if day_of(like.seen_us) in store.compacted:
                 store.undone.append(like)
+                store.undone_keys[like] = tid_time_us(event.rkey)
 
 
 def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> None:

@@ -15,8 +15,9 @@ WITH records AS (
   SELECT
     r.liker_id, r.author_id, r.post_rkey,
     CASE
+      WHEN s.actor_id IS NOT NULL THEN 3
       WHEN c.rkey IS NOT NULL THEN 2
-      WHEN s.actor_id IS NOT NULL OR l.status <> 0 OR a.status <> 0 OR l.deleted_us >= r.seen_us OR a.deleted_us >= r.post_rkey >> 10
+      WHEN l.status <> 0 OR a.status <> 0 OR l.deleted_us >= r.seen_us OR a.deleted_us >= r.post_rkey >> 10
         THEN 3
       WHEN d.rkey IS NOT NULL THEN 4
       WHEN r.liker_id = r.author_id THEN 5
