@@ -114,7 +114,7 @@ def sql(options: argparse.Namespace) -> None:
 def explain(options: argparse.Namespace) -> None:
     """Explain why a post is in a viewer's list, or is not."""
     if options.why:  # somebody waits for it at the web app's page
-        os.nice(10)
+        os.nice(5)  # below the feed, above batches, for which nobody waits
     else:
         _give_way()
     from pipeline.explore import explain_command

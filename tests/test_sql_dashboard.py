@@ -121,11 +121,13 @@ def test_the_operator_sees_what_is_wrong(tmp_path: Path) -> None:
     here = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
     query = {"feed": FEED}
     assert client.simulate_get(SKELETON, params=query).status_code == 200
+    assert client.simulate_get("/health").status_code == 503
     text = client.simulate_get("/dashboard", **here).text
+    assert "failure" not in text, "what /health says of old lists is no failed request"
     assert re.search(r'class="wrong"><dt>everybody.{1,6}s lists</dt><dd>1 d ago', text)
     assert "no space left &lt;x&gt;" in text
     assert "3.5 s" in text and "802 MB" in text
-    assert "<dt>requests since the start</dt><dd>1<" in text
+    assert "<dt>requests since the start</dt><dd>2<" in text
     assert re.search(r"99 % of pages within</dt><dd>[\d,]+ ms", text)
 
 

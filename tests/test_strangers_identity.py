@@ -14,7 +14,7 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving.budgets import limits
+from serving.budgets import limits, takers
 from serving.budgets.limits import ByClass
 from serving.identity import key_store
 from serving.identity.dids import HttpTarget, is_signer, plc_target
@@ -216,3 +216,11 @@ def test_a_remembered_failure_holds_no_request() -> None:
                 resolver.signing_key(plc_did(100))
         [failure] = resolver._failures.values()
         assert failure.error.__traceback__ is None
+
+
+def test_no_request_reads_the_list_of_suffixes() -> None:
+    """It takes a tenth of a second."""
+    takers._suffixes.cache_clear()
+    with directory() as plc:
+        _resolver(plc, Clock(), set()).open()
+    assert takers._suffixes.cache_info().currsize == 1

@@ -146,7 +146,8 @@ class Resolver:
         self._flights: dict[str, _Flight] = {}
 
     def open(self) -> None:
-        """Open the stored keys, so that no request has to."""
+        """Open the stored keys and read the list of public suffixes, so that no request has to."""
+        registrable("example.com")
         for source in self._sources.values():
             if source.store is not None:
                 source.store.key_of("")

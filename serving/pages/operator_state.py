@@ -129,7 +129,9 @@ class OperatorState:
             for sample in family.samples:
                 if sample.name == "foryou_requests_total":
                     total += sample.value
-                    failed += sample.value if sample.labels["status"].startswith("5") else 0.0
+                    # /health says 503 of the lists, not of itself.
+                    if sample.labels["status"].startswith("5") and sample.labels["address"] != "/health":
+                        failed += sample.value
                 elif sample.name == "foryou_refused_requests_total":
                     refused += sample.value
                 elif (
