@@ -80,7 +80,7 @@ def read_graph(snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Pro
     connection, files = snapshot.connection, snapshot.lake_files
     viewers = _viewers(connection)
     since = horizons(connection, files, viewers, 2 * ranking.max_seeds)
-    ranges = author_ranges(files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES))
+    ranges = author_ranges(connection, files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES))
     return build(connection, ranking, folder, ranges, since, progress.add)
 
 
