@@ -105,6 +105,11 @@ def lake(data_dir: Path) -> Path:
     return data_dir / "lake"
 
 
+def former_unlikes(data_dir: Path) -> Path:
+    """Return the folder of unlikes of a lake that was made before days had files of changes."""
+    return lake(data_dir) / "unlikes"
+
+
 def held(data_dir: Path) -> Path:
     """Return the folder of the links by which runs hold the lake's files."""
     return lake(data_dir) / ".held"

@@ -24,6 +24,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
+from pipeline.store.former_unlikes import take_former_unlikes
 from pipeline.store.model import AccountStatus, day_of_key
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
@@ -51,6 +52,7 @@ class Landing:
             self.connection = open_migrated(path, "landing")
             self.connection.executescript(sql.load("landing/staging_tables"))
             self._actors = ActorIds(self.connection)
+            take_former_unlikes(self.connection, data_dir)
             self._refuse_newer_lake(data_dir)
             self._watermark_us, self._low_us = map(
                 int, self.connection.execute("SELECT seen_us, low_us FROM watermark").fetchone()

@@ -51,7 +51,7 @@ class Snapshot:
 def has_likes(data_dir: Path) -> bool:
     """Tell whether any like has been stored."""
     landing = places.landing(data_dir)
-    if not has_tables(landing, "likes"):
+    if not has_tables(landing, "like_words"):
         return False
     with reading(landing) as reader:
         stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM like_words LIMIT 1)")
