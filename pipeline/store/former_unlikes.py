@@ -32,7 +32,7 @@ def take_former_unlikes(connection: sqlite3.Connection, data_dir: Path) -> int:
     import pyarrow.parquet as pq  # ingest needs it for nothing else
 
     taken = 0
-    for path in sorted(root.glob("day=*/unlikes.parquet")):
+    for path in sorted(root.rglob("*.parquet")):
         columns = ("liker_id", "rkey", "seen_us")
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS_A_COMMIT, columns=columns):
