@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import commands
 import pytest
@@ -13,7 +12,8 @@ from backfill_tools import TODAY
 from histories import did
 from repositories import AUTHOR, LIKE, NOW_US, Records, Repositories, record_of
 
-from pipeline.backfill import viewer_repository
+from pipeline.backfill import fetch_waiting, viewer_repository
+from pipeline.backfill.viewer_repository import FIRST_PATIENCE, Patience
 from pipeline.identifiers import tid_at
 from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
@@ -24,11 +24,25 @@ from pipeline.store.landing_retention import Retention
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
 from serving.identity.dids import HttpTarget
-from serving.identity.repository_reader import RecordsPage, RepositoryReader, endpoint_of
+from serving.identity.repository_reader import (
+    LocatedRepository,
+    RecordsPage,
+    RepositoryReader,
+    endpoint_of,
+)
 from sql.sqlite import connect, migrate
 
 WRITTEN_US = 1_795_176_000_000_000  # when records say they were made
 NOW = viewer_repository.FetchTimes(NOW_US, NOW_US)
+
+
+def read(
+    hosts: Repositories, who: str, ranking: Ranking, patience: Patience = FIRST_PATIENCE
+) -> viewer_repository.RepositoryLikes:
+    """Read one repository."""
+    located = RepositoryReader(hosts.url).locate(who, known=False, seconds=5.0)
+    assert isinstance(located, LocatedRepository)
+    return viewer_repository.read_likes(who, located, NOW, ranking, patience)
 
 
 def stored(data_dir: Path) -> set[tuple[str, int, str, int, int]]:
@@ -81,7 +95,7 @@ def test_it_stops_at_the_end_of_the_window(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, day * DAY_US, day) for day in range(200)]
     with Repositories({who: likes}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
+        found = read(hosts, who, Ranking())
         assert len(hosts.asked()) == 2
     assert len(found.likes) == 91
     assert found.failure == ""
@@ -91,7 +105,7 @@ def test_it_takes_the_newest_and_not_more_than_it_needs(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, number * 1000, number % 1024) for number in range(1000)]
     with Repositories({who: likes}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking(max_seeds=60))
+        found = read(hosts, who, Ranking(max_seeds=60))
     assert [like.seen_us for like in found.likes] == [NOW_US - number * 1000 for number in range(120)]
 
 
@@ -105,7 +119,7 @@ def test_rubbish_records_are_left_out_and_counted() -> None:
         {**other, "value": {"subject": {"uri": f"at://{AUTHOR}/app.bsky.feed.generator/x"}}},
     ]  # fmt: skip
     with Repositories({who: [ahead, *rubbish, good]}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
+        found = read(hosts, who, Ranking())
     assert [like.seen_us for like in found.likes] == [NOW_US, WRITTEN_US, NOW_US - DAY_US]
     assert found.counts == {"not_a_like": 6, "like_without_record": 1, "like_of_no_post": 1}
 
@@ -121,7 +135,7 @@ def test_an_endless_cursor_ends(cursor: Callable[[dict[str, str]], str], pages: 
         hosts.send(request, 200, {"records": [record_of(who, 1)], "cursor": cursor(query)})
 
     with Repositories(answers={who: endless}) as hosts:
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
+        found = read(hosts, who, Ranking())
         assert len(hosts.asked()) == pages
     assert found.counts["cut_short"] == 1
     assert found.failure == ""
@@ -144,9 +158,7 @@ def test_a_slow_drip_is_left_at_the_deadline() -> None:
 
     with Repositories(answers={who: drip}) as hosts:
         began = time.monotonic()
-        found = viewer_repository.read_likes(
-            who, RepositoryReader(hosts.url, page_seconds=0.5), NOW, Ranking()
-        )
+        found = read(hosts, who, Ranking(), Patience(5.0, 0.5, 9.0))
         assert time.monotonic() - began < 15
     assert "TimeoutError" in found.failure
     assert not found.absent
@@ -169,7 +181,7 @@ def test_answers_that_are_none(answer: tuple[int, bytes, dict[str, str], str, bo
     who = did("v")
     with Repositories() as hosts:
         hosts.answers[who] = lambda request, _query: hosts.send(request, status, body, headers)
-        found = viewer_repository.read_likes(who, RepositoryReader(hosts.url), NOW, Ranking())
+        found = read(hosts, who, Ranking())
     assert reason in found.failure
     assert found.absent == absent
 
@@ -209,23 +221,6 @@ def test_a_viewer_that_is_none_is_one_clear_line(tmp_path: Path, viewer: str) ->
     assert viewer in result.stderr.splitlines()[-1]
 
 
-def test_those_waiting_longest_come_first_and_each_run_is_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(viewer_repository, "RUN_VIEWERS", 3)
-    waiting = [did(letter) for letter in "bcdef"]
-    visit(tmp_path, *((who, 1000 - number) for number, who in enumerate(waiting)))
-    with Repositories({who: [record_of(who, DAY_US)] for who in waiting}) as hosts:
-        ask = RepositoryReader(hosts.url)
-        viewer_repository.run_waiting(tmp_path, ask, Ranking())
-        assert [parse_qs(urlsplit(path).query)["repo"][0] for path in hosts.asked()] == waiting[:1:-1]
-        viewer_repository.run_waiting(tmp_path, ask, Ranking())
-        assert len(hosts.asked()) == 5
-        viewer_repository.run_waiting(tmp_path, ask, Ranking())
-        assert len(hosts.asked()) == 5
-    assert {row[0] for row in stored(tmp_path)} == set(waiting)
-
-
 def test_a_viewer_whose_likes_the_store_has_is_not_asked_for(tmp_path: Path) -> None:
     """In the open days, in the lake, or in both together."""
     lake, landed, both, few = (did(letter) for letter in "bcde")
@@ -251,7 +246,7 @@ def test_a_viewer_whose_likes_the_store_has_is_not_asked_for(tmp_path: Path) -> 
     landing.close()
     visit(tmp_path, *((who, 1) for who in (lake, landed, both, few)))
     with Repositories({few: []}) as hosts:
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert len(hosts.asked()) == 1
     assert outcome(tmp_path, few) == (0, "done")
     assert [outcome(tmp_path, who) for who in (lake, landed, both)] == [(n, "enough") for n in (20, 25, 20)]
@@ -272,21 +267,21 @@ def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path)
         assert len(hosts.requests) == asked
     store = HistoryStore(tmp_path)
     pauses = Waiting(again_us=1000, first_us=10, most_us=100)
+
+    def is_due(at: int) -> bool:
+        return who in [viewer.did for viewer in store.waiting(tmp_path, at, pauses, 9)]
+
     try:
         waits = []
         for failures in range(1, 7):
             store.store_viewer(who, [], 1, f"{failures} failures: why")
             assert store.failures(who) == failures
-            due = [
-                at
-                for at in range(1, 200)
-                if who in store.waiting(tmp_path / "activity.sqlite", at, pauses, 9)
-            ]
+            due = [at for at in range(1, 200) if is_due(at)]
             waits.append(due[0])
         assert waits == [11, 21, 41, 81, 101, 101]
         store.store_viewer(who, [], 1, "done")
-        assert who not in store.waiting(tmp_path / "activity.sqlite", 1000, pauses, 9)
-        assert who in store.waiting(tmp_path / "activity.sqlite", 1001, pauses, 9)
+        assert not is_due(1000)
+        assert is_due(1001)
         assert store.failures(did("z")) == 0
     finally:
         store.close()
@@ -294,17 +289,17 @@ def test_failures_are_remembered_and_tried_again_later_and_later(tmp_path: Path)
 
 def test_without_anybody_waiting_nothing_is_made_or_asked(tmp_path: Path) -> None:
     with Repositories() as hosts:
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert list(tmp_path.iterdir()) == []
         (tmp_path / "activity.sqlite").touch()  # the web app is just making it
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
 
 
 def test_two_runs_do_not_meet(tmp_path: Path) -> None:
     visit(tmp_path, (did("b"), 1))
     with Repositories({did("b"): []}) as hosts, exclusive(tmp_path, "viewers"):
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
         with pytest.raises(Exception, match="another viewers"):
             viewer_repository.run_viewer(tmp_path, did("b"), RepositoryReader(hosts.url), Ranking())
@@ -365,11 +360,13 @@ def test_a_document_leads_to_no_private_host(endpoint: str) -> None:
     who = did("v")
     service = {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": endpoint}
     with Repositories(documents={who: {"id": who, "service": [service]}}) as hosts:
-        page = RepositoryReader(hosts.url)(who, LIKE, None)
+        page = RepositoryReader(hosts.url).locate(who, known=False, seconds=5.0)
+        if isinstance(page, LocatedRepository):
+            page = page.page(LIKE, None, 5.0)
     assert page.outcome == "absent"
     # On the internet an address of this machine is refused, whatever the document says.
     reader = RepositoryReader("https://plc.directory")
-    reader._last = (who, HttpTarget("https", "127.0.0.1", 1, ""))
-    assert reader(who, LIKE, None) == RecordsPage(
+    located = reader.at(who, HttpTarget("https", "127.0.0.1", 1, ""))
+    assert located.page(LIKE, None, 5.0) == RecordsPage(
         "absent", reason="the repository: the host has no public address"
     )

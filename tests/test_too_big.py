@@ -10,7 +10,7 @@ from test_backfill_viewers import Repositories, outcome, record_of, visit
 from test_deep_nesting import GOOD, commit
 from test_firehose import DID, decoded
 
-from pipeline.backfill import viewer_repository
+from pipeline.backfill import fetch_waiting
 from pipeline.ingest import jetstream, jetstream_v2
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
@@ -73,10 +73,10 @@ def test_the_repository_of_a_viewer_is_fetched_again(tmp_path: Path, wire: Any) 
     store.close()
     visit(tmp_path, (DID, 1))
     with Repositories({DID: [record_of(DID, DAY_US)]}) as hosts:
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert hosts.requests == []
         landing = Landing(tmp_path)
         landing.append(wire({"tooBig": True}), "one.example", "wire")
         landing.close()
-        viewer_repository.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
+        fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())
         assert outcome(tmp_path, DID) == (1, "done")

@@ -1,7 +1,7 @@
 """``foryou backfill``: which history to fetch, and the operator's key.
 
-Owns: the command's flags, and reading the key. Leaves to others: fetching (``archived_days``, ``viewer_repository``,
-``file_of_lines``).
+Owns: the command's flags, and reading the key. Leaves to others: fetching (``archived_days``,
+``fetch_waiting``, ``viewer_repository``, ``file_of_lines``).
 
 The key comes from a file or from FORYOU_ARCHIVE_KEY. There is no flag for it, since every user of the machine could
 read that. It is never stored or logged. ``foryou schedule`` gives it to ``backfill --gaps`` alone.
@@ -54,10 +54,10 @@ def run(
     """Fetch the history that the flags name; ``repositories`` asks their hosts."""
     ranking = ranking_from(settings.ranking)
     if options.viewer is not None or options.waiting:
-        from pipeline.backfill import viewer_repository
+        from pipeline.backfill import fetch_waiting, viewer_repository
 
         if options.waiting:
-            viewer_repository.run_waiting(settings.data_dir, repositories, ranking)
+            fetch_waiting.run_waiting(settings.data_dir, repositories, ranking)
         else:
             viewer_repository.run_viewer(settings.data_dir, options.viewer, repositories, ranking)
     elif options.file is not None:

@@ -1,9 +1,9 @@
 """The likes of one actor from their own repository: a new viewer whose likes the store lacks, or anybody of whom the
 stream could not tell.
 
-Owns: paging through a repository within bounds, which part of it was read whole, which of its likes are stored, and
-whose turn it is. Leaves to others: requests (the command line passes an object, since it may know the web app's
-fetcher), rows (``store.fetched_likes``).
+Owns: paging through a repository within bounds, which part of it was read whole, and storing what was read. Leaves to
+others: requests (the command line passes an object, since it may know the web app's fetcher), rows
+(``store.fetched_likes``), and whose repository is read when (``fetch_waiting``).
 
 The owner of a repository chooses its host, so everything about it is bounded: pages, likes, seconds. Malformed records
 are dropped and counted.
@@ -23,43 +23,40 @@ words of the stream have greater revs, so they win. That part is:
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
 from pipeline.clock import AHEAD_US, MachineClock
-from pipeline.errors import BackfillError, StoreError
+from pipeline.errors import BackfillError
 from pipeline.identifiers import is_did, rkey_to_int, tid_at, tid_time_us, tid_to_int
 from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import created_us, like_subject
 from pipeline.ranking import Ranking
-from pipeline.store.fetched_likes import (
-    ABSENT,
-    DONE,
-    ENOUGH,
-    HistoryLike,
-    HistoryStore,
-    Statement,
-    Waiting,
-)
+from pipeline.store.fetched_likes import ABSENT, DONE, FetchedFrom, HistoryLike, HistoryStore, Statement
 from pipeline.store.landing import ALL_KEYS
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
-from sql import places
 
 log = logging.getLogger("foryou.backfill")
 
 PAGES_MAX = 60
-VIEWER_SECONDS = 60.0  # after which no further page of one viewer is requested
-RUN_VIEWERS = 20  # in one run for waiting viewers
-RUN_RESETS = 10  # besides them, repositories that were replaced
-RUN_SECONDS = 60.0  # after which that run fetches nobody else
-LIKES_ENOUGH = 20
-COUNT_DAYS = 14  # newest days of the lake whose likes are counted; more would take minutes
-PAUSES = Waiting(again_us=30 * DAY_US, first_us=60_000_000, most_us=DAY_US)
+LOCATE_SECONDS = 3.0
+
+
+class Patience(NamedTuple):
+    """How long a repository's host may take, in seconds."""
+
+    first: float  # for its first answer
+    page: float  # for every other one
+    whole: float  # after which no further page is requested, and one under way ends
+
+
+FIRST_PATIENCE = Patience(first=5.0, page=8.0, whole=15.0 - LOCATE_SECONDS)
+SLOW_PATIENCE = Patience(first=10.0, page=10.0, whole=30.0)  # of a host that was too slow before
+LONG_PATIENCE = Patience(first=15.0, page=15.0, whole=60.0)  # for one viewer, when the operator asks
 
 
 class FetchTimes(NamedTuple):
@@ -69,8 +66,12 @@ class FetchTimes(NamedTuple):
     stream_us: int
 
 
+@runtime_checkable
 class RepositoryPage(Protocol):
-    """An answer of a repository's host; outcome is 'ok', 'absent', 'busy' or 'unreachable'."""
+    """An answer of a repository's host.
+
+    outcome is 'ok', 'absent', 'busy', 'slow', 'unreachable' or 'no_room' (it was not asked).
+    """
 
     @property
     def outcome(self) -> str: ...
@@ -78,47 +79,96 @@ class RepositoryPage(Protocol):
     def body(self) -> bytes: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def retry_seconds(self) -> float | None: ...
+
+
+class Repository(Protocol):
+    """One DID's repository at its host."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+
+    def page(self, collection: str, cursor: str | None, seconds: float) -> RepositoryPage:
+        """Return the page of a collection's records after a cursor."""
+
+    def latest_commit(self, seconds: float) -> RepositoryPage:
+        """Return what com.atproto.sync.getLatestCommit says."""
 
 
 class Repositories(Protocol):
-    """Asks the host of a DID's repository."""
+    """Finds the hosts of repositories; may be used from any thread."""
 
-    def __call__(self, did: str, collection: str, cursor: str | None) -> RepositoryPage:
-        """Return the page of a collection's records after a cursor."""
+    def document_domain(self, did: str) -> str:
+        """Return the domain that has a DID's document; empty for the directory."""
 
-    def latest_commit(self, did: str) -> RepositoryPage:
-        """Return what com.atproto.sync.getLatestCommit says."""
+    def locate(self, did: str, *, known: bool, seconds: float) -> Repository | RepositoryPage:
+        """Return a DID's repository, or the answer that is none."""
 
 
 @dataclass(slots=True)
 class RepositoryLikes:
-    """The likes that a repository has in the ranking's window, what its list states, and why likes are missing."""
+    """The likes that a repository has in the ranking's window, what its list states, and why likes are missing.
+
+    ``outcome`` is the last answer's. ``is_late`` says that reading stopped for time.
+    """
 
     likes: list[HistoryLike] = field(default_factory=list)
     statement: Statement | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    outcome: str = "ok"
     failure: str = ""
-    absent: bool = False
+    retry_seconds: float | None = None
+    is_late: bool = False
+    host: str = ""
+
+    @property
+    def absent(self) -> bool:
+        """Whether asking again would not help."""
+        return self.outcome == "absent"
+
+    def fail(self, page: RepositoryPage) -> None:
+        """Note an answer that is none."""
+        self.outcome, self.failure, self.retry_seconds = page.outcome, page.reason, page.retry_seconds
 
 
-def read_likes(did: str, repositories: Repositories, times: FetchTimes, ranking: Ranking) -> RepositoryLikes:
+def read_likes(
+    did: str,
+    repository: Repository,
+    times: FetchTimes,
+    ranking: Ranking,
+    patience: Patience = LONG_PATIENCE,
+) -> RepositoryLikes:
     """Return an actor's newest likes in the ranking's window, at most twice as many as there can be seeds."""
     listing = _Listing(did, times.stream_us, ranking)
     found = listing.found
-    rev = _rev_of(repositories.latest_commit(did), max(times) + AHEAD_US)
+    found.host = repository.host
+    deadline = time.monotonic() + patience.whole
+
+    def left(seconds: float) -> float:
+        return min(seconds, deadline - time.monotonic())
+
+    commit = repository.latest_commit(left(patience.first))
+    if commit.outcome in ("slow", "busy", "no_room"):
+        found.fail(commit)
+        return found
+    rev = _rev_of(commit, max(times) + AHEAD_US)
+    seconds = patience.page if commit.outcome == "ok" else patience.first
     cursor: str | None = None
     cursors: set[str | None] = set()  # already requested
-    deadline = time.monotonic() + VIEWER_SECONDS
     is_whole = False
-    while len(cursors) < PAGES_MAX and cursor not in cursors and time.monotonic() < deadline:
+    while len(cursors) < PAGES_MAX and cursor not in cursors and left(1.0) > 0:
         cursors.add(cursor)
-        page = repositories(did, LIKE, cursor)
+        page = repository.page(LIKE, cursor, left(seconds))
+        seconds = patience.page
         if page.outcome != "ok":
-            found.failure, found.absent = page.reason, page.outcome == "absent"
+            found.fail(page)
             break
         records, cursor = _page_of(page.body)
         if records is None:
-            found.failure = "the repository's answer is not a page of records"
+            found.outcome, found.failure = "unreachable", "the repository's answer is not a page of records"
             break
         for record in records:
             listing.add(record)
@@ -127,6 +177,7 @@ def read_likes(did: str, repositories: Repositories, times: FetchTimes, ranking:
             break
     else:
         found.counts["cut_short"] += 1
+        found.is_late = left(1.0) <= 0
     if rev is not None:
         found.statement = Statement(rev, None if found.failure else listing.read_from(is_whole=is_whole))
     return found
@@ -201,85 +252,36 @@ def run_viewer(
     with exclusive(data_dir, "viewers"):
         store = HistoryStore(data_dir)
         try:
-            found = _fetch(store, did, repositories, ranking, machine or MachineClock())
+            times, reset_no = fetch_times(store, machine or MachineClock()), store.reset_no(did)
+            repository = repositories.locate(did, known=True, seconds=LONG_PATIENCE.first)
+            found = (
+                failed(repository)
+                if isinstance(repository, RepositoryPage)
+                else read_likes(did, repository, times, ranking, LONG_PATIENCE)
+            )
+            store_found(store, did, found, times, reset_no)
         finally:
             store.close()
     if found.failure:
         raise BackfillError(f"{did}: {found.failure}")
 
 
-def run_waiting(
-    data_dir: Path, repositories: Repositories, ranking: Ranking, machine: MachineClock | None = None
+def failed(page: RepositoryPage) -> RepositoryLikes:
+    """Return that no repository was found, since its DID document was answered so."""
+    found = RepositoryLikes()
+    found.fail(page)
+    return found
+
+
+def store_found(
+    store: HistoryStore, did: str, found: RepositoryLikes, times: FetchTimes, reset_no: int, why: str = ""
 ) -> None:
-    """Fetch the likes of viewers who opened the feed and whose likes the store lacks, the longest waiting first.
-
-    Then fetch some of the repositories that were replaced. Failures are stored with the actor, not raised. It returns
-    quickly when nobody waits.
-    """
-    if not places.activity(data_dir).exists() and not places.landing(data_dir).exists():
-        return
-    try:
-        with exclusive(data_dir, "viewers"):
-            store = HistoryStore(data_dir)
-            try:
-                _fetch_waiting(data_dir, store, repositories, ranking, machine or MachineClock())
-            finally:
-                store.close()
-    except StoreError as error:
-        if "another viewers" not in str(error):
-            raise
-        log.info("another run is fetching them")
-
-
-def _fetch_waiting(
-    data_dir: Path, store: HistoryStore, repositories: Repositories, ranking: Ranking, machine: MachineClock
-) -> None:
-    times = _times(store, machine)
-    until = time.monotonic() + RUN_SECONDS
-    viewers = store.waiting(places.activity(data_dir), times.stream_us, PAUSES, RUN_VIEWERS)
-    resets = store.resets(times.stream_us, PAUSES, RUN_RESETS)
-    others = [did for did in viewers if store.reset_no(did) == 0]
-    known = _count_likes(data_dir, store, others) if others else Counter[str]()
-    for did in dict.fromkeys([*viewers, *resets]):
-        if known[did] >= LIKES_ENOUGH:
-            store.store_viewer(did, [], times.machine_us, ENOUGH, stream_us=times.stream_us, count=known[did])
-        elif time.monotonic() < until:
-            _fetch(store, did, repositories, ranking, machine)
-
-
-def _count_likes(data_dir: Path, store: HistoryStore, viewers: Sequence[str]) -> Counter[str]:
-    """Return how many likes the store has of each viewer, counted up to about LIKES_ENOUGH."""
-    import duckdb  # takes a third of a second, which a run without waiting viewers need not spend
-
-    ids = {number: did for did in viewers if (number := store.actor_id(did)) is not None}
-    counted: Counter[str] = Counter()
-    for day in sorted(places.closed_days(data_dir), reverse=True)[:COUNT_DAYS]:
-        left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
-        if not left:
-            break
-        listed = ",".join(str(number) for number in left)
-        query = f"SELECT liker_id, count(*) FROM read_parquet(?) WHERE liker_id IN ({listed}) GROUP BY 1"
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            for number, count in connection.execute(query, [str(places.likes(data_dir, day))]).fetchall():
-                counted[ids[number]] += count
-    left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
-    if left:
-        for number, count in store.count_likes(left).items():
-            counted[ids[number]] += count
-    return counted
-
-
-def _fetch(
-    store: HistoryStore, did: str, repositories: Repositories, ranking: Ranking, machine: MachineClock
-) -> RepositoryLikes:
-    """Fetch and store one actor's likes, also those from before a failure."""
-    times, reset_no = _times(store, machine), store.reset_no(did)
-    found = read_likes(did, repositories, times, ranking)
-    outcome = DONE
+    """Store one actor's likes, also those from before a failure; ``why`` says that they are to be fetched again."""
+    outcome, why = DONE, found.failure or why
     if found.absent:
         outcome = ABSENT
-    elif found.failure:
-        outcome, reset_no = f"{store.failures(did) + 1} failures: {found.failure}"[:200], 0
+    elif why:
+        outcome, reset_no = f"{store.failures(did) + 1} failures: {why}"[:200], 0
     store.store_viewer(
         did,
         found.likes,
@@ -288,15 +290,15 @@ def _fetch(
         stream_us=times.stream_us,
         statement=found.statement,
         reset_no=reset_no,
+        asked=FetchedFrom(found.host, int((found.retry_seconds or 0.0) * 1e6)),
     )
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(found.counts.items()))
     log.info(
         "%s: %d likes%s (%s)", did, len(found.likes), f", left out: {dropped}" if dropped else "", outcome
     )
-    return found
 
 
-def _times(store: HistoryStore, machine: MachineClock) -> FetchTimes:
+def fetch_times(store: HistoryStore, machine: MachineClock) -> FetchTimes:
     """Return when a fetch begins. Only the stream's time says who is due: this machine's may be set."""
     now_us = machine.now_us()
     return FetchTimes(now_us, store.watermark_us() or now_us)

@@ -23,7 +23,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.landing import state_void
-from pipeline.store.model import WordMark
+from pipeline.store.model import DAY_US, WordMark
 from sql import places
 from sql.sqlite import SchemaError, has_tables, open_migrated, transaction
 
@@ -62,6 +62,39 @@ class Waiting(NamedTuple):
     again_us: int  # after a fetch that succeeded
     first_us: int  # after one failure; it doubles with each
     most_us: int
+    inactive_us: int = (
+        600_000_000  # of one whose account is said to be deactivated, though they open the feed
+    )
+
+
+class DueViewer(NamedTuple):
+    """A viewer to be fetched: how often that failed in a row, and whether they have a list.
+
+    ``certainly`` says that they are fetched whatever the store has: their account is said to be deactivated.
+    """
+
+    did: str
+    failures: int
+    has_list: bool
+    certainly: bool
+
+
+class FetchedFrom(NamedTuple):
+    """The host that was asked, and how long it wants to be left alone."""
+
+    host: str = ""
+    retry_us: int = 0
+
+
+NO_HOST = FetchedFrom()
+
+
+class HostRecord(NamedTuple):
+    """What fetches of the last day say of a host; ``retry_us`` is when it may be asked again, on the stream's clock."""
+
+    host: str
+    is_good: bool  # the last fetch succeeded
+    retry_us: int
 
 
 class HistoryStore:
@@ -112,6 +145,7 @@ class HistoryStore:
         count: int | None = None,
         statement: Statement | None = None,
         reset_no: int = 0,
+        asked: FetchedFrom = NO_HOST,
     ) -> None:
         """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
 
@@ -125,6 +159,8 @@ class HistoryStore:
             ).fetchone()
             if likes or statement is not None:
                 self._tell(did, likes, commit_no, stream_us or now_us, statement)
+            if statement is not None and outcome == DONE:
+                execute(sql.load("landing/activate_account"), {"did": did, "rev": statement.rev})
             execute(
                 sql.load("landing/record_fetch"),
                 {
@@ -135,6 +171,8 @@ class HistoryStore:
                     "outcome": outcome,
                     "commit_no": commit_no,
                     "reset_no": reset_no,
+                    "host": asked.host,
+                    "retry_us": asked.retry_us,
                 },
             )
 
@@ -184,25 +222,50 @@ class HistoryStore:
         ).fetchone()
         return 0 if row is None else int(row[0])
 
-    def waiting(self, activity: Path, now_us: int, pauses: Waiting, limit: int) -> list[str]:
-        """Return viewers who opened the feed and were not fetched lately, the longest waiting first."""
+    def waiting(
+        self, data_dir: Path, now_us: int, pauses: Waiting, limit: int, machine_us: int = 0
+    ) -> list[DueViewer]:
+        """Return viewers who opened the feed and were not fetched lately, the longest waiting first.
+
+        When there are more than ``limit``, those with a list go first, then those who never failed. Of the others it is
+        half the first to come and half the last. ``machine_us`` is this machine's time, as in visits.
+        """
+        activity, serving = places.activity(data_dir), places.serving(data_dir)
         if not has_tables(activity, "visits"):
             return []
-        self._connection.execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
+        execute = self._connection.execute
+        execute("ATTACH ? AS activity", (f"{activity.absolute().as_uri()}?mode=ro",))
         try:
-            found = self._connection.execute(
-                sql.load("landing/viewers_to_fetch"), {"now_us": now_us, "limit": limit, **pauses._asdict()}
-            ).fetchall()
+            if has_tables(serving, "viewers"):
+                execute("ATTACH ? AS serving", (f"{serving.absolute().as_uri()}?mode=ro",))
+            else:
+                execute("ATTACH ':memory:' AS serving")
+                execute("CREATE TABLE serving.viewers (did TEXT PRIMARY KEY)")
+            try:
+                parameters = {"now_us": now_us, "limit": limit, "lately_us": machine_us - DAY_US}
+                found = execute(
+                    sql.load("landing/viewers_to_fetch"), {**parameters, **pauses._asdict()}
+                ).fetchall()
+            finally:
+                execute("DETACH serving")
         finally:
-            self._connection.execute("DETACH activity")
-        return [row[0] for row in found]
+            execute("DETACH activity")
+        return [
+            DueViewer(did, failures, bool(has_list), bool(certainly))
+            for did, failures, has_list, certainly in found
+        ]
 
-    def count_likes(self, likers: Iterable[int]) -> dict[int, int]:
-        """Return how many likes of each liker landing.sqlite has; it reads them all."""
+    def hosts(self, now_us: int) -> list[HostRecord]:
+        """Return what is known of the hosts that were asked on the stream's last day."""
+        rows = self._connection.execute(sql.load("landing/hosts_asked"), {"since_us": now_us - DAY_US})
+        return [HostRecord(host, bool(is_good), int(retry_us)) for host, is_good, retry_us in rows]
+
+    def count_likes(self, likers: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Return how many likes of each liker are in landing.sqlite, and how many of them a stream reported."""
         rows = self._connection.execute(
             sql.load("landing/likes_per_liker"), {"likers": json.dumps(list(likers))}
         )
-        return dict(rows.fetchall())
+        return {liker: (likes, streamed) for liker, likes, streamed in rows}
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

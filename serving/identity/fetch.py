@@ -34,16 +34,30 @@ class FetchError(Exception):
     """There is no answer: no such name, no connection, a bad certificate, too slow."""
 
 
+class FetchSlowError(FetchError):
+    """There was no answer, or no whole one, in time."""
+
+
+class FetchBusyError(FetchError):
+    """There was no room for the name lookup; this says nothing about the host."""
+
+
 class FetchRefusedError(FetchError):
     """The target or its answer breaks a rule, so trying again would not help."""
 
 
+class FetchTooLargeError(FetchRefusedError):
+    """The answer is larger than it may be; a smaller part of it may fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP status and a whole body."""
+    """An HTTP status, a whole body, and the headers that ask for patience, as they came."""
 
     status: int
     body: bytes
+    retry_after: str = ""
+    rate_limit_reset: str = ""
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -68,14 +82,17 @@ class Fetcher:
     domain_lookups: DomainSlots | None = field(default_factory=lambda: DomainSlots(DOMAIN_LOOKUPS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, target: HttpTarget, *, known: bool = False) -> HttpAnswer:
+    def get(self, target: HttpTarget, *, known: bool = False, seconds: float | None = None) -> HttpAnswer:
         """Return the answer to a GET, whatever its status; raise FetchError, or FetchRefusedError for broken rules.
 
         ``known`` says that it is asked for somebody who is no stranger: some name lookups are kept for them.
+        ``seconds`` is how long it may take, by default ``deadline_seconds``.
         """
-        deadline = time.monotonic() + self.deadline_seconds
+        deadline = time.monotonic() + (self.deadline_seconds if seconds is None else seconds)
         try:
             return self._get(target, deadline, known)
+        except TimeoutError as error:
+            raise FetchSlowError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
 
@@ -99,7 +116,8 @@ class Fetcher:
                 failure = error
                 continue
             return self._exchange(self._secured(connection, target, deadline), target, deadline)
-        raise FetchError(f"no connection: {failure}")
+        kind = FetchSlowError if isinstance(failure, TimeoutError) else FetchError
+        raise kind(f"no connection: {failure}")
 
     def _addresses(self, target: HttpTarget, deadline: float, known: bool) -> list[str]:
         try:
@@ -109,11 +127,11 @@ class Fetcher:
         domain = registrable(target.host)
         domains = self.domain_lookups
         if domains is not None and not domains.acquire(domain):
-            raise FetchError("too many lookups of names of this domain are under way")
+            raise FetchBusyError("too many lookups of names of this domain are under way")
         if not self._lookups.acquire(known=known):
             if domains is not None:
                 domains.release(domain)
-            raise FetchError("too many name lookups are under way")
+            raise FetchBusyError("too many name lookups are under way")
         found: list[list[str]] = []
 
         def work() -> None:
@@ -130,7 +148,7 @@ class Fetcher:
         thread.start()
         thread.join(_left(deadline))
         if not found:
-            raise FetchError("the name lookup took too long")
+            raise FetchSlowError("the name lookup took too long")
         if not found[0]:
             raise FetchError("unknown host name")
         return found[0]
@@ -193,7 +211,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._bytes_left <= 0:
-            raise FetchRefusedError("the answer is too large")
+            raise FetchTooLargeError("the answer is too large")
         view = memoryview(buffer)[: self._bytes_left]
         self._connection.settimeout(_left(self._deadline))
         count = self._connection.recv_into(view)
@@ -207,15 +225,16 @@ def _read_answer(connection: socket.socket, deadline: float, max_body_bytes: int
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
+        patience = response.getheader("Retry-After", ""), response.getheader("RateLimit-Reset", "")
         if response.status != 200 and response.will_close:
-            return HttpAnswer(response.status, b""), False
+            return HttpAnswer(response.status, b"", *patience), False
         body = response.read(max_body_bytes + 1)
         reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
     if len(body) > max_body_bytes:
-        raise FetchRefusedError("the answer is too large")
-    return HttpAnswer(response.status, body if response.status == 200 else b""), reusable
+        raise FetchTooLargeError("the answer is too large")
+    return HttpAnswer(response.status, body if response.status == 200 else b"", *patience), reusable
 
 
 def _left(deadline: float) -> float:

@@ -4,28 +4,46 @@ Owns: reading the PDS's address out of a DID document, and single requests of ``
 ``com.atproto.repo.listRecords``. Leaves to others: the HTTP exchange and its limits (``fetch``), which addresses are
 allowed (``public_addresses``), what the records say, and when to ask again.
 
+A page that is too large is asked for again with half the records, and those after it likewise. Every method may be
+called from any thread.
+
 Whoever owns the DID chooses both the document and the address in it. So both are fetched over https from public
 addresses alone, without redirects, within a deadline and a size. A directory on this machine means a private
 network; there, addresses of this machine are allowed instead. Nothing is raised: every failure is an outcome of the
 page.
 """
 
+import email.utils
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
+from serving.budgets.limits import ByClass
+from serving.budgets.takers import registrable
 from serving.config import is_loopback
 from serving.identity.dids import HttpTarget, is_signer, is_web, plc_target, web_target
-from serving.identity.fetch import Fetcher, FetchError, FetchRefusedError
+from serving.identity.fetch import (
+    FetchBusyError,
+    Fetcher,
+    FetchError,
+    FetchRefusedError,
+    FetchSlowError,
+    FetchTooLargeError,
+    HttpAnswer,
+)
+from serving.identity.lookup_slots import Slots
 from serving.identity.public_addresses import is_public
 
-PAGE_SECONDS = 8.0
 RECORDS_A_PAGE = 50  # of likes, some 30 kB: half of what the fetcher takes
+RETRY_SECONDS_MAX = 86_400.0
+# Name lookups under way, of many viewers at once: a thread each, which can't be interrupted.
+LOOKUPS = ByClass(48, 40)
 
-Outcome = Literal["ok", "absent", "busy", "unreachable"]
+Outcome = Literal["ok", "absent", "busy", "slow", "unreachable", "no_room", "too_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,52 +51,78 @@ class RecordsPage:
     """One answer: 'ok' with its body, or why there is none.
 
     'absent': asking again would not help (no such DID, no repository, an address that is not allowed). 'busy': the
-    host asks for patience. 'unreachable': the host does not answer, or not sensibly.
+    host asks for patience, perhaps of so many seconds. 'slow': there was no whole answer in time. 'unreachable': the
+    host does not answer, or not sensibly. 'no_room': it was not asked, since too many name lookups are under way.
+    'too_large': less may fit.
     """
 
     outcome: Outcome
     body: bytes = b""
     reason: str = ""
+    retry_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class LocatedRepository:
+    """One DID's repository at its host; ``domain`` is what somebody registered, which may have many hosts."""
+
+    did: str
+    host: str
+    domain: str
+    _target: HttpTarget
+    _fetcher: Fetcher
+    _known: bool
+    _limit: int = field(default=RECORDS_A_PAGE)
+
+    def page(self, collection: str, cursor: str | None, seconds: float) -> RecordsPage:
+        """Return the page of a collection's records after a cursor; 'absent' when not even one record fits."""
+        deadline = time.monotonic() + seconds
+        while True:
+            query = {"repo": self.did, "collection": collection, "limit": str(self._limit)}
+            query |= {"cursor": cursor} if cursor else {}
+            found = self._ask("com.atproto.repo.listRecords", query, deadline - time.monotonic())
+            if found.outcome != "too_large":
+                return found
+            if self._limit == 1:
+                return RecordsPage("absent", reason=found.reason)
+            self._limit //= 2
+
+    def latest_commit(self, seconds: float) -> RecordsPage:
+        """Return what the host says of the repository's latest commit: its revision, above all."""
+        return self._ask("com.atproto.sync.getLatestCommit", {"did": self.did}, seconds)
+
+    def _ask(self, method: str, query: dict[str, str], seconds: float) -> RecordsPage:
+        target = self._target._replace(path=f"/xrpc/{method}?{urlencode(query)}")
+        return _get(self._fetcher, target, "the repository", known=self._known, seconds=seconds)
 
 
 class RepositoryReader:
-    """Reads pages of records, newest first; remembers where the last DID's repository is."""
+    """Finds repositories: whose host a DID document names, and what can be asked there."""
 
-    def __init__(self, plc_url: str, *, page_seconds: float = PAGE_SECONDS) -> None:
+    def __init__(self, plc_url: str) -> None:
         self._plc_url = plc_url
         self._private = is_loopback(urlsplit(plc_url).hostname or "")
         self._directory = Fetcher(allowed=lambda _address: True, domain_lookups=None)
         allowed = is_loopback if self._private else is_public
-        self._hosts = Fetcher(allowed=allowed, deadline_seconds=page_seconds)
-        self._last: tuple[str, HttpTarget] | None = None
+        self._hosts = Fetcher(allowed=allowed, _lookups=Slots(LOOKUPS))
 
-    def __call__(self, did: str, collection: str, cursor: str | None) -> RecordsPage:
-        """Return the page after a cursor of a DID's records."""
-        query = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE)}
-        return self._ask(did, "com.atproto.repo.listRecords", query | ({"cursor": cursor} if cursor else {}))
+    def document_domain(self, did: str) -> str:
+        """Return the domain that has a DID's document; empty for what the operator's directory has."""
+        if not is_signer(did, loopback=self._private) or not is_web(did):
+            return ""
+        return self._domain_of(web_target(did))
 
-    def latest_commit(self, did: str) -> RecordsPage:
-        """Return what the host says of a repository's latest commit: its revision, above all."""
-        return self._ask(did, "com.atproto.sync.getLatestCommit", {"did": did})
-
-    def _ask(self, did: str, method: str, query: dict[str, str]) -> RecordsPage:
-        if self._last is None or self._last[0] != did:
-            found = self._locate(did)
-            if isinstance(found, RecordsPage):
-                return found
-            self._last = (did, found)
-        target = self._last[1]._replace(path=f"/xrpc/{method}?{urlencode(query)}")
-        return self._get(self._hosts, target, "the repository")
-
-    def _locate(self, did: str) -> HttpTarget | RecordsPage:
+    def locate(self, did: str, *, known: bool, seconds: float) -> LocatedRepository | RecordsPage:
+        """Return a DID's repository, or the answer that is none; ``known`` says that its owner is no stranger."""
         if not is_signer(did, loopback=self._private):
             return RecordsPage("absent", reason="neither a did:plc nor a did:web that can be fetched")
         if is_web(did):
-            page = self._get(self._hosts, web_target(did), "the DID document")
+            page = _get(self._hosts, web_target(did), "the DID document", known=known, seconds=seconds)
         else:
-            page = self._get(
-                self._directory, plc_target(self._plc_url, quote(did, safe=":")), "the DID document"
-            )
+            target = plc_target(self._plc_url, quote(did, safe=":"))
+            page = _get(self._directory, target, "the DID document", known=known, seconds=seconds)
+        if page.outcome == "too_large":
+            return RecordsPage("absent", reason=page.reason)
         if page.outcome != "ok":
             return page
         try:
@@ -86,25 +130,63 @@ class RepositoryReader:
         except orjson.JSONDecodeError:
             return RecordsPage("unreachable", reason="the DID document is not JSON")
         host = endpoint_of(document, did, private=self._private)
-        return host or RecordsPage(
-            "absent", reason="the DID document names no repository host that may be called"
+        if host is None:
+            return RecordsPage(
+                "absent", reason="the DID document names no repository host that may be called"
+            )
+        return self.at(did, host, known=known)
+
+    def at(self, did: str, target: HttpTarget, *, known: bool = False) -> LocatedRepository:
+        """Return a DID's repository at a host."""
+        return LocatedRepository(
+            did, f"{target.host}:{target.port}", self._domain_of(target), target, self._hosts, known
         )
 
-    @staticmethod
-    def _get(fetcher: Fetcher, target: HttpTarget, what: str) -> RecordsPage:
-        try:
-            answer = fetcher.get(target)
-        except FetchRefusedError as error:
-            return RecordsPage("absent", reason=f"{what}: {error}")
-        except FetchError as error:
-            return RecordsPage("unreachable", reason=f"{what}: {error}")
-        if answer.status == 200:
-            return RecordsPage("ok", answer.body)
-        if answer.status == 429:
-            return RecordsPage("busy", reason=f"{what}: its host asks for patience (status 429)")
-        if answer.status in (400, 403, 404, 410):
-            return RecordsPage("absent", reason=f"{what}: there is none (status {answer.status})")
-        return RecordsPage("unreachable", reason=f"{what}: status {answer.status}")
+    def _domain_of(self, target: HttpTarget) -> str:
+        # On a private network every port is somebody's.
+        return f"{target.host}:{target.port}" if self._private else registrable(target.host)
+
+
+def _get(fetcher: Fetcher, target: HttpTarget, what: str, *, known: bool, seconds: float) -> RecordsPage:
+    try:
+        answer = fetcher.get(target, known=known, seconds=seconds)
+    except FetchTooLargeError as error:
+        return RecordsPage("too_large", reason=f"{what}: {error}")
+    except FetchRefusedError as error:
+        return RecordsPage("absent", reason=f"{what}: {error}")
+    except FetchSlowError as error:
+        return RecordsPage("slow", reason=f"{what}: {error}")
+    except FetchBusyError as error:
+        return RecordsPage("no_room", reason=f"{what}: {error}")
+    except FetchError as error:
+        return RecordsPage("unreachable", reason=f"{what}: {error}")
+    if answer.status == 200:
+        return RecordsPage("ok", answer.body)
+    retry_seconds = retry_seconds_of(answer, time.time())
+    if answer.status == 429 or (answer.status == 503 and retry_seconds is not None):
+        reason = f"{what}: its host asks for patience (status {answer.status})"
+        return RecordsPage("busy", reason=reason, retry_seconds=retry_seconds)
+    if answer.status in (400, 403, 404, 410):
+        return RecordsPage("absent", reason=f"{what}: there is none (status {answer.status})")
+    return RecordsPage("unreachable", reason=f"{what}: status {answer.status}")
+
+
+def retry_seconds_of(answer: HttpAnswer, now: float) -> float | None:
+    """Return how long a host wants to be left alone, at most a day; None when it does not say.
+
+    Retry-After has seconds or a date, RateLimit-Reset seconds since 1970.
+    """
+    text = answer.retry_after.strip()[:64]
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_SECONDS_MAX)
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, OverflowError):
+        moment = None
+    reset = answer.rate_limit_reset.strip()[:64]
+    if moment is None and answer.status == 429 and reset.isascii() and reset.isdigit():
+        moment = float(reset)
+    return None if moment is None else min(max(moment - now, 0.0), RETRY_SECONDS_MAX)
 
 
 def endpoint_of(document: object, did: str, *, private: bool = False) -> HttpTarget | None:

@@ -9,7 +9,7 @@ FROM fetched_viewers
 WHERE reset_no > 0
   AND (
     CAST(outcome AS INTEGER) = 0
-    OR stream_us + min(:first_us << min(CAST(outcome AS INTEGER) - 1, 20), :most_us) <= :now_us
+    OR stream_us + max(min(:first_us << min(CAST(outcome AS INTEGER) - 1, 20), :most_us), retry_us) <= :now_us
     OR stream_us > :now_us
   )
 ORDER BY reset_no
