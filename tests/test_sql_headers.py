@@ -48,7 +48,9 @@ def relations(name: str) -> tuple[set[str], set[str]]:
     text = re.sub(r"'[^']*'", "''", code(name))
     writes = set(
         re.findall(
-            rf"(?:{CREATE}|INSERT (?:OR REPLACE )?INTO {NAME}|DELETE FROM {NAME}|UPDATE {NAME}\s+SET)", text
+            rf"(?:{CREATE}|INSERT (?:OR REPLACE )?INTO {NAME}|DELETE FROM {NAME}|UPDATE {NAME}\s+SET|"
+            rf"ALTER TABLE {NAME})",
+            text,
         )
     )
     written = {found for groups in writes for found in groups if found}

@@ -1,4 +1,4 @@
-"""Whose repository is asked for next, when many wait and anybody may choose a host that is slow.
+"""Whose repository is read next, when many wait and anybody may choose a host that is slow.
 
 Owns: the order, the slots, and what a run learned of hosts. Leaves to others: who waits (``fetch_waiting``), and the
 requests. Its user holds it in one thread.
@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pipeline.backfill.viewer_repository import Repository
+from pipeline.backfill.viewer_repository import ViewerRepository
 from pipeline.store.fetched_likes import HostRecord
 
-THREADS = 32  # hosts that are asked at once; each takes 0.2 MB
+THREADS = 32  # requests to hosts at once; each takes 0.2 MB
 STRANGERS_THREADS = 24
 SLOW_THREADS = 4
 RESET_THREADS = 4
@@ -48,17 +48,15 @@ class WantedRepository:
     is_known: bool = False
     is_reset: bool = False
     is_slow: bool = False
-    repository: Repository | None = None
-    host: str = (
-        ""  # that is asked next, of the DID document until that is there; empty for the operator's directory
-    )
+    repository: ViewerRepository | None = None
+    host: str = ""  # of the next request: at first of the DID document; empty for the operator's directory
     domain: str = ""  # of that host
     not_before: float = 0.0
     tries: int = 0  # after which its host wanted patience
 
 
 class FetchTurns:
-    """Who waits, who is being asked, and which hosts are good, slow or busy."""
+    """Who waits, whose host is answering, and which hosts are good, slow or busy."""
 
     def __init__(
         self, document_domain: Callable[[str], str], now: Callable[[], float] = time.monotonic
@@ -99,11 +97,11 @@ class FetchTurns:
 
     @property
     def running(self) -> int:
-        """How many are being asked for."""
+        """How many requests are under way."""
         return len(self._held)
 
     def take(self) -> WantedRepository | None:
-        """Return who is next, who then holds their slots; None when nobody may be asked now.
+        """Return who is next, who then holds their slots; None when nobody's turn can come now.
 
         ``is_slow`` then says whether the host gets more patience.
         """
@@ -151,11 +149,11 @@ class FetchTurns:
         self._busy_until[wanted.host] = self._now() + seconds
 
     def soonest(self) -> float:
-        """Return when the first of those who wait may be asked, slots aside; infinity when nobody waits."""
+        """Return when the first turn of those who wait can come, slots aside; infinity when nobody waits."""
         return min(map(self.free_at, self._waiting), default=float("inf"))
 
     def free_at(self, wanted: WantedRepository) -> float:
-        """Return when one of those who wait may be asked, slots aside."""
+        """Return when the turn of one who waits can come, slots aside."""
         return max(wanted.not_before, self._busy_until.get(wanted.host, 0.0))
 
     def __iter__(self) -> Iterator[WantedRepository]:

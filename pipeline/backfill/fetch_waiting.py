@@ -26,9 +26,9 @@ from pipeline.backfill.viewer_repository import (
     SLOW_PATIENCE,
     FetchTimes,
     Repositories,
-    Repository,
     RepositoryLikes,
     RepositoryPage,
+    ViewerRepository,
     failed,
     fetch_times,
     read_likes,
@@ -57,7 +57,7 @@ PAUSES = Waiting(again_us=30 * DAY_US, first_us=60_000_000, most_us=DAY_US)
 
 
 class _Began(NamedTuple):
-    """What was true when a repository was asked for."""
+    """What was true when a request began."""
 
     times: FetchTimes
     reset_no: int
@@ -69,7 +69,7 @@ class _HowItEnded(NamedTuple):
 
     wanted: WantedRepository
     began: _Began
-    found: Repository | RepositoryPage | RepositoryLikes | Exception
+    found: ViewerRepository | RepositoryPage | RepositoryLikes | Exception
 
 
 def run_waiting(
@@ -173,7 +173,7 @@ class _FetchRun:
     def _ask(self, wanted: WantedRepository, began: _Began) -> None:
         """Find a repository, or read it; runs in a thread."""
         patience = SLOW_PATIENCE if wanted.is_slow else FIRST_PATIENCE
-        found: Repository | RepositoryPage | RepositoryLikes | Exception
+        found: ViewerRepository | RepositoryPage | RepositoryLikes | Exception
         try:
             if wanted.repository is None:
                 seconds = patience.first if wanted.domain else LOCATE_SECONDS

@@ -8,7 +8,7 @@ others: requests (the command line passes an object, since it may know the web a
 The owner of a repository chooses its host, so everything about it is bounded: pages, likes, seconds. Malformed records
 are dropped and counted.
 
-A repository that was read is a statement at its rev, which is asked for before the first page. What is listed existed
+A repository that was read is a statement at its rev, which is read before the first page. What is listed existed
 at that rev or later; what is not listed, though it lies in the part that was read whole, did not exist at it. Later
 words of the stream have greater revs, so they win. That part is:
 
@@ -70,7 +70,7 @@ class FetchTimes(NamedTuple):
 class RepositoryPage(Protocol):
     """An answer of a repository's host.
 
-    outcome is 'ok', 'absent', 'busy', 'slow', 'unreachable' or 'no_room' (it was not asked).
+    outcome is 'ok', 'absent', 'busy', 'slow', 'unreachable' or 'no_room' (there was no request).
     """
 
     @property
@@ -83,7 +83,7 @@ class RepositoryPage(Protocol):
     def retry_seconds(self) -> float | None: ...
 
 
-class Repository(Protocol):
+class ViewerRepository(Protocol):
     """One DID's repository at its host."""
 
     @property
@@ -104,7 +104,7 @@ class Repositories(Protocol):
     def document_domain(self, did: str) -> str:
         """Return the domain that has a DID's document; empty for the directory."""
 
-    def locate(self, did: str, *, known: bool, seconds: float) -> Repository | RepositoryPage:
+    def locate(self, did: str, *, known: bool, seconds: float) -> ViewerRepository | RepositoryPage:
         """Return a DID's repository, or the answer that is none."""
 
 
@@ -136,7 +136,7 @@ class RepositoryLikes:
 
 def read_likes(
     did: str,
-    repository: Repository,
+    repository: ViewerRepository,
     times: FetchTimes,
     ranking: Ranking,
     patience: Patience = LONG_PATIENCE,
@@ -290,7 +290,7 @@ def store_found(
         stream_us=times.stream_us,
         statement=found.statement,
         reset_no=reset_no,
-        asked=FetchedFrom(found.host, int((found.retry_seconds or 0.0) * 1e6)),
+        where=FetchedFrom(found.host, int((found.retry_seconds or 0.0) * 1e6)),
     )
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(found.counts.items()))
     log.info(

@@ -11,7 +11,7 @@ on beside a neighbours job, so nobody waits for that.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import sql
 from pipeline.batch.candidates_job import FeedToPublish, PublishedSoFar, popular_path, stage_and_publish
@@ -25,13 +25,19 @@ from pipeline.store.duck import count, parquet
 from pipeline.store.newest_generation import newest
 from sql import places
 
+OWN_LIKES = "SELECT did, count(*) FROM own_records JOIN actors ON actor_id = liker_id GROUP BY did"
 POPULAR_COLUMNS = (
     "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE"
 )
 
 
-def waiting_neighbours(files: NeighbourFiles, dids: Sequence[str], threads: int) -> Iterator[Step]:
-    """Compute some viewers' neighbours, and store them beside the file of neighbours."""
+def waiting_neighbours(
+    files: NeighbourFiles, dids: Sequence[str], threads: int, note_likes: Callable[[Mapping[str, int]], None]
+) -> Iterator[Step]:
+    """Compute some viewers' neighbours, and store them beside the file of neighbours.
+
+    ``note_likes`` takes how many likes each of them has.
+    """
     ranking, data_dir = files.ranking, files.data_dir
     folder, window = places.working(data_dir, "waiting"), ranking.seed_window_days * 24.0
     with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
@@ -39,6 +45,7 @@ def waiting_neighbours(files: NeighbourFiles, dids: Sequence[str], threads: int)
         yield "waiting viewers", count(connection, "wanted_viewers")
         viewers = "SELECT viewer_id AS actor_id FROM wanted_viewers"
         yield "own likes", inputs.likes_of_likers("own_records", viewers)
+        note_likes(dict(connection.execute(OWN_LIKES).fetchall()))
         sql_steps.run_file(connection, "answers")
         inputs.set_posts(
             "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
-from pipeline.store.who_is_due import mark_waiting, recent_viewers, waiting_viewers
+from pipeline.store.who_is_due import last_commit, mark_likes, mark_waiting, recent_viewers, waiting_viewers
 from sql import places
 from sql.sqlite import SchemaError, connect, migrate
 
@@ -205,9 +206,9 @@ def waiting_parts(batch: BatchRun) -> Iterator[Part]:
         )
         return
     threads = batch.settings.batch_threads
-    mark_waiting(batch.serving, dids, began_us)
+    mark_waiting(batch.serving, dids, began_us, last_commit(batch.settings.data_dir))
     for number, files in enumerate(batch.files):
-        steps = waiting_neighbours(files, dids, threads)
+        steps = waiting_neighbours(files, dids, threads, partial(mark_likes, batch.serving))
         yield Part("neighbours", "waiting", files.rkeys[0] if number else "", steps, Progress("neighbours"))
     for feed in batch.feeds:
         for variant in feed.variants:

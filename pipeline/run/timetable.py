@@ -59,6 +59,7 @@ NEIGHBOURS_TIME_SHARE = 0.1
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
+FETCH_LONG_SECONDS = 30.0  # a run for waiting viewers that took so long may have left somebody
 GAPS_SECONDS = 3600.0
 NO_SECRETS: Mapping[str, str] = {}
 
@@ -210,7 +211,10 @@ class Timetable:
         """Fetch the likes of new viewers; once in a while, also of those whose host failed."""
         since_us, wide = self._search_from("fetch")
         if wide or unknown_viewers(self._settings.data_dir, since_us):
+            began = time.monotonic()
             self._run_child("fetch", ["backfill", "--waiting"])
+            if time.monotonic() - began > FETCH_LONG_SECONDS:
+                self._wide_search_due |= {"fetch": 0.0, "waiting": 0.0}
             if not wide:
                 self._scheduler.modify_job("waiting", next_run_time=datetime.now(UTC))
 

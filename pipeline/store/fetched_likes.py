@@ -80,7 +80,7 @@ class DueViewer(NamedTuple):
 
 
 class FetchedFrom(NamedTuple):
-    """The host that was asked, and how long it wants to be left alone."""
+    """The host of a repository, and how long it wants to be left alone."""
 
     host: str = ""
     retry_us: int = 0
@@ -90,7 +90,7 @@ NO_HOST = FetchedFrom()
 
 
 class HostRecord(NamedTuple):
-    """What fetches of the last day say of a host; ``retry_us`` is when it may be asked again, on the stream's clock."""
+    """What fetches of the last day say of a host; until ``retry_us`` it wants to be left alone."""
 
     host: str
     is_good: bool  # the last fetch succeeded
@@ -145,7 +145,7 @@ class HistoryStore:
         count: int | None = None,
         statement: Statement | None = None,
         reset_no: int = 0,
-        asked: FetchedFrom = NO_HOST,
+        where: FetchedFrom = NO_HOST,
     ) -> None:
         """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
 
@@ -171,8 +171,8 @@ class HistoryStore:
                     "outcome": outcome,
                     "commit_no": commit_no,
                     "reset_no": reset_no,
-                    "host": asked.host,
-                    "retry_us": asked.retry_us,
+                    "host": where.host,
+                    "retry_us": where.retry_us,
                 },
             )
 
@@ -256,8 +256,8 @@ class HistoryStore:
         ]
 
     def hosts(self, now_us: int) -> list[HostRecord]:
-        """Return what is known of the hosts that were asked on the stream's last day."""
-        rows = self._connection.execute(sql.load("landing/hosts_asked"), {"since_us": now_us - DAY_US})
+        """Return what is known of the hosts of repositories that were read on the stream's last day."""
+        rows = self._connection.execute(sql.load("landing/hosts_of_fetches"), {"since_us": now_us - DAY_US})
         return [HostRecord(host, bool(is_good), int(retry_us)) for host, is_good, retry_us in rows]
 
     def count_likes(self, likers: Iterable[int]) -> dict[int, tuple[int, int]]:

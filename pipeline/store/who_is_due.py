@@ -2,10 +2,10 @@
 a job last ran.
 
 Owns: these queries over up to three stores, without the batch's libraries, and the record of runs for waiting viewers.
-Leaves to others: making the lists (``batch.few_viewers_job``), fetching the likes (``backfill.viewer_repository``).
+Leaves to others: making the lists (``batch.few_viewers_job``), fetching the likes (``backfill.fetch_waiting``).
 
-Read only, except for ``mark_waiting``, which the batch calls on its own store. A store that is absent, or not migrated
-yet, has nobody waiting.
+Read only, except for ``mark_waiting`` and ``mark_likes``, which the batch calls on its own store. A store that is
+absent, or not migrated yet, has nobody waiting.
 """
 
 import sqlite3
@@ -22,6 +22,11 @@ RECENT_SECONDS = 1800.0
 VIEWERS = 50  # in one run; the next one takes the rest
 LATELY_US = DAY_US  # runs for everybody serve those whose visits and answers are older
 AGAIN_US = 600_000_000  # after which a viewer is tried again for whom no list could be made
+# The list of a viewer who opened a feed in the last half hour follows the likes that the stream reports of them, until
+# they have so many. From then on the runs for everybody renew it.
+FEW_LIKES = 20
+LIKED_AGAIN_US = 20_000_000
+LIKED_US = 300_000_000
 
 
 def waiting_viewers(
@@ -32,7 +37,16 @@ def waiting_viewers(
     ``since_us`` is the earliest time of their visit or answer, by default a day ago.
     """
     lately = {"since_us": now_us - LATELY_US if since_us is None else since_us}
-    parameters = {"now_us": now_us, "again_us": AGAIN_US, "rows": rows, **lately}
+    parameters = {
+        **lately,
+        "now_us": now_us,
+        "again_us": AGAIN_US,
+        "rows": rows,
+        "few": FEW_LIKES,
+        "open_us": now_us - int(RECENT_SECONDS * 1e6),
+        "liked_again_us": LIKED_AGAIN_US,
+        "liked_us": LIKED_US,
+    }
     found = _rows(data_dir, "serving", ("activity", "landing"), "serving/waiting_viewers", parameters)
     return [did for (did,) in found]
 
@@ -62,13 +76,29 @@ def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:
     return (int(rows[0][0]), float(rows[0][1])) if rows else None
 
 
-def mark_waiting(serving: sqlite3.Connection, dids: Sequence[str], began_us: int) -> None:
+def last_commit(data_dir: Path) -> int:
+    """Return the number of the last commit of landing.sqlite that reported a word about a like."""
+    rows = _rows(data_dir, "landing", (), "landing/last_commit", {})
+    return int(rows[0][0]) if rows else 0
+
+
+def mark_waiting(serving: sqlite3.Connection, dids: Sequence[str], began_us: int, commit_no: int = 0) -> None:
     """Record that a run for these waiting viewers began, so that the next one is due only for something newer."""
     with transaction(serving):
         serving.executemany(
-            sql.load("serving/mark_waiting"), [{"viewer_did": did, "began_us": began_us} for did in dids]
+            sql.load("serving/mark_waiting"),
+            [{"viewer_did": did, "began_us": began_us, "commit_no": commit_no} for did in dids],
         )
         serving.execute("DELETE FROM waiting_runs WHERE began_us < ?", (began_us - 2 * LATELY_US,))
+
+
+def mark_likes(serving: sqlite3.Connection, likes: Mapping[str, int]) -> None:
+    """Record how many likes of each waiting viewer a run knew."""
+    with transaction(serving):
+        serving.executemany(
+            "UPDATE waiting_runs SET likes = ? WHERE viewer_did = ?",
+            [(count, did) for did, count in likes.items()],
+        )
 
 
 def _rows(

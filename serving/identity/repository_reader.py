@@ -4,7 +4,7 @@ Owns: reading the PDS's address out of a DID document, and single requests of ``
 ``com.atproto.repo.listRecords``. Leaves to others: the HTTP exchange and its limits (``fetch``), which addresses are
 allowed (``public_addresses``), what the records say, and when to ask again.
 
-A page that is too large is asked for again with half the records, and those after it likewise. Every method may be
+A page that is too large is requested again with half the records, and those after it likewise. Every method may be
 called from any thread.
 
 Whoever owns the DID chooses both the document and the address in it. So both are fetched over https from public
@@ -52,7 +52,7 @@ class RecordsPage:
 
     'absent': asking again would not help (no such DID, no repository, an address that is not allowed). 'busy': the
     host asks for patience, perhaps of so many seconds. 'slow': there was no whole answer in time. 'unreachable': the
-    host does not answer, or not sensibly. 'no_room': it was not asked, since too many name lookups are under way.
+    host does not answer, or not sensibly. 'no_room': there was no request, since too many name lookups are under way.
     'too_large': less may fit.
     """
 
@@ -97,7 +97,7 @@ class LocatedRepository:
 
 
 class RepositoryReader:
-    """Finds repositories: whose host a DID document names, and what can be asked there."""
+    """Finds repositories: whose host a DID document names, and what can be read there."""
 
     def __init__(self, plc_url: str) -> None:
         self._plc_url = plc_url

@@ -1,6 +1,6 @@
 -- Question: what is the last word about each like record, whoever reported it and when?
 -- Reads: unlikes, history_likes, actors (as 0001_schema.sql made them)
--- Writes: like_words, statements, last_commit, fetched_viewers, like_days, likes (now a view)
+-- Writes: like_words, statements, last_commit, fetched_viewers, like_days, gaps, likes (now a view)
 -- Grain: given above each table
 -- Parameters: none
 -- Units: as in 0001_schema.sql; 1024 to the microsecond in a TID, 86400000000 microseconds to a day, 19358 is

@@ -4,7 +4,7 @@
 -- Grain: one row per DID. Only the reset that the fetch answers stops waiting: another one may have come meanwhile
 -- Parameters: :did, :fetched_us, :stream_us, :likes, :outcome (pipeline/store/fetched_likes.py), :commit_no (the number of this
 --   commit), :reset_no (the reset that the fetch answers),
---   :host (that was asked), :retry_us (how long it wants to be left alone)
+--   :host (of the repository), :retry_us (how long it wants to be left alone)
 -- Units: microseconds since 1970 (UTC): fetched_us of this machine's clock, stream_us of the stream's
 INSERT INTO fetched_viewers (did, fetched_us, stream_us, likes, outcome, commit_no, host, retry_us)
 VALUES (:did, :fetched_us, :stream_us, :likes, :outcome, :commit_no, :host, :retry_us)

@@ -1,19 +1,45 @@
 -- Question: which viewers wait for a first list, or for one that knows of their newest likes or answers?
--- Reads: activity.interactions, activity.visits, landing.fetched_viewers, waiting_runs, viewers, lists, feeds
+-- Reads: activity.interactions, activity.visits, landing.fetched_viewers, landing.actors, landing.like_words,
+--   landing.watermark, waiting_runs, viewers, lists, feeds
 -- Writes: none
 -- Grain: one row per DID, the last to come first
 -- Parameters: :now_us, :since_us (the earliest visit or answer), :again_us (pause before a viewer for whom no list
---   could be made is tried again), :rows (how many at most)
--- Units: microseconds since 1970 (UTC), by this machine's clock
+--   could be made is tried again), :rows (how many at most), :few (likes: a list of fewer follows what the stream reports),
+--   :open_us (the earliest visit of a viewer whose list does so), :liked_again_us (pause between two lists that do),
+--   :liked_us (likes with older keys are not looked for: they are sorted by key)
+-- Units: microseconds since 1970 (UTC), by this machine's clock; :liked_us by the stream's, back from its watermark
 WITH answered AS (
   SELECT viewer_did, max(received_us) AS received_us
   FROM activity.interactions
   WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore')
   GROUP BY viewer_did
+), young AS MATERIALIZED (
+  -- A run was made for them when they had few likes, none in the case of who opens the feed first and then likes.
+  SELECT a.actor_id, t.viewer_did, t.commit_no
+  FROM waiting_runs AS t
+  JOIN landing.actors AS a ON a.did = t.viewer_did
+  WHERE t.likes < :few
+    AND EXISTS (SELECT 1 FROM activity.visits AS v WHERE v.viewer_did = t.viewer_did AND v.last_us > :open_us)
+    AND (
+      t.began_us < :now_us - :liked_again_us
+      OR NOT EXISTS (
+        SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id
+        WHERE v.did = t.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))
+    )
+), liked AS MATERIALIZED (
+  SELECT y.viewer_did, max(w.seen_us) AS seen_us
+  FROM landing.like_words AS w
+  CROSS JOIN young AS y ON y.actor_id = w.liker_id
+  WHERE w.rkey > (
+      SELECT iif(EXISTS (SELECT 1 FROM young), (seen_us - :liked_us) << 10, 9223372036854775807) FROM landing.watermark)
+    AND w.commit_no > y.commit_no AND w.author_id IS NOT NULL
+  GROUP BY y.viewer_did
 ), active AS (
   SELECT viewer_did, last_us FROM activity.visits WHERE last_us > :since_us
   UNION ALL
   SELECT viewer_did, received_us FROM answered
+  UNION ALL
+  SELECT viewer_did, seen_us FROM liked
 ), seen AS (
   SELECT viewer_did, max(last_us) AS last_us FROM active GROUP BY viewer_did
 )
@@ -24,6 +50,7 @@ LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
 LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
 WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AND f.fetched_us <= :now_us   -- a time to come is wrong
   OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0)
+  OR s.viewer_did IN (SELECT viewer_did FROM liked)
   OR coalesce(t.began_us, 0) < :now_us - :again_us AND NOT EXISTS (
     SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id
     WHERE v.did = s.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))

@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per host
 -- Parameters: :since_us
--- Units: microseconds of the stream's clock; is_good: the last fetch succeeded; retry_us: when it may be asked again
+-- Units: microseconds of the stream's clock; is_good: the last fetch succeeded; until retry_us it wants to be left alone
 SELECT host, is_good, max(retry_us) OVER (PARTITION BY host) AS retry_us
 FROM (
   SELECT
