@@ -59,6 +59,7 @@ def test_undeclared_variables_are_refused():
 
 def test_the_flags_that_bar_a_post():
     assert int(PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE) == 7
+    assert int(PostFlag.SIGNED_IN) == 128
 
 
 def small_world() -> World:
@@ -147,6 +148,7 @@ FAULTS = {
     "empty_lists": "UPDATE lists SET source = 2",
     "trial_places": "UPDATE lists SET source = 3",
     "unknown_viewers": "UPDATE actors SET status = 1",
+    "public_posts": "UPDATE posts SET flags = 128",
     "fallback_duplicates": "INSERT INTO fallbacks SELECT * FROM fallbacks",
 }
 

@@ -29,7 +29,7 @@ BEFORE_GRAPH = ("hidden_accounts", "deleted_posts", "valid_likes", "viewers", "a
 # What a variant's lists are made of, besides the likes.
 LISTS = (
     "candidate_posts", "fresh_likes", "list_viewers", "answers", "feedback", "exclusions", "crowd_likers", "popular",
-    "crowd_shares", "crowds",
+    "public_popular", "crowd_shares", "crowds",
 )  # fmt: skip
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
 CANDIDATES = ("crowd_weights", "candidates", "ranked")

@@ -73,7 +73,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     (viewer_id). Raises BatchError when a list breaks a rule.
     """
     connection, threads, path = snapshot.connection, staging.threads, staging.lists
-    language_names, popular = read_popular(connection)
+    language_names, popular = read_popular(connection, "popular")
     row_of = {name: row for row, name in enumerate(language_names)}
     numbers, ids, rkeys, likers = columns(
         connection, "SELECT author_no, author_id, rkey, likers FROM candidate_posts ORDER BY post_no"
@@ -109,18 +109,20 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
             total += len(table)
             staging.progress.add(len(block.viewers))
     connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(path)}")
-    fallbacks = popular_lists(popular, authors, ranking)
+    # Anybody may get a fallback list, also who is not signed in.
+    public_names, public = read_popular(connection, "public_popular")
+    fallbacks = popular_lists(public, authors, ranking)
     listed[fallbacks.posts] = True
-    _make_fallbacks(connection, language_names, fallbacks)
+    _make_fallbacks(connection, public_names, fallbacks)
     put(connection, "listed_posts", pa.table({"post_no": np.flatnonzero(listed).astype(np.int32)}))
     put(connection, "listed_viewers", pa.table({"viewer_id": np.concatenate(viewers).astype(np.int32)}))
     return total
 
 
-def read_popular(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], Popular]:
-    """Return the relation ``popular`` as arrays, and the languages of its rows; the first is "", which means all."""
+def read_popular(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[list[str], Popular]:
+    """Return ``popular`` or ``public_popular`` as arrays, and its languages; the first is "", which means all."""
     language, posts, scores = columns(
-        connection, "SELECT language, post_no, score FROM popular ORDER BY language, position"
+        connection, f"SELECT language, post_no, score FROM {relation} ORDER BY language, position"
     )
     names = sorted({"", *language.astype(str).tolist()})
     counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
