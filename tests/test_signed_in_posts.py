@@ -1,4 +1,4 @@
-"""Posts that their authors show to signed-in people alone are in viewers' lists, and in nothing that anybody may see."""
+"""Posts for signed-in people alone: they are in viewers' lists, and in nothing that anybody may see."""
 
 from collections.abc import Callable
 from pathlib import Path
