@@ -60,10 +60,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.run": {"pipeline.store"} | CONFIGURED,
     "pipeline.demo": {"pipeline.run", "pipeline.lake", "pipeline.store"} | CONFIGURED,
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
-    "pipeline.operate.backup": {"pipeline.store"} | CONFIGURED,
+    "pipeline.operate.backup": {"pipeline.store", "pipeline.lake.day_files"} | CONFIGURED,
     "pipeline.operate.feed_record": CONFIGURED,
     "pipeline.operate.doctor": {
-        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock",
+        "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock", "pipeline.lake.day_files",
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {

@@ -1,5 +1,6 @@
 """foryou backup and restore: while everything runs and is killed, and what they refuse."""
 
+import io
 import json
 import os
 import random
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import commands
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fault_tools import differences
 from serving_worlds import ServingStore
@@ -38,7 +41,7 @@ BACKUPS = 4
 KILLED_BACKUPS = 5
 # Files of a data directory, beside the stores, the key and the days of likes.
 KEPT = [
-    "lake/unlikes/day=2026-11-02/unlikes.parquet",
+    "lake/changes/day=2026-11-02/changes-0.parquet",
     "lake/impressions/day=2026-11-02/impressions.parquet",
 ]
 FOR_A_MOVE = ["lake/neighbours.parquet"]
@@ -51,6 +54,13 @@ REBUILT = [
     "backfill/host/day.spool",
 ]
 DRAFTS = ["lake/.tmp/half.parquet"]
+
+
+def parquet(text: str) -> bytes:
+    """Return a small file of Parquet with checksums."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": [text] * 100}), sink, write_page_checksum=True, compression="none")
+    return sink.getvalue()
 
 
 def viewers(data_dir: Path) -> set[str]:
@@ -176,11 +186,11 @@ def data_dir(tmp_path: Path) -> Path:
     for day in ("2026-11-01", "2026-11-02"):
         path = folder / "lake" / "likes" / f"day={day}" / "likes.parquet"
         path.parent.mkdir(parents=True)
-        path.write_bytes(day.encode() * 100)
+        path.write_bytes(parquet(day))
     for name in KEPT + FOR_A_MOVE + REBUILT + DRAFTS:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode() * 10)
+        path.write_bytes(parquet(name) if "changes" in name else name.encode() * 10)
     (folder / "cursor.key").write_bytes(bytes(32))
     writer = ActivityWriter(folder / "activity.sqlite")
     writer.record([Visit("did:plc:a", "for-you", "en", time.time_ns() // 1000)])
@@ -202,7 +212,7 @@ def test_a_lake_that_changes_meanwhile_is_taken_as_of_one_moment(
 ) -> None:
     added = data_dir / "lake" / "likes" / "day=2026-11-03" / "likes.parquet"
     first = data_dir / "lake" / "likes" / "day=2026-11-01" / "likes.parquet"
-    changes = iter([lambda: (added.parent.mkdir(), added.write_bytes(b"new")), first.unlink])
+    changes = iter([lambda: (added.parent.mkdir(), added.write_bytes(parquet("new"))), first.unlink])
     list_files = lake_copy.listed
 
     def listed(folder: Path, *, lists: bool) -> frozenset[lake_copy.LakeFile]:
@@ -250,6 +260,20 @@ def test_what_is_in_a_backup(data_dir: Path, tmp_path: Path) -> None:
             for folder in (data_dir, nightly)
         ]
         assert rows[0] == rows[1] != []
+
+
+def test_a_damaged_day_is_not_taken_for_a_backup(data_dir: Path, tmp_path: Path) -> None:
+    day = data_dir / "lake" / "likes" / "day=2026-11-02" / "likes.parquet"
+    whole = take(data_dir, tmp_path / "backups")
+    damaged = bytearray(day.read_bytes())
+    damaged[damaged.index(b"2026-11-02")] ^= 1
+    day.unlink()  # a backup's files are links to the lake's
+    day.write_bytes(damaged)
+    with pytest.raises(BackupError, match=r"likes\.parquet is damaged"):
+        take(data_dir, tmp_path / "backups")
+    assert [path.name for path in (tmp_path / "backups").iterdir() if not path.name.startswith(".")] == [
+        whole.name
+    ]
 
 
 def test_impressions_that_move_into_the_lake_meanwhile_are_in_the_backup(

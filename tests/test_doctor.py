@@ -177,6 +177,16 @@ def test_half_a_file_in_the_lake(world: World, store: str) -> None:
     assert "lake" in world.wrong("lake")
 
 
+def test_a_flipped_bit_in_the_lake(world: World) -> None:
+    rows = pa.table({"liker_id": pa.array(range(1000), pa.int64())})
+    path = places.likes(world.data_dir, DAY)
+    pq.write_table(rows, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    damaged = bytearray(path.read_bytes())
+    damaged[1000] ^= 1
+    path.write_bytes(damaged)
+    assert f"{path} is damaged" in world.wrong("lake")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user(world: World) -> None:
     os.chown(world.data_dir / "serving.sqlite", 12345, 12345)

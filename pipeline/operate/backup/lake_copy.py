@@ -82,6 +82,27 @@ def copy_held(files: list[tuple[LakeFile, int]], target: Path, previous: Path | 
             sync(goal)
 
 
+def new_likes(target: Path, previous: Path | None) -> list[Path]:
+    """Return the copied files of likes and their changes that the previous backup does not have."""
+    found = []
+    for kind in ("likes", "changes"):
+        for path in sorted((places.lake(target) / kind).rglob("*.parquet")):
+            earlier = (
+                None if previous is None else places.lake(previous) / path.relative_to(places.lake(target))
+            )
+            if earlier is None or not _is_same(path, earlier):
+                found.append(path)
+    return found
+
+
+def _is_same(path: Path, earlier: Path) -> bool:
+    try:
+        one, other = path.stat(), earlier.stat()
+    except FileNotFoundError:
+        return False
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
 def _link_same(file: LakeFile, earlier: Path, goal: Path) -> bool:
     try:
         found = earlier.stat()

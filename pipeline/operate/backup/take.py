@@ -10,6 +10,7 @@ Invariants:
   at the moment of the snapshots.
 - No number is unknown. The lake and serving.sqlite name actors by landing.sqlite's numbers, so neither copy is newer
   than landing's.
+- No damaged day of likes gets into a backup: a file that the last one does not have is compared with its checksums.
 - A killed backup leaves a folder named *.partial. Nothing takes it for a backup, and the next backup removes it.
 """
 
@@ -21,6 +22,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from pipeline.errors import StoreError
+from pipeline.lake.day_files import check
 from pipeline.operate.backup import lake_copy
 from pipeline.operate.backup.manifest import (
     FORMAT,
@@ -91,7 +94,7 @@ def take(
                 raise
             for old in whole_backups(folder)[: -keep if keep else 0]:
                 shutil.rmtree(old)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, StoreError) as error:
         raise BackupError(f"the backup into {folder} failed: {error}") from error
     return goal
 
@@ -107,6 +110,7 @@ def _fill(data_dir: Path, partial: Path, earlier: list[Path], lists: bool, taken
         for name, store in stores.items():
             schemas[name] = _copy_store(store, places.store(partial, name))
         lake_copy.copy_held(to_copy, partial, earlier[-1] if earlier else None)
+    check(*lake_copy.new_likes(partial, earlier[-1] if earlier else None))
     if places.cursor_key(data_dir).exists():
         shutil.copy2(places.cursor_key(data_dir), places.cursor_key(partial))
         sync(places.cursor_key(partial))

@@ -7,10 +7,14 @@ import os
 import shutil
 import sqlite3
 import stat
+import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from pipeline.errors import StoreError
 from pipeline.explore.box.landlock import version as landlock_version
+from pipeline.lake.day_files import check
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -20,6 +24,7 @@ from sql.sqlite import connect, current_version, migrations_of
 FREE_MIN_BYTES = 5e9
 FREE_MIN_SHARE = 0.1
 STORES = ("landing", "serving", "activity", "keys")
+CHECK_SECONDS = 10.0
 PARQUET = b"PAR1"  # its first and its last four bytes
 DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
 
@@ -132,27 +137,49 @@ def _stores(data_dir: Path) -> str:
 
 
 def _lake(data_dir: Path) -> str:
-    """Check both ends of every file: a disk that was full or failed leaves incomplete ones.
+    """Check both ends of every file, and for CHECK_SECONDS all pages of the newest ones.
 
-    A daily look of the job compact compares all pages with their checksums.
+    A disk that was full leaves incomplete files. A daily look of the job compact compares all pages of a day with their
+    checksums.
     """
-    days = sorted(places.closed_days(data_dir))
+    days = sorted(places.closed_days(data_dir), reverse=True)
     if not days:
         raise SkippedError("no day is closed yet")
-    size = 0
-    for path in [
-        *(places.likes(data_dir, day) for day in days),
-        *(file.path for file in places.changes(data_dir).values()),
-    ]:
+    changes = places.changes(data_dir)
+    paths = [path for day in days for path in _files_of(data_dir, day, changes)]
+    size = sum(_ends(path) for path in paths)
+    until = time.monotonic() + CHECK_SECONDS
+    checked = 0
+    for path in paths:
+        if time.monotonic() > until:
+            break
         try:
-            with path.open("rb") as file:
-                first = file.read(len(PARQUET))
-                size += file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
-                last = file.read()
-        except FileNotFoundError:
-            continue  # removed just now, because its days are past
-        except OSError as error:
-            raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
-        if not first == last == PARQUET:
-            raise WrongError(f"{path} is not whole", DAMAGED)
-    return f"{len(days)} closed days, {places.day_name(days[0])} to {places.day_name(days[-1])}, {size / 1e9:.1f} GB"
+            check(path)
+        except StoreError as error:
+            if path.exists():  # else removed just now, because its day is past or was written again
+                raise WrongError(str(error), DAMAGED) from error
+        checked += 1
+    return (
+        f"{len(days)} closed days, {places.day_name(days[-1])} to {places.day_name(days[0])}, {size / 1e9:.1f} GB; "
+        f"{checked} of {len(paths)} files read whole"
+    )
+
+
+def _files_of(data_dir: Path, day: int, changes: Mapping[int, places.ChangesFile]) -> list[Path]:
+    return [places.likes(data_dir, day), *([changes[day].path] if day in changes else [])]
+
+
+def _ends(path: Path) -> int:
+    """Return a file's size; WrongError when it does not begin and end as Parquet does."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(PARQUET))
+            size = file.seek(-len(PARQUET), os.SEEK_END) + len(PARQUET)
+            last = file.read()
+    except FileNotFoundError:
+        return 0  # removed just now, because its day is past
+    except OSError as error:
+        raise WrongError(f"{path} can't be read: {error}", DAMAGED) from error
+    if not first == last == PARQUET:
+        raise WrongError(f"{path} is not whole", DAMAGED)
+    return size
