@@ -18,7 +18,7 @@ from pipeline.identifiers import parse_post_uri
 from pipeline.store.model import HOUR_US
 
 Rows = list[tuple[Any, ...]]
-SOURCES = {1: "co-likers", 2: "popular"}
+SOURCES = {1: "co-likers", 2: "popular", 3: "trial"}
 
 
 def at(time_us: int) -> datetime:
@@ -172,7 +172,7 @@ def list_ages(store: Store) -> Rows:
         if items:
             rows.append(
                 (name, len(items), mean(ages), max(ages), mean(age >= 24 for age in ages),
-                 mean(item[3] == 1 for item in items))
+                 mean(item[3] in (1, 3) for item in items))
             )  # fmt: skip
     return rows
 

@@ -4,6 +4,7 @@ Owns: making the store once (a world's stream through the real decoder, landing,
 record of what is true, taken from the simulator and from the rows written here, never from our SQL.
 """
 
+import hashlib
 import json
 import random
 import sqlite3
@@ -46,6 +47,13 @@ END_US = 1_790_000_000_000_000
 HOST = "jetstream.example.com"
 POST = "/app.bsky.feed.post/"
 RANKING = {"list_length": 60, "max_neighbours": 40, "fallback_min_posts": 5}
+# Two arms rank by other parameters: each has generations of its own, and numbers the posts of its lists anew.
+EXPERIMENT = {
+    "age": {
+        "young": {"share": 0.4, "half_life_hours": 12.0, "trial_share": 0.2},
+        "short": {"share": 0.2, "list_length": 45, "max_per_author": 2},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,8 @@ class Store:
     @cached_property
     def renewed(self) -> set[str]:
         """Whose lists the last run wrote: where it found the same posts in the same order, older scores stand."""
-        query = "SELECT viewer_id FROM lists WHERE generation = (SELECT max(generation) FROM generations)"
+        newest = "SELECT max(generation) FROM generations LEFT JOIN variants USING (generation) GROUP BY variant"
+        query = f"SELECT viewer_id FROM lists WHERE generation IN ({newest})"
         return {self.dids[row[0]] for row in self.rows("serving", query)}
 
     @cached_property
@@ -204,7 +213,7 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:
     """Make the store: stream, batch, what viewers did, a second batch."""
     world = World(WorldParameters(users=users, days=days, seed=seed, end_us=END_US, keep_hours=1000))
-    settings = settings_for(data_dir, RANKING)
+    settings = replace(settings_for(data_dir, RANKING), experiments=EXPERIMENT)
     data_dir.mkdir(parents=True, exist_ok=True)
     store = Store(data_dir, world, settings)
     follow(store)
@@ -308,7 +317,7 @@ def act(store: Store, chance: random.Random) -> None:
             if chance.random() < 0.4:
                 like = chance.choice(liked[viewer])
                 post, served_us = like.post, like.seen_us - chance.randrange(30 * HOUR_US) + HOUR_US
-            source, variant = chance.choice([1, 1, 1, 2]), ("age/control", "age/young")[hash_of(viewer) % 2]
+            source, variant = chance.choice([1, 1, 1, 2]), variant_of(viewer)
             shown = Impression(viewer, post, "for-you", 1, position, source, served_us, variant)
             store.impressions.append(shown)
             if chance.random() < 0.3:
@@ -369,6 +378,12 @@ def write_impressions(store: Store) -> None:
         )
         table = pa.table({name: [astuple(row)[i] for row in rows] for i, name in enumerate(columns)})
         pq.write_table(table, path)
+
+
+def variant_of(viewer: str) -> str:
+    """Return what impressions say of a viewer's lists: the experiment and the arm, by the documented number."""
+    number = int(hashlib.sha256(f"age {viewer}".encode()).hexdigest()[:8], 16) / 2**32
+    return "age/young" if number < 0.4 else "age/short" if number < 0.6 else "age/control"
 
 
 def hash_of(text: str) -> int:

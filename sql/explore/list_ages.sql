@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per span of places
 -- Parameters: none
--- Units: ages in hours at the generation's snapshot; day_old is the share of items a day old or older
+-- Units: ages in hours at the generation's snapshot; day_old is the share of items a day old or older;
+--   from_co_likers is the share from them, trial posts included
 SELECT
   CASE
     WHEN l.position <= 10 THEN '1-10' WHEN l.position <= 30 THEN '11-30'
@@ -12,7 +13,7 @@ SELECT
   avg((getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE) AS mean_age_hours,
   max((getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE) AS oldest_hours,
   avg((p.created_us <= hours_ago(24))::INTEGER) AS day_old,
-  count(*) FILTER (l.source = 1) / count(*)::DOUBLE AS from_co_likers
+  count(*) FILTER (l.source IN (1, 3)) / count(*)::DOUBLE AS from_co_likers
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
 GROUP BY places

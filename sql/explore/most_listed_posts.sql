@@ -4,17 +4,18 @@
 -- Grain: one row per post, in most lists first
 -- Parameters: places = 30 (only the first places of each list count), rows = 20 (posts shown)
 -- Units: share is of all lists; mean_rank is over the lists that have the post
+-- An experiment numbers the posts of each variant's lists anew, so a post is known by its author and its rkey.
 WITH counted AS (
-  SELECT post_no, generation, count(*) AS lists, avg(position) AS mean_rank
-  FROM stored_lists
-  WHERE position <= coalesce(getvariable('places'), 30)
-  GROUP BY post_no, generation
+  SELECT p.author_id, p.rkey, count(*) AS lists, avg(l.position) AS mean_rank, max(p.likers) AS likers
+  FROM stored_lists AS l
+  JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+  WHERE l.position <= coalesce(getvariable('places'), 30)
+  GROUP BY p.author_id, p.rkey
 )
 SELECT
-  post_uri(a.did, p.rkey) AS post_uri, c.lists,
-  c.lists / (SELECT count(*) FROM stored_lists WHERE position = 1)::DOUBLE AS share, c.mean_rank, p.likers
+  post_uri(a.did, c.rkey) AS post_uri, c.lists,
+  c.lists / (SELECT count(*) FROM stored_lists WHERE position = 1)::DOUBLE AS share, c.mean_rank, c.likers
 FROM counted AS c
-JOIN stored_list_posts AS p ON p.post_no = c.post_no AND p.generation = c.generation
-JOIN stored_actors AS a ON a.actor_id = p.author_id
-ORDER BY c.lists DESC, c.mean_rank, c.post_no
+JOIN stored_actors AS a ON a.actor_id = c.author_id
+ORDER BY c.lists DESC, c.mean_rank, c.rkey DESC, c.author_id
 LIMIT coalesce(getvariable('rows'), 20);

@@ -147,7 +147,7 @@ SELECT
   (['active', 'deactivated', 'takendown', 'suspended', 'deleted', 'inactive'])[status + 1] AS status
 FROM stored_actors;
 
--- An item of a list of the newest generation.
+-- An item of a list of the newest run for everybody. Each variant of an experiment has a generation of its own.
 CREATE OR REPLACE VIEW candidates AS
 SELECT
   v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
@@ -298,7 +298,7 @@ COMMENT ON COLUMN posts.langs IS 'two-letter codes, ''en,pt''; '''' for none';
 COMMENT ON VIEW actors IS 'One row per DID that liked, was liked or posted.';
 COMMENT ON COLUMN actors.actor_did IS 'the DID';
 COMMENT ON COLUMN actors.status IS 'active, deactivated, takendown, suspended, deleted, inactive';
-COMMENT ON VIEW candidates IS 'One row per item of a list of the newest generation.';
+COMMENT ON VIEW candidates IS 'One row per item of a list of the newest run for everybody. In an experiment each variant has a generation of its own, so count lists over all of them.';
 COMMENT ON COLUMN candidates.viewer_did IS 'whose list';
 COMMENT ON COLUMN candidates.rank IS 'place in the list, from 1';
 COMMENT ON COLUMN candidates.post_uri IS 'at-uri';
