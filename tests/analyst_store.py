@@ -168,7 +168,9 @@ class Store:
     @cached_property
     def renewed(self) -> set[str]:
         """Whose lists the last run wrote: where it found the same posts in the same order, older scores stand."""
-        newest = "SELECT max(generation) FROM generations LEFT JOIN variants USING (generation) GROUP BY variant"
+        newest = (
+            "SELECT max(generation) FROM generations LEFT JOIN variants USING (generation) GROUP BY variant"
+        )
         query = f"SELECT viewer_id FROM lists WHERE generation IN ({newest})"
         return {self.dids[row[0]] for row in self.rows("serving", query)}
 

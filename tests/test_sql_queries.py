@@ -26,7 +26,9 @@ def store(analysts: Store) -> Store:
 
 def cases(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Parameters to try a query with, besides its defaults."""
-    viewers = sorted(store.lists.keys() & store.renewed, key=lambda viewer: (-len(store.lists[viewer]), viewer))
+    viewers = sorted(
+        store.lists.keys() & store.renewed, key=lambda viewer: (-len(store.lists[viewer]), viewer)
+    )
     pairs: dict[str, list[str]] = {}
     for like in store.likes:
         pairs.setdefault(like.liker, []).append(like.post)
