@@ -19,7 +19,17 @@ from pipeline.batch.neighbours.product_of_graph import neighbour_blocks
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
-INPUTS = ("like_records", "changes", "statements", "degrees", "posts", "actors", "visits", "interactions")
+INPUTS = (
+    "like_records",
+    "claimed_likes",
+    "changes",
+    "statements",
+    "degrees",
+    "posts",
+    "actors",
+    "visits",
+    "interactions",
+)
 
 
 def settings_for(data_dir: Path, ranking: dict[str, Any] | None = None) -> Settings:

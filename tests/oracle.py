@@ -38,6 +38,18 @@ def existing_likes(rows: dict[str, list[Any]], now_us: int, window_hours: float)
     return likes
 
 
+def ages_of(rows: dict[str, list[Any]], now_us: int, window_hours: float) -> dict[int, float]:
+    """Return how many hours ago each liker's first like was seen, of those that a stream reported; -1 when none was."""
+    claimed = {(liker, rkey) for liker, rkey, _ in rows["claimed_likes"]}
+    reported = [row for row in rows["like_records"] if row[:2] not in claimed]
+    ages = {liker: -1.0 for liker, _ in existing_likes(rows, now_us, window_hours)}
+    for (liker, _), seen_us in existing_likes(
+        {**rows, "like_records": reported}, now_us, window_hours
+    ).items():
+        ages[liker] = max(ages[liker], (now_us - seen_us) / HOUR_US)
+    return ages
+
+
 def sampled(liker: int, post_rkey: int) -> int:
     """Return the number below 2^32 that decides whether a liker is in a popular post's sample."""
     x = (liker * 2654435761 + post_rkey % 2147483647) % 2**32
@@ -64,7 +76,7 @@ def neighbours(
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         liked[liker].append((seen_us, post))
-    ages = {liker: (now_us - min(like[0] for like in mine)) / HOUR_US for liker, mine in liked.items()}
+    ages = ages_of(rows, now_us, ranking.seed_window_days * 24)
     # This includes people who like a post again that they liked long ago.
     active_days = min(ranking.viewer_active_days, ranking.seed_window_days)
     active = {liker for liker, _ in existing_likes(rows, now_us, active_days * 24)}
@@ -155,10 +167,7 @@ def ranked(
     names = {actor: did for did, (actor, _) in dids.items()}
     uris = rows["uris"][0] if "uris" in rows else {}
     langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
-    firsts: dict[int, int] = {}
-    for (liker, _), seen_us in likes.items():
-        firsts[liker] = min(firsts.get(liker, seen_us), seen_us)
-    ages = {liker: (now_us - first_us) / HOUR_US for liker, first_us in firsts.items()}
+    ages = ages_of(rows, now_us, ranking.post_max_age_hours)
     crowds, shares = popular(fresh, lately, langs, ages, ranking)
     result = {}
     for viewer, near in graph.items():
@@ -221,7 +230,7 @@ def language(
 
 def newness(age_hours: float, ranking: Ranking) -> float:
     """Return how much a liker counts whose first like is so old."""
-    return min(age_hours / ranking.newcomer_hours, 1.0) if ranking.newcomer_hours else 1.0
+    return min(max(age_hours, 0.0) / ranking.newcomer_hours, 1.0) if ranking.newcomer_hours else 1.0
 
 
 def popular(

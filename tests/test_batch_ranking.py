@@ -109,6 +109,21 @@ def test_a_newcomer_counts_in_proportion_to_their_first_like():
     assert "q4" not in scores
 
 
+def test_what_only_their_repository_tells_makes_nobody_older():
+    """bob's repository says that he liked p1 200 h ago, the stream saw his first like 18 h ago: he counts a quarter.
+
+    cat's own repository alone tells of her likes, so she is nobody's neighbour. Both have neighbours themselves.
+    """
+    world = World().like("ann", "p1", hours_ago=300).like("dan", "p1", hours_ago=300)
+    world.like("dan", "old", hours_ago=300).like("ann", "p2", hours_ago=1)
+    world.like("bob", "p1", hours_ago=200, claimed=True).like("bob", "new", hours_ago=18)
+    world.like("cat", "p1", hours_ago=200, claimed=True).like("cat", "p3", hours_ago=1, claimed=True)
+    near, _ = solve(world, replace(RANKING, newcomer_hours=72.0))
+    weights = dict(near["ann"])
+    assert weights == {"dan": pytest.approx(4 * weights["bob"]), "bob": weights["bob"]}
+    assert dict(near["bob"])["dan"] == dict(near["cat"])["dan"] == weights["dan"]
+
+
 def test_popularity_divides_and_co_likers_add_up():
     """bob and cat both liked q1, and so did six strangers: likers 8, 8^-0.25 = 0.594604.
 
@@ -281,6 +296,7 @@ def test_popular_is_not_taken_by_one_crowd():
 HOURS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 47.5, 48.0, 95.0, 200.0, 24.0 * 91])
 FRESH_HOURS = st.sampled_from([0.0, 0.5, 0.5, 1.0, 3.0, 47.5, 48.0])
 ACTORS = st.sampled_from("abcdef")
+CLAIMED = st.sampled_from([False, False, False, True])
 TASTES = st.sampled_from(["t0", "t1", "t2"])
 POSTS = st.sampled_from([f"q{i}" for i in range(12)])
 KINDS = st.tuples(
@@ -298,10 +314,10 @@ def worlds(draw: st.DrawFn) -> World:
         world.actor(draw(ACTORS), status=2)
     for i, (author, hours, flags, deleted) in enumerate(draw(st.lists(KINDS, min_size=6, max_size=11))):
         world.post(f"q{i}", by=author, hours_ago=hours, flags=flags, deleted=not deleted)
-    for liker, post, hours in draw(st.lists(st.tuples(ACTORS, TASTES, HOURS), min_size=4, max_size=20)):
-        world.like(liker, post, hours_ago=hours)
-    for liker, post, hours in draw(st.lists(st.tuples(ACTORS, POSTS, FRESH_HOURS), min_size=10, max_size=40)):
-        world.like(liker, post, hours_ago=hours)
+    old, fresh = st.tuples(ACTORS, TASTES, HOURS, CLAIMED), st.tuples(ACTORS, POSTS, FRESH_HOURS, CLAIMED)
+    for likes in (st.lists(old, min_size=4, max_size=20), st.lists(fresh, min_size=10, max_size=40)):
+        for liker, post, hours, claimed in draw(likes):
+            world.like(liker, post, hours_ago=hours, claimed=claimed)
     liked = sorted(world.like_rkeys)
     for liker, post in draw(st.lists(st.sampled_from(liked), max_size=3)):
         world.unlike(liker, post, hours_ago=draw(HOURS))

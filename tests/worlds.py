@@ -29,6 +29,7 @@ class World:
         self.known: dict[str, tuple[int, int, bool, int, str]] = {}  # created, seen, deleted, flags, langs
         self.likes: dict[tuple[int, int], tuple[int, int, int]] = {}  # (liker, rkey): author, post_rkey, seen
         self.unlikes: dict[tuple[int, int], int] = {}
+        self.claimed: set[tuple[int, int]] = set()  # likes that only their owner's repository told of
         self.visits: list[tuple[str, str, str, int, int, int]] = []
         self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
         self.like_rkeys: dict[tuple[str, str], int] = {}
@@ -80,8 +81,13 @@ class World:
         self.known[name] = (created_us, created_us, deleted, flags, langs)
         return self
 
-    def like(self, liker: str, post: str, *, hours_ago: float = 1.0, rkey: int | None = None) -> "World":
-        """Let an actor like a post; an unknown post is by '<post>-author' and never a candidate."""
+    def like(
+        self, liker: str, post: str, *, hours_ago: float = 1.0, rkey: int | None = None, claimed: bool = False
+    ) -> "World":
+        """Let an actor like a post; an unknown post is by '<post>-author' and never a candidate.
+
+        ``claimed``: no stream reported it, their repository listed it with a key of that time.
+        """
         if post not in self.posts:
             self._place(post, f"{post}-author", self.time(hours_ago + 1))
         seen_us = self.time(hours_ago)
@@ -89,6 +95,8 @@ class World:
         author_id, post_rkey = self.posts[post]
         self.likes[self.id(liker), rkey] = (author_id, post_rkey, seen_us)
         self.like_rkeys[liker, post] = rkey
+        if claimed:
+            self.claimed.add((self.id(liker), rkey))
         return self
 
     def unlike(self, liker: str, post: str, *, hours_ago: float = 0.0) -> "World":
@@ -127,9 +135,17 @@ class World:
             rows["posts"],
         )
         landing.executemany(
-            f"INSERT INTO like_words VALUES (?, ?, ?, ?, ?, ?, 0, {told})",
+            f"INSERT INTO like_words VALUES (?, ?, ?, ?, ?, ?, ?, {told})",
             [
-                (rkey, liker, tid_at(seen_us, 1023), author, post_rkey, seen_us)
+                (
+                    rkey,
+                    liker,
+                    tid_at(seen_us, 1023),
+                    author,
+                    post_rkey,
+                    seen_us,
+                    2 * ((liker, rkey) in self.claimed),
+                )
                 for liker, rkey, author, post_rkey, seen_us in rows["like_records"]
             ],
         )
@@ -175,6 +191,11 @@ class World:
                 (liker, rkey, author, post_rkey, seen_us)
                 for (liker, rkey), (author, post_rkey, seen_us) in self.likes.items()
                 if seen_us > self.unlikes.get((liker, rkey), -1)
+            ],
+            "claimed_likes": [
+                (liker, rkey, None)
+                for liker, rkey in self.claimed
+                if self.likes[liker, rkey][2] > self.unlikes.get((liker, rkey), -1)
             ],
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
             "interactions": [(row[0], row[1], row[2]) for row in self.interactions],

@@ -32,6 +32,7 @@ from pipeline.store.analyst_snapshot import (
     LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
+    NEIGHBOURS_CLAIMED_LIKES,
     NEIGHBOURS_INTERACTIONS,
     OPEN_CHANGES,
     OPEN_LIKES,
@@ -81,7 +82,11 @@ def stage_history(
     Every candidates run leaves the newer likes. The two overlap by half of what a candidates run reads, so no likes are
     missing between them unless the next neighbours run comes later than that.
     """
-    queries = {NEIGHBOURS_INTERACTIONS: "FROM interactions", HISTORY_LIKES: sql.load("copies/landed_likes")}
+    queries = {
+        NEIGHBOURS_INTERACTIONS: "FROM interactions",
+        NEIGHBOURS_CLAIMED_LIKES: "FROM claimed_likes",
+        HISTORY_LIKES: sql.load("copies/landed_likes"),
+    }
     until_us = int(snapshot_us - ranking.post_max_age_hours / 2 * HOUR_US)
     return _stage(connection, folder, queries, until_us)
 

@@ -30,6 +30,7 @@ from pipeline.store.analyst_snapshot import (
     LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
+    NEIGHBOURS_CLAIMED_LIKES,
     NEIGHBOURS_INTERACTIONS,
     OPEN_LIKES,
     RANKING,
@@ -84,6 +85,11 @@ class GenerationInputs:
         if not interactions.exists():  # no neighbours job has run
             interactions = copy_of(snapshot, "inputs/interactions")
         self._view("all_neighbours_interactions", interactions)
+        if copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES).exists():
+            self._view("older_claimed_likes", copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES))
+            older = "FROM older_claimed_likes ANTI JOIN all_claimed_likes USING (liker_id, rkey)"
+            query = f"FROM all_claimed_likes UNION ALL {older}"
+            self.connection.execute(f"CREATE OR REPLACE VIEW claimed_likes AS {query}")
         self._view("stored_lists", copy_of(snapshot, LISTS))
         self._view("stored_list_posts", copy_of(snapshot, LIST_POSTS))
         self._view("all_crowds", copy_of(snapshot, LIST_CROWDS))

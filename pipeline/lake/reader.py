@@ -33,6 +33,8 @@ WORD_SCHEMA = pa.schema(
 )  # fmt: skip
 STATEMENTS = "SELECT actor_id, from_rkey, rev FROM statements"
 STATEMENT_SCHEMA = pa.schema([("actor_id", pa.int32()), ("from_rkey", pa.int64()), ("rev", pa.int64())])
+# Of a relation that is compared with no file of likes.
+CLAIMED = "SELECT liker_id, rkey, NULL::BIGINT AS reported_us FROM {} WHERE claimed"
 # Not an ordinary like, which can't be later than a like with its key in a file.
 SAYS_MORE = f"(author_id IS NULL OR marks <> 0 OR rev < rkey OR rev >= rkey + {ORDINARY_US << 10})"
 
@@ -110,9 +112,10 @@ def make_changes(
 def read_like_records(
     connection: duckdb.DuckDBPyConnection, reader: Reader, held: Mapping[int, DayFiles], first_day: int
 ) -> list[Path]:
-    """Make ``like_records`` from a day on, and the relations it reads; return the lake's files of likes in it.
+    """Make ``like_records`` from a day on, the relations it reads, and ``claimed_likes``.
 
-    Enter ``reader`` before holding the lake. ``landed_likes`` is all of it that is not in those files.
+    Return the lake's files of likes in it. Enter ``reader`` before holding the lake. ``landed_likes`` is all of it that
+    is not in those files.
     """
     connection.execute(sql.load("lake/macros"))
     late = reader.table(late_words(held, first_day))
@@ -125,7 +128,11 @@ def read_like_records(
     ]
     connection.execute("SET VARIABLE lake_files = ?", [[str(file) for file in files]])
     if files:
+        connection.execute(sql.load("lake/claimed_likes"))
         connection.execute(sql.load("lake/like_records"))
     else:
-        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM landed_likes")
+        connection.execute(f"CREATE OR REPLACE TABLE claimed_likes AS {CLAIMED.format('landed_likes')}")
+        connection.execute(
+            "CREATE OR REPLACE VIEW like_records AS SELECT * EXCLUDE (claimed) FROM landed_likes"
+        )
     return files

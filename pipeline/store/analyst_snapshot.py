@@ -46,7 +46,9 @@ VARIANTS = (
     "variants"  # whose lists were made by which parameters: a row a variant of an experiment, one row outside
 )
 SNAPSHOT, RANKING = "snapshot", "ranking"
-NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"  # those that the neighbours job read
+# Those that the neighbours job read.
+NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"
+NEIGHBOURS_CLAIMED_LIKES = "inputs/neighbours_claimed_likes"
 
 
 def current_snapshot(data_dir: Path) -> Path | None:

@@ -1,9 +1,9 @@
 -- Question: how much does each liker count in what is popular, and to which crowd do they belong?
--- Reads: fresh_likes, candidate_posts, likes
+-- Reads: fresh_likes, candidate_posts, likes, first_reported
 -- Writes: crowd_likers
 -- Grain: one row per liker of candidate posts
 -- Parameters: snapshot_us, newcomer_hours, fallback_smoothing
--- Units: worth = newness of their first like ^ 2 / sqrt(fresh likes + fallback_smoothing): bulk likers count less, new
+-- Units: worth = newness of their first reported like ^ 2 / sqrt(fresh likes + fallback_smoothing): bulk likers count less, new
 --   accounts hardly at all. A crowd is the author_no that its likers like most, in a tie the smaller number
 -- Columns: liker_id, crowd INTEGER, worth
 CREATE OR REPLACE TABLE crowd_likers AS
@@ -24,6 +24,9 @@ WITH liked_authors AS (
   SEMI JOIN fresh AS f ON f.liker_id = l.liker_id
   GROUP BY l.liker_id
 )
-SELECT f.liker_id, f.crowd, pow(newness(i.first_us), 2) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
+SELECT
+  f.liker_id, f.crowd,
+  pow(newness(coalesce(r.first_us, i.first_us)), 2) / sqrt(f.likes + getvariable('fallback_smoothing')) AS worth
 FROM fresh AS f
-JOIN first AS i ON i.liker_id = f.liker_id;
+JOIN first AS i ON i.liker_id = f.liker_id
+LEFT JOIN first_reported AS r ON r.liker_id = f.liker_id;

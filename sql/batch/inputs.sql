@@ -1,6 +1,6 @@
 -- Question: what does a run start from?
 -- Reads: none
--- Writes: like_records, changes, statements, degrees, posts, actors, visits, interactions
+-- Writes: like_records, claimed_likes, changes, statements, degrees, posts, actors, visits, interactions
 -- Grain: as in landing.sqlite and activity.sqlite, whose rows the snapshot copies here
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC)
@@ -8,6 +8,8 @@
 -- Like records of open days and of the lake that no unlike undoes; in a run, a view over both replaces this table.
 CREATE OR REPLACE TABLE like_records (
   liker_id INTEGER, rkey BIGINT, author_id INTEGER, post_rkey BIGINT, seen_us BIGINT);
+-- Those of them whose time only their owner's repository tells, by their key (sql/lake/claimed_likes.sql).
+CREATE OR REPLACE TABLE claimed_likes (liker_id INTEGER, rkey BIGINT, reported_us BIGINT);
 -- What was reported of closed days since their files of likes were written (sql/lake/changed_likes.sql), and the actors whose
 -- earlier records are void (sql/landing/0002_like_words.sql): what they undo is not in like_records.
 CREATE OR REPLACE TABLE changes (liker_id INTEGER, rkey BIGINT, rev BIGINT);

@@ -51,7 +51,7 @@ CREATE OR REPLACE MACRO sample_number(liker_id, post_rkey) AS
 CREATE OR REPLACE MACRO variant_number(experiment, did) AS
   ('0x' || substr(sha256(experiment || ' ' || did), 1, 8))::BIGINT / 4294967296.0::DOUBLE;
 
--- How much a liker counts, by the time of their first like: from 0 up to 1, in proportion to its age.
+-- How much a liker counts, by the time of their first like that a stream or an archive reported: from 0 up to 1, in proportion to its age.
 CREATE OR REPLACE MACRO newness(first_us) AS CASE
   WHEN getvariable('newcomer_hours') > 0
     THEN least(greatest(hours_before(first_us), 0) / getvariable('newcomer_hours'), 1::DOUBLE)

@@ -5,7 +5,7 @@
 -- Grain: changes: words, a record may have several; changed_likes: one row per like record
 -- Parameters: none
 -- Units: as in sql/landing/0002_like_words.sql
--- Columns: liker_id, rkey, author_id, post_rkey, seen_us
+-- Columns: liker_id, rkey, author_id, post_rkey, seen_us, claimed BOOLEAN
 
 -- A like of a file of likes is removed by a change that has its key and a rev from its key on: its own rev is the time in
 -- its key.
@@ -15,7 +15,7 @@ UNION ALL
 SELECT liker_id, rkey, rev FROM file_changes;
 
 CREATE OR REPLACE VIEW changed_likes AS
-SELECT c.liker_id, c.rkey, c.author_id, c.post_rkey, c.seen_us
+SELECT c.liker_id, c.rkey, c.author_id, c.post_rkey, c.seen_us, is_claimed(c.rkey, c.seen_us, c.marks) AS claimed
 FROM (
   SELECT w.* FROM late_words AS w
   ANTI JOIN file_changes AS f ON f.liker_id = w.liker_id AND f.rkey = w.rkey AND f.rev > w.rev

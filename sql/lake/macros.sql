@@ -1,6 +1,6 @@
 -- Question: how are likes and changes of the lake read?
 -- Reads: none
--- Writes: lake_likes, lake_changes, is_ordinary, is_later
+-- Writes: lake_likes, lake_changes, is_ordinary, is_later, is_claimed
 -- Grain: one row per like record in Parquet files, given as a list of paths
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC). Files of likes hold times relative to the post's, which its rkey tells:
@@ -27,3 +27,5 @@ CREATE OR REPLACE MACRO is_ordinary(rkey, rev, author_id, marks) AS
 -- A word that is later than an ordinary like with its key, if there is one.
 CREATE OR REPLACE MACRO is_later(rkey, rev, author_id, marks) AS
   rev >= rkey AND (author_id IS NULL OR marks <> 0 OR rev >= rkey + 1024000000);
+-- A like whose time only its owner's repository tells, by the record's key; one that a stream reported has the stream's.
+CREATE OR REPLACE MACRO is_claimed(rkey, seen_us, marks) AS marks & 2 <> 0 AND (rkey < 0 OR seen_us = rkey >> 10);

@@ -22,6 +22,7 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
 from pipeline.lake.held import DayFiles, held_lake
 from pipeline.lake.reader import (
+    CLAIMED,
     STATEMENT_SCHEMA,
     STATEMENTS,
     WORD_SCHEMA,
@@ -116,6 +117,9 @@ class FewViewersInputs:
         execute(
             f"INSERT INTO {relation} SELECT l.* FROM changed_likes AS l SEMI JOIN wanted_{kind} AS w ON {keys}"
         )
+        found = f"FROM ({CLAIMED.format(relation)}) ANTI JOIN claimed_likes USING (liker_id, rkey)"
+        execute(f"INSERT INTO claimed_likes {found}")
+        execute(f"ALTER TABLE {relation} DROP COLUMN claimed")
         if self._has_files:
             execute(sql.load(f"few_viewers/lake_likes_of_{kind}"))
             execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")

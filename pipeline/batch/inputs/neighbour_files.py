@@ -7,7 +7,7 @@ to others: computing neighbours (``neighbours_job``, ``few_viewers_job``), lists
     lake/neighbours.parquet             of the feeds that have the neighbour parameters of the first feed
     lake/neighbours-KEY.parquet         of other feeds, by ``ranking.neighbours_key``
     …-newer.parquet beside each         of viewers computed since; they replace the rows of these viewers
-    …-degrees.parquet beside each       each liker's number of likes, and the first one's time, as of the last full pass
+    …-degrees.parquet beside each       how many likes each liker has, since when (first reported), by a full pass
 
 Columns: viewer_id int32; neighbour_id int32; weight float32; rank int32 from 1; and of the viewer snapshot_us int64
 (stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh). Rows are sorted

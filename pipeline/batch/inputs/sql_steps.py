@@ -20,12 +20,14 @@ from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.duck import count
 
-LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "likes")
+LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "first_reported", "likes")
 # Who liked what the viewers liked.
 SEEDS = (*LIKES, "viewers", "answers", "answer_weights", "seeds", "seed_posts", "seed_entries", "seed_likers")
 NEIGHBOURS = ("co_likers", "everybody", "neighbours")
 # What the full pass runs before it reads the likes a range of authors at a time.
-BEFORE_GRAPH = ("hidden_accounts", "deleted_posts", "valid_likes", "viewers", "answers", "answer_weights")
+BEFORE_GRAPH = (
+    "hidden_accounts", "deleted_posts", "valid_likes", "first_reported", "viewers", "answers", "answer_weights",
+)  # fmt: skip
 # What a variant's lists are made of, besides the likes.
 LISTS = (
     "candidate_posts", "fresh_likes", "list_viewers", "answers", "feedback", "exclusions", "crowd_likers", "popular",

@@ -45,7 +45,7 @@ class LikeGraph:
     folder: Path
     viewers: NDArray[np.int64]
     degrees: NDArray[np.int32]  # by actor_id: distinct posts liked
-    firsts: NDArray[np.int64]  # by actor_id: when the first of them was seen
+    firsts: NDArray[np.int64]  # by actor_id: when the first of them was seen that was reported
     posts: int = 0
     likers: int = 0
     blocks: list[Path] = field(default_factory=list)
@@ -115,6 +115,8 @@ def build(
         _add(graph, records, people, ranking)
         if report is not None:
             report(len(records.authors))
+    late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported")
+    graph.firsts[late] = reported_us
     _mend_short(graph, connection, people, ranking)
     _renumber(graph)
     return graph
