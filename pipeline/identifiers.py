@@ -15,9 +15,12 @@ from typing import TypeGuard
 
 TID_ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 POST_COLLECTION = "app.bsky.feed.post"
-DID_MAX_BYTES = 2048
+# A host name has at most 253 characters, beside it "did:web:" and "%3A65535". The specification allows any DID 2,048, but
+# atproto has two methods, and each DID that somebody writes into a like is a row for ever.
+DID_MAX_CHARACTERS = 8 + 253 + 8
 
-_DID = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]", re.ASCII)
+_PLC = re.compile(r"did:plc:[a-z2-7]{24}", re.ASCII)
+_OTHER = re.compile(r"did:(?!plc:)[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]", re.ASCII)
 _RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}", re.ASCII)
 # Python reads base 32 with its own digits; after a translation, int() does the work in C. Every other byte becomes one
 # that int() refuses.
@@ -25,16 +28,15 @@ _TO_PYTHON_DIGITS = bytes(
     b"0123456789abcdefghijklmnopqrstuv"[TID_ALPHABET.index(chr(byte))] if chr(byte) in TID_ALPHABET else 33
     for byte in range(256)
 )
-_PLC_LENGTH = 32
 
 
 def is_did(text: object) -> TypeGuard[str]:
-    """Tell whether this is a syntactically valid DID (https://atproto.com/specs/did)."""
+    """Tell whether this is a DID (https://atproto.com/specs/did), no longer than its method allows."""
     if not isinstance(text, str):
         return False
-    if len(text) == _PLC_LENGTH and text.startswith("did:plc:") and text[8:].isalnum() and text.isascii():
-        return True  # nearly all are; this is quicker than the pattern
-    return len(text) <= DID_MAX_BYTES and _DID.fullmatch(text) is not None
+    if _PLC.fullmatch(text) is not None:
+        return True  # nearly all are
+    return len(text) <= DID_MAX_CHARACTERS and _OTHER.fullmatch(text) is not None
 
 
 def tid_to_int(text: str) -> int | None:
