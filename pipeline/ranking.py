@@ -47,9 +47,10 @@ class Ranking:
     # everything says little. For You: 1, which was best or equal on every set once likes decay as they do here.
     degree_exponent: float = _parameter(1.0, 0.0, 4.0)
     degree_smoothing: float = _parameter(10.0, 0.0, 1e6)
-    # A liker counts fully once their first like in the window has this age, and before in proportion to its age. With 0
-    # they count from the first like. So an account made to get near others must wait for days. Ten accounts that like
-    # what a community likes reach 22 % of its first pages without this, and none with it (tests/bench/bench_ring.py).
+    # A liker counts fully once their first like in the window has this age, and before in proportion to its age. It is
+    # the first one that a stream or an archive reported. With 0 they count from the first like. So an account made to
+    # get near others must wait for days. Ten accounts that like what a community likes reach 22 % of its first pages
+    # without this, and none with it (tests/bench/bench_ring.py).
     # On the simulated network it costs nothing. In sets of a few days nearly all are newcomers, and it costs with
     # parameters tuned for each: on news 0.007 recall@30 and 0.004 NDCG (0.011 and 0.006 for those with few likes), on
     # retweets 0.005 NDCG, at the same recall (0.002 less, and its interval includes 0).

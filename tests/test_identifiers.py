@@ -88,7 +88,10 @@ def test_what_is_no_post_uri(uri: object) -> None:
     assert parse_post_uri(uri) is None
 
 
-@pytest.mark.parametrize("did", [DID, "did:web:example.com", "did:web:localhost%3A3000"])
+LONGEST_WEB = "did:web:" + ".".join(["a" * 63] * 3 + ["b" * 61]) + "%3A65535"  # a host of 253 characters
+
+
+@pytest.mark.parametrize("did", [DID, "did:web:example.com", "did:web:localhost%3A3000", LONGEST_WEB])
 def test_dids(did: str) -> None:
     assert is_did(did)
 
@@ -106,6 +109,8 @@ def test_dids(did: str) -> None:
         None,
         3,
         "did:plc:" + "x" * 2048,
+        DID + "a",
+        "did:web:" + "a." * 130 + "example",
     ],
 )
 def test_what_is_no_did(did: object) -> None:

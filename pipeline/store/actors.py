@@ -19,7 +19,7 @@ import sql
 
 # A DID takes its characters; 64 bytes for being a text, with rounding; 32 for its id; 44 at most in the dict's table.
 # A did:plc of 32 characters takes 172, so this has room for 3.1 million. Somebody may like posts of a million DIDs of
-# 2,048 characters each: a limit by number would let them take gigabytes.
+# 269 characters each: a limit by number would let them take twice as much.
 CACHE_BYTES = 512 << 20
 _BYTES_BESIDE_TEXT = 140
 

@@ -1,4 +1,4 @@
--- Question: since when are the likers known whose repository told of likes that no stream reported?
+-- Question: since when are the likers known whose repository lists likes that no stream reported?
 -- Reads: claimed_likes, valid_likes
 -- Writes: first_reported
 -- Grain: one row per liker with such likes: a time that they chose must not make them old
