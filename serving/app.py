@@ -65,7 +65,7 @@ def create_app(
     classes = ViewerClasses(config.data_dir, now=now)
     resolver = resolver or default_resolver(config, now, is_known=classes.is_known)
     authenticator = Authenticator(config, resolver, now)
-    store = ListStore(config.serving_path)
+    store = ListStore(config.serving_path, config.removals_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
     used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)

@@ -61,6 +61,11 @@ class ServingConfig:
         return places.serving(self.data_dir)
 
     @property
+    def removals_path(self) -> Path:
+        """What has left the network since the lists were made; ingest writes it."""
+        return places.removals(self.data_dir)
+
+    @property
     def activity_path(self) -> Path:
         """Visits, impressions and interactions; the web app writes them."""
         return places.activity(self.data_dir)

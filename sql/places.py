@@ -4,7 +4,7 @@ Owns: the name of every file and folder, how the lake names days, and that nobod
 others: what is in the files. The pipeline and the web app share these names, and ``serving`` may not import
 ``pipeline``: so they are in this package.
 
-    landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite      the stores
+    landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite, removals.sqlite      the stores
     cursor.key                                                        signs page cursors
     dashboard.json                                                    figures for the operator's page
     lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
@@ -41,7 +41,7 @@ def keep_private() -> None:
 
 
 def store(data_dir: Path, name: str) -> Path:
-    """Return the SQLite file of a store: 'landing', 'serving', 'activity' or 'keys'."""
+    """Return the SQLite file of a store: 'landing', 'serving', 'activity', 'keys' or 'removals'."""
     return data_dir / f"{name}.sqlite"
 
 
@@ -63,6 +63,11 @@ def activity(data_dir: Path) -> Path:
 def keys(data_dir: Path) -> Path:
     """Return the web app's cache of viewers' signing keys."""
     return store(data_dir, "keys")
+
+
+def removals(data_dir: Path) -> Path:
+    """Return what ingest tells the web app to leave out of lists."""
+    return store(data_dir, "removals")
 
 
 def cursor_key(data_dir: Path) -> Path:

@@ -76,7 +76,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.read_pool": {"serving.log_throttle"},
     "serving.budgets": {"serving.read_pool"},
     "serving.http": {"serving.config", "serving.log_throttle", "serving.web_errors"},
-    "serving.identity": {"serving.budgets", "serving.config", "serving.log_throttle", "serving.web_errors"},
+    "serving.identity": {
+        "serving.budgets", "serving.config", "serving.log_throttle", "serving.read_pool", "serving.web_errors",
+    },
     "serving.lists": {"serving.read_pool"},
     "serving.viewers": {"serving.budgets", "serving.lists", "serving.read_pool", "serving.log_throttle"},
     "serving.feed": {

@@ -50,6 +50,7 @@ REBUILT = [
     "explore/current.parquet",
     "dashboard.json",
     "keys.sqlite",
+    "removals.sqlite",
     "tmp/spilled",
     "backfill/host/day.spool",
 ]

@@ -19,7 +19,15 @@ from pipeline.identifiers import is_did
 from pipeline.ingest import car
 from pipeline.ingest.cbor import CborError, decode_cbor_pair
 from pipeline.ingest.jetstream import LATEST_US
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_reset, add_too_big
+from pipeline.ingest.operations import (
+    LIKE,
+    POST,
+    add_account,
+    add_identity,
+    add_operation,
+    add_reset,
+    add_too_big,
+)
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -104,7 +112,7 @@ def _event(kind: Any, body: dict[str, Any], batch: EventBatch) -> _Event:
     elif kind == "#account":
         return did, (body.get("active"), body.get("status")), None, ()
     elif kind == "#identity":
-        batch.event("identity")
+        add_identity(did, batch)
     elif kind == "#sync":
         add_reset(did, batch)
     else:

@@ -20,7 +20,7 @@ import orjson
 
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
-from pipeline.ingest.operations import LIKE, POST, add_account, add_operation, add_too_big
+from pipeline.ingest.operations import LIKE, POST, add_account, add_identity, add_operation, add_too_big
 from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.store.events import EventBatch
 
@@ -210,7 +210,7 @@ def _add_with_care(event: dict[str, Any], seen_us: int, batch: EventBatch) -> No
     elif kind == "account":
         add_account_event(did, seen_us, event.get("account"), batch)
     elif kind == "identity":
-        batch.event("identity")
+        add_identity(did, batch)
     else:
         batch.drop("unknown_kind")
 

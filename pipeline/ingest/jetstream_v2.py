@@ -27,7 +27,7 @@ from pipeline.ingest.jetstream import (
     add_account_event,
     add_commit,
 )
-from pipeline.ingest.operations import LIKE, POST, add_reset
+from pipeline.ingest.operations import LIKE, POST, add_identity, add_reset
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -184,7 +184,7 @@ def _add_with_care(payload: dict[str, Any], seen_us: int, batch: EventBatch) -> 
     elif kind == "account":
         add_account_event(did, seen_us, payload.get("account"), batch)
     elif kind == "identity":
-        batch.event(kind)
+        add_identity(did, batch)
     elif kind == "sync":
         add_reset(did, batch)
     else:

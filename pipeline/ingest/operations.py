@@ -88,6 +88,12 @@ def add_account(did: str, seen_us: int, active: Any, word: Any, batch: EventBatc
     batch.event("account")
 
 
+def add_identity(did: str, batch: EventBatch) -> None:
+    """Note that a DID's document changed, perhaps its key."""
+    batch.identities.append(did)
+    batch.event("identity")
+
+
 def add_reset(did: str, batch: EventBatch) -> None:
     """Note that a repository was replaced without operations on the stream (``#sync``).
 

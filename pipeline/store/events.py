@@ -100,6 +100,7 @@ class EventBatch:
     posts: list[Post] = field(default_factory=list)
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
+    identities: list[str] = field(default_factory=list)  # DIDs whose documents changed
     resets: list[str] = field(default_factory=list)  # DIDs whose repositories were replaced
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     value: int = 0  # cursor after the last message, in the wire's space; 0 when none had one

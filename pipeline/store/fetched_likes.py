@@ -24,6 +24,7 @@ from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.landing import state_void
 from pipeline.store.model import DAY_US, WordMark
+from pipeline.store.removals import show_again
 from sql import places
 from sql.sqlite import SchemaError, has_tables, open_migrated, transaction
 
@@ -102,7 +103,7 @@ class HistoryStore:
 
     def __init__(self, data_dir: Path, cache_bytes: int = 256 << 20) -> None:
         """Open the store, or make it; StoreError when that fails."""
-        path = places.landing(data_dir)
+        path, self._data_dir = places.landing(data_dir), data_dir
         try:
             self._connection = open_migrated(path, "landing", busy_seconds=BUSY_SECONDS)
         except (OSError, sqlite3.Error, SchemaError) as error:
@@ -196,7 +197,9 @@ class HistoryStore:
         execute("DELETE FROM staged_words")
         if statement is not None and statement.from_rkey is not None:
             state_void(self._connection, ids[did], statement.rev, statement.from_rkey)
-            execute(sql.load("landing/undelete_account"), {"actor": ids[did], "rev": statement.rev})
+            undeleted = {"actor": ids[did], "rev": statement.rev}
+            if execute(sql.load("landing/undelete_account"), undeleted).rowcount:
+                show_again(self._data_dir, ids[did])
 
     def reset_no(self, did: str) -> int:
         """Return the number of the reset that waits for a fetch of this repository, 0 when none does."""

@@ -1,8 +1,8 @@
 """landing.sqlite: what the stream reported, until it is in the lake.
 
 Owns: writing it, one batch a transaction, events and stream cursor together. Leaves to others: decoding (``ingest``),
-what is removed later (``landing_retention``), reading it together with the lake (``lake.reader``), the lake's files
-(``lake.merge``).
+what is removed later (``landing_retention``), what pages do without at once (``removals``), reading it together with
+the lake (``lake.reader``), the lake's files (``lake.merge``).
 
 Invariants:
 - Of the words about a record (a like, a post) the one with the greatest rev wins, whoever reported it and when;
@@ -26,6 +26,7 @@ from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
 from pipeline.store.former_unlikes import take_former_unlikes
 from pipeline.store.model import AccountStatus, day_of_key
+from pipeline.store.removals import Removals
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
 
@@ -58,6 +59,9 @@ class Landing:
                 int, self.connection.execute("SELECT seen_us, low_us FROM watermark").fetchone()
             )
             self._position = self._read_position()
+            self.removals = Removals(data_dir)
+            if not self._watermark_us:  # a new store numbers actors anew
+                self.removals.start_anew()
             self._unpaced = 0  # messages since the position's time last moved
         except (sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
@@ -124,6 +128,7 @@ class Landing:
 
     def close(self) -> None:
         """Close the store; everything appended is already committed."""
+        self.removals.close()
         self.connection.close()
 
     def _refuse_newer_lake(self, data_dir: Path) -> None:
@@ -174,6 +179,8 @@ class Landing:
         execute(sql.load("landing/merge_deletions"))
         for change in batch.accounts:
             self._set_status(ids[change.did], change, in_order=in_order)
+        accounts = [ids[change.did] for change in batch.accounts]
+        self.removals.note(self.connection, accounts, sorted(set(batch.identities)))
         if batch.resets:
             add_resets(self.connection, batch)
         unknown = execute(sql.load("landing/unknown_posts")).fetchone()[0]

@@ -64,6 +64,7 @@ class Retention:
             elif day > day_of(low_us) + 1:  # a key of the future says nothing of when its like was made
                 yield from self._purge(day, seen_before_us=oldest_us)
         yield from self._prune_posts(low_us)
+        yield landing.removals.prune(low_us)
         yield execute("DELETE FROM statements WHERE rev < ?", (tid_at(max(oldest_us, 0)),)).rowcount
 
     def _purge(self, day: int, *, commit_no: int = EVER, seen_before_us: int = EVER) -> Iterator[int]:

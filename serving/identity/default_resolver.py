@@ -10,6 +10,7 @@ from functools import partial
 
 from serving.budgets.limits import PLC_FETCHING, PLC_KEYS, PLC_SLOTS, WEB_KEYS, WEB_SLOTS
 from serving.config import ServingConfig, is_loopback
+from serving.identity.changed_identities import ChangedIdentities
 from serving.identity.dids import plc_target, web_target
 from serving.identity.fetch import Fetcher
 from serving.identity.idle_connections import IdleConnections
@@ -51,4 +52,5 @@ def default_resolver(
         },
         now=now,
         is_known=is_known,
+        changed=ChangedIdentities(config.removals_path).changed,
     )

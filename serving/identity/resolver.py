@@ -3,10 +3,11 @@
 Owns: the caches, how long each kind of answer is believed, single flight, and the bounds on how many requests may
 wait for documents. Leaves to others: the HTTP exchange (``fetch``) and reading the document (``keys``).
 
-A key is fresh for an hour, then it is refreshed. While that fails the old key is used, up to 24 hours, so a
-directory that is down stops newcomers only. A DID that does not exist is remembered for a minute, in a cache of its
-own, so invented DIDs can't push out real viewers' keys. Nor can strangers' keys push out those of the known. Keys
-of did:plc are on disk too (``key_store``), so after a restart the directory is needed for newcomers only.
+A key is fresh for an hour, or until the stream says that its DID's document changed; then it is refreshed. While that
+fails the old key is used, up to 24 hours, so a directory that is down stops newcomers only. A DID that does not exist
+is remembered for a minute, in a cache of its own, so invented DIDs can't push out real viewers' keys. Nor can
+strangers' keys push out those of the known. Keys of did:plc are on disk too (``key_store``), so after a restart the
+directory is needed for newcomers only.
 
 Requests that wait for a document hold one of a fixed number of slots, of which strangers get a part. did:web has fewer
 slots, since anybody can choose its hosts, and a registrable domain gets only a few of those. A request that finds no
@@ -136,10 +137,13 @@ class Resolver:
         now: Callable[[], float] = time.time,
         is_known: Callable[[str], bool] = lambda _did: False,
         budget: QuestionBudget | None = None,
+        changed: Callable[[str], float] = lambda _did: 0.0,
     ) -> None:
+        """``changed`` says when a DID's document last changed, in seconds since 1970, 0 where nobody knows."""
         self._sources = sources
         self._now = now
         self._is_known = is_known
+        self._changed = changed
         self._budget = budget or QuestionBudget(now)
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, _Failure] = OrderedDict()
@@ -159,11 +163,15 @@ class Resolver:
             is_new = source.key_of(did) is None and did not in self._failures
         if is_new:
             self._recall(did, source)
+        changed = self._changed(did)
         with self._lock:
             cached = source.key_of(did)
             if cached is not None:
                 age = now - cached.fetched
-                if age < FRESH_SECONDS or (age < STALE_SECONDS and now - cached.tried < RETRY_SECONDS):
+                is_fresh = age < FRESH_SECONDS and changed < cached.fetched
+                # A refresh since the change failed: the old key has to do for a moment.
+                failed_lately = now - cached.tried < RETRY_SECONDS and changed < cached.tried
+                if is_fresh or (age < STALE_SECONDS and failed_lately):
                     return cached.key
             else:
                 failure = self._failures.get(did)

@@ -1,7 +1,7 @@
 """Reading serving.sqlite.
 
-Owns: the queries about lists, posts and viewers. Leaves to others: connections and snapshots (``read_pool``), which
-list to read (``paging``), and writing, which is the batch's alone.
+Owns: the queries about lists, posts and viewers. Leaves to others: which posts were removed since (``removed_posts``),
+connections and snapshots (``read_pool``), which list to read (``paging``), and writing, which is the batch's alone.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 
 import sql
 from serving.lists.list_bytes import stored_length
+from serving.lists.removed_posts import RemovedPosts
 from serving.read_pool import ReadPool
 
 _DIGITS = {digit: value for value, digit in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
@@ -55,8 +56,9 @@ class StoredPost:
 class ListSnapshot:
     """One consistent view of the lists, for the length of one request."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, removals: RemovedPosts | None = None) -> None:
         self._connection = connection
+        self._removals = removals
 
     def current(self) -> Generation | None:
         """Return the newest generation, None while nothing is published."""
@@ -78,13 +80,14 @@ class ListSnapshot:
         return StoredList(*rows[0]) if rows else None
 
     def uris_of(self, post_ids: Sequence[int]) -> dict[int, str]:
-        """Return the at-uris of those posts that are still stored."""
-        return dict(self._rows("serving/uris_of", posts=json.dumps(post_ids)))
+        """Return the at-uris of those posts that may still be shown."""
+        rows = self._shown(self._rows("serving/uris_of", posts=json.dumps(post_ids)))
+        return {post_id: uri for post_id, _, _, uri in rows}
 
     def posts_of(self, post_ids: Sequence[int]) -> dict[int, StoredPost]:
-        """Return what is known about those posts that are still stored."""
-        rows = self._rows("serving/posts_of", posts=json.dumps(post_ids))
-        return {post_id: StoredPost(*known) for post_id, *known in rows}
+        """Return what is known about those posts that may still be shown."""
+        rows = self._shown(self._rows("serving/posts_of", posts=json.dumps(post_ids)))
+        return {post_id: StoredPost(*known) for post_id, _, _, *known in rows}
 
     def variant_of(self, generation: int) -> str:
         """Return the variant of the experiment that made a generation's lists, '' outside an experiment."""
@@ -132,6 +135,13 @@ class ListSnapshot:
         """Return how many viewers have a list; reads all of them."""
         return int(self._connection.execute("SELECT count(*) FROM viewers").fetchone()[0])
 
+    def _shown(self, rows: list[Any]) -> list[Any]:
+        """Return the rows (post id, author id, record key, …) of posts that were not removed since."""
+        if self._removals is None:
+            return rows
+        removed = self._removals.removed_among([row[1:3] for row in rows])
+        return [row for row in rows if row[1:3] not in removed] if removed else rows
+
     def _rows(self, query: str, **parameters: str | int) -> list[Any]:
         return self._connection.execute(sql.load(query), parameters).fetchall()
 
@@ -139,8 +149,10 @@ class ListSnapshot:
 class ListStore:
     """serving.sqlite, read from any thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, removals: Path | None = None) -> None:
+        """Read the lists at ``path``; posts that ``removals`` names are as if they were not stored."""
         self._pool = ReadPool(path, "serving", busy_seconds=2.0)
+        self._removals = None if removals is None else RemovedPosts(removals)
         self._lock = threading.Lock()
         self._counted: tuple[int, int] = (-1, 0)
 
@@ -148,7 +160,7 @@ class ListStore:
     def read(self) -> Iterator[ListSnapshot | None]:
         """Give a snapshot, None when there is no store yet; raise StoreUnreadableError."""
         with self._pool.snapshot() as connection:
-            yield None if connection is None else ListSnapshot(connection)
+            yield None if connection is None else ListSnapshot(connection, self._removals)
 
     def viewers(self, snapshot: ListSnapshot, generation: int) -> int:
         """Return how many viewers have a list; counted once for each generation."""

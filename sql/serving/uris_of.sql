@@ -4,6 +4,6 @@
 -- Grain: one row per stored post, in no order
 -- Parameters: :posts (JSON array of post ids)
 -- Units: none
-SELECT post_id, uri
+SELECT post_id, author_id, rkey, uri
 FROM posts
 WHERE post_id IN (SELECT value FROM json_each(:posts));
