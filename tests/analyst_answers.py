@@ -30,6 +30,11 @@ def day(time_us: int) -> date:
     return at(time_us).date()
 
 
+def partial(store: Store, when: date, days: Iterable[date]) -> bool:
+    """A day in which the answer begins, or which is not over."""
+    return when == min(days) or when >= day(store.now_us)
+
+
 def rkey(post: str) -> int:
     parsed = parse_post_uri(post)
     assert parsed is not None
@@ -51,7 +56,15 @@ def likes_per_hour(store: Store, hours: float = 48) -> Rows:
     for like in store.since(hours):
         found[like.seen_us // HOUR_US].append(like)
     return [
-        (at(hour * HOUR_US), len(likes), len({x.liker for x in likes}), len({x.post for x in likes}))
+        (
+            at(hour * HOUR_US),
+            len(likes),
+            len({x.liker for x in likes}),
+            len({x.post for x in likes}),
+            hour == min(found)
+            or (hour + 1) * HOUR_US > store.now_us
+            or any(begin < (hour + 1) * HOUR_US and end > hour * HOUR_US for begin, end, *_ in store.gaps),
+        )
         for hour, likes in sorted(found.items())
     ]
 
@@ -241,7 +254,7 @@ def languages(store: Store, hours: float = 24.0) -> Rows:
     likers: dict[str, set[str]] = defaultdict(set)
     span = store.since(hours)
     for like in span:
-        for language in known.get((like.author, rkey(like.post)), (0, [""]))[1]:
+        for language in known.get((like.author, rkey(like.post)), (0, ["unknown"]))[1]:
             likes[language] += 1
             likers[language].add(like.liker)
     found = [
@@ -362,7 +375,7 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
         left_us = max(hidden_us if status == "deleted" else 0, store.departed.get(like.liker, 0))
         if like.seen_us > since and not store.undone_keys[like] < store.departed.get(like.liker, 0):
             counted["records"] += 1
-            counted["unliked" if store.undone_keys[like] >= left_us else "account not active"] += 1
+            counted["unliked later" if store.undone_keys[like] >= left_us else "account not active"] += 1
     for like in store.records():
         if like.seen_us <= since or like.seen_us > store.now_us or not store.stored(like):
             continue
@@ -383,7 +396,15 @@ def like_quality(store: Store, hours: float = 24.0) -> Rows:
             counted["records"] += 1
             counted["account not active"] += 1
     counted["repeated"], counted["counted"] = active - len(pairs), len(pairs)
-    names = ("records", "unliked", "account not active", "post deleted", "own post", "repeated", "counted")
+    names = (
+        "records",
+        "unliked later",
+        "account not active",
+        "post deleted",
+        "own post",
+        "repeated",
+        "counted",
+    )
     return [(name, counted[name], counted[name] / counted["records"]) for name in names]
 
 
@@ -483,7 +504,8 @@ def show_less_rate(store: Store, days: float = 7.0) -> Rows:
     rows = []
     for (when, source), found in groups.items():
         n, less, more = len(found), sum(row[2] for row in found), sum(row[3] for row in found)
-        rows.append((when, source, n, less, more, less / n, more / n))
+        whole = [first for first, _ in groups]
+        rows.append((when, source, n, less, more, less / n, more / n, partial(store, when, whole)))
     return sorted(rows, key=lambda row: (-row[0].toordinal(), row[1]))
 
 
@@ -496,7 +518,8 @@ def repeat_rate(store: Store, days: float = 7.0) -> Rows:
     rows = []
     for when, found in sorted(by_day.items(), reverse=True):
         again = sum(repeated for _, repeated in found)
-        rows.append((when, len({viewer for viewer, _ in found}), len(found), again, again / len(found)))
+        rows.append((when, len({viewer for viewer, _ in found}), len(found), again, again / len(found),
+                     partial(store, when, by_day)))  # fmt: skip
     return rows
 
 
@@ -510,7 +533,13 @@ def viewer_retention(store: Store, weeks: int = 8) -> Rows:
         counted.update((min(found), (week - min(found)).days // 7) for week in found)
     oldest = day(store.now_us - 168 * weeks * HOUR_US)
     return [
-        (first, later, viewers, viewers / counted[first, 0])
+        (
+            first,
+            later,
+            viewers,
+            viewers / counted[first, 0],
+            first + timedelta(days=7 * (later + 1)) > day(store.now_us),
+        )
         for (first, later), viewers in sorted(counted.items())
         if first > oldest
     ]
@@ -559,7 +588,7 @@ def viewers_per_day(store: Store, days: float = 14.0) -> Rows:
         groups[day(shown.served_us)][shown.viewer].append(shown.position)
     return [
         (when, len(viewers), sum(map(len, viewers.values())), mean(map(len, viewers.values())),
-         mean(map(max, viewers.values())))
+         mean(map(max, viewers.values())), partial(store, when, groups))
         for when, viewers in sorted(groups.items(), reverse=True)
     ]  # fmt: skip
 

@@ -4,10 +4,12 @@ Owns: finding a query by its name, its file or its text, reading a header, the v
 people. Leaves to others: running queries (``session``).
 
 A header declares each parameter as ``name = default (meaning)``. A default in quotes is a text, one with a point is a
-number, one without is a whole number. A parameter without a default must be given. The query itself says
-``coalesce(getvariable('name'), default)``, so that it also runs without this program.
+number, one without is a whole number. None of our own queries takes a number below 0. A parameter without a default
+must be given. The query itself says ``coalesce(getvariable('name'), default)``, so that it also runs without this
+program.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,17 +38,23 @@ class Parameter:
     name: str
     default: Value | None
     meaning: str
+    least: float | None = None  # a number below it is refused
 
     def value_of(self, text: str) -> Value:
-        """Return the value of a text; QueryError when the default is a number and the text is not."""
+        """Return the value of a text; QueryError when the default is a number and the text is not, or is too low."""
         if self.default is None or isinstance(self.default, str):
             return text
         kind = type(self.default)
+        expected = "a whole number" if kind is int else "a number"
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError as error:
-            expected = "a whole number" if kind is int else "a number"
             raise QueryError(f"--{self.name} = {text!r}: must be {expected} ({self.meaning})") from error
+        if self.least is not None and not self.least <= value < math.inf:
+            raise QueryError(
+                f"--{self.name} = {text!r}: must be {expected}, {self.least:g} or more ({self.meaning})"
+            )
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def find(wanted: str) -> Query:
     A text has a space or a semicolon, which no name has.
     """
     if wanted in names():
-        return parse(wanted, sql.load(f"{FOLDER}/{wanted}"))
+        return parse(wanted, sql.load(f"{FOLDER}/{wanted}"), least=0)
     if wanted.endswith(".sql"):
         path = Path(wanted)
         try:
@@ -101,8 +109,8 @@ def find(wanted: str) -> Query:
     )
 
 
-def parse(name: str, text: str) -> Query:
-    """Return a query with what its header declares."""
+def parse(name: str, text: str, least: float | None = None) -> Query:
+    """Return a query with what its header declares; numbers below ``least`` are refused."""
     sections: dict[str, str] = {}
     current = ""
     for line in text.splitlines():
@@ -115,7 +123,7 @@ def parse(name: str, text: str) -> Query:
         elif current:
             sections[current] += " " + line.removeprefix("--").strip()
     parameters = {
-        name: Parameter(name, _default(default), meaning)
+        name: Parameter(name, _default(default), meaning, least)
         for name, default, meaning in _PARAMETER.findall(sections.get("Parameters", ""))
     }
     return Query(name, text, sections, parameters)

@@ -1,7 +1,8 @@
 -- Question: in which languages are posts written and liked?
 -- Reads: likes_between, stored_posts
 -- Writes: none
--- Grain: one row per language; a post with several counts in each, a post without a known one as ''
+-- Grain: one row per language; a post with several counts in each, a post that names none as ''. Likes
+--   of posts that are no longer stored (older than post_max_age_hours) are 'unknown'
 -- Parameters: hours = 24.0 (hours back from now)
 -- Units: posts were created in the span and are not deleted; likes are of the span, like_share is of its likes
 WITH written AS (
@@ -16,7 +17,7 @@ WITH written AS (
 ), span AS (
   SELECT * FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))
 ), liked AS (
-  SELECT coalesce(w.language, '') AS language, count(*) AS likes, count(DISTINCT s.liker_id) AS likers
+  SELECT coalesce(w.language, 'unknown') AS language, count(*) AS likes, count(DISTINCT s.liker_id) AS likers
   FROM span AS s
   LEFT JOIN written AS w ON w.author_id = s.author_id AND w.rkey = s.post_rkey
   GROUP BY 1

@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per measure, in the order of the tests; the last is what counts
 -- Parameters: hours = 24.0 (hours back from now)
--- Units: records; one that fails several tests is counted by the first. repeated: the same person liked the same post
+-- Units: records; one that fails several tests is counted by the first. An unlike that came before its like's
+--   day went to the lake left no record, so it is not here: the view counters has all unlikes. repeated: the same person liked the same post
 --   under another key before
 WITH records AS (
   SELECT liker_id, rkey, author_id, post_rkey, seen_us, bool_or(open) AS open
@@ -37,7 +38,7 @@ WITH records AS (
 ), counted AS (
   SELECT 1 AS place, 'records' AS measure, count(*) AS likes FROM judged
   UNION ALL
-  SELECT 2, 'unliked', count(*) FILTER (verdict = 2) FROM judged
+  SELECT 2, 'unliked later', count(*) FILTER (verdict = 2) FROM judged
   UNION ALL
   SELECT 3, 'account not active', count(*) FILTER (verdict = 3) FROM judged
   UNION ALL

@@ -1,10 +1,10 @@
 -- Question: how many likes did a post get in each hour after its creation?
--- Reads: likes_between, stored_actors
+-- Reads: likes_between
 -- Writes: none
 -- Grain: one row per hour of the post's age with likes, youngest first
 -- Parameters: post (at-uri or bsky.app address with a DID), days = 30.0 (days back from now)
 -- Units: age_hours is whole hours since the time in the post's rkey; so_far is the sum up to then
-SET VARIABLE post_author = (SELECT actor_id FROM stored_actors WHERE did = uri_author(getvariable('post')));
+SET VARIABLE post_author = author_number(getvariable('post'));
 SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
 
 WITH counted AS (

@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per day, newest first
 -- Parameters: days = 7.0 (days back from now; repeats of anything served before then are not counted)
--- Units: repeats are impressions of a (viewer, post) after the first in the span; days are UTC
+-- Units: repeats are impressions of a (viewer, post) after the first in the span; days are UTC; partial: the
+--   span or the store begins in that day, or it is not over
 WITH numbered AS (
   SELECT
     viewer_did, served_at::DATE AS day,
@@ -14,7 +15,8 @@ WITH numbered AS (
 )
 SELECT
   day, count(DISTINCT viewer_did) AS viewers, count(*) AS impressions, count(*) FILTER (again) AS repeats,
-  count(*) FILTER (again) / count(*)::DOUBLE AS repeat_rate
+  count(*) FILTER (again) / count(*)::DOUBLE AS repeat_rate,
+  is_partial(day = min(day) OVER (), day + INTERVAL 1 DAY) AS partial
 FROM numbered
 GROUP BY day
 ORDER BY day DESC;

@@ -4,9 +4,9 @@
 -- Grain: one row per person who liked both, by DID
 -- Parameters: post (at-uri or bsky.app address with a DID), other (the second post), days = 30.0 (days back from now)
 -- Units: times are UTC
-SET VARIABLE post_author = (SELECT actor_id FROM stored_actors WHERE did = uri_author(getvariable('post')));
+SET VARIABLE post_author = author_number(getvariable('post'));
 SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
-SET VARIABLE other_author = (SELECT actor_id FROM stored_actors WHERE did = uri_author(getvariable('other')));
+SET VARIABLE other_author = author_number(getvariable('other'));
 SET VARIABLE other_rkey = uri_rkey(getvariable('other'));
 
 WITH first AS (

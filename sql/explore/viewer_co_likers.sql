@@ -5,7 +5,7 @@
 -- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown)
 -- Units: weight as in the ranking; list_posts is how many posts of the viewer's list the neighbour liked lately,
 --   best_rank the best place of these
-SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
+SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
   SELECT neighbour_id, weight, rank

@@ -5,7 +5,7 @@
 -- Parameters: viewer (DID), hours = 168.0 (hours back from now), rows = 20 (communities shown)
 -- Units: weight = sum of the neighbours' weights; share is of all neighbours' weight; those without a like in the span
 --   are the row without an author
-SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
+SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
   SELECT neighbour_id, weight::DOUBLE AS weight

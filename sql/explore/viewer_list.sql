@@ -4,7 +4,7 @@
 -- Grain: one row per post, in the order of the list
 -- Parameters: viewer (DID), rows = 30 (posts shown)
 -- Units: age_hours is the post's age at the snapshot; co_likers are neighbours who liked it
-SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
+SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 SELECT
   l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, source_name(l.source) AS source,

@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per (week of the first page, weeks later)
 -- Parameters: weeks = 8 (weeks back from now)
--- Units: weeks begin on Monday, UTC; share is of the cohort's viewers; the last week is incomplete
+-- Units: weeks begin on Monday, UTC; share is of the cohort's viewers; partial: the week is not over
 WITH weekly AS (
   SELECT DISTINCT viewer_did, date_trunc('week', served_at)::DATE AS week
   FROM impressions
@@ -14,7 +14,8 @@ WITH weekly AS (
 )
 SELECT
   first_week, ((week - first_week) // 7)::BIGINT AS weeks_later, count(*) AS viewers,
-  count(*) / max(count(*)) OVER (PARTITION BY first_week)::DOUBLE AS share
+  count(*) / max(count(*)) OVER (PARTITION BY first_week)::DOUBLE AS share,
+  is_partial(false, week + INTERVAL 7 DAY) AS partial
 FROM cohorts
 WHERE first_week > make_timestamp(hours_ago(168 * coalesce(getvariable('weeks'), 8)))::DATE
 GROUP BY first_week, week

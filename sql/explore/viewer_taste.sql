@@ -6,7 +6,7 @@
 --   rows = 20 (authors shown)
 -- Units: weight = sum of the weights of neighbours who liked the author; lift = the author's share of active neighbours
 --   / its share of active likers; active: liked anything in the span
-SET VARIABLE viewer_id = (SELECT actor_id FROM stored_actors WHERE did = getvariable('viewer'));
+SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
   SELECT neighbour_id, weight FROM stored_neighbours WHERE viewer_id = getvariable('viewer_id')

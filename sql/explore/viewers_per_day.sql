@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per day, newest first
 -- Parameters: days = 14.0 (days back from now)
--- Units: impressions are posts on pages; deepest is the mean of each viewer's deepest place; days are UTC
+-- Units: impressions are posts on pages; deepest is the mean of each viewer's deepest place; days are UTC;
+--   partial: the span or the store begins in that day, or it is not over
 WITH by_viewer AS (
   SELECT served_at::DATE AS day, viewer_did, count(*) AS impressions, max(rank) AS deepest
   FROM impressions
@@ -13,7 +14,8 @@ WITH by_viewer AS (
 )
 SELECT
   day, count(*) AS viewers, sum(impressions)::BIGINT AS impressions,
-  avg(impressions) AS impressions_per_viewer, avg(deepest) AS deepest
+  avg(impressions) AS impressions_per_viewer, avg(deepest) AS deepest,
+  is_partial(day = min(day) OVER (), day + INTERVAL 1 DAY) AS partial
 FROM by_viewer
 GROUP BY day
 ORDER BY day DESC;

@@ -22,7 +22,9 @@ SET VARIABLE recent_us = (
 SET VARIABLE recent_us = getvariable('recent_us') - getvariable('recent_us') % 86400000000;
 
 -- Stream time some hours before now, in microseconds.
-CREATE OR REPLACE MACRO hours_ago(hours) AS getvariable('now_us') - (hours * 3600000000.0)::BIGINT;
+CREATE OR REPLACE MACRO hours_ago(hours) AS
+  CASE WHEN hours >= 0 AND hours < 1000000000 THEN getvariable('now_us') - (hours * 3600000000.0)::BIGINT
+    ELSE error(format('a span of {} hours back from now: it must be 0 or more', hours)) END;
 
 CREATE OR REPLACE MACRO tid_digit(number, shift) AS
   substr('234567abcdefghijklmnopqrstuvwxyz', ((number >> shift) & 31)::BIGINT + 1, 1);
@@ -40,6 +42,10 @@ CREATE OR REPLACE MACRO uri_rkey(uri) AS list_reduce(
     list_prepend(' ', string_split(regexp_extract(uri, '/(app\.bsky\.feed\.post|post)/([2-7a-z]{13})', 2), '')),
     lambda digit: greatest(instr('234567abcdefghijklmnopqrstuvwxyz', digit) - 1, 0)::BIGINT),
   lambda number, digit: number * 32 + digit);
+
+-- Whether an hour, day or week is not whole: it is the first of an answer, in which the span or the store begins, or it
+-- ends after now.
+CREATE OR REPLACE MACRO is_partial(first, its_end) AS first OR its_end > make_timestamp(getvariable('now_us'));
 
 -- The source of a list's item, by its number.
 CREATE OR REPLACE MACRO source_name(source) AS
@@ -70,6 +76,20 @@ CREATE OR REPLACE VIEW stored_impressions AS
 SELECT * FROM read_parquet(
   getvariable('snapshot_pattern') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
+
+-- The number of an actor by DID, and of a post's author by the post's address. A name that is none is an error, since an
+-- empty answer would say that there is nothing.
+CREATE OR REPLACE MACRO actor_number(name) AS CASE
+  WHEN name IS NULL OR NOT starts_with(name, 'did:') THEN error(format(
+    '''{}'' is not a DID (did:plc:…). An account''s handle is not stored: com.atproto.identity.resolveHandle gives its DID', coalesce(name, '')))
+  ELSE coalesce(
+    (SELECT any_value(actor_id) FROM stored_actors WHERE did = name),
+    error(format('{} is not in this store: nobody with this DID liked, was liked or posted', name))) END;
+CREATE OR REPLACE MACRO author_number(uri) AS CASE
+  WHEN uri IS NULL OR uri_author(uri) = '' OR uri_rkey(uri) = 0 THEN error(format(
+    '''{}'' is not a post''s address: expected at://DID/app.bsky.feed.post/RKEY or https://bsky.app/profile/DID/post/RKEY',
+    coalesce(uri, '')))
+  ELSE actor_number(uri_author(uri)) END;
 
 -- Like records as they are stored. Those of the lake's days include what an unlike or a change removed since their file was written; open
 -- ones were there when the snapshot was made. A record of a day that has just closed may come twice. file_day is the
