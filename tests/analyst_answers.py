@@ -6,9 +6,9 @@ Nothing here reads our SQL, the views or the copies under them.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
-from statistics import mean, median
+from statistics import mean, median, stdev
 from typing import Any
 
 from analyst_store import Like, Store
@@ -440,7 +440,7 @@ def day_quality(store: Store) -> Rows:
     return rows
 
 
-Outcome = tuple[Any, bool, bool, bool]  # impression, liked, less, more
+Outcome = tuple[Any, bool, bool, bool, bool]  # impression, liked, less, more, ripe
 
 
 def outcomes(store: Store, days: float, within_hours: float = 24.0) -> list[Outcome]:
@@ -456,8 +456,9 @@ def outcomes(store: Store, days: float, within_hours: float = 24.0) -> list[Outc
         liked_soon = (
             at_us is not None and shown.served_us <= at_us <= shown.served_us + within_hours * HOUR_US
         )
+        ripe = shown.served_us + within_hours * HOUR_US <= store.now_us
         found.append(
-            (shown, liked_soon, (*pair, "requestLess") in answered, (*pair, "requestMore") in answered)
+            (shown, liked_soon, (*pair, "requestLess") in answered, (*pair, "requestMore") in answered, ripe)
         )
     return found
 
@@ -467,11 +468,41 @@ def _span(store: Store, days: float) -> list[Any]:
     return [shown for shown in store.impressions if since < shown.served_us <= store.now_us]
 
 
-def _rates(found: Iterable[Outcome], key: Callable[[Any], Any]) -> dict[Any, tuple[int, int, float]]:
-    groups: dict[Any, list[bool]] = defaultdict(list)
-    for shown, liked, *_ in found:
-        groups[key(shown)].append(liked)
-    return {name: (len(liked), sum(liked), sum(liked) / len(liked)) for name, liked in groups.items()}
+Interval = tuple[float | None, float | None, float | None]  # a rate, and its bounds
+
+
+def _rate(viewers: Iterable[list[bool]]) -> Interval:
+    """Return the rate of what each viewer's impressions led to, and its bounds, viewers being independent."""
+    having = [found for found in viewers if found]
+    n, people = sum(map(len, having)), len(having)
+    if not n:
+        return None, None, None
+    rate = sum(map(sum, having)) / n
+    if people < 2:
+        return rate, None, None
+    if rate in (0.0, 1.0):
+        trials: float = people
+    else:
+        squares = sum((sum(found) - rate * len(found)) ** 2 for found in having)
+        trials = min(n, rate * (1 - rate) * n**2 * (people - 1) / people / squares if squares > 1e-12 else n)
+    z = 1.96  # of 95 %, as is usual
+    # The bounds are the two rates from which this one is z standard errors away: roots of a quadratic.
+    a, b, c = 1 + z**2 / trials, -(2 * rate + z**2 / trials), rate**2
+    root = math.sqrt(max(b**2 - 4 * a * c, 0))
+    return rate, max((-b - root) / (2 * a), 0), min((-b + root) / (2 * a), 1)
+
+
+def _rates(found: Iterable[Outcome], key: Callable[[Any], Any]) -> dict[Any, tuple[Any, ...]]:
+    groups: dict[Any, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    for outcome in found:
+        groups[key(outcome[0])][outcome[0].viewer].append(outcome)
+    rates = {}
+    for name, viewers in groups.items():
+        ripe = [[o[1] for o in mine if o[4]] for mine in viewers.values()]
+        rates[name] = (
+            sum(map(len, viewers.values())), sum(map(len, ripe)), sum(map(sum, ripe)), *_rate(ripe)
+        )  # fmt: skip
+    return rates
 
 
 def like_rate_by_position(
@@ -549,37 +580,36 @@ def experiment_results(store: Store, days: float = 7.0, within_hours: float = 24
     groups: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for outcome in outcomes(store, days, within_hours):
         groups[outcome[0].variant][outcome[0].viewer].append(outcome)
+    likes = {
+        variant: _rate([[o[1] for o in found if o[4]] for found in viewers.values()])
+        for variant, viewers in groups.items()
+    }
     rows = []
     for variant, viewers in sorted(groups.items()):
-        n = sum(map(len, viewers.values()))
-        row: list[Any] = [variant, len(viewers), n]
+        everything = [o for found in viewers.values() for o in found]
+        row: list[Any] = [variant, len(viewers), len(everything), sum(o[4] for o in everything)]
         active = [len({day(o[0].served_us) for o in found}) for found in viewers.values()]
-        spread = 1.96 * math.sqrt(
-            sum((d - mean(active)) ** 2 for d in active) / max(len(active) - 1, 1) / len(active)
-        )
-        row += [mean(active), max(mean(active) - spread, 0), mean(active) + spread]
-        for which in (1, 2):
-            rate, margin = _rate(viewers, which)
-            row += [rate, max(rate - margin, 0), rate + margin]
-        control = (
-            groups.get(variant.split("/")[0] + "/control", {}) if not variant.endswith("/control") else {}
-        )
-        if control:
-            (mine, my_margin), (theirs, their_margin) = _rate(viewers, 1), _rate(control, 1)
-            both = math.hypot(my_margin, their_margin)
-            row += [mine - theirs, mine - theirs - both, mine - theirs + both]
+        row.append(mean(active))
+        if len(set(active)) > 1:
+            spread = 1.96 * stdev(active) / math.sqrt(len(active))
+            row += [max(mean(active) - spread, 0), mean(active) + spread]
         else:
-            row += [None, None, None]
+            row += [None, None]
+        row += [*likes[variant], *_rate([[o[2] for o in found] for found in viewers.values()])]
+        control = variant.split("/")[0] + "/control"
+        row += _change(likes[variant], likes[control] if variant != control else (None, None, None))
         rows.append(tuple(row))
     return rows
 
 
-def _rate(viewers: Mapping[str, list[Outcome]], which: int) -> tuple[float, float]:
-    """Return a rate per impression and the half of its interval, by viewer."""
-    n = sum(map(len, viewers.values()))
-    rate = sum(o[which] for found in viewers.values() for o in found) / n
-    squares = sum((sum(o[which] for o in found) - rate * len(found)) ** 2 for found in viewers.values())
-    return rate, 1.96 * math.sqrt(squares * len(viewers) / max(len(viewers) - 1, 1)) / n
+def _change(mine: Interval, control: Interval) -> list[float | None]:
+    (rate, low, high), (other, other_low, other_high) = mine, control
+    if rate is None or other is None:
+        return [None, None, None]
+    if low is None or high is None or other_low is None or other_high is None:
+        return [rate - other, None, None]
+    down, up = math.hypot(rate - low, other_high - other), math.hypot(high - rate, other - other_low)
+    return [rate - other, rate - other - down, rate - other + up]
 
 
 def viewers_per_day(store: Store, days: float = 14.0) -> Rows:

@@ -57,7 +57,7 @@ def cases(store: Store) -> dict[str, list[dict[str, Any]]]:
         "batch_steps": [{"job": "neighbours"}],
         "like_quality": [{"hours": 120.0}],
         "like_rate_by_position": [{"days": 2.0, "within_hours": 0.5, "places": 3}],
-        "like_rate_by_source": [{"days": 3.0}],
+        "like_rate_by_source": [{"days": 3.0}, {"days": 1.0, "within_hours": 48.0}],
         "like_rate_by_age": [{"within_hours": 1.0}],
         "show_less_rate": [{"days": 2.5}],
         "repeat_rate": [{"days": 3.5}],

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from analyst_answers import ANSWERS
 from analyst_store import Store
 
 from pipeline import cli
@@ -114,11 +115,55 @@ def test_a_query_of_ones_own_may_take_numbers_below_0() -> None:
 
 def test_the_store_has_hours_and_days_of_every_kind(analysts: Store) -> None:
     """Else the comparison with what is true would say little of ``partial``."""
-    from analyst_answers import ANSWERS
-
     hours: Any = [row[-1] for row in ANSWERS["likes_per_hour"](analysts)]
     assert (hours[0], hours[-1]) == (True, True)
     assert set(hours[1:-1]) == {True, False}  # those that a gap touches, and those that are whole
     for name in ("viewers_per_day", "repeat_rate", "show_less_rate", "viewer_retention"):
         assert {row[-1] for row in ANSWERS[name](analysts)} == {True, False}
     assert {row[0] for row in ANSWERS["languages"](analysts, hours=80.0)} >= {"", "unknown", "en"}
+
+
+def rates(connection: duckdb.DuckDBPyConnection, *viewers: tuple[int, int]) -> tuple[Any, Any]:
+    """Return the bounds of a rate that viewers have together, each with (likes, impressions)."""
+    sums = ", ".join(
+        str(sum(found)) for found in zip(*((k, n, k * k, k * n, n * n) for k, n in viewers), strict=True)
+    )
+    query = (
+        f"SELECT wilson_low(rate, n), wilson_high(rate, n) FROM (SELECT {sum(k for k, _ in viewers)} / "
+        f"{sum(n for _, n in viewers)}::DOUBLE AS rate, trials_of({sums}, {len(viewers)}) AS n)"
+    )
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_bounds_of_a_rate(analysts: Store) -> None:
+    connection = duckdb.connect()
+    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
+    connection.execute((ROOT / "sql/explore/views.sql").read_text())
+    assert rates(connection, (3, 10)) == (None, None)  # one viewer: nothing follows for others
+    assert rates(connection, (0, 10)) == (None, None)
+    low, high = rates(connection, *[(0, 10)] * 20)
+    assert low == pytest.approx(0, abs=1e-12)
+    assert high == pytest.approx(0.1611, abs=1e-4)  # none of twenty, as tables have it
+    low, high = rates(connection, *[(10, 10)] * 20)
+    assert (low, high) == (pytest.approx(0.8389, abs=1e-4), pytest.approx(1))
+    low, high = rates(
+        connection, *[(1, 10)] * 10
+    )  # all alike: as if each impression were a viewer of its own
+    assert (low, high) == (pytest.approx(0.0552, abs=1e-4), pytest.approx(0.1744, abs=1e-4))
+    # One viewer who likes all and nine who like none: hardly more than ten trials.
+    low, high = rates(connection, (10, 10), *[(0, 10)] * 9)
+    assert (low, high) == (pytest.approx(0.017, abs=2e-3), pytest.approx(0.43, abs=0.03))
+    connection.close()
+
+
+def test_the_store_has_rates_of_every_kind(analysts: Store) -> None:
+    """Impressions whose day is not over, a place that one viewer saw, and one where nobody liked anything."""
+    rows = ANSWERS["like_rate_by_position"](analysts, places=60)
+    assert any(shown > ripe > 0 for _, shown, ripe, *_ in rows)
+    assert any(ripe and low is None for _, _, ripe, _, _, low, _ in rows)
+    assert any(ripe and not likes and low == 0 < high for _, _, ripe, likes, _, low, high in rows)
+    (first, *_) = ANSWERS["like_rate_by_source"](analysts, days=1.0, within_hours=48.0)
+    assert first[1] > 20
+    assert first[2:] == (0, 0, None, None, None)  # all too new to say

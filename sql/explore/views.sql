@@ -247,8 +247,25 @@ SELECT
   feed_rkey AS feed, generation, make_timestamp(served_us) AS served_at, variant
 FROM stored_impressions;
 
+-- How many independent trials a rate is worth that some people made together, each with n trials of which k succeeded:
+-- n where everybody has the same rate, fewer where people differ, one a person where all or none succeeded. NULL for
+-- one person, of whom nothing follows for others.
+CREATE OR REPLACE MACRO trials_of(k, n, kk, kn, nn, people) AS CASE
+  WHEN people < 2 THEN NULL
+  WHEN k = 0 OR k = n THEN people::DOUBLE
+  ELSE (k / n::DOUBLE) * (1 - k / n::DOUBLE) / greatest(
+    (kk - 2 * (k / n::DOUBLE) * kn + pow(k / n::DOUBLE, 2) * nn) * people / (people - 1) / pow(n, 2),
+    (k / n::DOUBLE) * (1 - k / n::DOUBLE) / n) END;
+-- The bounds of a rate at 95 % confidence, of so many independent trials (Wilson): never outside 0 and 1, never of width
+-- 0.
+CREATE OR REPLACE MACRO wilson_low(rate, n) AS CASE WHEN n > 0 THEN greatest(
+  (rate + 1.9208 / n - 1.96 * sqrt(rate * (1 - rate) / n + 0.9604 / pow(n, 2))) / (1 + 3.8416 / n), 0) END;
+CREATE OR REPLACE MACRO wilson_high(rate, n) AS CASE WHEN n > 0 THEN least(
+  (rate + 1.9208 / n + 1.96 * sqrt(rate * (1 - rate) / n + 0.9604 / pow(n, 2))) / (1 + 3.8416 / n), 1) END;
+
 -- The first time each viewer was served each post after one time and up to another, and what they did with it: liked it
--- within some hours, or answered with "show less" or "show more" at any time since.
+-- within some hours, or answered with "show less" or "show more" at any time since. ripe: these hours are over, so that no
+-- like can come any more that counts. Only ripe ones belong in a rate of likes.
 CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours) AS TABLE
 WITH first AS (
   SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
@@ -287,6 +304,7 @@ SELECT
   n.viewer_did, n.post_uri, n.position,
   source_name(n.source) AS source,
   n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
+  n.served_us + (within_hours * 3600000000.0)::BIGINT <= getvariable('now_us') AS ripe,
   coalesce(l.seen_us >= n.served_us AND l.seen_us <= n.served_us + (within_hours * 3600000000.0)::BIGINT, false)
     AS liked,
   coalesce(i.less, false) AS less, coalesce(i.more, false) AS more
