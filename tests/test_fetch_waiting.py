@@ -187,7 +187,7 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
 
 def test_a_newcomer_behind_a_crowd_is_served_at_once(town: Town) -> None:
     """Also one who comes in the middle of it, whose hosts never answer: there are more of them than threads."""
-    town.crowd(120)
+    town.crowd(240)
     town.honest()
     with town.running():
         wait_until(town.is_stored, 6)
@@ -380,15 +380,15 @@ def test_the_first_and_the_last_to_come_take_turns() -> None:
 
 def test_the_slots_of_strangers_the_slow_and_a_domain() -> None:
     turns = FetchTurns(lambda _did: "")
-    for number in range(50):
+    for number in range(100):
         turns.add(at(f"slow{number}", is_slow=True))
         turns.add(at(f"reset{number}", is_reset=True))
     assert len(names(turns)) == fetch_turns.SLOW_THREADS + fetch_turns.RESET_THREADS
-    for number in range(50):
+    for number in range(100):
         turns.add(at(f"stranger{number}"))
     others = fetch_turns.STRANGERS_THREADS - fetch_turns.SLOW_THREADS - fetch_turns.RESET_THREADS
     assert len(names(turns)) == others
-    for number in range(50):
+    for number in range(100):
         turns.add(at(f"known{number}", is_known=True))
     assert len(names(turns)) == fetch_turns.THREADS - fetch_turns.STRANGERS_THREADS
 

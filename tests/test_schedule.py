@@ -97,3 +97,22 @@ def test_a_restart_goes_on_with_the_timetable(tmp_path: Path) -> None:
         assert timetable._everybody_due - time.monotonic() == pytest.approx(60, abs=5)
     finally:
         timetable._scheduler.shutdown(wait=False)
+
+
+def test_of_many_who_wait_those_come_first_of_whom_something_is_known(tmp_path: Path) -> None:
+    """An answer, then likes that were fetched, then those without any: a crowd of the last kind fills no run alone."""
+    made = town().visit("fetched", hours_ago=0.02).visit("ann", hours_ago=0.01)
+    for number in range(60):
+        made.visit(f"nobody{number}")
+    made.interaction("ann", "q0", "requestLess", hours_ago=-0.01)
+    made.write(tmp_path)
+    run(tmp_path)
+    landing = connect(tmp_path / "landing.sqlite")
+    landing.execute(
+        "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome) VALUES ('did:plc:fetched', ?, 1, 'done')",
+        (made.now_us,),
+    )
+    landing.close()
+    found = waiting_viewers(tmp_path, made.now_us + 40_000_000)
+    assert found[:2] == ["did:plc:ann", "did:plc:fetched"]
+    assert len(found) == 50

@@ -42,7 +42,14 @@ from pipeline.run.supervisor import child_environment, run_child
 from pipeline.settings import ARCHIVE_KEY, Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
-from pipeline.store.who_is_due import has_gaps, last_run, recent_viewers, unknown_viewers, waiting_viewers
+from pipeline.store.who_is_due import (
+    VIEWERS,
+    has_gaps,
+    last_run,
+    recent_viewers,
+    unknown_viewers,
+    waiting_viewers,
+)
 
 log = logging.getLogger("foryou.schedule")
 
@@ -228,9 +235,18 @@ class Timetable:
     def _serve_waiting(self) -> None:
         """Make neighbours and lists for viewers who wait, if there are any."""
         since_us, wide = self._search_from("waiting")
-        now_us = time.time_ns() // 1000
-        if waiting_viewers(self._settings.data_dir, now_us, since_us=None if wide else since_us, rows=1):
-            self._run_child("waiting", ["batch", "--viewers", "waiting"])
+
+        def waiting() -> list[str]:
+            since = None if wide else since_us
+            return waiting_viewers(self._settings.data_dir, time.time_ns() // 1000, since_us=since)
+
+        before: list[str] = []
+        found = waiting()
+        # When a run can't take them all, the next one begins at once.
+        while found and found != before and self._run_child("waiting", ["batch", "--viewers", "waiting"]):
+            if len(found) < VIEWERS or self._stopping.is_set():
+                break
+            before, found = found, waiting()
 
     def _search_from(self, job: str) -> tuple[int, bool]:
         """Return the time from which on visits are read, and whether a search of a whole day is due."""

@@ -32,7 +32,7 @@ LIKED_US = 300_000_000
 def waiting_viewers(
     data_dir: Path, now_us: int, *, since_us: int | None = None, rows: int = VIEWERS
 ) -> list[str]:
-    """Return the DIDs of viewers who wait for a list, the last to come first.
+    """Return the DIDs of viewers who wait for a list, those first of whom something new is known.
 
     ``since_us`` is the earliest time of their visit or answer, by default a day ago.
     """

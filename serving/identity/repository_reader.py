@@ -41,7 +41,7 @@ from serving.identity.public_addresses import is_public
 RECORDS_A_PAGE = 50  # of likes, some 30 kB: half of what the fetcher takes
 RETRY_SECONDS_MAX = 86_400.0
 # Name lookups under way, of many viewers at once: a thread each, which can't be interrupted.
-LOOKUPS = ByClass(48, 40)
+LOOKUPS = ByClass(88, 72)
 
 Outcome = Literal["ok", "absent", "busy", "slow", "unreachable", "no_room", "too_large"]
 

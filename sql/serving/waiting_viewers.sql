@@ -2,7 +2,8 @@
 -- Reads: activity.interactions, activity.visits, landing.fetched_viewers, landing.actors, landing.like_words,
 --   landing.watermark, waiting_runs, viewers, lists, feeds
 -- Writes: none
--- Grain: one row per DID, the last to come first
+-- Grain: one row per DID. Those come first whose answers or likes the stream or the web app reported, then those whose
+--   likes were fetched, then those of whom nothing new is known; the last to come first
 -- Parameters: :now_us, :since_us (the earliest visit or answer), :again_us (pause before a viewer for whom no list
 --   could be made is tried again), :rows (how many at most), :few (likes: a list of fewer follows what the stream reports),
 --   :open_us (the earliest visit of a viewer whose list does so), :liked_again_us (pause between two lists that do),
@@ -45,14 +46,20 @@ WITH answered AS (
 )
 SELECT s.viewer_did
 FROM seen AS s
+LEFT JOIN liked AS k ON k.viewer_did = s.viewer_did
 LEFT JOIN waiting_runs AS t ON t.viewer_did = s.viewer_did
 LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
 LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
 WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AND f.fetched_us <= :now_us   -- a time to come is wrong
   OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0)
-  OR s.viewer_did IN (SELECT viewer_did FROM liked)
+  OR k.viewer_did IS NOT NULL
   OR coalesce(t.began_us, 0) < :now_us - :again_us AND NOT EXISTS (
     SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id
     WHERE v.did = s.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))
-ORDER BY s.last_us DESC, s.viewer_did
+ORDER BY
+  CASE
+    WHEN k.viewer_did IS NOT NULL OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0) THEN 0
+    WHEN f.fetched_us > coalesce(t.began_us, 0) THEN 1
+    ELSE 2
+  END, s.last_us DESC, s.viewer_did
 LIMIT :rows
