@@ -167,3 +167,17 @@ def test_the_store_has_rates_of_every_kind(analysts: Store) -> None:
     (first, *_) = ANSWERS["like_rate_by_source"](analysts, days=1.0, within_hours=48.0)
     assert first[1] > 20
     assert first[2:] == (0, 0, None, None, None)  # all too new to say
+
+
+def test_a_step_of_two_feeds_is_one_row(analysts: Store) -> None:
+    connection = duckdb.connect()
+    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
+    connection.execute((ROOT / "sql/explore/views.sql").read_text())
+    connection.execute(
+        "CREATE OR REPLACE VIEW stored_runs AS SELECT 7 AS run_id, 'candidates' AS job, step, 0 AS started_us, "
+        "seconds, rows, 100.0::DOUBLE AS peak_mb, 'done' AS outcome "
+        "FROM (VALUES ('likes', 1.0::DOUBLE, 10), ('likes', 3.0, 40), ('lists', 1.0, 5)) AS t(step, seconds, rows)"
+    )
+    found = connection.execute((ROOT / "sql/explore/batch_steps.sql").read_text()).fetchall()
+    assert found == [("likes", 4.0, 0.8, 50, 12.5), ("lists", 1.0, 0.2, 5, 5.0)]
+    connection.close()

@@ -5,11 +5,17 @@
 -- Parameters: places = 30 (only the first places of each list count), rows = 20 (posts shown)
 -- Units: share is of all lists; mean_rank is over the lists that have the post
 -- An experiment numbers the posts of each variant's lists anew, so a post is known by its author and its rkey.
-WITH counted AS (
-  SELECT p.author_id, p.rkey, count(*) AS lists, avg(l.position) AS mean_rank, max(p.likers) AS likers
-  FROM stored_lists AS l
-  JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
-  WHERE l.position <= coalesce(getvariable('places'), 30)
+WITH numbered AS (
+  SELECT post_no, generation, count(*) AS lists, sum(position) AS places
+  FROM stored_lists
+  WHERE position <= coalesce(getvariable('places'), 30)
+  GROUP BY post_no, generation
+), counted AS (
+  SELECT
+    p.author_id, p.rkey, sum(n.lists)::BIGINT AS lists, sum(n.places) / sum(n.lists)::DOUBLE AS mean_rank,
+    max(p.likers) AS likers
+  FROM numbered AS n
+  JOIN stored_list_posts AS p ON p.post_no = n.post_no AND p.generation = n.generation
   GROUP BY p.author_id, p.rkey
 )
 SELECT
