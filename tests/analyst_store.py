@@ -36,7 +36,8 @@ from pipeline.simulate.parameters import WorldParameters
 from pipeline.simulate.timeline import World
 from pipeline.store import events
 from pipeline.store.events import AccountChange, EventBatch
-from pipeline.store.fetched_likes import HistoryLike, HistoryStore
+from pipeline.store.fetch_admission import HistoryLike
+from pipeline.store.fetched_likes import HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US, AccountStatus, day_of

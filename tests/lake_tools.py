@@ -14,7 +14,8 @@ from pipeline.lake.compact import compact
 from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
-from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
+from pipeline.store.fetch_admission import HistoryLike, Statement
+from pipeline.store.fetched_likes import DONE, HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US
@@ -93,6 +94,7 @@ class SmallStore:
         for name in names:
             rkey = tid_number(self.keys[viewer, name])
             likes.append(HistoryLike(rkey, *post(name), rkey >> 10))
+        store.intern(like.author for like in likes)
         statement = Statement(tid_at(rev_us), tid_at(FIRST_US - 30 * DAY_US))
         store.store_viewer(did(viewer), likes, rev_us, DONE, statement=statement)
         store.close()

@@ -42,7 +42,8 @@ from pipeline.lake.compact import compact
 from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
-from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
+from pipeline.store.fetch_admission import HistoryLike, Statement
+from pipeline.store.fetched_likes import DONE, HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US, NAMED_DAY, day_of_key, first_open_day
@@ -180,6 +181,7 @@ class Run:
             likes = []
             if fetch.subject:
                 likes = [HistoryLike(history.rkey, *SUBJECTS[fetch.subject], min(history.rkey >> 10, now_us))]
+            store.intern(like.author for like in likes)
             statement = Statement(fetch.rev, tid_at((FIRST_DAY - 5) * DAY_US))
             store.store_viewer(did, likes, now_us, DONE, statement=statement)
         store.close()

@@ -6,17 +6,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from histories import did
 
 from pipeline.identifiers import tid_at, tid_from_int
+from pipeline.store.fetched_likes import HistoryStore
 
 LIKE = "app.bsky.feed.like"
 NOW_US = time.time_ns() // 1000
 AUTHOR = did("n")
 Records = list[Any]
+
+
+def know(data_dir: Path, *authors: str) -> None:
+    """Let the store know these authors, as if a stream had told of them: by default that of all records here."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    store = HistoryStore(data_dir)
+    store.intern(authors or [AUTHOR])
+    store.close()
 
 
 def record_of(viewer: str, age_us: int, number: int = 0) -> dict[str, Any]:

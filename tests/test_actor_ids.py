@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import EventBatch, Like
-from pipeline.store.fetched_likes import HistoryLike, HistoryStore
+from pipeline.store.fetch_admission import HistoryLike
+from pipeline.store.fetched_likes import HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.model import DAY_US
 from sql.sqlite import connect, migrate
@@ -137,6 +138,7 @@ def test_viewers_with_more_likes_than_the_cache_has_room(tmp_path: Path) -> None
     for viewer in range(6):
         authors = [f"did:web:{viewer * 7 + number}.example" for number in range(15)]
         likes = [HistoryLike(tid_at(DAY_US + n), author, 1, DAY_US) for n, author in enumerate(authors)]
+        store.intern(authors)
         store.store_viewer(f"did:web:viewer{viewer}", likes, DAY_US, "done")
         assert store.intern(authors) == {author: store.actor_id(author) for author in authors}
     store.close()

@@ -10,7 +10,7 @@ import commands
 import pytest
 from backfill_tools import TODAY
 from histories import did
-from repositories import AUTHOR, LIKE, NOW_US, Records, Repositories, record_of
+from repositories import AUTHOR, LIKE, NOW_US, Records, Repositories, know, record_of
 
 from pipeline.backfill import fetch_waiting, viewer_repository
 from pipeline.backfill.viewer_repository import FIRST_PATIENCE, Patience
@@ -76,6 +76,7 @@ def visit(data_dir: Path, *visits: tuple[str, int]) -> None:
 def test_a_viewers_likes_are_fetched_page_by_page(tmp_path: Path) -> None:
     who = did("v")
     likes = [record_of(who, hours * 3_600_000_000, hours) for hours in range(1, 131)]
+    know(tmp_path)
     with Repositories({who: likes}) as hosts:
         env = commands.environment(tmp_path, plc_url=hosts.url)
         result = commands.run("backfill", "--viewer", who, env=env)
@@ -196,6 +197,7 @@ def test_what_came_before_a_failure_is_kept_and_the_command_fails(tmp_path: Path
         else:
             hosts.send(request, 200, {"records": likes[:50], "cursor": "50"})
 
+    know(tmp_path)
     with Repositories(answers={who: half}) as hosts:
         result = commands.run(
             "backfill", "--viewer", who, env=commands.environment(tmp_path, plc_url=hosts.url)

@@ -29,7 +29,8 @@ from pipeline.operate.backup.restore import restore
 from pipeline.operate.backup.take import take
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
-from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore
+from pipeline.store.fetch_admission import HistoryLike
+from pipeline.store.fetched_likes import DONE, HistoryStore
 from pipeline.store.landing import Landing
 from serving.viewers.activity_queue import Visit
 from serving.viewers.activity_writer import ActivityWriter
@@ -181,6 +182,7 @@ def data_dir(tmp_path: Path) -> Path:
     folder.mkdir()
     Landing(folder).close()
     history = HistoryStore(folder)
+    history.intern(["did:plc:b"])
     history.store_viewer("did:plc:a", [HistoryLike(1, "did:plc:b", 2, 3)], 4, DONE)
     history.close()
     ServingStore(folder / "serving.sqlite").close()

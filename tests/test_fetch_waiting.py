@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repositories import AUTHOR, NOW_US, Repositories, record_of
+from repositories import AUTHOR, NOW_US, Repositories, know, record_of
 from streams import wait_until
 from test_backfill_viewers import outcome, stored, visit
 
@@ -182,6 +182,7 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     monkeypatch.setattr(fetch_waiting, "SLOW_PATIENCE", Patience(first=3.0, page=3.0, whole=3.0))
     monkeypatch.setattr(fetch_waiting, "RUN_SECONDS", 8.0)
     with ExitStack() as stack, Host() as directory:
+        know(tmp_path)
         yield Town(tmp_path, directory, stack)
 
 

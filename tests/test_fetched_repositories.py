@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from histories import did
-from repositories import AUTHOR, LIKE, NOW_US, Repositories, record_of
+from repositories import AUTHOR, LIKE, NOW_US, Repositories, know, record_of
 
 from pipeline.backfill import fetch_waiting, viewer_repository
 from pipeline.clock import MachineClock
@@ -126,6 +126,7 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     with Repositories(revs={WHO: tid_at(NOW_US - HOUR_US)}) as hosts:
+        know(tmp_path)
         yield Scene(tmp_path, hosts)
 
 

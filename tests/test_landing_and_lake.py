@@ -20,7 +20,8 @@ from pipeline.lake.compact import compact
 from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch
-from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
+from pipeline.store.fetch_admission import HistoryLike, Statement
+from pipeline.store.fetched_likes import DONE, HistoryStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.model import DAY_US, HOUR_US, NAMED_DAY, day_of_key, first_open_day
@@ -200,6 +201,7 @@ class Store:
         listed = tuple(like for like in truth(mine, []) if like[1] >= WINDOW)
         store = HistoryStore(self.data_dir)
         likes = [HistoryLike(rkey, author, post, rkey >> 10) for _, rkey, author, post in listed]
+        store.intern(like.author for like in likes)
         store.store_viewer(viewer, likes, until_us, DONE, statement=Statement(tid_at(last.at_us), WINDOW))
         store.close()
         self.reads.append(Read(viewer, last.at_us, listed))

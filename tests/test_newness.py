@@ -11,7 +11,8 @@ from pipeline.explore.explain_command import explain
 from pipeline.identifiers import tid_at
 from pipeline.lake.compact import compact
 from pipeline.ranking import Ranking
-from pipeline.store.fetched_likes import DONE, HistoryLike, HistoryStore, Statement
+from pipeline.store.fetch_admission import HistoryLike, Statement
+from pipeline.store.fetched_likes import DONE, HistoryStore
 from pipeline.store.model import DAY_US, HOUR_US
 from sql import places
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_backfill_viewers import Repositories, outcome, record_of, visit
+from test_backfill_viewers import Repositories, know, outcome, record_of, visit
 from test_deep_nesting import GOOD, commit
 from test_firehose import DID, decoded
 
@@ -71,6 +71,7 @@ def test_the_repository_of_a_viewer_is_fetched_again(tmp_path: Path, wire: Any) 
     store = HistoryStore(tmp_path)
     store.store_viewer(DID, [], time.time_ns() // 1000, "enough", count=90)
     store.close()
+    know(tmp_path)
     visit(tmp_path, (DID, 1))
     with Repositories({DID: [record_of(DID, DAY_US)]}) as hosts:
         fetch_waiting.run_waiting(tmp_path, RepositoryReader(hosts.url), Ranking())

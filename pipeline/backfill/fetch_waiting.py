@@ -37,6 +37,7 @@ from pipeline.backfill.viewer_repository import (
 from pipeline.clock import MachineClock
 from pipeline.errors import StoreError
 from pipeline.ranking import Ranking
+from pipeline.store.fetch_admission import LIKES_ENOUGH
 from pipeline.store.fetched_likes import ENOUGH, DueViewer, HistoryStore, Waiting
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
@@ -51,7 +52,6 @@ LOOK_SECONDS = 1.0  # between two looks for newcomers, and at most a fifth of th
 BUSY_SECONDS = 10.0  # for which a host is left alone that wants patience and does not say how long
 BUSY_TRIES = 3  # in one run
 NO_ROOM_SECONDS = 0.5
-LIKES_ENOUGH = 20
 COUNT_DAYS = 14  # newest days of the lake whose likes are counted; more would take minutes
 PAUSES = Waiting(again_us=30 * DAY_US, first_us=60_000_000, most_us=DAY_US)
 
@@ -213,7 +213,8 @@ class _FetchRun:
         why = "it took too long" if again else ""
         if wanted.is_slow and not found.failure:
             found.host = ""  # neither slow nor good: it is tried with little patience again
-        store_found(self._store, wanted.did, found, began.times, began.reset_no, why)
+        stranger = not wanted.is_known
+        store_found(self._store, wanted.did, found, began.times, began.reset_no, why, is_stranger=stranger)
         if again:
             wanted.is_slow = True
             self._turns.add(wanted)

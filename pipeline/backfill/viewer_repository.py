@@ -35,7 +35,8 @@ from pipeline.identifiers import is_did, rkey_to_int, tid_at, tid_time_us, tid_t
 from pipeline.ingest.operations import LIKE
 from pipeline.ingest.records import created_us, like_subject
 from pipeline.ranking import Ranking
-from pipeline.store.fetched_likes import ABSENT, DONE, FetchedFrom, HistoryLike, HistoryStore, Statement
+from pipeline.store.fetch_admission import HistoryLike, Statement
+from pipeline.store.fetched_likes import ABSENT, DONE, FetchedFrom, HistoryStore
 from pipeline.store.landing import ALL_KEYS
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
@@ -274,15 +275,25 @@ def failed(page: RepositoryPage) -> RepositoryLikes:
 
 
 def store_found(
-    store: HistoryStore, did: str, found: RepositoryLikes, times: FetchTimes, reset_no: int, why: str = ""
+    store: HistoryStore,
+    did: str,
+    found: RepositoryLikes,
+    times: FetchTimes,
+    reset_no: int,
+    why: str = "",
+    *,
+    is_stranger: bool = False,
 ) -> None:
-    """Store one actor's likes, also those from before a failure; ``why`` says that they are to be fetched again."""
+    """Store one actor's likes, also those from before a failure; ``why`` says that they are to be fetched again.
+
+    ``is_stranger``: what the store has room for of their likes is limited.
+    """
     outcome, why = DONE, found.failure or why
     if found.absent:
         outcome = ABSENT
     elif why:
         outcome, reset_no = f"{store.failures(did) + 1} failures: {why}"[:200], 0
-    store.store_viewer(
+    found.counts += store.store_viewer(
         did,
         found.likes,
         times.machine_us,
@@ -291,6 +302,7 @@ def store_found(
         statement=found.statement,
         reset_no=reset_no,
         where=FetchedFrom(found.host, int((found.retry_seconds or 0.0) * 1e6)),
+        is_stranger=is_stranger,
     )
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(found.counts.items()))
     log.info(

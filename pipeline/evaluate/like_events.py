@@ -38,6 +38,7 @@ class LikeEvents:
     ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
+    ``claimed``: likes whose time only their owner's repository tells, None when there are none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class LikeEvents:
     authors: Small | None = None
     speaks: NDArray[np.bool_] | None = None
     owners: Small | None = None
+    claimed: NDArray[np.bool_] | None = None
 
     @property
     def user_count(self) -> int:

@@ -1,7 +1,8 @@
 """What backfill writes into landing.sqlite: actors, likes of closed days, and which viewers were fetched.
 
 Owns: ``fetched_viewers``, what a repository lists as words about likes, and assigning actor ids beside a running
-ingest. Leaves to others: everything else in the store, which is ingest's; where the likes come from (``backfill``).
+ingest. Leaves to others: everything else in the store, which is ingest's; where the likes come from (``backfill``);
+which likes of a repository count (``fetch_admission``).
 
 Invariants: every write is a short transaction of its own, so that ingest never waits long. Ids come from ``ActorIds``,
 which two processes may use at once. Storing a viewer's likes and recording that is one transaction.
@@ -13,6 +14,7 @@ are void (``statements``). An account that was deleted and has a later rev is ba
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ import sql
 from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
+from pipeline.store.fetch_admission import Admission, HistoryLike, Statement, admit
 from pipeline.store.landing import state_void
 from pipeline.store.model import DAY_US, WordMark
 from pipeline.store.removals import show_again
@@ -36,25 +39,6 @@ ENOUGH = "enough"  # the store has likes of this viewer
 ABSENT = "absent"  # no such account, or no repository that can be read
 # 'reset': the repository was replaced since, or never fetched: fetch it, whatever the store has.
 # Any other outcome is '2 failures: why'.
-
-
-class HistoryLike(NamedTuple):
-    """A like by its record; seen_us is the time in its rkey."""
-
-    rkey: int
-    author: str
-    post_rkey: int
-    seen_us: int
-
-
-class Statement(NamedTuple):
-    """What a repository was read as: its revision before the first page, and the part of it that was read whole.
-
-    That part is the keys from ``from_rkey`` on; without it, only what was listed is known.
-    """
-
-    rev: int
-    from_rkey: int | None
 
 
 class Waiting(NamedTuple):
@@ -147,28 +131,40 @@ class HistoryStore:
         statement: Statement | None = None,
         reset_no: int = 0,
         where: FetchedFrom = NO_HOST,
-    ) -> None:
-        """Store what an actor's repository lists and record the outcome; ``count`` replaces len(likes).
+        is_stranger: bool = False,
+    ) -> Counter[str]:
+        """Store what counts of an actor's repository and record the outcome; return what was left out, by reason.
 
         Without a statement its likes are only added: nothing is known of what it does not list. ``now_us`` is this
         machine's time, ``stream_us`` that of the stream where there is one, ``reset_no`` the reset that this answers.
+        ``count`` replaces the number of likes. Where much was left out, the outcome says that they are to be fetched
+        again.
         """
         execute = self._connection.execute
         with self._transaction():
             (commit_no,) = execute(
                 "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
             ).fetchone()
-            if likes or statement is not None:
-                self._tell(did, likes, commit_no, stream_us or now_us, statement)
-            if statement is not None and outcome == DONE:
+            time_us = stream_us or now_us
+            admitted = admit(self._connection, likes, statement, time_us, is_stranger=is_stranger)
+            was_read = outcome == DONE
+            if admitted.again and was_read:
+                outcome, reset_no = f"{self.failures(did) + 1} failures: {admitted.again}", 0
+            if admitted.likes or (statement is not None and self.actor_id(did) is not None):
+                self._tell(did, admitted, commit_no, time_us)
+            self._connection.executemany(
+                sql.load("landing/add_counter"),
+                [("drop", reason, dropped) for reason, dropped in admitted.left_out.items()],
+            )
+            if statement is not None and was_read:
                 execute(sql.load("landing/activate_account"), {"did": did, "rev": statement.rev})
             execute(
                 sql.load("landing/record_fetch"),
                 {
                     "did": did,
                     "fetched_us": now_us,
-                    "stream_us": stream_us or now_us,
-                    "likes": len(likes) if count is None else count,
+                    "stream_us": time_us,
+                    "likes": len(admitted.likes) if count is None else count,
                     "outcome": outcome,
                     "commit_no": commit_no,
                     "reset_no": reset_no,
@@ -176,30 +172,24 @@ class HistoryStore:
                     "retry_us": where.retry_us,
                 },
             )
+        return admitted.left_out
 
-    def _tell(
-        self,
-        did: str,
-        likes: Sequence[HistoryLike],
-        commit_no: int,
-        now_us: int,
-        statement: Statement | None,
-    ) -> None:
-        execute = self._connection.execute
-        ids = self._actors.intern([did, *(like.author for like in likes)])
+    def _tell(self, did: str, admitted: Admission, commit_no: int, now_us: int) -> None:
+        execute, authors, statement = self._connection.execute, admitted.authors, admitted.statement
+        liker = self._actors.intern([did])[did]
         rows = [
-            (ids[did], like.rkey, ids[like.author], like.post_rkey, like.seen_us,
+            (liker, like.rkey, authors[like.author], like.post_rkey, like.seen_us,
              min(like.rkey, tid_at(now_us)) if statement is None else statement.rev, int(WordMark.FETCHED))
-            for like in likes
+            for like in admitted.likes
         ]  # fmt: skip
         self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 1})
         execute("DELETE FROM staged_words")
         if statement is not None and statement.from_rkey is not None:
-            state_void(self._connection, ids[did], statement.rev, statement.from_rkey)
-            undeleted = {"actor": ids[did], "rev": statement.rev}
+            state_void(self._connection, liker, statement.rev, statement.from_rkey)
+            undeleted = {"actor": liker, "rev": statement.rev}
             if execute(sql.load("landing/undelete_account"), undeleted).rowcount:
-                show_again(self._data_dir, ids[did])
+                show_again(self._data_dir, liker)
 
     def reset_no(self, did: str) -> int:
         """Return the number of the reset that waits for a fetch of this repository, 0 when none does."""

@@ -1,14 +1,21 @@
 """How many fake accounts does it take to place a post in other people's lists?
 
     python tests/bench/bench_ring.py [--people 4000] [--days 7] [--viewers 300] [--fakes 10,100,500,2000]
-        [--set name=value,...] [--log FILE]
+        [--rings plain,sly,...] [--set name=value,...] [--log FILE]
 
 On a simulated network, a ring of fakes likes one new post within the last minutes. A plain ring likes nothing else.
 Each account of a sly ring also likes five posts of the last day that a community likes most, to become a neighbour of
 everybody who likes them. An aged ring is a sly one whose accounts also liked an old post four days ago, so that they
-are not newcomers (``newcomer_hours``). Lists are the default ranking's, cut at a page of 30. Prints per size the share
-of viewers with the post on the first page and in the list of 300, and its place in the fallback list; the viewers are
-the targeted community's, for a plain ring all. Last, one line of JSON; --log appends a line per result.
+are not newcomers (``newcomer_hours``). The others are sly rings too:
+
+- backdated: only the accounts' own server tells of their likes of the popular posts, with keys of twenty days ago. In
+  "believed" these times are taken for times that a stream reported, as they were once.
+- switching: each account is given up within a day and another one made, so all first likes are of the last day.
+- slow: the ring grew evenly over the world's days.
+
+Lists are the default ranking's, cut at a page of 30. Prints per size the share of viewers with the post on the first
+page and in the list of 300, how many neighbours of a viewer are of the ring, and the post's place in the fallback list;
+the viewers are the targeted community's, for a plain ring all. Last, one line of JSON; --log appends a line per result.
 """
 
 import json
@@ -28,14 +35,17 @@ from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.store.model import HOUR_US
 
 OLD_HOURS = 100.0
+BACKDATED_HOURS = 480.0
+# How long ago each account's first like was reported, in hours: the least and the most. None: as they like the target.
+FIRST_LIKES = {"aged": (OLD_HOURS, OLD_HOURS), "switching": (0.5, 24.0), "slow": (0.5, 150.0)}
 
 
 def with_ring(
-    events: LikeEvents, fakes: int, others: np.ndarray, rng: np.random.Generator, *, aged: bool = False
+    events: LikeEvents, fakes: int, others: np.ndarray, rng: np.random.Generator, kind: str = "sly"
 ) -> LikeEvents:
     """Return events in which new users like item 0, a new one by a new author, and five of ``others`` each.
 
-    ``aged``: and each of them liked an old item days ago.
+    ``kind``: and each of them liked an old item before, or their likes of ``others`` have old keys.
     """
     count = events.user_count
     members = np.arange(count, count + fakes)
@@ -45,14 +55,18 @@ def with_ring(
         picked = np.concatenate([rng.choice(others, min(5, len(others)), replace=False) for _ in members])
         users.append(np.repeat(members, min(5, len(others))))
         items.append(picked + 1)
-        ages.append(rng.uniform(0.2, 2.0, len(picked)))
-    if aged:
-        old = np.flatnonzero(events.created_us < END_US - (OLD_HOURS + 1) * HOUR_US)
+        backdated = kind in ("backdated", "believed")
+        ages.append(
+            np.full(len(picked), BACKDATED_HOURS) if backdated else rng.uniform(0.2, 2.0, len(picked))
+        )
+    if kind in FIRST_LIKES:
+        old = np.flatnonzero(events.created_us < END_US - (FIRST_LIKES[kind][1] + 1) * HOUR_US)
         users.append(members)
         items.append(rng.choice(old, fakes) + 1)
-        ages.append(np.full(fakes, OLD_HOURS))
+        ages.append(rng.uniform(*FIRST_LIKES[kind], fakes))
     times_us = np.concatenate([events.times_us, (END_US - np.concatenate(ages) * HOUR_US).astype(np.int64)])
     order = np.argsort(times_us, kind="stable")
+    claimed = times_us == np.int64(END_US - BACKDATED_HOURS * HOUR_US)
 
     def first(column: np.ndarray, value: object) -> np.ndarray:
         return np.concatenate([np.asarray([value], column.dtype), column])
@@ -69,19 +83,22 @@ def with_ring(
         authors=first(events.authors, events.authors.max() + 1),
         owners=first(events.owners, -1),
         speaks=np.concatenate([events.speaks[:1] | True, events.speaks]),
+        claimed=claimed[order] if kind == "backdated" else None,
     )
 
 
-def measured(events: LikeEvents, viewers: np.ndarray, ranking: Ranking) -> dict[str, float]:
-    """Return how far item 0 comes."""
+def measured(events: LikeEvents, people: int, viewers: np.ndarray, ranking: Ranking) -> dict[str, float]:
+    """Return how far item 0 comes, and how many neighbours are of the ring: users that the world does not have."""
     split = split_of(events, viewers)
     lists = ours.rank(split, LIST, ranking)
+    taken = sum(int((weights.columns >= people).sum()) for _, weights, _ in ours._weights(split, ranking, 1))
     crowds = Crowds(fresh_likes(split, events.allowed, ranking), events, events.allowed, viewers, ranking)
     popular = crowds.items[crowds.rows == 0]
     place = np.flatnonzero(popular == 0)
     return {
         "page": float((lists[:, :PAGE] == 0).any(1).mean()),
         "list": float((lists == 0).any(1).mean()),
+        "neighbours": taken / len(viewers),
         "fallback_place": int(place[0]) + 1 if len(place) else 0,
     }
 
@@ -92,6 +109,7 @@ def main() -> None:
     parser.add_argument(
         "--set", default="", help="parameters of the ranking changed: name=value[,name=value]"
     )
+    parser.add_argument("--rings", default="plain,sly,aged,believed,backdated,switching,slow")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the results as JSON lines")
     options = parser.parse_args()
     kinds = {item.name: item.type for item in fields(Ranking)}
@@ -111,14 +129,15 @@ def main() -> None:
     members = np.flatnonzero(homes == community)
     print(f"{events.user_count:,} likers, {len(members):,} of them in the targeted community")
     found = []
-    rings = (("plain", popular[:0], everyone), ("sly", popular, members), ("aged", popular, members))
-    for kind, others, viewers in rings:
+    for kind in options.rings.split(","):
+        others, viewers = (popular[:0], everyone) if kind == "plain" else (popular, members)
         for fakes in (int(size) for size in options.fakes.split(",")):
-            ring = with_ring(events, fakes, others, np.random.default_rng(fakes), aged=kind == "aged")
-            row = measured(ring, viewers, ranking)
+            ring = with_ring(events, fakes, others, np.random.default_rng(fakes), kind)
+            row = measured(ring, events.user_count, viewers, ranking)
             found.append({"ring": kind, "fakes": fakes, **row})
             print(
-                f"{kind:<6} {fakes:>6} fakes: first page {row['page']:6.1%}, list {row['list']:6.1%}, "
+                f"{kind:<9} {fakes:>6} fakes: first page {row['page']:6.1%}, list {row['list']:6.1%}, "
+                f"neighbours {row['neighbours']:6.1f}, "
                 f"fallback place {row['fallback_place'] or 'none'}",
                 flush=True,
             )

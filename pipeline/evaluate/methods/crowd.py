@@ -52,9 +52,13 @@ def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> F
 
 
 def first_likes(split: Split, window: slice) -> Ints:
-    """Return by user when the first like of the window came, the moment itself for users without one."""
-    firsts_us = np.full(split.events.user_count, split.at_us, np.int64)
-    firsts_us[split.events.users[window][::-1]] = split.events.times_us[window][::-1]
+    """Return by user when the first reported like of the window came, the moment itself for users without one."""
+    events = split.events
+    firsts_us = np.full(events.user_count, split.at_us, np.int64)
+    users, times_us = events.users[window], events.times_us[window]
+    if events.claimed is not None:
+        users, times_us = users[~events.claimed[window]], times_us[~events.claimed[window]]
+    firsts_us[users[::-1]] = times_us[::-1]
     return firsts_us
 
 
