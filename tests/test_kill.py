@@ -22,6 +22,7 @@ from streams import free_port, wait_until
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
 from serving.lists.list_bytes import items, length
+from serving.lists.removed_posts import RemovedPosts
 from sql import places
 
 KILLS = 20
@@ -96,6 +97,7 @@ def page_through(feed: Feed) -> None:
     with httpx.Client(base_url=feed.address, timeout=5) as client:
         while not feed.done.is_set():
             viewer = feed.choose.choice(VIEWERS(feed))
+            removed = removed_posts(feed.data_dir)
             session = one_session(feed, client, viewer)
             if session is None:
                 return
@@ -103,8 +105,9 @@ def page_through(feed: Feed) -> None:
             # What was shown before comes behind what was not, so the order is the viewer's own.
             if generation is None:
                 continue
-            wanted = [sorted(whole) for whole in stored_lists(feed.data_dir, viewer, generation)]
-            if sorted(posts) not in wanted:
+            removed |= removed_posts(feed.data_dir)
+            lists = stored_lists(feed.data_dir, viewer, generation)
+            if not any(is_whole(posts, stored, removed) for stored in lists):
                 feed.problems.append(
                     f"{viewer} saw {len(posts)} posts that are no whole list of {generation}"
                 )
@@ -142,6 +145,28 @@ def one_session(feed: Feed, client: httpx.Client, viewer: str) -> tuple[int | No
     if len(posts) != len(set(posts)):
         feed.problems.append(f"{viewer} saw a post twice")
     return next(iter(generations), None), posts
+
+
+def removed_posts(data_dir: Path) -> set[str]:
+    """Return the posts of lists that were removed since, for they or their authors left the network."""
+    if not places.serving(data_dir).exists():
+        return set()
+    connection = sqlite3.connect(f"file:{places.serving(data_dir)}?mode=ro", uri=True)
+    try:
+        posts = {
+            (author, rkey): uri
+            for author, rkey, uri in connection.execute("SELECT author_id, rkey, uri FROM posts")
+        }
+    except sqlite3.OperationalError:
+        return set()  # its tables are not made yet
+    finally:
+        connection.close()
+    return {posts[key] for key in RemovedPosts(places.removals(data_dir)).removed_among(posts)}
+
+
+def is_whole(posts: list[str], stored: list[str], removed: set[str]) -> bool:
+    """Tell whether a viewer saw each post of a list once, but for posts that were removed."""
+    return len(set(posts)) == len(posts) and set(posts) <= set(stored) <= {*posts, *removed}
 
 
 def stored_lists(data_dir: Path, viewer: str, generation: int) -> list[list[str]]:

@@ -22,8 +22,8 @@ from pipeline.store.model import DAY_US, POST_DAYS
 from sql import places
 from sql.sqlite import open_migrated, transaction
 
-# A removed post takes 20 bytes, a hidden author 40, an identity 110: 80, 40 and 11 MB. The network deletes some 300,000
-# posts a day. What is beyond leaves pages with the next run.
+# A removed post or hidden author takes 17 bytes (bench_removals.py), an identity some 110: together 100 MB at most.
+# What is beyond leaves pages with the next run.
 POSTS_MAX, AUTHORS_MAX, IDENTITIES_MAX = 4_000_000, 1_000_000, 100_000
 IDENTITY_US = 2 * DAY_US  # a key is believed for a day
 EVERY_POST = (1 << 63) - 1
