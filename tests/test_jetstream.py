@@ -103,6 +103,7 @@ def test_a_like_whose_rkey_is_no_tid_meets_its_unlike() -> None:
         ({"embed": {"$type": ["x"]}}, 0),
         ({"labels": {"values": [{"val": "porn"}]}}, PostFlag.ADULT),
         ({"labels": {"values": [{"val": "!hide"}, {"val": 3}, None]}}, PostFlag.HIDE),
+        ({"labels": {"values": [{"val": "!no-promote"}]}}, PostFlag.HIDE),
         ({"labels": {"values": [{"val": "!no-unauthenticated"}]}}, PostFlag.SIGNED_IN),
         ({"labels": []}, 0),
     ],

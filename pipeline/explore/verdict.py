@@ -93,7 +93,7 @@ def _no_score(facts: dict[str, Any], parameters: dict[str, float]) -> list[str]:
         (facts["show_less"], "the viewer answered it with 'show less'"),
         (facts["reply"], "it is a reply: only top-level posts are candidates"),
         (facts["adult"], "it has a label of adult content"),
-        (facts["hidden"], "it has the label !hide"),
+        (facts["hidden"], "it has the label !hide or !no-promote"),
         (facts["known"] and bool(parameters.get("media")) and not facts["flags"] & int(parameters["media"]),
          "it has none of the media that this feed shows"),
         (facts["age_hours"] is not None and facts["age_hours"] >= oldest,

@@ -31,6 +31,7 @@ _LABELS = {
     "nudity": int(PostFlag.ADULT),
     "graphic-media": int(PostFlag.ADULT),
     "!hide": int(PostFlag.HIDE),
+    "!no-promote": int(PostFlag.HIDE),
     "!no-unauthenticated": int(PostFlag.SIGNED_IN),
 }
 

@@ -23,7 +23,7 @@ class PostFlag(IntFlag):
 
     REPLY = 1
     ADULT = 2  # self-labelled porn, sexual, nudity or graphic-media
-    HIDE = 4  # self-labelled !hide
+    HIDE = 4  # self-labelled !hide or !no-promote: in no list
     IMAGES = 8
     VIDEO = 16
     EXTERNAL = 32  # a link card

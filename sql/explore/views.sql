@@ -327,7 +327,7 @@ COMMENT ON COLUMN posts.seen_at IS 'when the stream showed it';
 COMMENT ON COLUMN posts.deleted IS 'deleted by now';
 COMMENT ON COLUMN posts.reply IS 'answers another post';
 COMMENT ON COLUMN posts.adult IS 'its author labelled it as adult content';
-COMMENT ON COLUMN posts.hidden IS 'has the label !hide';
+COMMENT ON COLUMN posts.hidden IS 'has the label !hide or !no-promote';
 COMMENT ON COLUMN posts.images IS 'has images';
 COMMENT ON COLUMN posts.video IS 'has a video';
 COMMENT ON COLUMN posts.link IS 'has a link card';
