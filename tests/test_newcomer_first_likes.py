@@ -161,22 +161,22 @@ def fetch(data_dir: Path, hosts: Repositories) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "rev_us", "after"),
+    ("status", "later_us", "after"),
     [
-        (AccountStatus.DEACTIVATED, WORD_US + HOUR_US, AccountStatus.ACTIVE),
-        (AccountStatus.DEACTIVATED, WORD_US - HOUR_US, AccountStatus.DEACTIVATED),
+        (AccountStatus.DEACTIVATED, HOUR_US, AccountStatus.ACTIVE),
+        (AccountStatus.DEACTIVATED, -HOUR_US, AccountStatus.DEACTIVATED),
         (AccountStatus.DEACTIVATED, None, AccountStatus.DEACTIVATED),
-        (AccountStatus.TAKENDOWN, WORD_US + HOUR_US, AccountStatus.TAKENDOWN),
-        (AccountStatus.SUSPENDED, WORD_US + HOUR_US, AccountStatus.SUSPENDED),
+        (AccountStatus.TAKENDOWN, HOUR_US, AccountStatus.TAKENDOWN),
+        (AccountStatus.SUSPENDED, HOUR_US, AccountStatus.SUSPENDED),
     ],
 )
 def test_who_moved_is_active_when_their_repository_is_written_to(
-    tmp_path: Path, status: AccountStatus, rev_us: int | None, after: AccountStatus
+    tmp_path: Path, status: AccountStatus, later_us: int | None, after: AccountStatus
 ) -> None:
     """Though the store has many likes of theirs, so that their repository would not be read otherwise."""
     report_inactive(tmp_path, status, likes=FEW_LIKES + 5)
     visit_now(tmp_path)
-    revs = {} if rev_us is None else {MOVED: tid_at(rev_us)}
+    revs = {} if later_us is None else {MOVED: tid_at(WORD_US + later_us)}
     with Repositories(records={MOVED: [record_of(MOVED, DAY_US)]}, revs=revs) as hosts:
         fetch(tmp_path, hosts)
     assert status_of(tmp_path) == after
