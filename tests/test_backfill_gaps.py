@@ -148,11 +148,11 @@ def test_killed_at_any_moment_a_gap_is_healed_or_still_there(tmp_path: Path) -> 
             with commands.running("backfill", "--gaps", env=env) as process:
                 while len(server.asked("getSegment")) < fetches and process.poll() is None:
                     time.sleep(0.005)
-                time.sleep(choose.uniform(0, 0.3))
+                time.sleep(choose.uniform(0, 0.1))
                 kills += process.poll() is None
                 process.kill()
             assert gaps_left(tmp_path) == 1 or readers_see(tmp_path) == past.exist()
-        assert kills >= 5
+        assert kills >= 2
         assert backfill(tmp_path, server, "--gaps").returncode == 0
     assert gaps_left(tmp_path) == 0
     assert readers_see(tmp_path) == past.exist()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from batch_tools import candidates_by_sql, neighbours_by_sql, read_ranked, settings_for
 
+import sql
 from pipeline import cli
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import open_snapshot
@@ -45,6 +46,7 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         expected = read_ranked(connection)
         sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
         sql_steps.run_file(connection, "likes")
+        connection.execute(sql.load("evaluate/claimed"))
         events = events_in(connection, "store")
         posts = connection.execute(
             "SELECT author_id, post_rkey FROM (SELECT DISTINCT author_id, post_rkey FROM likes) "

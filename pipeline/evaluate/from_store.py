@@ -35,6 +35,7 @@ def from_store(settings: Settings) -> LikeEvents:
             ) as opened:
                 for name in sql_steps.LIKES:
                     sql_steps.run_file(opened.connection, name)
+                opened.connection.execute(sql.load("evaluate/claimed"))
                 opened.drop_records()
                 return events_in(opened.connection, settings.data_dir.name)
         except duckdb.OutOfMemoryException as error:
@@ -45,7 +46,7 @@ def from_store(settings: Settings) -> LikeEvents:
 
 
 def events_in(connection: duckdb.DuckDBPyConnection, name: str) -> LikeEvents:
-    """Return the events of the relations ``likes`` and ``posts``.
+    """Return the events of the relations ``likes``, ``claimed`` and ``posts``.
 
     DuckDB sorts and numbers them, because it can spill to disk; the arrays take 16 bytes per like.
     """

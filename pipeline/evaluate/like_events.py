@@ -95,8 +95,8 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
     """Return the events of frames that are numbered already; row n of ``users`` and ``items`` is number n.
 
     ``users``: keys, ascending. ``items``: key, made_us and, where known, author (a user key), listable, and langs, a
-    text of codes with commas between them. ``likes``: user_no, item_no, time_us, sorted by time, then by the numbers;
-    its columns leave the frame one by one, so that memory never holds all of them twice.
+    text of codes with commas between them. ``likes``: user_no, item_no, time_us and, from a store, claimed, sorted by
+    time, then by the numbers; its columns leave the frame one by one, so that memory never holds all of them twice.
     """
     numbers = {
         "users": likes.drop_in_place("user_no").cast(pl.Int32).to_numpy(),
@@ -106,6 +106,7 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         "item_keys": items["key"].to_numpy(),
         "created_us": items["made_us"].to_numpy(),
     }
+    claimed = likes.drop_in_place("claimed").to_numpy() if "claimed" in likes.columns else None
     if "author" not in items.columns:
         return LikeEvents(name, **numbers, allowed=np.ones(len(items), np.bool_))
     authors = items["author"]
@@ -117,6 +118,7 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         authors=(authors.rank("dense") - 1).cast(pl.Int32).to_numpy(),
         speaks=_speaks(items["langs"]),
         owners=owners.to_numpy(),
+        claimed=claimed if claimed is not None and claimed.any() else None,
     )
 
 
