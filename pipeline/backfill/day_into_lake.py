@@ -37,8 +37,9 @@ def tell_day(
         connection = open_duckdb(spool.root / "out", threads, MEMORY_MB)
         try:
             connection.execute("SET enable_progress_bar = false")  # it would overwrite ours
-            for _ in merge_day(data_dir, day, connection, since_us=since_us, more=files):
-                pass
+            with store.closed():
+                for _ in merge_day(data_dir, day, connection, since_us=since_us, more=files):
+                    pass
         finally:
             connection.close()
     words = sum(int(pq.read_metadata(file).num_rows) for file in files)

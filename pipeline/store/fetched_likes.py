@@ -87,17 +87,33 @@ class HistoryStore:
 
     def __init__(self, data_dir: Path, cache_bytes: int = 256 << 20) -> None:
         """Open the store, or make it; StoreError when that fails."""
-        path, self._data_dir = places.landing(data_dir), data_dir
+        self._data_dir, self._cache_bytes = data_dir, cache_bytes
+        self._open()
+
+    def _open(self) -> None:
+        path = places.landing(self._data_dir)
         try:
             self._connection = open_migrated(path, "landing", busy_seconds=BUSY_SECONDS)
         except (OSError, sqlite3.Error, SchemaError) as error:
             raise StoreError(f"can't open {path}: {error}") from error
         self._connection.executescript(sql.load("landing/staging_tables"))
-        self._actors = ActorIds(self._connection, cache_bytes)
+        self._actors = ActorIds(self._connection, self._cache_bytes)
 
     def close(self) -> None:
         """Close the store."""
         self._connection.close()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Close the store while the block lasts: a merge reads it by another SQLite, which would drop its locks.
+
+        With two in one process, another process may shorten the log that this one has mapped (``store.arrow``).
+        """
+        self._connection.close()
+        try:
+            yield
+        finally:
+            self._open()
 
     def intern(self, dids: Iterable[str]) -> dict[str, int]:
         """Return the actor id of every DID, storing the ones never seen; committed when this returns."""
