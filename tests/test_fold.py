@@ -81,6 +81,20 @@ def test_what_a_deleted_account_liked_leaves_every_day(tmp_path: Path) -> None:
     assert store.likes() == wanted
 
 
+def test_days_of_which_something_is_told_all_the_time_are_looked_through_too(tmp_path: Path) -> None:
+    """On a busy network every compaction has words about every day: their turn comes all the same."""
+    store = four_days(tmp_path).delete_account("bob", hour(99))
+    for day in range(4):
+        likes, _ = store.files(day)
+        os.utime(likes, (likes.stat().st_mtime - 200_000 + day,) * 2)
+    for turn in range(4):
+        for day in range(4):
+            store.unlike("ann" if turn % 2 else "cat", f"p{day}", hour(100 + turn))
+        store.compact()
+    assert [store.in_file(day) for day in range(4)] == [2, 1, 1, 1], "ann left the first after its turn"
+    assert store.likes() == [("dan", f"p{day}") for day in range(4)]
+
+
 def test_a_day_that_is_undone_whole_stays_a_day(tmp_path: Path) -> None:
     store = four_days(tmp_path)
     for liker in LIKERS:

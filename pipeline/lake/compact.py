@@ -45,9 +45,9 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     closed = [
         day for day in sorted(landed) if day < first_open_day(low_us) and (day >= oldest or day == NAMED_DAY)
     ]
-    due = _day_to_look_through(data_dir, set(closed))
-    for day in [*closed, *([] if due is None else [due])]:
-        yield from merge_day(data_dir, day, connection, look=day == due, since_us=oldest * DAY_US)
+    due = _day_to_look_through(data_dir)
+    for day in sorted({*closed, *due}):
+        yield from merge_day(data_dir, day, connection, look=day in due, since_us=oldest * DAY_US)
     old = sorted(day for day in places.closed_days(data_dir) if day < oldest)
     if len(old) > REMOVED_AT_ONCE:
         log.warning("%d days are past retention; %d of them are removed now", len(old), REMOVED_AT_ONCE)
@@ -58,8 +58,8 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     yield from impressions(data_dir, connection)
 
 
-def _day_to_look_through(data_dir: Path, merged: set[int]) -> int | None:
-    """Return the day that was looked through longest ago, if that is due and it is not merged in this run anyway."""
-    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir) - merged}
-    day = min(days, key=days.__getitem__, default=None)
-    return day if day is not None and is_look_due(data_dir, day) else None
+def _day_to_look_through(data_dir: Path) -> set[int]:
+    """Return the day that was looked through longest ago, if that is due; also when it is merged anyway."""
+    days = {day: places.likes(data_dir, day).stat().st_mtime for day in places.closed_days(data_dir)}
+    oldest = sorted(days, key=days.__getitem__)[:1]
+    return {day for day in oldest if is_look_due(data_dir, day)}
