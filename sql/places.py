@@ -173,12 +173,18 @@ def changes(data_dir: Path) -> dict[int, ChangesFile]:
 
 def changes_of(data_dir: Path, day: int) -> ChangesFile | None:
     """Return the newest file of changes of a day, None when it has none."""
+    files = all_changes_of(data_dir, day)
+    return files[-1] if files else None
+
+
+def all_changes_of(data_dir: Path, day: int) -> list[ChangesFile]:
+    """Return a day's files of changes, the newest last; there are several only for moments, or after a crash."""
     files = [
         ChangesFile(path, int(number))
         for path in (lake(data_dir) / "changes" / f"{_DAY}{day_name(day)}").glob("changes-*.parquet")
         if (number := path.stem.rpartition("-")[2]).isdigit()
     ]
-    return max(files, key=lambda file: file.commit_no, default=None)
+    return sorted(files, key=lambda file: file.commit_no)
 
 
 def neighbours(data_dir: Path, key: str = "") -> Path:

@@ -12,7 +12,8 @@ from pipeline.store import fetch_admission
 from pipeline.store.events import EventBatch, Like
 from pipeline.store.fetch_admission import NO_ROOM, UNKNOWN_AUTHOR, HistoryLike, Statement
 from pipeline.store.fetched_likes import DONE, HistoryStore
-from pipeline.store.landing import ALL_KEYS, Landing
+from pipeline.store.landing import Landing
+from pipeline.store.like_words import ALL_KEYS
 from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import connect

@@ -9,7 +9,7 @@ stream (the watermark).
 from pathlib import Path
 
 from pipeline.identifiers import post_uri, tid_at
-from pipeline.store.landing import ALL_KEYS
+from pipeline.store.like_words import ALL_KEYS
 from pipeline.store.model import HOUR_US
 from sql.sqlite import connect, migrate
 

@@ -37,7 +37,7 @@ from pipeline.ingest.records import created_us, like_subject
 from pipeline.ranking import Ranking
 from pipeline.store.fetch_admission import HistoryLike, Statement
 from pipeline.store.fetched_likes import ABSENT, DONE, FetchedFrom, HistoryStore
-from pipeline.store.landing import ALL_KEYS
+from pipeline.store.like_words import ALL_KEYS
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
 

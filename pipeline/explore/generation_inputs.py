@@ -41,7 +41,7 @@ from pipeline.store.analyst_snapshot import (
     current_snapshot,
     likes_since,
 )
-from pipeline.store.duck import count, parquet, quoted
+from pipeline.store.duck import count, listed, parquet
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 
 BSKY = "https://bsky.app/profile/"
@@ -199,21 +199,17 @@ class GenerationInputs:
         first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
         history = copy_of(snapshot, HISTORY_LIKES)
         for name, first in (("recent_records", first_recent), ("stored_records", first_day)):
-            parts = [f"SELECT *, true AS open FROM lake_likes({_listed(copy_of(snapshot, OPEN_LIKES))})"]
+            parts = [f"SELECT *, true AS open FROM lake_likes({listed(copy_of(snapshot, OPEN_LIKES))})"]
             closed = likes_since(snapshot, first)
             if closed:
-                parts.append(f"SELECT *, false AS open FROM lake_likes({_listed(*closed)})")
+                parts.append(f"SELECT *, false AS open FROM lake_likes({listed(*closed)})")
             if name == "stored_records" and history.exists():
                 older = f"WHERE seen_us < {first_recent * DAY_US}"
-                parts.append(f"SELECT *, true AS open FROM lake_likes({_listed(history)}) {older}")
+                parts.append(f"SELECT *, true AS open FROM lake_likes({listed(history)}) {older}")
             self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
     def _view(self, name: str, *files: Path) -> None:
         self.connection.execute(f"CREATE VIEW {name} AS FROM {parquet(*files)}")
-
-
-def _listed(*files: Path) -> str:
-    return f"[{', '.join(map(quoted, files))}]"
 
 
 def _ranking(values: Mapping[str, Any]) -> Ranking:

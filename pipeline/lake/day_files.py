@@ -21,18 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StoreError
-from pipeline.store.duck import quoted
+from pipeline.lake.reader import WORD_SCHEMA
 from pipeline.store.fsync import sync
 from sql import places
 
 ROW_GROUP_ROWS = 1_000_000
 CHANGES_GROUP_ROWS = 100_000
-CHANGES = pa.schema(
-    [
-        ("liker_id", pa.int32()), ("rkey", pa.int64()), ("rev", pa.int64()), ("author_id", pa.int32()),
-        ("post_rkey", pa.int64()), ("seen_us", pa.int64()), ("marks", pa.int16()), ("settled", pa.bool_()),
-    ]
-)  # fmt: skip
+CHANGES = WORD_SCHEMA.append(pa.field("settled", pa.bool_()))
 
 
 def write_likes(path: Path, rows: pa.Table) -> None:
@@ -92,11 +87,6 @@ def check(*paths: Path) -> None:
                 f"{path} is damaged ({error}): put the file of a backup in its place, or remove its day's folders "
                 "and run 'foryou backfill --gaps'"
             ) from error
-
-
-def listed(*files: Path) -> str:
-    """Return files as a list of SQL."""
-    return f"[{', '.join(map(quoted, files))}]"
 
 
 def clear_drafts(data_dir: Path) -> None:

@@ -26,7 +26,7 @@ from pipeline.lake import day_files
 from pipeline.lake.reader import STATEMENT_SCHEMA, STATEMENTS, WORD_SCHEMA, WORDS
 from pipeline.progress import Step
 from pipeline.store.arrow import reading
-from pipeline.store.duck import count, put, registered
+from pipeline.store.duck import count, listed, put, registered
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
 from pipeline.store.model import NAMED_DAY, WordMark, keys_of_day
@@ -83,7 +83,6 @@ def _merge_day(
     files = _Day(day, places.likes(data_dir, day), places.changes_of(data_dir, day))
     connection.execute(sql.load("lake/macros"))
     commit_no = _read_words(data_dir, files, connection, more)
-    name = places.day_name(day)
     if not files.exist:
         yield from _write_first(data_dir, files, connection, commit_no)
     elif look or count(connection, "landed_words"):
@@ -93,9 +92,8 @@ def _merge_day(
         yield from _write_again(data_dir, files, connection, commit_no, look=look, since_us=since_us)
     for relation in ("landed_words", "statements", "last_words", "former_changes", "day_before", "day"):
         _drop(connection, relation)
-    for path in files.likes.parents[2].glob(f"changes/day={name}/changes-*.parquet"):
-        if path != getattr(places.changes_of(data_dir, day), "path", None):
-            path.unlink()
+    for former in places.all_changes_of(data_dir, day)[:-1]:
+        former.path.unlink()
 
 
 def _read_words(
@@ -173,7 +171,7 @@ def _write_again(
         )
         records = 0
     else:
-        execute("CREATE VIEW day_before AS FROM lake_likes(" + day_files.listed(files.likes) + ")")
+        execute("CREATE VIEW day_before AS FROM lake_likes(" + listed(files.likes) + ")")
         records = int(pq.read_metadata(files.likes).num_rows)
     read_all = look or count(connection, "last_words WHERE landed AND author_id IS NOT NULL") > 0
     changed = 0

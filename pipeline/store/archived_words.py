@@ -7,7 +7,6 @@ Invariant: every write is a short transaction of its own, so that ingest never w
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -15,8 +14,7 @@ import pyarrow as pa
 
 import sql
 from pipeline.store.fetched_likes import HistoryStore
-from pipeline.store.landing import state_void
-from pipeline.store.model import day_of_key
+from pipeline.store.like_words import STAGE_WORD, count_likes, next_commit, settle, state_void
 
 WORDS_A_COMMIT = 20_000
 STATEMENTS_A_COMMIT = 2_000
@@ -90,22 +88,11 @@ class ArchiveStore(HistoryStore):
 
     def _store(self, words: dict[str, list[int]]) -> None:
         names = ("liker_id", "rkey", "author_id", "post_rkey", "seen_us", "rev", "marks")
+        rows = list(zip(*(words[name] for name in names), strict=True))
+        likes = [row[1] for row in rows if row[2] is not None]
         with self._transaction():
-            execute = self._connection.execute
-            insert = "INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)"
-            self._connection.executemany(insert, zip(*(words[name] for name in names), strict=True))
-            (commit_no,) = execute(
-                "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
-            ).fetchone()
-            added = execute(sql.load("landing/add_words"), {"commit_no": commit_no}).rowcount
-            execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 1})
-            execute("DELETE FROM staged_words")
-            days = Counter(
-                day_of_key(rkey)
-                for rkey, author in zip(words["rkey"], words["author_id"], strict=True)
-                if author is not None
-            )
-            known = days.total() - added
-            for day, likes in days.most_common():
-                execute(sql.load("landing/count_day"), {"day": day, "change": likes - known})
-                known = 0
+            self._connection.executemany(STAGE_WORD, rows)
+            commit_no = next_commit(self._connection)
+            added = self._connection.execute(sql.load("landing/add_words"), {"commit_no": commit_no}).rowcount
+            settle(self._connection, (), commit_no)
+            count_likes(self._connection, likes, len(likes) - added)

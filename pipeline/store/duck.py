@@ -34,10 +34,15 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def listed(*paths: Path) -> str:
+    """Return paths as a list of SQL."""
+    return f"[{', '.join(map(quoted, paths))}]"
+
+
 def parquet(*paths: Path, by_name: bool = False) -> str:
     """Return a table function of SQL that reads the rows of all these Parquet files; ``by_name`` if columns differ."""
     options = ", union_by_name = true" if by_name else ""
-    return f"read_parquet([{', '.join(map(quoted, paths))}]{options})"
+    return f"read_parquet({listed(*paths)}{options})"
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Path:

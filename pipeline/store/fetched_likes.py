@@ -25,7 +25,7 @@ from pipeline.errors import StoreError
 from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.fetch_admission import Admission, HistoryLike, Statement, admit
-from pipeline.store.landing import state_void
+from pipeline.store.like_words import next_commit, settle, state_void
 from pipeline.store.model import DAY_US, WordMark
 from pipeline.store.removals import show_again
 from sql import places
@@ -158,9 +158,7 @@ class HistoryStore:
         """
         execute = self._connection.execute
         with self._transaction():
-            (commit_no,) = execute(
-                "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
-            ).fetchone()
+            commit_no = next_commit(self._connection)
             time_us = stream_us or now_us
             admitted = admit(self._connection, likes, statement, time_us, is_stranger=is_stranger)
             was_read = outcome == DONE
@@ -198,9 +196,7 @@ class HistoryStore:
              min(like.rkey, tid_at(now_us)) if statement is None else statement.rev, int(WordMark.FETCHED))
             for like in admitted.likes
         ]  # fmt: skip
-        self._connection.executemany("INSERT INTO staged_words VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 1})
-        execute("DELETE FROM staged_words")
+        settle(self._connection, rows, commit_no)
         if statement is not None and statement.from_rkey is not None:
             state_void(self._connection, liker, statement.rev, statement.from_rkey)
             undeleted = {"actor": liker, "rev": statement.rev}

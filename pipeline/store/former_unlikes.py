@@ -12,8 +12,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import sql
 from pipeline.identifiers import tid_at
+from pipeline.store.like_words import next_commit, settle
 from sql import places
 from sql.sqlite import transaction
 
@@ -45,12 +45,9 @@ def take_former_unlikes(connection: sqlite3.Connection, data_dir: Path) -> int:
 
 def _store(connection: sqlite3.Connection, rows: list[tuple[int, int, int]]) -> int:
     with transaction(connection):
-        connection.executemany(
-            "INSERT INTO staged_words VALUES (?, ?, NULL, NULL, ?, ?, 0)",
-            [(liker, rkey, seen_us, tid_at(seen_us, LAST_CLOCK)) for liker, rkey, seen_us in rows],
-        )
-        query = "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
-        (commit_no,) = connection.execute(query).fetchone()
-        connection.execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": 0})
-        connection.execute("DELETE FROM staged_words")
+        words = [
+            (liker, rkey, None, None, seen_us, tid_at(seen_us, LAST_CLOCK), 0)
+            for liker, rkey, seen_us in rows
+        ]
+        settle(connection, words, next_commit(connection))
     return len(rows)

@@ -8,12 +8,11 @@ Invariants:
 - Of the words about a record (a like, a post) the one with the greatest rev wins, whoever reported it and when;
   of those about an account's status the later one. Appending any stretch of the stream again, from any host, in any
   order, changes nothing.
-- Every commit that tells of likes has a number, reported, greater than any in a file of the lake.
+- Every commit that tells of likes has a number, greater than any that a file of the lake names.
 """
 
 import sqlite3
 import time
-from collections import Counter
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -25,7 +24,8 @@ from pipeline.identifiers import tid_at
 from pipeline.store.actors import ActorIds
 from pipeline.store.events import AccountChange, EventBatch, StreamPosition
 from pipeline.store.former_unlikes import take_former_unlikes
-from pipeline.store.model import AccountStatus, day_of_key
+from pipeline.store.like_words import STAGE_WORD, WordRow, count_likes, next_commit, state_void
+from pipeline.store.model import AccountStatus
 from pipeline.store.removals import Removals
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
@@ -35,11 +35,6 @@ PACE_SECONDS = 600.0  # of stream time, over which the stream's pace is averaged
 RESETS_MAX = 100_000  # repositories that wait to be fetched, since the stream could not tell what is in them
 
 STAGED_AT_ONCE = 50  # likes per statement: one each took twice as long
-
-# A row of staged_words: liker, rkey, author, post_rkey, seen_us, rev, marks.
-WordRow = tuple[int, int, int | None, int | None, int, int, int]
-
-ALL_KEYS = -(1 << 63)  # the smallest key: a statement from here on is about all records of an actor
 
 _STAGED = ("staged_words", "staged_posts", "staged_deletions")
 
@@ -167,9 +162,9 @@ class Landing:
             tuple(chain.from_iterable(words[start : start + STAGED_AT_ONCE]))
             for start in range(0, whole, STAGED_AT_ONCE)
         )
-        insert = "INSERT INTO staged_words VALUES "
-        self.connection.executemany(insert + ", ".join([row] * STAGED_AT_ONCE), many)
-        self.connection.executemany(insert + row, words[whole:])
+        several = STAGE_WORD.removesuffix(row) + ", ".join([row] * STAGED_AT_ONCE)
+        self.connection.executemany(several, many)
+        self.connection.executemany(STAGE_WORD, words[whole:])
 
     def _merge(self, batch: EventBatch, ids: dict[str, int], *, in_order: bool) -> None:
         execute = self.connection.execute
@@ -191,17 +186,12 @@ class Landing:
 
     def _merge_words(self, batch: EventBatch) -> None:
         execute = self.connection.execute
-        (commit_no,) = execute(
-            "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
-        ).fetchone()
+        commit_no = next_commit(self.connection)
         added = execute(sql.load("landing/add_words"), {"commit_no": commit_no}).rowcount
         known = len(batch.likes) - added
         if known or batch.unlikes:
             execute(sql.load("landing/settle_words"), {"commit_no": commit_no, "all": known > 0})
-        days = Counter(day_of_key(like.rkey) for like in batch.likes)
-        for day, likes in days.most_common():  # for people: what was known counts for the day with the most
-            execute(sql.load("landing/count_day"), {"day": day, "change": likes - known})
-            known = 0
+        count_likes(self.connection, [like.rkey for like in batch.likes], known)
 
     def _set_status(self, actor: int, change: AccountChange, *, in_order: bool) -> None:
         # The stream does not send deletions of an account's records: its earlier words are void from now on.
@@ -252,13 +242,6 @@ def add_resets(connection: sqlite3.Connection, batch: EventBatch) -> None:
     dropped = connection.execute(sql.load("landing/drop_resets"), {"most": RESETS_MAX}).rowcount
     if dropped:
         batch.counts["drop", "reset_too_many"] += dropped
-
-
-def state_void(connection: sqlite3.Connection, actor: int, rev: int, from_rkey: int = ALL_KEYS) -> None:
-    """Make an actor's words before a rev void, from a key on; runs in the caller's transaction."""
-    parameters = {"actor": actor, "from_rkey": from_rkey, "rev": rev}
-    connection.execute(sql.load("landing/forget_statements"), parameters)
-    connection.execute(sql.load("landing/add_statement"), parameters)
 
 
 def _dids_of(batch: EventBatch) -> set[str]:

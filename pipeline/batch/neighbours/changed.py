@@ -56,10 +56,10 @@ def restrict_to_changed(
     since = {"since_us": int(former.made_at * 1e6) - ANSWER_DELAY_US}
     answered = _rows(places.activity(files.data_dir), "activity/answering_viewers", since)
     put(connection, "answered_viewers", pa.table({"viewer_did": pa.array(answered, pa.string())}))
-    commit_no = _rows(
+    reported = _rows(
         places.landing(files.data_dir), "landing/reported_actors", {"commit_no": former.commit_no}
     )
-    put(connection, "reported_actors", pa.table({"actor_id": pa.array(commit_no, pa.int32())}))
+    put(connection, "reported_actors", pa.table({"actor_id": pa.array(reported, pa.int32())}))
     merged = [
         str(file.path)
         for file in places.changes(files.data_dir).values()
