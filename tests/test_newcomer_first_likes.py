@@ -10,7 +10,7 @@ from repositories import NOW_US as CLOCK_US
 from repositories import Repositories, record_of
 from streams import wait_until
 from test_batch_tiers import START, lists_of, run, town
-from worlds import NOW_US, World
+from worlds import NOW_US, World, small_town
 
 from pipeline.backfill import fetch_waiting
 from pipeline.identifiers import post_uri, tid_at
@@ -78,13 +78,7 @@ def test_whoever_has_many_likes_waits_for_the_runs_for_everybody(tmp_path: Path)
 def test_the_timetable_makes_a_list_within_a_minute_of_six_likes(tmp_path: Path) -> None:
     """The real timetable and its processes; the newcomer's repository is empty when they come."""
     newcomer = "did:plc:" + "z" * 24
-    made = World(CLOCK_US)
-    for name in ("ann", "bob", "cat", "dan", "eve"):
-        for number in range(6):
-            made.like(name, f"p{number}", hours_ago=30 - number)
-    for number in range(5):
-        made.post(f"q{number}", by=f"author{number}", hours_ago=number + 1)
-        made.like("bob", f"q{number}", hours_ago=0.5)
+    made = small_town(CLOCK_US)
     made.visit("ann").write(tmp_path)
     with Repositories(records={newcomer: []}) as hosts:
         env = commands.environment(

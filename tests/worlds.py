@@ -204,3 +204,15 @@ class World:
     def _place(self, name: str, author: str, created_us: int) -> None:
         if name not in self.posts:
             self.posts[name] = (self.id(author), tid_at(created_us, len(self.posts) % 1024))
+
+
+def small_town(now_us: int) -> World:
+    """Five people liked the same six posts yesterday, p0 to p5; one of them likes five new ones, q0 to q4."""
+    made = World(now_us)
+    for name in ("ann", "bob", "cat", "dan", "eve"):
+        for number in range(6):
+            made.like(name, f"p{number}", hours_ago=30 - number)
+    for number in range(5):
+        made.post(f"q{number}", by=f"author{number}", hours_ago=number + 1)
+        made.like("bob", f"q{number}", hours_ago=0.5)
+    return made

@@ -71,25 +71,16 @@ CHOICES = (
 class Menu:
     """A choice with its value in force and its usual one, both among its options."""
 
-    name: str
-    label: str
-    hint: str
-    options: tuple[tuple[str, str], ...]
+    choice: Choice
     value: str
     usual: str
 
 
 @dataclass(frozen=True, slots=True)
 class Slider:
-    """A control with its value in force and its usual one."""
+    """A control with its value in force and its usual one, both in its range; ``step`` is the input's."""
 
-    name: str
-    label: str
-    hint: str
-    low: str
-    high: str
-    least: float
-    most: float
+    control: Control
     step: str
     value: float
     usual: float
@@ -123,7 +114,7 @@ def menus_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Menu]:
         )
         known = dict(choice.options)
         more = tuple((each, each) for each in dict.fromkeys((value, normal)) if each not in known)
-        found.append(Menu(*choice[:3], choice.options + more, value, normal))
+        found.append(Menu(choice._replace(options=choice.options + more), value, normal))
     return found
 
 
@@ -140,5 +131,5 @@ def sliders_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Slid
             for each in (value, normal)
         )
         step = f"{control.step:g}" if fits else "any"
-        found.append(Slider(*control[:5], least, most, step, value, normal))
+        found.append(Slider(control._replace(least=least, most=most), step, value, normal))
     return found

@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import commands  # noqa: E402
 from repositories import record_of  # noqa: E402
-from worlds import World  # noqa: E402
+from worlds import small_town  # noqa: E402
 
 from pipeline.identifiers import post_uri  # noqa: E402
 from sql import places  # noqa: E402
@@ -118,13 +118,7 @@ class Hosts:
 
 def make_store(data_dir: Path) -> list[dict[str, Any]]:
     """Write a store of a few people's likes; return the likes of a newcomer of their taste."""
-    made = World(time.time_ns() // 1000)
-    for name in ("ann", "bob", "cat", "dan", "eve"):
-        for number in range(6):
-            made.like(name, f"p{number}", hours_ago=30 - number)
-    for number in range(5):
-        made.post(f"q{number}", by=f"author{number}", hours_ago=number + 1)
-        made.like("bob", f"q{number}", hours_ago=0.5)
+    made = small_town(time.time_ns() // 1000)
     made.visit("ann").write(data_dir)
     likes = []
     for number in range(6):
