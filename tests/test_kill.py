@@ -161,7 +161,7 @@ def removed_posts(data_dir: Path) -> set[str]:
         return set()  # its tables are not made yet
     finally:
         connection.close()
-    return {posts[key] for key in RemovedPosts(places.removals(data_dir)).removed_among(posts)}
+    return {posts[key] for key in RemovedPosts(places.removals(data_dir)).withheld_among(posts)}
 
 
 def is_whole(posts: list[str], stored: list[str], removed: set[str]) -> bool:

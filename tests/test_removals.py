@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from removal_tools import Town, running_town
-from serving_worlds import Account, Clock, Directory, config_of, directory, plc_did
+from serving_worlds import Account, Clock, Directory, ServingStore, config_of, directory, plc_did
 from streams import wait_until
 
 from pipeline.clock import SKEW_US
@@ -17,9 +17,10 @@ from pipeline.identifiers import tid_at
 from pipeline.store import removals
 from pipeline.store.events import AccountChange, EventBatch, Post, PostDeletion
 from pipeline.store.landing import Landing
-from pipeline.store.model import DAY_US, AccountStatus
+from pipeline.store.model import DAY_US, AccountStatus, WithheldBy, WithheldFrom
 from serving.identity.changed_identities import ChangedIdentities
 from serving.identity.default_resolver import default_resolver
+from serving.lists.list_bytes import ListItem
 from serving.lists.list_store import ListStore
 from serving.lists.removed_posts import RemovedPosts
 from sql import places
@@ -177,16 +178,61 @@ def test_an_account_that_came_back_shows_what_it_wrote_since(tmp_path: Path):
     store = RemovedPosts(places.removals(tmp_path))
     (author,) = stored(tmp_path, "SELECT author_id FROM hidden_authors")[0]
     before, after = (author, posts[0].rkey), (author, tid_at(seen_us + SKEW_US + 1))
-    assert store.removed_among([before, after]) == {before}
+    assert store.withheld_among([before, after]) == {before: 3}
     removals.show_again(tmp_path, author)
-    assert store.removed_among([before, after]) == set()
+    assert store.withheld_among([before, after]) == {}
+
+
+def test_a_level_says_from_whose_pages_a_post_is_withheld(tmp_path: Path):
+    """Post 1 by author 0 … post 4 by author 3; a cause that ends leaves what others want."""
+    store = ServingStore(places.serving(tmp_path))
+    store.posts(range(1, 5))
+    keys = dict(store.connection.execute("SELECT post_id, rkey FROM posts").fetchall())
+    authors = dict(store.connection.execute("SELECT post_id, author_id FROM posts").fetchall())
+    store.close()
+    writer = removals.Removals(tmp_path)
+    items = [ListItem(1, 1.0, 4, 1), ListItem(2, 1.0, 4, 1), ListItem(3, 1.0, 0, 2), ListItem(4, 1.0, 4, 3)]
+
+    def shown(*, anybody: bool) -> set[int]:
+        with ListStore(places.serving(tmp_path), places.removals(tmp_path)).read() as snapshot:
+            assert snapshot is not None
+            found = snapshot.uris_of(items, anybody=anybody)
+            assert found.keys() == snapshot.posts_of(items, anybody=anybody).keys()
+            return set(found)
+
+    def post(number: int, level: WithheldFrom) -> tuple[int, int, WithheldFrom]:
+        return keys[number], authors[number], level
+
+    assert shown(anybody=True) == shown(anybody=False) == {1, 2, 3, 4}
+    writer.withhold(
+        WithheldBy.LABELER, [post(1, WithheldFrom.ANONYMOUS), post(2, WithheldFrom.EVERYBODY)], []
+    )
+    assert (shown(anybody=True), shown(anybody=False)) == ({3, 4}, {1, 3, 4})
+    writer.withhold(WithheldBy.LABELER, [post(1, WithheldFrom.POPULAR), post(3, WithheldFrom.POPULAR)], [])
+    assert (shown(anybody=True), shown(anybody=False)) == ({4}, {1, 4}), "post 3 is there as popular"
+    writer.withhold(
+        WithheldBy.AUTHOR, [], [(authors[2], WithheldFrom.EVERYBODY), (authors[4], WithheldFrom.ANONYMOUS)]
+    )
+    writer.withhold(WithheldBy.LABELER, [post(number, WithheldFrom.NOBODY) for number in (1, 2, 3)], [])
+    assert (shown(anybody=True), shown(anybody=False)) == ({1, 3}, {1, 3, 4})
+    writer.withhold(
+        WithheldBy.AUTHOR, [], [(authors[2], WithheldFrom.NOBODY), (authors[4], WithheldFrom.NOBODY)]
+    )
+    assert shown(anybody=True) == {1, 2, 3, 4}
+    writer.withhold(
+        WithheldBy.LABELER, [post(1, WithheldFrom.EVERYBODY)], [(authors[2], WithheldFrom.EVERYBODY)]
+    )
+    long_after_us = (keys[1] >> 10) + 15 * DAY_US
+    assert writer.prune(long_after_us) == 1, "a post that no list can name any more"
+    assert stored(tmp_path, "SELECT count(*) FROM withheld_authors") == [(1,)]
+    writer.close()
 
 
 def test_an_absent_or_broken_store_removes_nothing(tmp_path: Path):
     path = tmp_path / "removals.sqlite"
-    assert RemovedPosts(path).removed_among([(1, 2)]) == set()
+    assert RemovedPosts(path).withheld_among([(1, 2)]) == {}
     path.write_bytes(b"no store" * 1000)
-    assert RemovedPosts(path).removed_among([(1, 2)]) == set()
+    assert RemovedPosts(path).withheld_among([(1, 2)]) == {}
     assert ChangedIdentities(path).changed("did:plc:x") == 0.0
     with ListStore(tmp_path / "serving.sqlite", path).read() as snapshot:
         assert snapshot is None

@@ -33,6 +33,7 @@ from serving.http.web_metrics import WebMetrics
 from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 from serving.identity.resolver import STALE_SECONDS
+from serving.lists.list_bytes import ListItem
 from serving.lists.list_store import ListStore
 from serving.viewers.activity_queue import Visit
 from serving.viewers.activity_writer import ActivityWriter
@@ -177,7 +178,7 @@ def test_reading_posts_ahead_ends_in_time_and_the_connection_goes_on(tmp_path: P
         assert snapshot is not None
         snapshot._connection.set_trace_callback(statements.append)
         snapshot.read_posts_ahead(seconds)
-        assert snapshot.uris_of([20_000])
+        assert snapshot.uris_of([ListItem(20_000, 1.0, 1, 1)], anybody=True)
         assert snapshot.list_of("for-you", ALICE.did, 1) is not None
     assert "FROM posts NOT INDEXED" in statements[0]
 

@@ -1,6 +1,7 @@
 """The numbers that stand for words in landing.sqlite, and the days its likes are kept by.
 
-Owns: post flags, account statuses, marks of like records, the day of a time and the day of a record key.
+Owns: post flags, account statuses, levels and causes of what is withheld, marks of like records, the day of a time and
+the day of a record key.
 sql/landing/0001_schema.sql and 0002_like_words.sql refer here.
 """
 
@@ -40,6 +41,22 @@ class AccountStatus(IntEnum):
     SUSPENDED = 3
     DELETED = 4
     INACTIVE = 5  # not active, for a reason the stream does not name
+
+
+class WithheldFrom(IntEnum):
+    """From whom a post is withheld. Each level withholds it from all that the level below does."""
+
+    NOBODY = 0
+    ANONYMOUS = 1  # who is not signed in, and whoever gets the same lists as they do
+    POPULAR = 2  # and in a viewer's own list from the places of what is popular
+    EVERYBODY = 3
+
+
+class WithheldBy(IntEnum):
+    """Who wants a post to be withheld. serving knows no cause: it takes the highest level."""
+
+    LABELER = 1
+    AUTHOR = 2  # the author's profile record says so
 
 
 class WordMark(IntFlag):

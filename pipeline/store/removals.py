@@ -1,4 +1,4 @@
-"""removals.sqlite: what the stream took back since lists were made of it, so that pages do without it at once.
+"""removals.sqlite: what was taken back or withheld since lists were made of it, so that pages do without it at once.
 
 Owns: writing it, and its bounds. Leaves to others: the truth about posts and accounts (``landing``), reading
 (``serving.lists.removed_posts``, ``serving.identity.changed_identities``), and lists without them, which the next run
@@ -12,25 +12,29 @@ taken back leaves pages with the next run.
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import sql
 from pipeline.identifiers import tid_at
-from pipeline.store.model import DAY_US, POST_DAYS
+from pipeline.store.model import DAY_US, POST_DAYS, WithheldBy
 from sql import places
 from sql.sqlite import open_migrated, transaction
 
-# A removed post or hidden author takes 17 bytes (bench_removals.py), an identity some 110: together 100 MB at most.
+# A removed post or hidden author takes 17 bytes (bench_removals.py), a withheld one 20, an identity some 110: together
+# 200 MB at most.
 # What is beyond leaves pages with the next run.
 POSTS_MAX, AUTHORS_MAX, IDENTITIES_MAX = 4_000_000, 1_000_000, 100_000
+WITHHELD_MAX = 2_000_000  # posts, and as many authors
 IDENTITY_US = 2 * DAY_US  # a key is believed for a day
 EVERY_POST = (1 << 63) - 1
 _TABLES = {
     "removed_posts": (POSTS_MAX, "removals/drop_oldest_posts"),
     "hidden_authors": (AUTHORS_MAX, "removals/drop_oldest_authors"),
     "changed_identities": (IDENTITIES_MAX, "removals/drop_oldest_identities"),
+    "withheld_posts": (WITHHELD_MAX, "removals/drop_oldest_withheld_posts"),
+    "withheld_authors": (WITHHELD_MAX, "removals/drop_oldest_withheld_authors"),
 }
 
 
@@ -68,14 +72,46 @@ class Removals:
             many(sql.load("removals/note_identity"), changed)
         self._added += len(deleted) + len(hidden) + len(identities)
 
+    def withhold(
+        self, cause: WithheldBy, posts: Iterable[tuple[int, int, int]], authors: Iterable[tuple[int, int]]
+    ) -> None:
+        """Take over from whom posts (rkey, author, level) and all posts of authors (author, level) are withheld.
+
+        This is for one cause: what others say of the same posts remains. WithheldFrom 0 ends it.
+        """
+        now_us, many = time.time_ns() // 1000, self._connection.executemany
+        of_posts = [
+            {"rkey": rkey, "author_id": author, "cause": int(cause), "level": int(level)}
+            for rkey, author, level in posts
+        ]
+        of_authors = [
+            {"author_id": author, "cause": int(cause), "level": int(level), "changed_us": now_us}
+            for author, level in authors
+        ]
+        if not of_posts and not of_authors:
+            return
+        with transaction(self._connection):
+            many(sql.load("removals/withhold_post"), [row for row in of_posts if row["level"]])
+            many(sql.load("removals/withhold_author"), [row for row in of_authors if row["level"]])
+            ended = "DELETE FROM {} WHERE cause = :cause AND author_id = :author_id"
+            many(
+                f"{ended.format('withheld_posts')} AND rkey = :rkey",
+                [row for row in of_posts if not row["level"]],
+            )
+            many(ended.format("withheld_authors"), [row for row in of_authors if not row["level"]])
+        self._added += len(of_posts) + len(of_authors)
+
     def prune(self, low_us: int) -> int:
         """Remove what no list can name any more, and what is beyond the bounds; return how many rows."""
         now_us, execute = time.time_ns() // 1000, self._connection.execute
         with transaction(self._connection):
             before = tid_at(max(low_us - POST_DAYS * DAY_US, 0))
-            removed = execute("DELETE FROM removed_posts WHERE rkey < ?", (before,)).rowcount
+            removed = 0
+            for table in ("removed_posts", "withheld_posts"):
+                removed += execute(f"DELETE FROM {table} WHERE rkey < ?", (before,)).rowcount
             for table, kept_us in (
                 ("hidden_authors", POST_DAYS * DAY_US),
+                ("withheld_authors", POST_DAYS * DAY_US),
                 ("changed_identities", IDENTITY_US),
             ):
                 query = f"DELETE FROM {table} WHERE changed_us < ?"

@@ -100,7 +100,7 @@ def page_of(
     began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
     marks, start = _order(snapshot, chosen, request, state)
     # One more than the limit, to know whether any post is left.
-    entries = _entries(snapshot, chosen.stored.blob, marks, start, limit + 1, state)
+    entries = _entries(snapshot, chosen, marks, start, limit + 1, state)
     following = None
     if len(entries) > limit:
         generation, place = chosen.stored.generation, entries[limit].place
@@ -147,13 +147,14 @@ def _chosen(snapshot: ListSnapshot, request: PageRequest, current: int) -> Chose
 
 
 def _entries(
-    snapshot: ListSnapshot, blob: bytes, marks: bytes, start: int, wanted: int, state: ViewerState
+    snapshot: ListSnapshot, chosen: ChosenList, marks: bytes, start: int, wanted: int, state: ViewerState
 ) -> list[PageEntry]:
     entries: list[PageEntry] = []
+    blob = chosen.stored.blob
     places = list_order.order_of(marks, list_bytes.length(blob))
     while len(entries) < wanted and start < len(places):
         items = list_bytes.items_at(blob, places[start : start + wanted - len(entries)])
-        uris = snapshot.uris_of([item.post_id for item in items])
+        uris = snapshot.uris_of(items, anybody=chosen.fallback)
         for place, item in enumerate(items, start):
             uri = uris.get(item.post_id)
             if uri is not None and item.post_id not in state.hidden and _POST_URI.fullmatch(uri):

@@ -1,6 +1,7 @@
 """Reading serving.sqlite.
 
-Owns: the queries about lists, posts and viewers. Leaves to others: which posts were removed since (``removed_posts``),
+Owns: the queries about lists, posts and viewers. Leaves to others: which posts were removed or withheld since
+(``removed_posts``),
 connections and snapshots (``read_pool``), which list to read (``paging``), and writing, which is the batch's alone.
 """
 
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import sql
-from serving.lists.list_bytes import stored_length
-from serving.lists.removed_posts import RemovedPosts
+from serving.lists.list_bytes import SOURCE_POPULAR, ListItem, stored_length
+from serving.lists.removed_posts import ANONYMOUS, EVERYBODY, POPULAR, RemovedPosts
 from serving.read_pool import ReadPool
 
 _DIGITS = {digit: value for value, digit in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
@@ -79,14 +80,14 @@ class ListSnapshot:
         rows = self._rows("serving/fallback_of", feed=feed, language=language, generation=generation)
         return StoredList(*rows[0]) if rows else None
 
-    def uris_of(self, post_ids: Sequence[int]) -> dict[int, str]:
-        """Return the at-uris of those posts that may still be shown."""
-        rows = self._shown(self._rows("serving/uris_of", posts=json.dumps(post_ids)))
+    def uris_of(self, items: Sequence[ListItem], *, anybody: bool) -> dict[int, str]:
+        """Return the at-uris of the posts that may still be shown; ``anybody``: the list is no viewer's own."""
+        rows = self._shown("serving/uris_of", items, anybody)
         return {post_id: uri for post_id, _, _, uri in rows}
 
-    def posts_of(self, post_ids: Sequence[int]) -> dict[int, StoredPost]:
-        """Return what is known about those posts that may still be shown."""
-        rows = self._shown(self._rows("serving/posts_of", posts=json.dumps(post_ids)))
+    def posts_of(self, items: Sequence[ListItem], *, anybody: bool) -> dict[int, StoredPost]:
+        """Return what is known about the posts that may still be shown, likewise."""
+        rows = self._shown("serving/posts_of", items, anybody)
         return {post_id: StoredPost(*known) for post_id, _, _, *known in rows}
 
     def variant_of(self, generation: int) -> str:
@@ -135,12 +136,18 @@ class ListSnapshot:
         """Return how many viewers have a list; reads all of them."""
         return int(self._connection.execute("SELECT count(*) FROM viewers").fetchone()[0])
 
-    def _shown(self, rows: list[Any]) -> list[Any]:
-        """Return the rows (post id, author id, record key, …) of posts that were not removed since."""
-        if self._removals is None:
+    def _shown(self, query: str, items: Sequence[ListItem], anybody: bool) -> list[Any]:
+        """Return the rows (post id, author id, record key, …) of a query for posts that were not withheld since."""
+        rows = self._rows(query, posts=json.dumps([item.post_id for item in items]))
+        withheld = {} if self._removals is None else self._removals.withheld_among([row[1:3] for row in rows])
+        if not withheld:
             return rows
-        removed = self._removals.removed_among([row[1:3] for row in rows])
-        return [row for row in rows if row[1:3] not in removed] if removed else rows
+        popular = {item.post_id for item in items if item.source == SOURCE_POPULAR}
+
+        def least(post_id: int) -> int:
+            return ANONYMOUS if anybody else POPULAR if post_id in popular else EVERYBODY
+
+        return [row for row in rows if withheld.get(row[1:3], 0) < least(row[0])]
 
     def _rows(self, query: str, **parameters: str | int) -> list[Any]:
         return self._connection.execute(sql.load(query), parameters).fetchall()

@@ -80,5 +80,5 @@ class HomePage:
     def _popular(self, snapshot: ListSnapshot, generation: int) -> list[str]:
         stored = snapshot.fallback_of(self.config.feed_rkeys[0], "", generation)
         items = list_bytes.items(stored.blob, 0, _TRIED) if stored else []
-        posts = snapshot.posts_of([item.post_id for item in items])
+        posts = snapshot.posts_of(items, anybody=True)
         return [posts[item.post_id].uri for item in items if item.post_id in posts]

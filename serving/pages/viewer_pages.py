@@ -103,7 +103,7 @@ class ViewerPage(_Page):
                 stored = own or snapshot.fallback_of(feed, "", generation)
                 count = list_bytes.length(stored.blob) if stored else 0
                 items = list_bytes.items(stored.blob, start, start + POSTS_PER_PAGE) if stored else []
-                posts = snapshot.posts_of([item.post_id for item in items])
+                posts = snapshot.posts_of(items, anybody=own is None)
         except (StoreUnreadableError, list_bytes.ListError) as error:
             raise UnavailableError("the lists can't be read just now") from error
         following = start + POSTS_PER_PAGE
