@@ -23,7 +23,7 @@ from sql import places
 COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
     commands.up, commands.ingest, commands.schedule, commands.serve, commands.batch, commands.backfill,
     commands.sql, commands.explain, commands.evaluate, commands.publish, commands.doctor, commands.backup,
-    commands.restore, commands.status, commands.simulate, commands.demo,
+    commands.restore, commands.viewer, commands.status, commands.simulate, commands.demo,
 )  # fmt: skip
 WITHOUT_SETTINGS = {commands.simulate, commands.demo}
 # Commands whose modules add their flags. A module is imported for its own command alone: some take a moment.
@@ -33,6 +33,7 @@ FLAGS_OF = {
     "evaluate": "pipeline.evaluate.command",
     "publish": "pipeline.operate.feed_record.command",
     "simulate": "pipeline.simulate.command",
+    "viewer": "pipeline.operate.viewer.command",
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings, option_names
+from sql import places
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -162,6 +163,22 @@ def restore(options: argparse.Namespace) -> None:
     from pipeline.operate.backup import restore
 
     restore.run(_settings(options), options.backup)
+
+
+def viewer(options: argparse.Namespace) -> None:
+    """Show or delete what is known about a viewer: export and forget."""
+    from pipeline.operate.viewer import command
+    from serving.identity.key_store import forget_stored_key
+    from serving.lists.whole_lists import whole_lists
+    from serving.viewers.forgotten import forget_activity
+
+    settings = _settings(options)
+
+    def forget_in_web_app(did: str, at_us: int) -> dict[str, int]:
+        rows = forget_activity(places.activity(settings.data_dir), did, at_us)
+        return rows | {"keys": forget_stored_key(places.keys(settings.data_dir), did)}
+
+    command.run(settings, options, whole_lists, forget_in_web_app)
 
 
 def status(options: argparse.Namespace) -> None:

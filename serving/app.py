@@ -68,6 +68,7 @@ def create_app(
     store = ListStore(config.serving_path, config.removals_path)
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
+    activity.tell_forgotten(memory.forget)
     used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)
     if peers:
         peers.listen(used.take)

@@ -91,7 +91,7 @@ def logs(data_dir: Path) -> Path:
 
 
 def working(data_dir: Path, tier: str = "") -> Path:
-    """Return the folder where a batch run spills and stages; 'recent' and 'waiting' runs have their own."""
+    """Return the folder where a batch run spills and stages; runs beside it, and other commands, have their own."""
     return data_dir / (f"tmp-{tier}" if tier else "tmp")
 
 

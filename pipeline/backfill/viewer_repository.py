@@ -305,9 +305,8 @@ def store_found(
         is_stranger=is_stranger,
     )
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(found.counts.items()))
-    log.info(
-        "%s: %d likes%s (%s)", did, len(found.likes), f", left out: {dropped}" if dropped else "", outcome
-    )
+    left_out = f", left out: {dropped}" if dropped else ""
+    log.info("%d likes of a viewer%s (%s)", len(found.likes), left_out, outcome)  # logs name no viewer
 
 
 def fetch_times(store: HistoryStore, machine: MachineClock) -> FetchTimes:

@@ -110,18 +110,25 @@ def make_changes(
 
 
 def read_like_records(
-    connection: duckdb.DuckDBPyConnection, reader: Reader, held: Mapping[int, DayFiles], first_day: int
+    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
+    held: Mapping[int, DayFiles],
+    first_day: int,
+    liker_id: int | None = None,
 ) -> list[Path]:
     """Make ``like_records`` from a day on, the relations it reads, and ``claimed_likes``.
 
-    Return the lake's files of likes in it. Enter ``reader`` before holding the lake. ``landed_likes`` is all of it that
+    With ``liker_id``, only that liker's records are right, and few others are read of landing.sqlite. Return the lake's
+    files of likes in it. Enter ``reader`` before holding the lake. ``landed_likes`` is all of it that
     is not in those files.
     """
     connection.execute(sql.load("lake/macros"))
-    late = reader.table(late_words(held, first_day))
+    of_liker = "SELECT * FROM ({})" + ("" if liker_id is None else f" WHERE liker_id = {liker_id}")
+    late = reader.table(of_liker.format(late_words(held, first_day)))
     make_changes(connection, held, first_day, late, reader.table(STATEMENTS))
     connection.execute("CREATE OR REPLACE TABLE landed_likes AS FROM changed_likes")
-    with registered(connection, open_words=reader.stream(open_words(held, first_day))):
+    words = of_liker.format(open_words(held, first_day))
+    with registered(connection, open_words=reader.stream(words)):
         connection.execute(f"INSERT INTO landed_likes {sql.load('lake/open_likes')}")
     files = [
         files.likes for day, files in sorted(held.items()) if day >= first_day and files.likes is not None

@@ -15,7 +15,7 @@ import sql
 from serving.budgets.limits import KEYS_KEPT
 from serving.identity.keys import SigningKey
 from serving.log_throttle import LogThrottle
-from sql import sqlite
+from sql import erasing, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -72,3 +72,11 @@ class KeyStore:
             self._connection = sqlite.open_migrated(self._path, "keys", busy_seconds=0.2)
             self._connection.execute("PRAGMA synchronous = OFF")
         return self._connection
+
+
+def forget_stored_key(path: Path, did: str) -> int:
+    """Delete a DID's key from the file, if it exists, and overwrite it; return how many rows that were."""
+    if not sqlite.has_tables(path, "keys"):
+        return 0
+    with erasing.deleting(path) as connection:
+        return connection.execute("DELETE FROM keys WHERE did = ?", (did,)).rowcount

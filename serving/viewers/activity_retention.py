@@ -17,6 +17,7 @@ from pathlib import Path
 import sql
 from serving.budgets import limits
 from serving.read_pool import ReadPool, StoreUnreadableError
+from serving.viewers.forgotten import prune_forgotten
 from sql import places
 
 PRUNE_SECONDS = 600.0
@@ -71,6 +72,7 @@ class ActivityRetention:
             span = {"from_us": day * DAY_US, "to_us": (day + 1) * DAY_US, "rows": PRUNE_ROWS}
             most = max(most, connection.execute(sql.load("activity/prune_pages"), span).rowcount)
         connection.execute(sql.load("activity/prune_takers"))
+        prune_forgotten(connection, int(now * 1_000_000))
         self._note_newest_viewer(connection, int(now * 1_000_000) // DAY_US)
         self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
 

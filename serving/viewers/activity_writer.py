@@ -8,7 +8,7 @@ Invariants: no request waits for the disk. What finds no room is refused at once
 error, pages and visits are counted as lost. A batch that can't be written is tried again each second while the
 queue fills. The complaint is logged once a minute, and /health shows it. ``close`` writes what is queued before it
 returns. Each worker of the web app writes in short transactions of its own, two a second at most; SQLite's lock
-lets one in at a time.
+lets one in at a time. What was queued of a viewer before they were forgotten is not written (``forgotten``).
 """
 
 import json
@@ -16,7 +16,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from serving.viewers.activity_queue import (
     Visit,
 )
 from serving.viewers.activity_retention import ActivityRetention
+from serving.viewers.forgotten import forgotten_since, remembered
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -71,10 +72,16 @@ class ActivityWriter:
         self._stopping = False
         self._wake = threading.Event()
         self._connection: sqlite3.Connection | None = None
+        self._forgotten_us = int(now() * 1_000_000)  # of the last viewer who is known to be forgotten
+        self._forget: Callable[[Collection[bytes]], None] = lambda _marks: None
         self._retention = ActivityRetention(path.parent, now)
         self._complaints = LogThrottle(60.0)
         self.written = self.dropped = self.failures = 0
         self.failure = ""
+
+    def tell_forgotten(self, forget: Callable[[Collection[bytes]], None]) -> None:
+        """Give the marks of viewers who were forgotten to ``forget``, within a second."""
+        self._forget = forget
 
     def start(self) -> None:
         """Start the thread, and open the file if there is one; without this the first event does both."""
@@ -152,6 +159,7 @@ class ActivityWriter:
                 stopping = self._stopping
                 self._pending += self._queue.take(BATCH_MAX - len(self._pending))
                 more = bool(self._queue)
+            self._look_for_forgotten()
             if self._pending and self._write(self._pending):
                 self._pending = []
             if more and not self._pending:
@@ -167,10 +175,11 @@ class ActivityWriter:
 
     def _write(self, batch: list[Queued]) -> bool:
         """Commit a batch and what retention removes; False when it must be tried again."""
-        events = [queued.event for queued in batch]
         try:
             connection = self._open()
             with sqlite.transaction(connection):
+                batch = remembered(batch, forgotten_since(connection, 0))
+                events = [queued.event for queued in batch]
                 takers = {queued.event.viewer_did: queued.known for queued in batch}
                 connection.executemany(
                     sql.load("activity/record_taker"),
@@ -197,6 +206,17 @@ class ActivityWriter:
         self.written += len(batch)
         self.failure = ""
         return True
+
+    def _look_for_forgotten(self) -> None:
+        if not self._path.exists():
+            return
+        try:
+            marks = forgotten_since(self._open(), self._forgotten_us)
+        except (sqlite3.Error, sqlite.SchemaError, OSError):
+            return  # locked or damaged: the next batch complains, and the next look finds the same
+        if marks:
+            self._forgotten_us = max(marks.values())
+            self._forget(marks.keys())
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and not self._path.exists():

@@ -15,13 +15,14 @@ import threading
 import time
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from serving.budgets.limits import VIEWER_BYTES, ByClass
 from serving.budgets.takers import taker_of
 from serving.lists.list_store import ListSnapshot
+from serving.viewers.forgotten import mark_of
 from serving.viewers.peers import Message, Peers
 from serving.viewers.recall import Recall
 from serving.viewers.remembered import FirstPage, KnownEvent, Remembered, ViewerState
@@ -112,6 +113,13 @@ class ViewerMemory:
                 for viewers in self._viewers.values():
                     viewers.clear()
                 self._bytes.clear()
+
+    def forget(self, marks: Collection[bytes]) -> None:
+        """Forget the viewers whom some marks stand for (``forgotten``)."""
+        with self._lock:
+            for known, viewers in self._viewers.items():
+                for key in [key for key in viewers if mark_of(key[0]) in marks]:
+                    self._bytes[known] -= viewers.pop(key).counted
 
     def bytes_of(self, known: bool) -> int:
         """Return how many bytes the viewers of a class take."""

@@ -1,0 +1,1 @@
+"""What is known about one viewer: shown on demand, and forgotten on demand."""

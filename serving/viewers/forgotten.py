@@ -1,0 +1,66 @@
+"""Forgetting a viewer: deleting what activity.sqlite has of them, and telling every worker.
+
+Owns: which rows go, and the marks by which workers learn of it. Leaves to others: the bytes that stay in the file
+(``sql.erasing``), what a worker holds in memory (``viewer_memory``, ``activity_writer``), and the other stores, which
+``foryou viewer forget`` empties.
+
+A mark is a hash of the DID and is kept for an hour: a worker's events of the viewer from before are then written or
+dropped. What the viewer does afterwards is new and is kept.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import sql
+from serving.viewers.activity_queue import Queued, ShownPage, Visit
+from sql import erasing, sqlite
+
+KEPT_US = 3_600_000_000
+TABLES = ("interactions", "visits", "impression_pages", "takers")
+
+
+def mark_of(viewer: str) -> bytes:
+    """Return what stands for a viewer in the table ``forgotten``."""
+    return hashlib.blake2b(
+        viewer.encode("utf-8", "surrogatepass"), digest_size=16, person=b"forgotten"
+    ).digest()
+
+
+def forget_activity(path: Path, viewer: str, at_us: int) -> dict[str, int]:
+    """Delete what a viewer did, as far as it is written down; return the rows by table."""
+    if not path.exists():
+        return {}
+    sqlite.open_migrated(path, "activity").close()
+    with erasing.deleting(path) as connection:
+        rows = {
+            table: connection.execute(f"DELETE FROM {table} WHERE viewer_did = ?", (viewer,)).rowcount
+            for table in TABLES
+        }
+        connection.execute(sql.load("activity/mark_forgotten"), {"mark": mark_of(viewer), "at_us": at_us})
+    return rows
+
+
+def forgotten_since(connection: sqlite3.Connection, since_us: int) -> dict[bytes, int]:
+    """Return the marks of viewers who were forgotten after a time, and when."""
+    return dict(connection.execute("SELECT mark, at_us FROM forgotten WHERE at_us > ?", (since_us,)))
+
+
+def prune_forgotten(connection: sqlite3.Connection, now_us: int) -> None:
+    """Remove marks that every worker knows by now."""
+    connection.execute("DELETE FROM forgotten WHERE at_us < ?", (now_us - KEPT_US,))
+
+
+def remembered(batch: Sequence[Queued], marks: dict[bytes, int]) -> list[Queued]:
+    """Return those events that came after their viewer was forgotten, or whose viewer was not."""
+    if not marks:
+        return list(batch)
+    return [each for each in batch if _time_of(each) > marks.get(mark_of(each.event.viewer_did), -1)]
+
+
+def _time_of(queued: Queued) -> int:
+    event = queued.event
+    if isinstance(event, Visit):
+        return event.at_us
+    return event.served_us if isinstance(event, ShownPage) else event.received_us
