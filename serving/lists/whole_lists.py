@@ -29,7 +29,7 @@ def whole_lists(path: Path, feeds: Sequence[str], viewer: str) -> dict[str, dict
             if stored is None:
                 continue
             items = list_bytes.items(stored.blob, 0, list_bytes.length(stored.blob)) if stored.blob else []
-            uris = snapshot.uris_of([item.post_id for item in items])
+            uris = snapshot.uris_of(items, anybody=False)
             found[feed] = {
                 "generation": stored.generation,
                 "posts": [
