@@ -51,7 +51,7 @@ def forget(
     *,
     say: Callable[[str], None] = lambda _line: None,
 ) -> list[str]:
-    """Delete what is known about a viewer; return lines that say what was deleted, and what is left.
+    """Forget a viewer; return lines that say what was deleted, and what is left.
 
     Waits for runs of the batch to end, and says so.
     """
