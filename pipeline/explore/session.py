@@ -116,10 +116,6 @@ def results(
             relation = connection.sql(statement.query)
             if relation is not None and statement.type in _WITH_ROWS:
                 yield _bounded(_as_known_types(relation), query.name, max_rows)
-        except (duckdb.InterruptException, RuntimeError) as error:
-            if "interrupted" in str(error).lower():
-                raise KeyboardInterrupt from None
-            raise
         except duckdb.Error as error:
             raise QueryError(f"{query.name}: {_with_place(connection, statement, error)}") from error
         except MemoryError:

@@ -61,6 +61,7 @@ def _plain(data_dir: Path, spill: Path) -> Path:
 def _run(request: BoxRequest, data_dir: Path, stores: Mapping[str, stored_tables.Columns]) -> None:
     from pipeline.explore import formats, session
     from pipeline.explore.box import shell
+    from pipeline.explore.box.stop import stoppable
 
     named = [Path(path) for path in request.named]
     with session.open_session(
@@ -71,8 +72,9 @@ def _run(request: BoxRequest, data_dir: Path, stores: Mapping[str, stored_tables
             shell.run(connection, data_dir, request.form, request.max_rows)
             return
         query = parse(request.name, request.text)
-        found = session.results(connection, query, request.values, request.max_rows)
-        formats.write(found, request.form, sys.stdout.buffer, query.name)
+        with stoppable(connection):
+            found = session.results(connection, query, request.values, request.max_rows)
+            formats.write(found, request.form, sys.stdout.buffer, query.name)
         sys.stdout.buffer.flush()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.explore import formats, queries, session
+from pipeline.explore.box import stop
 from pipeline.explore.queries import Query, QueryError
 from pipeline.store.analyst_snapshot import current_snapshot
 
@@ -61,9 +62,10 @@ def run(connection: duckdb.DuckDBPyConnection, data_dir: Path, form: str, max_ro
                     print(found)
                     continue
                 query, values = found
-            for rows in session.results(connection, query, values, max_rows):
-                formats.write([rows], form, sys.stdout.buffer, query.name)
-                sys.stdout.flush()
+            with stop.stoppable(connection):
+                for rows in session.results(connection, query, values, max_rows):
+                    formats.write([rows], form, sys.stdout.buffer, query.name)
+                    sys.stdout.flush()
         except QueryError as error:
             print(error)
         except ValueError as error:
@@ -95,7 +97,8 @@ def _inputs() -> Iterator[str]:
     text = ""
     while True:
         try:
-            line = input(MORE if text else PROMPT)
+            with stop.raised():
+                line = input(MORE if text else PROMPT)
         except EOFError:
             print()
             return
