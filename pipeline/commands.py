@@ -73,9 +73,8 @@ def serve(options: argparse.Namespace) -> None:
         image_hosts=settings.image_hosts,
         app_url=settings.app_url,
     )
-    watch_address(settings.local_address)
     try:
-        run(config)
+        run(config, lambda: watch_address(settings.local_address))
     except ServingError as error:
         raise PipelineError(str(error)) from error
 

@@ -1,8 +1,8 @@
-"""Telling systemd that a service is up, and that it is still alive: sd_notify without a library.
+"""Telling systemd, or ``foryou up``, that a service is up, and that it is still alive: sd_notify without a library.
 
 Owns: the messages, and how often they are sent. Leaves to others: the place in a service's loop that proves it is
-alive. Without NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify``, every call does
-nothing.
+alive. Without NOTIFY_SOCKET in the environment, which systemd sets for units of ``Type=notify`` and
+``run.supervisor`` for its children, every call does nothing.
 
 Invariant: ``alive`` is called by the loop that does the work, or after the service has answered a request. A thread
 that only sleeps never calls it, for a watchdog fed by such a thread guards nothing.
@@ -20,7 +20,7 @@ PROBE_REQUEST = b"HEAD /robots.txt HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
 class ServiceManager:
-    """The systemd that started this process, if one did; its methods may be called from any thread."""
+    """The parent that started this process and listens, if one does; its methods may be called from any thread."""
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
         """Take what systemd says out of ``environment``, so that no child process speaks in our name."""
@@ -48,7 +48,7 @@ class ServiceManager:
         if not self._address:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 sender.connect(self._address)
                 sender.send(message)

@@ -56,7 +56,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.neighbours": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.lists": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.publish": BATCH,
-    "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers"},
+    "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
     "pipeline.run": {"pipeline.store"} | CONFIGURED,
     "pipeline.demo": {"pipeline.run", "pipeline.lake", "pipeline.store"} | CONFIGURED,
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,

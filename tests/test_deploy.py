@@ -240,6 +240,17 @@ def test_the_alerts_watch_figures_that_ingest_offers() -> None:
     assert QUEUE_CHUNKS / 2 < int(full) < QUEUE_CHUNKS
 
 
+def test_a_lag_is_offered_once_there_is_an_event() -> None:
+    """A store without events is no store that is decades behind: two alerts would fire on each new installation."""
+    metrics = Metrics()
+    metrics.committed(EventBatch(), size=0, seconds=0.1, lag_seconds=None, queued=0)
+    assert b"lag" not in prometheus_client.generate_latest(metrics.registry)
+    for seconds in (5.0, 2.0):
+        metrics.committed(EventBatch(), size=0, seconds=0.1, lag_seconds=seconds, queued=0)
+        lag = f"foryou_stream_lag_seconds {seconds}".encode()
+        assert lag in prometheus_client.generate_latest(metrics.registry)
+
+
 def test_prometheus_scrapes_where_ingest_answers() -> None:
     address = example()["FORYOU_METRICS_LISTEN"]
     config = (DEPLOY / "prometheus" / "prometheus.yml").read_text()

@@ -1,17 +1,26 @@
 """``foryou ingest`` as a process, against a server that is sometimes not nice."""
 
+import gc
 import json
+import os
 import re
 import signal
 import sqlite3
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import commands
+import httpx
 import orjson
 import pytest
 from fault_tools import follow_odd_server
-from streams import LineStream, wait_until
+from streams import LineStream, free_port, wait_until
+
+from pipeline.ingest import follow, service, stream_metrics
+from pipeline.operate.status.gather import gather
+from pipeline.settings import load_settings
 
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
 START_US = 1_779_719_009_000_000
@@ -224,6 +233,46 @@ def test_another_host_resumes_by_time_with_a_margin(tmp_path: Path) -> None:
         assert commands.stop(process) == 0
     assert other.cursors == [START_US + 59 * 1_000_000 - 30_000_000]
     assert count_likes(tmp_path) == len(LIKES)
+
+
+def test_without_a_network_there_is_no_lag_and_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The whole ingest in this process, on an empty store, until it was told to stop."""
+    monkeypatch.setattr(follow, "UNREACHED_SECONDS", 0.5)
+    monkeypatch.setattr(stream_metrics, "GAUGE_SECONDS", 0.5)
+    port = free_port()
+    settings = load_settings(
+        {
+            "data_dir": str(tmp_path / "data"),
+            "stream_url": f"ws://127.0.0.1:{free_port()}/subscribe",
+            "metrics_listen": f"127.0.0.1:{port}",
+        },
+        {},
+        tmp_path,
+    )
+    seen: dict[str, Any] = {}
+
+    def look() -> None:
+        try:
+            wait_until(lambda: "check this machine's network; 'foryou doctor' says more" in caplog.text)
+            wait_until(lambda: bool(gather(settings)["gauges"]))
+            seen["metrics"] = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+            seen["gauges"] = gather(settings)["gauges"]
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    thresholds = gc.get_threshold()
+    service.run(settings)
+    gc.set_threshold(*thresholds)
+    looking.join()
+    assert "foryou_connection_ends_total" in seen["metrics"]
+    assert "lag" not in seen["metrics"]
+    assert "queue_chunks" in seen["gauges"]
+    assert "lag_seconds" not in seen["gauges"]
+    assert caplog.text.count("no stream could be reached") == 1
 
 
 def test_a_second_ingest_on_the_same_store_is_refused(tmp_path: Path) -> None:

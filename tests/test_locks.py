@@ -18,8 +18,8 @@ from streams import LineStream, wait_until
 from test_ingest import LIKES
 
 from pipeline.errors import StoreError
-from pipeline.operate.status.gather import process_of
 from pipeline.store import locks
+from pipeline.store.lock_holders import process_of
 from pipeline.store.locks import DUTIES, exclusive, holder
 from sql import places
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import commands
+import httpx
 import pytest
 from streams import free_port, wait_until
 
@@ -33,7 +34,12 @@ def test_a_service_says_that_it_is_up_and_alive(part: str, heard: socket.socket,
     )
     env |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
     with commands.running(part, env=env) as process:
-        assert heard.recv(100) == b"READY=1"
+        while (word := heard.recv(100)) == b"WATCHDOG=1":
+            assert part == "up"  # it waits for its parts, and is alive meanwhile
+        assert word == b"READY=1"
+        if part in ("serve", "up"):
+            address = f"http://{env['FORYOU_LISTEN']}/robots.txt"
+            assert httpx.get(address, trust_env=False).status_code == 200
         for _ in range(2 if part != "serve" else 1):  # serve looks at itself every ten seconds
             assert heard.recv(100) == b"WATCHDOG=1"
         assert commands.stop(process) == 0

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +13,13 @@ from pathlib import Path
 import commands
 import httpx
 import pytest
+from batch_tools import settings_for as settings_for_batch
 from streams import free_port, wait_until
 
+from pipeline.run import supervisor, timetable
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
+from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
 
 
@@ -35,6 +40,7 @@ def settings_for(tmp_path: Path, network: SimulatedNetwork) -> tuple[dict[str, s
         listen=f"127.0.0.1:{port}",
         plc_url=network.plc_url,
         candidates_minutes="0.05",
+        everybody_minutes="0.05",  # else a slow first run delays the next by twenty times its seconds
         neighbours_minutes="0.05",
         compact_minutes="0.05",
     )
@@ -117,6 +123,43 @@ def test_up_gives_up_when_a_part_cannot_start(tmp_path: Path, network: Simulated
     assert result.returncode == 1
     assert f"{host}:{port}" in result.stderr
     assert "foryou: serve could not start; its own line above says why" in result.stderr
+
+
+def test_a_part_that_was_up_is_started_again_whatever_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that says that it is up and fails at once: how long it lived decides nothing."""
+    script = "from pipeline.notify import service_manager; service_manager().ready(); raise SystemExit(1)"
+    monkeypatch.setattr(supervisor, "foryou_command", lambda *_: [sys.executable, "-c", script])
+    parent = supervisor.Supervisor(os.environ)
+    parent.add("ingest")
+    thread = threading.Thread(target=parent.run)
+    thread.start()
+    try:
+        wait_until(lambda: caplog.text.count("ingest ended with status 1") > 1)
+    finally:
+        parent.request_stop()
+        thread.join()
+
+
+def test_without_likes_the_timetable_waits_and_says_what_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(timetable, "FIRST_LIKES_SECONDS", 0.0)
+    monkeypatch.setattr(timetable, "FIRST_LIKES_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(timetable, "FIRST_LISTS_SECONDS", 0.01)
+    stopping = threading.Event()
+    thread = threading.Thread(target=timetable.Timetable(settings_for_batch(tmp_path), stopping).run)
+    thread.start()
+    try:
+        wait_until(lambda: "run 'foryou ingest' first" in caplog.text)
+        with exclusive(tmp_path, "ingest"):
+            caplog.clear()
+            wait_until(lambda: "ingest is running: if this lasts, 'foryou doctor'" in caplog.text)
+            assert "foryou ingest" not in caplog.text.split("if this lasts", 1)[1]
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def test_the_timetable_survives_a_failing_run_and_says_when_the_next_is_due(

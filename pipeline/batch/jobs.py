@@ -25,7 +25,6 @@ import duckdb
 
 from pipeline.batch.candidates_job import FeedToPublish, candidates
 from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
-from pipeline.batch.inputs import snapshot
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remove_unused
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import neighbours
@@ -37,6 +36,7 @@ from pipeline.lake.compact import compact
 from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings
+from pipeline.store.any_likes import has_likes, no_likes_text
 from pipeline.store.locks import exclusive
 from pipeline.store.who_is_due import last_commit, mark_likes, mark_waiting, recent_viewers, waiting_viewers
 from sql import places
@@ -87,8 +87,8 @@ def run(
     beside = viewers if viewers in BESIDE else ""
     folder = places.working(settings.data_dir, beside)
     with exclusive(settings.data_dir, beside or "batch"):
-        if not snapshot.has_likes(settings.data_dir):
-            text = f"no likes yet in {settings.data_dir}: run 'foryou ingest' first"
+        if not has_likes(settings.data_dir):
+            text = no_likes_text(settings.data_dir)
             if job != "all":
                 raise NoLikesError(text)
             log.info("%s", text)

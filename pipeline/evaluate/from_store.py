@@ -16,6 +16,7 @@ from pipeline.batch.inputs import snapshot, sql_steps
 from pipeline.evaluate.like_events import EvaluateError, LikeEvents, events_of
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
+from pipeline.store.any_likes import has_likes, no_likes_text
 from pipeline.store.locks import exclusive
 
 POST_DAYS = 20.0
@@ -24,8 +25,8 @@ POST_DAYS = 20.0
 def from_store(settings: Settings) -> LikeEvents:
     """Return the likes of the store; EvaluateError when there are none, or while a batch runs."""
     ranking = ranking_from(settings.ranking)
-    if not snapshot.has_likes(settings.data_dir):
-        raise EvaluateError(f"no likes yet in {settings.data_dir}: run 'foryou ingest' first, or name a file")
+    if not has_likes(settings.data_dir):
+        raise EvaluateError(no_likes_text(settings.data_dir) + "; or name a file")
     with exclusive(settings.data_dir, "batch"):
         wide = replace(ranking, post_max_age_hours=POST_DAYS * 24)
         hours = ranking.seed_window_days * 24.0

@@ -11,6 +11,7 @@ cursor moves before the event is stored.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,9 @@ QUIET_EVENTS = 50.0  # a stream that would have sent more than this meanwhile is
 # A connection that lasted this long, or brought this many events, was healthy.
 HEALTHY_SECONDS = 30.0
 HEALTHY_EVENTS = 1_000
+# Why there was no connection at all. When that lasts, one line says what to do.
+UNREACHED = frozenset({"connect_failed", "connect_timeout", "handshake_refused"})
+UNREACHED_SECONDS, UNREACHED_AGAIN_SECONDS = 30.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Follower:
         self._place = 0  # of the address in use; the one that works is kept, since each change is a seam
         self._failures = 0  # in a row, each of which makes the next pause longer
         self._strikes = 0  # in a row, three of which turn to the next address
+        self._unreached_since = self._hint_at = math.inf  # on the monotonic clock
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -102,6 +107,7 @@ class Follower:
             # A server that restarts is back within a second; one that is down is not helped by haste.
             pause = pause_seconds(self._failures, 0.25, BACKOFF_MAX_SECONDS) * random.uniform(0.5, 1.0)
             log.warning("%s: %s; connecting again in %.1f s", host_of(url), end.words, pause)
+            self._hint(end, began)
             if end.reason != "silence":  # a quiet host is still there: connect again at once
                 self._failures += 1
             self._strikes += 1
@@ -111,6 +117,22 @@ class Follower:
                 following = host_of(self._urls[self._place])
                 log.warning("%s failed %d times; trying %s", host_of(url), TRIES_PER_HOST, following)
             await asyncio.sleep(pause)
+
+    def _hint(self, end: End, began: float) -> None:
+        """Say what to do when for a while no host could be reached; ``began`` is when this connection was tried."""
+        if end.reason not in UNREACHED:
+            self._unreached_since = math.inf
+            return
+        now = time.monotonic()
+        if self._unreached_since == math.inf:
+            self._unreached_since, self._hint_at = began, began + UNREACHED_SECONDS
+        if now >= self._hint_at:
+            self._hint_at = now + UNREACHED_AGAIN_SECONDS
+            seconds = now - self._unreached_since
+            log.warning(
+                "no stream could be reached for %.0f s: check this machine's network; 'foryou doctor' says more",
+                seconds,
+            )
 
     async def _follow_once(self, subscription: Subscription) -> End:
         """Follow one connection to its end."""

@@ -29,9 +29,11 @@ class Metrics:
         self._bytes = prometheus.Counter(
             "foryou_received_bytes", "Bytes of messages received, as sent.", registry=self.registry
         )
+        # It has no value before the first event, and is registered with it.
         self._lag = prometheus.Gauge(
-            "foryou_stream_lag_seconds", "Now minus the newest event's time.", registry=self.registry
+            "foryou_stream_lag_seconds", "Now minus the newest event's time.", registry=None
         )
+        self._knows_lag = False
         self._queue = prometheus.Gauge(
             "foryou_queue_chunks", "Chunks of messages waiting for the writer.", registry=self.registry
         )
@@ -62,13 +64,13 @@ class Metrics:
             ) from error
 
     def committed(
-        self, batch: EventBatch, size: int, seconds: float, lag_seconds: float, queued: int
+        self, batch: EventBatch, size: int, seconds: float, lag_seconds: float | None, queued: int
     ) -> None:
         """Note a batch of so many bytes that was stored."""
         self._count(batch.counts)
         self._bytes.inc(size)
         self._commits.observe(seconds)
-        self._lag.set(lag_seconds)
+        self._set_lag(lag_seconds)
         self._queue.set(queued)
         self._stored += batch.messages
         self._received += size
@@ -80,7 +82,7 @@ class Metrics:
         self._holding.set(holding)
         self._holds = holding
 
-    def gauges(self, lag_seconds: float, queued: int) -> dict[str, float] | None:
+    def gauges(self, lag_seconds: float | None, queued: int) -> dict[str, float] | None:
         """Return the means since the last time, for the store; None before GAUGE_SECONDS have passed."""
         now = time.monotonic()
         seconds = now - self._measured_at
@@ -90,15 +92,24 @@ class Metrics:
             "messages_per_second": self._stored / seconds,
             "received_bytes_per_second": self._received / seconds,
             "commit_seconds": self._commit_seconds / max(self._commits_made, 1),
-            "lag_seconds": lag_seconds,
             "queue_chunks": float(queued),
             "holding": float(self._holds),
         }
+        if lag_seconds is not None:
+            values["lag_seconds"] = lag_seconds
         self._measured_at, self._stored, self._received = now, 0, 0
         self._commit_seconds, self._commits_made = 0.0, 0
-        self._lag.set(lag_seconds)
+        self._set_lag(lag_seconds)
         self._queue.set(queued)
         return values
+
+    def _set_lag(self, seconds: float | None) -> None:
+        if seconds is None:
+            return
+        self._lag.set(seconds)
+        if not self._knows_lag:
+            self._knows_lag = True
+            self.registry.register(self._lag)
 
     def _count(self, counts: Counter[tuple[str, str]]) -> None:
         by_kind = {"event": self._events, "drop": self._drops, "connection": self._ends}

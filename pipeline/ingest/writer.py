@@ -258,8 +258,10 @@ class Writer:
             messages += len(chunk.messages)
         return chunks, True
 
-    def _lag_seconds(self) -> float:
-        return time.time() - self._landing.watermark_us / 1e6
+    def _lag_seconds(self) -> float | None:
+        """Return how far the store is behind, None before the first event."""
+        watermark_us = self._landing.watermark_us
+        return time.time() - watermark_us / 1e6 if watermark_us else None
 
     def _report(self) -> None:
         gauges = self._metrics.gauges(self._lag_seconds(), self._queue.qsize())
@@ -267,12 +269,9 @@ class Writer:
             self._landing.set_gauges(gauges)
         if time.monotonic() >= self._report_at:
             rate = self._messages / REPORT_SECONDS
-            log.info(
-                "%.0f events/s, %.1f s behind, %d chunks waiting",
-                rate,
-                self._lag_seconds(),
-                self._queue.qsize(),
-            )
+            lag = self._lag_seconds()
+            behind = "no event yet" if lag is None else f"{lag:.1f} s behind"
+            log.info("%.0f events/s, %s, %d chunks waiting", rate, behind, self._queue.qsize())
             self._report_at, self._messages = time.monotonic() + REPORT_SECONDS, 0
 
 

@@ -4,13 +4,19 @@ Owns: ``Supervisor``, and how a child ends with its parent. Leaves to others: wh
 
 Invariant: no child outlives its parent. Each child's standard input is a pipe from the parent. When the parent
 ends, however it ends, the pipe closes and the child stops as at SIGTERM.
+
+A child says that it is up as it says so to systemd (``notify``), over a socket of its own. One that fails before it
+ever was up would fail again: a port is in use, or a store can't be opened. That ends the parent, however long it took.
+One that was up is started again, as often as it takes.
 """
 
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +32,7 @@ from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
 log = logging.getLogger("foryou.up")
 
 STOP_SECONDS = 4.0
-START_SECONDS = 5.0  # a child that fails sooner at its first start has a wrong setting, and is not restarted
+GIVES_UP = (1, 2)  # the statuses of a command that failed by itself, with a line that says why
 FIRST_PAUSE_SECONDS, PAUSE_MAX_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0  # a child that lived longer did not crash at its start
 
@@ -63,6 +69,8 @@ class _Child:
     arguments: tuple[str, ...]
     secrets: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
+    notices: socket.socket | None = None  # where it says that it is up
+    was_up: bool = False  # now or before
     started_at: float = 0.0
     starts: int = 0
     due_at: float = 0.0
@@ -83,6 +91,7 @@ class Supervisor:
         self._log_file = log_file
         self._children: list[_Child] = []
         self._stopping = threading.Event()
+        self._folder = tempfile.TemporaryDirectory(prefix="foryou-")  # of the children's sockets
 
     def add(self, *arguments: str, secrets: Mapping[str, str] | None = None) -> None:
         """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already.
@@ -103,13 +112,17 @@ class Supervisor:
         try:
             for child in self._children:
                 self._watch(child)
-            service_manager().ready()
+            said = False
             while not self._stopping.wait(0.1):
                 service_manager().alive()
                 for child in self._children:
                     self._watch(child)
+                if not said and all(child.was_up for child in self._children):
+                    said = True
+                    service_manager().ready()
         finally:
             self._stop()
+            self._folder.cleanup()
 
     def _stop(self) -> None:
         """Stop every child: SIGTERM, and after STOP_SECONDS SIGKILL."""
@@ -125,6 +138,9 @@ class Supervisor:
                 process.kill()
                 process.wait()
             _close_pipe(process)
+        for child in self._children:
+            if child.notices is not None:
+                child.notices.close()
 
     def _watch(self, child: _Child) -> None:
         now = time.monotonic()
@@ -133,12 +149,13 @@ class Supervisor:
                 self._start(child)
             return
         code = child.process.poll()
+        child.was_up = child.was_up or _says_ready(child.notices)
         if code is None:
             return
         _close_pipe(child.process)
         child.process = None
         lived = now - child.started_at
-        if code == 1 and child.starts == 1 and lived < START_SECONDS:
+        if code in GIVES_UP and not child.was_up:
             raise PipelineError(f"{child.name} could not start; its own line above says why")
         if lived > STEADY_SECONDS:
             child.starts = 1
@@ -148,16 +165,30 @@ class Supervisor:
         log.warning("%s %s after %.0f s; starting it again in %.1f s", child.name, ended, lived, pause)
 
     def _start(self, child: _Child) -> None:
+        if child.notices is None:
+            child.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            child.notices.setblocking(False)
+            child.notices.bind(self._address_of(child))
         with ExitStack() as stack:
             stderr = None if self._log_file is None else stack.enter_context(self._log_file.open("ab"))
             child.process = subprocess.Popen(
                 foryou_command(*child.arguments, "--with-parent"),
                 stdin=subprocess.PIPE,
                 stderr=stderr,
-                env={**self._environment, **child.secrets},
+                env={**self._environment, **child.secrets, "NOTIFY_SOCKET": self._address_of(child)},
             )
         child.started_at = time.monotonic()
         child.starts += 1
+
+    def _address_of(self, child: _Child) -> str:
+        return str(Path(self._folder.name) / child.name)
+
+
+def _says_ready(notices: socket.socket | None) -> bool:
+    try:
+        return notices is not None and notices.recv(64).startswith(b"READY=1")
+    except BlockingIOError:
+        return False
 
 
 def run_child(

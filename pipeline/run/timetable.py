@@ -35,11 +35,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline.clock import MachineClock
+from pipeline.errors import StoreError
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.run.job_turns import JobTurns
 from pipeline.run.supervisor import child_environment, run_child
 from pipeline.settings import ARCHIVE_KEY, Settings
+from pipeline.store.any_likes import has_likes, no_likes_text
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
 from pipeline.store.who_is_due import (
@@ -54,6 +56,8 @@ from pipeline.store.who_is_due import (
 log = logging.getLogger("foryou.schedule")
 
 FIRST_LISTS_SECONDS = 5.0
+# Without a like for so long, something is wrong: ingest does not run, or can't reach the stream.
+FIRST_LIKES_SECONDS, FIRST_LIKES_AGAIN_SECONDS = 30.0, 600.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
@@ -149,11 +153,27 @@ class Timetable:
         return not complaint
 
     def _make_first_lists(self) -> None:
-        """Run all jobs repeatedly until there are lists to serve, for a new store has no likes yet."""
-        while newest_generation(self._settings.data_dir) == 0:
-            self._run_child("all", ["batch", "--job", "all"], alive=service_manager().alive)
-            if newest_generation(self._settings.data_dir) or self._stopping.wait(FIRST_LISTS_SECONDS):
+        """Run all jobs repeatedly until there are lists to serve, once there is a like to make them of."""
+        data_dir = self._settings.data_dir
+        say_at = time.monotonic() + FIRST_LIKES_SECONDS
+        while newest_generation(data_dir) == 0:
+            if self._has_likes():
+                self._run_child("all", ["batch", "--job", "all"], alive=service_manager().alive)
+                if newest_generation(data_dir):
+                    return
+            elif time.monotonic() >= say_at:
+                log.warning("%s", no_likes_text(data_dir))
+                say_at = time.monotonic() + FIRST_LIKES_AGAIN_SECONDS
+            service_manager().alive()
+            if self._stopping.wait(FIRST_LISTS_SECONDS):
                 return
+
+    def _has_likes(self) -> bool:
+        try:
+            return has_likes(self._settings.data_dir)
+        except StoreError as error:
+            log.warning("%s", error)
+            return False
 
     def _add(self, job: str, minutes: float) -> None:
         self._add_job(job, partial(self._run_job, job), minutes * 60)

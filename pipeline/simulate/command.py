@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from pipeline.errors import SettingError
+from pipeline.notify import service_manager
 from pipeline.simulate.mischief.faults import Fault, parse_faults
 from pipeline.simulate.parameters import CLUSTERING, WorldParameters, now_us
 from pipeline.simulate.server.listener import SimulatorServer
@@ -134,6 +135,7 @@ async def _serve(server: SimulatorServer, host: str, port: int) -> None:
         file=sys.stderr,
         flush=True,
     )
+    service_manager().ready()
     await stopping
     listening.close()
     await listening.wait_closed()

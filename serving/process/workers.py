@@ -232,8 +232,11 @@ def _lives(process: int) -> bool:
     return True
 
 
-def run(config: ServingConfig) -> None:
-    """Serve until SIGTERM or SIGINT; raise ServingError when the address can't be listened on."""
+def run(config: ServingConfig, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT; raise ServingError when the address can't be listened on.
+
+    ``on_ready`` is called once the workers answer.
+    """
     places.keep_private()
     workers = Workers(config)
 
@@ -245,6 +248,7 @@ def run(config: ServingConfig) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+        on_ready()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         workers.stop()

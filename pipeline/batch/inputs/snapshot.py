@@ -48,16 +48,6 @@ class Snapshot:
         self.connection.execute("DROP TABLE late_words; DROP TABLE file_changes")
 
 
-def has_likes(data_dir: Path) -> bool:
-    """Tell whether any like has been stored."""
-    landing = places.landing(data_dir)
-    if not has_tables(landing, "like_words"):
-        return False
-    with reading(landing) as reader:
-        stored = reader.number("SELECT count(*) FROM (SELECT 1 FROM like_words LIMIT 1)")
-    return stored > 0 or bool(places.closed_days(data_dir))
-
-
 def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> None:
     """Make the relation ``wanted_viewers`` of those of the DIDs whose accounts are known and active."""
     with registered(connection, wanted_dids=pa.table({"did": pa.array(dids, pa.string())})):

@@ -4,7 +4,6 @@ Owns: which figures there are. Leaves to others: what they mean (``lines``) and 
 reads. What has no store yet is None or empty, and a store that is being written is read as it is.
 """
 
-import fcntl
 import shutil
 import sqlite3
 import time
@@ -20,14 +19,13 @@ import sql
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
-from pipeline.store.locks import holder
+from pipeline.store.lock_holders import process_of
 from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import connect
 
 GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
-LOCKS = Path("/proc/locks")  # on Linux only
 
 Figures = dict[str, Any]
 
@@ -70,36 +68,6 @@ def gather(settings: Settings) -> Figures:
         ),
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
     }
-
-
-def process_of(data_dir: Path, part: str) -> int | None:
-    """Return the process that holds a part's lock, None when none does."""
-    path = places.lock(data_dir, part)
-    pid = holder(path)
-    try:
-        return pid if pid is not None and pid > 0 and _holds(pid, path) else None
-    except OSError:
-        return None
-
-
-def _holds(pid: int, path: Path) -> bool:
-    """Tell whether a process has a lock, if possible without trying it: a part may be starting just now."""
-    if LOCKS.exists():
-        inode = path.stat().st_ino
-        words = (line.split() for line in LOCKS.read_text().splitlines())
-        return any(
-            len(found) > 5
-            and found[1] == "FLOCK"
-            and found[4] == str(pid)
-            and found[5].rpartition(":")[2] == str(inode)
-            for found in words
-        )
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _lake(data_dir: Path) -> Figures:
