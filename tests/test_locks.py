@@ -187,7 +187,7 @@ def test_a_second_ingest_after_rm(tmp_path: Path) -> None:
             assert commands.stop(first) == 0
         with commands.running("ingest", env=env) as third:
             wait_until(lambda: process_of(tmp_path, "ingest") == third.pid)
-            assert commands.stop(third) == 0
+            assert commands.stop(third) in (0, -signal.SIGTERM)  # it may be at its start
 
 
 def test_every_duty_is_listed() -> None:
