@@ -22,13 +22,16 @@ from sql import places
 
 COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
     commands.up, commands.ingest, commands.schedule, commands.serve, commands.batch, commands.backfill,
-    commands.sql, commands.explain, commands.evaluate, commands.publish, commands.doctor, commands.backup,
-    commands.restore, commands.viewer, commands.status, commands.simulate, commands.demo,
+    commands.sql, commands.explain, commands.evaluate, commands.block, commands.allow, commands.publish,
+    commands.doctor, commands.backup, commands.restore, commands.viewer, commands.status, commands.simulate,
+    commands.demo,
 )  # fmt: skip
 WITHOUT_SETTINGS = {commands.simulate, commands.demo}
 # Commands whose modules add their flags. A module is imported for its own command alone: some take a moment.
 FLAGS_OF = {
+    "allow": "pipeline.blocking.command",
     "backfill": "pipeline.backfill.command",
+    "block": "pipeline.blocking.command",
     "sql": "pipeline.explore.command",
     "evaluate": "pipeline.evaluate.command",
     "publish": "pipeline.operate.feed_record.command",

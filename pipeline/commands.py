@@ -136,6 +136,20 @@ def evaluate(options: argparse.Namespace) -> None:
     command.run(_settings(options), options)
 
 
+def block(options: argparse.Namespace) -> None:
+    """Keep accounts, posts, domains, hashtags and words out of all lists."""
+    from pipeline.blocking import command
+
+    command.run(_settings(options), "block", options.what, remove=options.remove, note=options.note)
+
+
+def allow(options: argparse.Namespace) -> None:
+    """Let accounts, posts and domains through that a rule or a label would hide."""
+    from pipeline.blocking import command
+
+    command.run(_settings(options), "allow", options.what, remove=options.remove, note=options.note)
+
+
 def publish(options: argparse.Namespace) -> None:
     """Create, update or delete the feed's record at Bluesky."""
     from pipeline.operate.feed_record import command

@@ -7,6 +7,8 @@ others: what is in the files. The pipeline and the web app share these names, an
     landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite, removals.sqlite      the stores
     cursor.key                                                        signs page cursors
     dashboard.json                                                    figures for the operator's page
+    rules.txt                                                         what the operator blocks and allows
+    lists/HASH.txt                                                    members of a moderation list that is followed
     lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
     lake/changes/day=YYYY-MM-DD/changes-COMMIT.parquet                  what was reported of it since, up to that commit
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
@@ -22,6 +24,7 @@ others: what is in the files. The pipeline and the web app share these names, an
 Invariant: a day is in the lake exactly when its file exists; ``pipeline.lake`` puts it there with one rename.
 """
 
+import hashlib
 import os
 from datetime import date, timedelta
 from pathlib import Path
@@ -78,6 +81,21 @@ def cursor_key(data_dir: Path) -> Path:
 def dashboard(data_dir: Path) -> Path:
     """Return the figures of the operator's page."""
     return data_dir / "dashboard.json"
+
+
+def rules(data_dir: Path) -> Path:
+    """Return what the operator blocks and allows."""
+    return data_dir / "rules.txt"
+
+
+def members(data_dir: Path, list_uri: str) -> Path:
+    """Return the file of the members of a moderation list."""
+    return data_dir / "lists" / f"{hashlib.sha256(list_uri.encode()).hexdigest()[:32]}.txt"
+
+
+def all_members(data_dir: Path) -> list[Path]:
+    """Return all files that ``members`` names, as far as they exist."""
+    return sorted((data_dir / "lists").glob("*.txt"))
 
 
 def lock(data_dir: Path, duty: str) -> Path:

@@ -29,6 +29,8 @@ INPUTS = (
     "actors",
     "visits",
     "interactions",
+    "ruled_accounts",
+    "ruled_posts",
 )
 
 

@@ -144,11 +144,13 @@ def ranked(
     likes = existing_likes(rows, now_us, ranking.post_max_age_hours)
     dids = {did: (actor, status) for actor, did, status, _ in rows["actors"]}
     bad = PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE
+    rules = {row[:-1]: row[-1] for name in ("ruled_accounts", "ruled_posts") for row in rows.get(name, [])}
     allowed = {
         (author, rkey): created_us
         for author, rkey, created_us, _, deleted, flags, _ in rows["posts"]
         if not deleted
         and not flags & bad
+        and not rules.get((author, rkey), rules.get((author,), flags & PostFlag.BLOCKED))
         and (not ranking.media or flags & ranking.media)
         and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }

@@ -47,10 +47,13 @@ MAY_KNOW: dict[str, set[str]] = {
     "sql": set(),
     "pipeline": {"pipeline", "serving"},
     "pipeline.store": BASE,
+    "pipeline.blocking": {"pipeline.store", "pipeline.handles"} | CONFIGURED,
     "pipeline.lake": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
-    "pipeline.ingest": {"pipeline.store"} | CONFIGURED,
-    "pipeline.backfill": {"pipeline.store", "pipeline.lake", "pipeline.ingest", "pipeline.progress"} | CONFIGURED,
-    "pipeline.batch": {"pipeline.lake"} | BATCH,
+    "pipeline.ingest": {"pipeline.store", "pipeline.blocking"} | CONFIGURED,
+    "pipeline.backfill": {
+        "pipeline.store", "pipeline.blocking", "pipeline.lake", "pipeline.ingest", "pipeline.progress",
+    } | CONFIGURED,
+    "pipeline.batch": {"pipeline.lake", "pipeline.blocking"} | BATCH,
     "pipeline.batch.kernel": set(),
     "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
     "pipeline.batch.neighbours": {"pipeline.batch.inputs"} | BATCH,
@@ -191,7 +194,7 @@ def test_one_module_names_the_files_of_the_data_directory() -> None:
     """No other joins a path with one of these names, nor has such a name as a string of its own."""
     joined = {"lake", "explore", "log", "backfill", "tmp", ".tmp"}
     whole = re.compile(
-        r"(landing|serving|activity|keys)\.sqlite|cursor\.key|dashboard\.json|\.\w+\.lock|tmp-\w*"
+        r"(landing|serving|activity|keys|removals)\.sqlite|cursor\.key|dashboard\.json|rules\.txt|\.\w+\.lock|tmp-\w*"
         r"|day=.*/.*|(likes|unlikes|impressions|neighbours|popular)[-*@]*\.parquet"
     )
     for path in SOURCES:

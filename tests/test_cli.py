@@ -15,6 +15,8 @@ COMMANDS = (
     "batch",
     "sql",
     "explain",
+    "block",
+    "allow",
     "status",
     "simulate",
     "demo",

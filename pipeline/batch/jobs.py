@@ -30,6 +30,8 @@ from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import neighbours
 from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
 from pipeline.batch.tiers import JOBS, TIER_HELP, TIERS
+from pipeline.blocking.in_force import bring_into_force
+from pipeline.blocking.rule_file import RulesError
 from pipeline.errors import BatchError, StoreError
 from pipeline.feeds import Feed, feeds_of
 from pipeline.lake.compact import compact
@@ -93,6 +95,7 @@ def run(
                 raise NoLikesError(text)
             log.info("%s", text)
             return
+        _bring_rules_into_force(settings)
         feeds = tuple(_within_memory(feed, memory) for feed in feeds)
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -109,6 +112,14 @@ def run(
         finally:
             serving.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bring_rules_into_force(settings: Settings) -> None:
+    """Take over the operator's rules: accounts have numbers by now that they had not when the rules were made."""
+    try:
+        bring_into_force(settings.data_dir)
+    except RulesError as error:
+        log.warning("%s; the rules that were in force before stay", error)
 
 
 def _within_memory(feed: Feed, memory: tuple[float, str] | None) -> Feed:

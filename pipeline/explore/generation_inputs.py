@@ -78,6 +78,8 @@ class GenerationInputs:
         )
         self.connection.execute(sql.load("batch/inputs"))
         for name in input_tables():
+            if not copy_of(snapshot, f"inputs/{name}").exists():
+                continue  # a run of an earlier version left the copies
             self.connection.execute(f"DROP TABLE {name}")
             self._view(f"all_{name}", copy_of(snapshot, f"inputs/{name}"))
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")

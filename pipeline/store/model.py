@@ -30,6 +30,9 @@ class PostFlag(IntFlag):
     EXTERNAL = 32  # a link card
     QUOTE = 64
     SIGNED_IN = 128  # self-labelled !no-unauthenticated: not for anonymous viewers
+    BLOCKED = (
+        256  # a rule of the operator about texts is about it: in no list, unless they allow it or its author
+    )
 
 
 class AccountStatus(IntEnum):
@@ -53,7 +56,7 @@ class WithheldFrom(IntEnum):
 
 
 class WithheldBy(IntEnum):
-    """Who wants a post to be withheld. serving knows no cause: it takes the highest level."""
+    """Who wants a post to be withheld. Of several the highest level counts; the operator may overrule labelers."""
 
     LABELER = 1
     AUTHOR = 2  # the author's profile record says so

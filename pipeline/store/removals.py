@@ -1,8 +1,8 @@
 """removals.sqlite: what was taken back or withheld since lists were made of it, so that pages do without it at once.
 
-Owns: writing it, and its bounds. Leaves to others: the truth about posts and accounts (``landing``), reading
-(``serving.lists.removed_posts``, ``serving.identity.changed_identities``), and lists without them, which the next run
-makes.
+Owns: writing it, and its bounds. Leaves to others: what the operator's rules hide (``operator_rules``), the truth
+about posts and accounts (``landing``), reading (``serving.lists.removed_posts``,
+``serving.identity.changed_identities``), and lists without them, which the next run makes.
 
 It is written within the transaction of landing.sqlite that stores the same events, and commits first. When the process
 dies between the two, the stream tells the events again, and nothing changes. The file may be deleted: then what was
@@ -48,7 +48,7 @@ class Removals:
     def start_anew(self) -> None:
         """Forget everything: it is of another landing.sqlite, with other numbers for actors."""
         with transaction(self._connection):
-            for table in _TABLES:
+            for table in (*_TABLES, "ruled_accounts", "ruled_posts", "rules_in_force"):
                 self._connection.execute(f"DELETE FROM {table}")
 
     def note(self, landing: sqlite3.Connection, actors: Sequence[int], identities: Sequence[str]) -> None:

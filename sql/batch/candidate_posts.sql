@@ -1,7 +1,8 @@
 -- Question: which posts may be in a list, and how do age and popularity scale their score?
--- Reads: likes, posts
+-- Reads: likes, posts, ruled_accounts, ruled_posts
 -- Writes: candidate_posts
--- Grain: one row per known, top-level post without an adult or !hide label, liked lately and with the wanted media
+-- Grain: one row per known, top-level post without an adult or !hide label that the operator does not block, liked
+--   lately and with the wanted media
 -- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent, media
 -- Units: likers are distinct, in the window; scale = 0.5 ^ (age / half-life) / likers ^ popularity_exponent. post_no
 --   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
@@ -15,8 +16,11 @@ WITH fresh AS (
   SELECT p.author_id, p.rkey, p.created_us, p.langs
   FROM posts AS p
   SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
+  LEFT JOIN ruled_accounts AS a ON a.author_id = p.author_id
+  LEFT JOIN ruled_posts AS r ON r.author_id = p.author_id AND r.rkey = p.rkey
   WHERE NOT p.deleted
     AND p.flags & 7 = 0   -- REPLY, ADULT, HIDE: pipeline/store/model.py
+    AND NOT coalesce(r.blocked, a.blocked, p.flags & 256 <> 0)   -- BLOCKED: a rule about texts
     AND (getvariable('media') = 0 OR p.flags & getvariable('media') <> 0)
     AND hours_before(p.created_us) < getvariable('post_max_age_hours')
 ), counted AS (

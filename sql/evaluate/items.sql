@@ -13,7 +13,7 @@ WITH liked AS (
 SELECT
   (row_number() OVER (ORDER BY l.post_rkey DESC, l.author_id) - 1)::INTEGER AS item_no,
   l.post_rkey AS key, coalesce(p.created_us, l.post_rkey >> 10) AS made_us, l.author_id AS author,
-  coalesce(p.seen_us > 0 AND NOT p.deleted AND p.flags & 7 = 0, false) AS listable,
+  coalesce(p.seen_us > 0 AND NOT p.deleted AND p.flags & 263 = 0, false) AS listable,
   coalesce(p.langs, '') AS langs
 FROM liked AS l
 LEFT JOIN posts AS p ON p.author_id = l.author_id AND p.rkey = l.post_rkey;

@@ -1,5 +1,5 @@
 -- Question: what is known of the post asked about that keeps it out of lists?
--- Reads: explained_post, actors, posts, likes, feedback, candidate_posts, exclusions
+-- Reads: explained_post, actors, posts, likes, feedback, candidate_posts, exclusions, ruled_accounts, ruled_posts
 -- Writes: none
 -- Grain: one row
 -- Parameters: viewer_id, snapshot_us
@@ -10,6 +10,7 @@ SELECT
   coalesce(p.flags & 1 <> 0, false) AS reply,
   coalesce(p.flags & 2 <> 0, false) AS adult,
   coalesce(p.flags & 4 <> 0, false) AS hidden,
+  coalesce(r.blocked, o.blocked, p.flags & 256 <> 0, false) AS blocked,
   coalesce(p.flags, 0) AS flags,
   hours_before(coalesce(nullif(p.created_us, 0), q.rkey >> 10)) AS age_hours,   -- else by its key
   (SELECT hours_before(max(l.seen_us)) FROM likes AS l
@@ -29,4 +30,6 @@ SELECT
     AND c.author_id = q.author_id AND c.rkey = q.rkey) AS excluded
 FROM explained_post AS q
 JOIN actors AS a ON a.actor_id = q.author_id
-LEFT JOIN posts AS p ON p.author_id = q.author_id AND p.rkey = q.rkey;
+LEFT JOIN posts AS p ON p.author_id = q.author_id AND p.rkey = q.rkey
+LEFT JOIN ruled_accounts AS o ON o.author_id = q.author_id
+LEFT JOIN ruled_posts AS r ON r.author_id = q.author_id AND r.rkey = q.rkey;

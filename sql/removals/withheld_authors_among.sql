@@ -3,8 +3,9 @@
 -- Writes: none
 -- Grain: one row per withheld author
 -- Parameters: :authors (JSON array of actor ids)
--- Units: level as in pipeline/store/model.py
-SELECT author_id, max(level)
+-- Units: level and cause as in pipeline/store/model.py; the last column is the level when the operator allows the author
+--   in spite of labelers (cause 1)
+SELECT author_id, max(level), max(iif(cause = 1, 0, level))
 FROM withheld_authors
 WHERE author_id IN (SELECT value FROM json_each(:authors))
 GROUP BY author_id;

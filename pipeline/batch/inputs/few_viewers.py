@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
+from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, read_rules
 from pipeline.lake.held import DayFiles, held_lake
 from pipeline.lake.reader import (
     CLAIMED,
@@ -170,6 +170,7 @@ def open_few_viewers(
         authors = _read_activity(connection, places.activity(data_dir), dids, since_us)
         inputs.add_actors_by_did([*dids, *authors])
         name_viewers(connection, dids)
+        read_rules(connection, data_dir)
         sql_steps.prepare(connection, ranking, inputs.snapshot_us)
         sql_steps.set_variables(connection, {"window_hours": window_hours})
         yield inputs

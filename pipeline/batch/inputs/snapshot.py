@@ -23,6 +23,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.arrow import reading
 from pipeline.store.duck import append, count, open_duckdb, registered
 from pipeline.store.model import HOUR_US, day_of
+from pipeline.store.operator_rules import ruled
 from sql import places
 from sql.sqlite import has_tables
 
@@ -57,6 +58,18 @@ def name_viewers(connection: duckdb.DuckDBPyConnection, dids: Sequence[str]) -> 
         )
 
 
+def read_rules(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> None:
+    """Copy what the operator's rules say of accounts and posts."""
+    accounts, posts = ruled(data_dir)
+    for relation, names, rows in (
+        ("ruled_accounts", ("author_id", "blocked"), accounts),
+        ("ruled_posts", ("author_id", "rkey", "blocked"), posts),
+    ):
+        if rows:
+            columns = [pa.array(column) for column in zip(*rows, strict=True)]
+            append(connection, relation, pa.table(columns, names=names))
+
+
 @contextmanager
 def open_snapshot(
     data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float, folder: Path | None = None
@@ -86,6 +99,7 @@ def open_snapshot(
             actors = "SELECT actor_id, did, status, deleted_us FROM actors"
             append(connection, "actors", reader.stream(actors))
         _read_activity(connection, data_dir, int(snapshot_us - window_hours * HOUR_US), created_us)
+        read_rules(connection, data_dir)
         sql_steps.prepare(connection, ranking, snapshot_us)
         sql_steps.set_variables(connection, {"window_hours": window_hours})
         records = count(connection, "landed_likes")

@@ -1,0 +1,59 @@
+"""``foryou block`` and ``foryou allow``: change the operator's rules, and bring them into force at once.
+
+Owns: the flags, and what is printed. Leaves to others: what was typed (``typed``), the file (``rule_file``), what
+follows (``in_force``).
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+
+from pipeline.blocking import in_force, rule_file
+from pipeline.blocking.rules import Rule
+from pipeline.blocking.typed import named
+from pipeline.handles import did_of_handle
+from pipeline.settings import Settings
+from sql import places
+
+_OF_TEXTS = frozenset({"domain", "hashtag", "word"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give the command its flags."""
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="WHAT",
+        help="a DID, @HANDLE, a post's or list's at-uri or address in the app, domain:HOST, hashtag:TAG, word:WORD "
+        "(default: list the rules)",
+    )
+    parser.add_argument("--remove", action="store_true", help="remove these rules instead of adding them")
+    parser.add_argument("--note", metavar="TEXT", default="", help="why, for the reader of rules.txt")
+
+
+def run(settings: Settings, action: str, what: Sequence[str], *, remove: bool, note: str) -> None:
+    """Add or remove rules of an action, or list them; PipelineError when one is none."""
+    data_dir = settings.data_dir
+    if not what:
+        rules = [rule for rule in rule_file.rules_of(data_dir) if rule.action == action]
+        print(
+            "\n".join(rule.as_line() for rule in rules)
+            or f"nothing is {action}ed in {places.rules(data_dir)}"
+        )
+        return
+    did_of = partial(did_of_handle, settings.appview_url)
+    things = [named(action, text, did_of) for text in what]
+    rules = [
+        Rule(action, thing.kind, thing.value, " ".join(filter(None, (thing.note, note.replace("\n", " ")))))
+        for thing in things
+    ]
+    changed = rule_file.remove(data_dir, rules) if remove else rule_file.add(data_dir, rules)
+    in_force.bring_into_force(data_dir)
+    subjects = {rule.subject for rule in changed}
+    for rule in rules:
+        if rule.subject in subjects:
+            print(f"removed: {rule.as_line()}" if remove else rule.as_line())
+        else:
+            print(f"{'no such rule' if remove else 'already there'}: {rule.as_line()}")
+    if not remove and any(rule.kind in _OF_TEXTS for rule in changed):
+        print("Rules about texts are for posts that come in from now on: texts are not stored.")
