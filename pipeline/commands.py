@@ -30,8 +30,10 @@ def up(options: argparse.Namespace) -> None:
 def ingest(options: argparse.Namespace) -> None:
     """Follow the stream; store likes, posts and deletions."""
     from pipeline.ingest import service
+    from serving.identity.labelers import LabelerReader
 
-    service.run(_settings(options))
+    settings = _settings(options)
+    service.run(settings, LabelerReader(settings.plc_url))
 
 
 def schedule(options: argparse.Namespace) -> None:

@@ -86,6 +86,15 @@ def address(host_and_port: tuple[str, int] | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def dids(text: str) -> tuple[str, ...]:
+    """Return DIDs, comma-separated, each once; none for an empty text."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for one in found:
+        if not is_did(one):
+            raise ValueError(f"{one!r} is not a DID")
+    return found
+
+
 def positive(text: str) -> float:
     """Return a number above 0."""
     try:

@@ -18,7 +18,7 @@ from pipeline.errors import SettingError, unknown
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
-TABLES = ("ranking", "feeds", "experiments")  # of foryou.toml, beside the settings
+TABLES = ("ranking", "feeds", "experiments", "labels")  # of foryou.toml, beside the settings
 FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where the settings are
 # The most time that lists of all viewers may take, unless everybody_minutes asks for more.
@@ -68,6 +68,11 @@ class Settings:
         "HOST:PORT of the operator's pages and /metrics (default 127.0.0.1, ten above the port of FORYOU_LISTEN)",
     )
     plc_url: str = _setting("https://plc.directory", values.http_url, "directory that resolves did:plc")
+    labelers: tuple[str, ...] = _setting(
+        "did:plc:ar7c4by46qjdydhdevvrndac",
+        values.dids,
+        "DIDs of labelers whose labels count, comma-separated; none when empty",
+    )
     archive_url: str = _setting(
         "https://jetstream.us-east.bsky.network", values.http_url, "archive that foryou backfill reads"
     )
@@ -122,6 +127,8 @@ class Settings:
     feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata={"table": True})
     # The [experiments.NAME] tables, unchecked; ``feeds.feeds_of`` gives each feed its own variants.
     experiments: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
+    # The [labels] table, unchecked; ``label_levels.levels_from`` makes levels of it.
+    labels: Mapping[str, Any] = field(default_factory=dict, metadata={"table": True})
 
     @property
     def feed_rkeys(self) -> tuple[str, ...]:
@@ -168,6 +175,7 @@ class Settings:
         texts = {name: str(getattr(self, name)) for name in option_names()}
         texts |= {
             "stream_url": ",".join(self.stream_url),
+            "labelers": ",".join(self.labelers),
             "listen": values.address(self.listen),
             "pages_listen": values.address(self.pages_listen),
             "metrics_listen": values.address(self.metrics_listen),
@@ -227,6 +235,7 @@ def load_settings(
         ranking=table.get("ranking", {}),
         feeds=_feeds(table.get("feeds", {})),
         experiments=table.get("experiments", {}),
+        labels=table.get("labels", {}),
     )
 
 

@@ -108,7 +108,7 @@ class Town:
 
 @contextmanager
 def running_town(
-    folder: Path, viewer: Account, plc_url: str, *, authors: int = 5, posts: int = 20
+    folder: Path, viewer: Account, plc_url: str, *, authors: int = 5, posts: int = 20, **settings: str
 ) -> Iterator[Town]:
     """Run ``foryou ingest`` and ``foryou serve`` between a stream and pages; the posts are stored and listed."""
     data_dir, port = folder / "data", free_port()
@@ -122,6 +122,7 @@ def running_town(
             hostname=f"localhost:{port}",
             listen=f"127.0.0.1:{port}",
             plc_url=plc_url,
+            **settings,
         )
         with commands.running("ingest", env=env, log=folder / "ingest.log"):
             wait_until(lambda: _stored_posts(data_dir) == posts, 60)

@@ -49,7 +49,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.store": BASE,
     "pipeline.blocking": {"pipeline.store", "pipeline.handles"} | CONFIGURED,
     "pipeline.lake": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
-    "pipeline.ingest": {"pipeline.store", "pipeline.blocking"} | CONFIGURED,
+    "pipeline.ingest": {"pipeline.store", "pipeline.blocking", "pipeline.label_levels"} | CONFIGURED,
     "pipeline.backfill": {
         "pipeline.store", "pipeline.blocking", "pipeline.lake", "pipeline.ingest", "pipeline.progress",
     } | CONFIGURED,

@@ -88,6 +88,24 @@ def test_it_says_what_an_operator_asks(tmp_path: Path) -> None:
     assert found["web app"] == ["does not answer at this installation's address"]
 
 
+def test_how_far_labelers_are_read(tmp_path: Path) -> None:
+    write(tmp_path)
+    landing, now_us = connect(tmp_path / "landing.sqlite"), int(time.time() * 1e6)
+    insert = "INSERT INTO labelers (did, seq, received_us, stated_us, labels) VALUES (?, ?, ?, ?, ?)"
+    landing.execute(insert, ("did:web:one.example", 0, 0, 0, 0))
+    landing.execute(insert, ("did:web:two.example", 1234, now_us, now_us, 5678))
+    landing.execute(insert, ("did:web:three.example", 9, now_us, now_us - 2 * HOUR_US, 1))
+    landing.execute("INSERT INTO label_gaps VALUES (3, 4, 6, 0)")
+    landing.close()
+    first, second, third = said(tmp_path)["labels"]
+    assert first == "did:web:one.example: nothing yet"
+    assert second.startswith(
+        "did:web:two.example, 5,678 that withhold posts, up to message 1,234, which came "
+    )
+    assert second.endswith(" ago")
+    assert third.endswith("; its labels are 2 h 00 min old; 1 gaps")
+
+
 def test_a_gap_over_days_names_them(tmp_path: Path) -> None:
     write(tmp_path)
     landing = connect(tmp_path / "landing.sqlite")

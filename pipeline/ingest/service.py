@@ -1,4 +1,4 @@
-"""The ingest process: one landing store, one stream, until it is stopped.
+"""The ingest process: one landing store, one stream of events and those of labelers, until it is stopped.
 
 Owns: joining follower and writer, signals, and where to resume. Leaves to others: everything else.
 """
@@ -9,15 +9,20 @@ import logging
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 
 from pipeline.errors import StoreError
 from pipeline.ingest.follow import Follower
+from pipeline.ingest.labels.label_streams import LabelStreams
+from pipeline.ingest.labels.label_writer import LabelerDirectory
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.wires import Subscription, subscription, wire_of
 from pipeline.ingest.writer import Writer
+from pipeline.label_levels import levels_from
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
+from pipeline.store.labels import LabelStore
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
 from pipeline.store.locks import exclusive
@@ -30,8 +35,9 @@ log = logging.getLogger("foryou.ingest")
 GC_THRESHOLDS = (200_000, 50, 1_000)
 
 
-def run(settings: Settings) -> None:
-    """Follow the stream until SIGTERM or SIGINT; everything taken in is committed before it returns."""
+def run(settings: Settings, labelers: LabelerDirectory) -> None:
+    """Follow the streams until SIGTERM or SIGINT; everything taken in is committed before it returns."""
+    levels = levels_from(settings.labels)
     for url in settings.stream_url:
         wire_of(url)  # refuses a wrong address before anything is opened
     gc.set_threshold(*GC_THRESHOLDS)
@@ -40,19 +46,41 @@ def run(settings: Settings) -> None:
         metrics.serve(settings.metrics_listen)
     with exclusive(settings.data_dir, "ingest"):
         landing = Landing(settings.data_dir)
+        labels = LabelStore(settings.data_dir, levels, settings.labelers)
         service_manager().ready()
         try:
-            asyncio.run(_follow(settings, landing, metrics))
+            asyncio.run(
+                _follow(
+                    settings,
+                    landing,
+                    metrics,
+                    lambda fail: LabelStreams(
+                        labels,
+                        settings.labelers,
+                        levels,
+                        labelers,
+                        metrics,
+                        fail,
+                        settings.stream_silence_seconds,
+                    ),
+                )
+            )
         except sqlite3.Error as error:
             raise StoreError(
                 f"can't write {places.landing(settings.data_dir)}: {error}; nothing is lost, the stream is read "
                 "again from the last commit at the next start"
             ) from error
         finally:
+            labels.close()
             landing.close()
 
 
-async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> None:
+async def _follow(
+    settings: Settings,
+    landing: Landing,
+    metrics: Metrics,
+    label_streams: Callable[[Callable[[BaseException], None]], LabelStreams],
+) -> None:
     loop = asyncio.get_running_loop()
     start_us = int((time.time() - settings.stream_start_hours * 3600) * 1e6)
     ended: asyncio.Future[None] = loop.create_future()
@@ -82,7 +110,9 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
         lambda name: writer.count("connection", name),
         settings.stream_silence_seconds,
     )
+    labels = label_streams(fail)
     writer.start()
+    labels.start()
     task = asyncio.create_task(follower.run())
     task.add_done_callback(lambda done: end(None if done.cancelled() else done.exception()))
     try:
@@ -90,4 +120,5 @@ async def _follow(settings: Settings, landing: Landing, metrics: Metrics) -> Non
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await labels.stop()
         await loop.run_in_executor(None, writer.stop)

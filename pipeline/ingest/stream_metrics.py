@@ -42,6 +42,12 @@ class Metrics:
             "1 while the stream is ahead of this machine's clock, so that nothing is stored.",
             registry=self.registry,
         )
+        self._label_lag = prometheus.Gauge(
+            "foryou_label_lag_seconds",
+            "Now minus the time of a labeler's newest label, when that came.",
+            ("labeler",),
+            registry=self.registry,
+        )
         self._holds = False
         self._commits = prometheus.Histogram(
             "foryou_commit_seconds",
@@ -67,7 +73,7 @@ class Metrics:
         self, batch: EventBatch, size: int, seconds: float, lag_seconds: float | None, queued: int
     ) -> None:
         """Note a batch of so many bytes that was stored."""
-        self._count(batch.counts)
+        self.counted(batch.counts)
         self._bytes.inc(size)
         self._commits.observe(seconds)
         self._set_lag(lag_seconds)
@@ -111,7 +117,12 @@ class Metrics:
             self._knows_lag = True
             self.registry.register(self._lag)
 
-    def _count(self, counts: Counter[tuple[str, str]]) -> None:
+    def labels_of(self, labeler: str, lag_seconds: float) -> None:
+        """Note how late the newest of some labels came."""
+        self._label_lag.labels(labeler).set(lag_seconds)
+
+    def counted(self, counts: Counter[tuple[str, str]]) -> None:
+        """Add counts, as they were stored."""
         by_kind = {"event": self._events, "drop": self._drops, "connection": self._ends}
         for (kind, name), value in counts.items():
             by_kind[kind].labels(name).inc(value)

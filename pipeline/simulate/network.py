@@ -9,6 +9,7 @@ from types import TracebackType
 
 from pipeline.simulate.mischief.faults import parse_faults
 from pipeline.simulate.server.accounts import account_of, mint_token
+from pipeline.simulate.server.labeler import Labeler
 from pipeline.simulate.server.listener import SimulatorServer
 from pipeline.simulate.timeline import World, WorldParameters
 
@@ -40,6 +41,11 @@ class SimulatedNetwork:
     def plc_url(self) -> str:
         """The address of the PLC directory and of the simulator's pages."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def labeler(self) -> Labeler:
+        """The network's labeler."""
+        return self.server.labeler
 
     def now_us(self) -> int:
         """Return the world's time."""

@@ -50,6 +50,15 @@ class ActorIds:
             self._look_up(sorted(did for did in missing if did not in older))
         return ids
 
+    def known(self, dids: Collection[str]) -> dict[str, int]:
+        """Return the ids of those DIDs that have one; inside the caller's transaction, too."""
+        found: dict[str, int] = {}
+        for half in (self._older, self._newer):
+            found.update((did, half[did]) for did in dids if did in half)
+        others = json.dumps(sorted(did for did in dids if did not in found))
+        found.update(self._connection.execute(sql.load("landing/actor_ids"), {"dids": others}))
+        return found
+
     def forget(self) -> None:
         """Drop the cache, after a transaction that was rolled back."""
         self._newer, self._older, self._newer_bytes = {}, {}, 0

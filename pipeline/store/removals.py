@@ -101,6 +101,12 @@ class Removals:
             many(ended.format("withheld_authors"), [row for row in of_authors if not row["level"]])
         self._added += len(of_posts) + len(of_authors)
 
+    def end(self, cause: WithheldBy) -> None:
+        """Let nothing be withheld for a cause."""
+        with transaction(self._connection):
+            for table in ("withheld_posts", "withheld_authors"):
+                self._connection.execute(f"DELETE FROM {table} WHERE cause = ?", (int(cause),))
+
     def prune(self, low_us: int) -> int:
         """Remove what no list can name any more, and what is beyond the bounds; return how many rows."""
         now_us, execute = time.time_ns() // 1000, self._connection.execute

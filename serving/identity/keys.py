@@ -68,15 +68,15 @@ class SigningKey:
         return True
 
 
-def signing_key(document: object, did: str) -> SigningKey:
-    """Return the ``#atproto`` key of a DID's document; raise KeyDocumentError when it can't be used."""
+def signing_key(document: object, did: str, fragment: str = "#atproto") -> SigningKey:
+    """Return the ``#atproto`` key of a DID's document, or another; raise KeyDocumentError when it can't be used."""
     if not isinstance(document, Mapping) or document.get("id") != did:
         raise KeyDocumentError("the DID document is not that DID's")
     methods = document.get("verificationMethod")
     for method in methods if isinstance(methods, list) else []:
-        if isinstance(method, Mapping) and method.get("id") in ("#atproto", f"{did}#atproto"):
+        if isinstance(method, Mapping) and method.get("id") in (fragment, did + fragment):
             return _key_of(method)
-    raise KeyDocumentError("the DID document has no #atproto signing key")
+    raise KeyDocumentError(f"the DID document has no {fragment} signing key")
 
 
 def _key_of(method: Mapping[str, Any]) -> SigningKey:

@@ -62,6 +62,13 @@ class RecordsPage:
     retry_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DidDocumentFound:
+    """A DID's document, as it came: it may be any JSON."""
+
+    content: object
+
+
 @dataclass(slots=True)
 class LocatedRepository:
     """One DID's repository at its host; ``domain`` is what somebody registered, which may have many hosts."""
@@ -101,20 +108,32 @@ class RepositoryReader:
 
     def __init__(self, plc_url: str) -> None:
         self._plc_url = plc_url
-        self._private = is_loopback(urlsplit(plc_url).hostname or "")
+        self.private = is_loopback(urlsplit(plc_url).hostname or "")
         self._directory = Fetcher(allowed=lambda _address: True, domain_lookups=None)
-        allowed = is_loopback if self._private else is_public
+        allowed = is_loopback if self.private else is_public
         self._hosts = Fetcher(allowed=allowed, _lookups=Slots(LOOKUPS))
 
     def document_domain(self, did: str) -> str:
         """Return the domain that has a DID's document; empty for what the operator's directory has."""
-        if not is_signer(did, loopback=self._private) or not is_web(did):
+        if not is_signer(did, loopback=self.private) or not is_web(did):
             return ""
         return self._domain_of(web_target(did))
 
     def locate(self, did: str, *, known: bool, seconds: float) -> LocatedRepository | RecordsPage:
         """Return a DID's repository, or the answer that is none; ``known`` says that its owner is no stranger."""
-        if not is_signer(did, loopback=self._private):
+        found = self.document(did, known=known, seconds=seconds)
+        if isinstance(found, RecordsPage):
+            return found
+        host = endpoint_of(found.content, did, private=self.private)
+        if host is None:
+            return RecordsPage(
+                "absent", reason="the DID document names no repository host that may be called"
+            )
+        return self.at(did, host, known=known)
+
+    def document(self, did: str, *, known: bool, seconds: float) -> "DidDocumentFound | RecordsPage":
+        """Return what a DID's document says, or the answer that is none."""
+        if not is_signer(did, loopback=self.private):
             return RecordsPage("absent", reason="neither a did:plc nor a did:web that can be fetched")
         if is_web(did):
             page = _get(self._hosts, web_target(did), "the DID document", known=known, seconds=seconds)
@@ -126,15 +145,9 @@ class RepositoryReader:
         if page.outcome != "ok":
             return page
         try:
-            document = orjson.loads(page.body)
+            return DidDocumentFound(orjson.loads(page.body))
         except orjson.JSONDecodeError:
             return RecordsPage("unreachable", reason="the DID document is not JSON")
-        host = endpoint_of(document, did, private=self._private)
-        if host is None:
-            return RecordsPage(
-                "absent", reason="the DID document names no repository host that may be called"
-            )
-        return self.at(did, host, known=known)
 
     def at(self, did: str, target: HttpTarget, *, known: bool = False) -> LocatedRepository:
         """Return a DID's repository at a host."""
@@ -144,7 +157,7 @@ class RepositoryReader:
 
     def _domain_of(self, target: HttpTarget) -> str:
         # On a private network every port is somebody's.
-        return f"{target.host}:{target.port}" if self._private else registrable(target.host)
+        return f"{target.host}:{target.port}" if self.private else registrable(target.host)
 
 
 def _get(fetcher: Fetcher, target: HttpTarget, what: str, *, known: bool, seconds: float) -> RecordsPage:
@@ -189,19 +202,27 @@ def retry_seconds_of(answer: HttpAnswer, now: float) -> float | None:
     return None if moment is None else min(max(moment - now, 0.0), RETRY_SECONDS_MAX)
 
 
-def endpoint_of(document: object, did: str, *, private: bool = False) -> HttpTarget | None:
+def endpoint_of(
+    document: object,
+    did: str,
+    *,
+    private: bool = False,
+    service_of: tuple[str, str] = ("#atproto_pds", "AtprotoPersonalDataServer"),
+) -> HttpTarget | None:
     """Return the host of a DID's repository, as its document says; None when it can't be used.
+
+    Another service of the DID has another fragment and type.
 
     The target has no path. It is https on 443, or on a private network http on a port of this machine.
     """
     if not isinstance(document, Mapping) or document.get("id") != did:
         return None
-    services = document.get("service")
+    services, (fragment, kind) = document.get("service"), service_of
     for service in services if isinstance(services, list) else []:
         if (
             isinstance(service, Mapping)
-            and service.get("id") in ("#atproto_pds", f"{did}#atproto_pds")
-            and service.get("type") == "AtprotoPersonalDataServer"
+            and service.get("id") in (fragment, did + fragment)
+            and service.get("type") == kind
         ):
             return _target(service.get("serviceEndpoint"), private=private)
     return None

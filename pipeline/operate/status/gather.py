@@ -43,6 +43,7 @@ def gather(settings: Settings) -> Figures:
         "parts": {part: process_of(data_dir, part) for part in PARTS},
         "stream": streams[0] if streams else None,
         "other_streams": streams[1:],
+        "labelers": _rows(data_dir, "landing/status_labelers"),
         "gaps": _rows(data_dir, "landing/status_gaps"),
         "began_us": _one(data_dir, "landing/status_began").get("began_us", 0),
         "counters": _counters(data_dir),

@@ -41,6 +41,7 @@ def lines(figures: Mapping[str, Any]) -> list[Line]:
         _data(figures),
         _parts(figures),
         _stream(figures),
+        *_labelers(figures),
         *_gaps(figures),
         *_beginning(figures),
         *_counted(figures),
@@ -86,6 +87,25 @@ def _stream(figures: Mapping[str, Any]) -> Line:
         others = ", ".join(other["host"] for other in figures["other_streams"])
         text += f"; {failovers} failovers" + (f", before on {others}" if others else "")
     return Line("stream", text, level)
+
+
+def _labelers(figures: Mapping[str, Any]) -> Iterator[Line]:
+    for labeler in figures["labelers"]:
+        if not labeler["received_us"]:
+            yield Line("labels", f"{labeler['did']}: nothing yet", Level.WARN)
+            continue
+        came, made = ((figures["now_us"] - labeler[name]) / 1e6 for name in ("received_us", "stated_us"))
+        text = (
+            f"{labeler['did']}, {labeler['labels']:,} that withhold posts, up to message {labeler['seq']:,}"
+        )
+        text += f", which came {duration_text(came)} ago"
+        # A labeler may be silent. One that sends old labels is being read from its beginning, or catching up.
+        behind = made - came
+        if labeler["stated_us"] and behind > LAG_WARN_SECONDS:
+            text += f"; its labels are {duration_text(behind)} old"
+        if labeler["gaps"]:
+            text += f"; {labeler['gaps']} gaps"
+        yield Line("labels", text, Level.WARN if labeler["gaps"] else Level.PLAIN)
 
 
 def _gaps(figures: Mapping[str, Any]) -> Iterator[Line]:

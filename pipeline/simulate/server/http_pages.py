@@ -8,6 +8,9 @@ Owns: the response of each path. Leaves to others: sockets (``listener``).
     GET /simulator/token?did=&aud=&lxm=[&seconds=60]   {"token": …}, as the PDS would mint it
     GET /simulator/record?until=TIME_US                what is true at a time, as JSON lines
     GET /simulator/next?from=TIME_US&hours=3           what people will like after a time, as JSON lines
+    GET /simulator/labeler                             the labeler's DID
+    GET /simulator/labels                              what it says now: {"uri", "val"}, as JSON lines
+    GET /simulator/label?uri=&val=[&neg=true][&exp=TIME]   {"seq": …}: let it label something, or take that back
     GET /profile/…, /hashtag/…                         what the app would show (``app_pages``)
     GET /xrpc/…, /img/…                                the AppView's methods and pictures (``appview``)
 """
@@ -27,6 +30,7 @@ from pipeline.simulate.parameters import HOUR_US
 from pipeline.simulate.server.accounts import account_of, mint_token
 from pipeline.simulate.server.app_pages import app_page
 from pipeline.simulate.server.appview import AppView, AppViewError, picture
+from pipeline.simulate.server.labeler import Labeler
 from pipeline.simulate.timeline import World
 from pipeline.simulate.world.names import display_name
 
@@ -45,8 +49,9 @@ class PageError(Exception):
 class HttpPages:
     """The pages of one world; ``now_us`` and ``speed`` come from the server's clock."""
 
-    def __init__(self, world: World, speed: float) -> None:
+    def __init__(self, world: World, speed: float, labeler: Labeler) -> None:
         self._world, self._speed, self._appview = world, speed, AppView(world)
+        self._labeler = labeler
 
     def answer(self, target: str, now_us: int, origin: str = "") -> Response:
         """Return the response to GET ``target`` (path and query); ``origin`` is where the client reached us."""
@@ -56,7 +61,7 @@ class HttpPages:
         query = {name: values[0] for name, values in lists.items()}
         try:
             if path.startswith("/did:"):
-                return _json(self._document(path[1:]))
+                return _json(self._document(path[1:], origin))
             if path == "/simulator/status":
                 return _json(self._status(now_us))
             if path == "/simulator/viewers":
@@ -67,6 +72,12 @@ class HttpPages:
                 return self._record(_number(query, "until", now_us), now_us)
             if path == "/simulator/next":
                 return self._next(query, now_us)
+            if path == "/simulator/labeler":
+                return _json({"did": self._labeler.did})
+            if path == "/simulator/labels":
+                return self._labels(now_us)
+            if path == "/simulator/label":
+                return _json({"seq": self._label(query)})
             if path.startswith("/xrpc/"):
                 return _json(self._method(path.removeprefix("/xrpc/"), lists, now_us, origin))
             if (page := app_page(self._appview, path, now_us, origin)) is not None:
@@ -88,7 +99,9 @@ class HttpPages:
             return {"did": self._appview.did_of(lists.get("handle", [""])[0])}
         raise PageError(HTTPStatus.NOT_IMPLEMENTED, f"no method {name}")
 
-    def _document(self, did: str) -> dict[str, Any]:
+    def _document(self, did: str, origin: str) -> dict[str, Any]:
+        if did == self._labeler.did:
+            return self._labeler.document(origin)
         account = account_of(self._world.people, did)
         if account is None:
             raise PageError(HTTPStatus.NOT_FOUND, f"DID not registered: {did}")
@@ -119,6 +132,17 @@ class HttpPages:
         if abs(seconds) > _TOKEN_SECONDS_MOST:
             raise PageError(HTTPStatus.BAD_REQUEST, f"seconds: at most {_TOKEN_SECONDS_MOST}")
         return mint_token(account, query["aud"], query.get("lxm"), seconds)
+
+    def _labels(self, now_us: int) -> Response:
+        found = [{"uri": uri, "val": val} for uri, val in self._labeler.labels(now_us)]
+        lines = b"".join(orjson.dumps(label) + b"\n" for label in found)
+        return _response(HTTPStatus.OK, "application/x-ndjson", lines)
+
+    def _label(self, query: dict[str, str]) -> int:
+        if not query.get("uri") or not query.get("val"):
+            raise PageError(HTTPStatus.BAD_REQUEST, "uri, val: both are needed")
+        neg = query.get("neg") == "true"
+        return self._labeler.label(query["uri"], query["val"], neg=neg, exp=query.get("exp"))
 
     def _next(self, query: dict[str, str], now_us: int) -> Response:
         from_us, hours = _number(query, "from", now_us), _number(query, "hours", 3)

@@ -1,7 +1,7 @@
-"""One port: the Jetstream wire on /subscribe, pages on every other path.
+"""One port: the Jetstream wire on /subscribe, a labeler's on its method, pages on every other path.
 
 Owns: the clock, connections, sending, faults. Leaves to others: events (``timeline``), filters (``subscription``),
-pages (``http_pages``).
+labels (``labeler``), pages (``http_pages``).
 
 A connection has no queue. It reads the world at its own position and waits for its socket to drain. So a slow reader
 costs no memory, and replay passes into the live events without a gap. Events reach the socket as finished frames,
@@ -25,6 +25,8 @@ from pipeline.simulate.mischief.faults import Fault, FaultCounter
 from pipeline.simulate.mischief.malformed import noise
 from pipeline.simulate.parameters import HOUR_US
 from pipeline.simulate.server.http_pages import HttpPages
+from pipeline.simulate.server.labeler import PATH as LABELS_PATH
+from pipeline.simulate.server.labeler import Labeler
 from pipeline.simulate.server.subscription import LineFilter, SubscriptionError
 from pipeline.simulate.timeline import World
 
@@ -61,7 +63,8 @@ class SimulatorServer:
         self.world = world
         self.clock = Clock(world.parameters.end_us, speed)
         self.faults = FaultCounter(faults or {})
-        self._pages = HttpPages(world, speed)
+        self.labeler = Labeler(world)
+        self._pages = HttpPages(world, speed, self.labeler)
 
     async def start(self, host: str, port: int) -> Server:
         """Make history, then listen; OSError when the address is not available."""
@@ -88,11 +91,16 @@ class SimulatorServer:
             except SubscriptionError as error:
                 return connection.respond(400, f"{error}\n")
             return None
+        if urlsplit(request.path).path == LABELS_PATH:
+            return None
         origin = f"http://{request.headers.get('Host', 'localhost')}"
         return await asyncio.to_thread(self._pages.answer, request.path, self.clock.now_us(), origin)
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        if urlsplit(connection.request.path).path == LABELS_PATH:
+            await self.labeler.stream(connection, self.clock.now_us)
+            return
         wanted = LineFilter(self.world.people, urlsplit(connection.request.path).query)
         greeted = asyncio.Event()
         if not wanted.hello:

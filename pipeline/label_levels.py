@@ -1,0 +1,52 @@
+"""What each label withholds: the table [labels] of foryou.toml, and what holds without it.
+
+Owns: the defaults, and reading the table. Leaves to others: what the levels mean for lists (``store.model``), labels
+that posts carry themselves (``ingest.records``).
+
+The defaults are what the official app does for a viewer who changed nothing. What it hides is in no list. What it shows
+behind a warning may be in a list because of the viewer's own neighbours, but nobody gets it as popular.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import SettingError, unknown
+from pipeline.store.model import WithheldFrom
+
+WORDS = {
+    "everywhere": WithheldFrom.EVERYBODY,
+    "popular": WithheldFrom.POPULAR,
+    "anonymous": WithheldFrom.ANONYMOUS,
+    "keep": WithheldFrom.NOBODY,
+}
+_DEFAULTS = {
+    # For every labeler: https://atproto.com/specs/label and the app's global values.
+    "everywhere": (
+        "!hide", "!takedown", "!suspend", "!no-promote", "porn", "sexual", "graphic-media", "gore", "nsfl",
+        # Values of Bluesky's moderation service that the app hides by default.
+        "spam", "impersonation", "scam", "security", "threat", "illicit", "unsafe-link", "misleading", "intolerant",
+        "rude", "extremist", "engagement-farming", "inauthentic",
+    ),
+    "popular": (
+        "!warn", "nudity", "sexual-figurative", "self-harm", "sensitive", "misinformation", "unconfirmed", "rumor",
+    ),
+    "anonymous": ("!no-unauthenticated",),
+}  # fmt: skip
+DEFAULT_WORDS = {value: word for word, values in _DEFAULTS.items() for value in values}
+VALUES_MAX = 500  # of the table: each label that is stored names one
+_VALUE = re.compile(r"!?[a-z0-9][a-z0-9-]{0,126}", re.ASCII)
+
+
+def levels_from(table: Mapping[str, Any]) -> dict[str, int]:
+    """Return the level of each value that withholds something; SettingError when the table is wrong."""
+    words = dict(DEFAULT_WORDS)
+    for value, word in table.items():
+        if not _VALUE.fullmatch(value):
+            raise SettingError(f"[labels] {value!r}: a label's value has small letters, digits and hyphens")
+        if word not in WORDS:
+            raise SettingError(f"[labels] {value}: {unknown('effect', str(word), tuple(WORDS))}")
+        words[value] = word
+    if len(words) > VALUES_MAX:
+        raise SettingError(f"[labels] has too many values: at most {VALUES_MAX}")
+    return {value: int(WORDS[word]) for value, word in sorted(words.items()) if word != "keep"}
