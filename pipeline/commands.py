@@ -197,10 +197,11 @@ def viewer(options: argparse.Namespace) -> None:
 
 
 def status(options: argparse.Namespace) -> None:
-    """Show the state of the installation."""
+    """Show the state of the installation; exit 1 when something must be looked at."""
     from pipeline.operate.status import show
 
-    show.run(_settings(options), as_json=options.json, watch=options.watch)
+    if not show.run(_settings(options), as_json=options.json, watch=options.watch):
+        raise SystemExit(1)
 
 
 def simulate(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from serving.feed.health import Health
 from serving.feed.page_cursors import CursorCodec, installation_key
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
+from serving.http.recent_pages import RecentPages
 from serving.http.request_log import RequestLog, SeenProxy
 from serving.http.web_metrics import MetricsPage, WebMetrics
 from serving.identity.auth import Authenticator
@@ -52,6 +53,7 @@ def create_app(
     activity: ActivityWriter | None = None,
     peers: Peers | None = None,
     metrics: WebMetrics | None = None,
+    recent: RecentPages | None = None,
     rehearsed: bool = False,
 ) -> App:
     """Return the app of an installation.
@@ -60,6 +62,7 @@ def create_app(
     ``activity`` closes it. ``rehearsed`` makes the first request as fast as later ones (``rehearsal``).
     """
     metrics = metrics or WebMetrics()
+    recent = recent or RecentPages(metrics)
     if activity is None:
         activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc)
     classes = ViewerClasses(config.data_dir, now=now)
@@ -83,7 +86,8 @@ def create_app(
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
     app.add_route("/.well-known/did.json", DidDocument(config))
-    app.add_route("/health", Health(store, activity, interactions, now, config.lists_old_seconds, proxy))
+    health = Health(store, activity, interactions, now, config.lists_old_seconds, proxy, recent)
+    app.add_route("/health", health)
     app.add_route("/robots.txt", Robots())
     if config.pages != "off":
         outside = Outside(config.app_url, config.image_hosts)
@@ -94,7 +98,7 @@ def create_app(
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
-        app.add_route("/dashboard", DashboardPage(config, OperatorState(config, store, metrics, now), now))
+        app.add_route("/dashboard", DashboardPage(config, OperatorState(config, store, recent, now), now))
         if config.explain:
             parts = Explainer(config), Handles(config.appview_url), appview, now
             app.add_route("/why", WhyPage(config, *parts))

@@ -7,6 +7,8 @@ from pathlib import Path
 import commands
 import pytest
 
+from sql.sqlite import connect
+
 COMMANDS = (
     "up",
     "ingest",
@@ -61,8 +63,13 @@ def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
 
 def test_status_of_an_empty_installation(tmp_path: Path) -> None:
     env = commands.environment(tmp_path)
+    missing = commands.run("status", env=env)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("foryou: there is no store in ")
+    connect(tmp_path / "landing.sqlite").close()  # ingest was ended before its first commit
     text = commands.run("status", env=env)
-    assert text.returncode == 0
+    assert text.returncode == 1
+    assert text.stdout.startswith("state ")
     assert "nothing stored yet" in text.stdout
     assert "none published yet" in text.stdout
     status = json.loads(commands.run("status", "--json", env=env).stdout)

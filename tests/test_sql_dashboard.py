@@ -127,7 +127,7 @@ def test_the_operator_sees_what_is_wrong(tmp_path: Path) -> None:
     assert re.search(r'class="wrong"><dt>everybody.{1,6}s lists</dt><dd>1 d ago', text)
     assert "no space left &lt;x&gt;" in text
     assert "3.5 s" in text and "802 MB" in text
-    assert "<dt>requests since the start</dt><dd>2<" in text
+    assert "<dt>feed pages, last minute</dt><dd>1<" in text
     assert re.search(r"99 % of pages within</dt><dd>[\d,]+ ms", text)
 
 

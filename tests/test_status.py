@@ -7,24 +7,27 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import commands
+import httpx
 import pytest
 from batch_tools import settings_for
+from serving_worlds import FEED, SKELETON, config_of
 from streams import free_port, wait_until
 from worlds import World
 
 from pipeline.batch import jobs
 from pipeline.operate.status.gather import gather
-from pipeline.operate.status.lines import Level, lines
+from pipeline.operate.status.lines import Level, Line, _served, lines
 from pipeline.operate.status.show import as_text
 from pipeline.operate.status.web_app_status import web_app_figures
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
+from serving.process.web_server import WebServer
 from sql.sqlite import connect
 
 HOUR_US = 3_600_000_000
@@ -58,7 +61,8 @@ def write(data_dir: Path) -> Path:
 
 def alone(data_dir: Path) -> Settings:
     """Return settings whose address nobody listens on, whatever else runs on this machine."""
-    return replace(settings_for(data_dir), listen=("127.0.0.1", free_port()))
+    listen, pages = (("127.0.0.1", free_port()) for _ in range(2))
+    return replace(settings_for(data_dir), listen=listen, pages_listen=pages)
 
 
 def said(data_dir: Path) -> dict[str, list[str]]:
@@ -74,9 +78,9 @@ def test_it_says_what_an_operator_asks(tmp_path: Path) -> None:
     assert stream.startswith("second.example (jetstream-v1), events up to 2026-11-24 04:00:10Z, ")
     assert stream.endswith(" behind, 300 events/s; 1 failovers, before on first.example")
     assert found["gap"] == ["2026-11-24 03:00:10Z to 05:00:12Z (2 h 00 min): day 2026-11-24 partial"]
-    assert found["connections"] == ["closed_1006 2, failover 1"]
+    assert found["connections"] == ["broke 2, turned to another host 1"]
     assert found["events"] == ["like 12,345"]
-    assert found["ingest"] == ["commit_seconds 0.25"]
+    assert found["ingest"][0].startswith("a commit takes 0.25 s (")
     assert "generation 1, published " in found["lists"][0]
     assert found["lake"][0].startswith("1 closed days (2026-")
     assert re.search(r" a day lately; likes: 2026-05-\d\d \d+$", found["lake"][0])
@@ -85,7 +89,7 @@ def test_it_says_what_an_operator_asks(tmp_path: Path) -> None:
     )  # not of those in the lake, which go
     assert found["candidates"][0].endswith("done")
     assert found["viewers"] == ["0 opened the feed today (UTC)"]
-    assert found["web app"] == ["does not answer at this installation's address"]
+    assert found["web app"][0].startswith("does not answer at http://127.0.0.1:")
 
 
 def test_how_far_labelers_are_read(tmp_path: Path) -> None:
@@ -117,12 +121,13 @@ def test_a_gap_over_days_names_them(tmp_path: Path) -> None:
 
 def test_who_is_running_and_what_is_due(tmp_path: Path) -> None:
     write(tmp_path)
-    assert said(tmp_path)["running"] == ["no part"]
+    nothing = "no part: start it with 'foryou up', or as a service of the system"
+    assert said(tmp_path)["running"] == [nothing]
     with exclusive(tmp_path, "schedule"):
         found = said(tmp_path)
-        assert found["running"] == [f"schedule (process {os.getpid()})"]
+        assert found["running"][0].startswith(f"schedule (process {os.getpid()}); not ingest and serve: ")
         assert "; next due in " in found["candidates"][0]
-    assert said(tmp_path)["running"] == ["no part"]
+    assert said(tmp_path)["running"] == [nothing]
 
 
 def test_levels_and_colours(tmp_path: Path) -> None:
@@ -168,23 +173,23 @@ def test_jobs_that_did_not_run_for_three_times_their_interval(tmp_path: Path) ->
 def test_a_disk_that_will_be_full(tmp_path: Path) -> None:
     figures = gather(alone(write(tmp_path)))
     assert figures["disk"]["days_until_full"] is None
-    assert "room for all 90 days" in lines(figures)[0].text
+    assert "room for all 90 days" in lines(figures)[1].text
     figures["disk"]["days_until_full"] = 12.3
-    assert lines(figures)[0].level is Level.WARN
-    assert "full in 12 days as the lake grows" in lines(figures)[0].text
+    assert lines(figures)[1].level is Level.WARN
+    assert "full in 12 days as the lake grows" in lines(figures)[1].text
 
 
 def test_a_terminal_gets_colour_and_a_pipe_none(tmp_path: Path) -> None:
     env = commands.environment(write(tmp_path)) | {"TERM": "xterm"}
     env.pop("NO_COLOR", None)
     piped = commands.run("status", env=env)
-    assert piped.returncode == 0
+    assert "look at: " in piped.stdout
     assert "\x1b" not in piped.stdout
     master, slave = pty.openpty()
     shown = subprocess.Popen(commands.command("status"), env=env, stdout=slave)
     os.close(slave)
     output = read_all(master)
-    assert shown.wait(30) == 0
+    assert shown.wait(30) == 1
     assert b"\x1b[" in output
     assert b"second.example" in output
 
@@ -215,7 +220,7 @@ def test_watching_says_it_again(tmp_path: Path) -> None:
     with log.open("wb") as output:
         watching = subprocess.Popen(
             commands.command("status", "--watch", "--json"),
-            env=commands.environment(tmp_path / "data"),
+            env=commands.environment(write(tmp_path)),
             stdout=output,
         )
     try:
@@ -223,53 +228,123 @@ def test_watching_says_it_again(tmp_path: Path) -> None:
     finally:
         watching.terminate()
         watching.wait(10)
-    assert all(json.loads(line)["stream"] is None for line in log.read_text().splitlines())
+    assert all(json.loads(line)["well"] is False for line in log.read_text().splitlines())
 
 
-METRICS = """\
-# HELP foryou_request_seconds Time to answer.
-# TYPE foryou_request_seconds histogram
-foryou_request_seconds_bucket{method="skeleton",le="0.01"} 90.0
-foryou_request_seconds_bucket{method="skeleton",le="0.1"} 99.0
-foryou_request_seconds_bucket{method="skeleton",le="+Inf"} 100.0
-foryou_request_seconds_count{method="skeleton"} 100.0
-process_start_time_seconds 1.0e9
-"""
+@pytest.fixture(scope="module")
+def recent() -> dict[str, Any]:
+    """What the web app says of a busy minute and a slow page."""
+    return {"seconds": 300.0, "pages": 600, "failed": 0, "refused": 0, "p99_ms": 25.0, "slower_than_ms": None}
 
 
-@pytest.fixture
-def answering() -> Iterator[HTTPServer]:
-    """A web app's two addresses."""
+def web_line(recent: dict[str, Any], **changed: Any) -> Line:
+    web = {"ok": True, "reason": None, "pages": recent | changed}
+    figures = {"web": web, "viewers_today": None, "address": "http://127.0.0.1:1"}
+    (line,) = _served(figures)
+    return line
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = METRICS if self.path == "/metrics" else '{"ok": false, "reason": "no lists"}'
-            self.send_response(200 if self.path == "/metrics" else 503)
-            self.end_headers()
-            self.wfile.write(body.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
+def test_the_web_apps_line_is_of_feed_pages_of_the_last_minutes(recent: dict[str, Any]) -> None:
+    line = web_line(recent)
+    assert line.text == "ok, 600 feed pages in the last 5 min (2.0/s), 99 % within 25 ms"
+    assert line.level is Level.OK
+    line = web_line(recent, p99_ms=None, slower_than_ms=5000.0)
+    assert line.text.endswith(", the slowest took more than 5,000 ms")
+    assert line.level is Level.WARN
+    line = web_line(recent, failed=2, refused=3)
+    assert line.text.endswith(", 2 failed, 3 refused")
+    assert line.level is Level.WARN
+    assert web_line(recent, failed=31).level is Level.BAD
+    assert web_line(recent, pages=0, p99_ms=None).text == "ok, 0 feed pages in the last 5 min"
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+def test_the_running_web_app_is_asked(tmp_path: Path) -> None:
+    """The real one, over its two sockets: without lists, which it says, with a page that somebody fetched."""
+    settings = alone(tmp_path)
+    config = replace(config_of(tmp_path), listen=settings.listen, pages_listen=settings.pages_listen)
+    server = WebServer(config)
+    thread = threading.Thread(target=server.run)
     thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def test_the_web_apps_own_figures(answering: HTTPServer, tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{answering.server_address[1]}"
-    found = web_app_figures(address, address)
+    try:
+        httpx.get(f"{settings.local_url}{SKELETON}", params={"feed": FEED}, trust_env=False)
+        httpx.get(f"{settings.local_url}/robots.txt", trust_env=False)
+        found = web_app_figures(settings.local_url, settings.pages_url)
+    finally:
+        server.stop()
+        thread.join()
     assert found is not None
-    assert (found["ok"], found["reason"], found["requests"]) == (False, "no lists", 100)
-    assert found["p99_ms"] == 100.0
-    assert 0 < found["requests_per_second"] < 1
-    listen = f"127.0.0.1:{answering.server_address[1]}"
-    flags = {"data_dir": str(tmp_path), "listen": listen, "pages_listen": listen}
-    settings = load_settings(flags, {}, tmp_path)
-    line = next(line for line in lines(gather(settings)) if line.subject == "web app")
-    assert line.level is Level.BAD
-    assert line.text.startswith("failing: no lists, 100 requests since it started")
-    assert line.text.endswith("99 % within 100 ms")
+    assert not found["ok"]
+    assert "the batch has not run" in found["reason"]
+    assert found["pages"]["pages"] == 1  # nobody else's robots, and not this question
+    assert web_app_figures(settings.local_url, settings.pages_url) is None
+
+
+def test_another_program_at_the_address_is_not_the_web_app() -> None:
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        address = f"http://127.0.0.1:{other.server_address[1]}"
+        found = web_app_figures(address, address)
+        other.shutdown()
+        thread.join()
+    assert found == {"ok": False, "reason": f"another program answers at {address}", "pages": None}
+
+
+def test_the_first_line_says_whether_all_is_well(tmp_path: Path, recent: dict[str, Any]) -> None:
+    figures = gather(alone(write(tmp_path)))
+    first, *_ = lines(figures)
+    assert first.level is Level.BAD
+    assert first.text == "look at: running, stream, web app; less urgent: gap"
+    figures |= {"parts": dict.fromkeys(figures["parts"], 1), "gaps": []}
+    figures["web"] = {"ok": True, "reason": None, "pages": recent}
+    figures["stream"]["lag_seconds"] = 1.0
+    assert lines(figures)[0] == Line("state", "well", Level.OK)
+    figures["stream"]["lag_seconds"] = 300.0
+    assert lines(figures)[0] == Line("state", "well; worth a look: stream", Level.WARN)
+
+
+def test_a_store_that_catches_up_after_days_is_no_alarm(tmp_path: Path) -> None:
+    figures = gather(alone(write(tmp_path)))
+    figures["stream"] |= {"lag_seconds": 90_000.0, "events_per_second": 300.0}
+    for name, pace, level in (("behind", 200.0, Level.BAD), ("catching up", 9_000.0, Level.WARN)):
+        figures["gauges"] = {"messages_per_second": {"value": pace, "measured_us": figures["now_us"]}}
+        (stream,) = [line for line in lines(figures) if line.subject == "stream"]
+        assert stream.level is level
+        assert name in stream.text
+
+
+def test_what_ingest_measured_is_said_in_words_and_how_long_ago(tmp_path: Path) -> None:
+    figures = gather(alone(write(tmp_path)))
+    now_us = figures["now_us"]
+    values = {"messages_per_second": 400.0, "received_bytes_per_second": 2e6, "commit_seconds": 0.021}
+    values |= {"queue_chunks": 3.0, "holding": 1.0}
+    figures["gauges"] = {name: {"value": value, "measured_us": now_us} for name, value in values.items()}
+    found = {line.subject: line for line in lines(figures)}
+    assert found["ingest"].text == ("400 messages/s, 2.0 MB/s, a commit takes 0.02 s, 3 MB wait to be stored")
+    assert found["stream"].text.startswith("holding: ")
+    for row in figures["gauges"].values():
+        row["measured_us"] = now_us - 7_200_000_000  # ingest ended two hours ago: nothing is held now
+    found = {line.subject: line for line in lines(figures)}
+    assert found["ingest"].text.endswith(" (2 h 00 min ago)")
+    assert "holding" not in found["stream"].text
+
+
+def test_no_store_is_an_error_and_trouble_is_status_1(tmp_path: Path) -> None:
+    missing = commands.run("status", env=commands.environment(tmp_path / "none"))
+    assert missing.returncode == 1
+    assert re.fullmatch(r"foryou: there is no store in .*/none: 'foryou up' makes one; .*\n", missing.stderr)
+    trouble = commands.run("status", "--json", env=commands.environment(write(tmp_path)))
+    assert trouble.returncode == 1
+    assert trouble.stderr == ""
+    said = json.loads(trouble.stdout)
+    assert said["well"] is False
+    assert said["state"].startswith("look at: running")
+
+
+def test_it_fits_a_terminal() -> None:
+    shown = [Line("state", "well", Level.OK), *(Line(f"job {number}", "x" * 300) for number in range(50))]
+    text = as_text(shown, columns=40, rows=10)
+    assert [len(line) < 40 for line in text.splitlines()] == [True] * 10
+    assert text.startswith("state   well\n")
+    assert text.splitlines()[1].endswith("xxx...")
+    assert "x" * 300 in as_text(shown)

@@ -11,6 +11,8 @@ from pipeline.store.locks import holder
 from sql import places
 
 LOCKS = Path("/proc/locks")  # on Linux only
+PROCESSES = Path("/proc/self/ns/pid")
+ALL_PROCESSES = "pid:[4026531836]"  # the kernel's name for what lies outside of all containers
 
 
 def process_of(data_dir: Path, duty: str) -> int | None:
@@ -24,8 +26,11 @@ def process_of(data_dir: Path, duty: str) -> int | None:
 
 
 def _holds(pid: int, path: Path) -> bool:
-    """Tell whether a process has a lock, if possible without trying it: a part may be starting just now."""
-    if LOCKS.exists():
+    """Tell whether a process has a lock, if possible without trying it: a part may be starting just now.
+
+    In a container the system's table of locks lacks those of other containers, so that the lock itself must be tried.
+    """
+    if LOCKS.exists() and str(PROCESSES.readlink()) == ALL_PROCESSES:
         inode = path.stat().st_ino
         words = (line.split() for line in LOCKS.read_text().splitlines())
         return any(

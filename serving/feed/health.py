@@ -2,11 +2,12 @@
 
 Owns: the decision. Leaves to others: the facts. The answer is 200 when there are fresh lists and visits can be
 written, else 503 with the reason. The feed itself answers as well as it can in either case. Anybody may ask, so no
-path and no viewer is named. At the address of the operator's pages the version of the proxy in front is added.
+path and no viewer is named. At the address of the operator's pages the version of the proxy in front and the
+pages of the last minutes are added.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import falcon
@@ -14,6 +15,7 @@ import falcon
 from serving.feed.send_interactions import SendInteractions
 from serving.http import xrpc
 from serving.http.clients import PAGES_LISTENER
+from serving.http.recent_pages import RecentPages
 from serving.http.request_log import SeenProxy
 from serving.lists.list_store import ListStore
 from serving.read_pool import StoreUnreadableError
@@ -33,7 +35,8 @@ class Health:
     interactions: SendInteractions
     now: Callable[[], float]
     old_seconds: float
-    proxy: SeenProxy = field(default_factory=SeenProxy)
+    proxy: SeenProxy
+    pages: RecentPages
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the state: 200, or 503 with ``reason``."""
@@ -49,6 +52,7 @@ class Health:
         state["activity"] = activity | {"ignored": dict(self.interactions.ignored)}
         if request.env.get(PAGES_LISTENER) is True:
             state["proxy"] = self.proxy.version
+            state["pages"] = self.pages.figures()
         xrpc.answer(response, state, private=True)
 
     on_head = on_get

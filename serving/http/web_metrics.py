@@ -9,11 +9,12 @@ figures are the process's own.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import falcon
 import prometheus_client
-from prometheus_client import Counter, Histogram, multiprocess, values
+from prometheus_client import Counter, Histogram, Metric, multiprocess, values
 
 from serving.config import COUNTS_VARIABLE, ServingConfig
 from serving.http.clients import require_local
@@ -71,11 +72,18 @@ class WebMetrics:
 
     def text(self) -> bytes:
         """Return the figures in Prometheus's text form."""
+        return prometheus_client.generate_latest(self._summed())
+
+    def families(self) -> Iterable[Metric]:
+        """Return the same as objects."""
+        return self._summed().collect()
+
+    def _summed(self) -> prometheus_client.CollectorRegistry:
         if COUNTS_VARIABLE not in os.environ:
-            return prometheus_client.generate_latest(self._registry)
+            return self._registry
         summed = prometheus_client.CollectorRegistry()
         multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
-        return prometheus_client.generate_latest(summed)
+        return summed
 
 
 @dataclass(slots=True)

@@ -10,16 +10,14 @@ import shutil
 from collections.abc import Callable
 from typing import NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from serving.config import ServingConfig
-from serving.http.web_metrics import WebMetrics
+from serving.http.recent_pages import RecentPages
 from serving.lists.list_store import ListStore
 from serving.pages.html import age_text, counted
 from serving.read_pool import ReadPool, StoreUnreadableError
 
 DAY_SECONDS = 86_400.0
-FEED_ADDRESS = "/xrpc/app.bsky.feed.getFeedSkeleton"
+SLOW_MS = 1000.0
 RUNS_SHOWN = 12
 _READ_SECONDS = 0.5
 _SPACE_SHARE_LEAST = 0.05
@@ -47,9 +45,9 @@ class OperatorState:
     """Reads the figures; ``now`` gives seconds since 1970."""
 
     def __init__(
-        self, config: ServingConfig, store: ListStore, metrics: WebMetrics, now: Callable[[], float]
+        self, config: ServingConfig, store: ListStore, recent: RecentPages, now: Callable[[], float]
     ) -> None:
-        self._config, self._store, self._metrics, self._now = config, store, metrics, now
+        self._config, self._store, self._recent, self._now = config, store, recent, now
         self._serving = ReadPool(config.serving_path, "serving", busy_seconds=_READ_SECONDS)
         self._activity = ReadPool(config.activity_path, "activity", busy_seconds=_READ_SECONDS)
 
@@ -123,30 +121,17 @@ class OperatorState:
         ]
 
     def _requests(self) -> list[StateFigure]:
-        total = refused = failed = 0.0
-        buckets: dict[float, float] = {}
-        for family in text_string_to_metric_families(self._metrics.text().decode()):
-            for sample in family.samples:
-                if sample.name == "foryou_requests_total":
-                    total += sample.value
-                    # /health says 503 of the lists, not of itself.
-                    if sample.labels["status"].startswith("5") and sample.labels["address"] != "/health":
-                        failed += sample.value
-                elif sample.name == "foryou_refused_requests_total":
-                    refused += sample.value
-                elif (
-                    sample.name == "foryou_request_seconds_bucket"
-                    and sample.labels["address"] == FEED_ADDRESS
-                ):
-                    edge = float(sample.labels["le"])
-                    buckets[edge] = buckets.get(edge, 0.0) + sample.value
-        found = [StateFigure("requests since the start", f"{total:,.0f}")]
-        whole = max(buckets.values(), default=0.0)
-        if whole:
-            edge = min(edge for edge, count in buckets.items() if count >= 0.99 * whole)
-            found.append(StateFigure("99 % of pages within", f"{edge * 1000:,.0f} ms", wrong=edge > 1.0))
-        if refused or failed:
-            text = f"{counted(int(refused), 'refusal')}, {counted(int(failed), 'failure')}"
+        recent = self._recent.figures()
+        minutes = f"last {recent['seconds'] / 60:.0f} minutes" if recent["seconds"] > 90 else "last minute"
+        found = [StateFigure(f"feed pages, {minutes}", f"{recent['pages']:,}")]
+        if recent["p99_ms"] is not None:
+            text = f"{recent['p99_ms']:,.0f} ms"
+            found.append(StateFigure("99 % of pages within", text, wrong=recent["p99_ms"] > SLOW_MS))
+        elif recent["slower_than_ms"] is not None:
+            text = f"{recent['slower_than_ms']:,.0f} ms"
+            found.append(StateFigure("the slowest pages take more than", text, wrong=True))
+        if recent["refused"] or recent["failed"]:
+            text = f"{counted(recent['refused'], 'refusal')}, {counted(recent['failed'], 'failure')}"
             found.append(StateFigure("of the requests", text, wrong=True))
         return found
 

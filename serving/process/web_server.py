@@ -22,6 +22,7 @@ from waitress.adjustments import Adjustments
 from serving.app import create_app
 from serving.config import ServingConfig
 from serving.http.clients import PAGES_LISTENER
+from serving.http.recent_pages import SAMPLE_SECONDS, RecentPages
 from serving.http.web_metrics import WebMetrics
 from serving.identity.default_resolver import SLOTS
 from serving.identity.resolver import KeyResolver
@@ -56,12 +57,14 @@ class WebServer:
         pages: socket.socket | None = None,
     ) -> None:
         metrics = WebMetrics()
+        self._recent = RecentPages(metrics)
         self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc)
         app = create_app(
             config,
             activity=self._activity,
             peers=peers,
             metrics=metrics,
+            recent=self._recent,
             resolver=resolver,
             rehearsed=True,
         )
@@ -98,6 +101,7 @@ class WebServer:
 
     def run(self) -> None:
         """Answer requests until ``stop``; return within 3 seconds of it."""
+        threading.Thread(target=self._take_samples, name="samples", daemon=True).start()
         while not self._stopping.is_set():
             self._turn(1.0)
         deadline = time.monotonic() + FINISH_SECONDS
@@ -116,6 +120,10 @@ class WebServer:
         for server in self._servers:
             server.trigger.close()
         self._activity.close(FLUSH_SECONDS)
+
+    def _take_samples(self) -> None:
+        while not self._stopping.wait(SAMPLE_SECONDS):
+            self._recent.sample()
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._servers[0]._map, count=1)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
+from pipeline.errors import StoreError
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -31,8 +32,13 @@ Figures = dict[str, Any]
 
 
 def gather(settings: Settings) -> Figures:
-    """Return the figures; times in microseconds since 1970, sizes in bytes."""
+    """Return the figures; times in microseconds since 1970, sizes in bytes; StoreError without any store."""
     data_dir, now_us = settings.data_dir, time.time_ns() // 1000
+    if not any(places.store(data_dir, name).exists() for name in ("landing", "serving", "activity")):
+        raise StoreError(
+            f"there is no store in {data_dir.absolute()}: 'foryou up' makes one; if there should be one, correct "
+            "FORYOU_DATA_DIR"
+        )
     now, today = {"now_us": now_us}, {"since_us": now_us // DAY_US * DAY_US}
     streams = _rows(data_dir, "landing/status_stream", now)
     lake = _lake(data_dir)
@@ -63,6 +69,7 @@ def gather(settings: Settings) -> Figures:
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
         "viewers_today": _one(data_dir, "activity/status_visits", today).get("viewers"),
+        "address": settings.local_url,
         "web": web_app_figures(settings.local_url, settings.pages_url),
         "runs": _with_overdue(
             [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")], settings, now_us

@@ -14,7 +14,22 @@ from pipeline.store.model import DAY_US, day_of, utc
 from sql import places
 
 LAG_WARN_SECONDS, LAG_BAD_SECONDS = 120.0, 1800.0
+CATCHES_UP = 1.1  # times the stream's own pace
+MEASURED_SECONDS = 120.0  # ingest writes its measures every ten seconds
 DISK_WARN_DAYS, DISK_BAD_SHARE = 30.0, 0.05
+PAGES_SLOW_MS, PAGES_FAILED_SHARE = 1000.0, 0.05
+# Why connections of the stream ended, as ``ingest.follow`` counts it.
+ENDS = {
+    "connect_failed": "could not connect",
+    "connect_timeout": "no answer",
+    "handshake_refused": "refused",
+    "closed_1000": "closed by the server",
+    "closed_1001": "closed by the server for a restart",
+    "closed_1006": "broke",
+    "silence": "fell silent",
+    "clock": "held for the clock",
+    "failover": "turned to another host",
+}
 
 
 class Level(Enum):
@@ -36,20 +51,21 @@ class Line:
 
 
 def lines(figures: Mapping[str, Any]) -> list[Line]:
-    """Return the lines of a status."""
-    return [
+    """Return the lines of a status: the state of all first, then what to look at first."""
+    shown = [
         _data(figures),
         _parts(figures),
         _stream(figures),
         *_labelers(figures),
+        _lists(figures),
+        *_served(figures),
+        *_runs(figures),
         *_gaps(figures),
         *_beginning(figures),
         *_counted(figures),
         *_stores(figures),
-        _lists(figures),
-        *_served(figures),
-        *_runs(figures),
     ]
+    return [_state(shown), *shown]
 
 
 def _data(figures: Mapping[str, Any]) -> Line:
@@ -65,23 +81,58 @@ def _data(figures: Mapping[str, Any]) -> Line:
     return Line("data", text, Level.WARN if days is not None and days < DISK_WARN_DAYS else Level.PLAIN)
 
 
+def _state(shown: list[Line]) -> Line:
+    """Say in one line whether all is well, or what to look at first."""
+    bad, warned = (
+        ", ".join(dict.fromkeys(line.subject for line in shown if line.level is level))
+        for level in (Level.BAD, Level.WARN)
+    )
+    if bad:
+        return Line("state", f"look at: {bad}" + (f"; less urgent: {warned}" if warned else ""), Level.BAD)
+    if warned:
+        return Line("state", f"well; worth a look: {warned}", Level.WARN)
+    return Line("state", "well", Level.OK)
+
+
 def _parts(figures: Mapping[str, Any]) -> Line:
-    running = [f"{part} (process {pid})" for part, pid in figures["parts"].items() if pid is not None]
-    return Line("running", ", ".join(running) or "no part")
+    parts = figures["parts"]
+    running = [f"{part} (process {pid})" for part, pid in parts.items() if pid is not None]
+    running += ["serve"] if figures["web"] is not None else []
+    missing = [part for part in ("ingest", "schedule") if parts[part] is None]
+    missing += ["serve"] if figures["web"] is None else []
+    text = ", ".join(running) or "no part"
+    if not missing:
+        return Line("running", text, Level.OK)
+    if running:
+        text += f"; not {' and '.join(missing)}"
+    return Line("running", f"{text}: start it with 'foryou up', or as a service of the system", Level.BAD)
+
+
+def _is_ingesting(figures: Mapping[str, Any]) -> bool:
+    """Tell whether the measures of ingest are of now."""
+    measured = max((row["measured_us"] for row in figures["gauges"].values()), default=0)
+    return bool(figures["now_us"] - measured < MEASURED_SECONDS * 1e6)
 
 
 def _stream(figures: Mapping[str, Any]) -> Line:
-    stream = figures["stream"]
+    stream, gauges = figures["stream"], {name: row["value"] for name, row in figures["gauges"].items()}
+    ingesting = _is_ingesting(figures)
     if stream is None:
-        return Line("stream", "nothing stored yet")
-    if figures["gauges"].get("holding", {}).get("value"):
+        text = "nothing stored yet"
+        if ingesting:
+            return Line("stream", f"{text}, though ingest is running: 'foryou doctor' says why", Level.BAD)
+        return Line("stream", text, Level.WARN)
+    if ingesting and gauges.get("holding"):
         text = f"holding: {stream['host']} is ahead of this machine's clock, and nothing is stored until they agree"
         return Line("stream", f"{text}; is this machine's time right?", Level.BAD)
-    lag = stream["lag_seconds"]
+    lag, pace = stream["lag_seconds"], stream["events_per_second"]
     level = Level.OK if lag < LAG_WARN_SECONDS else Level.WARN if lag < LAG_BAD_SECONDS else Level.BAD
     text = f"{stream['host']} ({stream['wire']}), events up to {utc(stream['event_us'])}, {duration_text(lag)} behind"
-    if stream["events_per_second"]:
-        text += f", {stream['events_per_second']:,.0f} events/s"
+    if level is not Level.OK and ingesting and gauges.get("messages_per_second", 0.0) > CATCHES_UP * pace > 0:
+        level = Level.WARN
+        text += " and catching up"
+    if pace:
+        text += f", {pace:,.0f} events/s"
     failovers = figures["counters"].get("connection", {}).get("failover", 0)
     if failovers:
         others = ", ".join(other["host"] for other in figures["other_streams"])
@@ -134,11 +185,31 @@ def _beginning(figures: Mapping[str, Any]) -> Iterator[Line]:
 
 def _counted(figures: Mapping[str, Any]) -> Iterator[Line]:
     for kind, counted in figures["counters"].items():
-        named = ", ".join(f"{name} {value:,}" for name, value in counted.items())
+        words = ENDS if kind == "connection" else {}
+        named = ", ".join(
+            f"{words.get(name, name.replace('_', ' '))} {value:,}" for name, value in counted.items()
+        )
         yield Line(f"{kind}s", named)
     if figures["gauges"]:
-        measures = (f"{name} {row['value']:,.4g}" for name, row in figures["gauges"].items())
-        yield Line("ingest", ", ".join(measures))
+        yield Line("ingest", _measures(figures))
+
+
+def _measures(figures: Mapping[str, Any]) -> str:
+    """Return what ingest measured of itself, in words."""
+    values = {name: row["value"] for name, row in figures["gauges"].items()}
+    texts = []
+    if "messages_per_second" in values:
+        texts.append(f"{values['messages_per_second']:,.0f} messages/s")
+    if "received_bytes_per_second" in values:
+        texts.append(f"{bytes_text(values['received_bytes_per_second'])}/s")
+    if "commit_seconds" in values:
+        texts.append(f"a commit takes {values['commit_seconds']:.2f} s")
+    if "queue_chunks" in values:
+        texts.append(f"{values['queue_chunks']:.0f} MB wait to be stored")
+    if _is_ingesting(figures):
+        return ", ".join(texts)
+    measured = max(row["measured_us"] for row in figures["gauges"].values())
+    return f"{', '.join(texts)} ({duration_text((figures['now_us'] - measured) / 1e6)} ago)"
 
 
 def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
@@ -167,7 +238,7 @@ def _by_day(likes: Mapping[str, int | None]) -> str:
 def _lists(figures: Mapping[str, Any]) -> Line:
     generation = figures["generation"]
     if generation is None:
-        return Line("lists", "none published yet")
+        return Line("lists", "none published yet", Level.WARN)
     # Runs for a few viewers publish too, and say nothing of everybody else's lists.
     age = max(generation["age_seconds"], figures["everybody_age_seconds"])
     text = (
@@ -185,16 +256,35 @@ def _served(figures: Mapping[str, Any]) -> Iterator[Line]:
     if viewers is not None:
         yield Line("viewers", f"{viewers:,} opened the feed today (UTC)")
     if web is None:
-        yield Line("web app", "does not answer at this installation's address")
+        yield Line("web app", f"does not answer at {figures['address']}", Level.BAD)
         return
+    recent = web["pages"]
     text = "ok" if web["ok"] else f"failing: {web['reason']}"
-    if web["requests"] is not None:
-        text += f", {web['requests']:,} requests since it started"
-        if web["requests_per_second"] is not None:
-            text += f" ({web['requests_per_second']:,.1f}/s)"
-        if web["p99_ms"] is not None:
-            text += f", 99 % within {web['p99_ms']:,.0f} ms"
-    yield Line("web app", text, Level.OK if web["ok"] else Level.BAD)
+    level = Level.OK if web["ok"] else Level.BAD
+    if recent is not None:
+        text += f", {_pages(recent)}"
+        slow = recent["slower_than_ms"] is not None or (recent["p99_ms"] or 0) > PAGES_SLOW_MS
+        if recent["failed"] > PAGES_FAILED_SHARE * recent["pages"]:
+            level = Level.BAD
+        elif (slow or recent["failed"] or recent["refused"]) and level is Level.OK:
+            level = Level.WARN
+    yield Line("web app", text, level)
+
+
+def _pages(recent: Mapping[str, Any]) -> str:
+    """Return what the web app says of the feed pages of the last minutes, in words."""
+    seconds = recent["seconds"]
+    text = f"{recent['pages']:,} feed pages in the last {duration_text(seconds)}"
+    if recent["pages"]:
+        text += f" ({recent['pages'] / max(seconds, 1.0):,.1f}/s)"
+    if recent["p99_ms"] is not None:
+        text += f", 99 % within {recent['p99_ms']:,.0f} ms"
+    elif recent["slower_than_ms"] is not None:
+        text += f", the slowest took more than {recent['slower_than_ms']:,.0f} ms"
+    for name in ("failed", "refused"):
+        if recent[name]:
+            text += f", {recent[name]:,} {name}"
+    return text
 
 
 def _runs(figures: Mapping[str, Any]) -> Iterator[Line]:

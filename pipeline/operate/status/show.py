@@ -1,15 +1,15 @@
 """``foryou status``: a table for people, JSON for programs; once, or every two seconds.
 
-Owns: the form of the output. Leaves to others: the figures (``gather``), their meaning (``lines``). Colour shows a
-line's level. The words say the same, so nothing is lost in a pipe.
+Owns: the form of the output, and whether all is well, which is the exit status. Leaves to others: the figures
+(``gather``), their meaning (``lines``). Colour shows a line's level. The words say the same, so nothing is lost in a
+pipe.
 """
 
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, TextIO
 
 from pipeline.operate.status.gather import gather
 from pipeline.operate.status.lines import Level, Line, lines
@@ -21,37 +21,41 @@ _COLOURS = {Level.OK: "\x1b[32m", Level.WARN: "\x1b[33m", Level.BAD: "\x1b[1;31m
 _DIM, _END, _CLEAR = "\x1b[2m", "\x1b[0m", "\x1b[H\x1b[2J"
 
 
-def run(settings: Settings, *, as_json: bool, watch: bool) -> None:
-    """Print the status; with ``watch``, repeat it until interrupted."""
-    colour = _wants_colour(sys.stdout)
+def run(settings: Settings, *, as_json: bool, watch: bool) -> bool:
+    """Print the status and tell whether all is well; with ``watch``, repeat it until interrupted."""
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    colour = terminal and "NO_COLOR" not in os.environ
     while True:
         figures = gather(settings)
+        shown = lines(figures)
         if as_json:
-            print(json.dumps(figures, indent=None if watch else 2), flush=True)
+            state = {"state": shown[0].text, "well": shown[0].level is not Level.BAD}
+            print(json.dumps(state | figures, indent=None if watch else 2), flush=True)
+        elif watch and terminal:
+            columns, rows = shutil.get_terminal_size()
+            print(_CLEAR + as_text(shown, colour=colour, columns=columns, rows=rows), end="", flush=True)
         else:
-            if watch and colour:
-                print(_CLEAR, end="")
-            print(as_text(lines(figures), colour=colour), flush=True)
+            print(as_text(shown, colour=colour), flush=True)
         if not watch:
-            return
+            return shown[0].level is not Level.BAD
         time.sleep(WATCH_SECONDS)
-        if not colour and not as_json:
+        if not terminal and not as_json:
             print()
 
 
-def as_text(shown: list[Line], *, colour: bool = False) -> str:
-    """Return the lines as a table of two columns."""
+def as_text(
+    shown: list[Line], *, colour: bool = False, columns: int | None = None, rows: int | None = None
+) -> str:
+    """Return the lines as a table of two columns, cut to a terminal's ``columns`` and ``rows`` where given."""
     width = max(len(line.subject) for line in shown) + 2
-    rows = []
-    for line in shown:
-        subject = f"{line.subject:<{width}}"
+    written = []
+    for line in shown[:rows]:
+        subject, text = f"{line.subject:<{width}}", line.text
+        if columns is not None and width + len(text) >= columns:
+            text = text[: max(0, columns - width - 4)] + "..."
         if colour:
             paint = _COLOURS.get(line.level, "")
-            rows.append(f"{_DIM}{subject}{_END}{paint}{line.text}{_END if paint else ''}")
+            written.append(f"{_DIM}{subject}{_END}{paint}{text}{_END if paint else ''}")
         else:
-            rows.append(subject + line.text)
-    return "\n".join(rows)
-
-
-def _wants_colour(stream: TextIO, environment: Mapping[str, Any] = os.environ) -> bool:
-    return stream.isatty() and "NO_COLOR" not in environment and environment.get("TERM") != "dumb"
+            written.append(subject + text)
+    return "\n".join(written)
