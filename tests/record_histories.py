@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
+import archive_server
 import orjson
 
 from pipeline.clock import SKEW_US
@@ -45,7 +46,8 @@ TELLINGS = (
     "never", "file late, missed", "file late, all", "file late, half", "file soon, missed",
     "file soon, and replay late", "replay late", "host ahead late, missed", "host behind late, all", "viewer late",
     "viewer soon", "viewer read before the last, told late", "viewer later rev late, and replay late",
-    "viewer soon, and file late, all",
+    "viewer soon, and file late, all", "days soon, missed", "days late, missed", "days late, all", "days late, half",
+    "days soon, all, and replay late", "viewer soon, and days late, all",
 )  # fmt: skip
 SKEWS_US = {"ahead": 900_000, "behind": -900_000}
 
@@ -68,7 +70,7 @@ class Fetch(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """Something told at a time: 'stream', 'file', 'replay', 'host' (words), or 'viewer' (a fetch)."""
+    """Something told at a time: 'stream', 'file', 'days', 'replay', 'host' (words), or 'viewer' (a fetch)."""
 
     at_us: int
     how: str
@@ -155,6 +157,19 @@ class RecordHistory:
                 event |= {"kind": "commit", "commit": commit}
             yield orjson.dumps(event)
 
+    def archived(self, word: Word, seq: int) -> archive_server.Event:
+        """Return a word as an archive has it."""
+        if word.operation in ("deleted", "active"):
+            active = word.operation == "active"
+            return archive_server.account(
+                seq, word.seen_us, self.did, active=active, status=None if active else "deleted"
+            )
+        if not word.subject:
+            return archive_server.unlike(seq, word.seen_us, self.did, self.key, word.rev)
+        kind = archive_server.UPDATE if word.operation == "update" else archive_server.CREATE
+        uri = post_uri(*SUBJECTS[word.subject])
+        return archive_server.like(seq, word.seen_us, self.did, self.key, uri, kind, word.rev)
+
     def tellings(self) -> Iterator[Telling]:
         """Yield all that is told, the stream first."""
         for place, word in enumerate(self.words):
@@ -164,9 +179,9 @@ class RecordHistory:
         late_us, soon_us = (FIRST_DAY + LATE_DAY) * DAY_US + DAY_US // 2, self.words[-1].seen_us + HOUR_US
         for part in self.telling.split(", and "):
             at_us = late_us if "late" in part else soon_us
-            if part.startswith("file"):
+            if part.startswith(("file", "days")):
                 words = every if "all" in part else missed[::2] if "half" in part else missed
-                yield Telling(at_us, "file", words)
+                yield Telling(at_us, part[:4], words)
             elif part.startswith("replay"):
                 yield Telling(at_us + HOUR_US, "replay", every)
             elif part.startswith("host"):

@@ -3,7 +3,8 @@
     python tests/record_runs.py [--draws 1] [--seed 1] [--order ORDER] [--share 1.0]
 
 Each history has an actor of its own, so one store carries all of them on one time line: the words go through the
-decoder of Jetstream and ``Landing.append``, files through ``backfill --file``, repositories through ``HistoryStore``.
+decoder of Jetstream and ``Landing.append``, files through ``backfill --file``, an archive's days through real segments
+and the spool as with ``backfill --days``, repositories through ``HistoryStore``.
 The low watermark moves with the time line, days are folded in one of five orders, and ingest's retention removes what
 is in the lake. Before each fold and after it, what readers see is compared with ``record_histories.Ledger``. Prints
 the smallest histories that end wrong, and last one line of JSON; the exit status is 1 when there is one.
@@ -24,6 +25,7 @@ from itertools import groupby
 from pathlib import Path
 
 import duckdb
+from archive_server import encode_segment
 from record_histories import (
     FIRST_DAY,
     LAST_DAY,
@@ -35,12 +37,16 @@ from record_histories import (
 )
 
 from pipeline.backfill import file_of_lines
+from pipeline.backfill.day_into_lake import tell_day
+from pipeline.backfill.segments import Rows, block_frames, decode_block
+from pipeline.backfill.spool import SegmentRows, Spool
 from pipeline.demo.stored_likes import like_records
 from pipeline.identifiers import tid_at
 from pipeline.ingest import jetstream
 from pipeline.lake.compact import compact
 from pipeline.lake.merge import merge_day
 from pipeline.ranking import Ranking
+from pipeline.store.archived_words import ArchiveStore
 from pipeline.store.events import EventBatch
 from pipeline.store.fetch_admission import HistoryLike, Statement
 from pipeline.store.fetched_likes import DONE, HistoryStore
@@ -125,6 +131,7 @@ class Run:
             "host": [],
             "replay": [],
             "file": [],
+            "days": [],
         }
         for _, did, telling in tellings:
             channels[telling.how].append((did, telling))
@@ -134,6 +141,8 @@ class Run:
                 self._note(did, telling, files)
             if how == "file":
                 self._tell_file(told)
+            elif how == "days":
+                self._tell_days(told)
             elif how == "viewer":
                 self._tell_repositories(told, now_us)
             else:
@@ -151,7 +160,7 @@ class Run:
             self.waits.discard(did)  # what a repository lists counts at once
         elif (rev, subject) not in known:
             self.waits.discard(did)
-            if day_of_key(ledger.rkey) in files:
+            if day_of_key(ledger.rkey) in files and telling.how != "days":  # these are merged at once
                 self.waits.add(did)
 
     def _append(self, told: Iterable[tuple[str, Telling]], now_us: int) -> None:
@@ -171,6 +180,30 @@ class Run:
             path.write_bytes(b"\n".join(lines))
             file_of_lines.run(self.data_dir, str(path))
             self.landing = Landing(self.data_dir)
+
+    def _tell_days(self, told: Sequence[tuple[str, Telling]]) -> None:
+        words = sorted((word.seen_us, did, word) for did, telling in told for word in telling.words)
+        if not words:
+            return
+        events = [self.by_did[did].archived(word, number) for number, (_, did, word) in enumerate(words, 1)]
+        low_us = self.landing.low_us
+        self.landing.close()
+        store, spool = ArchiveStore(self.data_dir), Spool(self.data_dir, "archive.example")
+        path = spool.downloads / "one.jss"
+        path.write_bytes(encode_segment(events))
+        segment, rows = SegmentRows(0), Rows()
+        for frame in block_frames(path):
+            decode_block(frame, rows)
+        segment.add(rows, store.intern(rows.dids()))
+        store.state(segment.statements)
+        spool.write(path.name, segment)
+        for day in reversed(spool.row_days()):
+            tell_day(
+                self.data_dir, spool, store, day, first_open_day=first_open_day(low_us), since_us=0, threads=1
+            )
+        spool.clear()
+        store.close()
+        self.landing = Landing(self.data_dir)
 
     def _tell_repositories(self, told: Sequence[tuple[str, Telling]], now_us: int) -> None:
         store = HistoryStore(self.data_dir)

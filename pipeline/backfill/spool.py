@@ -72,6 +72,20 @@ class SegmentRows:
         self.days.append(days[wanted])
 
 
+def _last_of_commits(words: pa.Table) -> Numbers:
+    """Return the places of all words but those that a later one of the same commit replaces.
+
+    They have one rev, so what an archive says first can't be distinguished from what it says last once they are apart.
+    """
+    likers, rkeys, revs = (words.column(name).to_numpy() for name in ("liker_id", "rkey", "rev"))
+    # Nearly always there are none, and a sort of numbers that are mixed of the three shows it.
+    mixed = np.sort((revs * 0x9E3779B1) ^ (rkeys * 0x85EBCA77) ^ likers)
+    if not (mixed[1:] == mixed[:-1]).any():
+        return np.arange(len(words))
+    last = {key: place for place, key in enumerate(zip(likers, rkeys, revs, strict=True))}
+    return np.sort(np.fromiter(last.values(), np.int64, len(last)))
+
+
 def _seen_us(witnessed_us: Numbers, indexed_us: Numbers, rkeys: Numbers) -> Numbers:
     """Return when records count as seen: when they were indexed, else when they were witnessed.
 
@@ -105,9 +119,10 @@ class Spool:
     def write(self, name: str, segment: SegmentRows) -> None:
         """Store a segment's words; it counts as decoded when this returns."""
         if segment.words:
-            days = np.concatenate(segment.days)
-            order = np.argsort(days, kind="stable")
-            words, days = pa.concat_tables(segment.words).take(pa.array(order)), days[order]
+            words, days = pa.concat_tables(segment.words), np.concatenate(segment.days)
+            last = _last_of_commits(words)
+            order = last[np.argsort(days[last], kind="stable")]
+            words, days = words.take(pa.array(order)), days[order]
             starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1)) if len(days) else ()
             for start, end in zip(starts, [*starts[1:], len(days)], strict=False):
                 folder = self.root / "rows" / places.day_name(int(days[start]))
