@@ -145,12 +145,18 @@ def ranked(
     dids = {did: (actor, status) for actor, did, status, _ in rows["actors"]}
     bad = PostFlag.REPLY | PostFlag.ADULT | PostFlag.HIDE
     rules = {row[:-1]: row[-1] for name in ("ruled_accounts", "ruled_posts") for row in rows.get(name, [])}
+    levels: dict[Post, int] = defaultdict(int)
+    for author, rkey, cause, level in rows["withheld"]:
+        for post in [row[:2] for row in rows["posts"] if row[0] == author and rkey in (row[1], -1)]:
+            if cause != 1 or rules.get(post, rules.get((author,))) is None:
+                levels[post] = max(levels[post], level)
     allowed = {
         (author, rkey): created_us
         for author, rkey, created_us, _, deleted, flags, _ in rows["posts"]
         if not deleted
         and not flags & bad
         and not rules.get((author, rkey), rules.get((author,), flags & PostFlag.BLOCKED))
+        and levels[author, rkey] < 3
         and (not ranking.media or flags & ranking.media)
         and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }
@@ -170,7 +176,7 @@ def ranked(
     uris = rows["uris"][0] if "uris" in rows else {}
     langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
     ages = ages_of(rows, now_us, ranking.post_max_age_hours)
-    crowds, shares = popular(fresh, lately, langs, ages, ranking)
+    crowds, shares = popular(fresh, lately, langs, ages, ranking, levels)
     result = {}
     for viewer, near in graph.items():
         if dids[names[viewer]][1]:
@@ -241,6 +247,7 @@ def popular(
     langs: dict[Post, list[str]],
     ages: dict[int, float],
     ranking: Ranking,
+    levels: dict[Post, int],
 ) -> tuple[dict[str, list[Post]], dict[Post, float]]:
     """Return each language's popular posts, '' for all, and every post's share of the average liker by ``lately``."""
     masses: dict[Post, dict[int, float]] = defaultdict(lambda: defaultdict(float))
@@ -260,7 +267,8 @@ def popular(
             now[post][crowd] += lately[liker, post] * worth
     scores = {post: float32(sum(log1p(mass) for mass in crowds.values())) for post, crowds in masses.items()}
     ordered = sorted(
-        (post for post in scores if scores[post] > 0), key=lambda post: (-scores[post], -post[1], post[0])
+        (post for post in scores if scores[post] > 0 and levels[post] < 2),
+        key=lambda post: (-scores[post], -post[1], post[0]),
     )
     lists: dict[str, list[Post]] = {"": []}
     for code in {code for post in masses for code in langs[post]}:

@@ -299,6 +299,7 @@ ACTORS = st.sampled_from("abcdef")
 CLAIMED = st.sampled_from([False, False, False, True])
 TASTES = st.sampled_from(["t0", "t1", "t2"])
 POSTS = st.sampled_from([f"q{i}" for i in range(12)])
+WISHES = st.tuples(st.one_of(POSTS, st.sampled_from("axy")), st.integers(1, 3), st.sampled_from([1, 1, 2]))
 KINDS = st.tuples(
     st.sampled_from("axy"), FRESH_HOURS, st.sampled_from([0, 0, 0, 0, 0, 1, 8]), st.integers(0, 9)
 )
@@ -326,6 +327,8 @@ def worlds(draw: st.DrawFn) -> World:
         st.lists(st.tuples(ACTORS, st.sampled_from(liked), events), max_size=6)
     ):
         world.interaction(viewer, post, event)
+    for name, level, cause in draw(st.lists(WISHES, max_size=4)):
+        world.withhold(name, level, cause)
     return world
 
 

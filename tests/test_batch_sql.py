@@ -149,6 +149,9 @@ FAULTS = {
     "trial_places": "UPDATE lists SET source = 3",
     "unknown_viewers": "UPDATE actors SET status = 1",
     "public_posts": "UPDATE posts SET flags = 128",
+    "withheld_posts": "INSERT INTO withheld SELECT author_id, rkey, 1, 3 FROM candidate_posts",
+    "popular_posts": "UPDATE lists SET source = 2; "
+    "INSERT INTO withheld SELECT author_id, -1, 2, 2 FROM candidate_posts",
     "fallback_duplicates": "INSERT INTO fallbacks SELECT * FROM fallbacks",
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.identifiers import post_uri, tid_at
 from pipeline.store.like_words import ALL_KEYS
-from pipeline.store.model import HOUR_US
+from pipeline.store.model import HOUR_US, WithheldBy
 from sql.sqlite import connect, migrate
 
 WORD = "rkey, liker_id, rev, author_id, post_rkey"
@@ -33,6 +33,7 @@ class World:
         self.visits: list[tuple[str, str, str, int, int, int]] = []
         self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
         self.like_rkeys: dict[tuple[str, str], int] = {}
+        self.withheld: list[tuple[int, int, int, int]] = []  # author, rkey (-1: all of them), cause, level
 
     def time(self, hours_ago: float) -> int:
         """Return a time in microseconds."""
@@ -116,6 +117,12 @@ class World:
         self.interactions.append(row)
         return self
 
+    def withhold(self, name: str, level: int, cause: int = WithheldBy.LABELER) -> "World":
+        """Withhold a post, or else all posts of an actor; authors (cause 2) can withhold nothing but all."""
+        author, rkey = self.posts[name] if name in self.posts else (self.id(name), -1)
+        self.withheld.append((author, rkey if cause == WithheldBy.LABELER else -1, int(cause), int(level)))
+        return self
+
     def write(self, data_dir: Path) -> Path:
         """Write landing.sqlite, and activity.sqlite if anybody did anything; return the folder."""
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -123,7 +130,16 @@ class World:
         migrate(landing, "landing")
         landing.execute("BEGIN IMMEDIATE")
         before = {row[:5]: row[5] for row in landing.execute(f"SELECT {WORD}, commit_no FROM like_words")}
-        for table in ("actors", "posts", "like_words", "like_days", "statements", "watermark"):
+        for table in (
+            "actors",
+            "posts",
+            "like_words",
+            "like_days",
+            "statements",
+            "watermark",
+            "labels",
+            "self_labels",
+        ):
             landing.execute(f"DELETE FROM {table}")
         rows = self.rows()
         query = "UPDATE last_commit SET commit_no = commit_no + 1 RETURNING commit_no"
@@ -164,6 +180,12 @@ class World:
         for word, commit_no in before.items():  # to hear a word again changes nothing
             same = " AND ".join(f"{column} IS ?" for column in WORD.split(", "))
             landing.execute(f"UPDATE like_words SET commit_no = ? WHERE {same}", (commit_no, *word))
+        for number, (author, rkey, cause, level) in enumerate(self.withheld):
+            if cause == WithheldBy.LABELER:
+                label = (rkey, author, 1, f"label-{number}", level)
+                landing.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, NULL)", label)
+            else:
+                landing.execute("INSERT OR REPLACE INTO self_labels VALUES (?, 1, ?)", (author, level))
         days = "SELECT day, count(*) FROM likes GROUP BY day"
         landing.execute(f"INSERT INTO like_days {days}")
         landing.execute("INSERT INTO watermark VALUES (1, ?1, ?1, ?1)", (self.now_us,))
@@ -199,6 +221,7 @@ class World:
             ],
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
             "interactions": [(row[0], row[1], row[2]) for row in self.interactions],
+            "withheld": list(self.withheld),
         }
 
     def _place(self, name: str, author: str, created_us: int) -> None:

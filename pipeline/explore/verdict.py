@@ -94,6 +94,7 @@ def _no_score(facts: dict[str, Any], parameters: dict[str, float]) -> list[str]:
         (facts["reply"], "it is a reply: only top-level posts are candidates"),
         (facts["adult"], "it has a label of adult content"),
         (facts["hidden"], "it has the label !hide or !no-promote"),
+        (facts["withheld"], "a labeler labelled it or its author, or its author's profile says so"),
         (facts["blocked"], "the operator blocks it, its author, or something in its text (foryou block)"),
         (facts["known"] and bool(parameters.get("media")) and not facts["flags"] & int(parameters["media"]),
          "it has none of the media that this feed shows"),

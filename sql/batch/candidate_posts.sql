@@ -1,19 +1,22 @@
 -- Question: which posts may be in a list, and how do age and popularity scale their score?
--- Reads: likes, posts, ruled_accounts, ruled_posts
+-- Reads: likes, posts, ruled_accounts, ruled_posts, withheld
 -- Writes: candidate_posts
--- Grain: one row per known, top-level post without an adult or !hide label that the operator does not block, liked
---   lately and with the wanted media
+-- Grain: one row per known, top-level post without an adult or !hide label that the operator does not block and nobody
+--   withholds from everybody, liked lately and with the wanted media
 -- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent, media
 -- Units: likers are distinct, in the window; scale = 0.5 ^ (age / half-life) / likers ^ popularity_exponent. post_no
---   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie
--- Columns: post_no, author_no, author_id, rkey, created_us, langs, likers, scale
+--   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie. level: 0 for everybody, 1 not
+--   for who is not signed in, 2 nor as what is popular
+-- Columns: post_no, author_no, author_id, rkey, created_us, langs, level INTEGER, likers, scale
 CREATE OR REPLACE TABLE candidate_posts AS
 WITH fresh AS (
   SELECT DISTINCT author_id, post_rkey
   FROM likes
   WHERE hours_before(seen_us) < getvariable('candidate_window_hours')
-), allowed AS (
-  SELECT p.author_id, p.rkey, p.created_us, p.langs
+), fit AS (
+  SELECT
+    p.author_id, p.rkey, p.created_us, p.langs, p.flags & 128 <> 0 AS signed_in,   -- SIGNED_IN
+    coalesce(r.blocked, a.blocked) AS blocked
   FROM posts AS p
   SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
   LEFT JOIN ruled_accounts AS a ON a.author_id = p.author_id
@@ -23,6 +26,19 @@ WITH fresh AS (
     AND NOT coalesce(r.blocked, a.blocked, p.flags & 256 <> 0)   -- BLOCKED: a rule about texts
     AND (getvariable('media') = 0 OR p.flags & getvariable('media') <> 0)
     AND hours_before(p.created_us) < getvariable('post_max_age_hours')
+), wishes AS (
+  SELECT f.author_id, f.rkey, max(w.level) AS level
+  FROM fit AS f
+  JOIN withheld AS w ON w.author_id = f.author_id AND (w.rkey = f.rkey OR w.rkey < 0)
+  WHERE w.cause <> 1 OR f.blocked IS NULL   -- what the operator allows, labelers (1) don't withhold
+  GROUP BY f.author_id, f.rkey
+), allowed AS (
+  SELECT
+    f.author_id, f.rkey, f.created_us, f.langs,
+    greatest(coalesce(w.level, 0), f.signed_in::INTEGER)::INTEGER AS level
+  FROM fit AS f
+  LEFT JOIN wishes AS w ON w.author_id = f.author_id AND w.rkey = f.rkey
+  WHERE coalesce(w.level, 0) < 3
 ), counted AS (
   SELECT l.author_id, l.post_rkey, count(*) AS likers
   FROM likes AS l
@@ -32,7 +48,7 @@ WITH fresh AS (
 SELECT
   (row_number() OVER (ORDER BY a.rkey DESC, a.author_id) - 1)::INTEGER AS post_no,
   (dense_rank() OVER (ORDER BY a.author_id) - 1)::INTEGER AS author_no,
-  a.author_id, a.rkey, a.created_us, a.langs, c.likers,
+  a.author_id, a.rkey, a.created_us, a.langs, a.level, c.likers,
   pow(0.5::DOUBLE, greatest(hours_before(a.created_us), 0) / getvariable('half_life_hours'))
     * pow(c.likers::DOUBLE, -getvariable('popularity_exponent')) AS scale
 FROM allowed AS a

@@ -1,5 +1,6 @@
 -- Question: what is known of the post asked about that keeps it out of lists?
--- Reads: explained_post, actors, posts, likes, feedback, candidate_posts, exclusions, ruled_accounts, ruled_posts
+-- Reads: explained_post, actors, posts, likes, feedback, candidate_posts, exclusions, ruled_accounts, ruled_posts,
+--   withheld
 -- Writes: none
 -- Grain: one row
 -- Parameters: viewer_id, snapshot_us
@@ -11,6 +12,8 @@ SELECT
   coalesce(p.flags & 2 <> 0, false) AS adult,
   coalesce(p.flags & 4 <> 0, false) AS hidden,
   coalesce(r.blocked, o.blocked, p.flags & 256 <> 0, false) AS blocked,
+  EXISTS (SELECT 1 FROM withheld AS w WHERE w.author_id = q.author_id AND (w.rkey = q.rkey OR w.rkey < 0)
+    AND w.level >= 3 AND (w.cause <> 1 OR coalesce(r.blocked, o.blocked, true))) AS withheld,
   coalesce(p.flags, 0) AS flags,
   hours_before(coalesce(nullif(p.created_us, 0), q.rkey >> 10)) AS age_hours,   -- else by its key
   (SELECT hours_before(max(l.seen_us)) FROM likes AS l

@@ -8,4 +8,5 @@
 CREATE OR REPLACE TABLE crowd_shares AS
 SELECT DISTINCT p.post_no, k.share
 FROM stored_popular AS k
-JOIN candidate_posts AS p ON p.author_id = k.author_id AND p.rkey = k.rkey;
+JOIN candidate_posts AS p ON p.author_id = k.author_id AND p.rkey = k.rkey
+WHERE p.level < 2;

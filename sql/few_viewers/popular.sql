@@ -12,4 +12,5 @@ SELECT
   p.post_no, k.score
 FROM stored_popular AS k
 JOIN candidate_posts AS p ON p.author_id = k.author_id AND p.rkey = k.rkey
+WHERE p.level < 2
 ORDER BY k.language, position;

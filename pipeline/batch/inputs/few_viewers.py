@@ -87,10 +87,12 @@ class FewViewersInputs:
         return self._pick(relation, "posts")
 
     def set_posts(self, posts: str) -> None:
-        """Make ``posts`` of what is known of the posts that a query (author_id, post_rkey) names."""
+        """Make ``posts`` and ``withheld`` of what is known of the posts that a query (author_id, post_rkey) names."""
         self._want("posts", "post_rkey, author_id", posts)
         self.connection.execute("DELETE FROM posts")
         self._append("posts", self._landing.execute(sql.load("few_viewers/posts")))
+        self.connection.execute("DELETE FROM withheld")
+        self._append("withheld", self._landing.execute(sql.load("few_viewers/withheld")))
 
     def add_actors(self, actors: str) -> None:
         """Add the actors that a query names to ``actors``."""

@@ -98,6 +98,7 @@ def open_snapshot(
             append(connection, "posts", reader.stream(posts))
             actors = "SELECT actor_id, did, status, deleted_us FROM actors"
             append(connection, "actors", reader.stream(actors))
+            append(connection, "withheld", reader.stream(sql.load("landing/withheld")))
         _read_activity(connection, data_dir, int(snapshot_us - window_hours * HOUR_US), created_us)
         read_rules(connection, data_dir)
         sql_steps.prepare(connection, ranking, snapshot_us)
