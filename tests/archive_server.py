@@ -197,7 +197,7 @@ class ArchiveServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join()
 
     @property
     def url(self) -> str:

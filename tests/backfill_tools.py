@@ -44,7 +44,7 @@ def backfill(
     if config.exists():
         settings["config"] = str(config)
     env = commands.environment(data_dir, **settings)
-    return commands.run("backfill", "--archive", server.url, *arguments, env=env, seconds=120)
+    return commands.run("backfill", "--archive", server.url, *arguments, env=env)
 
 
 def events_of(history: History) -> list[Event]:

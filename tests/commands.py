@@ -24,7 +24,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def run(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, seconds: float = 60
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, seconds: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -47,7 +47,7 @@ def running(
         process.wait()
 
 
-def stop(process: subprocess.Popen[bytes], seconds: float = 10) -> int:
+def stop(process: subprocess.Popen[bytes], seconds: float = 120) -> int:
     """Ask a process to stop as systemd does; return its exit status."""
     process.send_signal(signal.SIGTERM)
     return process.wait(seconds)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import commands
 import pytest
-from streams import LineStream, free_port, wait_until
+from streams import WAIT_SECONDS, LineStream, free_port, wait_until
 
 from pipeline.demo.stored_likes import like_record, like_records
 from pipeline.simulate.ground_truth import ground_truth
@@ -59,15 +59,15 @@ def kill_ingest(
             states[kill_backfill(env, data_dir, path, choose)] += 1
             continue
         with commands.running("ingest", env=env, log=log) as process:
-            seen, stored_us, words = _size(log), _watermark_us(data_dir), _words_in_lake(data_dir)
+            seen, stored_us, words = _size(log), watermark_us(data_dir), _words_in_lake(data_dir)
             kind = choose.choice(["committed", "purging", "connected", "at any moment"])
             if kind == "committed":
-                _wait_for(lambda stored_us=stored_us: _watermark_us(data_dir) > stored_us, process)
+                wait_for(lambda stored_us=stored_us: watermark_us(data_dir) > stored_us, process)
                 time.sleep(choose.expovariate(100.0))
             elif kind == "purging":
-                _wait_for(lambda words=words: _words_in_lake(data_dir) < words, process, seconds=4)
+                wait_for(lambda words=words: _words_in_lake(data_dir) < words, process, seconds=4)
             elif kind == "connected":
-                _wait_for(lambda seen=seen: b"connected to" in _read_from(log, seen), process)
+                wait_for(lambda seen=seen: b"connected to" in _read_from(log, seen), process)
                 time.sleep(choose.expovariate(1.0))
             else:
                 time.sleep(choose.uniform(0.1, 3.0))
@@ -79,10 +79,10 @@ def kill_ingest(
 
 def kill_backfill(env: dict[str, str], data_dir: Path, path: Path, choose: random.Random) -> str:
     """Kill ``backfill --file``: just after a commit, or at any moment; return which."""
-    told = _number(data_dir, "SELECT commit_no FROM last_commit")
+    told = number_in(data_dir, "SELECT commit_no FROM last_commit")
     with commands.running("backfill", "--file", str(path), env=env, log=data_dir / "backfill.log") as process:
         if choose.random() < 0.5:
-            _wait_for(lambda: _number(data_dir, "SELECT commit_no FROM last_commit") > told, process)
+            wait_for(lambda: number_in(data_dir, "SELECT commit_no FROM last_commit") > told, process)
         else:
             time.sleep(choose.uniform(0.1, 2.0))
         done = process.poll() is not None
@@ -98,7 +98,7 @@ def kill_compaction(env: dict[str, str], data_dir: Path, kills: int, choose: ran
         look_through_again(data_dir)
         with commands.running("batch", "--job", "compact", env=env, log=data_dir / "batch.log") as process:
             if choose.random() < 0.75:
-                _wait_for(lambda: any(places.lake_drafts(data_dir).glob("*.parquet")), process)
+                wait_for(lambda: any(places.lake_drafts(data_dir).glob("*.parquet")), process)
                 time.sleep(choose.expovariate(50.0))
             else:
                 time.sleep(choose.uniform(0.2, 3.0))
@@ -120,12 +120,13 @@ def look_through_again(data_dir: Path) -> None:
         os.utime(file, (1, 1))
 
 
-def _wait_for(
-    condition: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 60.0
+def wait_for(
+    condition: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = WAIT_SECONDS
 ) -> None:
+    """Poll often until the condition holds, the process has ended, or the time is over."""
     deadline = time.monotonic() + seconds
     while not condition() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
+        time.sleep(0.003)
 
 
 def _size(log: Path) -> int:
@@ -197,23 +198,23 @@ def kill_both(data_dir: Path, kills: int, seed: int, *, users: int, hours_a_seco
         log = data_dir / "ingest.log"
         with ThreadPoolExecutor(1) as pool:
             ingest = pool.submit(kill_ingest, env, data_dir, kills, random.Random(seed), lines)
-            wait_until(lambda: _watermark_us(data_dir) > 0, 120)
+            wait_until(lambda: watermark_us(data_dir) > 0)
             states = kill_compaction(env, data_dir, kills, random.Random(seed + 1))
             states += ingest.result()
         with commands.running("ingest", env=env, log=log) as process:
             now_us = network.now_us()
             wait_until(
-                lambda: _watermark_us(data_dir) >= now_us - 3_600_000_000 or process.poll() is not None, 600
+                lambda: watermark_us(data_dir) >= now_us - 3_600_000_000 or process.poll() is not None, 600
             )
             assert process.poll() is None, log.read_text()[-2_000:]
             assert commands.stop(process) == 0
         path = data_dir / "lines.jsonl"
         path.write_bytes(b"\n".join(lines))
-        result = commands.run("backfill", "--file", str(path), env=env, seconds=600)
+        result = commands.run("backfill", "--file", str(path), env=env)
         assert result.returncode == 0, result.stderr
         while True:  # what the killed ones left is done by one that is left alone
             look_through_again(data_dir)
-            result = commands.run("batch", "--job", "compact", env=env, seconds=600)
+            result = commands.run("batch", "--job", "compact", env=env)
             assert result.returncode == 0, result.stderr
             if "write" not in result.stderr and "change" not in result.stderr:
                 break
@@ -235,17 +236,17 @@ def stop_server(data_dir: Path, seconds: float, silence_seconds: float) -> Outco
     server_log, log = data_dir / "simulate.log", data_dir / "ingest.log"
     simulate = ("simulate", "--listen", f"127.0.0.1:{port}", "--speed", "1200", *network)
     with commands.running(*simulate, env=env, log=server_log) as server:
-        wait_until(lambda: "listening" in server_log.read_text(), 60)
+        wait_until(lambda: "listening" in server_log.read_text())
         with commands.running("ingest", env=env, log=log) as process:
-            wait_until(lambda: _watermark_us(data_dir) >= parameters.end_us, 120)
+            wait_until(lambda: watermark_us(data_dir) >= parameters.end_us)
             server.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
             wait_until(lambda: "nothing came for" in log.read_text(), silence_seconds + 60)
             time.sleep(max(0.0, seconds - (time.monotonic() - stopped)))
-            before = _watermark_us(data_dir)
+            before = watermark_us(data_dir)
             server.send_signal(signal.SIGCONT)
             # Beyond the time that passed meanwhile: a server's clock goes on while it is stopped.
-            wait_until(lambda: _watermark_us(data_dir) > before + int((seconds + 2) * 1200 * 1e6), 120)
+            wait_until(lambda: watermark_us(data_dir) > before + int((seconds + 2) * 1200 * 1e6))
             assert commands.stop(process) == 0
     found = differences(data_dir, World(parameters))
     return Outcome(*found, lines=told(log))
@@ -264,7 +265,7 @@ def fill_under_ingest(folder: Path) -> Outcome:
     parameters = WorldParameters(users=1200, days=3, seed=6, end_us=1_785_000_000_000_000)
     with SimulatedNetwork(parameters, speed=0) as network:
         env = commands.environment(folder, stream_url=network.stream_url, stream_start_hours="1000000")
-        results = [commands.run("ingest", env=env, seconds=30) for _ in range(2)]
+        results = [commands.run("ingest", env=env) for _ in range(2)]
         for result in results:
             assert result.returncode == 1, result.stderr
         partial = differences(folder, network.world)
@@ -272,7 +273,7 @@ def fill_under_ingest(folder: Path) -> Outcome:
         resize(folder, 65_536)
         log = folder / "ingest.log"
         with commands.running("ingest", env=env, log=log) as process:
-            wait_until(lambda: _watermark_us(folder) >= network.world.parameters.end_us - 600_000_000, 60)
+            wait_until(lambda: watermark_us(folder) >= network.world.parameters.end_us - 600_000_000)
             assert commands.stop(process) == 0
         found = differences(folder, network.world)
         assert found[0] > partial[0]
@@ -285,19 +286,19 @@ def fill_under_compaction(folder: Path) -> Outcome:
     with SimulatedNetwork(parameters, speed=0) as network:
         env = commands.environment(folder, stream_url=network.stream_url, stream_start_hours="1000000")
         with commands.running("ingest", env=env) as process:
-            wait_until(lambda: _watermark_us(folder) >= network.world.parameters.end_us - 600_000_000, 60)
+            wait_until(lambda: watermark_us(folder) >= network.world.parameters.end_us - 600_000_000)
             assert commands.stop(process) == 0
         whole = differences(folder, network.world)
         lines = []
         for spare_kb in (0, 24, 300):
             filler = fill_disk(folder, spare_kb)
-            result = commands.run("batch", "--job", "compact", env=env, seconds=60)
+            result = commands.run("batch", "--job", "compact", env=env)
             filler.unlink()
             assert result.returncode == 1, f"{spare_kb} kB were enough: {result.stderr}"
             assert "Traceback" not in result.stderr, result.stderr
             lines.append(result.stderr.splitlines()[-1])
             assert differences(folder, network.world) == whole
-        result = commands.run("batch", "--job", "compact", env=env, seconds=60)
+        result = commands.run("batch", "--job", "compact", env=env)
         assert result.returncode == 0, result.stderr
         assert places.closed_days(folder)
         found = differences(folder, network.world)
@@ -310,8 +311,9 @@ def told(log: Path) -> list[str]:
     return [line for line in log.read_text().splitlines() if not any(words in line for words in usual)]
 
 
-def _watermark_us(data_dir: Path) -> int:
-    return _number(data_dir, "SELECT seen_us FROM watermark")
+def watermark_us(data_dir: Path) -> int:
+    """Return how far ingest has come, 0 before it began."""
+    return number_in(data_dir, "SELECT seen_us FROM watermark")
 
 
 def _words_in_lake(data_dir: Path) -> int:
@@ -320,10 +322,11 @@ def _words_in_lake(data_dir: Path) -> int:
     counts = [
         f"(SELECT count(*) FROM like_words WHERE rkey >= {first} AND rkey < {end})" for first, end in spans
     ]
-    return _number(data_dir, f"SELECT {' + '.join(['0', *counts])}")
+    return number_in(data_dir, f"SELECT {' + '.join(['0', *counts])}")
 
 
-def _number(data_dir: Path, query: str) -> int:
+def number_in(data_dir: Path, query: str) -> int:
+    """Return the number that a query of landing.sqlite gives, 0 while there is none."""
     try:
         connection = sqlite3.connect(f"file:{data_dir}/landing.sqlite?mode=ro", uri=True)
         try:
@@ -359,7 +362,7 @@ def follow_odd_server(
 
 
 def _likes(data_dir: Path) -> int:
-    return _number(data_dir, "SELECT count(*) FROM likes")
+    return number_in(data_dir, "SELECT count(*) FROM likes")
 
 
 def _peak_mb(process: int) -> float:

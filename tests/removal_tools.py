@@ -97,7 +97,7 @@ class Town:
             f"http://127.0.0.1:{self.feed_port}/xrpc/app.bsky.feed.getFeedSkeleton",
             params={"feed": feed, "limit": limit} | ({"cursor": cursor} if cursor else {}),
             headers=headers,
-            timeout=20,
+            timeout=120,
         )
         assert answer.status_code == 200, answer.text
         return [item["post"] for item in answer.json()["feed"]], answer.json().get("cursor", "")
@@ -125,10 +125,10 @@ def running_town(
             **settings,
         )
         with commands.running("ingest", env=env, log=folder / "ingest.log"):
-            wait_until(lambda: _stored_posts(data_dir) == posts, 60)
+            wait_until(lambda: _stored_posts(data_dir) == posts)
             town.publish()
             with commands.running("serve", env=env, log=folder / "serve.log"):
-                wait_until(lambda: _answers(port), 60)
+                wait_until(lambda: _answers(port))
                 yield town
 
 
@@ -143,7 +143,7 @@ def _stored_posts(data_dir: Path) -> int:
 def _answers(port: int) -> bool:
     try:
         httpx.get(
-            f"http://127.0.0.1:{port}/health", timeout=5
+            f"http://127.0.0.1:{port}/health", timeout=60
         )  # the lists are old, so the status is no matter
     except httpx.HTTPError:
         return False

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -25,6 +27,8 @@ from list_bytes import blob as blob
 
 from serving.config import ServingConfig
 from serving.http.clients import PAGES_LISTENER
+from serving.identity import default_resolver, resolver
+from serving.identity.fetch import Fetcher
 from serving.identity.keys import SigningKey, signing_key
 from serving.lists.list_store import tid_number
 from serving.viewers.activity_writer import ActivityWriter
@@ -260,6 +264,13 @@ def directory(tls: Any = None, *, keeps: bool = False) -> Iterator[Directory]:
         server.server_close()
 
 
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let web apps of this process that are made from now on wait for the directory as long as a test may take."""
+    monkeypatch.setattr(default_resolver, "Fetcher", partial(Fetcher, deadline_seconds=300.0))
+    monkeypatch.setattr(resolver, "DEADLINE_SECONDS", 300.0)
+    monkeypatch.setattr(resolver, "TURN_SECONDS", 300.0)
+
+
 def config_of(data_dir: Path, plc_url: str = "http://127.0.0.1:9", **changes: Any) -> ServingConfig:
     """Return a configuration for tests."""
     values: dict[str, Any] = {
@@ -355,7 +366,7 @@ class ServingStore:
         self.connection.close()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Wait for a condition; tell whether it came true in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -365,7 +376,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return condition()
 
 
-def flush(writer: ActivityWriter, seconds: float = 5.0) -> bool:
+def flush(writer: ActivityWriter, seconds: float = 120.0) -> bool:
     """Wait until all that was recorded is written; False when that takes longer."""
     writer._wake.set()
     return wait_until(lambda: writer.state()["queued"] == 0, seconds)

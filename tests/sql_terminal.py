@@ -27,7 +27,7 @@ class Terminal:
         os.close(theirs)
         self.until("foryou> ")
 
-    def until(self, text: str, seconds: float = 60) -> str:
+    def until(self, text: str, seconds: float = 600) -> str:
         found, end = "", time.monotonic() + seconds
         while not found.endswith(text):
             assert time.monotonic() < end, found
@@ -43,7 +43,7 @@ class Terminal:
 
     def end(self) -> int:
         os.write(self.ours, b"\x04")
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         os.close(self.ours)
         return status
 
@@ -57,4 +57,4 @@ def shell_of(data_dir: Path) -> Iterator[Terminal]:
     finally:
         if shell.process.poll() is None:
             shell.process.terminate()
-            shell.process.wait(30)
+            shell.process.wait(120)

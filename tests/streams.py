@@ -4,12 +4,15 @@ For what the simulated network does not do: serve recorded bytes, and end each c
 """
 
 import asyncio
+import itertools
 import json
+import os
 import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -41,12 +44,13 @@ class LineStream:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
         self._thread.start()
-        started.wait(10)
+        assert started.wait(WAIT_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
 
     @property
     def url(self) -> str:
@@ -147,7 +151,12 @@ def _port(server: Server) -> int:
     return int(next(iter(server.sockets)).getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+# What a busy machine needs for the slowest of them: batches of the timetable give way to all else that runs. Nobody
+# waits so long but for a test that fails.
+WAIT_SECONDS = 600.0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     """Poll until the condition holds; AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -155,8 +164,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+_ports = itertools.count(os.getpid() * 61)
+
+
 def free_port() -> int:
-    """Return a port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that is free, also for a while: the system gives none of these to anybody by itself."""
+    while True:
+        port = 20_000 + next(_ports) % 12_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -226,7 +226,7 @@ def test_the_schedule_heals_by_itself_when_it_has_a_key(tmp_path: Path) -> None:
         env = commands.environment(data, archive_key="secret-key", archive_url=server.url)
         assert commands.run("batch", env=env).returncode == 0
         with commands.running("schedule", env=env, log=log) as process:
-            wait_until(lambda: partial_days(data) == [], 60)
-            assert commands.stop(process, 60) == 0
+            wait_until(lambda: partial_days(data) == [])
+            assert commands.stop(process) == 0
     assert "secret-key" not in log.read_text()
     assert holds(data, past, TODAY - 2)

@@ -103,7 +103,7 @@ def test_standard_input(tmp_path: Path) -> None:
         input=packed("gzip"),
         env=commands.environment(tmp_path),
         capture_output=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr

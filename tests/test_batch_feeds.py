@@ -197,5 +197,5 @@ def test_the_web_app_names_them_all(tmp_path: Path):
         return True
 
     with commands.running("serve", env=env):
-        wait_until(answers, 30)
+        wait_until(answers)
     assert [feed["uri"].rpartition("/")[2] for feed in described] == ["for-you", "quiet", "videos", "close"]

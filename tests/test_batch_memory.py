@@ -66,7 +66,7 @@ def limited(data_dir: Path, megabytes: int) -> subprocess.CompletedProcess[str]:
 
     return subprocess.run(
         commands.command("batch"), env=commands.environment(data_dir), preexec_fn=limit,
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def test_the_figure_comes_from_the_simulators_record(network: SimulatedNetwork, 
         sent = demo_people.visit(demo, everybody[:3])
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(120)
         store.close()
     expected = sum(len(future[did]) for did in everybody)
     assert expected > 20

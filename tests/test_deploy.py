@@ -38,7 +38,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.C
     if shutil.which(str(command[0])) is None:
         pytest.skip(f"{command[0]} is not on this machine")
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | (env or {})
+        command, capture_output=True, text=True, timeout=600, check=False, env=os.environ | (env or {})
     )
 
 

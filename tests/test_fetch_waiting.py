@@ -166,7 +166,7 @@ class Town:
         finally:
             for host in self.hosts:
                 host.released.set()
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive()
 
     def is_stored(self, did: str = HONEST) -> bool:
@@ -191,11 +191,11 @@ def test_a_newcomer_behind_a_crowd_is_served_at_once(town: Town) -> None:
     town.crowd(240)
     town.honest()
     with town.running():
-        wait_until(town.is_stored, 6)
+        wait_until(town.is_stored)
         assert town.directory.at_once <= fetch_turns.DIRECTORY_SLOTS
         second = number_did(100_000)
         town.honest(second, at=2_000_000)
-        wait_until(lambda: town.is_stored(second), 6)
+        wait_until(lambda: town.is_stored(second))
     assert len([like for like in stored(town.data_dir) if like[0] in (HONEST, second)]) == 6
 
 
@@ -226,8 +226,8 @@ def test_a_domain_takes_one_slot(town: Town) -> None:
     visit(town.data_dir, *((did, 2_000_000 + number) for number, did in enumerate(crowd)))
     town.honest()
     with town.running():
-        wait_until(town.is_stored, 6)
-        wait_until(lambda: host.at_once == 1, 6)
+        wait_until(town.is_stored)
+        wait_until(lambda: host.at_once == 1)
     assert host.most_at_once <= 2  # the host may notice a little late that one was closed
 
 
@@ -238,10 +238,10 @@ def test_those_the_stream_knows_go_first(town: Town) -> None:
         town.lives_at(number_did(number), host.url)
         visit(town.data_dir, (number_did(number), 1 + number))
     with town.running():
-        wait_until(lambda: sum(host.at_once for host in strangers) == fetch_turns.STRANGERS_THREADS, 6)
+        wait_until(lambda: sum(host.at_once for host in strangers) == fetch_turns.STRANGERS_THREADS)
         town.stream(HONEST)
         town.honest(at=10)
-        wait_until(town.is_stored, 6)
+        wait_until(town.is_stored)
 
 
 def test_a_slow_host_is_asked_again_with_more_patience(town: Town) -> None:

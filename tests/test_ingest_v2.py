@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import commands
 import pytest
 import zstandard
-from streams import wait_until
+from streams import WAIT_SECONDS, wait_until
 from test_ingest import LIKES, START_US, count_likes, counters, ingest, query
 from test_jetstream_v2 import from_v1
 from websockets.asyncio.server import ServerConnection, serve
@@ -88,12 +88,13 @@ def serving(host: Host) -> Iterator[str]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
-    started.wait(10)
+    assert started.wait(WAIT_SECONDS)
     try:
         yield f"ws://127.0.0.1:{ports[0]}/xrpc/{jetstream_v2.PATH}"
     finally:
         loop.call_soon_threadsafe(done.set)
-        thread.join(10)
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("compressed", [True, False])

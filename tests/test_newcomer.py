@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import commands
 import httpx
 import pytest
+from fault_tools import watermark_us
 from list_bytes import unpack
 from serving_worlds import Account, bearer, directory
 from streams import free_port, wait_until
@@ -78,6 +79,10 @@ def test_a_newcomer_gets_what_is_popular_and_soon_a_list_of_their_own(
     )
     service = f"did:web:localhost%3A{port}"
     feed = quote(f"at://{service}/app.bsky.feed.generator/for-you", safe="")
+    with commands.running("ingest", env=env, log=tmp_path / "log") as process:
+        # The first lists are made once, so all of the stream is to be there before.
+        wait_until(lambda: watermark_us(data_dir) >= network.world.parameters.end_us - 600_000_000)
+        assert commands.stop(process) == 0
     with commands.running("up", env=env, log=tmp_path / "log"), directory() as pds:
         newcomer = Account(f"did:web:localhost%3A{pds.port}")
         host = {
@@ -89,16 +94,25 @@ def test_a_newcomer_gets_what_is_popular_and_soon_a_list_of_their_own(
         pds.answers["/.well-known/did.json"] = (200, json.dumps(document).encode())
 
         def page() -> list[str]:
-            token = newcomer.token(now=time.time(), aud=service)
-            answer = httpx.get(
-                f"http://127.0.0.1:{port}{SKELETON}?feed={feed}&limit=30",
-                headers={**bearer(token), "Accept-Language": "en-GB"},
-                timeout=20,
-            )
-            assert answer.status_code == 200, answer.text
-            return [item["post"] for item in answer.json()["feed"]]
+            answers: list[httpx.Response] = []
 
-        wait_until(lambda: newest_generation(data_dir) > 0, 120)
+            def has_answered() -> bool:
+                token = newcomer.token(now=time.time(), aud=service)
+                answers[:] = [
+                    httpx.get(
+                        f"http://127.0.0.1:{port}{SKELETON}?feed={feed}&limit=30",
+                        headers={**bearer(token), "Accept-Language": "en-GB"},
+                        timeout=120,
+                    )
+                ]
+                # The host of the newcomer's DID is a thread of this process: on a busy machine it may be too slow.
+                return answers[0].status_code not in (502, 503)
+
+            wait_until(has_answered)
+            assert answers[0].status_code == 200, answers[0].text
+            return [item["post"] for item in answers[0].json()["feed"]]
+
+        wait_until(lambda: newest_generation(data_dir) > 0)
         likes = likes_of_somebody(data_dir)
 
         def list_records(write) -> bool:
@@ -111,19 +125,19 @@ def test_a_newcomer_gets_what_is_popular_and_soon_a_list_of_their_own(
             return False
 
         pds.before = list_records
-        wait_until(lambda: _answers(port), 60)
+        wait_until(lambda: _answers(port))
         began, popular = time.monotonic(), page()
         assert popular
         assert popular in [items[:30] for items in fallbacks(data_dir, "en")]
         assert popular not in [items[:30] for items in fallbacks(data_dir, "")]
-        wait_until(lambda: own_list(data_dir, newcomer.did) != [], 90)
+        wait_until(lambda: own_list(data_dir, newcomer.did) != [])
         seconds = time.monotonic() - began
-        wait_until(lambda: page() != popular, 30)
+        wait_until(lambda: page() != popular)
         wait_until(
             lambda: set(page()) <= set(own_list(data_dir, newcomer.did))
         )  # another run may come between
         assert not set(own_list(data_dir, newcomer.did)) & {uri for _, uri in likes}
-        wait_until(lambda: ("candidates", "recent") in tiers(data_dir), 90)  # now that somebody was seen
+        wait_until(lambda: ("candidates", "recent") in tiers(data_dir))  # now that somebody was seen
         assert tiers(data_dir) >= {
             ("neighbours", "waiting"),
             ("candidates", "waiting"),

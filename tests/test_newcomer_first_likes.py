@@ -85,19 +85,19 @@ def test_the_timetable_makes_a_list_within_a_minute_of_six_likes(tmp_path: Path)
             tmp_path, plc_url=hosts.url, waiting_seconds="1", candidates_minutes="60", everybody_minutes="60"
         )
         with commands.running("schedule", env=env, log=tmp_path / "log"):
-            wait_until(lambda: "looking for viewers" in (tmp_path / "log").read_text(), 240)
+            wait_until(lambda: "looking for viewers" in (tmp_path / "log").read_text())
             activity = connect(places.activity(tmp_path))
             now_us = time.time_ns() // 1000
             activity.execute(
                 "INSERT INTO visits VALUES (?, 'for-you', 'en', 1, ?, ?)", (newcomer, now_us, now_us)
             )
             activity.close()
-            wait_until(lambda: _was_in_a_run(tmp_path, newcomer), 60)
+            wait_until(lambda: _was_in_a_run(tmp_path, newcomer))
             assert newcomer not in lists_of(tmp_path)
             began = time.monotonic()
             liked = [f"p{number}" for number in range(6)]
             stream_likes(tmp_path, made, newcomer, liked, time.time_ns() // 1000)
-            wait_until(lambda: newcomer in lists_of(tmp_path), 60)
+            wait_until(lambda: newcomer in lists_of(tmp_path))
             print(f"a list {time.monotonic() - began:.1f} s after six likes")
     expected = {made.uri(f"q{number}") for number in range(5)}
     assert {item[0] for item in lists_of(tmp_path)[newcomer]} >= expected

@@ -93,6 +93,6 @@ def test_a_socket_that_nobody_reads_stops_nothing(heard: socket.socket, tmp_path
     manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     sending = threading.Thread(target=lambda: [manager.ready() for _ in range(5_000)], daemon=True)
     sending.start()
-    sending.join(30)
+    sending.join(120)
     assert not sending.is_alive()
     assert heard.recv(100) == b"READY=1"

@@ -156,7 +156,7 @@ def test_the_password_is_asked_for_at_a_terminal(world: World) -> None:
     except OSError:
         pass  # how a pseudo-terminal says that the other side is gone
     os.close(parent)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert PASSWORD.encode() not in shown
     assert "for-you" in world.pds.records
 

@@ -25,8 +25,6 @@ from serving.lists.list_store import ListStore
 from serving.lists.removed_posts import RemovedPosts
 from sql import places
 
-SECONDS = 5.0
-
 
 @pytest.fixture(scope="module")
 def plc() -> Iterator[Directory]:
@@ -51,20 +49,20 @@ def test_pages_do_without_what_the_stream_takes_back(town: Town):
     assert shows(town, every)()
     town.stream.append([town.commit(3, "delete")])
     rest = [number for number in every if number != 3]
-    wait_until(shows(town, rest), SECONDS)
+    wait_until(shows(town, rest))
     for status in ("takendown", "deactivated", "suspended"):
         town.stream.append([town.account(1, status)])
-        wait_until(shows(town, [number for number in rest if number % 5 != 1]), SECONDS)
+        wait_until(shows(town, [number for number in rest if number % 5 != 1]))
         town.stream.append([town.account(1, None)])
-        wait_until(shows(town, rest), SECONDS)
+        wait_until(shows(town, rest))
     town.stream.append([town.account(2, "deleted")])
     rest = [number for number in rest if number % 5 != 2]
-    wait_until(shows(town, rest), SECONDS)
+    wait_until(shows(town, rest))
     # What was deleted with the account does not come back with it.
     town.stream.append([town.account(2, None), town.commit(3, "create", step=1)])
-    wait_until(shows(town, sorted([*rest, 3])), SECONDS)
+    wait_until(shows(town, sorted([*rest, 3])))
     town.stream.append([town.commit(3, "delete")])
-    wait_until(shows(town, rest), SECONDS)
+    wait_until(shows(town, rest))
 
 
 def test_pages_that_follow_repeat_nothing_and_pass_over_nothing_else(town: Town):
@@ -73,7 +71,7 @@ def test_pages_that_follow_repeat_nothing_and_pass_over_nothing_else(town: Town)
     left = all_posts[5]
     number = next(number for number in range(20) if town.uri(number) == left)
     town.stream.append([town.commit(number, "delete")])
-    wait_until(lambda: left not in town.page()[0], SECONDS)
+    wait_until(lambda: left not in town.page()[0])
     joined = list(first)
     while cursor:
         posts, cursor = town.page(limit=4, cursor=cursor)
@@ -100,7 +98,7 @@ def test_a_rotated_key_is_read_at_the_next_request(town: Town, plc: Directory):
             town.viewer = new
         return False
 
-    wait_until(refuses_the_old_key, SECONDS)
+    wait_until(refuses_the_old_key)
     assert town.page()[0]
     assert 1 <= len(plc.requests) - asked <= 2, "the new key is kept"
 

@@ -70,7 +70,7 @@ def test_the_checked_address_is_the_one_connected_to() -> None:
         assert checked == ["127.0.0.1"]
 
 
-def _loopback(seconds: float = 3.0) -> Fetcher:
+def _loopback(seconds: float = 120.0) -> Fetcher:
     return Fetcher(
         allowed=lambda _address: True,
         lookup=lambda _host, _port: ["127.0.0.1"],
@@ -97,7 +97,7 @@ def test_no_proxy_variable_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _drip_body(write: Callable[[bytes], None]) -> bool:
     write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
-    for _ in range(60):
+    for _ in range(2_400):
         write(b" ")
         time.sleep(0.05)
     return True
@@ -105,14 +105,14 @@ def _drip_body(write: Callable[[bytes], None]) -> bool:
 
 def _drip_headers(write: Callable[[bytes], None]) -> bool:
     write(b"HTTP/1.1 200 OK\r\n")
-    for number in range(60):
+    for number in range(2_400):
         write(b"X-%d: 1\r\n" % number)
         time.sleep(0.05)
     return True
 
 
 def _silence(_write: Callable[[bytes], None]) -> bool:
-    time.sleep(3)
+    time.sleep(120)  # in a thread that ends with the process
     return True
 
 
@@ -123,11 +123,11 @@ def test_a_slow_host_is_left_at_the_deadline_of_the_whole_exchange(behaviour: Ca
         started = time.monotonic()
         with pytest.raises(FetchError):
             _loopback(0.4).get(HttpTarget("http", "slow.example.com", host.port, "/x"))
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 60
 
 
 def _keeping(most: int = 2) -> Fetcher:
-    fetcher = _loopback(1.0)
+    fetcher = _loopback(120.0)
     fetcher.idle = IdleConnections(most)
     return fetcher
 
@@ -177,8 +177,8 @@ def test_an_idle_connection_has_the_same_deadline() -> None:
         host.before = _silence
         started = time.monotonic()
         with pytest.raises(FetchError):
-            fetcher.get(target)
-        assert time.monotonic() - started < 2.5
+            fetcher.get(target, seconds=0.4)
+        assert time.monotonic() - started < 60
 
 
 def test_an_answer_of_another_time_is_checked_at_every_connection() -> None:
@@ -203,7 +203,7 @@ def test_an_answer_of_another_time_is_checked_at_every_connection() -> None:
 
 def test_a_lookup_that_hangs_is_left_too() -> None:
     def lookup(_host: str, _port: int) -> list[str]:
-        time.sleep(2)
+        time.sleep(120)  # in a thread that ends with the process
         return ["127.0.0.1"]
 
     started = time.monotonic()
@@ -211,7 +211,7 @@ def test_a_lookup_that_hangs_is_left_too() -> None:
         Fetcher(allowed=lambda _: True, lookup=lookup, deadline_seconds=0.2).get(
             HttpTarget("http", "a.example.com", 80, "/")
         )
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 60
 
 
 def _endless(write: Callable[[bytes], None]) -> bool:

@@ -44,7 +44,7 @@ def _running(server: WebServer) -> Iterator[WebServer]:
         yield server
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(120)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[WebServer]:
 
 def _raw(address: tuple[str, int], request: bytes) -> bytes:
     """Send bytes as they are and return all that comes back."""
-    with socket.create_connection(address, timeout=5) as connection:
+    with socket.create_connection(address, timeout=120) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -199,7 +199,7 @@ def test_what_the_web_app_makes_is_its_users_alone(tmp_path: Path) -> None:
             open_to = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data_dir.iterdir()}
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(5)
+            process.wait(120)
             process.stderr.close()
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     assert all(not mode & 0o077 for name, mode in open_to.items() if not name.startswith("serving")), open_to

@@ -435,6 +435,6 @@ def test_a_newcomers_visit_is_written_within_a_second_and_their_list_is_picked_u
             except sqlite3.OperationalError:
                 return 0
 
-    assert wait_until(lambda: visits() == 1, 2.0)
+    assert wait_until(lambda: visits() == 1)
     world.store.publish(8, {ALICE.did: blob(range(1, 121))})
     assert world.posts(limit=30) == uris(range(1, 31))

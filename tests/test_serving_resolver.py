@@ -35,9 +35,10 @@ def _resolver(
     keys_max: int = 100,
     store: KeyStore | None = None,
     same_keys: int = 60,
+    seconds: float = 120.0,
 ) -> Resolver:
     def source(trusted: bool, target: Callable[[str], HttpTarget]) -> KeySource:
-        fetcher = Fetcher(allowed=lambda _: True, deadline_seconds=1.0)
+        fetcher = Fetcher(allowed=lambda _: True, deadline_seconds=seconds)
         both = ByClass(keys_max, keys_max)
         return KeySource(target, fetcher, Slots(ByClass(slots, slots)), both, trusted, store)
 
@@ -144,7 +145,7 @@ def test_those_who_ask_at_once_share_one_fetch(plc: Directory) -> None:
     account = Account(plc_did(1))
     plc.publish(account)
     gate = threading.Event()
-    plc.before = lambda _write: not gate.wait(2)
+    plc.before = lambda _write: not gate.wait(120)
     resolver = _resolver(plc, Clock(), slots=8)
     keys: list[SigningKey] = []
     threads = [
@@ -156,7 +157,7 @@ def test_those_who_ask_at_once_share_one_fetch(plc: Directory) -> None:
     time.sleep(0.1)
     gate.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(120)
     assert len(keys) == 8
     assert len(plc.requests) == 1
 
@@ -167,19 +168,18 @@ def test_who_finds_no_slot_is_refused_at_once(plc: Directory) -> None:
     resolver = _resolver(plc, Clock(), slots=2)
     resolver.signing_key(accounts[3].did)
     gate = threading.Event()
-    plc.before = lambda _write: not gate.wait(2)
+    plc.before = lambda _write: not gate.wait(120)
     threads = [threading.Thread(target=resolver.signing_key, args=(accounts[n].did,)) for n in range(2)]
     for thread in threads:
         thread.start()
     assert wait_until(lambda: len(plc.requests) == 3)
-    started = time.monotonic()
     with pytest.raises(DidUnreachableError, match="too many"):
         resolver.signing_key(accounts[2].did)
     resolver.signing_key(accounts[3].did)  # who is known waits for nobody
-    assert time.monotonic() - started < 0.2
+    assert all(thread.is_alive() for thread in threads)  # those who fetch wait still
     gate.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(120)
     resolver.signing_key(accounts[2].did)
 
 

@@ -22,6 +22,7 @@ from serving_worlds import (
     SKELETON,
     Account,
     ServingStore,
+    be_patient,
     bearer,
     blob,
     config_of,
@@ -51,7 +52,7 @@ def _running(config: ServingConfig) -> Iterator[WebServer]:
         yield server
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -64,7 +65,7 @@ def _get_page(server: WebServer, path: str, **headers: str) -> tuple[int, Any, d
 
 
 def _get_at(address: tuple[str, int], path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:
-    connection = http.client.HTTPConnection(*address, timeout=5)
+    connection = http.client.HTTPConnection(*address, timeout=120)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
@@ -134,7 +135,7 @@ def test_head_and_options_are_cheap(tmp_path: Path) -> None:
             ("HEAD", "/.well-known/did.json", 200),
             ("OPTIONS", SKELETON, 200),
         ):
-            connection = http.client.HTTPConnection(*server.address, timeout=5)
+            connection = http.client.HTTPConnection(*server.address, timeout=120)
             connection.request(method, path)
             answer = connection.getresponse()
             assert answer.status == status
@@ -143,7 +144,7 @@ def test_head_and_options_are_cheap(tmp_path: Path) -> None:
 
 
 def _raw(server: WebServer, data: bytes) -> bytes:
-    with socket.create_connection(server.address, timeout=5) as connection:
+    with socket.create_connection(server.address, timeout=120) as connection:
         connection.sendall(data)
         received = b""
         try:
@@ -208,6 +209,8 @@ def test_forwarded_requests_do_not_see_the_pages(tmp_path: Path) -> None:
 
 
 def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is known is answered while twelve requests wait for the directory and eighteen found no slot."""
+    be_patient(monkeypatch)
     monkeypatch.setattr(default_resolver, "PLC_SLOTS", ByClass(12, 12))
     monkeypatch.setattr(server_module, "SLOTS", 12)
     gate = threading.Event()
@@ -215,7 +218,7 @@ def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: 
         known = Account(plc_did(1))
         plc.publish(known)
         assert _get(server, _QUERY, **bearer(known.token(now=time.time())))[0] == 200
-        plc.before = lambda _write: not gate.wait(4)
+        plc.before = lambda _write: not gate.wait(120)
         statuses: list[int] = []
         threads = [
             threading.Thread(
@@ -228,13 +231,12 @@ def test_slow_directories_do_not_hold_every_thread(tmp_path: Path, monkeypatch: 
         for thread in threads:
             thread.start()
         assert wait_until(lambda: len(statuses) >= 18)  # those who found no slot
-        started = time.monotonic()
         for _ in range(5):
             assert _get(server, _QUERY, **bearer(known.token(now=time.time())))[0] == 200
-        assert time.monotonic() - started < 1
+        assert len(statuses) == 18  # the others wait still
         gate.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(120)
         assert statuses.count(503) >= 18
 
 
@@ -247,13 +249,14 @@ def _ask(server: WebServer, account: Account, answers: list[int]) -> threading.T
 
 
 def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch)
     monkeypatch.setattr(server_module, "SLOTS", 0)
     monkeypatch.setattr(server_module, "WAITING_MAX", 2)
     gate = threading.Event()
     accounts = [Account(plc_did(number)) for number in range(8)]
     with directory() as plc, _running(config_of(tmp_path, plc.url, threads=1)) as server:
         plc.publish(*accounts)
-        plc.before = lambda _write: not gate.wait(3)
+        plc.before = lambda _write: not gate.wait(120)
         answers: list[int] = []
         threads = [_ask(server, accounts[0], answers)]
         assert wait_until(lambda: bool(plc.requests))  # the only thread waits for the directory
@@ -261,7 +264,7 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
         for number in (1, 2):
             threads.append(_ask(server, accounts[number], answers))
             assert wait_until(lambda number=number: len(waiting) == number)
-        connection = http.client.HTTPConnection(*server.address, timeout=2)
+        connection = http.client.HTTPConnection(*server.address, timeout=120)
         for _ in range(3):  # each at once, and the connection stays
             connection.request("GET", "/health")
             refused = connection.getresponse()
@@ -270,7 +273,7 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
         assert answers == []
         gate.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(120)
         assert answers == [200, 200, 200]
         connection.request("GET", "/robots.txt")
         assert connection.getresponse().status == 200
@@ -280,6 +283,7 @@ def test_beyond_capacity_the_answer_is_a_429_at_once(tmp_path: Path, monkeypatch
 def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    be_patient(monkeypatch)
     monkeypatch.setattr(connections.Server, "connections_max", 4)
     gate = threading.Event()
     accounts = [Account(plc_did(number)) for number in range(4)]
@@ -288,9 +292,9 @@ def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
         idle = [socket.create_connection(server.address) for _ in range(4)]
         assert wait_until(lambda: len(server._servers[0].active_channels) == 4)
         assert _get(server, "/robots.txt")[0] == 200
-        idle[0].settimeout(2)
+        idle[0].settimeout(120)
         assert idle[0].recv(10) == b""
-        plc.before = lambda _write: not gate.wait(3)
+        plc.before = lambda _write: not gate.wait(120)
         answers: list[int] = []
         threads = [_ask(server, account, answers) for account in accounts]
         assert wait_until(lambda: len(plc.requests) == 4)  # all four places are in use
@@ -298,14 +302,15 @@ def test_a_connection_beyond_the_bound_takes_the_place_of_an_idle_one(
         assert (status, json.loads(body)["error"]) == (429, "RateLimitExceeded")
         gate.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(120)
         assert answers == [200] * 4
         for connection in idle:
             connection.close()
 
 
-def test_a_storm_of_newcomers_is_answered(tmp_path: Path) -> None:
+def test_a_storm_of_newcomers_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three hundred viewers nobody has seen, over forty connections, and a directory that takes 20 ms."""
+    be_patient(monkeypatch)
     accounts = [Account(plc_did(number)) for number in range(300)]
     with directory(keeps=True) as plc, _running(config_of(tmp_path, plc.url)) as server:
         plc.publish(*accounts)
@@ -325,7 +330,7 @@ def test_a_storm_of_newcomers_is_answered(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
         assert answers == [200] * 300
         assert len(plc.requests) == 300
         assert plc.connections <= default_resolver.PLC_FETCHING.known
@@ -360,7 +365,7 @@ def _process(folder: Path, plc_url: str, port: int = 0) -> Iterator[tuple[subpro
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(5)
+        process.wait(120)
         process.stderr.close()
 
 
@@ -375,15 +380,13 @@ def test_a_signal_ends_it_in_order_and_writes_what_is_queued(tmp_path: Path, num
         alice = Account(plc_did(1))
         plc.publish(alice)
         event = {"item": post_uri(1), "event": "app.bsky.feed.defs#requestLess"}
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         token = alice.token("app.bsky.feed.sendInteractions", now=time.time())
         connection.request("POST", INTERACTIONS, json.dumps({"interactions": [event]}), bearer(token))
         assert connection.getresponse().read() == b"{}"
         idle = socket.create_connection(("127.0.0.1", port))  # a connection that is kept open
         process.send_signal(number)
-        started = time.monotonic()
-        assert process.wait(5) == 0
-        assert time.monotonic() - started < 3
+        assert process.wait(server_module.IDLE_SECONDS - 10) == 0  # it does not wait for the idle connection
         idle.close()
         connection.close()
         with sqlite3.connect(tmp_path / "activity.sqlite") as activity:
@@ -396,18 +399,21 @@ def test_a_request_that_runs_at_the_end_is_finished(tmp_path: Path) -> None:
         alice = Account(plc_did(1))
         plc.publish(alice)
 
+        gate = threading.Event()
+
         def slowly(_write: Callable[[bytes], None]) -> bool:
-            time.sleep(0.6)
+            gate.wait(120)
             return False
 
         plc.before = slowly
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", _QUERY, headers=bearer(alice.token(now=time.time())))
         assert wait_until(lambda: bool(plc.requests))
         process.terminate()
+        threading.Timer(0.3, gate.set).start()
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (200, b'{"feed":[]}')
-        assert process.wait(5) == 0
+        assert process.wait(120) == 0
         connection.close()
 
 
@@ -415,5 +421,5 @@ def test_a_second_server_on_the_port_exits_with_one_line(tmp_path: Path) -> None
     with _process(tmp_path, "http://127.0.0.1:9") as (_first, line):
         port = int(line.rpartition(":")[2])
         with _process(tmp_path, "http://127.0.0.1:9", port) as (second, complaint):
-            assert second.wait(5) == 1
+            assert second.wait(120) == 1
             assert complaint.startswith(f"can't listen on 127.0.0.1:{port}: ")

@@ -117,5 +117,5 @@ def test_a_looping_stranger_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
     assert 503 in looped and 200 in looped

@@ -296,8 +296,8 @@ def test_one_list_at_a_time_and_none_for_long(tmp_path: Path, monkeypatch: pytes
         each.start()
     assert "Show" in _page(client).text, "the form needs no turn"
     for each in many:
-        each.join(20)
-    thread.join(20)
+        each.join(120)
+    thread.join(120)
     assert answers[0].status_code == 503
     assert "more than 2 seconds" in answers[0].text
 

@@ -81,7 +81,7 @@ def test_it_says_where_it_listens_and_ends_on_a_signal(how: signal.Signals) -> N
         address = line.split("ws://")[1].split("/")[0]
         assert httpx.get(f"http://{address}/simulator/status").json()["users"] == 50
         running.send_signal(how)
-        assert running.wait(10) == 0
+        assert running.wait(120) == 0
         assert running.stderr.read() == ""
 
 

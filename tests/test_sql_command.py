@@ -316,7 +316,7 @@ def test_the_documents_python_and_sql_run(data_dir: Path, tmp_path: Path) -> Non
     for script in blocks("python"):
         text = script.replace("'data/demo'", f"'{quoted}'")
         ran = subprocess.run(
-            [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
         )
         assert (ran.returncode, ran.stderr) == (0, "")
         assert "author_did" in ran.stdout

@@ -189,7 +189,7 @@ def test_a_terminal_gets_colour_and_a_pipe_none(tmp_path: Path) -> None:
     shown = subprocess.Popen(commands.command("status"), env=env, stdout=slave)
     os.close(slave)
     output = read_all(master)
-    assert shown.wait(30) == 1
+    assert shown.wait(120) == 1
     assert b"\x1b[" in output
     assert b"second.example" in output
 
@@ -227,7 +227,7 @@ def test_watching_says_it_again(tmp_path: Path) -> None:
         wait_until(lambda: log.read_bytes().count(b"\n") >= 2)
     finally:
         watching.terminate()
-        watching.wait(10)
+        watching.wait(120)
     assert all(json.loads(line)["well"] is False for line in log.read_text().splitlines())
 
 
