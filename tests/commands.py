@@ -1,12 +1,39 @@
-"""Running ``foryou`` commands as a user does: processes, signals, exit status."""
+"""Running ``foryou`` commands as a user does: processes, signals, exit status.
 
+Owns: starting them. A command that is run to its end (``run``) is a fork of a process that has the modules already:
+to import them takes longer than most of what tests let commands do. What runs beside a test (``running``) is started as
+a user starts it.
+"""
+
+import atexit
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+EVEN = Path(__file__).parent / "even"  # what gives every process of a test the same priority
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        "batch_tools",
+        "pipeline.cli",
+        "pipeline.backfill.command",
+        "pipeline.batch.jobs",
+        "pipeline.explore.command",
+        "pipeline.ingest.service",
+        "pipeline.operate.backup.restore",
+        "pipeline.operate.backup.take",
+        "pipeline.operate.doctor.command",
+        "pipeline.operate.status.show",
+        "serving.identity.repository_reader",
+    ]
+)
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
@@ -27,9 +54,38 @@ def run(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, seconds: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = (Path(folder, name) for name in ("out", "err"))
+        variables = dict(os.environ if env is None else env)
+        process = FORKS.Process(target=_run_here, args=(arguments, variables, cwd or Path.cwd(), out, err))
+        process.start()
+        process.join(seconds)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(command(*arguments), seconds, out.read_bytes(), err.read_bytes())
+        return subprocess.CompletedProcess(
+            command(*arguments), process.exitcode, out.read_text(), err.read_text()
+        )
+
+
+def _run_here(arguments: tuple[str, ...], env: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
+    """Be the command's process."""
+    from pipeline.cli import main
+
+    runpy.run_path(str(EVEN / "sitecustomize.py"))
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    try:
+        sys.exit(main(arguments))
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -1,11 +1,29 @@
-"""What every test may use: the shared data, where it is present, and the analysts' store, made once."""
+"""What every test may use: the shared data, where it is present, and the analysts' store, made once.
 
+Owns also: the priority of the processes that tests start, and that the longest files start first.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
 from analyst_store import Store, build
+from commands import EVEN
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+for name, separated in (
+    ("PATH", os.environ.get("PATH", os.defpath)),
+    ("PYTHONPATH", os.environ.get("PYTHONPATH")),
+):
+    os.environ[name] = os.pathsep.join(filter(None, (str(EVEN), separated)))
+# Files that last longest, the longest first. Each runs in one process, so one that starts late ends late.
+LONGEST = ("test_kill.py",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; pytest-xdist gives files to its processes in this order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The jobs from the outside: what they say, record and refuse, and kill -9 at any moment."""
 
 import logging
-import multiprocessing
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
+from commands import FORKS
 from list_bytes import unpack
 from worlds import World
 
@@ -132,11 +132,9 @@ def test_killed_at_any_moment(tmp_path: Path):
     fresh, data = tmp_path / "fresh", tmp_path / "data"
     jobs.run(settings_for(world().write(fresh)), "all")
     world().write(data)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.batch.jobs", "batch_tools"])
     moments = random.Random(7)
     for _ in range(5):
-        child = context.Process(target=run_in_child, args=(data,))
+        child = FORKS.Process(target=run_in_child, args=(data,))
         child.start()
         time.sleep(moments.uniform(0.05, 0.6))
         assert child.pid is not None

@@ -1,6 +1,5 @@
 """Runs for some of the viewers: the rows that a run for everybody gives them, and nobody else's touched."""
 
-import multiprocessing
 import random
 import sqlite3
 import time
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
+from commands import FORKS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from list_bytes import unpack
@@ -364,11 +364,9 @@ def test_runs_for_some_are_killed_at_any_moment(tmp_path: Path):
     serving = connect(tmp_path / "serving.sqlite")
     serving.execute("DELETE FROM lists WHERE viewer_id = ?", (made.id("ann"),))
     serving.close()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.batch.jobs", "batch_tools"])
     moments = random.Random(3)
     for viewers in ("waiting", "changed", "waiting", "changed"):
-        child = context.Process(target=run_in_child, args=(tmp_path, viewers))
+        child = FORKS.Process(target=run_in_child, args=(tmp_path, viewers))
         child.start()
         time.sleep(moments.uniform(0.05, 0.5))
         child.kill()
