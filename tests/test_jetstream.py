@@ -83,22 +83,36 @@ def test_a_like_whose_rkey_is_no_tid_meets_its_unlike() -> None:
     assert made < 0
 
 
+def quote(collection: str, images: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The embed of a record of a collection, with pictures beside it or without."""
+    embed = {
+        "$type": "app.bsky.embed.record",
+        "record": {"uri": f"at://{DID}/app.bsky.{collection}/{TID}", "cid": "b"},
+    }
+    return {"$type": "app.bsky.embed.recordWithMedia", "record": embed, "media": images} if images else embed
+
+
 @pytest.mark.parametrize(
     ("fields", "flags"),
     [
         ({}, 0),
         ({"reply": {"root": {}, "parent": {}}}, PostFlag.REPLY),
         ({"embed": {"$type": "app.bsky.embed.images", "images": []}}, PostFlag.IMAGES),
+        ({"embed": {"$type": "app.bsky.embed.gallery", "items": []}}, PostFlag.IMAGES),
         ({"embed": {"$type": "app.bsky.embed.video"}}, PostFlag.VIDEO),
+        ({"embed": {"$type": "app.bsky.embed.video", "presentation": "default"}}, PostFlag.VIDEO),
+        ({"embed": {"$type": "app.bsky.embed.video", "presentation": "gif"}}, 0),
+        ({"embed": quote("feed.post")}, PostFlag.QUOTE),
+        ({"embed": quote("feed.generator")}, 0),
+        ({"embed": quote("graph.list")}, 0),
+        ({"embed": quote("graph.starterpack")}, 0),
         (
-            {
-                "embed": {
-                    "$type": "app.bsky.embed.recordWithMedia",
-                    "media": {"$type": "app.bsky.embed.images"},
-                }
-            },
+            {"embed": quote("feed.post", images={"$type": "app.bsky.embed.images"})},
             PostFlag.QUOTE | PostFlag.IMAGES,
         ),
+        ({"embed": quote("graph.list", images={"$type": "app.bsky.embed.images"})}, PostFlag.IMAGES),
+        ({"embed": {"$type": "app.bsky.embed.recordWithMedia", "record": 7, "media": None}}, 0),
+        ({"embed": {"$type": "app.bsky.embed.record", "record": {"uri": 7}}}, 0),
         ({"embed": 7}, 0),
         ({"embed": {"$type": ["x"]}}, 0),
         ({"labels": {"values": [{"val": "porn"}]}}, PostFlag.ADULT),

@@ -8,10 +8,13 @@ from copy import copy
 from pathlib import Path
 
 import pytest
+from batch_tools import settings_for
 from removal_tools import Town, running_town
 from serving_worlds import Account, Clock, Directory, ServingStore, config_of, directory, plc_did
 from streams import wait_until
 
+from pipeline.blocking import command
+from pipeline.blocking.rules import BLOCK
 from pipeline.clock import SKEW_US
 from pipeline.identifiers import tid_at
 from pipeline.store import removals
@@ -101,6 +104,22 @@ def test_a_rotated_key_is_read_at_the_next_request(town: Town, plc: Directory):
     wait_until(refuses_the_old_key)
     assert town.page()[0]
     assert 1 <= len(plc.requests) - asked <= 2, "the new key is kept"
+
+
+def test_what_the_operator_blocks_is_not_on_the_next_page(town: Town):
+    """Ingest sees to it that a file counts that the operator edits by hand."""
+    every = town.page()[0]
+    number = next(number for number in range(20) if town.uri(number) == every[-1])
+    author = town.author(number)
+    command.run(settings_for(town.data_dir), BLOCK, [author], remove=False, note="")
+    rest = [post for post in every if author not in post]
+    assert town.page()[0] == town.page(signed=False)[0] == rest
+    places.rules(town.data_dir).write_text("# nobody\n")
+    wait_until(lambda: town.page()[0] == every, 60)
+    places.rules(town.data_dir).write_text(f"block post {every[0]}\n")
+    wait_until(lambda: town.page()[0] == every[1:], 60)
+    places.rules(town.data_dir).unlink()
+    wait_until(lambda: town.page()[0] == every, 60)
 
 
 # The store alone.

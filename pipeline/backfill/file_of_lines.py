@@ -21,6 +21,8 @@ from typing import IO, Any, cast
 
 import zstandard
 
+from pipeline.blocking.rule_file import rules_of
+from pipeline.blocking.text_rules import TextCheck, check_of
 from pipeline.clock import AHEAD_US, LOW_EVENTS, MachineClock
 from pipeline.errors import BackfillError
 from pipeline.ingest import jetstream
@@ -44,12 +46,12 @@ def run(data_dir: Path, name: str) -> None:
     with exclusive(data_dir, "ingest"):
         landing = Landing(data_dir)
         try:
-            _store(landing, name)
+            _store(landing, name, check_of(rules_of(data_dir)))
         finally:
             landing.close()
 
 
-def _store(landing: Landing, name: str) -> None:
+def _store(landing: Landing, name: str, blocks: TextCheck | None) -> None:
     follows = landing.position() is not None
     totals: dict[str, int] = {}
     with _opened(name) as (file, size, consumed):
@@ -57,7 +59,7 @@ def _store(landing: Landing, name: str) -> None:
         progress.start("lines", size)
         lines = reported = 0
         for batch_lines in _batches(file, name):
-            batch = EventBatch()
+            batch = EventBatch(blocks=blocks)
             jetstream.decode(batch_lines, batch)
             _drop_future_events(batch)
             batch.value = 0

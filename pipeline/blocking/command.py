@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline.blocking import in_force, rule_file
-from pipeline.blocking.rules import Rule
+from pipeline.blocking.rules import TEXT_KINDS, Rule
 from pipeline.blocking.typed import named
 from pipeline.handles import did_of_handle
 from pipeline.settings import Settings
 from sql import places
-
-_OF_TEXTS = frozenset({"domain", "hashtag", "word"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,5 +53,5 @@ def run(settings: Settings, action: str, what: Sequence[str], *, remove: bool, n
             print(f"removed: {rule.as_line()}" if remove else rule.as_line())
         else:
             print(f"{'no such rule' if remove else 'already there'}: {rule.as_line()}")
-    if not remove and any(rule.kind in _OF_TEXTS for rule in changed):
+    if not remove and any(rule.kind in TEXT_KINDS for rule in changed):
         print("Rules about texts are for posts that come in from now on: texts are not stored.")

@@ -30,13 +30,15 @@ KINDS = ("account", "post", "domain", "hashtag", "word", "list")
 # What the operator may also let through, in spite of what else would hide it: an account's posts, one post, or links to
 # a host below a blocked domain.
 ALLOWED_KINDS = ("account", "post", "domain")
+TEXT_KINDS = ("domain", "hashtag", "word")
 LIST_COLLECTION = "app.bsky.graph.list"
 # A post has 300 graphemes; no hashtag of the app is longer than 64.
 WORD_MAX_CHARACTERS, NOTE_MAX_CHARACTERS = 100, 200
 
 _COMMENT = re.compile(r"\s+#(?:\s|$)")  # so that a hashtag may have its #, and a word too, as in c#
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
-_IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+# Not what joins two emoji into one: it is seen.
+_IGNORABLE = regex.compile(r"(?:(?!\u200d\p{Extended_Pictographic})\p{Default_Ignorable_Code_Point})+")
 _SPACE = re.compile(r"\s+")
 
 

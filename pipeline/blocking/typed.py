@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pipeline.blocking.rules import KINDS, LIST_COLLECTION, canonical, host_of
+from pipeline.blocking.rules import KINDS, LIST_COLLECTION, TEXT_KINDS, canonical, host_of
 from pipeline.errors import PipelineError
 from pipeline.identifiers import POST_COLLECTION, is_did
 
@@ -46,7 +46,7 @@ def named(action: str, text: str, did_of: Callable[[str], str]) -> NamedThing:
 def _named(text: str, did_of: Callable[[str], str]) -> NamedThing:
     kind, separator, value = text.partition(":")
     if separator and kind in KINDS:
-        if kind in ("domain", "hashtag", "word"):
+        if kind in TEXT_KINDS:
             return NamedThing(kind, value)
         found = _named(value, did_of)
         if found.kind != kind:

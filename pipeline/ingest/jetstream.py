@@ -12,7 +12,7 @@ types is read again with care, field by field.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -31,10 +31,6 @@ EARLIEST_US = 1_577_836_800_000_000
 LATEST_US = 4_102_444_800_000_000
 
 
-_Typed = TypedDict("_Typed", {"$type": str}, total=False)
-_Embed = TypedDict("_Embed", {"$type": str, "media": _Typed | None}, total=False)
-
-
 class _Subject(msgspec.Struct, gc=False):
     uri: str
 
@@ -49,7 +45,7 @@ class Record(msgspec.Struct, gc=False):
     subject: _Subject | None = None
     created_at: str | None = msgspec.field(name="createdAt", default=None)
     reply: _Object | None = None
-    embed: _Embed | None = None
+    embed: Any = None
     langs: list[str] | None = None
     labels: Any = None
 
@@ -98,6 +94,16 @@ def subscribe_url(url: str, cursor: int) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
+def needs_whole_record(commit: Commit | None, batch: EventBatch) -> bool:
+    """Tell whether the types leave out what is needed: the operator's rules are about all that a post says."""
+    return (
+        batch.blocks is not None
+        and commit is not None
+        and commit.collection == POST
+        and commit.record is not None
+    )
+
+
 def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSeen = as_claimed) -> None:
     """Add what messages say to the batch; ``when_seen`` decides when each was seen."""
     waiting = WaitingEvents()
@@ -107,7 +113,7 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         time_us: Any = None
         try:
             typed = _decode_event(message)
-            if typed.kind == "commit":
+            if typed.kind == "commit" and not needs_whole_record(typed.commit, batch):
                 commit = typed.commit
             did, time_us = typed.did, typed.time_us
         except MISFITS:

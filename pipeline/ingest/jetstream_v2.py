@@ -26,6 +26,7 @@ from pipeline.ingest.jetstream import (
     WaitingEvents,
     add_account_event,
     add_commit,
+    needs_whole_record,
 )
 from pipeline.ingest.operations import LIKE, POST, add_identity, add_reset
 from pipeline.ingest.records import time_us_of_text
@@ -126,9 +127,14 @@ def decode(messages: Iterable[str | bytes], batch: EventBatch, when_seen: WhenSe
         typed = payload = None
         try:
             typed = _decode_message(message).payload
+            if needs_whole_record(typed, batch):
+                typed = None
+        except MISFITS:
+            pass
+        if typed is not None:
             seq: Any = typed.seq
             claimed_us = time_us_of_text(typed.witnessed_at) or time_us_of_text(typed.time)
-        except MISFITS:
+        else:
             payload = _read_with_care(message, batch)
             if payload is None:
                 continue

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.identifiers import rkey_to_int, tid_at, tid_to_int
 from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs
 from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
-from pipeline.store.model import ORDINARY_US, AccountStatus, WordMark
+from pipeline.store.model import ORDINARY_US, AccountStatus, PostFlag, WordMark
 
 LIKE = "app.bsky.feed.like"
 POST = "app.bsky.feed.post"
@@ -135,6 +135,9 @@ def _add_post(
             post_flags(record),
             post_langs(record),
         )
+        if batch.blocks is not None and batch.blocks(record):
+            flags |= PostFlag.BLOCKED
+            batch.event("blocked_post")
         batch.posts.append(Post(did, rkey, made_us, seen_us, flags, langs, _rev_number(rev, seen_us)))
         batch.event("post")
 

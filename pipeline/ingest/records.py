@@ -10,20 +10,18 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from pipeline.identifiers import parse_post_uri
+from pipeline.identifiers import POST_COLLECTION, parse_post_uri
 from pipeline.store.model import PostFlag, time_us_of
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
 _SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _LANGS_MAX = 3  # as the lexicon has it
-_REPLY, _QUOTE = int(PostFlag.REPLY), int(PostFlag.QUOTE)
+_REPLY, _QUOTE, _VIDEO = int(PostFlag.REPLY), int(PostFlag.QUOTE), int(PostFlag.VIDEO)
 _EMBEDS = {
     "app.bsky.embed.images": int(PostFlag.IMAGES),
     "app.bsky.embed.gallery": int(PostFlag.IMAGES),
-    "app.bsky.embed.video": int(PostFlag.VIDEO),
     "app.bsky.embed.external": int(PostFlag.EXTERNAL),
-    "app.bsky.embed.record": _QUOTE,
 }
 _LABELS = {
     "porn": int(PostFlag.ADULT),
@@ -96,17 +94,28 @@ def post_flags(record: dict[str, Any]) -> int:
     if record.get("reply") is not None:
         flags |= _REPLY
     embed = record.get("embed")
+    if isinstance(embed, dict) and embed.get("$type") == "app.bsky.embed.recordWithMedia":
+        flags |= _quote(embed.get("record"))
+        embed = embed.get("media")
     if isinstance(embed, dict):
         kind = embed.get("$type")
-        if kind == "app.bsky.embed.recordWithMedia":
-            flags |= _QUOTE
-            media = embed.get("media")
-            kind = media.get("$type") if isinstance(media, dict) else None
-        if isinstance(kind, str):
+        if kind == "app.bsky.embed.record":
+            flags |= _quote(embed)
+        elif kind == "app.bsky.embed.video":
+            flags |= 0 if embed.get("presentation") == "gif" else _VIDEO  # the app plays that as a picture
+        elif isinstance(kind, str):
             flags |= _EMBEDS.get(kind, 0)
     for label in _self_labels(record):
         flags |= _LABELS.get(label, 0)
     return flags
+
+
+def _quote(embed: Any) -> int:
+    """Return QUOTE for the embed of a post; what else a record embeds, such as a feed or a list, is no quote."""
+    reference = embed.get("record") if isinstance(embed, dict) else None
+    uri = reference.get("uri") if isinstance(reference, dict) else None
+    parts = uri.split("/", 4) if isinstance(uri, str) else []
+    return _QUOTE if len(parts) == 5 and parts[3] == POST_COLLECTION else 0
 
 
 def post_langs(record: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 
+from pipeline.blocking.watched_rules import WatchedRules
 from pipeline.errors import StoreError
 from pipeline.ingest.follow import Follower
 from pipeline.ingest.labels.label_streams import LabelStreams
@@ -95,8 +96,9 @@ async def _follow(
     def fail(error: BaseException) -> None:
         loop.call_soon_threadsafe(end, error)
 
+    rules = WatchedRules(settings.data_dir)
     history_days = ranking_from(settings.ranking).seed_window_days
-    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), metrics, fail)
+    writer = Writer(landing, Retention(landing, settings.data_dir, history_days), rules, metrics, fail)
 
     async def resume(url: str) -> Subscription:
         return await subscription(url, writer.position, start_us)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
+from pipeline.blocking.watched_rules import WatchedRules
 from pipeline.clock import AHEAD_US, StreamClock
 from pipeline.ingest.follow import Chunk
 from pipeline.ingest.stream_metrics import Metrics
@@ -54,11 +55,14 @@ class Writer:
         self,
         landing: Landing,
         retention: Retention,
+        rules: WatchedRules,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._landing = landing
         self._retention = retention
+        self._rules = rules
+        self._blocks = rules.check()
         self._metrics = metrics
         self._on_failure = on_failure
         self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
@@ -130,6 +134,7 @@ class Writer:
     def _write_next(self) -> bool:
         """Commit the next batch; False when the last one is done."""
         chunks, more = self._take()
+        self._blocks = self._rules.check()  # also while no event comes: pages wait for it
         with self._counts_lock:
             counts, self._counts = self._counts, Counter()
         start = 0
@@ -154,7 +159,7 @@ class Writer:
         if subscription is not self._begun:
             self._begun, self._gap_is_open = subscription, True
             clock.connected(subscription.requested_us, subscription.floor_us)
-        batch, corrected = EventBatch(counts=counts), clock.corrected
+        batch, corrected = EventBatch(counts=counts, blocks=self._blocks), clock.corrected
         for messages in _groups(chunks):
             if subscription.void or subscription.held:
                 break

@@ -5,9 +5,9 @@ are plain tuples in lists, since a busy day has 50 million of them.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.store.model import AccountStatus
 
@@ -113,6 +113,8 @@ class EventBatch:
     messages: int = 0  # messages decoded, well-formed or not
     reached: int = 0  # those of them that had a cursor and a time
     gap: Gap | None = None  # what was missed before the first message
+    # Whether the operator blocks a post for what its record says; ``blocking.text_rules`` knows.
+    blocks: Callable[[Mapping[str, Any]], bool] | None = None
     cursor_is_void: bool = False  # the host does not know the cursor of the request: start without it
 
     def reach(self, first_value: int, value: int, seen_us: Sequence[int]) -> None:
