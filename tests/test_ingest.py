@@ -21,6 +21,7 @@ from streams import LineStream, free_port, wait_until
 from pipeline.ingest import follow, service, stream_metrics
 from pipeline.operate.status.gather import gather
 from pipeline.settings import load_settings
+from serving.identity.labelers import LabelerReader
 
 AUTHOR = "did:plc:vfnmgxg2yscfliemmcxzyfyh"
 START_US = 1_779_719_009_000_000
@@ -265,7 +266,7 @@ def test_without_a_network_there_is_no_lag_and_one_line_says_what_to_do(
     looking = threading.Thread(target=look)
     looking.start()
     thresholds = gc.get_threshold()
-    service.run(settings)
+    service.run(settings, LabelerReader(settings.plc_url))
     gc.set_threshold(*thresholds)
     looking.join()
     assert "foryou_connection_ends_total" in seen["metrics"]
