@@ -17,13 +17,22 @@ for name, separated in (
 ):
     os.environ[name] = os.pathsep.join(filter(None, (str(EVEN), separated)))
 # Files that last longest, the longest first. Each runs in one process, so one that starts late ends late.
-LONGEST = ("test_kill.py",)
+LONGEST = [
+    Path(__file__).parent / f"test_{name}.py"
+    for name in (
+        "kill", "up", "ingest_faults", "job_turns", "backfill_gaps", "newcomer", "lying_clocks", "timetable_clock",
+        "sql_command", "backup", "doctor", "backfill_days", "sql_shell", "newcomer_first_likes", "batch_ranking",
+        "ingest", "sql_box", "fetch_waiting", "serving_workers", "histories", "batch_tiers", "status",
+        "evaluate_harness", "landing_and_lake", "bench_imports", "ingest_v2", "removals", "locks",
+    )
+]  # fmt: skip
+assert all(path.exists() for path in LONGEST)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; pytest-xdist gives files to its processes in this order."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    places = {path: place for place, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -255,7 +255,7 @@ def test_the_end_answers_all_requests_and_writes_all_visits(tmp_path: Path) -> N
         for connection in connections:
             connection.close()
     with sqlite3.connect(tmp_path / "activity.sqlite") as activity:
-        assert activity.execute("SELECT count(*), sum(pages) FROM visits").fetchone() == (20)
+        assert activity.execute("SELECT count(*), sum(pages) FROM visits").fetchone() == (20, 20)
         assert activity.execute("SELECT count(*) FROM impressions").fetchone() == (200,)
 
 
