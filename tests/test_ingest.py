@@ -248,6 +248,7 @@ def test_without_a_network_there_is_no_lag_and_one_line_says_what_to_do(
             "data_dir": str(tmp_path / "data"),
             "stream_url": f"ws://127.0.0.1:{free_port()}/subscribe",
             "metrics_listen": f"127.0.0.1:{port}",
+            "labelers": "",
         },
         {},
         tmp_path,
@@ -270,7 +271,7 @@ def test_without_a_network_there_is_no_lag_and_one_line_says_what_to_do(
     gc.set_threshold(*thresholds)
     looking.join()
     assert "foryou_connection_ends_total" in seen["metrics"]
-    assert "lag" not in seen["metrics"]
+    assert "foryou_stream_lag" not in seen["metrics"]
     assert "queue_chunks" in seen["gauges"]
     assert "lag_seconds" not in seen["gauges"]
     assert caplog.text.count("no stream could be reached") == 1

@@ -304,7 +304,7 @@ def test_the_address() -> None:
     assert parse_qs(parts.query) == {
         "maxMessageSizeBytes": ["9"],
         "cursor": ["7"],
-        "wantedCollections": ["app.bsky.feed.like", "app.bsky.feed.post"],
+        "wantedCollections": ["app.bsky.feed.like", "app.bsky.feed.post", "app.bsky.actor.profile"],
     }
 
 

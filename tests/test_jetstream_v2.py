@@ -171,7 +171,7 @@ def test_the_address() -> None:
     base = f"wss://jet.example/xrpc/{jetstream_v2.PATH}"
     query = parse_qs(urlsplit(jetstream_v2.subscribe_url(base + "?cursor=1&kinds=commit", 7, 20260811)).query)
     assert query == {
-        "collections": ["app.bsky.feed.like", "app.bsky.feed.post"],
+        "collections": ["app.bsky.feed.like", "app.bsky.feed.post", "app.bsky.actor.profile"],
         "cursor": ["7"],
         "zstdDictionary": ["20260811"],
     }

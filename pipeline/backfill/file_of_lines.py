@@ -92,7 +92,7 @@ def _drop_future_events(batch: EventBatch) -> None:
     if batch.newest_us <= limit:
         return
     lists: tuple[list[Any], ...] = (
-        batch.likes, batch.unlikes, batch.posts, batch.post_deletions, batch.accounts,
+        batch.likes, batch.unlikes, batch.posts, batch.post_deletions, batch.accounts, batch.profiles,
     )  # fmt: skip
     for events in lists:
         kept = [event for event in events if event.seen_us <= limit]

@@ -20,8 +20,7 @@ from pipeline.ingest import car
 from pipeline.ingest.cbor import CborError, decode_cbor_pair
 from pipeline.ingest.jetstream import LATEST_US
 from pipeline.ingest.operations import (
-    LIKE,
-    POST,
+    WANTED,
     add_account,
     add_identity,
     add_operation,
@@ -132,7 +131,7 @@ def _operations(body: dict[str, Any], batch: EventBatch) -> Sequence[_Operation]
             batch.drop("commit_without_body")
             continue
         collection, _, rkey = path.partition("/")
-        if collection in (LIKE, POST):
+        if collection in WANTED:
             action = op.get("action")
             if path in wanted:  # of several operations on a record the last one counts
                 action = "update" if action == "create" else action

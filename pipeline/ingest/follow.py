@@ -78,6 +78,7 @@ class Follower:
         refused: Callable[[], None],
         count: Callable[[str], None],
         silence_seconds: float = 60.0,
+        name: str = "stream",
     ) -> None:
         self._urls = urls
         self._settled = settled
@@ -86,6 +87,7 @@ class Follower:
         self._refused = refused
         self._count = count
         self._silence_seconds = silence_seconds
+        self._name = name
         self._place = 0  # of the address in use; the one that works is kept, since each change is a seam
         self._failures = 0  # in a row, each of which makes the next pause longer
         self._strikes = 0  # in a row, three of which turn to the next address
@@ -130,7 +132,8 @@ class Follower:
             self._hint_at = now + UNREACHED_AGAIN_SECONDS
             seconds = now - self._unreached_since
             log.warning(
-                "no stream could be reached for %.0f s: check this machine's network; 'foryou doctor' says more",
+                "no %s could be reached for %.0f s: check this machine's network; 'foryou doctor' says more",
+                self._name,
                 seconds,
             )
 

@@ -20,7 +20,15 @@ import orjson
 
 from pipeline.clock import WhenSeen, as_claimed
 from pipeline.identifiers import is_did
-from pipeline.ingest.operations import LIKE, POST, add_account, add_identity, add_operation, add_too_big
+from pipeline.ingest.operations import (
+    LIKE,
+    POST,
+    WANTED,
+    add_account,
+    add_identity,
+    add_operation,
+    add_too_big,
+)
 from pipeline.ingest.plain_likes import LikeTexts, add_likes
 from pipeline.store.events import EventBatch
 
@@ -40,7 +48,7 @@ class _Object(msgspec.Struct, gc=False):
 
 
 class Record(msgspec.Struct, gc=False):
-    """What is read of a like or a post."""
+    """What is read of a like, a post or a profile."""
 
     subject: _Subject | None = None
     created_at: str | None = msgspec.field(name="createdAt", default=None)
@@ -89,7 +97,7 @@ def subscribe_url(url: str, cursor: int) -> str:
     query = [
         (key, value) for key, value in parse_qsl(parts.query) if key not in {"wantedCollections", "cursor"}
     ]
-    query += [("wantedCollections", name) for name in (LIKE, POST)]
+    query += [("wantedCollections", name) for name in WANTED]
     query.append(("cursor", str(cursor)))
     return urlunsplit(parts._replace(query=urlencode(query)))
 

@@ -28,7 +28,7 @@ from pipeline.ingest.jetstream import (
     add_commit,
     needs_whole_record,
 )
-from pipeline.ingest.operations import LIKE, POST, add_identity, add_reset
+from pipeline.ingest.operations import WANTED, add_identity, add_reset
 from pipeline.ingest.records import time_us_of_text
 from pipeline.store.events import EventBatch
 
@@ -64,7 +64,7 @@ def subscribe_url(url: str, cursor: int, dictionary_id: int | None) -> str:
     """Return the address to connect to; ``cursor`` is a seq or a time in microseconds, as its size tells."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in _OURS]
-    query += [("collections", name) for name in (LIKE, POST)]
+    query += [("collections", name) for name in WANTED]
     query.append(("cursor", str(cursor)))
     if dictionary_id is not None:
         query.append(("zstdDictionary", str(dictionary_id)))

@@ -7,12 +7,14 @@ Owns: which collections are wanted, and the reasons for which an operation is dr
 from typing import Any
 
 from pipeline.identifiers import rkey_to_int, tid_at, tid_to_int
-from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs
-from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, Unlike
+from pipeline.ingest.records import created_us, like_subject, post_flags, post_langs, profile_level
+from pipeline.store.events import AccountChange, EventBatch, Like, Post, PostDeletion, ProfileWord, Unlike
 from pipeline.store.model import ORDINARY_US, AccountStatus, PostFlag, WordMark
 
 LIKE = "app.bsky.feed.like"
 POST = "app.bsky.feed.post"
+PROFILE = "app.bsky.actor.profile"
+WANTED = (LIKE, POST, PROFILE)
 
 _STATUSES = {
     "deactivated": AccountStatus.DEACTIVATED,
@@ -37,6 +39,8 @@ def add_operation(
         add_like(did, seen_us, rev, rkey_text, operation, like_subject(record), batch)
     elif collection == POST:
         _add_post(did, seen_us, rev, rkey_text, operation, record, batch)
+    elif collection == PROFILE:
+        _add_profile(did, seen_us, rev, rkey_text, operation, record, batch)
     else:
         batch.drop("other_collection")
 
@@ -140,6 +144,21 @@ def _add_post(
             batch.event("blocked_post")
         batch.posts.append(Post(did, rkey, made_us, seen_us, flags, langs, _rev_number(rev, seen_us)))
         batch.event("post")
+
+
+def _add_profile(
+    did: str, seen_us: int, rev: Any, rkey: Any, operation: Any, record: Any, batch: EventBatch
+) -> None:
+    if rkey != "self":  # an account has one profile; records under other keys say nothing
+        batch.drop("bad_rkey")
+    elif operation not in ("create", "update", "delete"):
+        batch.drop("unknown_operation")
+    elif operation != "delete" and not isinstance(record, dict):
+        batch.drop("profile_without_record")
+    else:
+        level = 0 if operation == "delete" else profile_level(record)
+        batch.profiles.append(ProfileWord(did, level, seen_us, _rev_number(rev, seen_us)))
+        batch.event("profile")
 
 
 def _rev_number(rev: Any, seen_us: int) -> int:

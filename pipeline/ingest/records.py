@@ -1,8 +1,8 @@
 """Reading the records users wrote, where any field may be missing, mistyped or huge.
 
-Owns: what a like names, and what ranking needs of a post. Never raises for any input: a like without a
-usable subject is a reason to drop it, an odd post simply has fewer flags. Lexicons: app.bsky.feed.like,
-app.bsky.feed.post.
+Owns: what a like names, what ranking needs of a post, and whom an author's profile withholds posts from. Never raises
+for any input: a like without a usable subject is a reason to drop it, an odd post simply has fewer flags. Lexicons:
+app.bsky.feed.like, app.bsky.feed.post, app.bsky.actor.profile.
 """
 
 import re
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from pipeline.identifiers import POST_COLLECTION, parse_post_uri
-from pipeline.store.model import PostFlag, time_us_of
+from pipeline.store.model import PostFlag, WithheldFrom, time_us_of
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
 _SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
@@ -22,6 +22,15 @@ _EMBEDS = {
     "app.bsky.embed.images": int(PostFlag.IMAGES),
     "app.bsky.embed.gallery": int(PostFlag.IMAGES),
     "app.bsky.embed.external": int(PostFlag.EXTERNAL),
+}
+_WITHHELD = {
+    "!hide": int(WithheldFrom.EVERYBODY),
+    "!no-promote": int(WithheldFrom.EVERYBODY),
+    "porn": int(WithheldFrom.EVERYBODY),
+    "sexual": int(WithheldFrom.EVERYBODY),
+    "nudity": int(WithheldFrom.EVERYBODY),
+    "graphic-media": int(WithheldFrom.EVERYBODY),
+    "!no-unauthenticated": int(WithheldFrom.ANONYMOUS),
 }
 _LABELS = {
     "porn": int(PostFlag.ADULT),
@@ -116,6 +125,11 @@ def _quote(embed: Any) -> int:
     uri = reference.get("uri") if isinstance(reference, dict) else None
     parts = uri.split("/", 4) if isinstance(uri, str) else []
     return _QUOTE if len(parts) == 5 and parts[3] == POST_COLLECTION else 0
+
+
+def profile_level(record: dict[str, Any]) -> int:
+    """Return from whom a profile record withholds its author's posts: a post with these labels is no more shown."""
+    return max((_WITHHELD.get(label, 0) for label in _self_labels(record)), default=0)
 
 
 def post_langs(record: dict[str, Any]) -> str:

@@ -58,6 +58,15 @@ class PostDeletion(NamedTuple):
     rev: int
 
 
+class ProfileWord(NamedTuple):
+    """From whom an author withholds all their posts, as their profile record says at this rev: ``WithheldFrom``."""
+
+    did: str
+    level: int
+    seen_us: int
+    rev: int
+
+
 class AccountChange(NamedTuple):
     """An account's status, as a host reported it.
 
@@ -100,6 +109,7 @@ class EventBatch:
     posts: list[Post] = field(default_factory=list)
     post_deletions: list[PostDeletion] = field(default_factory=list)
     accounts: list[AccountChange] = field(default_factory=list)
+    profiles: list[ProfileWord] = field(default_factory=list)
     identities: list[str] = field(default_factory=list)  # DIDs whose documents changed
     resets: list[str] = field(default_factory=list)  # DIDs whose repositories were replaced
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -2,7 +2,7 @@
 
 Owns: the tables of labels and labelers, their bounds, and what all labels of a post or an author withhold together.
 Leaves to others: the stream (``ingest.labels``), which values withhold what (``label_levels``), the profile records of
-authors (``landing``), lists without what is withheld (``batch``).
+authors (``self_labels``), lists without what is withheld (``batch``).
 
 Invariants:
 - The labels of some messages and the cursor after them are one transaction. A message that comes again changes

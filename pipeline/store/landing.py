@@ -27,6 +27,7 @@ from pipeline.store.former_unlikes import take_former_unlikes
 from pipeline.store.like_words import STAGE_WORD, WordRow, count_likes, next_commit, state_void
 from pipeline.store.model import AccountStatus
 from pipeline.store.removals import Removals
+from pipeline.store.self_labels import SelfLabels
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
 
@@ -55,6 +56,7 @@ class Landing:
             )
             self._position = self._read_position()
             self.removals = Removals(data_dir)
+            self._self_labels = SelfLabels(self.connection, self.removals)
             if not self._watermark_us:  # a new store numbers actors anew
                 self.removals.start_anew()
             self._unpaced = 0  # messages since the position's time last moved
@@ -176,6 +178,8 @@ class Landing:
             self._set_status(ids[change.did], change, in_order=in_order)
         accounts = [ids[change.did] for change in batch.accounts]
         self.removals.note(self.connection, accounts, sorted(set(batch.identities)))
+        if batch.profiles:
+            self._self_labels.take(batch.profiles, ids, batch.counts)
         if batch.resets:
             add_resets(self.connection, batch)
         unknown = execute(sql.load("landing/unknown_posts")).fetchone()[0]
@@ -251,4 +255,7 @@ def _dids_of(batch: EventBatch) -> set[str]:
     dids.update(post.author for post in batch.posts)
     dids.update(deletion.author for deletion in batch.post_deletions)
     dids.update(change.did for change in batch.accounts)
+    dids.update(
+        word.did for word in batch.profiles if word.level
+    )  # what others say of themselves is not stored
     return dids

@@ -59,7 +59,7 @@ class WithheldBy(IntEnum):
     """Who wants a post to be withheld. Of several the highest level counts; the operator may overrule labelers."""
 
     LABELER = 1
-    AUTHOR = 2  # the author's profile record says so
+    AUTHOR = 2  # self-labels of the author's profile record
 
 
 class WordMark(IntFlag):

@@ -74,6 +74,7 @@ class LabelStreams:
             _nothing,
             writer.count,
             silence_seconds,
+            f"stream of labeler {did}",
         )
 
     async def _resume(self, did: str, url: str) -> Subscription:

@@ -215,7 +215,14 @@ class Renderer:
             elif kind in {Kind.ACTIVE, Kind.DEACTIVATED, Kind.DELETED}:
                 lines.append(account_line(fields, kind, sequence))
             elif kind is Kind.PROFILE:
-                lines.append(profile_line(fields, display_name(number), self._people.about(number)))
+                lines.append(
+                    profile_line(
+                        fields,
+                        display_name(number),
+                        self._people.about(number),
+                        self._people.self_labels(number),
+                    )
+                )
             else:
                 lines.append(bad_line(fields, kind, key, int(events.target[row])))
         return lines

@@ -4,7 +4,7 @@ Owns: their JSON. Leaves to others: the common lines (``render``), posts (``rend
 one row: did, time, rev, created, cid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -59,9 +59,12 @@ def account_line(fields: Fields, kind: Kind, sequence: int) -> bytes:
     return orjson.dumps(_event(fields, "account", body | {"time": fields["created"]}))
 
 
-def profile_line(fields: Fields, name: str, description: str) -> bytes:
-    """Return the line of a profile update."""
-    record = {"createdAt": PROFILE_CREATED, "description": description, "displayName": name}
+def profile_line(fields: Fields, name: str, description: str, labels: Sequence[str]) -> bytes:
+    """Return the line of a profile update, with self-labels."""
+    record: dict[str, Any] = {"createdAt": PROFILE_CREATED, "description": description, "displayName": name}
+    if labels:
+        values = [{"val": value} for value in labels]
+        record["labels"] = {"$type": "com.atproto.label.defs#selfLabels", "values": values}
     return orjson.dumps(commit_event(fields, "update", "app.bsky.actor.profile", "self", record))
 
 

@@ -99,7 +99,15 @@ class AppView:
             "handle": self._world.people.handle(number),
             "displayName": names.display_name(number),
             "avatar": f"{origin}/img/avatar/{did}",
-            "labels": [],
+            "labels": [
+                {
+                    "src": did,
+                    "uri": f"at://{did}/app.bsky.actor.profile/self",
+                    "val": value,
+                    "cts": PROFILE_CREATED,
+                }
+                for value in self._world.people.self_labels(number)
+            ],
             "createdAt": PROFILE_CREATED,
         }
 

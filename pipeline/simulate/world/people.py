@@ -26,6 +26,13 @@ BEND = 0.2  # the busiest do less than the log-normal law
 POSTS, REPOSTS, FOLLOWS = (0.0, 2.6), (0.0, 2.7), (0.0, 2.4)  # then scaled to the means
 POSTS_MEAN, REPOSTS_MEAN, FOLLOWS_MEAN = 7.6, 6.6, 3.5
 REPLY_SHARE = 0.456
+# What profiles say of all posts of their owners, up to these shares of all people.
+_SELF_LABELS = (
+    (0.04, ("!no-unauthenticated",)),
+    (0.045, ("!no-promote",)),
+    (0.05, ("porn",)),
+    (0.052, ("!no-unauthenticated", "sexual")),
+)
 
 
 class People:
@@ -71,6 +78,11 @@ class People:
     def about(self, number: int) -> str:
         """Return what a person's profile says."""
         return f"Here for {' and '.join(self.likes_most(number))}. Simulated."
+
+    def self_labels(self, number: int) -> tuple[str, ...]:
+        """Return what a person's profile says of all their posts: most say nothing."""
+        draw = float(fraction(hashed(self.seed, 42, np.array([number])))[0])
+        return next((values for most, values in _SELF_LABELS if draw < most), ())
 
     def _set_rates(self, rng: np.random.Generator) -> None:
         count = self.count
