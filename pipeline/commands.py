@@ -185,13 +185,15 @@ def viewer(options: argparse.Namespace) -> None:
     from pipeline.operate.viewer import command
     from serving.identity.key_store import forget_stored_key
     from serving.lists.whole_lists import whole_lists
+    from serving.sign_in.session_store import SessionStore
     from serving.viewers.forgotten import forget_activity
 
     settings = _settings(options)
 
     def forget_in_web_app(did: str, at_us: int) -> dict[str, int]:
         rows = forget_activity(places.activity(settings.data_dir), did, at_us)
-        return rows | {"keys": forget_stored_key(places.keys(settings.data_dir), did)}
+        rows["keys"] = forget_stored_key(places.keys(settings.data_dir), did)
+        return rows | {"sessions": SessionStore(places.sessions(settings.data_dir)).close_all(did)}
 
     command.run(settings, options, whole_lists, forget_in_web_app)
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import falcon
 
+from serving.budgets.allowances import Allowance
+from serving.budgets.limits import SIGN_IN_SLOTS, SIGN_INS_A_MINUTE
 from serving.budgets.viewer_classes import ViewerClasses
-from serving.config import ServingConfig
+from serving.config import ServingConfig, is_loopback
 from serving.feed import get_feed_skeleton, rehearsal, send_interactions
 from serving.feed.describe import DidDocument, FeedGenerator, Robots
 from serving.feed.get_feed_skeleton import FeedSkeleton
@@ -23,7 +25,11 @@ from serving.http.request_log import RequestLog, SeenProxy
 from serving.http.web_metrics import MetricsPage, WebMetrics
 from serving.identity.auth import Authenticator
 from serving.identity.default_resolver import default_resolver
+from serving.identity.fetch import Fetcher
 from serving.identity.handles import Handles
+from serving.identity.lookup_slots import Slots
+from serving.identity.public_addresses import is_public
+from serving.identity.repository_reader import RepositoryReader
 from serving.identity.resolver import KeyResolver, Resolver
 from serving.identity.used_tokens import UsedTokens
 from serving.lists.list_store import ListStore
@@ -32,11 +38,28 @@ from serving.pages.assets import Assets, Favicon
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
+from serving.pages.me import MePage
 from serving.pages.not_found import error_form
 from serving.pages.operator_state import OperatorState
 from serving.pages.post_views import Outside
+from serving.pages.sign_in import (
+    SIGN_IN,
+    SIGN_OUT,
+    SIGNED_IN,
+    ClientKeys,
+    ClientMetadata,
+    SignInAnswer,
+    SignInPage,
+    SignInParts,
+    SignOut,
+)
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
 from serving.pages.why import ComparePage, WhyPage
+from serving.sign_in.authorization_servers import AuthorizationServers
+from serving.sign_in.browser_sessions import BrowserSessions
+from serving.sign_in.oauth_client import CALLBACK, KEYS, METADATA, OAuthClient
+from serving.sign_in.session_store import SessionStore
+from serving.sign_in.sign_in_flow import SignInFlow
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
@@ -95,6 +118,8 @@ def create_app(
         app.set_error_serializer(error_form(config, xrpc.error_form))
         app.add_route("/assets/{name}", Assets())
         app.add_route("/favicon.ico", Favicon())
+        if config.pages == "public":
+            _add_sign_in(app, config, appview, now)
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
@@ -112,3 +137,21 @@ def create_app(
             resolver.open()
         rehearsal.rehearse(feed)
     return app
+
+
+def _add_sign_in(app: App, config: ServingConfig, appview: AppViewReader, now: Callable[[], float]) -> None:
+    """Add the pages for people who are signed in."""
+    private = config.on_loopback_network
+    fetcher = Fetcher(allowed=is_loopback if private else is_public)
+    client, store = OAuthClient(config), SessionStore(config.sessions_path)
+    servers = AuthorizationServers(RepositoryReader(config.plc_url), fetcher, private=private)
+    flow = SignInFlow(client, store, servers, Handles(config.appview_url), fetcher, now)
+    sessions = BrowserSessions(client, store, now)
+    allowance = Allowance(SIGN_INS_A_MINUTE, 60.0, now=now)
+    parts = SignInParts(config, client, flow, sessions, allowance, Slots(SIGN_IN_SLOTS))
+    app.add_route(METADATA, ClientMetadata(client))
+    app.add_route(KEYS, ClientKeys(client))
+    app.add_route(CALLBACK, SignInAnswer(parts))
+    app.add_route(SIGN_IN, SignInPage(parts))
+    app.add_route(SIGN_OUT, SignOut(parts))
+    app.add_route(SIGNED_IN, MePage(config, sessions, appview))

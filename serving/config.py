@@ -81,6 +81,16 @@ class ServingConfig:
         return places.keys(self.data_dir)
 
     @property
+    def sessions_path(self) -> Path:
+        """Who is signed in; the web app writes it."""
+        return places.sessions(self.data_dir)
+
+    @property
+    def client_key_path(self) -> Path:
+        """The key by which authorization servers know this installation."""
+        return places.client_key(self.data_dir)
+
+    @property
     def audiences(self) -> frozenset[str]:
         """The two forms in which a token may name this service."""
         return frozenset({self.service_did, self.service_did + SERVICE_FRAGMENT})

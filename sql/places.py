@@ -4,8 +4,10 @@ Owns: the name of every file and folder, how the lake names days, and that nobod
 others: what is in the files. The pipeline and the web app share these names, and ``serving`` may not import
 ``pipeline``: so they are in this package.
 
-    landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite, removals.sqlite      the stores
+    landing.sqlite, serving.sqlite, activity.sqlite, keys.sqlite, removals.sqlite,
+    sessions.sqlite                                                   the stores
     cursor.key                                                        signs page cursors
+    client.key                                                        signs requests to authorization servers
     dashboard.json                                                    figures for the operator's page
     rules.txt                                                         what the operator blocks and allows
     lists/HASH.txt                                                    members of a moderation list that is followed
@@ -76,6 +78,16 @@ def removals(data_dir: Path) -> Path:
 def cursor_key(data_dir: Path) -> Path:
     """Return the file of the key that signs page cursors."""
     return data_dir / "cursor.key"
+
+
+def sessions(data_dir: Path) -> Path:
+    """Return the web app's record of who is signed in."""
+    return store(data_dir, "sessions")
+
+
+def client_key(data_dir: Path) -> Path:
+    """Return the file of the key by which authorization servers know this installation."""
+    return data_dir / "client.key"
 
 
 def dashboard(data_dir: Path) -> Path:

@@ -89,9 +89,12 @@ MAY_KNOW: dict[str, set[str]] = {
         "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",
         "serving.config", "serving.read_pool", "serving.log_throttle", "serving.web_errors",
     },
+    "serving.sign_in": {
+        "serving.identity", "serving.budgets", "serving.http", "serving.config", "serving.web_errors",
+    },
     "serving.pages": {
-        "serving.lists", "serving.identity", "serving.http", "serving.config", "serving.read_pool",
-        "serving.web_errors",
+        "serving.sign_in", "serving.budgets", "serving.lists", "serving.identity", "serving.http",
+        "serving.config", "serving.read_pool", "serving.web_errors",
     },
     "serving.process": {
         "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from serving.budgets.limits import PLC_FETCHING, PLC_KEYS, PLC_SLOTS, WEB_KEYS, WEB_SLOTS
+from serving.budgets.limits import PLC_FETCHING, PLC_KEYS, PLC_SLOTS, SIGN_IN_SLOTS, WEB_KEYS, WEB_SLOTS
 from serving.config import ServingConfig, is_loopback
 from serving.identity.changed_identities import ChangedIdentities
 from serving.identity.dids import plc_target, web_target
@@ -19,7 +19,7 @@ from serving.identity.lookup_slots import Slots
 from serving.identity.public_addresses import is_public
 from serving.identity.resolver import STALE_SECONDS, KeySource, Resolver
 
-SLOTS = PLC_SLOTS.known + WEB_SLOTS.known
+SLOTS = PLC_SLOTS.known + WEB_SLOTS.known + SIGN_IN_SLOTS.known
 
 
 def default_resolver(

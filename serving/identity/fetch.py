@@ -1,4 +1,4 @@
-"""One bounded HTTP GET.
+"""One bounded HTTP exchange: a GET, or a POST of a form.
 
 Owns: name lookup, the address check, TLS, the deadline and the size limit. Leaves to others: what to ask for
 (``dids``), what the answer means (``resolver``), and connections between two requests (``idle_connections``).
@@ -14,9 +14,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlencode
 
 from serving.budgets.limits import DOMAIN_LOOKUPS, LOOKUPS
 from serving.budgets.takers import registrable
@@ -52,12 +53,23 @@ class FetchTooLargeError(FetchRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP status, a whole body, and the headers that ask for patience, as they came."""
+    """An HTTP status, a whole body, and a few headers, as they came: two ask for patience, one has a nonce (RFC 9449).
+
+    A GET's answer has a body only with status 200.
+    """
 
     status: int
     body: bytes
     retry_after: str = ""
     rate_limit_reset: str = ""
+    dpop_nonce: str = ""
+
+
+class _Form(NamedTuple):
+    """What a POST sends; header values are ours."""
+
+    body: bytes
+    headers: Mapping[str, str]
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -88,19 +100,35 @@ class Fetcher:
         ``known`` says that it is asked for somebody who is no stranger: some name lookups are kept for them.
         ``seconds`` is how long it may take, by default ``deadline_seconds``.
         """
+        return self._bounded(target, None, known, seconds)
+
+    def post(
+        self,
+        target: HttpTarget,
+        form: Mapping[str, str],
+        headers: Mapping[str, str],
+        *,
+        seconds: float | None = None,
+    ) -> HttpAnswer:
+        """Return the answer to a POST of a form, whatever its status, with its body; raise as ``get`` does."""
+        return self._bounded(target, _Form(urlencode(form).encode("ascii"), headers), False, seconds)
+
+    def _bounded(
+        self, target: HttpTarget, form: _Form | None, known: bool, seconds: float | None
+    ) -> HttpAnswer:
         deadline = time.monotonic() + (self.deadline_seconds if seconds is None else seconds)
         try:
-            return self._get(target, deadline, known)
+            return self._sent(target, form, deadline, known)
         except TimeoutError as error:
             raise FetchSlowError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
 
-    def _get(self, target: HttpTarget, deadline: float, known: bool) -> HttpAnswer:
+    def _sent(self, target: HttpTarget, form: _Form | None, deadline: float, known: bool) -> HttpAnswer:
         if self.idle is not None:
             while (connection := self.idle.take(target[:3])) is not None:
                 try:
-                    return self._exchange(connection, target, deadline)
+                    return self._exchange(connection, target, form, deadline)
                 except (TimeoutError, FetchRefusedError):
                     raise
                 except (OSError, FetchError):
@@ -115,7 +143,7 @@ class Fetcher:
             except OSError as error:
                 failure = error
                 continue
-            return self._exchange(self._secured(connection, target, deadline), target, deadline)
+            return self._exchange(self._secured(connection, target, deadline), target, form, deadline)
         kind = FetchSlowError if isinstance(failure, TimeoutError) else FetchError
         raise kind(f"no connection: {failure}")
 
@@ -163,21 +191,29 @@ class Fetcher:
             connection.close()
             raise
 
-    def _exchange(self, connection: socket.socket, target: HttpTarget, deadline: float) -> HttpAnswer:
+    def _exchange(
+        self, connection: socket.socket, target: HttpTarget, form: _Form | None, deadline: float
+    ) -> HttpAnswer:
         default_port = 443 if target.scheme == "https" else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
         if target.port != default_port:
             host = f"{host}:{target.port}"
+        method, fields = "GET", ""
+        if form is not None:
+            method = "POST"
+            fields = "Content-Type: application/x-www-form-urlencoded\r\n"
+            fields += f"Content-Length: {len(form.body)}\r\n"
+            fields += "".join(f"{name}: {value}\r\n" for name, value in form.headers.items())
         request = (
-            f"GET {target.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
-            "User-Agent: foryou\r\nAccept-Encoding: identity\r\n"
+            f"{method} {target.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+            f"User-Agent: foryou\r\nAccept-Encoding: identity\r\n{fields}"
             f"Connection: {'close' if self.idle is None else 'keep-alive'}\r\n\r\n"
         )
         reusable = False
         try:
             connection.settimeout(_left(deadline))
-            connection.sendall(request.encode("ascii"))
-            answer, reusable = _read_answer(connection, deadline, self.max_body_bytes)
+            connection.sendall(request.encode("ascii") + (b"" if form is None else form.body))
+            answer, reusable = _read_answer(connection, deadline, self.max_body_bytes, whole=form is not None)
         except (http.client.HTTPException, ValueError) as error:
             raise FetchError(f"{type(error).__name__}: {error}") from error
         else:
@@ -219,22 +255,27 @@ class _DeadlineReader(io.RawIOBase):
         return count
 
 
-def _read_answer(connection: socket.socket, deadline: float, max_body_bytes: int) -> tuple[HttpAnswer, bool]:
-    """Return the answer, and whether the connection is ready for another request."""
+def _read_answer(
+    connection: socket.socket, deadline: float, max_body_bytes: int, *, whole: bool
+) -> tuple[HttpAnswer, bool]:
+    """Return the answer, and whether the connection is ready for another request.
+
+    ``whole``: the body matters whatever the status is.
+    """
     reader = _DeadlineReader(connection, deadline, MAX_HEADER_BYTES + max_body_bytes)
     response = http.client.HTTPResponse(cast(socket.socket, reader))
     try:
         response.begin()
-        patience = response.getheader("Retry-After", ""), response.getheader("RateLimit-Reset", "")
-        if response.status != 200 and response.will_close:
-            return HttpAnswer(response.status, b"", *patience), False
+        headers = [response.getheader(name, "") for name in ("Retry-After", "RateLimit-Reset", "DPoP-Nonce")]
+        if not whole and response.status != 200 and response.will_close:
+            return HttpAnswer(response.status, b"", *headers), False
         body = response.read(max_body_bytes + 1)
         reusable = response.isclosed() and not response.will_close
     finally:
         response.close()
     if len(body) > max_body_bytes:
         raise FetchTooLargeError("the answer is too large")
-    return HttpAnswer(response.status, body if response.status == 200 else b"", *patience), reusable
+    return HttpAnswer(response.status, body if whole or response.status == 200 else b"", *headers), reusable
 
 
 def _left(deadline: float) -> float:

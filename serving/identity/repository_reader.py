@@ -121,6 +121,11 @@ class RepositoryReader:
 
     def locate(self, did: str, *, known: bool, seconds: float) -> LocatedRepository | RecordsPage:
         """Return a DID's repository, or the answer that is none; ``known`` says that its owner is no stranger."""
+        host = self.host_of(did, known=known, seconds=seconds)
+        return host if isinstance(host, RecordsPage) else self.at(did, host, known=known)
+
+    def host_of(self, did: str, *, known: bool, seconds: float) -> HttpTarget | RecordsPage:
+        """Return where a DID's repository is, likewise; the target has no path."""
         found = self.document(did, known=known, seconds=seconds)
         if isinstance(found, RecordsPage):
             return found
@@ -129,7 +134,7 @@ class RepositoryReader:
             return RecordsPage(
                 "absent", reason="the DID document names no repository host that may be called"
             )
-        return self.at(did, host, known=known)
+        return host
 
     def document(self, did: str, *, known: bool, seconds: float) -> "DidDocumentFound | RecordsPage":
         """Return what a DID's document says, or the answer that is none."""
@@ -224,11 +229,12 @@ def endpoint_of(
             and service.get("id") in (fragment, did + fragment)
             and service.get("type") == kind
         ):
-            return _target(service.get("serviceEndpoint"), private=private)
+            return host_target(service.get("serviceEndpoint"), private=private)
     return None
 
 
-def _target(endpoint: object, *, private: bool) -> HttpTarget | None:
+def host_target(endpoint: object, *, private: bool) -> HttpTarget | None:
+    """Return a host that a stranger named, as a target without a path; None when it may not be called."""
     if not isinstance(endpoint, str) or len(endpoint) > 300 or not endpoint.isascii():
         return None
     try:

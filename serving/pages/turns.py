@@ -48,7 +48,7 @@ class Turns:
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
         """Hold one of the few places for requests that wait; raise BusyError when none is free."""
-        client = _network(client)
+        client = network_of(client)
         with self._lock:
             strangers = self._places.total() - self._places[""]
             most = PLACES_OF_CLIENT if client else PLACES_HERE
@@ -66,7 +66,7 @@ class Turns:
     @contextmanager
     def turn(self, client: str, seconds: float) -> Iterator[None]:
         """Hold a turn; raise BusyError when none comes within some seconds, OSError when the file can't be opened."""
-        client = _network(client)
+        client = network_of(client)
         deadline = time.monotonic() + seconds
         digest = hashlib.sha256(client.encode()).digest()
         own = _CLIENTS_FROM + int.from_bytes(digest[:5], "big")
@@ -107,7 +107,7 @@ class Turns:
                 self._bytes.discard(number)
 
 
-def _network(client: str) -> str:
+def network_of(client: str) -> str:
     """Return what stands for a client: an IPv4 address, or the network of an IPv6 address, of which a home has one."""
     try:
         address = ipaddress.ip_address(client)

@@ -1,7 +1,7 @@
 """Forgetting a viewer: after it no file of the data directory names them, but for what is public.
 
-Owns: what is deleted where, in which order, and the locks meanwhile. Leaves to others: activity.sqlite and keys.sqlite,
-which belong to the web app (it passes a function), and the bytes of SQLite files (``sql.erasing``).
+Owns: what is deleted where, in which order, and the locks meanwhile. Leaves to others: activity.sqlite, keys.sqlite
+and sessions.sqlite, which are the web app's (it passes a function), and the bytes of SQLite files (``sql.erasing``).
 
 Public are likes, posts and the account itself, as the network's stream tells them: they stay, and the next run makes a
 list of them again. Files of neighbours name actors by number; the next full pass makes them anew.
@@ -202,7 +202,7 @@ def _blank_logs(data_dir: Path, did: str) -> int:
 
 def _erase_bytes(data_dir: Path, did: str, *, is_public: bool) -> Iterator[str]:
     """Leave no byte in stores that name viewers; yield a line for each where something stays."""
-    for name in ("activity", "keys", "serving"):
+    for name in ("activity", "keys", "sessions", "serving"):
         path = places.store(data_dir, name)
         if path.exists() and not erase(path, did):
             yield f"{path}-wal is being read and may have it until the next checkpoint: run this again"
