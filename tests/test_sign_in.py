@@ -120,10 +120,13 @@ def code_injection_without_pkce(place: Place) -> None:
 
 
 def replayed_state(place: Place) -> None:
-    """An answer is sent twice, to a server that takes its code twice."""
+    """An answer is sent twice, by a browser that kept its cookie, to a server that takes its code twice."""
     place.honest.codes_once = False
-    answered = place.sign_in(place.browser, ANN)
+    answered = place.honest.agree(place.browser.begin(ANN))
+    cookies = dict(place.browser.cookies)
+    assert place.browser.get(answered).headers["Location"] == "/me"
     place.browser.post("/sign-out", {"proof": place.browser.proof()})
+    place.browser.cookies = cookies
     refuse(place, answered)
 
 
