@@ -79,7 +79,8 @@ class Settings:
     pages: str = _setting(
         "local",
         values.one_of("off", "local", "public"),
-        "pages for people: off; local (/ for everybody, viewers' lists for this machine); public (/why, /compare, /sign-in)",
+        "pages for people: off; local (/ for everybody, viewers' lists for this machine); "
+        "public (/why, /compare, /sign-in)",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         "", values.networks, "addresses or networks of proxies whose forwarding headers are believed"

@@ -6,7 +6,7 @@ Owns: the order of the exchange, its secrets, and every check of the answer. Lea
     begin    handle -> DID -> host -> issuer; a pushed request with PKCE and DPoP; the browser goes to the issuer
     finish   the issuer sends the browser back; the code becomes a token, whose subject must be the DID of the beginning
 
-Invariants: an answer is taken once, from the browser that began, in time, and from the issuer that was asked. The token
+Invariants: an answer is taken once, from the browser that began, in time, and from the issuer that it went to. The token
 is never used or stored: its subject is all that is wanted, and it is revoked at once.
 """
 
@@ -114,7 +114,7 @@ class SignInFlow:
         if begun is None or not hmac.compare_digest(begun.browser_hash, hash_of(browser)):
             raise SignInError(_NOT_OURS)
         if answered.get("iss") != begun.issuer:
-            raise SignInError("another server answered than the one that was asked")
+            raise SignInError("another server answered than that of this account")
         if "error" in answered:
             raise SignInError("the server that signs in this account said no, or you did")
         code = answered.get("code", "")
