@@ -6,8 +6,8 @@ Owns: the order of the exchange, its secrets, and every check of the answer. Lea
     begin    handle -> DID -> host -> issuer; a pushed request with PKCE and DPoP; the browser goes to the issuer
     finish   the issuer sends the browser back; the code becomes a token, whose subject must be the DID of the beginning
 
-Invariants: an answer is taken once, from the browser that began, in time, and from the issuer that it went to. The token
-is never used or stored: its subject is all that is wanted, and it is revoked at once.
+Invariants: an answer is taken once, from the browser that began, in time, and from the issuer that it went to. The
+token is never used or stored: its subject is all that is wanted, and it is revoked at once.
 """
 
 import base64
