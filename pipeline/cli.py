@@ -17,6 +17,7 @@ from pathlib import Path
 from pipeline import commands
 from pipeline.batch.tiers import JOBS, TIERS
 from pipeline.errors import PipelineError
+from pipeline.proxies import spare_loopback
 from pipeline.settings import option_help, option_names
 from sql import places
 
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         datefmt="%H:%M:%S",
     )
     places.keep_private()
+    spare_loopback(os.environ)
     for chatty in ("apscheduler", "websockets", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

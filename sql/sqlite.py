@@ -153,6 +153,9 @@ def _make(path: Path) -> None:
         if path.exists():
             return
         making.unlink(missing_ok=True)  # left by a killed process
+        os.close(
+            os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        )  # SQLite gives its logs the same rights
         connection = _open(making, "rwc", 30.0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -68,6 +68,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.operate.feed_record": CONFIGURED,
     "pipeline.operate.doctor": {
         "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock", "pipeline.lake.day_files",
+        "pipeline.feeds", "pipeline.proxies",
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {

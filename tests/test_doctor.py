@@ -27,7 +27,7 @@ from streams import LineStream, free_port, wait_until
 
 from pipeline.explore.box import landlock
 from pipeline.lake.day_files import CHANGES, commit, draft_changes, write_draft
-from pipeline.operate.doctor import network_checks
+from pipeline.operate.doctor import machine_checks, network_checks
 from pipeline.operate.doctor.findings import SkippedError, WrongError
 from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import Settings, load_settings
@@ -38,8 +38,8 @@ from sql.sqlite import connect
 LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
 DAY = places.day_number("2026-11-01")
 NAMES = [
-    "settings", "data directory", "permissions", "disk", "stores", "lake", "analysts' SQL", "clock", "stream",
-    "PLC directory", "web app", "did.json", "certificate", "proxy", "feed record", "signed fetch",
+    "settings", "data directory", "permissions", "disk", "stores", "lake", "analysts' SQL", "web app", "lists",
+    "network", "PLC directory", "clock", "stream", "certificate", "did.json", "proxy", "feed record", "signed fetch",
 ]  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_all_is_well(world: World) -> None:
     lines = text.stdout.splitlines()
     assert [line[8:24].strip() for line in lines] == NAMES
     assert [line[:8].strip() for line in lines] == [
-        *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 5, "skipped", "skipped", "ok", "ok",
+        *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 6, "skipped", "ok", "skipped", "ok", "ok",
     ]  # fmt: skip
     assert "landing version" in lines[4]
     assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
@@ -154,13 +154,30 @@ def test_settings_that_are_refused_are_a_finding(world: World) -> None:
     assert "FORYOU_LISTEN" in found["settings"]["seen"]
     assert "unknown setting FORYOU_NO_SUCH" in world.wrong("settings", no_such="1")
     assert "FORYOU_HOSTNAME is not set" in world.wrong("settings", hostname="localhost")
-    assert "every network" in world.wrong("settings", listen="0.0.0.0:8080")
+
+
+def test_a_web_app_on_every_network_is_right_in_a_container_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up = settings(tmp_path, hostname="feed.example.com", publisher_did=plc_did(1), listen="0.0.0.0:8080")
+    monkeypatch.setattr(machine_checks, "IN_CONTAINER", (tmp_path / "mark",))
+    with pytest.raises(WrongError, match="every network"):
+        machine_checks._settings(set_up)
+    (tmp_path / "mark").touch()
+    assert machine_checks._settings(set_up).startswith("feed.example.com")
 
 
 def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Path) -> None:
     assert "does not exist" in world.wrong("data directory", data_dir=str(tmp_path / "absent"))
-    world.data_dir.chmod(0o750)
-    assert "other users of this machine can enter" in world.wrong("permissions")
+    world.data_dir.chmod(0o755)  # a folder that somebody made; this test made the lake in it for all to read
+    assert "can enter" in (said := world.wrong("permissions"))
+    assert "read lake there -> chmod 700" in said
+    (world.data_dir / "lake").chmod(0o700)
+    for path in world.data_dir.glob("*.sqlite*"):
+        path.chmod(0o600)
+    (world.data_dir / ".gitkeep").touch(0o644)
+    found = world.doctor()[1]["permissions"]
+    assert found["state"] == "ok", found
     world.data_dir.chmod(0o700)
     with closing(connect(world.data_dir / "landing.sqlite")) as store:
         store.execute("INSERT INTO _migrations VALUES (99, 'landing/0099_future')")
@@ -198,11 +215,66 @@ def test_parts_that_cannot_be_reached(world: World) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     assert nowhere in world.wrong("stream", stream_url=f"ws://{nowhere}/subscribe")
     assert "can't be reached" in world.wrong("PLC directory", plc_url=f"http://{nowhere}")
-    assert "start it" in world.wrong("web app", listen=nowhere)
-    assert "that Caddy runs" in world.wrong("did.json", hostname=nowhere)
+    assert "start it: foryou up" in world.wrong("web app", listen=nowhere)
+    assert "that it runs" in world.wrong("did.json", hostname=nowhere)
     # One of two streams is enough.
     both = f"ws://{nowhere}/subscribe,{world.env['FORYOU_STREAM_URL']}"
     assert world.doctor(stream_url=both)[1]["stream"]["state"] == "ok"
+
+
+def test_one_cause_is_named_once_and_first(world: World) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    status, found = world.doctor(
+        plc_url=f"http://{nowhere}", stream_url=f"ws://{nowhere}/subscribe", hostname=nowhere
+    )
+    assert status == 1
+    assert [name for name, finding in found.items() if finding["state"] == "wrong"] == ["network"]
+    needing = {name for name, finding in found.items() if finding["seen"] == "first mend: network"}
+    assert needing == {
+        "PLC directory",
+        "clock",
+        "stream",
+        "certificate",
+        "did.json",
+        "feed record",
+        "signed fetch",
+    }
+    absent = world.doctor(data_dir=str(world.data_dir / "absent"))[1]
+    assert {name for name, finding in absent.items() if finding["seen"] == "first mend: data directory"} == {
+        "permissions", "stores", "lake"
+    }  # fmt: skip
+
+
+def test_it_names_no_program_that_is_not_used_here(world: World) -> None:
+    """Nothing of systemd, Caddy or the tailnet where foryou runs in a terminal."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    said = ""
+    for changed in (
+        {"hostname": nowhere}, {"listen": nowhere}, {"plc_url": f"http://{nowhere}"}, {"listen": "0.0.0.0:80"},
+        {"data_dir": "/proc/1/nothing"}, {"hostname": "-"},
+    ):  # fmt: skip
+        said += json.dumps(world.doctor(**changed)[1])
+    assert not re.findall(r"systemctl|journalctl|[Cc]addy|tailnet|VPS|/etc/foryou", said)
+
+
+def test_what_foryou_toml_says_of_feeds_and_experiments_is_checked(world: World) -> None:
+    file = world.data_dir.parent / "foryou.toml"
+    file.write_text("[feeds.quiet]\nno_such = 1\n")
+    assert "no_such" in world.wrong("settings", config=str(file))
+    file.write_text("[experiments.late]\nfeed = 'no-such-feed'\nvariants = {a = {share = 0.5}}\n")
+    assert "no-such-feed" in world.wrong("settings", config=str(file))
+    file.write_text("[feeds.quiet]\nhalf_life_hours = 3\n")
+    assert world.doctor(config=str(file))[1]["settings"]["seen"].endswith("/for-you and 1 more feeds")
+
+
+def test_a_proxy_of_the_environment_is_never_used_for_this_machine(world: World) -> None:
+    """Everything of this installation is on loopback, and the proxy does not exist."""
+    dead = f"http://127.0.0.1:{free_port()}"
+    named = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"), dead)
+    env = world.env | named | {"no_proxy": "example.com"}
+    text = commands.run("doctor", env=env)
+    assert text.returncode == 0, text.stdout
+    assert dead not in text.stdout
 
 
 def test_a_stream_that_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Making and opening stores (``sql.sqlite``), with kills in between."""
 
+import os
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -95,3 +97,16 @@ def test_a_store_whose_schema_has_another_history_is_refused_and_not_changed(tmp
         with pytest.raises(SchemaError, match=r"made by a foryou that this one can't read: CHANGELOG\.md"):
             migrate(store, "landing")
         assert store.execute("SELECT name FROM sqlite_master").fetchall() == [("_migrations",)]
+
+
+def test_a_store_is_private_from_the_start_whatever_the_umask(tmp_path: Path) -> None:
+    former = os.umask(0)
+    try:
+        with closing(connect(tmp_path / "activity.sqlite")) as store:
+            store.execute("CREATE TABLE visits (viewer_did TEXT)")
+            made = {path.name: stat.filemode(path.stat().st_mode) for path in tmp_path.glob("activity*")}
+    finally:
+        os.umask(former)
+    assert made == dict.fromkeys(
+        ("activity.sqlite", "activity.sqlite-wal", "activity.sqlite-shm"), "-rw-------"
+    )

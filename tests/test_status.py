@@ -258,7 +258,7 @@ def test_the_web_apps_line_is_of_feed_pages_of_the_last_minutes(recent: dict[str
     assert web_line(recent, pages=0, p99_ms=None).text == "ok, 0 feed pages in the last 5 min"
 
 
-def test_the_running_web_app_is_asked(tmp_path: Path) -> None:
+def test_the_running_web_app_answers(tmp_path: Path) -> None:
     """The real one, over its two sockets: without lists, which it says, with a page that somebody fetched."""
     settings = alone(tmp_path)
     config = replace(config_of(tmp_path), listen=settings.listen, pages_listen=settings.pages_listen)

@@ -113,7 +113,7 @@ async def _dictionary(url: str) -> bytes | None:
     try:
         async with (
             asyncio.timeout(DICTIONARY_SECONDS),
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient() as client,
             client.stream("GET", jetstream_v2.dictionary_url(url)) as response,
         ):
             response.raise_for_status()

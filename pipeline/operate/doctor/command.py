@@ -46,7 +46,7 @@ def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> I
         settings = load()
     except PipelineError as error:
         yield Finding(
-            "settings", "wrong", str(error), "correct it in /etc/foryou/foryou.env, foryou.toml or the flag"
+            "settings", "wrong", str(error), "correct it where it was set, or leave it out to get the default"
         )
         return
     yield from findings(machine_checks.checks(settings))

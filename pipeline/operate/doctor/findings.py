@@ -23,11 +23,11 @@ class Finding:
 
 
 class WrongError(Exception):
-    """Raised by a check: what is wrong, and what to do about it."""
+    """Raised by a check: what is wrong, and what to do about it; ``blocks`` what needs the check, or will one day."""
 
-    def __init__(self, seen: str, advice: str) -> None:
+    def __init__(self, seen: str, advice: str, *, blocks: bool = True) -> None:
         super().__init__(seen)
-        self.seen, self.advice = seen, advice
+        self.seen, self.advice, self.blocks = seen, advice, blocks
 
 
 class SkippedError(Exception):
@@ -35,21 +35,34 @@ class SkippedError(Exception):
 
 
 class Check(NamedTuple):
-    """A check: its name, the function that returns what it saw, and what to do when that function itself fails."""
+    """A check: its name, the function that returns what it saw, and what to do when that function itself fails.
+
+    ``needs`` names checks before it without which it can only fail too: then it is skipped. A cause is named once.
+    """
 
     name: str
     look: Callable[[], str]
     advice: str = "the message says what is wrong"
+    needs: tuple[str, ...] = ()
 
 
 def findings(checks: Iterable[Check]) -> Iterator[Finding]:
     """Run checks in order; each returns what it saw, or raises WrongError or SkippedError."""
-    for name, look, advice in checks:
+    causes: dict[str, str] = {}  # of each check without an answer, the one that is wrong
+    for check in checks:
+        cause = next((causes[need] for need in check.needs if need in causes), None)
+        if cause is not None:
+            causes[check.name] = cause
+            yield Finding(check.name, "skipped", f"first mend: {cause}")
+            continue
         try:
-            yield Finding(name, "ok", look())
+            yield Finding(check.name, "ok", check.look())
         except SkippedError as skipped:
-            yield Finding(name, "skipped", str(skipped))
+            yield Finding(check.name, "skipped", str(skipped))
         except WrongError as wrong:
-            yield Finding(name, "wrong", wrong.seen, wrong.advice)
+            if wrong.blocks:
+                causes[check.name] = check.name
+            yield Finding(check.name, "wrong", wrong.seen, wrong.advice)
         except Exception as error:
-            yield Finding(name, "wrong", str(error) or type(error).__name__, advice)
+            causes[check.name] = check.name
+            yield Finding(check.name, "wrong", str(error) or type(error).__name__, check.advice)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.explore.box.landlock import version as landlock_version
+from pipeline.feeds import feeds_of
 from pipeline.lake.day_files import check
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
-from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from sql import places
 from sql.sqlite import connect, current_version, migrations_of
@@ -26,6 +26,8 @@ FREE_MIN_SHARE = 0.1
 STORES = ("landing", "serving", "activity", "keys")
 CHECK_SECONDS = 10.0
 PARQUET = b"PAR1"  # its first and its last four bytes
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+IN_CONTAINER = (Path("/run/.containerenv"), Path("/.dockerenv"))  # Podman's mark, and Docker's
 DAMAGED = "see OPERATIONS.md, 'A store is damaged'"
 
 
@@ -34,10 +36,10 @@ def checks(settings: Settings) -> list[Check]:
     return [
         Check("settings", lambda: _settings(settings), "correct it in foryou.toml"),
         Check("data directory", lambda: _data_dir(settings.data_dir)),
-        Check("permissions", lambda: _permissions(settings.data_dir)),
+        Check("permissions", lambda: _permissions(settings.data_dir), needs=("data directory",)),
         Check("disk", lambda: _disk(settings.data_dir)),
-        Check("stores", lambda: _stores(settings.data_dir)),
-        Check("lake", lambda: _lake(settings.data_dir)),
+        Check("stores", lambda: _stores(settings.data_dir), needs=("data directory",)),
+        Check("lake", lambda: _lake(settings.data_dir), needs=("data directory",)),
         Check("analysts' SQL", lambda: analysts_sql(landlock_version())),
     ]
 
@@ -53,7 +55,7 @@ def analysts_sql(version: int) -> str:
 
 
 def _settings(settings: Settings) -> str:
-    ranking_from(settings.ranking)
+    feeds = feeds_of(settings)
     if settings.hostname == "localhost":
         raise WrongError("FORYOU_HOSTNAME is not set", "set it to this service's host name on the internet")
     if settings.publisher_did == settings.service_did:
@@ -61,12 +63,16 @@ def _settings(settings: Settings) -> str:
             "FORYOU_PUBLISHER_DID is not set",
             "set it to the DID of the Bluesky account that publishes the feed",
         )
-    if settings.listen[0] in ("0.0.0.0", "::"):
+    if settings.listen[0] in ("0.0.0.0", "::") and not any(mark.exists() for mark in IN_CONTAINER):
         raise WrongError(
             f"FORYOU_LISTEN is {settings.listen[0]}: the web app listens on every network of this machine",
-            "set it to this machine's address in the tailnet, or to 127.0.0.1 with a proxy on this machine",
+            "set it to the one address that the proxy in front uses, or to 127.0.0.1 with the proxy here",
         )
-    return f"{settings.hostname}, {settings.feed_uri}"
+    seen = f"{settings.hostname}, {settings.feed_uri}"
+    experiments = sum(len(feed.variants) > 1 for feed in feeds)
+    if len(feeds) > 1:
+        seen += f" and {len(feeds) - 1} more feeds"
+    return seen + (f", {experiments} with an experiment" if experiments else "")
 
 
 def _data_dir(data_dir: Path) -> str:
@@ -76,21 +82,14 @@ def _data_dir(data_dir: Path) -> str:
         owner = data_dir.stat().st_uid
         raise WrongError(
             f"user {os.geteuid()} may not write in {data_dir}, which belongs to user {owner}",
-            "run the command as the user that runs foryou: sudo -u foryou ...",
+            f"run the command as the user that runs foryou: sudo -u '#{owner}' foryou doctor",
         )
     return str(data_dir)
 
 
 def _permissions(data_dir: Path) -> str:
     """Check that all files have one owner, and that nobody else can read them."""
-    if not data_dir.is_dir():
-        raise SkippedError("there is no data directory")
-    owner = data_dir.stat().st_uid
-    if data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise WrongError(
-            f"other users of this machine can enter {data_dir}, where the cursors' key and what viewers did are",
-            f"chmod 700 {data_dir}",
-        )
+    owner, is_open = data_dir.stat().st_uid, data_dir.stat().st_mode & OTHERS
     for path in sorted(data_dir.iterdir()):
         try:
             found = path.stat()
@@ -100,6 +99,11 @@ def _permissions(data_dir: Path) -> str:
             raise WrongError(
                 f"{path.name} belongs to user {found.st_uid}, the data directory to user {owner}",
                 f"chown -R {owner} {data_dir}",
+            )
+        if is_open and found.st_mode & OTHERS and found.st_size:  # Git's empty mark of a folder says nothing
+            raise WrongError(
+                f"other users of this machine can enter {data_dir} and read {path.name} there",
+                f"chmod 700 {data_dir}",
             )
     return "one owner, who alone can read the files"
 

@@ -1,4 +1,4 @@
-"""Checks of the network: clock, stream, PLC directory, this service from outside, its certificate, the record.
+"""Checks of the web app and the network: lists, stream, PLC directory, clock, certificate, did.json, the record.
 
 Owns: those, each within a few seconds. Leaves to others: what a correct answer looks like
 (``feed_record.service_check``).
@@ -7,10 +7,13 @@ Owns: those, each within a few seconds. Leaves to others: what a correct answer 
 import asyncio
 import json
 import re
+import shutil
 import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +27,7 @@ from pipeline.ingest.wires import subscription, wire_of
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
 from pipeline.operate.feed_record.repository import Repository, RepositoryError
 from pipeline.operate.feed_record.service_check import (
+    TIMEOUT_SECONDS,
     check_service,
     fetch,
     fetch_json,
@@ -31,6 +35,7 @@ from pipeline.operate.feed_record.service_check import (
     repository_host,
     why,
 )
+from pipeline.proxies import proxy_for
 from pipeline.settings import APP_PASSWORD, Settings
 
 CLOCK_MAX_SECONDS = 5.0  # tokens are valid for a minute
@@ -42,27 +47,73 @@ OLDEST_CADDY = (2, 10)  # Debian 12 and 13 have 2.6.2, built in 2023
 _VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.")
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 DID_JSON = "/.well-known/did.json"
-CONNECTION = "check this machine's internet connection and name server, and FORYOU_PLC_URL"
-PROXY = "check that the name leads to the VPS, that Caddy runs there (journalctl -u caddy), and that the tailnet is up"
+CONNECT_SECONDS = 5.0
+CONNECTION = "the network works: check FORYOU_PLC_URL"
+FRONT = (
+    "check that FORYOU_HOSTNAME leads to the proxy in front, that it runs, and that it reaches FORYOU_LISTEN"
+)
 
 
 def checks(settings: Settings, password: str, client: httpx.Client) -> list[Check]:
     """Return the checks of the network; an empty ``password`` skips the one that needs it."""
     return [
-        Check("clock", lambda: _clock(settings, client), CONNECTION),
-        Check("stream", lambda: _stream(settings)),
-        Check("PLC directory", lambda: _plc(settings, client), CONNECTION),
-        Check("web app", lambda: _web_app(settings, client)),
-        Check("did.json", lambda: _did_json(settings, client), PROXY),
-        Check("certificate", lambda: _certificate(settings)),
-        Check("proxy", lambda: _proxy(settings, client)),
+        Check("web app", lambda: _web_app(settings)),
+        Check("lists", lambda: _lists(settings), needs=("web app",)),
+        Check("network", lambda: _network(settings)),
+        Check("PLC directory", lambda: _plc(settings, client), CONNECTION, ("network",)),
+        Check("clock", lambda: _clock(settings, client), CONNECTION, ("PLC directory",)),
+        Check("stream", lambda: _stream(settings), needs=("network",)),
+        Check("certificate", lambda: _certificate(settings), needs=("network",)),
+        Check("did.json", lambda: _did_json(settings, client), FRONT, ("web app", "certificate")),
+        Check("proxy", lambda: _proxy(settings), needs=("web app",)),
         Check(
             "feed record",
             lambda: _record(settings, client),
             "check FORYOU_PUBLISHER_DID, then: foryou publish",
+            ("PLC directory",),
         ),
-        Check("signed fetch", lambda: _signed_fetch(settings, password, client), PROXY),
+        Check(
+            "signed fetch",
+            lambda: _signed_fetch(settings, password, client),
+            FRONT,
+            ("did.json", "feed record"),
+        ),
     ]
+
+
+def _network(settings: Settings) -> str:
+    """Connect to the servers that foryou needs, until one can be reached."""
+    reasons = {}
+    for url in (settings.plc_url, *settings.stream_url):
+        proxy = proxy_for(url)
+        address = _host_and_port(proxy or url)
+        try:
+            with socket.create_connection(address, timeout=CONNECT_SECONDS):
+                return f"{address[0]} can be reached" + (
+                    ", the proxy that the environment names" if proxy else ""
+                )
+        except OSError as error:
+            reasons[address[0]] = error.strerror or str(error)
+    raise WrongError(
+        "; ".join(f"{host}: {reason}" for host, reason in reasons.items()),
+        "check this machine's internet connection and its name server",
+    )
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return str(parts.hostname), parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+
+
+def _is_service(unit: str = "foryou-serve") -> bool:
+    """Tell whether this machine runs foryou as services of systemd."""
+    return Path(f"/etc/systemd/system/{unit}.service").exists()
+
+
+def _log_of(part: str) -> str:
+    return (
+        f"read its log: journalctl -u foryou-{part}" if _is_service() else f"read what 'foryou {part}' logged"
+    )
 
 
 def _clock(settings: Settings, client: httpx.Client) -> str:
@@ -78,7 +129,8 @@ def _clock(settings: Settings, client: httpx.Client) -> str:
     if abs(offset) > CLOCK_MAX_SECONDS + (after - before) / 2:
         raise WrongError(
             f"this clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the PLC directory's",
-            "set the clock by the network: timedatectl set-ntp true",
+            "set the clock by the network"
+            + (": timedatectl set-ntp true" if shutil.which("timedatectl") else ""),
         )
     return f"within {abs(offset) + 0.5:.1f} s of the PLC directory's"
 
@@ -114,20 +166,49 @@ def _plc(settings: Settings, client: httpx.Client) -> str:
             f"{settings.plc_url} answers status {answer.status_code}",
             "wait; meanwhile viewers whose keys are stored still get the feed",
         )
-    return f"{settings.plc_url} answers"
+    proxy = proxy_for(settings.plc_url)
+    if proxy is None:
+        return f"{settings.plc_url} answers"
+    host, port = _host_and_port(settings.plc_url)
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise WrongError(
+            f"{host} answers through the proxy {proxy}, but directly it can't be reached: {error.strerror or error}",
+            "let this machine connect to it directly: the web app looks viewers' keys up without a proxy",
+        ) from error
+    return f"{settings.plc_url} answers, through the proxy {proxy} and without"
 
 
-def _web_app(settings: Settings, client: httpx.Client) -> str:
+def _health(settings: Settings) -> tuple[int, dict[str, Any]]:
+    """Return the status and the answer of the web app's /health; WrongError when it gives none."""
     url = settings.local_url + "/health"
     try:
-        answer = client.get(url)
+        answer = httpx.get(url, timeout=TIMEOUT_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        start = "systemctl start foryou-serve" if _is_service() else "foryou up, or foryou serve"
+        raise WrongError(f"{url}: {why(error)}", f"start it: {start}") from error
+    try:
         state = dict(orjson.loads(answer.content))
-    except (httpx.HTTPError, ValueError, TypeError) as error:
+        state["ok"]
+    except (ValueError, TypeError, KeyError) as error:
         raise WrongError(
-            f"{url}: {why(error)}", "start it: systemctl start foryou-serve, or foryou up"
+            f"another program answers at {settings.local_url}", "stop it, or choose another FORYOU_LISTEN"
         ) from error
-    if answer.status_code != 200:
-        raise WrongError(str(state.get("reason")), "read the logs: journalctl -u 'foryou-*'")
+    return answer.status_code, state
+
+
+def _web_app(settings: Settings) -> str:
+    _health(settings)
+    return f"answers at {settings.local_url}"
+
+
+def _lists(settings: Settings) -> str:
+    """Read what the web app says of itself: whether there are fresh lists, and whether visits can be written."""
+    status, state = _health(settings)
+    if status != 200:
+        part = "serve" if "written" in str(state.get("reason")) else "schedule"
+        raise WrongError(str(state.get("reason")), _log_of(part))
     return (
         f"{state.get('lists')} lists, generation {state.get('generation')}, {state.get('age_seconds')} s old"
     )
@@ -141,7 +222,8 @@ def _did_json(settings: Settings, client: httpx.Client) -> str:
         return f"{settings.service_did} leads to {settings.hostname}"
     outside = fetch_json(client, url, "did.json")
     try:
-        ours = fetch_json(client, settings.local_url + DID_JSON, "did.json")
+        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as here:
+            ours = fetch_json(here, settings.local_url + DID_JSON, "did.json")
     except Exception as error:
         raise SkippedError(f"{url} is correct; the web app here does not answer ({error})") from error
     if outside != ours:
@@ -152,17 +234,18 @@ def _did_json(settings: Settings, client: httpx.Client) -> str:
     return f"{url} is ours"
 
 
-def _proxy(settings: Settings, client: httpx.Client) -> str:
+def _proxy(settings: Settings) -> str:
     """Read which version the proxy stated with the requests that it forwarded, those of the check before included."""
     seen = ""
     for _ in range(LOOKS):  # each worker knows of the requests that it answered
         try:
-            health = json.loads(client.get(settings.pages_url + "/health").content)
+            address = settings.pages_url + "/health"
+            health = json.loads(httpx.get(address, timeout=TIMEOUT_SECONDS, trust_env=False).content)
         except (httpx.HTTPError, ValueError) as error:
             raise SkippedError(f"{settings.pages_url} does not answer: {why(error)}") from error
         seen = str(health.get("proxy") or seen)
     if not seen:
-        raise SkippedError("the proxy does not say which version it is; is it kept up to date?")
+        raise SkippedError("no proxy in front has said which version it is")
     found = _VERSION.match(seen)
     if found is None or tuple(map(int, found.groups())) < OLDEST_CADDY:
         oldest = ".".join(map(str, OLDEST_CADDY))
@@ -187,13 +270,14 @@ def _certificate(settings: Settings) -> str:
     except OSError as error:
         raise WrongError(
             f"{host}:{port}: {why(error)}",
-            "read the proxy's log: journalctl -u caddy; the proxy renews the certificate itself",
+            "read the log of the proxy in front, which should get and renew the certificate itself",
         ) from error
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
     if days < CERTIFICATE_MIN_DAYS:
         raise WrongError(
             f"valid for {days:.0f} more days; the proxy should have renewed it",
-            "read why it did not: journalctl -u caddy",
+            "read why it did not in its log",
+            blocks=False,
         )
     return f"valid for {days:.0f} more days"
 
@@ -232,11 +316,11 @@ def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> st
         headers={"Authorization": f"Bearer {token}"},
     )
     if answer.status_code != 200:
-        raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", "journalctl -u foryou-serve")
+        raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", _log_of("serve"))
     try:
         page = orjson.loads(answer.content)
     except orjson.JSONDecodeError as error:
-        raise WrongError(f"no feed skeleton: {error}", "journalctl -u foryou-serve") from error
+        raise WrongError(f"no feed skeleton: {error}", _log_of("serve")) from error
     posts = page.get("feed") if isinstance(page, dict) else None
     if not posts:
         raise WrongError("the feed is empty", "check that the batch has run: foryou status")
