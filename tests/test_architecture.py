@@ -57,6 +57,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.kernel": set(),
     "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
     "pipeline.batch.neighbours": {"pipeline.batch.inputs"} | BATCH,
+    "pipeline.batch.forecast": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.lists": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
@@ -72,7 +73,8 @@ MAY_KNOW: dict[str, set[str]] = {
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {
-        "pipeline.batch.inputs", "pipeline.batch.kernel", "pipeline.batch.neighbours", "pipeline.store",
+        "pipeline.batch.inputs", "pipeline.batch.kernel", "pipeline.batch.forecast", "pipeline.batch.neighbours",
+        "pipeline.store",
     } | CONFIGURED,
     "serving": {"serving", "sql"},
     "serving.web_errors": set(),

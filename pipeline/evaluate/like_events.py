@@ -8,8 +8,9 @@ smaller number wins a tie, as in the batch. There is one like per (user, item): 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -38,7 +39,8 @@ class LikeEvents:
     ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
-    ``claimed``: likes whose time only their owner's repository tells, None when there are none.
+    ``claimed``: likes whose time only their owner's repository tells, None when there are none. ``cache``: what
+    rankings keep of the past for the next moment.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LikeEvents:
     speaks: NDArray[np.bool_] | None = None
     owners: Small | None = None
     claimed: NDArray[np.bool_] | None = None
+    cache: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def user_count(self) -> int:

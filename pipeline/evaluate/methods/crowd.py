@@ -1,6 +1,6 @@
 """What everybody likes lately, in all languages and in each: ``sql/batch/popular.sql`` over arrays.
 
-Owns: ``fresh_likes``; ``Crowds``, the popular items as rows of matrix F. Leaves to others: the definition
+Owns: ``fresh_likes``; ``PopularItems``; ``Crowds``, these as rows of matrix F. Leaves to others: the definition
 (``popular``, ``crowd_likers``, ``crowd_shares`` and ``crowds`` of ``sql/batch``); a test holds the two equal.
 
 Where authors are unknown, likers cannot be grouped by the author they like most, so each liker is a group.
@@ -25,11 +25,13 @@ Floats = NDArray[np.float64]
 class FreshLikes:
     """Matrix F as entries: who liked which candidate lately, and what that like still counts for a neighbour.
 
-    ``crowd_values``: what it counts in the crowd. ``newness``: by user, how much a liker counts.
+    ``hours``: the age of each like. ``crowd_values``: what it counts in the crowd. ``newness``: by user, how much a
+    liker counts.
     """
 
     likers: Ints
     items: Ints
+    hours: Floats
     values: Floats
     crowd_values: Floats
     newness: Floats
@@ -45,6 +47,7 @@ def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> F
     return FreshLikes(
         users[kept],
         items[kept],
+        hours,
         (1 + hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent,
         (1 + hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent,
         newness_of(first_likes(split, split.since(ranking.post_max_age_hours)), split.at_us, ranking),
@@ -103,36 +106,54 @@ def best_items(
     return items[: ranking.list_length]
 
 
+class PopularItems:
+    """What is popular at a moment: the relation ``popular`` over arrays.
+
+    ``lists``: the items of all languages together, then of each language that has a list; ``languages`` names these by
+    their column in ``speaks``. ``items``: all that are in a list, ascending. ``groups``: by liker, the author they like
+    most.
+    """
+
+    def __init__(self, split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> None:
+        events = split.events
+        self.fresh = fresh_likes(split, allowed, ranking)
+        self.groups = favourite_authors(self.fresh, events.authors)
+        self._ranking, self._item_count = ranking, events.item_count
+        score = scores(self.fresh, self.fresh.values, self.groups, events.item_count, ranking).astype(
+            np.float32
+        )
+        self.lists = [best_items(score, allowed, events.authors, ranking)]
+        self.languages: list[int] = []
+        liked = np.zeros(events.item_count, np.bool_)
+        liked[self.fresh.items] = True
+        for code in range(0 if events.speaks is None else events.speaks.shape[1]):
+            spoken = events.speaks[:, code]  # type: ignore[index]
+            if np.count_nonzero(spoken & allowed & liked) >= ranking.fallback_min_posts:
+                self.languages.append(code)
+                self.lists.append(best_items(score, allowed & spoken, events.authors, ranking))
+        self.items: Ints = np.unique(np.concatenate(self.lists)).astype(np.int64)
+
+    def shares(self) -> Floats:
+        """Return by item which share of the average liker's attention it has now."""
+        fresh = self.fresh
+        share = scores(fresh, fresh.crowd_values, self.groups, self._item_count, self._ranking)
+        return share / (attention(fresh, self._ranking).sum() or 1.0)
+
+
 class Crowds:
     """The crowds as rows of matrix F: row 0 is everybody, then each language with a list of its own.
 
     ``rows``, ``items``, ``shares``: the entries; ``row_of``: the row that serves each viewer.
     """
 
-    def __init__(
-        self,
-        fresh: FreshLikes,
-        events: LikeEvents,
-        allowed: NDArray[np.bool_],
-        viewers: Ints,
-        ranking: Ranking,
-    ) -> None:
-        groups = favourite_authors(fresh, events.authors)
-        score = scores(fresh, fresh.values, groups, events.item_count, ranking).astype(np.float32)
-        lists = [best_items(score, allowed, events.authors, ranking)]
+    def __init__(self, popular: PopularItems, shares: Floats, events: LikeEvents, viewers: Ints) -> None:
         self.row_of: Ints = np.zeros(len(viewers), np.int64)
-        liked = np.zeros(events.item_count, np.bool_)
-        liked[fresh.items] = True
-        for code in range(0 if events.speaks is None else events.speaks.shape[1]):
-            spoken = events.speaks[:, code]  # type: ignore[index]
-            if np.count_nonzero(spoken & allowed & liked) >= ranking.fallback_min_posts:
-                self.row_of[_languages(fresh, events, viewers) == code] = len(lists)
-                lists.append(best_items(score, allowed & spoken, events.authors, ranking))
-        self.count = len(lists)
-        self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in lists])
-        self.items: Ints = np.concatenate(lists).astype(np.int64)
-        share = scores(fresh, fresh.crowd_values, groups, events.item_count, ranking)
-        self.shares: Floats = share[self.items] / (attention(fresh, ranking).sum() or 1.0)
+        for place, code in enumerate(popular.languages):
+            self.row_of[_languages(popular.fresh, events, viewers) == code] = place + 1
+        self.count = len(popular.lists)
+        self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in popular.lists])
+        self.items: Ints = np.concatenate(popular.lists).astype(np.int64)
+        self.shares: Floats = shares[self.items]
 
 
 def _languages(fresh: FreshLikes, events: LikeEvents, viewers: Ints) -> Ints:

@@ -18,7 +18,7 @@ from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scale
 from pipeline.batch.neighbours.product_of_graph import co_liker_scale, newness_of, weight_left_out
 from pipeline.evaluate.like_events import NONE, Ints
 from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of
-from pipeline.evaluate.methods import crowd
+from pipeline.evaluate.methods import crowd, forecast
 from pipeline.evaluate.splits import Split, rows_by_user
 from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.model import HOUR_US
@@ -57,7 +57,8 @@ def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Int
     if key in split.cache:
         yield from split.cache[key]
         return
-    split.cache.clear()  # holds one result at a time
+    for other in [other for other in split.cache if isinstance(other, str)]:
+        del split.cache[other]  # holds the neighbours of one trial at a time
     blocks = []
     near = _Neighbours(split, ranking)
     small = len(split.viewers) * ranking.max_neighbours <= CACHED_CELLS
@@ -152,8 +153,9 @@ class _Candidates:
             0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours)
             * np.maximum(likers, 1).astype(np.float64) ** -ranking.popularity_exponent
         )
-        fresh = crowd.fresh_likes(split, allowed, ranking)
-        self._crowds = crowd.Crowds(fresh, events, allowed, split.viewers, ranking)
+        popular = crowd.PopularItems(split, allowed, ranking)
+        fresh = popular.fresh
+        self._crowds = crowd.Crowds(popular, forecast.shares(popular, split, ranking), events, split.viewers)
         everyone = events.user_count
         self._f = matrix(
             np.concatenate([fresh.likers, everyone + self._crowds.rows]),

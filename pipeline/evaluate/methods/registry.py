@@ -19,7 +19,8 @@ from pipeline.errors import SettingError
 from pipeline.evaluate.like_events import EvaluateError
 from pipeline.evaluate.measures import DEPTH
 from pipeline.evaluate.methods import classical, ours
-from pipeline.evaluate.methods.popularity import fill, popular_items, popular_lists
+from pipeline.evaluate.methods.forecast import forecast_lists
+from pipeline.evaluate.methods.popularity import decayed_lists, fill, popular_items, popular_lists
 from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking, ranking_from
 
@@ -118,6 +119,12 @@ _ALL = (
     Method("foryou-default", "our ranking with its default parameters", ranked, {"base": Ranking()}),
     Method("popular", "most liked in the last hours, with the best window", popular_lists,
            {"hours": 1.0}, {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)}),
+    Method("popular-decayed", "most liked, a like counting half after some minutes or hours", decayed_lists,
+           {"half_life_hours": 0.25}, {"half_life_hours": (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 6.0, 24.0)}),
+    Method("forecast", "what is expected to be liked in the next hours, the same for everybody", forecast_lists,
+           {"base": replace(Ranking(), **AGELESS)}),
+    Method("foryou-forecast", "the defaults without limits on a post's age, the crowd a forecast", ranked,
+           {"base": replace(Ranking(), forecast_weight=1.0, **AGELESS)}),
     Method("item-cosine", "items alike by their likers (cosine, implicit)", classical.item_item_cosine,
            {"neighbours": 200, "fresh_hours": FOREVER},
            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000)}, needs_implicit=True),
