@@ -7,7 +7,9 @@ Exit status: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 """
 
 import argparse
+import codecs
 import importlib
+import io
 import logging
 import os
 import sys
@@ -16,7 +18,8 @@ from pathlib import Path
 
 from pipeline import commands
 from pipeline.batch.tiers import JOBS, TIERS
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, unknown
+from pipeline.flag_values import whole
 from pipeline.proxies import spare_loopback
 from pipeline.settings import option_help, option_names
 from sql import places
@@ -28,6 +31,8 @@ COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
     commands.demo,
 )  # fmt: skip
 WITHOUT_SETTINGS = {commands.simulate, commands.demo}
+# What is written where an encoding lacks the character.
+STAND_INS = {"\u2026": "...", "\u00b1": "+/-", "\u2013": "-", "\u2019": "'", "\u00d7": "x", "\u00b7": "-"}
 # Commands whose modules add their flags. A module is imported for its own command alone: some take a moment.
 FLAGS_OF = {
     "allow": "pipeline.blocking.command",
@@ -43,11 +48,12 @@ FLAGS_OF = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _parser(next(iter(arguments), None))
+    arguments = [_as_typed(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    _write_any_text()
+    parser = _parser(next(iter(arguments), None), with_settings="--help-settings" in arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and not hasattr(options, "query"):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        _refuse(options.parser, rest)
     options.rest = rest  # a query's own parameters
     logging.basicConfig(
         stream=sys.stderr,
@@ -76,7 +82,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser(name: str | None) -> argparse.ArgumentParser:
+def _as_typed(word: str) -> str:
+    """Return an argument as UTF-8 has it, also where the locale knows ASCII alone."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
+def _write_any_text() -> None:
+    """Let no character that the terminal's encoding lacks end a command: a stand-in is written for it."""
+    codecs.register_error("foryou", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(errors="foryou")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(STAND_INS.get(character, "?") for character in lacking), error.end
+
+
+def _refuse(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """End with status 2 for arguments that a command does not know; say which flag may be meant."""
+    flag = next((word.partition("=")[0] for word in words if word.startswith("--")), None)
+    if flag is None:
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    parser.error(unknown("flag", flag.replace("_", "-"), known).replace(flag.replace("_", "-"), flag, 1))
+
+
+def _parser(name: str | None, *, with_settings: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="foryou",
         description="The For You feed for Bluesky that one person runs at home.",
@@ -95,13 +130,10 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
             add_help=title != "sql",  # a query has its own help
         )
         child.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
-        child.set_defaults(run=run)
-        if run not in WITHOUT_SETTINGS:
-            group = child.add_argument_group("settings")
-            for option in option_names():
-                flag = "--" + option.replace("_", "-")
-                group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=option_help(option))
+        child.set_defaults(run=run, parser=child)
         parsers[title] = child
+    if name is not None and name not in parsers and not name.startswith("-"):
+        parser.error(f"{unknown('command', name, tuple(parsers))}; 'foryou --help' lists them")
     if name in FLAGS_OF:
         importlib.import_module(FLAGS_OF[name]).add_arguments(parsers[name])
     for title in ("explain", "doctor", "status"):
@@ -122,7 +154,7 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     explain("--set", action="append", metavar="NAME=VALUE", default=[], help=change)
     backup, restore = parsers["backup"].add_argument, parsers["restore"].add_argument
     backup("folder", metavar="DIR", type=Path, help="folder of backups; each backup is a folder in it")
-    backup("--keep", type=_count, metavar="N", help="keep only the newest N backups")
+    backup("--keep", type=whole(), metavar="N", help="keep only the newest N backups")
     backup("--lists", action="store_true", help="copy the lists too: after a move, the feed is ready at once")
     restore("backup", metavar="DIR", type=Path, help="a backup, or a folder of backups: the newest is used")
     parsers["status"].add_argument(
@@ -131,19 +163,24 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     parsers["demo"].add_argument(
         "--once", action="store_true", help="check it end to end, print a summary, stop"
     )
+    if name in parsers and parsers[name].get_default("run") not in WITHOUT_SETTINGS:
+        _add_settings(parsers[name], shown=with_settings)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:
+    """Add a flag for every setting, after the command's own; the help has them when it is asked for them."""
+    parser.add_argument("--help-settings", action="help", help="show the settings too; each is a flag")
+    group = parser.add_argument_group("settings")
+    for option in option_names():
+        flag, text = "--" + option.replace("_", "-"), option_help(option) if shown else argparse.SUPPRESS
+        group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=text)
 
 
 def _version() -> str:
     from importlib import metadata  # which takes as long as all the rest
 
     return f"foryou {metadata.version('foryou')}"
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

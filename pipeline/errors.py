@@ -36,9 +36,12 @@ class BackfillError(PipelineError):
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     """Say that a name is not known, and which known one may be meant: unknown setting X (did you mean Y?)."""
-    near = difflib.get_close_matches(name, known, n=1)
+    # What all known names begin with says nothing of which is meant.
+    common = next((start for start in ("FORYOU_", "--") if all(each.startswith(start) for each in known)), "")
+    ends = {each.removeprefix(common): each for each in known}
+    near = difflib.get_close_matches(name.removeprefix(common), ends, n=1)
     if near:
-        return f"unknown {kind} {name} (did you mean {near[0]}?)"
+        return f"unknown {kind} {name} (did you mean {ends[near[0]]}?)"
     return f"unknown {kind} {name}" + (
         f"; expected one of {', '.join(known)}" if 0 < len(known) <= 12 else ""
     )

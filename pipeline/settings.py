@@ -213,7 +213,8 @@ def load_settings(
             continue
         if name[len(PREFIX) :].lower() not in known:
             variables = [PREFIX + option.upper() for option in known]
-            raise SettingError(unknown("setting", name, variables))
+            text = unknown("setting", name, variables)
+            raise SettingError(text if "?" in text else f"{text}; 'foryou up --help-settings' lists them")
     found: dict[str, Any] = {}
     for item in fields(Settings):
         if "table" in item.metadata:

@@ -39,7 +39,7 @@ def top(module: str) -> str:
 # The walls: a row a wing, and what its modules may know besides each other. A wing is a package or a module; the
 # longest name that fits a module is its wing, however deep it lies. Data flows one way: stream, store, batch, lists.
 BASE = {"pipeline.backoff", "pipeline.clock", "pipeline.errors", "pipeline.identifiers", "pipeline.notify"}
-CONFIGURED = {"pipeline.settings", "pipeline.ranking"} | BASE
+CONFIGURED = {"pipeline.settings", "pipeline.ranking", "pipeline.flag_values"} | BASE
 BATCH = {
     "pipeline.store", "pipeline.batch.kernel", "pipeline.batch.list_sources", "pipeline.progress", "pipeline.feeds",
 } | CONFIGURED  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.backfill.viewer_repository import Repositories
 from pipeline.errors import BackfillError
+from pipeline.flag_values import whole
 from pipeline.ranking import ranking_from
 from pipeline.settings import ARCHIVE_KEY, Settings
 
@@ -26,7 +27,9 @@ KEY_BYTES_MAX = 8192
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give the command its flags."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--days", type=_days, metavar="N", help="history of the last N days, from the archive")
+    what.add_argument(
+        "--days", type=whole(1, 99_999), metavar="N", help="history of the last N days, from the archive"
+    )
     what.add_argument(
         "--gaps", action="store_true", help="what is missing since the first day, from the archive"
     )
@@ -97,10 +100,3 @@ def read_key(file: str | None, environment: Mapping[str, str]) -> str | None:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise BackfillError(f"{origin} has no valid key: a key is one word of printable ASCII")
     return key or None
-
-
-def _days(text: str) -> int:
-    value = int(text)
-    if not 0 < value < 100_000:
-        raise ValueError
-    return value

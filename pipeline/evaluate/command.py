@@ -6,7 +6,6 @@ Owns: the command. Leaves to others: the evaluation (``run``), the forms of the 
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pipeline.evaluate.report import as_json, as_log_lines, as_text
 from pipeline.evaluate.report_page import as_html
 from pipeline.evaluate.run import evaluate
 from pipeline.evaluate.tuning import MOST_TRIALS
+from pipeline.flag_values import above_0, whole
 from pipeline.settings import Settings
 
 
@@ -32,35 +32,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--windows",
-        type=_positive(int),
+        type=whole(),
         default=5,
         help="moments to report, and as many to tune on, if the time has room for them (default %(default)s)",
     )
     add(
         "--window-hours",
-        type=_positive(float),
+        type=above_0,
         default=6.0,
         help="hours after a moment whose likes are the targets (default %(default)g)",
     )
-    add("--seed", type=int, default=1, help="seed of samples and intervals (default %(default)s)")
+    add("--seed", type=whole(0), default=1, help="seed of samples and intervals (default %(default)s)")
     add(
         "--methods",
         metavar="NAMES",
         help=f"comma-separated, of {', '.join(METHODS)} (default: all that can run)",
     )
-    add(
-        "--users", type=_positive(int), metavar="N", help="viewers per moment, drawn at random (default: all)"
-    )
+    add("--users", type=whole(), metavar="N", help="viewers per moment, drawn at random (default: all)")
     add(
         "--tuning-users",
-        type=_positive(int),
+        type=whole(),
         default=1000,
         metavar="N",
         help="viewers per moment to tune on (default %(default)s)",
     )
     add(
         "--trials",
-        type=_whole,
+        type=whole(0, 100_000),
         default=MOST_TRIALS,
         metavar="N",
         help="most parameter sets to try per method; 0 tunes nothing (default %(default)s)",
@@ -109,22 +107,3 @@ def _write(path: Path, text: str, mode: str = "w") -> None:
             file.write(text)
     except OSError as error:
         raise EvaluateError(f"can't write {path}: {error.strerror or error}") from error
-
-
-def _whole(text: str) -> int:
-    if not text.isdigit() or int(text) > 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 100000")
-    return int(text)
-
-
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not 0 < value < 1e9:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
-        return value
-
-    return parse

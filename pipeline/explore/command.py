@@ -14,6 +14,7 @@ from pipeline.explore import queries
 from pipeline.explore.box import limits, outside
 from pipeline.explore.box.request import BoxRequest
 from pipeline.explore.queries import Query, QueryError
+from pipeline.flag_values import whole
 from pipeline.settings import Settings
 
 FORMS = ("table", "csv", "json", "parquet", "sqlite")
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--max-rows",
-        type=_count,
+        type=whole(),
         default=limits.MAX_ROWS,
         metavar="N",
         help="stop at more rows (default: %(default)s)",
@@ -129,9 +130,3 @@ def _readable(path: Path, data_dir: Path) -> Path:
     if real.is_relative_to(stores) or stores.is_relative_to(real):
         raise QueryError(f"--read {path}: the data directory is in it, or it is in the data directory")
     return path.absolute()
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

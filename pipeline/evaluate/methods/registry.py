@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SettingError
+from pipeline.errors import SettingError, unknown
 from pipeline.evaluate.like_events import EvaluateError
 from pipeline.evaluate.measures import DEPTH
 from pipeline.evaluate.methods import classical, ours
@@ -150,11 +150,15 @@ def variant(text: str) -> Method:
     for pair in text.split(","):
         name, _, value = pair.partition("=")
         if name not in kinds:
-            raise EvaluateError(f"--variant {pair}: unknown parameter {name!r}")
+            raise EvaluateError(f"--variant {pair}: {unknown('parameter', name, tuple(kinds))}")
         try:
             changes[name] = int(value) if kinds[name] is int else float(value)
+        except ValueError as error:
+            kind = "a whole number" if kinds[name] is int else "a number"
+            raise EvaluateError(f"--variant {pair}: {name} must be {kind}") from error
+        try:
             ranking_from({name: changes[name]})
-        except (ValueError, SettingError) as error:
+        except SettingError as error:
             raise EvaluateError(f"--variant {pair}: {error}") from error
     return Method(text, "the tuned ranking, changed", ranked, changes)
 
