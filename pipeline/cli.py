@@ -1,6 +1,6 @@
 """The command line: every command of ``foryou``, its flags, and how it ends.
 
-Owns: parsing, the form of log lines, and turning errors into one line. Leaves to others: what the commands do
+Owns: parsing, and turning errors into one line. Leaves to others: what the commands do
 (``commands``).
 
 Exit status: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError, unknown
 from pipeline.flag_values import whole
 from pipeline.proxies import spare_loopback
 from pipeline.settings import option_help, option_names
+from serving import log_form
 from sql import places
 
 COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
@@ -55,16 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and not hasattr(options, "query"):
         _refuse(options.parser, rest)
     options.rest = rest  # a query's own parameters
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    log_form.log_as("text")  # until the settings are known
     places.keep_private()
     spare_loopback(os.environ)
-    for chatty in ("apscheduler", "websockets", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if options.with_parent:
             from pipeline.run.supervisor import stop_with_parent
@@ -72,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stop_with_parent()
         options.run(options)
     except PipelineError as error:
-        print(f"foryou: {error}", file=sys.stderr)
+        log_form.say(logging.getLogger("foryou"), logging.ERROR, str(error))
         return 1
     except KeyboardInterrupt:
         return 130
@@ -173,6 +167,8 @@ def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:
     parser.add_argument("--help-settings", action="help", help="show the settings too; each is a flag")
     group = parser.add_argument_group("settings")
     for option in option_names():
+        if f"--{option}" in parser._option_string_actions:
+            continue  # the command's own flag has the name: evaluate's --log
         flag, text = "--" + option.replace("_", "-"), option_help(option) if shown else argparse.SUPPRESS
         group.add_argument(flag, dest=f"setting_{option}", metavar="VALUE", help=text)
 

@@ -12,12 +12,15 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings, option_names
+from serving import log_form
 from sql import places
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    flags = {name: getattr(options, f"setting_{name}") for name in option_names()}
-    return load_settings(flags, os.environ, Path.cwd())
+    flags = {name: getattr(options, f"setting_{name}", None) for name in option_names()}
+    settings = load_settings(flags, os.environ, Path.cwd())
+    log_form.log_as(settings.log)
+    return settings
 
 
 def up(options: argparse.Namespace) -> None:
@@ -74,6 +77,7 @@ def serve(options: argparse.Namespace) -> None:
         page_posts=settings.page_posts == "on",
         image_hosts=settings.image_hosts,
         app_url=settings.app_url,
+        log=settings.log,
     )
     try:
         run(config, lambda: watch_address(settings.local_address))

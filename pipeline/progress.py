@@ -1,7 +1,7 @@
 """How far long work has come: the steps that a job reports, and one line on a terminal.
 
 Owns: ``Step``, ``Progress``, and how amounts and durations are written for people. Leaves to others: what is counted,
-and the log, which has a line for every finished step.
+and the log.
 
 Invariant: nothing is written to a stream that is not a terminal.
 """
@@ -43,6 +43,11 @@ class Progress:
         self._drawn_at = -1.0
         self._total = self._done = self._done_before = 0
         self.step = "snapshot"
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody looks on, at a terminal."""
+        return self._shown
 
     def start(self, step: str, total: int = 0, done: int = 0) -> None:
         """Begin a step of ``total`` units, of which an earlier run has done some."""

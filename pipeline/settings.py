@@ -85,6 +85,9 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         "", values.networks, "addresses or networks of proxies whose forwarding headers are believed"
     )
+    log: str = _setting(
+        "text", values.one_of("text", "json"), "form of log lines: text, or a JSON object a line"
+    )
     access_log: str = _setting(
         "problems",
         values.one_of("off", "problems", "all"),
@@ -213,8 +216,8 @@ def load_settings(
             continue
         if name[len(PREFIX) :].lower() not in known:
             variables = [PREFIX + option.upper() for option in known]
-            text = unknown("setting", name, variables)
-            raise SettingError(text if "?" in text else f"{text}; 'foryou up --help-settings' lists them")
+            said = unknown("setting", name, variables)
+            raise SettingError(said if "?" in said else f"{said}; 'foryou up --help-settings' lists them")
     found: dict[str, Any] = {}
     for item in fields(Settings):
         if "table" in item.metadata:

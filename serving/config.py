@@ -44,6 +44,7 @@ class ServingConfig:
     pages_listen: tuple[str, int] | None = None  # where the operator's pages are; None: nowhere
     explain: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    log: str = "text"
     access_log: str = "problems"
     lists_old_seconds: float = 3 * 3600.0  # the age at which /health says that lists are old
     appview_url: str = "https://public.api.bsky.app"

@@ -79,6 +79,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving": {"serving", "sql"},
     "serving.web_errors": set(),
     "serving.config": set(),
+    "serving.log_form": set(),
     "serving.log_throttle": set(),
     "serving.read_pool": {"serving.log_throttle"},
     "serving.budgets": {"serving.read_pool"},
@@ -101,6 +102,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "serving.process": {
         "serving.app", "serving.viewers", "serving.identity", "serving.http", "serving.config", "serving.web_errors",
+        "serving.log_form",
     },
 }  # fmt: skip
 # What lies outside the house and a wing must not need.

@@ -125,7 +125,7 @@ def test_each_feed_has_lists_of_its_own_and_they_share_the_graph(
     """ann's nearest is bob, who shares p3 too: "close" looks at him alone; "videos" has q2 alone."""
     settings, made = settings_of(tmp_path), town()
     data = made.write(tmp_path / "data")
-    with caplog.at_level("INFO", "foryou.batch"):
+    with caplog.at_level("DEBUG", "foryou.batch"):
         jobs.run(settings, "all")
     found = lists_of(data, "ann")
     posts = {name: made.uri(name) for name in ("q0", "q1", "q2")}

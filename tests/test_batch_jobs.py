@@ -49,7 +49,14 @@ def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogC
     assert serving.execute("SELECT rows FROM runs WHERE step = 'lists'").fetchone() == (3,)
     assert serving.execute("SELECT min(peak_mb) > 10 FROM runs").fetchone() == (1,)
     serving.close()
-    assert "neighbours: product: 6 rows, " in caplog.text
+    runs = [record.getMessage() for record in caplog.records if record.name == "foryou.batch"]
+    assert [line.partition(":")[0] for line in runs] == [
+        "compact",
+        "neighbours",
+        "candidates",
+    ]  # one line each
+    assert ", product 6, " in runs[1]
+    assert ", lists 3, " in runs[2]
     assert not (tmp_path / "tmp").exists()
 
 

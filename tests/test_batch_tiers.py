@@ -235,7 +235,7 @@ def test_changed_works_out_those_who_liked_and_keeps_the_rest(
     later.like("fay", "p1", hours_ago=1 / 120).write(tmp_path)
     with caplog.at_level("INFO", "foryou.batch"):
         run(tmp_path, "neighbours", "changed", START + 1)
-    assert "1 of the viewers changed" in caplog.text
+    assert "neighbours changed: viewers 1, " in caplog.text
     found = neighbours_of(tmp_path)
     assert len(found.pop(later.id("fay"))) == 5
     assert found == former
@@ -267,7 +267,7 @@ def test_who_takes_a_like_back_changed(
         assert words_of(tmp_path, key) == 0
     with caplog.at_level("INFO", "foryou.batch"):
         run(tmp_path, "neighbours", "changed", START + 1)
-    assert "1 of the viewers changed" in caplog.text
+    assert "neighbours changed: viewers 1, " in caplog.text
     assert made.id("fay") not in neighbours_of(tmp_path)
 
 
@@ -278,7 +278,7 @@ def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
     run(tmp_path, "neighbours")
     with caplog.at_level("INFO", "foryou.batch"):
         run(tmp_path, "neighbours", "changed", START + 0.1)
-        assert "0 of the viewers changed" in caplog.text
+        assert "neighbours changed: viewers 0, " in caplog.text
         caplog.clear()
         run(tmp_path, "neighbours", "changed", START + 0.2, likers_exponent=1.0)
         run(tmp_path, "neighbours", "changed", START + 86_401, likers_exponent=1.0)

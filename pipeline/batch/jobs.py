@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,6 +45,8 @@ from sql import places
 from sql.sqlite import SchemaError, connect, migrate
 
 KEEP_RUNS_DAYS = 30
+MADE = ("waiting viewers", "viewers", "product", "lists")  # steps whose rows tell how much a part did
+LONGEST_STEPS, NAMED_SECONDS = 3, 1.0
 BESIDE = ("waiting", "recent")  # tiers whose runs go on beside the others, each with its own lock and folder
 
 # No room, no memory, a broken file: the operator can repair these, so they become one line.
@@ -264,12 +266,7 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
         if last in totals:
             _report(serving, run_id, part, last, totals[last])
         part.progress.clear()
-        if part.tier == "waiting":
-            made = [
-                f"{name} {totals[name].rows}" for name in ("waiting viewers", "product") if name in totals
-            ]
-            seconds = sum(total.seconds for total in totals.values())
-            log.info("%s: %s, %.1f s", part.label, ", ".join(made), seconds)
+        log.info("%s: %s", part.label, _summary(totals))
     except Exception as error:
         part.progress.clear()
         outcome = _outcome(error)
@@ -282,6 +279,18 @@ def _follow(serving: sqlite3.Connection, run_id: int, part: Part, clock: Callabl
         raise BatchError(f"{part.label}, {where}: {outcome}") from error
 
 
+def _summary(totals: Mapping[str, StepTotal]) -> str:
+    """Return one line for all of a part: what it made, how long that took, and what took longest."""
+    made = [f"{name} {totals[name].rows:,}" for name in MADE if name in totals]
+    seconds = sum(total.seconds for total in totals.values())
+    text = ", ".join([*made, f"{seconds:.1f} s"])
+    longest = sorted(totals, key=lambda name: -totals[name].seconds)[:LONGEST_STEPS]
+    named = [
+        f"{name} {totals[name].seconds:.1f} s" for name in longest if totals[name].seconds >= 0.1 * seconds
+    ]
+    return f"{text} ({', '.join(named)})" if seconds >= NAMED_SECONDS and named else text
+
+
 def _outcome(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; what was stored stays: free some space and run it again"
@@ -290,8 +299,8 @@ def _outcome(error: Exception) -> str:
 
 def _report(serving: sqlite3.Connection, run_id: int, part: Part, step: str, total: StepTotal) -> None:
     part.progress.clear()
-    # Runs for waiting viewers are frequent: the log has one line for each, the table all steps.
-    level = logging.DEBUG if part.tier == "waiting" else logging.INFO
+    # A log has one line for each part, the table all steps; whoever looks on sees them come.
+    level = logging.INFO if part.progress.is_shown else logging.DEBUG
     log.log(level, "%s: %s: %d rows, %.2f s", part.label, step, total.rows, total.seconds)
     _record(serving, run_id, part, step, total, "done")
 

@@ -71,7 +71,6 @@ def neighbours(
             rows = sql_steps.run_file(connection, name)
             if name == "viewers" and former is not None:
                 rows = restrict_to_changed(connection, files, former)
-                log.info("neighbours: %d of the viewers changed", rows)
             yield name, rows
         progress.start("graph", snapshot.records)
         graph = read_graph(snapshot, ranking, folder / "likes", progress)

@@ -1,6 +1,6 @@
 """The timetable: which batch job runs when, and for whom.
 
-Owns: APScheduler's jobs, their order, and the log line that says when the next is due. Leaves to others: the jobs
+Owns: APScheduler's jobs, and their order. Leaves to others: the jobs
 themselves. Each runs as a process of its own, which returns its memory and whose failure affects nothing else.
 
     compact      every compact_minutes
@@ -223,16 +223,11 @@ class Timetable:
             # Half an interval early, so that an inexact timer does not skip a whole one.
             minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
             self._everybody_due = began + minutes * 60
-        scheduled = self._scheduler.get_job(job)
-        if scheduled is not None:
-            log.info("%s took %.1f s; next due %s", job, seconds, f"{scheduled.next_run_time:%H:%M:%SZ}")
 
     def _renew_recent(self) -> None:
         """Make the lists of viewers seen lately, if there are any."""
-        began = time.monotonic()
         if recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
             self._run_child("recent", ["batch", "--job", "candidates", "--viewers", "recent"])
-            log.info("lists of viewers seen lately took %.1f s", time.monotonic() - began)
 
     def _fetch(self) -> None:
         """Fetch the likes of new viewers; once in a while, also of those whose host failed."""

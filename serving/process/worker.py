@@ -6,7 +6,6 @@ what makes the first answer as fast as later ones (``rehearsal``).
 """
 
 import gc
-import logging
 import os
 import pickle
 import resource
@@ -17,6 +16,7 @@ import threading
 from dataclasses import dataclass
 
 from serving.config import ServingConfig
+from serving.log_form import log_as
 
 READY = "ready"
 OPEN_FILES = 8_192
@@ -45,9 +45,7 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     orders: Orders = pickle.loads(bytes.fromhex(sys.stdin.readline()))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
-    )
+    log_as(orders.config.log)
     stay_on_one_core(orders.number)
     allow_open_files()
     from serving.http.web_metrics import count_in_files_of

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 from serving.config import COUNTS_VARIABLE, ServingConfig
+from serving.log_form import say
 from serving.process.listening import address_of, listen
 from serving.process.worker import READY, Orders
 from serving.viewers.peers import drain, new_pipes
@@ -241,13 +242,9 @@ def run(config: ServingConfig, on_ready: Callable[[], None] = lambda: None) -> N
     workers = Workers(config)
 
     def announce() -> None:
-        print(f"foryou: the web app listens on {_url(workers.address)}", file=sys.stderr, flush=True)
+        say(log, logging.INFO, f"the web app listens on {_url(workers.address)}")
         if workers.pages_address is not None:
-            print(
-                f"foryou: the operator's pages are on {_url(workers.pages_address)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(log, logging.INFO, f"the operator's pages are on {_url(workers.pages_address)}")
         on_ready()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
