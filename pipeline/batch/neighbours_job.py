@@ -7,7 +7,6 @@ Owns: the order of the job, and the atomic replacement of the file. Leaves to ot
 Invariant: readers see the whole former file or the whole new one.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,8 +34,6 @@ from pipeline.progress import Progress, Step
 from pipeline.store.analyst_snapshot import make_snapshot
 from pipeline.store.duck import count
 from sql import places
-
-log = logging.getLogger("foryou.batch")
 
 
 def neighbours(
