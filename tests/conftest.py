@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from analyst_store import Store, build
 from commands import EVEN
+from must_run import HOOKS
 
+pytest_addoption, pytest_sessionfinish, pytest_terminal_summary = HOOKS  # of the flag --must-run
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 for name, separated in (
     ("PATH", os.environ.get("PATH", os.defpath)),
