@@ -1,8 +1,9 @@
 """Which requests go through a proxy that the environment names (HTTPS_PROXY and its kin).
 
 Owns: the one rule. The libraries for HTTP and websockets read the usual variables. This machine itself is never reached
-through a proxy, whose loopback is another machine's. Leaves to others: the web app's lookups for viewers, which check
-every address that they connect to and therefore use no proxy (``serving.identity.fetch``).
+through a proxy, whose loopback is another machine's. Leaves to others: what strangers name, their DID documents and
+repositories. There every address is checked before it is connected to, so no proxy can be used
+(``serving.identity.fetch``).
 """
 
 from collections.abc import MutableMapping
