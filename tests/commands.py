@@ -6,6 +6,7 @@ a user starts it.
 """
 
 import atexit
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -23,13 +24,19 @@ FORKS.set_forkserver_preload(
     [
         "batch_tools",
         "pipeline.cli",
+        "pipeline.backfill.archived_days",
         "pipeline.backfill.command",
+        "pipeline.backfill.fetch_waiting",
+        "pipeline.backfill.file_of_lines",
         "pipeline.batch.jobs",
+        "pipeline.explore.after_batch",
         "pipeline.explore.command",
+        "pipeline.explore.explain_command",
         "pipeline.ingest.service",
         "pipeline.operate.backup.restore",
         "pipeline.operate.backup.take",
         "pipeline.operate.doctor.command",
+        "pipeline.operate.feed_record.command",
         "pipeline.operate.status.show",
         "serving.identity.repository_reader",
     ]
@@ -51,13 +58,19 @@ def command(*arguments: str) -> list[str]:
 
 
 def run(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, seconds: float = 600
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = 600,
+    constants: Mapping[str, float] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end; ``constants`` are other values for names of modules, by their dotted names."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = (Path(folder, name) for name in ("out", "err"))
         variables = dict(os.environ if env is None else env)
-        process = FORKS.Process(target=_run_here, args=(arguments, variables, cwd or Path.cwd(), out, err))
+        process = FORKS.Process(
+            target=_run_here, args=(arguments, variables, cwd or Path.cwd(), out, err, constants or {})
+        )
         process.start()
         process.join(seconds)
         if process.exitcode is None:
@@ -69,7 +82,14 @@ def run(
         )
 
 
-def _run_here(arguments: tuple[str, ...], env: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
+def _run_here(
+    arguments: tuple[str, ...],
+    env: dict[str, str],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    constants: Mapping[str, float],
+) -> None:
     """Be the command's process."""
     from pipeline.cli import main
 
@@ -80,6 +100,9 @@ def _run_here(arguments: tuple[str, ...], env: dict[str, str], cwd: Path, out: P
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     try:
         sys.exit(main(arguments))
     finally:

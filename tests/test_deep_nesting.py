@@ -190,7 +190,8 @@ def test_answers_of_web_servers(kind: str) -> None:
             fetch_json(client, url, "did.json")
         with Archive(url, "key") as archive, pytest.raises(BackfillError, match="does not answer with JSON"):
             archive.segments()
-        assert web_app_figures(url, url) is None
+        found = web_app_figures(url, url)
+        assert found is not None and not found["ok"]
 
 
 def test_a_time_is_found_among_deep_frames() -> None:

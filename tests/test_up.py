@@ -119,7 +119,8 @@ def test_up_gives_up_when_a_part_cannot_start(tmp_path: Path, network: Simulated
     host, port = address.removeprefix("http://").split(":")
     with commands.running("serve", env=env, log=tmp_path / "first"):
         wait_until(lambda: "listens" in (tmp_path / "first").read_text())
-        result = commands.run("up", env=env)
+        # On a busy machine it takes longer than five seconds to start and to fail.
+        result = commands.run("up", env=env, constants={"pipeline.run.supervisor.START_SECONDS": 600.0})
     assert result.returncode == 1
     assert f"{host}:{port}" in result.stderr
     assert "foryou: serve could not start; its own line above says why" in result.stderr
