@@ -230,7 +230,7 @@ def test_rows_that_were_there_before_are_counted(tmp_path: Path) -> None:
     store.execute(
         "INSERT INTO impression_pages VALUES (NULL, ?, 'f', 1, 1, '[]', '111', '', 1)", (plc_did(2),)
     )
-    assert sqlite.migrate(store, "activity") == 2
+    assert sqlite.migrate(store, "activity") == max(sqlite.migrations_of("activity"))
     rows = store.execute("SELECT viewer_did, interactions, impressions FROM takers ORDER BY 2").fetchall()
     assert rows == [(plc_did(2), 0, 3), (ALICE, 5, 0)]
     store.close()
