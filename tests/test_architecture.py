@@ -62,7 +62,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
     "pipeline.run": {"pipeline.store"} | CONFIGURED,
-    "pipeline.demo": {"pipeline.run", "pipeline.lake", "pipeline.store"} | CONFIGURED,
+    "pipeline.demo": {
+        "pipeline.run", "pipeline.lake", "pipeline.store", "pipeline.simulate.world.names",
+    } | CONFIGURED,
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store", "pipeline.lake.day_files"} | CONFIGURED,
     "pipeline.operate.viewer": {"pipeline.store", "pipeline.lake"} | CONFIGURED,

@@ -27,6 +27,7 @@ from pipeline.demo.worth import measure
 from pipeline.errors import PipelineError
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import load_settings
+from pipeline.simulate.world.names import labeler_did
 from sql import places
 from sql.sqlite import connect
 
@@ -67,6 +68,7 @@ def run(*, once: bool) -> None:
             "listen": f"127.0.0.1:{serve_port}",
             "pages_listen": f"127.0.0.1:{pages_port}",
             "plc_url": demo.network,
+            "labelers": labeler_did(SEED),
             "appview_url": demo.network,
             "image_hosts": demo.network,
             "app_url": demo.network,

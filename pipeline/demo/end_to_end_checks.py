@@ -22,6 +22,7 @@ from sql.sqlite import connect
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 SKELETON_PATH = f"/xrpc/{SKELETON}"
 INTERACTIONS = "app.bsky.feed.sendInteractions"
+LABEL_SECONDS = 60.0
 PAGE = 30  # posts a page, as the app requests them
 
 
@@ -59,6 +60,7 @@ def check(demo: Demo, viewer: str) -> Iterator[str]:
         yield _list_of(demo, client, viewer)
         yield from _refusals(demo, client, viewer)
         yield _interaction(demo, client, viewer)
+        yield _label(demo, client, viewer)
         with httpx.Client(base_url=demo.pages, timeout=10) as pages:
             yield _page(pages, viewer)
     yield _store(demo)
@@ -89,6 +91,24 @@ def _list_of(demo: Demo, client: httpx.Client, viewer: str) -> str:
     return (
         f"{viewer} gets {len(posts)} posts in pages, none twice; "
         f"{shared} of the first {PAGE} are in a stranger's first {PAGE}"
+    )
+
+
+def _label(demo: Demo, client: httpx.Client, viewer: str) -> str:
+    """Let the network's labeler label the viewer's first post, and take that back."""
+    headers = {"Authorization": f"Bearer {demo.token(viewer)}"}
+    first = _pages(demo, client, headers)[0]
+    seconds = []
+    for negated in ("false", "true"):
+        demo.simulator("label", uri=first, val="spam", neg=negated)
+        began = time.monotonic()
+        while (first in _pages(demo, client, headers)) != (negated == "true"):
+            _hold(time.monotonic() - began < LABEL_SECONDS, "a label of the labeler reaches no page")
+            time.sleep(0.1)
+        seconds.append(time.monotonic() - began)
+    there, back = seconds
+    return (
+        f"a label takes a post off the list in {there:.1f} s, and its negation brings it back in {back:.1f} s"
     )
 
 

@@ -19,13 +19,17 @@ INSTALLED = Path(os.environ.get("FORYOU_ATNET_DIR", Path(tempfile.gettempdir()) 
 
 @dataclass
 class Network:
-    """A running network: its addresses, and ``control('likes', likes=[…])``; ``appview`` is "" when it has none."""
+    """A running network: its addresses, and ``control('likes', likes=[…])``.
+
+    ``appview`` and ``labeler``, a DID, are "" when it has none.
+    """
 
     plc: str
     pds: str
     firehose: str
     control: Callable[..., Any]
     appview: str = ""
+    labeler: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +60,7 @@ def network() -> Iterator[Network]:
             addresses["firehose"],
             module.Ctl(addresses["control"]),
             addresses.get("bsky") or "",
+            addresses.get("ozoneDid") or "",
         )
     finally:
         subprocess.run([ATNET / "stop.sh", INSTALLED], check=False, timeout=60)

@@ -8,7 +8,6 @@ Tests and demonstrations let it label anything else. Its seqs count from 1, and 
 """
 
 import asyncio
-import base64
 import hashlib
 import threading
 import time
@@ -28,6 +27,7 @@ from pipeline.identifiers import post_uri
 from pipeline.simulate.randomness import fraction, hashed
 from pipeline.simulate.server.accounts import Account
 from pipeline.simulate.timeline import World
+from pipeline.simulate.world.names import labeler_did, labeler_secret
 
 PATH = "/xrpc/com.atproto.label.subscribeLabels"
 POSTS_LABELLED, AUTHORS_LABELLED, TAKEN_BACK = 0.01, 0.004, 0.1  # shares
@@ -42,10 +42,10 @@ class Labeler:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        digest = hashlib.sha256(f"foryou simulate labeler {world.parameters.seed}".encode()).digest()
-        self.did = "did:plc:" + base64.b32encode(digest).decode().lower()[:24]
-        self._key = PrivateKey(digest)
-        self._account = Account(self.did, "labeler.simulated.example", digest)
+        secret = labeler_secret(world.parameters.seed)
+        self.did = labeler_did(world.parameters.seed)
+        self._key = PrivateKey(secret)
+        self._account = Account(self.did, "labeler.simulated.example", secret)
         self._lock = threading.RLock()
         self._frames: list[bytes] = []
         self._labels: dict[tuple[str, str], str | None] = {}  # what holds: (uri, value) and its expiry

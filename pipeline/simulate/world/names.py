@@ -1,7 +1,11 @@
-"""What people are called: handles and display names.
+"""What people are called: handles and display names; and the labeler's DID.
 
-Owns: the names, a function of a person's number. Leaves to others: everything else about people (``people``).
+Owns: the names, a function of a person's number or of the seed. Leaves to others: everything else about people
+(``people``) and the labeler (``labeler``).
 """
+
+import base64
+import hashlib
 
 _FIRSTS = (
     "Ada Ben Chiara Dmitri Esra Femi Greta Hugo Ines Jun Kofi Lena Mateo Nadia Olu Priya Quentin Rosa Sami Tove "
@@ -12,6 +16,16 @@ _LASTS = (
     "Quist Rossi Silva Tanaka Ueda Varga Weiss Xu Yilmaz Zeman Adeyemi Blum Castro Dubois Engel Fischer Grau"
 )
 _FIRST, _LAST = _FIRSTS.split(), _LASTS.split()
+
+
+def labeler_secret(seed: int) -> bytes:
+    """Return the secret of a world's labeler."""
+    return hashlib.sha256(f"foryou simulate labeler {seed}".encode()).digest()
+
+
+def labeler_did(seed: int) -> str:
+    """Return the DID of a world's labeler."""
+    return "did:plc:" + base64.b32encode(labeler_secret(seed)).decode().lower()[:24]
 
 
 def display_name(number: int) -> str:
