@@ -78,6 +78,9 @@ def serve(options: argparse.Namespace) -> None:
         image_hosts=settings.image_hosts,
         app_url=settings.app_url,
         log=settings.log,
+        privacy_policy_url=settings.privacy_policy_url,
+        terms_url=settings.terms_url,
+        pinned_posts=settings.pinned_posts,
     )
     try:
         run(config, lambda: watch_address(settings.local_address))

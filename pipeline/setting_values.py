@@ -6,13 +6,16 @@ Leaves to others: which setting is of which kind (``settings``).
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.identifiers import is_did
+from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
+# What an author may say of a record (com.atproto.label.defs), of those values that apps know.
+SELF_LABELS = ("porn", "sexual", "nudity", "graphic-media", "!warn", "!hide", "!no-unauthenticated")
+_APP_POST = re.compile(r"https://[^/]+/profile/([^/]+)/post/([^/?#]+)/?(?:[?#].*)?")
 _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
 
 
@@ -130,6 +133,30 @@ def networks(text: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8: {error}") from error
+
+
+def self_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return labels that a record may have of its own, each once."""
+    for label in labels:
+        if label not in SELF_LABELS:
+            raise ValueError(f"{label!r} is no label of a record: expected {', '.join(SELF_LABELS)}")
+    return tuple(dict.fromkeys(labels))
+
+
+def post_uri(text: str) -> str:
+    """Return the at-uri of a post, which its address in the app may name too; the author by their DID."""
+    found = _APP_POST.fullmatch(text)
+    uri = text if found is None else f"at://{found[1]}/{POST_COLLECTION}/{found[2]}"
+    if parse_post_uri(uri) is None:
+        raise ValueError(f"expected at://DID/{POST_COLLECTION}/KEY, or https://bsky.app/profile/DID/post/KEY")
+    return uri
+
+
+def web_address(text: str) -> str:
+    """Return an https:// address, '' for an empty text."""
+    if text and not _is_url(text, "https"):
+        raise ValueError("expected an https:// address")
+    return text
 
 
 def origins(text: str) -> tuple[str, ...]:

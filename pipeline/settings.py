@@ -19,7 +19,9 @@ from pipeline.errors import SettingError, unknown
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
 TABLES = ("ranking", "feeds", "experiments", "labels")  # of foryou.toml, beside the settings
-FEED_WORDS = frozenset({"rkey", "title", "description"})  # what a [feeds.NAME] table has besides parameters
+FEED_WORDS = frozenset(
+    {"rkey", "title", "description", "labels", "pinned"}
+)  # what a [feeds.NAME] table has besides parameters
 CONFIG_NAMES = frozenset({"FORYOU_CONFIG"})  # variables that say where the settings are
 # The most time that lists of all viewers may take, unless everybody_minutes asks for more.
 EVERYBODY_TIME_SHARE = 0.05
@@ -109,6 +111,16 @@ class Settings:
         "origins from which the reader's browser may load pictures on pages, comma-separated; none when empty",
     )
     app_url: str = _setting("https://bsky.app", values.http_url, "app in which pages open posts and people")
+    privacy_policy_url: str = _setting(
+        "",
+        values.web_address,
+        "https:// address of this service's privacy policy, which clients may show; none when empty",
+    )
+    terms_url: str = _setting(
+        "",
+        values.web_address,
+        "https:// address of this service's terms, which clients may show; none when empty",
+    )
     serve_threads: int = _setting(
         "8", values.threads, "requests that each process of the web app answers at once"
     )
@@ -142,6 +154,16 @@ class Settings:
     def rkey_of(self, name: str) -> str:
         """Return the record key of the feed that [feeds.NAME] describes."""
         return str(self.feeds[name].get("rkey", name))
+
+    @property
+    def pinned_posts(self) -> Mapping[str, str]:
+        """The at-uri of the post that a feed begins with, by the feed's record key, where one has such a post."""
+        tables = self.feeds.items()
+        return {
+            self.rkey_of(name): values.post_uri(table["pinned"])
+            for name, table in tables
+            if "pinned" in table
+        }
 
     def everybody_after(self, seconds: float) -> float:
         """Return how many minutes after the start of a run for everybody, which took so long, the next is due."""
@@ -252,8 +274,17 @@ def _feeds(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
         if not isinstance(table, dict):
             raise SettingError(f"{where} must be a table")
         for word in FEED_WORDS:
-            if not isinstance(table.get(word, ""), str):
+            if word != "labels" and not isinstance(table.get(word, ""), str):
                 raise SettingError(f"{where} {word} = {table[word]!r}: must be a string")
+        labels = table.get("labels", [])
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise SettingError(f"{where} labels = {labels!r}: must be a list of strings")
+        for word, check in (("labels", values.self_labels), ("pinned", values.post_uri)):
+            try:
+                if word in table:
+                    check(table[word])
+            except ValueError as error:
+                raise SettingError(f"{where} {word} = {table[word]!r}: {error}") from error
         try:
             rkey = values.feed_rkey(table.get("rkey", name))
         except ValueError as error:

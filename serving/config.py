@@ -5,7 +5,8 @@ from (the command line makes one from its own; tests make one by hand). Nothing 
 """
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,6 +52,9 @@ class ServingConfig:
     page_posts: bool = False
     image_hosts: tuple[str, ...] = ()
     app_url: str = "https://bsky.app"
+    privacy_policy_url: str = ""
+    terms_url: str = ""
+    pinned_posts: Mapping[str, str] = field(default_factory=dict)  # at-uris, by the feed's record key
 
     def feed_uri(self, rkey: str) -> str:
         """Return the at-uri of one of this installation's feeds."""

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import time
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from pds_server import MAIN_PASSWORD, PASSWORD, Pds, RefusedError, cid_of, pds
 from serving_worlds import Account, plc_did
 from streams import free_port
 
-from pipeline.operate.feed_record.record import Avatar, count_graphemes
+from pipeline.operate.feed_record.facets import facets_of
+from pipeline.operate.feed_record.record import Avatar, WantedFields, count_graphemes, record_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture" * 20
 DID_JSON = "/.well-known/did.json"
@@ -262,6 +264,7 @@ def test_an_account_on_an_unsafe_host_is_never_sent_a_password(world: World) -> 
         (("--name", "x" * 25), "--name is too long"),
         (("--name", ""), "--name is empty"),
         (("--description", "x" * 301), "--description is too long"),
+        (("--label", "prn"), "'prn' is no label of a record: expected porn, "),
         (("--avatar", "absent.png"), "can't be read"),
         (("--avatar", __file__), "neither a PNG nor a JPEG"),
     ],
@@ -275,12 +278,117 @@ def test_too_large_an_avatar(world: World, tmp_path: Path) -> None:
     assert "at most 1,000,000 are allowed" in world.fails("--avatar", str(tmp_path / "large.png"))
 
 
-def test_characters_are_counted_as_readers_do() -> None:
-    assert count_graphemes("abc") == 3
-    assert count_graphemes("e\u0301") == 1
-    assert count_graphemes("👩‍👩‍👧‍👦") == 1
-    assert count_graphemes("👍🏽") == 1
-    assert count_graphemes("🇩🇪🇫🇷") == 2
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("abc", 3),
+        ("e\u0301", 1),
+        ("👩‍👩‍👧‍👦", 1),
+        ("👍🏽", 1),
+        ("🇩🇪🇫🇷", 2),
+        ("🇩🇪🇫", 2),
+        (
+            "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+            1,
+        ),  # Scotland: a tag sequence
+        (unicodedata.normalize("NFD", "한국"), 2),
+        ("می\u200cخواهم", 7),
+        ("a\u200db", 2),
+        ("👩\u200da", 2),
+        ("a\r\nb", 3),
+        ("a\n\rb", 4),
+        ("क्षि", 1),
+        ("1\ufe0f\u20e3", 1),
+        ("", 0),
+    ],
+)
+def test_characters_are_counted_as_the_lexicon_does(text: str, count: int) -> None:
+    """What the reference's own counter says (unicode-segmenter); tests/network has a PDS refuse what is longer."""
+    assert count_graphemes(text) == count
+
+
+def facets(text: str) -> list[tuple[str, str]]:
+    """The facets of a text, each as what it covers and what it is."""
+    found = facets_of(text, {"alice.example": "did:plc:alice"}.get)
+    content = text.encode()
+    return [
+        (
+            content[facet["index"]["byteStart"] : facet["index"]["byteEnd"]].decode(),
+            next(value for name, value in facet["features"][0].items() if name != "$type"),
+        )
+        for facet in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("日本 👩‍👩‍👧 https://a.example/x?y=1#z, und", [("https://a.example/x?y=1#z", "https://a.example/x?y=1#z")]),
+        ("(https://a.example)", [("https://a.example", "https://a.example")]),
+        ("https://a.example/b_(c).", [("https://a.example/b_(c)", "https://a.example/b_(c)")]),
+        ("see bsky.app/about.", [("bsky.app/about", "https://bsky.app/about")]),
+        ("file.txt or 3.14 or a..b or x@bsky.app", []),
+        ("By @alice.example!", [("@alice.example", "did:plc:alice")]),
+        ("(@Alice.example)", [("@Alice.example", "did:plc:alice")]),
+        ("@nobody.example @alice me@alice.example", []),
+        ("ü #cats, #Katzen_und-Hunde! #猫 #1 #1a x#y #", [
+            ("#cats", "cats"), ("#Katzen_und-Hunde", "Katzen_und-Hunde"), ("#猫", "猫"), ("#1a", "1a"),
+        ]),
+        ("＃cats", [("＃cats", "cats")]),
+        ("#️⃣ " + "#" + "x" * 65, []),
+        ("@alice.example https://bsky.app #a", [
+            ("@alice.example", "did:plc:alice"), ("https://bsky.app", "https://bsky.app"), ("#a", "a"),
+        ]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_links_tags_and_mentions_of_a_description(text: str, found: list[tuple[str, str]]) -> None:
+    assert facets(text) == found
+
+
+PRESENT = {
+    "$type": "app.bsky.feed.generator", "did": "did:web:a.example", "displayName": "Mine",
+    "description": "by me #cats", "createdAt": "2024-01-01T00:00:00.000Z",
+}  # fmt: skip
+BY_HAND = [
+    {
+        "index": {"byteStart": 0, "byteEnd": 2},
+        "features": [{"$type": "app.bsky.richtext.facet#link", "uri": "https://me.example"}],
+    }
+]
+
+
+def recorded(present: dict[str, Any] | None, **wanted: Any) -> dict[str, Any]:
+    return record_of(present, WantedFields("did:web:a.example", **wanted), 0.0)
+
+
+def test_facets_are_made_with_a_description_and_stay_with_it() -> None:
+    assert [facet["features"][0]["tag"] for facet in recorded(PRESENT)["descriptionFacets"]] == ["cats"]
+    by_hand = PRESENT | {"descriptionFacets": BY_HAND}
+    assert recorded(by_hand)["descriptionFacets"] == BY_HAND
+    assert recorded(by_hand, description="by me #cats")["descriptionFacets"] == BY_HAND
+    assert "descriptionFacets" not in recorded(by_hand, description="by me")
+    assert len(recorded(by_hand, description="#a #b")["descriptionFacets"]) == 2
+    assert "descriptionFacets" not in recorded(None)
+
+
+def test_what_a_record_says_of_its_content_and_its_mode() -> None:
+    labelled = recorded(PRESENT, labels=("porn",), content_mode="video")
+    assert labelled["labels"] == {"$type": "com.atproto.label.defs#selfLabels", "values": [{"val": "porn"}]}
+    assert labelled["contentMode"] == "app.bsky.feed.defs#contentModeVideo"
+    assert recorded(labelled) == labelled, "what nobody names stays"
+    assert "labels" not in recorded(labelled, labels=())
+    assert recorded(labelled, content_mode="unspecified")["contentMode"].endswith("#contentModeUnspecified")
+
+
+def test_a_record_of_the_future_is_kept_as_it_is() -> None:
+    odd = PRESENT | {
+        "contentMode": "app.example.defs#contentModeSmell",
+        "labels": {"$type": "app.example.labels", "of": {"the": ["future"]}},
+        "descriptionFacets": [{**BY_HAND[0], "features": [{"$type": "app.example#feature", "x": 1}]}],
+        "ofTheFuture": {"kept": [1, None, {"$link": "b"}]},
+    }
+    assert recorded(odd, name="New") == odd | {"displayName": "New"}
 
 
 def test_the_cid_of_a_picture_is_the_one_a_pds_gives() -> None:
@@ -293,7 +401,7 @@ def test_several_feeds_are_published_one_or_all(world: World, tmp_path: Path) ->
     config = tmp_path / "foryou.toml"
     config.write_text(
         '[feeds.quiet]\npopularity_exponent = 0.5\ntitle = "Quiet"\n[feeds.videos]\nmedia = "video"\n'
-        'description = "Moving pictures"\n'
+        'description = "Moving pictures #video"\nlabels = ["nudity"]\n'
     )
     world.env["FORYOU_CONFIG"] = str(config)
     rkeys = ("for-you", "quiet", "videos")
@@ -310,7 +418,12 @@ def test_several_feeds_are_published_one_or_all(world: World, tmp_path: Path) ->
     assert result.returncode == 0, result.stderr
     assert set(world.pds.records) == set(rkeys)
     assert world.pds.records["quiet"]["displayName"] == "Quiet"
-    assert world.pds.records["videos"]["description"] == "Moving pictures"
+    videos = world.pds.records["videos"]
+    assert videos["description"] == "Moving pictures #video"
+    assert videos["contentMode"] == "app.bsky.feed.defs#contentModeVideo"
+    assert videos["labels"]["values"] == [{"val": "nudity"}]
+    assert [facet["features"][0]["tag"] for facet in videos["descriptionFacets"]] == ["video"]
+    assert "contentMode" not in world.pds.records["quiet"]
     assert "generator/quiet is already as it should be" in result.stdout
     assert world.publish("--feed", "videos", "--delete").returncode == 0
     assert set(world.pds.records) == {"for-you", "quiet"}

@@ -38,10 +38,13 @@ class FeedGenerator:
 
     def __init__(self, config: ServingConfig) -> None:
         feeds = [{"uri": config.feed_uri(rkey)} for rkey in config.feed_rkeys]
-        self._description = {"did": config.service_did, "feeds": feeds}
+        self._description: dict[str, object] = {"did": config.service_did, "feeds": feeds}
+        links = {"privacyPolicy": config.privacy_policy_url, "termsOfService": config.terms_url}
+        if any(links.values()):
+            self._description["links"] = {name: address for name, address in links.items() if address}
 
     def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        """Answer this service's DID and its feeds."""
+        """Answer this service's DID, its feeds, and where its policies are."""
         xrpc.answer(response, self._description)
 
     on_head = on_get

@@ -67,10 +67,11 @@ class FeedSkeleton:
         cursor = self._cursor(parameter(request, "cursor"), feed)
         token = self.authenticator.token(request, METHOD)
         languages = requested_languages(request.get_header("Accept-Language"))
-        wanted = PageRequest(feed, token.issuer if token else None, languages, limit, cursor)
+        pinned = self.config.pinned_posts.get(feed, "")
+        wanted = PageRequest(feed, token.issuer if token else None, languages, limit, cursor, pinned)
         known = token is not None and self.classes.is_known(token.issuer)
         page = self._page(wanted, known)
-        xrpc.answer(response, self._body(page), private=True)
+        xrpc.answer(response, self._body(page, wanted.begins_with), private=True)
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
             response.set_header("Content-Language", page.chosen.language)
@@ -114,14 +115,16 @@ class FeedSkeleton:
         )
         self.activity.record([visit, shown], known=known)
 
-    def _body(self, page: FeedPage) -> dict[str, Any]:
+    def _body(self, page: FeedPage, pinned: str) -> dict[str, Any]:
+        first = (
+            [{"post": pinned, "reason": {"$type": "app.bsky.feed.defs#skeletonReasonPin"}}] if pinned else []
+        )
         if page.chosen is None:
-            return {"feed": []}
+            return {"feed": first}
         generation = page.chosen.stored.generation
         body: dict[str, Any] = {
-            "feed": [
-                {"post": entry.uri, "feedContext": entry.item.context(generation)} for entry in page.entries
-            ],
+            "feed": first
+            + [{"post": entry.uri, "feedContext": entry.item.context(generation)} for entry in page.entries],
             # Says which page an interaction is about: generation, first place, and a random part.
             "reqId": f"{generation}.{page.start}.{secrets.token_hex(4)}",
         }

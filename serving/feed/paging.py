@@ -70,13 +70,22 @@ NO_PAGE = FeedPage([], None, None, 0)
 
 
 class PageRequest(NamedTuple):
-    """What is asked for: a page of a feed, for a viewer (None: anybody), who reads some languages."""
+    """What is asked for: a page of a feed, for a viewer (None: anybody), who reads some languages.
+
+    ``pinned`` is the at-uri of the post that the feed begins with, '' where it has none.
+    """
 
     feed: str
     viewer: str | None
     languages: Sequence[str]
     limit: int
     cursor: Cursor | None = None
+    pinned: str = ""
+
+    @property
+    def begins_with(self) -> str:
+        """The pinned post, on the first page. A poll gets none: its answer would never be new."""
+        return self.pinned if self.cursor is None and not self.is_poll else ""
 
     @property
     def is_poll(self) -> bool:
@@ -87,7 +96,7 @@ class PageRequest(NamedTuple):
 def page_of(
     snapshot: ListSnapshot, request: PageRequest, state: ViewerState = NO_STATE, *, now: float = 0.0
 ) -> FeedPage:
-    """Return a page of at most ``limit`` posts; raise ListError when the store is damaged.
+    """Return a page of at most ``limit`` posts, with room for the pinned one; ListError when the store is damaged.
 
     While the list of the viewer's last first page is the newest, a poll is answered with the first post of that page.
     ``now`` is in seconds since 1970.
@@ -96,11 +105,11 @@ def page_of(
     chosen = None if current is None else _chosen(snapshot, request, current.number)
     if chosen is None:
         return NO_PAGE
-    cursor, limit = request.cursor, request.limit
+    cursor, limit = request.cursor, request.limit - bool(request.begins_with)
     began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
     marks, start = _order(snapshot, chosen, request, state)
     # One more than the limit, to know whether any post is left.
-    entries = _entries(snapshot, chosen, marks, start, limit + 1, state)
+    entries = _entries(snapshot, chosen, marks, start, limit + 1, state, request.pinned)
     following = None
     if len(entries) > limit:
         generation, place = chosen.stored.generation, entries[limit].place
@@ -125,7 +134,7 @@ def _order(
 
 
 def _chosen(snapshot: ListSnapshot, request: PageRequest, current: int) -> ChosenList | None:
-    feed, viewer, languages, _, cursor = request
+    feed, viewer, languages, cursor = request.feed, request.viewer, request.languages, request.cursor
     if cursor is not None:
         if cursor.fallback:
             stored = snapshot.fallback_of(feed, cursor.language, cursor.generation)
@@ -147,7 +156,13 @@ def _chosen(snapshot: ListSnapshot, request: PageRequest, current: int) -> Chose
 
 
 def _entries(
-    snapshot: ListSnapshot, chosen: ChosenList, marks: bytes, start: int, wanted: int, state: ViewerState
+    snapshot: ListSnapshot,
+    chosen: ChosenList,
+    marks: bytes,
+    start: int,
+    wanted: int,
+    state: ViewerState,
+    pinned: str,
 ) -> list[PageEntry]:
     entries: list[PageEntry] = []
     blob = chosen.stored.blob
@@ -157,7 +172,9 @@ def _entries(
         uris = snapshot.uris_of(items, anybody=chosen.fallback)
         for place, item in enumerate(items, start):
             uri = uris.get(item.post_id)
-            if uri is not None and item.post_id not in state.hidden and _POST_URI.fullmatch(uri):
+            if uri is None or uri == pinned or item.post_id in state.hidden:
+                continue
+            if _POST_URI.fullmatch(uri):
                 entries.append(PageEntry(place, item, uri))
         start += len(items)
     return entries

@@ -19,9 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingError
-from pipeline.operate.feed_record.record import Avatar, WantedFields, changes, read_avatar, record_of
+from pipeline.feeds import feeds_of
+from pipeline.handles import UnresolvedHandleError, did_of_handle
+from pipeline.operate.feed_record.record import (
+    CONTENT_MODES,
+    Avatar,
+    WantedFields,
+    changes,
+    read_avatar,
+    record_of,
+)
 from pipeline.operate.feed_record.repository import Repository, Stored
 from pipeline.operate.feed_record.service_check import check_service, http_client, repository_host
+from pipeline.ranking import MEDIA
+from pipeline.setting_values import self_labels
 from pipeline.settings import APP_PASSWORD, Settings
 
 
@@ -37,6 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accepts-interactions",
         action=argparse.BooleanOptionalAction,
         help="let the app send what viewers have seen, and 'show more' and 'show less' (a new feed: yes)",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        metavar="VALUE",
+        help="what the feed says of its content, such as porn or !no-unauthenticated; may be repeated, none: nothing",
+    )
+    parser.add_argument(
+        "--content-mode",
+        choices=tuple(CONTENT_MODES),
+        help='how the app shows the feed (a feed with media = "video": video)',
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--delete", action="store_true", help="delete the record; the feed leaves the app")
@@ -72,7 +94,8 @@ def run(settings: Settings, options: argparse.Namespace, environment: Mapping[st
                     _delete(repository, feed, present, dry_run=options.dry_run)
                     continue
                 before = present.value if present else None
-                record = record_of(before, wanted_fields(feed, options, avatar), time.time())
+                wanted = wanted_fields(feed, options, avatar)
+                record = record_of(before, wanted, time.time(), partial(_did_of, settings.appview_url))
                 lines = changes(before, record, avatar)
                 check_service(client, feed)
                 if not lines:
@@ -90,13 +113,34 @@ def run(settings: Settings, options: argparse.Namespace, environment: Mapping[st
 def wanted_fields(feed: Settings, options: argparse.Namespace, avatar: Avatar | None) -> WantedFields:
     """Return what a feed's record should have: the flags, else what its [feeds.NAME] table says, else as it is."""
     table = next((table for name, table in feed.feeds.items() if feed.rkey_of(name) == feed.feed_rkey), {})
+    only_video = any(
+        each.rkey == feed.feed_rkey and each.ranking.media == MEDIA["video"] for each in feeds_of(feed)
+    )
+    labels = table.get("labels")
+    if options.label is not None:
+        labels = [] if options.label == ["none"] else options.label
+    try:
+        labels = None if labels is None else self_labels(labels)
+    except ValueError as error:
+        raise SettingError(f"--label: {error}") from error
     return WantedFields(
         feed.service_did,
         table.get("title") if options.name is None else options.name,
         table.get("description") if options.description is None else options.description,
         options.accepts_interactions,
         avatar,
+        options.content_mode or ("video" if only_video else None),
+        labels,
     )
+
+
+def _did_of(appview_url: str, handle: str) -> str | None:
+    """Return the DID of a handle that a description mentions; None, with a line that says so, when there is none."""
+    try:
+        return did_of_handle(appview_url, handle)
+    except UnresolvedHandleError as error:
+        print(f"foryou: @{handle} in the description stays plain text: {error}", file=sys.stderr)
+        return None
 
 
 def _publish(

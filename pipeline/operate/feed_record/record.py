@@ -1,29 +1,35 @@
 """What the feed's record should be: app.bsky.feed.generator.
 
 Owns: the limits of its fields, and making the new record from the present one and what the publisher asks for.
-Leaves to others: reading and writing it (``repository``).
+Leaves to others: finding links in a description (``facets``), reading and writing the record (``repository``).
 
 Invariant: a field that the publisher did not name keeps its value, even one that this program does not know.
 """
 
 import hashlib
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import regex
 from atproto import CID, models
 from atproto.exceptions import ModelError
 
 from pipeline.errors import PipelineError
+from pipeline.operate.feed_record.facets import facets_of
 from pipeline.operate.feed_record.service_check import FEED_COLLECTION
 
 NAME = "For You"
 DESCRIPTION = "People who liked what you liked also like this."
 AVATAR_MAX_BYTES = 1_000_000
 _LIMITS = {"displayName": ("name", 24, 240), "description": ("description", 300, 3000)}
+CONTENT_MODES = {
+    "video": "app.bsky.feed.defs#contentModeVideo",
+    "unspecified": "app.bsky.feed.defs#contentModeUnspecified",
+}
+_GRAPHEME = regex.compile(r"\X")
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -59,6 +65,8 @@ class WantedFields:
     description: str | None = None
     accepts_interactions: bool | None = None
     avatar: Avatar | None = None
+    content_mode: str | None = None  # "video" or "unspecified"
+    labels: tuple[str, ...] | None = None  # what the feed says of itself; () for nothing
 
 
 def read_avatar(path: Path) -> Avatar:
@@ -77,10 +85,16 @@ def read_avatar(path: Path) -> Avatar:
     raise RecordError(f"the avatar {path} is neither a PNG nor a JPEG picture")
 
 
-def record_of(present: Mapping[str, Any] | None, wanted: WantedFields, now: float) -> dict[str, Any]:
+def record_of(
+    present: Mapping[str, Any] | None,
+    wanted: WantedFields,
+    now: float,
+    did_of: Callable[[str], str | None] = lambda handle: None,
+) -> dict[str, Any]:
     """Return the record as it should be; its avatar is that of ``present``, since a new one is uploaded first.
 
-    Raises RecordError for what Bluesky would refuse.
+    A new description gets new facets; ``did_of`` finds those whom it mentions. Raises RecordError for what Bluesky
+    would refuse.
     """
     if present is None:
         created = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -95,11 +109,15 @@ def record_of(present: Mapping[str, Any] | None, wanted: WantedFields, now: floa
         "displayName": wanted.name,
         "description": wanted.description,
         "acceptsInteractions": wanted.accepts_interactions,
+        "contentMode": wanted.content_mode and CONTENT_MODES[wanted.content_mode],
     }
     record = {"$type": FEED_COLLECTION, **present}
     record |= {name: value for name, value in fields.items() if value is not None}
-    if wanted.description is not None and wanted.description != present.get("description"):
-        record.pop("descriptionFacets", None)  # they point into the text that is replaced
+    if wanted.labels is not None:
+        values = [{"val": value} for value in wanted.labels]
+        record["labels"] = {"$type": "com.atproto.label.defs#selfLabels", "values": values}
+        if not values:
+            del record["labels"]
     # The lexicon limits bytes and graphemes; atproto's model counts code points.
     for field, (flag, graphemes, size) in _LIMITS.items():
         text = record.get(field, "")
@@ -109,6 +127,14 @@ def record_of(present: Mapping[str, Any] | None, wanted: WantedFields, now: floa
             )
     if not record.get("displayName"):
         raise RecordError("--name is empty")
+    text = record.get("description")
+    if "descriptionFacets" not in present or text != present.get(
+        "description"
+    ):  # else they may be made by hand
+        record.pop("descriptionFacets", None)
+        facets = facets_of(text, did_of) if isinstance(text, str) else []
+        if facets:
+            record["descriptionFacets"] = facets
     try:
         models.get_or_create(record, models.AppBskyFeedGenerator.Record, strict_string_format=True)
     except ModelError as error:
@@ -131,21 +157,8 @@ def changes(present: Mapping[str, Any] | None, record: Mapping[str, Any], avatar
 
 
 def count_graphemes(text: str) -> int:
-    """Count the characters that a reader sees, near enough for a limit: marks and joined emoji count once."""
-    count, joined, flag_open = 0, False, False
-    for character in text:
-        is_flag = "\U0001f1e6" <= character <= "\U0001f1ff"
-        extends = (
-            unicodedata.category(character) in ("Mn", "Me", "Mc") or "\U0001f3fb" <= character <= "\U0001f3ff"
-        )
-        if character == "\u200d":
-            joined = True
-            continue
-        if not extends and not joined and not (is_flag and flag_open):
-            count += 1
-        flag_open = is_flag and not flag_open
-        joined = False
-    return count
+    """Count the characters that a reader sees, as the lexicon does: extended grapheme clusters (UAX 29)."""
+    return len(_GRAPHEME.findall(text))
 
 
 def _shown(value: object) -> str:
