@@ -68,7 +68,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store", "pipeline.lake.day_files"} | CONFIGURED,
     "pipeline.operate.viewer": {"pipeline.store", "pipeline.lake"} | CONFIGURED,
-    "pipeline.operate.feed_record": {"pipeline.feeds", "pipeline.handles"} | CONFIGURED,
+    "pipeline.operate.feed_record": {
+        "pipeline.feeds", "pipeline.handles", "pipeline.setting_values",
+    } | CONFIGURED,
     "pipeline.operate.doctor": {
         "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock", "pipeline.lake.day_files",
         "pipeline.feeds", "pipeline.proxies",
