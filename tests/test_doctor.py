@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,9 +27,9 @@ from streams import LineStream, free_port, wait_until
 
 from pipeline.explore.box import landlock
 from pipeline.lake.day_files import CHANGES, commit, draft_changes, write_draft
-from pipeline.operate.doctor import machine_checks, network_checks
+from pipeline.operate.doctor import feed_checks, machine_checks, network_checks
 from pipeline.operate.doctor.findings import SkippedError, WrongError
-from pipeline.operate.feed_record.service_check import http_client
+from pipeline.operate.feed_record.service_check import OutsideError, http_client
 from pipeline.settings import Settings, load_settings
 from pipeline.store.landing import Landing
 from sql import places
@@ -40,6 +40,7 @@ DAY = places.day_number("2026-11-01")
 NAMES = [
     "settings", "data directory", "permissions", "disk", "stores", "lake", "analysts' SQL", "web app", "lists",
     "network", "PLC directory", "clock", "stream", "certificate", "did.json", "proxy", "feed record", "signed fetch",
+    "AppView",
 ]  # fmt: skip
 
 
@@ -115,10 +116,12 @@ def test_all_is_well(world: World) -> None:
     assert [line[8:24].strip() for line in lines] == NAMES
     assert [line[:8].strip() for line in lines] == [
         *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 6, "skipped", "ok", "skipped", "ok", "ok",
+        "skipped",
     ]  # fmt: skip
     assert "landing version" in lines[4]
     assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
-    assert "30 posts in" in lines[-1]
+    assert "30 posts in" in lines[-2]
+    assert "on this machine alone" in lines[-1]
     assert PASSWORD not in text.stdout + text.stderr
     assert world.pds.sessions == set()  # logged out
     found = world.doctor()[1]
@@ -238,6 +241,7 @@ def test_one_cause_is_named_once_and_first(world: World) -> None:
         "did.json",
         "feed record",
         "signed fetch",
+        "AppView",
     }
     absent = world.doctor(data_dir=str(world.data_dir / "absent"))[1]
     assert {name for name, finding in absent.items() if finding["seen"] == "first mend: data directory"} == {
@@ -299,6 +303,83 @@ def test_a_record_of_another_service_or_none(world: World) -> None:
     assert "sends viewers to did:web:old.example.com" in world.wrong("feed record")
     world.pds.records.clear()
     assert "there is no at://" in world.wrong("feed record")
+
+
+def test_the_record_of_every_feed_is_checked(world: World, tmp_path: Path) -> None:
+    config = tmp_path / "foryou.toml"
+    config.write_text('[feeds.quiet]\nhalf_life_hours = 3\n[feeds.videos]\nmedia = "video"\n')
+    first = world.pds.records["for-you"]
+    said = world.wrong("feed record", config=str(config))
+    assert "there is no at://" in said and "/quiet; there is no at://" in said and "/videos ->" in said
+    world.pds.records["quiet"] = first | {"did": "did:web:old.example.com"}
+    world.pds.records["videos"] = dict(first)
+    assert "/quiet sends viewers to did:web:old.example.com" in world.wrong("feed record", config=str(config))
+    world.pds.records["quiet"] = first | {"contentMode": VIDEO, "acceptsInteractions": False}
+    found = world.doctor(config=str(config))[1]["feed record"]
+    assert found["state"] == "ok"
+    assert "/for-you and 2 more" in found["seen"]
+    assert "quiet is shown as a feed of videos, but it has other posts" in found["seen"]
+    assert "videos has nothing but videos, and its record does not say so" in found["seen"]
+
+
+VIDEO = "app.bsky.feed.defs#contentModeVideo"
+GENERATOR, FEED = "/xrpc/app.bsky.feed.getFeedGenerator", "/xrpc/app.bsky.feed.getFeed"
+ITEMS = {"feed": [{"post": {"uri": f"at://x/{number}"}} for number in range(7)]}
+
+
+def refusal(status: int, name: str, message: str) -> tuple[int, Any]:
+    """An answer of the AppView as packages/bsky words it."""
+    return status, {"error": name, "message": message}
+
+
+def test_the_whole_path_through_the_appview(world: World) -> None:
+    """One installation, and an AppView that answers as the real one does."""
+    did = world.pds.records["for-you"]["did"]
+    checked = load_settings({}, world.env, world.data_dir)
+    checked = replace(checked, appview_url=world.pds.url)
+    view: tuple[int, Any] = (200, {"view": {"did": did}, "isOnline": True, "isValid": True})
+
+    def said(generator: tuple[int, Any], feed: tuple[int, Any], **changed: Any) -> str:
+        world.pds.documents |= {GENERATOR: generator, FEED: feed}
+        with http_client() as client:
+            try:
+                return feed_checks._through_appview(replace(checked, **changed), client)
+            except WrongError as wrong:
+                return f"{wrong.seen} -> {wrong.advice}"
+
+    assert said(view, (200, ITEMS)) == f"{world.pds.url} shows 7 posts"
+    unknown = refusal(400, "InvalidRequest", "could not find feed")
+    assert f"does not know {checked.feed_uri} -> wait a minute" in said(unknown, (200, ITEMS))
+    stale = (200, {"view": {"did": "did:web:old.example.com"}})
+    assert "earlier record of" in said(stale, (200, ITEMS))
+    for message, cause in (
+        (f"could not resolve identity: {did}", f"it finds no document of {did}"),
+        (f"invalid feed generator service details in did document: {did}", "names no #bsky_fg"),
+    ):
+        assert cause in said(view, refusal(400, "InvalidRequest", message))
+    unavailable = refusal(502, "UpstreamFailure", "feed unavailable")
+    assert "From here the same page comes from http://127.0.0.1" in said(view, unavailable)
+    malformed = refusal(502, "InvalidFeedResponse", "feed provided an invalid response")
+    assert "a page of 30 posts as malformed -> this is a defect of foryou" in said(view, malformed)
+    assert "another service than this one" in said(view, refusal(400, "UnknownFeed", "unknown feed"))
+    assert "shows none of the 30 posts" in said(view, (200, {"feed": []}))
+    assert "says 500 : " in said(view, (500, b"<html>"))
+    # Where our own side is at fault, that is the cause.
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert f"no page of {checked.feed_uri}: http://{nowhere}" in said(view, unavailable, hostname=nowhere)
+    other = replace(checked, feed_rkey="other").feed_uri
+    assert '"error":"UnknownFeed"' in said(view, (200, {"feed": []}), feed_rkey="other").replace(": ", ":"), (
+        other
+    )
+    assert "can't be reached" in str(raised(checked, f"http://{nowhere}"))
+    with pytest.raises(SkippedError, match="signed in alone"):
+        said(view, refusal(401, "AuthMissing", "Authentication Required"))
+
+
+def raised(checked: Settings, appview: str) -> Exception:
+    with http_client() as client, pytest.raises(OutsideError) as caught:
+        feed_checks._through_appview(replace(checked, appview_url=appview), client)
+    return caught.value
 
 
 def settings(data_dir: Path, **values: str) -> Settings:

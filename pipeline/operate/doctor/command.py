@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from pipeline.errors import PipelineError
-from pipeline.operate.doctor import machine_checks, network_checks
+from pipeline.operate.doctor import feed_checks, machine_checks, network_checks
 from pipeline.operate.doctor.findings import Finding, findings
 from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import APP_PASSWORD, Settings
@@ -51,4 +51,5 @@ def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> I
         return
     yield from findings(machine_checks.checks(settings))
     with http_client() as client:
-        yield from findings(network_checks.checks(settings, environment.get(APP_PASSWORD, ""), client))
+        of_feeds = feed_checks.checks(settings, environment.get(APP_PASSWORD, ""), client)
+        yield from findings([*network_checks.checks(settings, client), *of_feeds])

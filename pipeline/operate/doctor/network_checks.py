@@ -1,6 +1,6 @@
-"""Checks of the web app and the network: lists, stream, PLC directory, clock, certificate, did.json, the record.
+"""Checks of the web app and the network: lists, stream, PLC directory, clock, certificate, did.json.
 
-Owns: those, each within a few seconds. Leaves to others: what a correct answer looks like
+Owns: those, each within a few seconds. Leaves to others: the feeds (``feed_checks``), what a correct answer looks like
 (``feed_record.service_check``).
 """
 
@@ -25,18 +25,16 @@ from pipeline.errors import PipelineError
 from pipeline.ingest import firehose
 from pipeline.ingest.wires import subscription, wire_of
 from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
-from pipeline.operate.feed_record.repository import Repository, RepositoryError
 from pipeline.operate.feed_record.service_check import (
     TIMEOUT_SECONDS,
     check_service,
     fetch,
     fetch_json,
     public_url,
-    repository_host,
     why,
 )
 from pipeline.proxies import proxy_for
-from pipeline.settings import APP_PASSWORD, Settings
+from pipeline.settings import Settings
 
 CLOCK_MAX_SECONDS = 5.0  # tokens are valid for a minute
 EVENT_SECONDS = 10.0
@@ -45,7 +43,6 @@ CERTIFICATE_MIN_DAYS = 14
 LOOKS = 8
 OLDEST_CADDY = (2, 10)  # Debian 12 and 13 have 2.6.2, built in 2023
 _VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.")
-SKELETON = "app.bsky.feed.getFeedSkeleton"
 DID_JSON = "/.well-known/did.json"
 CONNECT_SECONDS = 5.0
 CONNECTION = "the network works: check FORYOU_PLC_URL"
@@ -54,8 +51,8 @@ FRONT = (
 )
 
 
-def checks(settings: Settings, password: str, client: httpx.Client) -> list[Check]:
-    """Return the checks of the network; an empty ``password`` skips the one that needs it."""
+def checks(settings: Settings, client: httpx.Client) -> list[Check]:
+    """Return the checks of the network."""
     return [
         Check("web app", lambda: _web_app(settings)),
         Check("lists", lambda: _lists(settings), needs=("web app",)),
@@ -66,18 +63,6 @@ def checks(settings: Settings, password: str, client: httpx.Client) -> list[Chec
         Check("certificate", lambda: _certificate(settings), needs=("network",)),
         Check("did.json", lambda: _did_json(settings, client), FRONT, ("web app", "certificate")),
         Check("proxy", lambda: _proxy(settings), needs=("web app",)),
-        Check(
-            "feed record",
-            lambda: _record(settings, client),
-            "check FORYOU_PUBLISHER_DID, then: foryou publish",
-            ("PLC directory",),
-        ),
-        Check(
-            "signed fetch",
-            lambda: _signed_fetch(settings, password, client),
-            FRONT,
-            ("did.json", "feed record"),
-        ),
     ]
 
 
@@ -110,7 +95,8 @@ def _is_service(unit: str = "foryou-serve") -> bool:
     return Path(f"/etc/systemd/system/{unit}.service").exists()
 
 
-def _log_of(part: str) -> str:
+def log_of(part: str) -> str:
+    """Say where to read the log of a part of foryou."""
     return (
         f"read its log: journalctl -u foryou-{part}" if _is_service() else f"read what 'foryou {part}' logged"
     )
@@ -208,7 +194,7 @@ def _lists(settings: Settings) -> str:
     status, state = _health(settings)
     if status != 200:
         part = "serve" if "written" in str(state.get("reason")) else "schedule"
-        raise WrongError(str(state.get("reason")), _log_of(part))
+        raise WrongError(str(state.get("reason")), log_of(part))
     return (
         f"{state.get('lists')} lists, generation {state.get('generation')}, {state.get('age_seconds')} s old"
     )
@@ -280,48 +266,3 @@ def _certificate(settings: Settings) -> str:
             blocks=False,
         )
     return f"valid for {days:.0f} more days"
-
-
-def _record(settings: Settings, client: httpx.Client) -> str:
-    host = repository_host(client, settings.publisher_did, settings.plc_url)
-    with Repository(host, settings.publisher_did) as repository:
-        stored = repository.record(settings.feed_rkey)
-    if stored is None:
-        raise WrongError(f"there is no {settings.feed_uri}", "run foryou publish")
-    did = stored.value.get("did")
-    if did != settings.service_did:
-        raise WrongError(
-            f"{settings.feed_uri} sends viewers to {did} instead of {settings.service_did}",
-            "run foryou publish",
-        )
-    if stored.value.get("acceptsInteractions") is not True:
-        return f"{settings.feed_uri}; it does not accept interactions, so the app does not report what viewers saw"
-    return settings.feed_uri
-
-
-def _signed_fetch(settings: Settings, password: str, client: httpx.Client) -> str:
-    """Fetch the feed as the publisher, with a token from their own host, at the public address."""
-    if not password:
-        raise SkippedError(f"set {APP_PASSWORD} to try it with the publisher's account")
-    host = repository_host(client, settings.publisher_did, settings.plc_url)
-    try:
-        with Repository(host, settings.publisher_did, lambda: password) as repository:
-            token = repository.service_token(settings.service_did, SKELETON)
-    except RepositoryError as error:
-        raise WrongError(str(error), f"correct {APP_PASSWORD}") from error
-    answer = fetch(
-        client,
-        f"{public_url(settings.hostname)}/xrpc/{SKELETON}",
-        params={"feed": settings.feed_uri, "limit": 30},
-        headers={"Authorization": f"Bearer {token}"},
-    )
-    if answer.status_code != 200:
-        raise WrongError(f"status {answer.status_code}: {answer.text[:300]}", _log_of("serve"))
-    try:
-        page = orjson.loads(answer.content)
-    except orjson.JSONDecodeError as error:
-        raise WrongError(f"no feed skeleton: {error}", _log_of("serve")) from error
-    posts = page.get("feed") if isinstance(page, dict) else None
-    if not posts:
-        raise WrongError("the feed is empty", "check that the batch has run: foryou status")
-    return f"{len(posts)} posts in {answer.elapsed.total_seconds():.2f} s"
