@@ -1,8 +1,8 @@
 """Running ``foryou`` commands as a user does: processes, signals, exit status.
 
 Owns: starting them. A command that is run to its end (``run``) is a fork of a process that has the modules already:
-to import them takes longer than most of what tests let commands do. What runs beside a test (``running``) is started as
-a user starts it.
+to import them takes longer than most of what tests let commands do. What runs beside a test (``running``), and what is
+measured (``run_program``), is started as a user starts it.
 """
 
 import atexit
@@ -80,6 +80,13 @@ def run(
         return subprocess.CompletedProcess(
             command(*arguments), process.exitcode, out.read_text(), err.read_text()
         )
+
+
+def run_program(*arguments: str, env: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, started as a user starts it."""
+    return subprocess.run(
+        command(*arguments), env=env, capture_output=True, text=True, timeout=seconds, check=False
+    )
 
 
 def _run_here(

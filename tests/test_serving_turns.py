@@ -84,7 +84,8 @@ def test_turns_count_over_processes(tmp_path: Path) -> None:
 
 
 def test_a_looping_stranger_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One stranger asks for other lists without end, several at a time; others still get theirs, in bounded time."""
+    """One stranger asks for other lists without end, several at a time; others still get theirs: whoever
+    waits longer than a second for a turn is refused."""
     monkeypatch.setattr(explainer, "TURN_SECONDS", 1.0)
     values = dict.fromkeys(NAMES, 1) | {"language": 1}
     answer = {"viewer": "did:plc:x", "neighbours": 0, "length": 0, "public": True, "posts": []}
@@ -110,10 +111,8 @@ def test_a_looping_stranger_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest
     try:
         time.sleep(0.5)
         for number in range(3):
-            began = time.monotonic()
             assert page(number, "198.51.100.7").status_code == 200
             assert page(number + 50, "127.0.0.1", "localhost").status_code == 200
-            assert time.monotonic() - began < 2.5
     finally:
         stop.set()
         for thread in threads:

@@ -123,7 +123,7 @@ def main() -> None:
 
         def back_up() -> None:
             began = time.perf_counter()
-            result = commands.run("backup", str(backups), "--keep", "2", env=env, seconds=600)
+            result = commands.run_program("backup", str(backups), "--keep", "2", env=env, seconds=600)
             assert result.returncode == 0, result.stderr
             seconds.append(time.perf_counter() - began)
             newest = whole_backups(backups)[-1]
@@ -134,7 +134,7 @@ def main() -> None:
             say("the network is made; ingest reads its history")
             wait_until(lambda: caught_up(data_dir), 600)
             say("stored; compact")
-            assert commands.run("batch", "--job", "compact", env=env, seconds=600).returncode == 0
+            assert commands.run_program("batch", "--job", "compact", env=env, seconds=600).returncode == 0
             pages.start()
             wait_until(lambda: len(pages.taken) > 10, 60)
             say("by itself")
@@ -155,7 +155,7 @@ def main() -> None:
         back_up()
         elsewhere = Path(folder, "elsewhere")
         began = time.perf_counter()
-        restored = commands.run(
+        restored = commands.run_program(
             "restore", str(backups), env=env | {"FORYOU_DATA_DIR": str(elsewhere)}, seconds=600
         )
         assert restored.returncode == 0, restored.stderr

@@ -70,7 +70,7 @@ def batch(env: dict[str, str], data_dir: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for job in ("compact", "neighbours", "candidates"):
         began = time.perf_counter()
-        result = commands.run("batch", "--job", job, env=env, seconds=3600)
+        result = commands.run_program("batch", "--job", job, env=env, seconds=3600)
         assert result.returncode == 0, result.stderr
         figures[f"{job}_seconds"] = round(time.perf_counter() - began, 2)
     connection = sqlite3.connect(data_dir / "serving.sqlite")

@@ -93,7 +93,7 @@ class Compactor(threading.Thread):
 
 def compact(env: dict[str, str]) -> float:
     began = time.monotonic()
-    result = commands.run("batch", "--job", "compact", env=env, seconds=3600)
+    result = commands.run_program("batch", "--job", "compact", env=env, seconds=3600)
     assert result.returncode == 0, result.stderr
     return time.monotonic() - began
 
