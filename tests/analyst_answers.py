@@ -134,6 +134,23 @@ def viewer_list(store: Store, viewer: str, rows: int = 30) -> Rows:
     ]  # fmt: skip
 
 
+def list_changes(store: Store, viewer: str, days: int, rows: int = 30) -> Rows:
+    """Since the day's first lists; tests/test_daily_lists.py has other days."""
+    assert days == 0
+    now, then = (
+        {post: (place, SOURCES[source], score) for place, (post, score, _, source) in enumerate(items, 1)}
+        for items in (store.lists[viewer][:rows], store.first_lists.get(viewer, [])[:rows])
+    )
+    found = []
+    for post, (place, source, score) in now.items():
+        former = then.get(post, (None,))[0]
+        change = "new" if former is None else "same"
+        if former is not None and former != place:
+            change = "up" if place < former else "down"
+        found.append((place, former, change, post, source, score))
+    return found + [(None, place, "out", post, *rest) for post, (place, *rest) in then.items() if post not in now]
+
+
 def viewer_co_likers(store: Store, viewer: str, hours: float = 48.0, rows: int = 20) -> Rows:
     places = {item[0]: place for place, item in enumerate(store.lists[viewer], 1)}
     found: dict[str, list[int]] = defaultdict(list)

@@ -102,6 +102,8 @@ class Store:
     undone_keys: dict[Like, int] = field(default_factory=dict)  # when the keys of those were made
     undone: list[Like] = field(default_factory=list)  # likes whose unlike came when their day was in the lake
 
+    first_lists: dict[str, list[tuple[str, float, int, int]]] = field(default_factory=dict)  # as ``lists``
+
     @cached_property
     def truth(self) -> GroundTruth:
         """The simulator's own record."""
@@ -221,6 +223,11 @@ def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) ->
     store = Store(data_dir, world, settings)
     follow(store)
     jobs.run(settings, "all")
+    known = set(vars(store))
+    first_lists = store.lists
+    for name in set(vars(store)) - known:  # the next run changes what they say
+        delattr(store, name)
+    store.first_lists = first_lists
     act(store, random.Random(seed))
     jobs.run(settings, "all")
     after_batch.run(settings)

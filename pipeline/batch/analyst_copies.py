@@ -26,6 +26,8 @@ from pipeline.batch.inputs.neighbour_files import SCHEMA, NeighbourFiles
 from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
+    DAILY_LISTS,
+    DAILY_POSTS,
     HISTORY_LIKES,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
@@ -39,15 +41,19 @@ from pipeline.store.analyst_snapshot import (
     RANKING,
     SNAPSHOT,
     VARIANTS,
+    copy_of,
+    current_snapshot,
     make_snapshot,
 )
 from pipeline.store.duck import copy_to, parquet
-from pipeline.store.model import HOUR_US
+from pipeline.store.model import HOUR_US, day_of
+from sql import places
 
 # The first two are views over open days and the lake, whose part needs no copy. The degrees only stand in for likes
 # that a run for few viewers does not read.
 NOT_COPIED = ("like_records", "changes", "degrees")
 
+DAILY_POSITIONS = 30  # of each list, for a week: a first page
 _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
 
@@ -139,9 +145,27 @@ def make_list_snapshot(
     ):
         files[name] = folder / f"{name}.parquet"
         _link(source, files[name])
+    files |= _daily_lists(connection, neighbour_files.data_dir, files, snapshot_us)
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
     make_snapshot(neighbour_files.data_dir, files)
     return rows
+
+
+def _daily_lists(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, files: dict[str, Path], snapshot_us: int
+) -> dict[str, Path]:
+    """Write the beginning of each list to be kept for a week, if there is none of that day; return it by relation."""
+    day = f"day={places.day_name(day_of(snapshot_us))}"
+    former = current_snapshot(data_dir)
+    if former is not None and copy_of(former, f"{DAILY_LISTS}/{day}").exists():
+        return {}
+    lists, posts = files[LISTS], files[LIST_POSTS].with_name("daily_posts.parquet")
+    query = f"SELECT * FROM {parquet(lists)} WHERE position <= {DAILY_POSITIONS}"
+    _link(files[LIST_POSTS], posts)
+    return {
+        f"{DAILY_LISTS}/{day}": copy_to(connection, query, lists.with_name("daily_lists.parquet")),
+        f"{DAILY_POSTS}/{day}": posts,
+    }
 
 
 def _stage(

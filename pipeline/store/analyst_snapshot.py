@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +45,9 @@ LIST_CROWDS = "list_crowds"
 VARIANTS = (
     "variants"  # whose lists were made by which parameters: a row a variant of an experiment, one row outside
 )
+# The lists of the first run of each day, as far as a first page, and their posts: day=YYYY-MM-DD in each.
+DAILY_LISTS, DAILY_POSTS = "daily_lists", "daily_posts"
+DAYS_KEPT = 8  # a week and today
 SNAPSHOT, RANKING = "snapshot", "ranking"
 # Those that the neighbours job read.
 NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"
@@ -93,7 +96,7 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
         for name, path in finished.items():
             copy_of(making, name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, copy_of(making, name))
-        for name, path in (*_lake_files(data_dir), *_former_files(former)):
+        for name, path in (*_lake_files(data_dir), *_former_files(former, finished)):
             _link(path, copy_of(making, name))
         os.replace(making, folder)
         temporary = root / ".current"
@@ -125,11 +128,17 @@ def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
     yield "neighbours", places.neighbours(data_dir)
 
 
-def _former_files(former: Path | None) -> Iterator[tuple[str, Path]]:
+def _former_files(former: Path | None, finished: Collection[str]) -> Iterator[tuple[str, Path]]:
     """Yield what is made by runs, of the former snapshot; the lake's files are taken as they are now."""
+    files = () if former is None else (former / DAILY_LISTS).glob("day=*.parquet")
+    known = {path.stem for path in files} | {
+        name.partition("/")[2] for name in finished if name.startswith(f"{DAILY_LISTS}/")
+    }
+    days = sorted(known)[-DAYS_KEPT:]
     for path in sorted(former.rglob("*.parquet")) if former is not None else ():
         name = str(path.relative_to(former)).removesuffix(".parquet") if former is not None else ""
-        if "/day=" not in name:
+        folder, _, day = name.partition("/")
+        if "/day=" not in name or (folder in (DAILY_LISTS, DAILY_POSTS) and day in days):
             yield name, path
 
 

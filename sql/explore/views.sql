@@ -76,6 +76,12 @@ CREATE OR REPLACE VIEW stored_impressions AS
 SELECT * FROM read_parquet(
   getvariable('snapshot_pattern') || '/impressions/*.parquet', hive_partitioning = false,
   union_by_name = true);
+CREATE OR REPLACE MACRO kept_days(name) AS TABLE
+SELECT * EXCLUDE (filename), regexp_extract(filename, 'day=(.{10})\.parquet$', 1)::DATE AS day
+FROM read_parquet(
+  getvariable('snapshot_pattern') || '/' || name || '/*.parquet', hive_partitioning = false, filename = true);
+CREATE OR REPLACE VIEW stored_daily_lists AS FROM kept_days('daily_lists');
+CREATE OR REPLACE VIEW stored_daily_posts AS FROM kept_days('daily_posts');
 
 -- The number of an actor by DID, and of a post's author by the post's address. A name that is none is an error, since an
 -- empty answer would say that there is nothing.
@@ -175,6 +181,16 @@ SELECT
   l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_lists AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
+JOIN stored_actors AS v ON v.actor_id = l.viewer_id
+JOIN stored_actors AS a ON a.actor_id = p.author_id;
+
+-- An item of the beginning of a list as the first run for everybody of a day made it, for a week.
+CREATE OR REPLACE VIEW daily_candidates AS
+SELECT
+  l.day, v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
+  source_name(l.source) AS source, l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
+FROM stored_daily_lists AS l
+JOIN stored_daily_posts AS p ON p.day = l.day AND p.post_no = l.post_no AND p.generation = l.generation
 JOIN stored_actors AS v ON v.actor_id = l.viewer_id
 JOIN stored_actors AS a ON a.actor_id = p.author_id;
 
@@ -345,6 +361,16 @@ COMMENT ON COLUMN candidates.source IS '''co-likers''; ''popular'' where the lis
 COMMENT ON COLUMN candidates.generation IS 'number of the generation';
 COMMENT ON COLUMN candidates.co_likers IS 'neighbours of the viewer who liked it recently';
 COMMENT ON COLUMN candidates.created_at IS 'the post''s creation';
+COMMENT ON VIEW daily_candidates IS 'One row per item of the first 30 of a list, as the day''s first run for everybody made it. Kept for a week.';
+COMMENT ON COLUMN daily_candidates.day IS 'the day, in UTC';
+COMMENT ON COLUMN daily_candidates.viewer_did IS 'whose list';
+COMMENT ON COLUMN daily_candidates.rank IS 'place in the list, from 1';
+COMMENT ON COLUMN daily_candidates.post_uri IS 'at-uri';
+COMMENT ON COLUMN daily_candidates.score IS 'the ranking''s; comparable within one source and list';
+COMMENT ON COLUMN daily_candidates.source IS '''co-likers''; ''popular'' where the list was filled up; ''trial'' for a post of co-likers with few likers, moved up to try it';
+COMMENT ON COLUMN daily_candidates.generation IS 'number of the generation';
+COMMENT ON COLUMN daily_candidates.co_likers IS 'neighbours of the viewer who liked it recently';
+COMMENT ON COLUMN daily_candidates.created_at IS 'the post''s creation';
 COMMENT ON VIEW neighbours IS 'One row per (viewer, neighbour).';
 COMMENT ON COLUMN neighbours.viewer_did IS 'whose neighbour';
 COMMENT ON COLUMN neighbours.neighbour_did IS 'who shares taste';
