@@ -148,7 +148,9 @@ def list_changes(store: Store, viewer: str, days: int, rows: int = 30) -> Rows:
         if former is not None and former != place:
             change = "up" if place < former else "down"
         found.append((place, former, change, post, source, score))
-    return found + [(None, place, "out", post, *rest) for post, (place, *rest) in then.items() if post not in now]
+    return found + [
+        (None, place, "out", post, *rest) for post, (place, *rest) in then.items() if post not in now
+    ]
 
 
 def viewer_co_likers(store: Store, viewer: str, hours: float = 48.0, rows: int = 20) -> Rows:

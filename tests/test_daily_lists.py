@@ -77,5 +77,5 @@ def test_a_week_is_kept(tmp_path: Path) -> None:
     kept = [f"day=2026-06-{day:02}" for day in range(2, 10)]
     for name in ("daily_lists", "daily_posts"):
         assert sorted(path.stem for path in (newest / name).iterdir()) == kept
-    with pytest.raises(QueryError, match="no lists of .* are kept, only those of 2026-06-02, "):
+    with pytest.raises(QueryError, match=r"no lists of .* are kept, only those of 2026-06-02, "):
         changes(data_dir)

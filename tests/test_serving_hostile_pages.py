@@ -26,8 +26,8 @@ WHY: dict[str, Any] = {
     "neighbours": 3,
     "length": 2,
     "public": False,
-    "parameters": dict.fromkeys(PARAMETERS, 2.0) | {"language": EVIL},
-    "usual": dict.fromkeys(PARAMETERS, 1.0) | {"language": ""},
+    "parameters": dict.fromkeys(PARAMETERS, 2.0) | {"language": EVIL, "days_ago": EVIL},
+    "usual": dict.fromkeys(PARAMETERS, 1.0) | {"language": "", "days_ago": ""},
     "posts": [
         {
             "post_uri": POST, "source": source, "co_likers": 2, "age_hours": 1.0, "likers": 2, "was": was,

@@ -134,6 +134,7 @@ def test_changes_are_read_or_refused() -> None:
         "max_per_author": 2,
     }
     assert changes_of(["language=en", "media=8"]) == {"language": "en", "media": 8}
+    assert changes_of(["days_ago=7"]) == {"days_ago": "7"}
     for text in (
         "half_life_hours",
         "half_life_hours=x",
@@ -141,6 +142,8 @@ def test_changes_are_read_or_refused() -> None:
         "=1",
         "language=EN",
         "language=x' OR 1",
+        "days_ago=8",
+        "days_ago=-1",
     ):
         with pytest.raises(ExplainError, match="--set"):
             changes_of([text])
@@ -244,6 +247,27 @@ def test_the_page_shows_the_list_with_reasons_and_moves_it(store: tuple[Path, Wo
     assert "Nobody in the store is called" in nobody.text
     assert _page(client, f"viewer={made.did('ann')}&half_life_hours=x").status_code == 404
     assert _page(client, "viewer=%3Cb%3E").status_code == 404
+
+
+def test_the_list_of_now_beside_that_of_the_morning(store: tuple[Path, World]) -> None:
+    data_dir, made = store
+    did = made.did("ann")
+    client = TestClient(create_app(_configured(data_dir, pages="public"), now=Clock()))
+    here = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
+    page = client.simulate_get("/compare", query_string=f"a={did}&b={did}&a_days_ago=0", **here).text
+    assert re.search("6 of the first 6 posts are the same", page)
+    assert "today, first" in page and '<option value="0" selected>' in page
+    missing = client.simulate_get("/compare", query_string=f"a={did}&b={did}&b_days_ago=1", **here)
+    assert missing.status_code == 404 and "are kept: a week of them is" in missing.text
+    wrong = client.simulate_get("/compare", query_string=f"a={did}&b={did}&b_days_ago=8", **here)
+    assert wrong.status_code == 404 and "a number from 0 to 7" in wrong.text
+    away = {"host": "feed.example.com", "remote_addr": "203.0.113.9"}
+    others = client.simulate_get("/compare", query_string=f"a={did}&b={did}&a_days_ago=0", **away)
+    assert others.status_code == 404 and "only this machine may see it" in others.text
+    assert "days_ago" not in client.simulate_get("/compare", query_string=f"a={did}&b={did}", **away).text
+    assert not [
+        post for post in why(data_dir, 1, did, {"days_ago": "0"}, public=False)["posts"] if post["because"]
+    ]
 
 
 def test_who_may_see_it(store: tuple[Path, World]) -> None:

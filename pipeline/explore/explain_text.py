@@ -129,6 +129,7 @@ def _short(did: str) -> str:
 
 def list_as_text(found: Row) -> str:
     """Return a list with its reasons, as ``list_reasons.why`` does, in words."""
+    former = found["parameters"]["days_ago"]  # such a list has no reasons
     lines = [
         f"viewer      {found['viewer']}",
         f"generation  {found['generation']}; {found['length']} posts, {found['neighbours']} neighbours",
@@ -139,7 +140,11 @@ def list_as_text(found: Row) -> str:
         if value != found["usual"][name]:
             lines.append(f"changed     {name} = {value} instead of {found['usual'][name] or 'all'}")
     for place, post in enumerate(found["posts"], 1):
-        was = "" if found["public"] or post["was"] == place else f"  (served at {post['was'] or 'no place'})"
+        was = (
+            ""
+            if found["public"] or former or post["was"] == place
+            else f"  (served at {post['was'] or 'no place'})"
+        )
         lines += ["", f"{place:>4}  {post['post_uri']}{was}"]
         if post["source"] != "co-likers":
             lines.append(

@@ -24,6 +24,8 @@ from pipeline.feeds import Variant
 from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.analyst_snapshot import (
+    DAILY_LISTS,
+    DAILY_POSTS,
     HISTORY_LIKES,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
@@ -43,6 +45,7 @@ from pipeline.store.analyst_snapshot import (
 )
 from pipeline.store.duck import count, listed, parquet
 from pipeline.store.model import DAY_US, HOUR_US, day_of
+from sql import places
 
 BSKY = "https://bsky.app/profile/"
 # The files of sql/explain that pick a viewer's like records, in order.
@@ -61,6 +64,7 @@ class GenerationInputs:
         if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
             raise ExplainError(f"no lists yet in {data_dir}: run 'foryou batch' first")
         [stamp] = pq.read_table(copy_of(snapshot, SNAPSHOT)).to_pylist()
+        self._snapshot = snapshot
         self.generation: int = stamp["generation"]
         self.snapshot_us: int = stamp["snapshot_us"]
         parameters = pq.read_table(copy_of(snapshot, RANKING)).to_pylist()
@@ -116,6 +120,20 @@ class GenerationInputs:
         """Run files of ``sql/explain`` that make tables."""
         for name in names:
             self.connection.execute(sql.load(f"explain/{name}"))
+
+    def use_lists_of(self, days_ago: int) -> None:
+        """Make ``daily_lists`` and ``daily_list_posts`` of a day; ExplainError when that day's are not kept."""
+        day = places.day_name(day_of(self.snapshot_us) - days_ago)
+        files = {
+            name: copy_of(self._snapshot, f"{folder}/day={day}")
+            for name, folder in (("daily_lists", DAILY_LISTS), ("daily_list_posts", DAILY_POSTS))
+        }
+        if not all(path.exists() for path in files.values()):
+            raise ExplainError(
+                f"no lists of {day} are kept: a week of them is, from when they were first made"
+            )
+        for name, path in files.items():
+            self._view(name, path)
 
     def find_viewer(self, text: str) -> tuple[int, str]:
         """Return the number and DID of the actor whose DID the text is, or a part of; ExplainError unless it is one."""

@@ -26,7 +26,7 @@ from pipeline.explore.generation_inputs import PICKS, ExplainError, GenerationIn
 from pipeline.explore.viewer_run import run_for_viewer, score_candidates, weigh_neighbours
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.duck import count
-from pipeline.store.model import HOUR_US
+from pipeline.store.model import DAY_US, HOUR_US
 
 POSTS_SHOWN = 30
 REASONS_SHOWN = 3
@@ -48,6 +48,9 @@ CHANGEABLE = (
 )
 # A change that is no parameter: only posts that name this language, "" for all.
 LANGUAGE = "language"
+# Nor is this: the list as it was first made so many days ago, without reasons and whatever else is changed.
+DAYS_AGO = "days_ago"
+NO_PARAMETERS = (LANGUAGE, DAYS_AGO)
 Change = float | str
 # What a post has from its terms.
 TERMS = (
@@ -60,12 +63,17 @@ def changes_of(texts: Sequence[str]) -> dict[str, Change]:
     changes: dict[str, Change] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in (*CHANGEABLE, LANGUAGE):
-            names = ", ".join((*CHANGEABLE, LANGUAGE))
+        if not separator or name not in (*CHANGEABLE, *NO_PARAMETERS):
+            names = ", ".join((*CHANGEABLE, *NO_PARAMETERS))
             raise ExplainError(f"--set {text}: expected NAME=VALUE, with NAME one of {names}")
         if name == LANGUAGE:
             if not re.fullmatch("[a-z]{2,3}|", value):
                 raise ExplainError(f"--set {text}: expected a language of two or three letters, such as en")
+            changes[name] = value
+            continue
+        if name == DAYS_AGO:
+            if not re.fullmatch("[0-7]|", value):
+                raise ExplainError(f"--set {text}: expected 0 to 7, for that is how long lists are kept")
             changes[name] = value
             continue
         try:
@@ -79,7 +87,9 @@ def changed(ranking: Ranking, changes: Mapping[str, Change]) -> Ranking:
     """Return parameters with some changed; SettingError when one is out of bounds."""
     whole = {item.name for item in fields(Ranking) if item.type is int}
     values = {
-        name: int(value) if name in whole else value for name, value in changes.items() if name != LANGUAGE
+        name: int(value) if name in whole else value
+        for name, value in changes.items()
+        if name not in NO_PARAMETERS
     }
     return ranking_from({**asdict(ranking), **values})
 
@@ -97,6 +107,8 @@ def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], p
     viewer_id, did = inputs.find_viewer(viewer)
     inputs.choose_variant(did)
     usual = inputs.ranking
+    if changes.get(DAYS_AGO):
+        return _former_list(inputs, viewer_id, did, str(changes[DAYS_AGO]), public=public)
     inputs.ranking = changed(usual, changes)
     sql_steps.prepare(inputs.connection, inputs.ranking, inputs.snapshot_us)
     inputs.restrict(viewer_id, did, None)
@@ -130,9 +142,38 @@ def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], p
         "neighbours": count(inputs.connection, "neighbours"),
         "length": length,
         "public": public,
-        "parameters": {name: getattr(inputs.ranking, name) for name in CHANGEABLE} | {LANGUAGE: language},
-        "usual": {name: getattr(usual, name) for name in CHANGEABLE} | {LANGUAGE: ""},
+        "parameters": _values(inputs.ranking) | {LANGUAGE: language},
+        "usual": _values(usual),
         "posts": posts,
+    }
+
+
+def _values(ranking: Ranking) -> Row:
+    """Return what can be changed, as the parameters in force have it."""
+    return {name: getattr(ranking, name) for name in CHANGEABLE} | dict.fromkeys(NO_PARAMETERS, "")
+
+
+def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: str, *, public: bool) -> Row:
+    """Return the beginning of a list as it was first made on a day, in the form of ``_why``."""
+    if public:
+        raise ExplainError(
+            "a list as it was served shows what its viewer had seen: only this machine may see it"
+        )
+    inputs.use_lists_of(int(days_ago))
+    inputs.connection.execute("SET VARIABLE viewer_id = ?", [viewer_id])
+    posts = inputs.rows("daily_list")
+    reasons: Row = {"because": [], "recently": None, "crowd_share": 1.0, "rule": None, "was": None}
+    return {
+        "viewer": did,
+        "generation": posts[0]["generation"] if posts else 0,
+        "snapshot_us": inputs.snapshot_us - int(days_ago) * DAY_US,
+        "variant": inputs.variant,
+        "neighbours": 0,
+        "length": len(posts),
+        "public": public,
+        "parameters": _values(inputs.ranking) | {DAYS_AGO: days_ago},
+        "usual": _values(inputs.ranking),
+        "posts": [post | reasons for post in posts[:POSTS_SHOWN]],
     }
 
 

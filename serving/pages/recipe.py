@@ -5,7 +5,7 @@ list (``explainer``), the sliders' look (``templates``).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,6 +65,9 @@ CHOICES = (
         ("pl", "Polish"), ("zh", "Chinese"), ("th", "Thai"), ("ru", "Russian"),
     )),
 )  # fmt: skip
+DAY = Choice("days_ago", "List of", "as it was first made that day, whatever the sliders say", (
+    ("", "now"), ("0", "today, first"), ("1", "yesterday"), *((str(days), f"{days} days ago") for days in range(2, 8)),
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,20 @@ def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float | 
     return found
 
 
-def menus_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Menu]:
+def read_day(request: falcon.Request, prefix: str) -> dict[str, str]:
+    """Return from how many days ago a list is wanted, {} for the list of now; raise RecipeError for other texts."""
+    value = (parameter(request, prefix + DAY.name) or "").strip()
+    if value not in dict(DAY.options):
+        raise RecipeError("days_ago must be a number from 0 to 7")
+    return {DAY.name: value} if value else {}
+
+
+def menus_of(
+    values: Mapping[str, Any], usual: Mapping[str, Any], choices: Sequence[Choice] = CHOICES
+) -> list[Menu]:
     """Return the menus; a value that is none of the options becomes one."""
     found = []
-    for choice in CHOICES:
+    for choice in choices:
         value, normal = (
             each if isinstance(each, str) else f"{each:g}"
             for each in (values[choice.name], usual[choice.name])

@@ -20,7 +20,17 @@ from serving.identity.handles import HandleError, Handles
 from serving.pages.appview import AppViewReader, Described
 from serving.pages.explainer import Explainer, ExplainingError
 from serving.pages.html import show
-from serving.pages.recipe import Menu, RecipeError, Slider, menus_of, read_recipe, sliders_of
+from serving.pages.recipe import (
+    CHOICES,
+    DAY,
+    Menu,
+    RecipeError,
+    Slider,
+    menus_of,
+    read_day,
+    read_recipe,
+    sliders_of,
+)
 
 _TYPED_MAX = 300
 LEAST_SHOWN = 0.005  # share of a post's score
@@ -112,12 +122,13 @@ class Side:
     typed: str
     found: List | None = None
     changed: bool = False
+    day: str = "now"  # of which the list is, in words
     sliders: list[Slider] = field(default_factory=list)
     menus: list[Menu] = field(default_factory=list)
 
 
 class ComparePage(_Pages):
-    """The page of two lists: of two people, or of one by two recipes."""
+    """The page of two lists: of two people, of one by two recipes, or of now and of a day before."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Answer the form, and with ``a`` and ``b`` their lists; parameters of a recipe begin with a_ or b_."""
@@ -126,12 +137,16 @@ class ComparePage(_Pages):
         note, described = "", Described()
         try:
             for side in sides:
-                changes = read_recipe(request, f"{side.key}_")
+                prefix = f"{side.key}_"
+                changes = read_recipe(request, prefix) | read_day(request, prefix)
                 if side.typed:
                     side.found = self.list_of(request, side.typed, changes)
                     side.changed = side.found["parameters"] != side.found["usual"]
+                    day = str(side.found["parameters"][DAY.name])
+                    side.day = dict(DAY.options).get(day, day)
                     side.sliders = sliders_of(side.found["parameters"], side.found["usual"])
-                    side.menus = menus_of(side.found["parameters"], side.found["usual"])
+                    choices = CHOICES if side.found["public"] else (DAY, *CHOICES)
+                    side.menus = menus_of(side.found["parameters"], side.found["usual"], choices)
             both = [side.found for side in sides if side.found]
             if len(both) == 2:
                 uris = [post["post_uri"] for found in both for post in found["posts"]]

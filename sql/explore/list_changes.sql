@@ -1,5 +1,5 @@
 -- Question: what changed in a viewer's list since a day before?
--- Reads: candidates, daily_candidates, stored_actors (to check the viewer)
+-- Reads: candidates, daily_candidates, stored_daily_lists (which days are kept)
 -- Writes: none
 -- Grain: one row per post that is in the list now or was then, in the order of now, then in that of then
 -- Parameters: viewer (DID), days = 1 (days back; 0: since today's first lists), rows = 30 (of the list, at most 30)
