@@ -22,10 +22,12 @@ for name, separated in (
 LONGEST = [
     Path(__file__).parent / f"test_{name}.py"
     for name in (
-        "kill", "up", "ingest_faults", "job_turns", "backfill_gaps", "newcomer", "lying_clocks", "timetable_clock",
-        "sql_command", "backup", "doctor", "backfill_days", "sql_shell", "newcomer_first_likes", "batch_ranking",
-        "ingest", "sql_box", "fetch_waiting", "serving_workers", "histories", "batch_tiers", "status",
-        "evaluate_harness", "landing_and_lake", "bench_imports", "ingest_v2", "removals", "locks",
+        "sql_queries", "kill", "explain", "up", "sql_command", "ingest_faults", "sql_said", "backfill_gaps",
+        "job_turns", "lying_clocks", "newcomer", "timetable_clock", "doctor", "backup", "backfill_days",
+        "fetched_repositories", "sql_shell", "newcomer_first_likes", "small_inputs", "ingest",
+        "batch_ranking", "sql_box", "strangers",
+        "serving_why", "bench_imports", "fetch_waiting", "serving_workers", "histories", "trial_places", "batch_tiers",
+        "status", "evaluate_harness", "landing_and_lake", "ingest_v2", "removals", "locks",
     )
 ]  # fmt: skip
 assert all(path.exists() for path in LONGEST)
