@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test check network-test home-test browser-test bench clean
+.PHONY: demo test check network-test home-test browser-test bench dist clean
 
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
@@ -38,6 +38,14 @@ browser-test: $(READY)
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_end_to_end.py $(ARGS)
 
+# The wheel, which needs nothing of this folder, and the image where Podman or Docker can build one.
+dist: $(READY)
+	@$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/foryou-*.whl
+	@for tool in podman docker; do \
+	  if $$tool info >/dev/null 2>&1; then $$tool build --quiet -t foryou -f deploy/container/Containerfile . && exit; fi; \
+	done; echo "no image: neither podman nor docker can build one here"
+
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "foryou needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -49,4 +57,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) data/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist data/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

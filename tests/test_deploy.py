@@ -4,6 +4,7 @@ A tool that is not on this machine skips its test; tests/home runs the whole cha
 """
 
 import configparser
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch
+from serving.http.recent_pages import FEED_ADDRESS
+from serving.http.web_metrics import WebMetrics
 from serving.identity.default_resolver import SLOTS
 from serving.pages.assets import address
 from serving.process.workers import START_SECONDS, STOP_SECONDS
@@ -240,11 +243,47 @@ def test_the_alerts_watch_figures_that_ingest_offers() -> None:
     assert QUEUE_CHUNKS / 2 < int(full) < QUEUE_CHUNKS
 
 
+def test_the_dashboard_shows_figures_that_are_offered_and_all_that_alerts_watch() -> None:
+    board = json.loads((DEPLOY / "grafana" / "foryou.json").read_text())
+    shown = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    web = WebMetrics()
+    web.expect(FEED_ADDRESS, 200)
+    offered = exported()
+    for family in prometheus_client.parser.text_string_to_metric_families(web.text().decode()):
+        offered |= {(sample.name, labels_of(sample.labels)) for sample in family.samples}
+    names = set(re.findall(r"\bforyou_[a-z_]+", shown))
+    assert names <= {name for name, _ in offered}
+    rules = (DEPLOY / "prometheus" / "foryou.rules.yml").read_text()
+    assert set(re.findall(r"\bforyou_[a-z_]+", rules)) <= names
+    for name, labels in re.findall(r"(foryou_\w+)\{(.*?)\}", shown):
+        given = set(re.findall(r"(\w+)=", labels))
+        assert any(name == each and given <= has for each, has in offered), (name, labels)
+    assert FEED_ADDRESS in shown
+    # Panels stand beside each other, on a page of 24 columns.
+    cells = [
+        (panel["gridPos"]["x"] + column, panel["gridPos"]["y"] + row)
+        for panel in board["panels"]
+        for column in range(panel["gridPos"]["w"])
+        for row in range(panel["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(column for column, _ in cells) < 24
+
+
+def test_prometheus_accepts_what_the_dashboard_asks(tmp_path: Path) -> None:
+    board = json.loads((DEPLOY / "grafana" / "foryou.json").read_text())
+    wanted = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(wanted)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    result = run("promtool", "check", "rules", tmp_path / "rules.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_a_lag_is_offered_once_there_is_an_event() -> None:
     """A store without events is no store that is decades behind: two alerts would fire on each new installation."""
     metrics = Metrics()
     metrics.committed(EventBatch(), size=0, seconds=0.1, lag_seconds=None, queued=0)
-    assert b"lag" not in prometheus_client.generate_latest(metrics.registry)
+    assert b"foryou_stream_lag" not in prometheus_client.generate_latest(metrics.registry)
     for seconds in (5.0, 2.0):
         metrics.committed(EventBatch(), size=0, seconds=0.1, lag_seconds=seconds, queued=0)
         lag = f"foryou_stream_lag_seconds {seconds}".encode()
