@@ -147,16 +147,12 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def block(options: argparse.Namespace) -> None:
     """Keep accounts, posts, domains, hashtags and words out of all lists."""
-    from pipeline.blocking import command
-
-    command.run(_settings(options), "block", options.what, remove=options.remove, note=options.note)
+    _change_rules(options, "block")
 
 
 def allow(options: argparse.Namespace) -> None:
     """Let accounts, posts and domains through that a rule or a label would hide."""
-    from pipeline.blocking import command
-
-    command.run(_settings(options), "allow", options.what, remove=options.remove, note=options.note)
+    _change_rules(options, "allow")
 
 
 def publish(options: argparse.Namespace) -> None:
@@ -236,3 +232,16 @@ def _give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
         os.nice(19)
+
+
+def _change_rules(options: argparse.Namespace, action: str) -> None:
+    from pipeline.blocking import command
+
+    command.run(
+        _settings(options),
+        action,
+        options.what,
+        remove=options.remove,
+        note=options.note,
+        refresh=options.refresh,
+    )

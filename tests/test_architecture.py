@@ -61,7 +61,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.lists": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
-    "pipeline.run": {"pipeline.store"} | CONFIGURED,
+    "pipeline.run": {"pipeline.store", "pipeline.blocking"} | CONFIGURED,
     "pipeline.demo": {
         "pipeline.run", "pipeline.lake", "pipeline.store", "pipeline.simulate.world.names",
     } | CONFIGURED,

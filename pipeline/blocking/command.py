@@ -5,10 +5,11 @@ follows (``in_force``).
 """
 
 import argparse
+import time
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.blocking import in_force, rule_file
+from pipeline.blocking import followed_lists, in_force, rule_file
 from pipeline.blocking.rules import TEXT_KINDS, Rule
 from pipeline.blocking.typed import named
 from pipeline.handles import did_of_handle
@@ -26,19 +27,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: list the rules)",
     )
     parser.add_argument("--remove", action="store_true", help="remove these rules instead of adding them")
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="fetch the members of followed lists that are older than an hour; foryou schedule does it by itself",
+    )
     parser.add_argument("--note", metavar="TEXT", default="", help="why, for the reader of rules.txt")
 
 
-def run(settings: Settings, action: str, what: Sequence[str], *, remove: bool, note: str) -> None:
+def run(
+    settings: Settings, action: str, what: Sequence[str], *, remove: bool, note: str, refresh: bool = False
+) -> None:
     """Add or remove rules of an action, or list them; PipelineError when one is none."""
     data_dir = settings.data_dir
-    if not what:
+    if refresh:
+        _refresh(settings)
+    elif not what:
         rules = [rule for rule in rule_file.rules_of(data_dir) if rule.action == action]
         print(
             "\n".join(rule.as_line() for rule in rules)
             or f"nothing is {action}ed in {places.rules(data_dir)}"
         )
-        return
+    else:
+        _change(settings, action, what, remove=remove, note=note)
+
+
+def _refresh(settings: Settings) -> None:
+    """Fetch what is due of followed lists, and bring it into force."""
+    rules = rule_file.rules_of(settings.data_dir)
+    due = followed_lists.due(settings.data_dir, rules, time.time())
+    if due:
+        followed_lists.refresh(settings.data_dir, due, settings.appview_url)
+    followed_lists.forget_others(settings.data_dir, rules)
+    in_force.bring_into_force(settings.data_dir)
+
+
+def _change(settings: Settings, action: str, what: Sequence[str], *, remove: bool, note: str) -> None:
+    data_dir = settings.data_dir
     did_of = partial(did_of_handle, settings.appview_url)
     things = [named(action, text, did_of) for text in what]
     rules = [
@@ -47,6 +72,8 @@ def run(settings: Settings, action: str, what: Sequence[str], *, remove: bool, n
     ]
     changed = rule_file.remove(data_dir, rules) if remove else rule_file.add(data_dir, rules)
     in_force.bring_into_force(data_dir)
+    if any(rule.kind == "list" for rule in changed):
+        _refresh(settings)
     subjects = {rule.subject for rule in changed}
     for rule in rules:
         if rule.subject in subjects:

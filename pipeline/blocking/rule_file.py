@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.blocking.rules import Rule, rule_of
+from pipeline.blocking.rules import LISTS_MAX, Rule, rule_of
 from pipeline.errors import PipelineError
 from pipeline.store.fsync import sync
 from sql import places
@@ -106,6 +106,7 @@ def _lines(path: Path) -> list[RuleLine]:
         raise RulesError(f"{path} has more than {FILE_MAX_BYTES >> 20} MB, which is too much for rules")
     lines: list[RuleLine] = []
     known: dict[tuple[str, str], tuple[int, Rule]] = {}
+    lists = 0
     for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         try:
             text = raw.decode()
@@ -114,6 +115,9 @@ def _lines(path: Path) -> list[RuleLine]:
                 first, other = known.setdefault(rule.subject, (number, rule))
                 if other.action != rule.action:
                     raise ValueError(f"line {first} says the opposite")
+                lists += rule.kind == "list" and first == number
+                if lists > LISTS_MAX:
+                    raise ValueError(f"more than {LISTS_MAX} lists are too many")
         except ValueError as error:
             shown = "the text is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
             raise RulesError(f"{path}, line {number}: {shown}") from error

@@ -31,6 +31,7 @@ KINDS = ("account", "post", "domain", "hashtag", "word", "list")
 # a host below a blocked domain.
 ALLOWED_KINDS = ("account", "post", "domain")
 TEXT_KINDS = ("domain", "hashtag", "word")
+LISTS_MAX = 100  # that are followed; each has up to 50,000 members
 LIST_COLLECTION = "app.bsky.graph.list"
 # A post has 300 graphemes; no hashtag of the app is longer than 64.
 WORD_MAX_CHARACTERS, NOTE_MAX_CHARACTERS = 100, 200

@@ -10,6 +10,7 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     recent       every candidates_minutes: lists of viewers seen in the last half hour
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
     gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
+    rules        the members of moderation lists that the operator follows, an hour after they were last fetched
     waiting      neighbours and lists of viewers without a list: looked for every waiting_seconds, and after a fetch
 
 A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next.
@@ -34,6 +35,8 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from pipeline.blocking.followed_lists import due
+from pipeline.blocking.rule_file import RulesError, rules_of
 from pipeline.clock import MachineClock
 from pipeline.errors import StoreError
 from pipeline.notify import service_manager
@@ -61,7 +64,7 @@ FIRST_LIKES_SECONDS, FIRST_LIKES_AGAIN_SECONDS = 30.0, 600.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
-QUEUES |= {job: job for job in ("recent", "fetch", "gaps", "waiting")}
+QUEUES |= {job: job for job in ("recent", "fetch", "gaps", "rules", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
@@ -72,6 +75,7 @@ WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
 FETCH_LONG_SECONDS = 30.0  # a run for waiting viewers that took so long may have left somebody
 GAPS_SECONDS = 3600.0
+RULES_SECONDS = 300.0  # a list whose fetch failed is due again at the next look
 NO_SECRETS: Mapping[str, str] = {}
 
 
@@ -122,6 +126,7 @@ class Timetable:
             self._add_job("fetch", self._fetch, seconds)
             self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
+            self._add_job("rules", self._refresh_lists, RULES_SECONDS)
             if self._archive_key:
                 self._add_job("gaps", self._fill_gaps, GAPS_SECONDS)
                 self._scheduler.modify_job("gaps", next_run_time=datetime.now(UTC))
@@ -246,6 +251,15 @@ class Timetable:
         if has_gaps(self._settings.data_dir, window_days):
             key = {ARCHIVE_KEY: self._archive_key}
             self._run_child("gaps", ["backfill", "--gaps"], LATER_NICENESS, secrets=key)
+
+    def _refresh_lists(self) -> None:
+        """Fetch the members of followed lists that are due."""
+        try:
+            rules = rules_of(self._settings.data_dir)
+        except RulesError:  # ingest and the batch say so
+            return
+        if due(self._settings.data_dir, rules, time.time()):
+            self._run_child("rules", ["block", "--refresh"], LATER_NICENESS)
 
     def _serve_waiting(self) -> None:
         """Make neighbours and lists for viewers who wait, if there are any."""

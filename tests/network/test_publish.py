@@ -13,6 +13,8 @@ import pytest
 from network.conftest import Network
 from streams import free_port, wait_until
 
+from pipeline.operate.feed_record.record import count_graphemes
+
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture of a feed" * 20
 
 
@@ -104,6 +106,80 @@ def test_create_update_delete(publisher: Publisher, tmp_path: Path) -> None:
         assert "the feed is empty" in doctored.stdout
     assert publisher.publish("--delete").returncode == 0
     assert publisher.record() is None
+
+
+TAGGED = "Vidéos 日本 #cats, by @{handle} and https://example.com/x."
+
+
+def test_content_mode_facets_and_labels(publisher: Publisher, tmp_path: Path) -> None:
+    """A feed of videos; what the operator then sets by hand stays, and a description brings its own facets."""
+    config = tmp_path / "foryou.toml"
+    config.write_text('[feeds.for-you]\nmedia = "video"\nlabels = ["nudity", "!no-unauthenticated"]\n')
+    publisher.env |= {"FORYOU_CONFIG": str(config), "FORYOU_APPVIEW_URL": publisher.network.pds}
+    [other] = publisher.network.control("accounts", n=1, prefix="named")
+    text = TAGGED.format(handle=other["handle"])
+    with serving(publisher.env):
+        created = publisher.publish("--description", text)
+        assert created.returncode == 0, created.stderr
+        record = publisher.record()
+        assert record is not None
+        assert record["contentMode"] == "app.bsky.feed.defs#contentModeVideo"
+        assert [label["val"] for label in record["labels"]["values"]] == ["nudity", "!no-unauthenticated"]
+        content = text.encode()
+        found = [
+            (content[facet["index"]["byteStart"] : facet["index"]["byteEnd"]].decode(), facet["features"][0])
+            for facet in record["descriptionFacets"]
+        ]
+        kind = "app.bsky.richtext.facet#"
+        assert found == [
+            ("#cats", {"$type": f"{kind}tag", "tag": "cats"}),
+            (f"@{other['handle']}", {"$type": f"{kind}mention", "did": other["did"]}),
+            ("https://example.com/x", {"$type": f"{kind}link", "uri": "https://example.com/x"}),
+        ]
+        by_hand = record | {"ofTheFuture": {"x": 1}, "descriptionFacets": record["descriptionFacets"][:1]}
+        body = {"repo": publisher.did, "collection": record["$type"], "rkey": "for-you", "record": by_hand}
+        publisher.network.control(
+            "xrpc", method="POST", nsid="com.atproto.repo.putRecord", did=publisher.did, body=body
+        )
+        assert "nothing to do" in publisher.publish().stdout
+        assert publisher.publish("--name", "Videos").returncode == 0
+        assert publisher.record() == by_hand | {"displayName": "Videos"}
+        assert publisher.publish("--description", "Just #dogs", "--label", "none").returncode == 0
+        changed = publisher.record()
+        assert changed is not None and "labels" not in changed
+        assert [facet["features"][0]["tag"] for facet in changed["descriptionFacets"]] == ["dogs"]
+
+
+@pytest.mark.parametrize(
+    "grapheme",
+    [
+        "a", "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "\u1112\u1161\u11ab",
+        "👩‍👩‍👧‍👦", "🇩🇪", "e\u0301", "\r\n", "क्षि", "1\ufe0f\u20e3", "b\u200d", "c\u200c",
+    ],
+)  # fmt: skip
+def test_a_pds_counts_characters_as_this_program_does(publisher: Publisher, grapheme: str) -> None:
+    """24 of them are a name; 25 are refused by both."""
+
+    def put(name: str) -> bool:
+        record = {
+            "$type": "app.bsky.feed.generator", "did": publisher.service_did, "displayName": name,
+            "createdAt": "2026-01-01T00:00:00.000Z",
+        }  # fmt: skip
+        body = {"repo": publisher.did, "collection": record["$type"], "rkey": "counted", "record": record}
+        try:
+            publisher.network.control(
+                "xrpc", method="POST", nsid="com.atproto.repo.putRecord", did=publisher.did, body=body
+            )
+        except Exception:
+            return False
+        return True
+
+    fitting = min(24, 240 // len(grapheme.encode()))
+    assert count_graphemes(grapheme * fitting) == fitting
+    assert put(grapheme * fitting)
+    if fitting == 24 and len(grapheme.encode()) * 25 <= 240:
+        assert count_graphemes(grapheme * 25) == 25
+        assert not put(grapheme * 25)
 
 
 def test_a_wrong_password(publisher: Publisher) -> None:
