@@ -84,15 +84,22 @@ class Repository:
     def record(self, rkey: str) -> Stored | None:
         """Return the feed record of a key, None when there is none."""
         try:
-            call = self._client.com.atproto.repo.get_record
-            found = self._call("reading the record", call, params=self._named(rkey))
+            # As JSON: the client's models would add types to what is in the record.
+            call, nsid = self._client.invoke_query, "com.atproto.repo.getRecord"
+            named = models.ComAtprotoRepoGetRecord.Params(**self._named(rkey))
+            found = self._call("reading the record", call, nsid=nsid, params=named).content
         except RepositoryError as error:
             if error.name == "RecordNotFound":
                 return None
             raise
-        if not found.cid:
+        value, cid = (found.get("value"), found.get("cid")) if isinstance(found, dict) else (None, None)
+        if not isinstance(value, dict):
+            raise RepositoryError(
+                f"reading the record: {self.host} answers something that the lexicon does not allow"
+            )
+        if not isinstance(cid, str) or not cid:
             raise RepositoryError(f"reading the record: {self.host} does not say which version it is")
-        return Stored(models.get_model_as_dict(found.value), found.cid)
+        return Stored(value, cid)
 
     def _log_in(self) -> None:
         """Log in the repository's owner; RepositoryError when the password is not theirs."""
