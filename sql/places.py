@@ -15,6 +15,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     lake/changes/day=YYYY-MM-DD/changes-COMMIT.parquet                  what was reported of it since, up to that commit
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
     lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
+    lake/forecast-*.parquet, lake/moments-*.parquet                   what will be liked, learned from the past
     lake/.tmp                                                         files that are being written for the lake
     lake/.held                                                        links to the files that a run reads
     explore                                                           copies for analysts
@@ -246,6 +247,16 @@ def popular(data_dir: Path, feed_rkey: str, variant: str = "") -> Path:
 def popular_of_variants(data_dir: Path, feed_rkey: str) -> list[Path]:
     """Return the files that ``popular`` names for a feed's variants, as far as they exist."""
     return list(lake(data_dir).glob(f"popular-{feed_rkey}@*.parquet"))
+
+
+def forecast_trees(data_dir: Path, feed_rkey: str) -> Path:
+    """Return what was learned about which posts of a feed will be liked next."""
+    return lake(data_dir) / f"forecast-{feed_rkey}.parquet"
+
+
+def forecast_moments(data_dir: Path, feed_rkey: str) -> Path:
+    """Return what was popular in a feed at moments of the past, and what was liked after them."""
+    return lake(data_dir) / f"moments-{feed_rkey}.parquet"
 
 
 def day_name(day: int) -> str:

@@ -31,6 +31,7 @@ INPUTS = (
     "interactions",
     "ruled_accounts",
     "ruled_posts",
+    "forecast_trees",
     "withheld",
 )
 

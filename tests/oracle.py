@@ -160,12 +160,13 @@ def ranked(
         and (not ranking.media or flags & ranking.media)
         and now_us - created_us < ranking.post_max_age_hours * HOUR_US
     }
-    likers, fresh, lately = defaultdict(set), defaultdict(dict), {}
+    likers, fresh, lately, hours = defaultdict(set), defaultdict(dict), {}, {}
     for (liker, post), seen_us in likes.items():
         likers[post].add(liker)
         if post in allowed and now_us - seen_us < ranking.candidate_window_hours * HOUR_US:
             age_hours = (now_us - seen_us) / HOUR_US
             fresh[liker][post] = (1 + age_hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent
+            hours[liker, post] = age_hours
             lately[liker, post] = (1 + age_hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
     refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
     by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
@@ -177,6 +178,14 @@ def ranked(
     langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
     ages = ages_of(rows, now_us, ranking.post_max_age_hours)
     crowds, shares = popular(fresh, lately, langs, ages, ranking, levels)
+    listed = {post for posts in crowds.values() for post in posts}
+    old = {post: max(now_us - allowed[post], 0) / HOUR_US for post in listed}
+    next_ = foreseen(rows.get("forecast_trees", []), fresh, hours, ages, old, ranking)
+    if sum(next_.values()) > 0:
+        whole = sum(shares[post] for post in listed)
+        for post in listed:
+            soon = next_.get(post, 0.0) / sum(next_.values()) * whole
+            shares[post] = (1 - ranking.forecast_weight) * shares[post] + ranking.forecast_weight * soon
     result = {}
     for viewer, near in graph.items():
         if dids[names[viewer]][1]:
@@ -241,6 +250,50 @@ def newness(age_hours: float, ranking: Ranking) -> float:
     return min(max(age_hours, 0.0) / ranking.newcomer_hours, 1.0) if ranking.newcomer_hours else 1.0
 
 
+def worth_and_crowd(posts: dict[Post, float], age_hours: float, ranking: Ranking) -> tuple[float, int]:
+    """Return how much a liker of these posts counts in what is popular, and the author they like most."""
+    by_author: dict[int, int] = defaultdict(int)
+    for post in posts:
+        by_author[post[0]] += 1
+    crowd = min(by_author, key=lambda author: (-by_author[author], author))
+    return (len(posts) + ranking.fallback_smoothing) ** -0.5 * newness(age_hours, ranking) ** 2, crowd
+
+
+def foreseen(
+    trees: list[Any],
+    fresh: dict[int, dict[Post, float]],
+    hours: dict[tuple[int, Post], float],
+    ages: dict[int, float],
+    old: dict[Post, float],
+    ranking: Ranking,
+) -> dict[Post, float]:
+    """Return how much of the next likes each popular post is expected to get, by trees; ``old`` are the posts' ages."""
+    windows = {"5m": 1 / 12, "15m": 0.25, "30m": 0.5}
+    windows |= {f"{count}h": float(count) for count in (1, 2, 4, 8, 16, 24, 48)}
+    known: dict[Post, dict[str, float]] = {post: {"age_hours": age} for post, age in old.items()}
+    for name, window in windows.items():
+        masses: dict[Post, dict[int, float]] = {post: defaultdict(float) for post in old}
+        for liker, posts in fresh.items():
+            if posts:
+                worth, crowd = worth_and_crowd(posts, ages[liker], ranking)
+                for post in posts.keys() & old.keys():
+                    masses[post][crowd] += worth * (hours[liker, post] < window)
+                    known[post]["idle_hours"] = min(known[post].get("idle_hours", 1e9), hours[liker, post])
+        for post in old:
+            known[post][f"mass_{name}"] = sum(log1p(mass) for mass in masses[post].values())
+        whole = sum(known[post][f"mass_{name}"] for post in old) or 1.0
+        for post in old:
+            known[post][f"share_{name}"] = known[post][f"mass_{name}"] / whole
+    result = {}
+    for post in old:
+        root = 0.0
+        for _, _, inputs, thresholds, leaves in trees:
+            answers = [known[post][name] > limit for name, limit in zip(inputs, thresholds, strict=True)]
+            root += leaves[sum(1 << level for level, answer in enumerate(answers) if answer)]
+        result[post] = max(root, 0.0) ** 2
+    return result
+
+
 def popular(
     fresh: dict[int, dict[Post, float]],
     lately: dict[tuple[int, Post], float],
@@ -256,12 +309,8 @@ def popular(
     for liker, posts in fresh.items():
         if not posts:
             continue
-        worth = (len(posts) + ranking.fallback_smoothing) ** -0.5 * newness(ages[liker], ranking) ** 2
+        worth, crowd = worth_and_crowd(posts, ages[liker], ranking)
         worths += worth
-        by_author: dict[int, int] = defaultdict(int)
-        for post in posts:
-            by_author[post[0]] += 1
-        crowd = min(by_author, key=lambda author: (-by_author[author], author))
         for post, value in posts.items():
             masses[post][crowd] += value * worth
             now[post][crowd] += lately[liker, post] * worth

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
 
+from pipeline.batch.forecast.learning import INPUTS
 from pipeline.ranking import Ranking
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
@@ -304,6 +305,9 @@ KINDS = st.tuples(
     st.sampled_from("axy"), FRESH_HOURS, st.sampled_from([0, 0, 0, 0, 0, 1, 8]), st.integers(0, 9)
 )
 
+# Thresholds that no input of these worlds equals, so that rounding decides nothing.
+QUESTIONS = st.tuples(st.sampled_from(INPUTS), st.sampled_from([1e-9, 0.0313, 0.287, 0.773, 2.91, 11.3]))
+
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
@@ -327,6 +331,9 @@ def worlds(draw: st.DrawFn) -> World:
         st.lists(st.tuples(ACTORS, st.sampled_from(liked), events), max_size=6)
     ):
         world.interaction(viewer, post, event)
+    for asked in draw(st.lists(st.lists(QUESTIONS, min_size=2, max_size=2), max_size=3)):
+        leaves = draw(st.lists(st.sampled_from([-0.2, 0.0, 0.1, 0.7]), min_size=4, max_size=4))
+        world.tree([name for name, _ in asked], [limit for _, limit in asked], leaves)
     for name, level, cause in draw(st.lists(WISHES, max_size=4)):
         world.withhold(name, level, cause)
     return world
@@ -353,6 +360,7 @@ def rankings(draw: st.DrawFn) -> Ranking:
         seed_weight_less=draw(st.sampled_from([0.1, 1.0, 2.0])),
         less_author_posts=draw(st.sampled_from([1, 2])),
         media=draw(st.sampled_from([0, 0, 8, 24])),
+        forecast_weight=draw(st.sampled_from([0.0, 0.4, 1.0])),
         block_viewers=draw(st.sampled_from([1, 3, 100])),
     )
 

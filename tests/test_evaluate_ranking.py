@@ -10,15 +10,17 @@ from batch_tools import candidates_by_sql, neighbours_by_sql, read_ranked, setti
 
 import sql
 from pipeline import cli
-from pipeline.batch.inputs import sql_steps
+from pipeline.batch.forecast.history import table_of
 from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.kernel import Sparse
 from pipeline.evaluate.from_store import events_in, from_store
 from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.matrices import row_numbers
 from pipeline.evaluate.methods import ours
+from pipeline.evaluate.methods.forecast import trees_before
 from pipeline.evaluate.splits import REPORTED, Split, liked_before, rolling, split_at, with_own
 from pipeline.ranking import Ranking
+from pipeline.store.duck import count, registered
 
 CHANGES = (
     {},
@@ -42,16 +44,19 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
         for name in ("visits", "interactions"):  # a history of likes knows of neither
             connection.execute(f"DELETE FROM {name}")
         neighbours_by_sql(connection, ranking)
-        candidates_by_sql(connection, ranking)
-        expected = read_ranked(connection)
-        sql_steps.set_variables(connection, {"window_hours": ranking.seed_window_days * 24.0})
-        sql_steps.run_file(connection, "likes")
         connection.execute(sql.load("evaluate/claimed"))
         events = events_in(connection, "store")
         posts = connection.execute(
             "SELECT author_id, post_rkey FROM (SELECT DISTINCT author_id, post_rkey FROM likes) "
             "ORDER BY post_rkey DESC, author_id"
         ).fetchall()
+        trees = trees_before(at_the_end(events, opened.snapshot_us, np.zeros(0, np.int64)), ranking)
+        assert trees is not None
+        with registered(connection, learned_trees=table_of(trees, opened.snapshot_us)):
+            connection.execute("INSERT INTO forecast_trees FROM learned_trees")
+        candidates_by_sql(connection, ranking)
+        expected = read_ranked(connection)
+        assert count(connection, "forecast") > 0
     split = split_at(events, opened.snapshot_us, 1.0, None, np.random.default_rng(0))
     assert len(split.viewers) == 0  # nothing comes after the newest like
     viewers = np.searchsorted(events.user_keys, sorted(expected))

@@ -33,6 +33,7 @@ class World:
         self.visits: list[tuple[str, str, str, int, int, int]] = []
         self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
         self.like_rkeys: dict[tuple[str, str], int] = {}
+        self.trees: list[tuple[list[str], list[float], list[float]]] = []  # inputs, thresholds, leaves
         self.withheld: list[tuple[int, int, int, int]] = []  # author, rkey (-1: all of them), cause, level
 
     def time(self, hours_ago: float) -> int:
@@ -121,6 +122,11 @@ class World:
         """Withhold a post, or else all posts of an actor; authors (cause 2) can withhold nothing but all."""
         author, rkey = self.posts[name] if name in self.posts else (self.id(name), -1)
         self.withheld.append((author, rkey if cause == WithheldBy.LABELER else -1, int(cause), int(level)))
+        return self
+
+    def tree(self, inputs: list[str], thresholds: list[float], leaves: list[float]) -> "World":
+        """Add a tree to the forecast."""
+        self.trees.append((inputs, thresholds, leaves))
         return self
 
     def write(self, data_dir: Path) -> Path:
@@ -222,6 +228,7 @@ class World:
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
             "interactions": [(row[0], row[1], row[2]) for row in self.interactions],
             "withheld": list(self.withheld),
+            "forecast_trees": [(number, 1, *tree) for number, tree in enumerate(self.trees)],
         }
 
     def _place(self, name: str, author: str, created_us: int) -> None:

@@ -109,8 +109,10 @@ def stage_lists_of(
     )
     crowds = copy_to(
         connection,
-        f"SELECT c.language, p.author_id, p.rkey, c.share, {generation} AS generation FROM crowds AS c "
-        "JOIN candidate_posts AS p ON p.post_no = c.post_no ORDER BY c.language, p.post_no",
+        "SELECT c.language, p.author_id, p.rkey, c.share, nullif(s.expected, 0) AS expected, i.idle_hours, "
+        f"{generation} AS generation FROM crowds AS c JOIN candidate_posts AS p ON p.post_no = c.post_no "
+        "JOIN crowd_shares AS s ON s.post_no = c.post_no JOIN forecast_inputs AS i ON i.post_no = c.post_no "
+        "ORDER BY c.language, p.post_no",
         lists.with_name("list_crowds.parquet"),
     )
     return StagedLists(variant, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})

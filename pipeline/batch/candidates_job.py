@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.batch.analyst_copies import StagedLists, make_list_snapshot, stage_inputs, stage_lists_of
+from pipeline.batch.forecast.history import learn_when_due, load_trees, remember
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
@@ -71,6 +72,9 @@ def candidates(
     with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
         connection = snapshot.connection
         yield "snapshot", snapshot.records
+        foresees = any(variant.ranking.forecast_weight for variant in feed.variants)
+        if foresees:
+            load_trees(connection, data_dir, feed.rkey)
         inputs: dict[str, Path] = {}
         if to_publish.for_analysts:
             inputs = stage_inputs(connection, folder / "inputs")
@@ -103,6 +107,10 @@ def candidates(
                 staged.append(stage_lists_of(connection, staging.lists, variant, published.generation))
         if wanted is None:
             # The relations are the control's now.
+            if foresees:
+                yield "remember", remember(connection, data_dir, feed.rkey, folder.name)
+                trees = learn_when_due(connection, data_dir, feed.rkey, snapshot.snapshot_us, folder.name)
+                yield "learn", trees
             yield "taste sketches", write_sketches(serving, connection, sketches(connection))
             used = {popular_path(data_dir, feed, variant) for variant in feed.variants}
             for path in places.popular_of_variants(data_dir, feed.rkey):

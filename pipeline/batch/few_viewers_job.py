@@ -110,7 +110,7 @@ def waiting_candidates(
         for name in sql_steps.BEFORE_CANDIDATES:
             if name in {"popular", "crowd_shares"}:  # of everybody's likes
                 connection.execute(sql.load(f"few_viewers/{name}"))
-            elif name != "crowd_likers":
+            elif name == "public_popular" or name not in sql_steps.OF_EVERYBODY:
                 yield name, sql_steps.run_file(connection, name)
         published = PublishedSoFar()
         yield from stage_and_publish(

@@ -58,6 +58,7 @@ def explain_from(inputs: GenerationInputs, viewer: str, post: str | None = None)
         inputs.neighbours_us,
         asdict(inputs.ranking),
         inputs.variant,
+        inputs.forecast_us,
         count(inputs.connection, "viewer_neighbours"),
     )
     score_candidates(inputs)

@@ -6,6 +6,7 @@ Owns: those texts. Leaves to others: the numbers (``explain_command``, ``list_re
 
 from typing import Any
 
+from pipeline.batch.forecast.learning import AHEAD_HOURS
 from pipeline.explore.explanation import Explanation, Row
 from pipeline.store.model import utc
 
@@ -27,6 +28,8 @@ def as_text(explanation: Explanation) -> str:
         f"{len(explanation.listed)} posts in the list, {len(explanation.scored)} had a score",
         f"neighbours  {explanation.neighbours}, from likes up to {utc(explanation.neighbours_us)}",
     ]
+    if explanation.forecast_us:
+        lines.append(f"forecast    learned from likes up to {utc(explanation.forecast_us)}")
     if explanation.variant:
         lines.append(f"variant     {explanation.variant}: an experiment's parameters made this list")
     if explanation.post is not None:
@@ -54,12 +57,23 @@ def _score(explanation: Explanation) -> list[str]:
         "",
         f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}",
         f"            similarity {row['similarity']:.6g}: the sum of weight × value below, and "
-        f"{row['crowd']:.6g} from the crowd",
+        f"{row['crowd']:.6g} from the crowd{_expected(row)}",
         f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, halved every "
         f"{explanation.parameters['half_life_hours']:g} hours",
         f"            popularity {row['popularity']:.6g}: {row['likers']} likers ^ "
         f"-{explanation.parameters['popularity_exponent']:g}",
     ]
+
+
+def _expected(row: Row) -> str:
+    """Return what the forecast expected of a post, and from what; nothing where there was no forecast."""
+    if not row["expected"]:
+        return ""
+    return (
+        f": {row['expected']:.2%} of the likes of the next {AHEAD_HOURS:g} hours were expected to be its own: it was "
+        f"{row['age_hours']:.1f} hours old, had {row['likers']} likers and was last liked "
+        f"{row['idle_hours']:.1f} hours before"
+    )
 
 
 def _contributors(explanation: Explanation) -> list[str]:
@@ -163,5 +177,7 @@ def list_as_text(found: Row) -> str:
                 f"{reason['shared']} shared likes, such as {', '.join(reason['posts'][:1])}"
             )
         if post.get("because") and post["crowd_share"] >= LEAST_SHOWN:
-            lines.append(f"      {post['crowd_share']:5.0%}  what is popular now")
+            soon = post.get("expected")
+            what = f"expected to get {soon:.2%} of the next hours' likes" if soon else "what is popular now"
+            lines.append(f"      {post['crowd_share']:5.0%}  {what}")
     return "\n".join(lines)

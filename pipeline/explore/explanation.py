@@ -14,9 +14,10 @@ Row = dict[str, Any]
 class Explanation:
     """What is known about a viewer's list, and about one post in it; rows are as ``sql/explain`` returns them.
 
-    ``variant`` is the EXPERIMENT/VARIANT whose parameters made the list, "" outside an experiment. ``scored`` has the
-    posts with a score, before the rules; ``listed`` is the list itself; ``shared`` has the seeds shared with each
-    neighbour. ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are about the post.
+    ``variant`` is the EXPERIMENT/VARIANT whose parameters made the list, "" outside an experiment. ``forecast_us`` is
+    up to when the likes were that the crowd's forecast was learned from, None without one. ``scored`` has the posts
+    with a score, before the rules; ``listed`` is the list itself; ``shared`` has the seeds shared with each neighbour.
+    ``facts``, ``contributors``, ``popular_score`` and ``verdict`` are about the post.
     """
 
     viewer: str
@@ -25,6 +26,7 @@ class Explanation:
     neighbours_us: int
     parameters: dict[str, float]
     variant: str = ""
+    forecast_us: int | None = None
     neighbours: int = 0
     listed: list[Row] = field(default_factory=list)
     scored: list[Row] = field(default_factory=list)

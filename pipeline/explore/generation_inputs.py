@@ -87,6 +87,8 @@ class GenerationInputs:
             self.connection.execute(f"DROP TABLE {name}")
             self._view(f"all_{name}", copy_of(snapshot, f"inputs/{name}"))
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")
+        made = self.connection.execute("SELECT max(made_us) FROM forecast_trees").fetchone()
+        self.forecast_us: int | None = made[0] if made else None
         interactions = copy_of(snapshot, NEIGHBOURS_INTERACTIONS)
         if not interactions.exists():  # no neighbours job has run
             interactions = copy_of(snapshot, "inputs/interactions")
@@ -98,7 +100,11 @@ class GenerationInputs:
             self.connection.execute(f"CREATE OR REPLACE VIEW claimed_likes AS {query}")
         self._view("stored_lists", copy_of(snapshot, LISTS))
         self._view("stored_list_posts", copy_of(snapshot, LIST_POSTS))
-        self._view("all_crowds", copy_of(snapshot, LIST_CROWDS))
+        self._view("known_crowds", copy_of(snapshot, LIST_CROWDS))
+        # A run of an earlier version left no forecast.
+        later = "SELECT NULL::DOUBLE AS expected, NULL::DOUBLE AS idle_hours WHERE false"
+        crowds = f"FROM known_crowds UNION ALL BY NAME {later}"
+        self.connection.execute(f"CREATE VIEW all_crowds AS {crowds}")
         self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
         self._view("stored_neighbours", copy_of(snapshot, LIST_NEIGHBOURS))
         self._view("newer_neighbours", copy_of(snapshot, LIST_NEWER_NEIGHBOURS))

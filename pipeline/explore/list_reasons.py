@@ -55,6 +55,7 @@ Change = float | str
 # What a post has from its terms.
 TERMS = (
     "author_id", "rkey", "post_uri", "score", "similarity", "crowd", "co_likers", "likers", "age_hours",
+    "expected",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def score_candidates(inputs: GenerationInputs) -> None:
     for name in sql_steps.BEFORE_CANDIDATES + sql_steps.CANDIDATES:
         if name == "crowds":
             inputs.run("crowds")  # as the batch left it, for it is made of everybody's likes, as popular is
-        elif name not in {"popular", "public_popular", "crowd_likers", "crowd_shares"}:
+        elif name not in sql_steps.OF_EVERYBODY:
             sql_steps.run_file(inputs.connection, name)
 
 

@@ -1,11 +1,12 @@
--- Question: which share of the average liker's attention does each popular post have now?
--- Reads: popular, candidate_posts, likes, crowd_likers
+-- Question: which share of the average liker's attention does each popular post have now, or soon?
+-- Reads: popular, candidate_posts, likes, crowd_likers, forecast
 -- Writes: crowd_shares
 -- Grain: one row per post of any list in popular
--- Parameters: snapshot_us, candidate_window_hours, crowd_decay_hours, crowd_decay_exponent
--- Units: share = sum over crowds of ln(1 + mass) / the sum of all likers' worth. Unlike in popular, a like counts (1 +
---   age / crowd_decay_hours) ^ -crowd_decay_exponent, so that a post whose time is over has little share
--- Columns: post_no, share
+-- Parameters: snapshot_us, candidate_window_hours, crowd_decay_hours, crowd_decay_exponent, forecast_weight
+-- Units: now = sum over crowds of ln(1 + mass) / the sum of all likers' worth. Unlike in popular, a like counts (1 +
+--   age / crowd_decay_hours) ^ -crowd_decay_exponent, so that a post whose time is over has little share. expected = as
+--   in forecast. share = now, of which forecast_weight is dealt out again in proportion to what is expected
+-- Columns: post_no, share, now, expected
 CREATE OR REPLACE TABLE crowd_shares AS
 WITH listed AS (
   SELECT p.post_no, p.author_id, p.rkey
@@ -22,8 +23,22 @@ WITH listed AS (
   GROUP BY p.post_no, w.crowd
 ), total AS (
   SELECT sum(worth) AS worth FROM crowd_likers
+), present AS (
+  SELECT c.post_no, coalesce(sum(damped(c.mass)) / nullif(any_value(t.worth), 0), 0)::DOUBLE AS now
+  FROM crowds AS c
+  CROSS JOIN total AS t
+  GROUP BY c.post_no
+), whole AS (
+  SELECT
+    sum(p.now) AS now, sum(f.expected) AS expected,
+    CASE WHEN sum(f.expected) > 0 THEN getvariable('forecast_weight') ELSE 0 END AS weight
+  FROM present AS p
+  LEFT JOIN forecast AS f ON f.post_no = p.post_no
 )
-SELECT c.post_no, coalesce(sum(damped(c.mass)) / nullif(any_value(t.worth), 0), 0)::DOUBLE AS share
-FROM crowds AS c
-CROSS JOIN total AS t
-GROUP BY c.post_no;
+SELECT
+  p.post_no,
+  ((1 - w.weight) * p.now + w.weight * coalesce(f.expected / w.expected * w.now, 0))::DOUBLE AS share,
+  p.now, coalesce(f.expected / w.expected, 0)::DOUBLE AS expected
+FROM present AS p
+LEFT JOIN forecast AS f ON f.post_no = p.post_no
+CROSS JOIN whole AS w;

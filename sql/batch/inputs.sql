@@ -1,6 +1,6 @@
 -- Question: what does a run start from?
 -- Reads: none
--- Writes: like_records, claimed_likes, changes, statements, degrees, posts, actors, visits, interactions, ruled_accounts,
+-- Writes: like_records, claimed_likes, changes, statements, degrees, forecast_trees, posts, actors, visits, interactions, ruled_accounts,
 --   ruled_posts, withheld
 -- Grain: as in landing.sqlite, activity.sqlite and removals.sqlite, whose rows the snapshot copies here
 -- Parameters: none
@@ -28,3 +28,6 @@ CREATE OR REPLACE TABLE interactions (viewer_did VARCHAR, post_uri VARCHAR, even
 CREATE OR REPLACE TABLE withheld (author_id INTEGER, rkey BIGINT, cause INTEGER, level INTEGER);
 CREATE OR REPLACE TABLE ruled_accounts (author_id INTEGER, blocked BOOLEAN);
 CREATE OR REPLACE TABLE ruled_posts (author_id INTEGER, rkey BIGINT, blocked BOOLEAN);
+-- What was learned of the past, a row a tree (pipeline/batch/forecast); none before there is enough of it.
+CREATE OR REPLACE TABLE forecast_trees (
+  tree INTEGER, made_us BIGINT, inputs VARCHAR[], thresholds DOUBLE[], leaves DOUBLE[]);

@@ -8,6 +8,8 @@
 -- Set by each run: the stream time of the snapshot, and how far back its likes go.
 SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
+-- A forecast is of the likes of so many hours (pipeline/batch/forecast/learning.py).
+SET VARIABLE forecast_hours = 6.0::DOUBLE;
 -- The range of authors whose likes are read, by actor_id: likes_of_authors.sql.
 SET VARIABLE first_author = 0;
 SET VARIABLE last_author = 2147483647;
@@ -41,6 +43,7 @@ SET VARIABLE left_out_weight = 1.0::DOUBLE;
 SET VARIABLE crowd_weight = 1.0::DOUBLE;
 SET VARIABLE crowd_decay_hours = 1.0::DOUBLE;
 SET VARIABLE crowd_decay_exponent = 8.0::DOUBLE;
+SET VARIABLE forecast_weight = 1.0::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
 SET VARIABLE half_life_hours = 72.0::DOUBLE;
 SET VARIABLE popularity_exponent = 0.0::DOUBLE;

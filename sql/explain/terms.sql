@@ -4,7 +4,8 @@
 -- Grain: one row per post with a score, best first
 -- Parameters: snapshot_us, half_life_hours, popularity_exponent
 -- Units: score = similarity ^ score_exponent * decay * popularity; crowd is its part of similarity. author_place counts
---   the author's posts by score, rank_before all posts, position those left by the author's cap and the list's length
+--   the author's posts by score, rank_before all posts, position those left by the author's cap and the list's length;
+--   expected and idle_hours as in crowds
 WITH parts AS (
   SELECT f.post_no, n.weight::DOUBLE * f.value AS part, 0::DOUBLE AS crowd
   FROM neighbours AS n
@@ -24,10 +25,11 @@ SELECT
   pow(p.likers::DOUBLE, -getvariable('popularity_exponent')) AS popularity,
   row_number() OVER (ORDER BY c.score DESC, c.post_no) AS rank_before,
   row_number() OVER (PARTITION BY p.author_id ORDER BY c.score DESC, c.post_no) AS author_place,
-  r.position
+  r.position, w.expected, w.idle_hours
 FROM candidates AS c
 JOIN summed AS s ON s.post_no = c.post_no
 JOIN candidate_posts AS p ON p.post_no = c.post_no
 JOIN actors AS a ON a.actor_id = p.author_id
 LEFT JOIN ranked AS r ON r.post_no = c.post_no
+LEFT JOIN crowds AS w ON w.post_no = c.post_no
 ORDER BY rank_before;

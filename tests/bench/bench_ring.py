@@ -29,7 +29,7 @@ from bench_tools import parser_of
 
 from pipeline.evaluate.like_events import LikeEvents
 from pipeline.evaluate.methods import ours
-from pipeline.evaluate.methods.crowd import Crowds, fresh_likes
+from pipeline.evaluate.methods.crowd import PopularItems
 from pipeline.ranking import Ranking
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.store.model import HOUR_US
@@ -92,8 +92,7 @@ def measured(events: LikeEvents, people: int, viewers: np.ndarray, ranking: Rank
     split = split_of(events, viewers)
     lists = ours.rank(split, LIST, ranking)
     taken = sum(int((weights.columns >= people).sum()) for _, weights, _ in ours._weights(split, ranking, 1))
-    crowds = Crowds(fresh_likes(split, events.allowed, ranking), events, events.allowed, viewers, ranking)
-    popular = crowds.items[crowds.rows == 0]
+    popular = PopularItems(split, events.allowed, ranking).lists[0]
     place = np.flatnonzero(popular == 0)
     return {
         "page": float((lists[:, :PAGE] == 0).any(1).mean()),

@@ -28,10 +28,13 @@ NEIGHBOURS = ("co_likers", "everybody", "neighbours")
 BEFORE_GRAPH = (
     "hidden_accounts", "deleted_posts", "valid_likes", "first_reported", "viewers", "answers", "answer_weights",
 )  # fmt: skip
+FORECAST = ("forecast_inputs", "forecast")
+# Made of everybody's likes: a run that reads the likes of few posts takes what these say from a run that read all.
+OF_EVERYBODY = frozenset({"crowd_likers", "popular", "public_popular", *FORECAST, "crowd_shares"})
 # What a variant's lists are made of, besides the likes.
 LISTS = (
     "candidate_posts", "fresh_likes", "list_viewers", "answers", "feedback", "exclusions", "crowd_likers", "popular",
-    "public_popular", "crowd_shares", "crowds",
+    "public_popular", *FORECAST, "crowd_shares", "crowds",
 )  # fmt: skip
 BEFORE_CANDIDATES = (*LIKES, *LISTS)
 CANDIDATES = ("crowd_weights", "candidates", "ranked")

@@ -7,6 +7,8 @@ is learned from, and the lists of the forecast alone. Leaves to others: what is 
 Invariant: nothing after the moment of a split is read. So what was liked after a moment of the past ends there too.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,8 @@ def forecast_lists(split: Split, keep: int, *, base: Ranking) -> NDArray[np.int3
 def shares(popular: crowd.PopularItems, split: Split, ranking: Ranking) -> Floats:
     """Return each item's share of the crowd, as far as wanted by what is expected."""
     now = popular.shares()
-    trees = trees_before(split, ranking) if ranking.forecast_weight else None
+    counts = ranking.forecast_weight and (ranking.crowd_weight or ranking.left_out_weight)
+    trees = trees_before(split, ranking) if counts else None
     if trees is None:
         return now
     next_ = expected(trees, inputs(popular, split, ranking))
@@ -60,13 +63,16 @@ def shares(popular: crowd.PopularItems, split: Split, ranking: Ranking) -> Float
 def trees_before(split: Split, ranking: Ranking) -> Trees | None:
     """Return what can be learned before a split's moment, None when that is too little or foresees nothing.
 
-    The split caches it, and the events cache the moments of the past: tuning mostly changes other parameters.
+    The split caches it, and the events cache the moments of the past. There the decays are the default ones, since they
+    hardly change which posts are popular; so tuning them need not look at the past again.
     """
-    key = (
-        "forecast", ranking.candidate_window_hours, ranking.post_max_age_hours, ranking.newcomer_hours,
-        ranking.like_decay_hours, ranking.like_decay_exponent, ranking.crowd_decay_hours,
-        ranking.crowd_decay_exponent, ranking.fallback_smoothing,
-    )  # fmt: skip
+    seen = replace(
+        Ranking(),
+        candidate_window_hours=ranking.candidate_window_hours,
+        post_max_age_hours=ranking.post_max_age_hours,
+        newcomer_hours=ranking.newcomer_hours,
+    )
+    key = ("forecast", seen)
     if key not in split.cache:
         events, first_us = split.events, int(split.events.times_us[0])
         moments = []
@@ -76,7 +82,7 @@ def trees_before(split: Split, ranking: Ranking) -> Trees | None:
             if at_us < first_us + LEAST_HISTORY_HOURS * HOUR_US:
                 break
             if (*key, at_us) not in events.cache:
-                events.cache[(*key, at_us)] = _moment(events, at_us, ranking)
+                events.cache[(*key, at_us)] = _moment(events, at_us, seen)
             moments.append(events.cache[(*key, at_us)])
         split.cache[key] = learned(moments)
     found: Trees | None = split.cache[key]
