@@ -73,7 +73,7 @@ MAY_KNOW: dict[str, set[str]] = {
     } | CONFIGURED,
     "pipeline.operate.doctor": {
         "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock", "pipeline.lake.day_files",
-        "pipeline.feeds", "pipeline.proxies",
+        "pipeline.feeds", "pipeline.proxies", "pipeline.blocking",
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {

@@ -21,6 +21,8 @@ from fault_tools import differences
 from serving_worlds import ServingStore
 from streams import free_port, wait_until
 
+from pipeline.blocking.rule_file import add
+from pipeline.blocking.rules import BLOCK, Rule
 from pipeline.demo.stored_likes import like_records
 from pipeline.operate.backup import lake_copy
 from pipeline.operate.backup import take as take_module
@@ -128,6 +130,7 @@ def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_p
     folder, choose = tmp_path / "backups", random.Random(11)
     pieces: list[Callable[[], None]] = [feed.keep_batching, feed.keep_visiting]
     threads = [threading.Thread(target=piece) for piece in pieces]
+    add(feed.data_dir, [Rule(BLOCK, "word", "crypto")])
     with commands.running("ingest", env=feed.env), commands.running("serve", env=feed.env):
         wait_until(lambda: (feed.data_dir / "landing.sqlite").exists())
         for thread in threads:
@@ -166,7 +169,8 @@ def test_a_backup_under_load_is_complete_and_goes_on_elsewhere(feed: Feed, tmp_p
     assert restored.returncode == 0, restored.stderr
     assert like_records(elsewhere) == like_records(feed.data_dir)
     assert viewers(elsewhere) == viewers(feed.data_dir) != set()
-    assert (elsewhere / "cursor.key").read_bytes() == (feed.data_dir / "cursor.key").read_bytes()
+    for name in ("cursor.key", "rules.txt"):
+        assert (elsewhere / name).read_bytes() == (feed.data_dir / name).read_bytes()
     # The new machine goes on where the old one stood.
     before = like_records(elsewhere)[1]
     with commands.running("ingest", env=env):

@@ -16,6 +16,7 @@ from pipeline.blocking import command, in_force, rule_file
 from pipeline.blocking.rule_file import RulesError, rules_of
 from pipeline.blocking.rules import ALLOW, BLOCK, KINDS, Rule, canonical, rule_of
 from pipeline.blocking.typed import TypedError, named
+from pipeline.explore.explain_command import explain
 from pipeline.handles import UnresolvedHandleError
 from pipeline.identifiers import tid_from_int
 from pipeline.store.landing import Landing
@@ -49,24 +50,27 @@ class Pages:
         self.world = town()
         self.data_dir = self.world.write(data_dir)
 
-    def run(self) -> "Pages":
-        jobs.run(settings_for(self.data_dir), "all", lambda: self.world.now_us / 1e6)
+    def run(self, viewers: str = "all", later: int = 0) -> "Pages":
+        jobs.run(settings_for(self.data_dir), "all", lambda: self.world.now_us / 1e6 + later, viewers)
         return self
 
     def block(self, *what: str, action: str = BLOCK, remove: bool = False) -> None:
         command.run(settings_for(self.data_dir), action, what, remove=remove, note="")
 
-    @property
-    def shown(self) -> set[str]:
+    def shown_to(self, *viewers: str) -> set[str]:
+        """The posts on the pages of people, '' for who is not signed in; all of them have the same."""
         names = {self.world.uri(name): name for name in self.world.posts}
         with ListStore(places.serving(self.data_dir), places.removals(self.data_dir)).read() as lists:
             assert lists is not None
-            requests = (PageRequest("for-you", viewer, (), 100) for viewer in (self.world.did("ann"), None))
-            own, fallback = (
-                {names[entry.uri][:3] for entry in page_of(lists, each).entries} for each in requests
-            )
-        assert own == fallback
-        return own
+            dids = [self.world.did(viewer) if viewer else None for viewer in viewers]
+            pages = [page_of(lists, PageRequest("for-you", did, (), 100)).entries for did in dids]
+        first, *rest = ({names[entry.uri][:3] for entry in entries} for entries in pages)
+        assert all(other == first for other in rest)
+        return first
+
+    @property
+    def shown(self) -> set[str]:
+        return self.shown_to("ann", "")
 
 
 @pytest.fixture
@@ -95,6 +99,24 @@ def test_the_next_lists_are_made_without_it(pages: Pages):
     pages.run()
     places.removals(pages.data_dir).unlink()
     assert pages.shown == {"dan", "fay", "gus"}
+
+
+def test_lists_of_who_waits_are_made_without_it(pages: Pages):
+    pages.run()
+    pages.block(pages.world.did("dan"), pages.world.uri("eve's"))
+    pages.block(pages.world.did("gus"), action=ALLOW)
+    pages.world.like("hal", "p1", hours_ago=0.2).like("hal", "p2", hours_ago=0.2).visit("hal")
+    pages.world.write(pages.data_dir)
+    pages.run("waiting", later=1)
+    places.removals(pages.data_dir).unlink()
+    assert {"fay", "gus"} <= pages.shown_to("hal") <= {"fay", "gus", "p1", "p2"}
+
+
+def test_it_is_explained(pages: Pages):
+    pages.block(pages.world.did("dan"))
+    pages.run()
+    found = explain(pages.data_dir, 1, pages.world.did("ann"), pages.world.uri("dan's"))
+    assert found.verdict[1] == "the operator blocks it, its author, or something in its text (foryou block)"
 
 
 def test_an_account_is_blocked_before_the_store_knows_it(tmp_path: Path):

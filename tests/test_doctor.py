@@ -25,6 +25,7 @@ from pds_server import PASSWORD, Pds, pds
 from serving_worlds import Account, ServingStore, blob, plc_did
 from streams import LineStream, free_port, wait_until
 
+from pipeline.blocking.rule_file import RulesError
 from pipeline.explore.box import landlock
 from pipeline.lake.day_files import CHANGES, commit, draft_changes, write_draft
 from pipeline.operate.doctor import feed_checks, machine_checks, network_checks
@@ -38,7 +39,7 @@ from sql.sqlite import connect
 LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
 DAY = places.day_number("2026-11-01")
 NAMES = [
-    "settings", "data directory", "permissions", "disk", "stores", "lake", "analysts' SQL", "web app", "lists",
+    "settings", "data directory", "permissions", "disk", "stores", "lake", "rules", "analysts' SQL", "web app", "lists",
     "network", "PLC directory", "clock", "stream", "certificate", "did.json", "proxy", "feed record", "signed fetch",
     "AppView",
 ]  # fmt: skip
@@ -115,8 +116,8 @@ def test_all_is_well(world: World) -> None:
     lines = text.stdout.splitlines()
     assert [line[8:24].strip() for line in lines] == NAMES
     assert [line[:8].strip() for line in lines] == [
-        *["ok"] * 6, "ok" if landlock.version() else "skipped", *["ok"] * 6, "skipped", "ok", "skipped", "ok", "ok",
-        "skipped",
+        *["ok"] * 6, "skipped", "ok" if landlock.version() else "skipped", *["ok"] * 6, "skipped", "ok", "skipped",
+        "ok", "ok", "skipped",
     ]  # fmt: skip
     assert "landing version" in lines[4]
     assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
@@ -245,7 +246,7 @@ def test_one_cause_is_named_once_and_first(world: World) -> None:
     }
     absent = world.doctor(data_dir=str(world.data_dir / "absent"))[1]
     assert {name for name, finding in absent.items() if finding["seen"] == "first mend: data directory"} == {
-        "permissions", "stores", "lake"
+        "permissions", "stores", "lake", "rules"
     }  # fmt: skip
 
 
@@ -303,6 +304,22 @@ def test_a_record_of_another_service_or_none(world: World) -> None:
     assert "sends viewers to did:web:old.example.com" in world.wrong("feed record")
     world.pds.records.clear()
     assert "there is no at://" in world.wrong("feed record")
+
+
+def test_rules_of_the_operator(tmp_path: Path) -> None:
+    path, uri = places.rules(tmp_path), f"at://{plc_did(9)}/app.bsky.graph.list/3mmoojp7etg2g"
+    with pytest.raises(SkippedError):
+        machine_checks._rules(tmp_path)
+    path.write_text("block word crypto\nblock wort x\n")
+    with pytest.raises(RulesError, match=r"rules.txt, line 2"):
+        machine_checks._rules(tmp_path)
+    path.write_text(f"block word crypto\nblock list {uri}\n")
+    with pytest.raises(WrongError, match=f"{uri} were not fetched"):
+        machine_checks._rules(tmp_path)
+    members = places.members(tmp_path, uri)
+    members.parent.mkdir()
+    members.write_text(f"# {uri}\n{plc_did(1)}\n")
+    assert machine_checks._rules(tmp_path) == "2 rules, 1 members of followed lists"
 
 
 def test_the_record_of_every_feed_is_checked(world: World, tmp_path: Path) -> None:

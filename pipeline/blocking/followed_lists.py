@@ -50,7 +50,7 @@ def members_of(data_dir: Path, list_uri: str) -> list[str]:
 
 def due(data_dir: Path, rules: Sequence[Rule], now: float) -> list[str]:
     """Return the followed lists that were not fetched within REFRESH_SECONDS; ``now`` is in seconds since 1970."""
-    return [uri for uri in followed(rules) if not now - REFRESH_SECONDS < _fetched_at(data_dir, uri) <= now]
+    return [uri for uri in followed(rules) if not now - REFRESH_SECONDS < fetched_at(data_dir, uri) <= now]
 
 
 def refresh(data_dir: Path, list_uris: Sequence[str], appview_url: str) -> None:
@@ -75,7 +75,8 @@ def forget_others(data_dir: Path, rules: Sequence[Rule]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _fetched_at(data_dir: Path, list_uri: str) -> float:
+def fetched_at(data_dir: Path, list_uri: str) -> float:
+    """Return when a list was last fetched, in seconds since 1970; 0 for never."""
     try:
         return places.members(data_dir, list_uri).stat().st_mtime
     except FileNotFoundError:

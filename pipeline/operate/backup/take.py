@@ -111,9 +111,10 @@ def _fill(data_dir: Path, partial: Path, earlier: list[Path], lists: bool, taken
             schemas[name] = _copy_store(store, places.store(partial, name))
         lake_copy.copy_held(to_copy, partial, earlier[-1] if earlier else None)
     check(*lake_copy.new_likes(partial, earlier[-1] if earlier else None))
-    if places.cursor_key(data_dir).exists():
-        shutil.copy2(places.cursor_key(data_dir), places.cursor_key(partial))
-        sync(places.cursor_key(partial))
+    for path_of in (places.cursor_key, places.rules):
+        if path_of(data_dir).exists():
+            shutil.copy2(path_of(data_dir), path_of(partial))
+            sync(path_of(partial))
     files = {str(path.relative_to(partial)): path.stat().st_size for path in _files(partial)}
     Manifest(FORMAT, taken_at, files, schemas).write(partial)
     for path in [*partial.rglob("*"), partial]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from pipeline.blocking.followed_lists import fetched_at, followed, members_of
+from pipeline.blocking.rule_file import rules_of
 from pipeline.errors import StoreError
 from pipeline.explore.box.landlock import version as landlock_version
 from pipeline.feeds import feeds_of
@@ -25,6 +27,7 @@ FREE_MIN_BYTES = 5e9
 FREE_MIN_SHARE = 0.1
 STORES = ("landing", "serving", "activity", "keys")
 CHECK_SECONDS = 10.0
+LISTS_OLD_SECONDS = 86_400.0
 PARQUET = b"PAR1"  # its first and its last four bytes
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 IN_CONTAINER = (Path("/run/.containerenv"), Path("/.dockerenv"))  # Podman's mark, and Docker's
@@ -40,8 +43,27 @@ def checks(settings: Settings) -> list[Check]:
         Check("disk", lambda: _disk(settings.data_dir)),
         Check("stores", lambda: _stores(settings.data_dir), needs=("data directory",)),
         Check("lake", lambda: _lake(settings.data_dir), needs=("data directory",)),
+        Check("rules", lambda: _rules(settings.data_dir), "correct the line", needs=("data directory",)),
         Check("analysts' SQL", lambda: analysts_sql(landlock_version())),
     ]
+
+
+def _rules(data_dir: Path) -> str:
+    """Read the operator's rules, and look when the lists that they follow were fetched."""
+    rules = rules_of(data_dir)
+    if not rules:
+        raise SkippedError("nothing is blocked")
+    old = [
+        uri for uri in followed(rules) if not 0 <= time.time() - fetched_at(data_dir, uri) < LISTS_OLD_SECONDS
+    ]
+    if old:
+        raise WrongError(
+            f"the members of {', '.join(old)} were not fetched for a day",
+            "run 'foryou block --refresh', which says why; does 'foryou schedule' run?",
+            blocks=False,
+        )
+    members = sum(len(members_of(data_dir, uri)) for uri in followed(rules))
+    return f"{len(rules)} rules" + (f", {members} members of followed lists" if members else "")
 
 
 def analysts_sql(version: int) -> str:
