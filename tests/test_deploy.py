@@ -74,6 +74,28 @@ def test_the_environment_file_holds_settings_alone() -> None:
     assert "PASSWORD" not in "".join(values)
 
 
+def test_the_short_way_is_five_commands_whose_files_are_accepted(tmp_path: Path) -> None:
+    [block] = re.findall(
+        r"^```sh short\n(.*?)^```", (DEPLOY.parent / "OPERATIONS.md").read_text(), re.M | re.S
+    )
+    lines = block.splitlines()
+    assert len(lines) == 5
+    assert lines[-1] == "foryou up"
+    settings, caddy = (line for line in lines if line.startswith("printf"))
+    subprocess.run(
+        ["sh", "-c", settings.replace("did:plc:...", VALUES["FORYOU_PUBLISHER_DID"])],
+        cwd=tmp_path,
+        check=True,
+    )
+    loaded = load_settings({}, {}, tmp_path)
+    assert (loaded.hostname, loaded.trusted_proxies) == ("feed.example.com", ("127.0.0.1/32",))
+    made = caddy.partition(" | ")[0] + " > Caddyfile"
+    subprocess.run(["sh", "-c", made], cwd=tmp_path, check=True)
+    assert f"reverse_proxy 127.0.0.1:{loaded.listen[1]}\n" in (tmp_path / "Caddyfile").read_text()
+    result = run("caddy", "validate", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile")
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_units_run_our_commands_as_their_own_user_within_limits(path: Path) -> None:
     service = unit(path)["Service"]
