@@ -8,6 +8,7 @@ command runs, so that ``foryou --help`` is instant. With ``cli`` this is the com
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.errors import PipelineError
@@ -70,6 +71,10 @@ def serve(options: argparse.Namespace) -> None:
             *(sys.executable, "-m", "pipeline.cli", "explain", "--with-parent", "--why", "--json"),
             *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
         ),
+        known=(
+            *(sys.executable, "-m", "pipeline.cli", "viewer", "--with-parent"),
+            *("--data-dir", str(settings.data_dir.absolute()), "export"),
+        ),
         trusted_proxies=settings.trusted_proxies,
         access_log=settings.access_log,
         lists_old_seconds=settings.lists_old_seconds,
@@ -99,8 +104,10 @@ def batch(options: argparse.Namespace) -> None:
     jobs.run(settings, options.job, viewers=options.viewers, memory=found)
     if options.viewers != "waiting":
         from pipeline.explore import after_batch
+        from pipeline.operate.viewer import forget
 
         after_batch.run(settings)
+        forget.forget_requested(settings.data_dir, _forgetting(settings))
 
 
 def backfill(options: argparse.Namespace) -> None:
@@ -186,19 +193,11 @@ def restore(options: argparse.Namespace) -> None:
 def viewer(options: argparse.Namespace) -> None:
     """Show or delete what is known about a viewer: export and forget."""
     from pipeline.operate.viewer import command
-    from serving.identity.key_store import forget_stored_key
     from serving.lists.whole_lists import whole_lists
-    from serving.sign_in.session_store import SessionStore
-    from serving.viewers.forgotten import forget_activity
 
     settings = _settings(options)
 
-    def forget_in_web_app(did: str, at_us: int) -> dict[str, int]:
-        rows = forget_activity(places.activity(settings.data_dir), did, at_us)
-        rows["keys"] = forget_stored_key(places.keys(settings.data_dir), did)
-        return rows | {"sessions": SessionStore(places.sessions(settings.data_dir)).close_all(did)}
-
-    command.run(settings, options, whole_lists, forget_in_web_app)
+    command.run(settings, options, whole_lists, _forgetting(settings))
 
 
 def status(options: argparse.Namespace) -> None:
@@ -245,3 +244,17 @@ def _change_rules(options: argparse.Namespace, action: str) -> None:
         note=options.note,
         refresh=options.refresh,
     )
+
+
+def _forgetting(settings: Settings) -> Callable[[str, int], Mapping[str, int]]:
+    """Return what deletes a viewer from the web app's stores."""
+    from serving.identity.key_store import forget_stored_key
+    from serving.sign_in.session_store import SessionStore
+    from serving.viewers.forgotten import forget_activity
+
+    def forget(did: str, at_us: int) -> dict[str, int]:
+        rows = forget_activity(places.activity(settings.data_dir), did, at_us)
+        rows["keys"] = forget_stored_key(places.keys(settings.data_dir), did)
+        return rows | {"sessions": SessionStore(places.sessions(settings.data_dir)).close_all(did, at_us)}
+
+    return forget

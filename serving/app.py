@@ -38,14 +38,27 @@ from serving.pages.assets import Assets, Favicon
 from serving.pages.dashboard import DashboardPage
 from serving.pages.explainer import Explainer
 from serving.pages.home import HomePage
-from serving.pages.me import MePage
+from serving.pages.me import (
+    DOWNLOAD,
+    FORGET,
+    ME,
+    RETENTION,
+    SAVE,
+    TAKE_BACK,
+    Download,
+    ForgetMe,
+    MePage,
+    MeParts,
+    RetentionPage,
+    SaveSettings,
+    TakeBack,
+)
 from serving.pages.not_found import error_form
 from serving.pages.operator_state import OperatorState
 from serving.pages.post_views import Outside
 from serving.pages.sign_in import (
     SIGN_IN,
     SIGN_OUT,
-    SIGNED_IN,
     ClientKeys,
     ClientMetadata,
     SignInAnswer,
@@ -53,6 +66,7 @@ from serving.pages.sign_in import (
     SignInParts,
     SignOut,
 )
+from serving.pages.turns import Turns
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
 from serving.pages.why import ComparePage, WhyPage
 from serving.sign_in.authorization_servers import AuthorizationServers
@@ -61,9 +75,11 @@ from serving.sign_in.oauth_client import CALLBACK, KEYS, METADATA, OAuthClient
 from serving.sign_in.session_store import SessionStore
 from serving.sign_in.sign_in_flow import SignInFlow
 from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.own_settings import SettingsStore
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
 from serving.viewers.viewer_memory import ViewerMemory
+from sql import places
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -95,16 +111,19 @@ def create_app(
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
     activity.tell_forgotten(memory.forget)
+    settings = SettingsStore(config.activity_path, now=now)
     used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)
     if peers:
         peers.listen(used.take)
-    interactions = SendInteractions(config, authenticator, store, memory, activity, classes, used, now)
+    interactions = SendInteractions(
+        config, authenticator, store, memory, activity, classes, settings, used, now
+    )
 
     proxy = SeenProxy()
     app: App = falcon.App(middleware=[RequestLog(config, metrics, proxy)])
     app.req_options.strip_url_path_trailing_slash = False
     xrpc.add_error_forms(app)
-    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, classes, now)
+    feed = FeedSkeleton(config, authenticator, store, cursors, memory, activity, classes, settings, now)
     app.add_route(feed_address := f"/xrpc/{get_feed_skeleton.METHOD}", feed)
     app.add_route(f"/xrpc/{send_interactions.METHOD}", interactions)
     app.add_route("/xrpc/app.bsky.feed.describeFeedGenerator", FeedGenerator(config))
@@ -119,7 +138,7 @@ def create_app(
         app.add_route("/assets/{name}", Assets())
         app.add_route("/favicon.ico", Favicon())
         if config.pages == "public":
-            _add_sign_in(app, config, appview, now)
+            _add_sign_in(app, config, appview, settings, classes, memory, now)
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
@@ -139,13 +158,22 @@ def create_app(
     return app
 
 
-def _add_sign_in(app: App, config: ServingConfig, appview: AppViewReader, now: Callable[[], float]) -> None:
+def _add_sign_in(
+    app: App,
+    config: ServingConfig,
+    appview: AppViewReader,
+    settings: SettingsStore,
+    classes: ViewerClasses,
+    memory: ViewerMemory,
+    now: Callable[[], float],
+) -> None:
     """Add the pages for people who are signed in."""
     private = config.on_loopback_network
     fetcher = Fetcher(allowed=is_loopback if private else is_public)
     client, store = OAuthClient(config), SessionStore(config.sessions_path)
     servers = AuthorizationServers(RepositoryReader(config.plc_url), fetcher, private=private)
-    flow = SignInFlow(client, store, servers, Handles(config.appview_url), fetcher, now)
+    handles = Handles(config.appview_url)
+    flow = SignInFlow(client, store, servers, handles, fetcher, now)
     sessions = BrowserSessions(client, store, now)
     allowance = Allowance(SIGN_INS_A_MINUTE, 60.0, now=now)
     parts = SignInParts(config, client, flow, sessions, allowance, Slots(SIGN_IN_SLOTS))
@@ -154,4 +182,12 @@ def _add_sign_in(app: App, config: ServingConfig, appview: AppViewReader, now: C
     app.add_route(CALLBACK, SignInAnswer(parts))
     app.add_route(SIGN_IN, SignInPage(parts))
     app.add_route(SIGN_OUT, SignOut(parts))
-    app.add_route(SIGNED_IN, MePage(config, sessions, appview))
+    turns = Turns(places.lock(config.data_dir, "known"))
+    me = MeParts(config, sessions, store, settings, classes, memory, appview, handles, turns, now)
+    app.add_route(ME, MePage(me))
+    app.add_route(SAVE, SaveSettings(me))
+    app.add_route(TAKE_BACK, TakeBack(me))
+    app.add_route(FORGET, ForgetMe(me))
+    if config.known:
+        app.add_route(DOWNLOAD, Download(me))
+    app.add_route(RETENTION, RetentionPage(config))

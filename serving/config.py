@@ -26,7 +26,8 @@ class ServingConfig:
     ``workers`` is how many processes answer; ``threads`` is how many requests each works on at once, without those that
     wait for a DID document. ``pages``: "off", "local" (pages that name viewers answer at ``pages_listen``, this machine
     alone), or "public" (``/why`` answers everybody). ``explain`` is the command that says why a list is as it is,
-    without its last arguments; without it there is no page ``/why``. ``trusted_proxies`` are the addresses or networks
+    without its last arguments; without it there is no page ``/why``. ``known`` is likewise the one that says what is
+    known about a viewer. ``trusted_proxies`` are the addresses or networks
     whose forwarding headers are believed. ``access_log``: "problems", "all" or "off". With ``page_posts`` the pages
     show posts as the AppView describes them, with pictures from ``image_hosts`` (origins, such as
     https://cdn.bsky.app). Links to posts lead to ``app_url``.
@@ -44,6 +45,7 @@ class ServingConfig:
     workers: int = 1
     pages_listen: tuple[str, int] | None = None  # where the operator's pages are; None: nowhere
     explain: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     log: str = "text"
     access_log: str = "problems"

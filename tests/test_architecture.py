@@ -101,7 +101,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "serving.identity", "serving.budgets", "serving.http", "serving.config", "serving.web_errors",
     },
     "serving.pages": {
-        "serving.sign_in", "serving.budgets", "serving.lists", "serving.identity", "serving.http",
+        "serving.sign_in", "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",
         "serving.config", "serving.read_pool", "serving.web_errors",
     },
     "serving.process": {

@@ -349,7 +349,10 @@ def test_a_form_of_another_site_does_nothing(place: Place, headers: dict[str, st
     assert place.browser.signed_in_as() == ANN
 
 
-FORMS: dict[str, dict[str, str]] = {"/sign-in": {"account": BOB}, "/sign-out": {}}
+FORMS: dict[str, dict[str, str]] = {
+    "/sign-in": {"account": BOB}, "/sign-out": {}, "/me/settings": {"paused": "1"}, "/me/take-back": {"post": "x"},
+    "/me/forget": {"sure": "1"},
+}  # fmt: skip
 
 
 def test_a_form_needs_the_proof_of_its_session(place: Place) -> None:

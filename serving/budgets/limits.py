@@ -26,7 +26,9 @@ Disk, at most, for all workers together, apart from the lake:
     impressions   100 M known +   4 M strangers, ×  75 bytes      7.8 GB
     visits          2 M known + 0.2 M strangers, × 150 bytes      0.3 GB
     keys.sqlite   0.5 M × 150 bytes                               0.1 GB
-                                                                 11.9 GB
+    settings      0.5 M known + 0.02 M strangers, × 500 bytes     0.3 GB
+    sessions      0.1 M × 250 bytes, 6,000 sign-ins × 1 kB       0.03 GB
+                                                                 12.2 GB
                                              of it strangers      0.5 GB
 
 (Bytes a row were measured with indexes, counts and the write-ahead log; the rest is what Python objects take.)
@@ -121,3 +123,6 @@ SIGN_INS_A_MINUTE = ByClass(Bounds(12, 12, 600), Bounds(12, 12, 600))
 SIGN_IN_SLOTS = ByClass(16, 16)
 SESSIONS_KEPT = 100_000
 SESSIONS_OF_VIEWER = 10
+
+# Viewers who set something for themselves. A row has at most a hundred DIDs, 5 kB, and most have none.
+SETTINGS_KEPT = ByClass(Bounds(1, 1_000, 500_000), Bounds(1, 20, 20_000))

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import falcon
@@ -29,6 +29,7 @@ from serving.log_throttle import LogThrottle
 from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_queue import ShownPage, Visit
 from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.own_settings import USUAL, OwnSettings, SettingsStore
 from serving.viewers.remembered import NO_STATE, FirstPage
 from serving.viewers.viewer_memory import ViewerMemory
 from serving.web_errors import InvalidRequestError, UnavailableError, UnknownFeedError
@@ -58,6 +59,7 @@ class FeedSkeleton:
     memory: ViewerMemory
     activity: ActivityWriter
     classes: ViewerClasses
+    settings: SettingsStore
     now: Callable[[], float]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -67,10 +69,13 @@ class FeedSkeleton:
         cursor = self._cursor(parameter(request, "cursor"), feed)
         token = self.authenticator.token(request, METHOD)
         languages = requested_languages(request.get_header("Accept-Language"))
+        own = self.settings.of(token.issuer) if token else USUAL
+        if own.is_paused:
+            token = None  # from here on nobody in particular: a popular page, and nothing is remembered
         pinned = self.config.pinned_posts.get(feed, "")
         wanted = PageRequest(feed, token.issuer if token else None, languages, limit, cursor, pinned)
         known = token is not None and self.classes.is_known(token.issuer)
-        page = self._page(wanted, known)
+        page = self._page(wanted, known, own)
         xrpc.answer(response, self._body(page, wanted.begins_with), private=True)
         response.set_header("Vary", "Authorization, Accept-Language")
         if page.chosen is not None and page.chosen.fallback and page.chosen.language:
@@ -78,7 +83,7 @@ class FeedSkeleton:
         if token is not None and not wanted.is_poll and not (cursor is None and limit == PREVIEW_LIMIT):
             self._remember(token.issuer, wanted, page, known)
 
-    def _page(self, wanted: PageRequest, known: bool) -> FeedPage:
+    def _page(self, wanted: PageRequest, known: bool, own: OwnSettings) -> FeedPage:
         try:
             with self.store.read() as snapshot:
                 if snapshot is None:
@@ -86,7 +91,9 @@ class FeedSkeleton:
                 state = NO_STATE
                 if wanted.viewer is not None:
                     state = self.memory.state(wanted.viewer, wanted.feed, snapshot, known=known)
-                return page_of(snapshot, wanted, state, now=self.now())
+                page = page_of(snapshot, wanted, replace(state, own=own), now=self.now())
+                # Whoever set something is in no experiment.
+                return replace(page, variant="") if own.is_own else page
         except StoreUnreadableError as error:
             raise UnavailableError("the lists can't be read just now") from error
         except ListError as error:

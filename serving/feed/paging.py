@@ -172,7 +172,12 @@ def _entries(
         uris = snapshot.uris_of(items, anybody=chosen.fallback)
         for place, item in enumerate(items, start):
             uri = uris.get(item.post_id)
-            if uri is None or uri == pinned or item.post_id in state.hidden:
+            if (
+                uri is None
+                or uri == pinned
+                or item.post_id in state.hidden
+                or uri.split("/", 3)[2] in state.own.hidden_authors
+            ):
                 continue
             if _POST_URI.fullmatch(uri):
                 entries.append(PageEntry(place, item, uri))

@@ -36,6 +36,7 @@ from serving.lists.list_store import ListStore
 from serving.read_pool import StoreUnreadableError
 from serving.viewers.activity_queue import Interaction
 from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.own_settings import SettingsStore
 from serving.viewers.remembered import KnownEvent
 from serving.viewers.viewer_memory import ViewerMemory
 from serving.web_errors import InvalidRequestError, TokenError, UnavailableError, UnknownFeedError, XrpcError
@@ -77,6 +78,7 @@ class SendInteractions:
     memory: ViewerMemory
     activity: ActivityWriter
     classes: ViewerClasses
+    settings: SettingsStore
     used: UsedTokens
     now: Callable[[], float]
     ignored: Counter[str] = field(default_factory=Counter)
@@ -100,6 +102,10 @@ class SendInteractions:
         if verdict != "new":
             # The app can come again with a new token; hosts that sign twice in a second make one token of two.
             raise self._refused("replay" if verdict == "used" else "room", len(entries))
+        if self.settings.of(token.issuer).is_paused:
+            self._ignore("paused", len(entries))
+            xrpc.answer(response, {}, private=True)
+            return
         try:
             events = self._queued(entries, feed, token, known)
         except UnavailableError:

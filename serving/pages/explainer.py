@@ -64,7 +64,7 @@ class Explainer:
             with self._turns.place(client), self._turns.turn(client, TURN_SECONDS):
                 if (known := self._known(key)) is not None:  # another request worked it out meanwhile
                     return known
-                found = _run(arguments)
+                found = run_json(arguments)
         except BusyError as error:
             raise ExplainingError(_BUSY, busy=True) from error
         except OSError as error:
@@ -89,7 +89,8 @@ class Explainer:
         return cached[1] if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS else None
 
 
-def _run(arguments: list[str]) -> dict[str, Any]:
+def run_json(arguments: list[str], most_bytes: int = OUTPUT_MAX_BYTES) -> dict[str, Any]:
+    """Return what a command of ours prints; raise ExplainingError."""
     pipe = subprocess.PIPE
     # The command ends when its standard input does, so when this process ends, however it ends.
     reading, writing = os.pipe()
@@ -117,7 +118,7 @@ def _run(arguments: list[str]) -> dict[str, Any]:
         raise ExplainingError(
             last.removeprefix("foryou: ")[:500] if clear else "this can't be worked out just now"
         )
-    if len(output) > OUTPUT_MAX_BYTES:
+    if len(output) > most_bytes:
         raise ExplainingError("the answer is too long")
     found = orjson.loads(output)
     return found if isinstance(found, dict) else {}

@@ -96,13 +96,15 @@ class SessionStore:
             with self._changing() as connection:
                 connection.execute("DELETE FROM sessions WHERE session_hash = ?", (hash_of(session),))
 
-    def close_all(self, did: str) -> int:
-        """End every session and sign-in of a DID; return how many."""
+    def close_all(self, did: str, until_us: int) -> int:
+        """End every session and sign-in of a DID that began up to a time; return how many."""
         if not self._path.exists():
             return 0
         with self._changing() as connection:
             return sum(
-                connection.execute(f"DELETE FROM {table} WHERE did = ?", (did,)).rowcount
+                connection.execute(
+                    f"DELETE FROM {table} WHERE did = ? AND began_us <= ?", (did, until_us)
+                ).rowcount
                 for table in ("sessions", "sign_ins")
             )
 

@@ -11,6 +11,7 @@ dropped. What the viewer does afterwards is new and is kept.
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import sql
@@ -18,7 +19,14 @@ from serving.viewers.activity_queue import Queued, ShownPage, Visit
 from sql import erasing, sqlite
 
 KEPT_US = 3_600_000_000
-TABLES = ("interactions", "visits", "impression_pages", "takers")
+# Each table of viewers, and its time.
+TABLES = {
+    "interactions": "received_us",
+    "visits": "last_us",
+    "impression_pages": "served_us",
+    "viewer_settings": "changed_us",
+    "forget_requests": "requested_us",
+}
 
 
 def mark_of(viewer: str) -> bytes:
@@ -28,18 +36,28 @@ def mark_of(viewer: str) -> bytes:
     ).digest()
 
 
-def forget_activity(path: Path, viewer: str, at_us: int) -> dict[str, int]:
-    """Delete what a viewer did, as far as it is written down; return the rows by table."""
+def forget_activity(path: Path, viewer: str, at_us: int, *, busy_seconds: float = 60.0) -> dict[str, int]:
+    """Delete what a viewer did up to a time, as far as it is written down; return the rows by table."""
     if not path.exists():
         return {}
-    sqlite.open_migrated(path, "activity").close()
-    with erasing.deleting(path) as connection:
+    sqlite.open_migrated(path, "activity", busy_seconds=busy_seconds).close()
+    with erasing.deleting(path, busy_seconds=busy_seconds) as connection:
         rows = {
-            table: connection.execute(f"DELETE FROM {table} WHERE viewer_did = ?", (viewer,)).rowcount
-            for table in TABLES
+            table: connection.execute(
+                f"DELETE FROM {table} WHERE viewer_did = ? AND {time_us} <= ?", (viewer, at_us)
+            ).rowcount
+            for table, time_us in TABLES.items()
         }
+        connection.execute(sql.load("activity/forget_taker"), {"viewer_did": viewer})
         connection.execute(sql.load("activity/mark_forgotten"), {"mark": mark_of(viewer), "at_us": at_us})
     return rows
+
+
+def request_forgetting(path: Path, viewer: str, at_us: int) -> None:
+    """Note that the next batch deletes what other stores have of a viewer; there is a store."""
+    with closing(sqlite.connect(path, busy_seconds=2.0)) as connection:
+        named = {"viewer_did": viewer, "requested_us": at_us}
+        connection.execute(sql.load("activity/request_forgetting"), named)
 
 
 def forgotten_since(connection: sqlite3.Connection, since_us: int) -> dict[bytes, int]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from serving.lists.list_store import ListSnapshot
 from serving.viewers import list_order
+from serving.viewers.own_settings import USUAL, OwnSettings
 
 SHOWN_MAX = 600  # posts of a viewer; a list has 300
 SEEN_MAX = 600
@@ -60,6 +61,7 @@ class ViewerState:
     less: Sequence[int] = ()
     more: Sequence[int] = ()
     authors: Sequence[int] = ()  # whose posts are hidden, too
+    own: OwnSettings = USUAL
 
     def marks(self, posts: Sequence[int], snapshot: ListSnapshot, since: int | None = None) -> bytes:
         """Return the marks of a list's posts; those shown since a time are left out.
@@ -69,11 +71,15 @@ class ViewerState:
         if not self.shown and not self.seen and not self.hidden:
             return b""
         left_out = self.hidden if since is None else self.hidden | self.shown_since(since)
-        behind = self.seen
+        shown, behind = self.shown, self.seen
+        if self.own.seen == "hidden":
+            left_out = {*left_out, *self.seen}
+        elif self.own.seen == "in place":
+            shown, behind = (), ()
         if len(self.less) >= list_order.LESS_MIN:
             sketches = snapshot.taste_sketches_of([*posts, *self.less, *self.more])
-            behind = [*self.seen, *list_order.unwanted(posts, self.less, self.more, sketches)]
-        return list_order.marks_of(posts, shown=self.shown, seen=behind, left_out=left_out)
+            behind = [*behind, *list_order.unwanted(posts, self.less, self.more, sketches)]
+        return list_order.marks_of(posts, shown=shown, seen=behind, left_out=left_out)
 
     def shown_since(self, at: int) -> set[int]:
         """Return the posts shown at a time or later."""

@@ -108,6 +108,8 @@ class ViewerMemory:
         elif kind == "events":
             _, viewer, feed, known, packed = message
             self._add(viewer, feed, known, [KnownEvent(*event) for event in packed])
+        elif kind == "forget":
+            self.forget([message[1]])
         elif kind == "missed":  # a message was lost; activity.sqlite has what it said
             with self._lock:
                 for viewers in self._viewers.values():
@@ -120,6 +122,12 @@ class ViewerMemory:
             for known, viewers in self._viewers.items():
                 for key in [key for key in viewers if mark_of(key[0]) in marks]:
                     self._bytes[known] -= viewers.pop(key).counted
+
+    def forget_viewer(self, viewer: str) -> None:
+        """Forget one viewer, in every worker; what activity.sqlite has is read back when they come."""
+        self.forget([mark_of(viewer)])
+        if self._peers is not None:
+            self._peers.send(("forget", mark_of(viewer)))
 
     def bytes_of(self, known: bool) -> int:
         """Return how many bytes the viewers of a class take."""

@@ -4,6 +4,7 @@ Owns: gathering it from every store. Leaves to others: printing it (``command``)
 does. Everything is read only. Times are in ISO 8601 (UTC).
 """
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ def export(settings: Settings, did: str, lists: ReadLists) -> dict[str, Any]:
         "interactions": _interactions(data_dir, did),
         "shown": _shown(data_dir, did),
         "lists": lists(places.serving(data_dir), settings.feed_rkeys, did),
-        "settings": {},
+        "settings": _settings(data_dir, did),
     }
 
 
@@ -97,6 +98,12 @@ def _interactions(data_dir: Path, did: str) -> list[dict[str, Any]]:
         {"at": _iso(at), "event": ANSWERS.get(event, event), "post": post, "feed": feed}
         for at, event, post, feed in _rows(data_dir, "activity", "interactions", query, (did,))
     ]
+
+
+def _settings(data_dir: Path, did: str) -> dict[str, Any]:
+    query = "SELECT settings, changed_us FROM viewer_settings WHERE viewer_did = ?"
+    rows = _rows(data_dir, "activity", "viewer_settings", query, (did,))
+    return {**json.loads(rows[0][0]), "changed": _iso(rows[0][1])} if rows else {}
 
 
 def _shown(data_dir: Path, did: str) -> list[dict[str, Any]]:

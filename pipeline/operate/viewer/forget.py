@@ -11,10 +11,11 @@ activity.sqlite is deleted first, at once, and again at the end. A file of the l
 by one rename, so a reader has the old rows or the new ones. Whoever stops it in the middle can run it again.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from pipeline.store.locks import exclusive
 from sql import places
 from sql.erasing import contains, deleting, erase
 from sql.sqlite import connect, has_tables
+
+log = logging.getLogger("foryou.viewer")
 
 DUTIES = (
     "batch",
@@ -72,6 +75,18 @@ def forget(
     deleted = ", ".join(f"{number} {name}" for name, number in rows.items() if number)
     public = "public likes and posts stay, and the next run makes a list of them again"
     return [f"{did}: {deleted or 'nothing to delete'}; {public}", *left, BACKUPS]
+
+
+def forget_requested(data_dir: Path, forget_in_web_app: Callable[[str, int], Mapping[str, int]]) -> None:
+    """Forget the viewers who want it, and who signed in at the web app to say so."""
+    if not has_tables(places.activity(data_dir), "forget_requests"):
+        return
+    with closing(connect(places.activity(data_dir), read_only=True)) as connection:
+        requests = connection.execute("SELECT viewer_did, requested_us FROM forget_requests").fetchall()
+    for did, requested_us in requests:
+        forget(data_dir, did, forget_in_web_app, requested_us)
+    if requests:
+        log.info("%d viewers were forgotten", len(requests))
 
 
 @contextmanager
