@@ -10,7 +10,7 @@ viewers are the control. The split depends only on the viewer's DID and the expe
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -47,11 +47,18 @@ class Variant:
         """The name in impressions: EXPERIMENT/NAME, empty outside an experiment."""
         return f"{self.experiment}/{self.name}" if self.experiment else ""
 
-    def has(self, did: str) -> bool:
-        """Tell whether a viewer is in the variant."""
-        return (
-            not self.experiment or self.from_share <= variant_number(self.experiment, did) < self.until_share
-        )
+    @property
+    def is_control(self) -> bool:
+        """Whether lists are made with it of whoever is in no other variant."""
+        return not self.experiment or self.name == CONTROL
+
+    def has(self, did: str, own: Container[str] = frozenset()) -> bool:
+        """Tell whether a viewer's list is made with the variant; ``own`` are those who set something for themselves."""
+        if not self.experiment:
+            return True
+        if did in own:
+            return self.is_control
+        return self.from_share <= variant_number(self.experiment, did) < self.until_share
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ INPUTS = (
     "actors",
     "visits",
     "interactions",
+    "own_settings",
     "ruled_accounts",
     "ruled_posts",
     "forecast_trees",

@@ -25,6 +25,7 @@ RUN_VARIABLES = {"snapshot_us", "window_hours", "forecast_hours", "first_author"
     "experiment",
     "from_share",
     "until_share",
+    "is_control",
 }
 USUAL_TYPES = {
     r".*_id|.*_no|position|rank": "INTEGER",

@@ -152,6 +152,39 @@ def test_the_page_that_is_served_carries_the_variant(split: Path) -> None:
     assert variant == ""
 
 
+def test_whoever_set_something_is_in_no_experiment_and_whoever_pauses_has_no_list(tmp_path: Path) -> None:
+    young, old, control, paused = (
+        next(name for name in PEOPLE if variant_of_viewer(name) == variant and name != other)
+        for variant, other in (("young", ""), ("old", ""), (CONTROL, ""), ("young", _first("young")))
+    )
+    own = {young: False, old: False, control: False, paused: True}
+    found = {}
+    for folder, text in (("split", SPLIT), ("usual", SPLIT[SPLIT.index("[ranking]") :])):
+        (tmp_path / folder).mkdir()
+        data_dir = tmp_path / folder / "data"
+        town().visit(young).write(data_dir)
+        with closing(connect(data_dir / "activity.sqlite")) as activity:
+            rows = [(f"did:plc:{name}", pauses) for name, pauses in own.items()]
+            activity.executemany("INSERT INTO viewer_settings VALUES (?, '', 1, ?, '{}', 0)", rows)
+        settings = settings_of(tmp_path / folder, text)
+        jobs.run(settings, "all")
+        found[folder] = lists_of(data_dir)
+        assert paused not in found[folder]
+        jobs.run(settings, "candidates", viewers="recent")
+        assert lists_of(data_dir) == found[folder]
+    split, usual = found["split"], found["usual"]
+    assert {name for name in own if split.get(name) == usual.get(name)} == own.keys()
+    assert split[young] != split[_second("young", {young, paused})]
+
+
+def _first(variant: str) -> str:
+    return _second(variant, set())
+
+
+def _second(variant: str, others: set[str]) -> str:
+    return next(name for name in PEOPLE if variant_of_viewer(name) == variant and name not in others)
+
+
 def test_who_waits_gets_a_list_of_their_variant(split: Path) -> None:
     data = split / "data"
     before = {name: served(data, name) for name in PEOPLE}

@@ -85,11 +85,12 @@ def candidates(
         for name in sql_steps.LIKES:
             yield name, sql_steps.run_file(connection, name)
         snapshot.drop_records()
+        own = set(columns(connection, "SELECT viewer_did FROM own_settings")[0].tolist())
         staged: list[StagedLists] = []
         published = PublishedSoFar()
         for variant in feed.variants:
             control = variant == feed.variants[-1]
-            if not control and wanted is not None and not any(variant.has(did) for did in wanted):
+            if not control and wanted is not None and not any(variant.has(did, own) for did in wanted):
                 continue
             staging = Staging(data_dir, folder / ("" if control else variant.name), threads, before, progress)
             prefix = "" if control else f"{variant.name} "

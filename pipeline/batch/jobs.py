@@ -40,7 +40,14 @@ from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.any_likes import has_likes, no_likes_text
 from pipeline.store.locks import exclusive
-from pipeline.store.who_is_due import last_commit, mark_likes, mark_waiting, recent_viewers, waiting_viewers
+from pipeline.store.who_is_due import (
+    last_commit,
+    mark_likes,
+    mark_waiting,
+    recent_viewers,
+    viewers_with_settings,
+    waiting_viewers,
+)
 from sql import places
 from sql.sqlite import SchemaError, connect, migrate
 
@@ -223,9 +230,10 @@ def waiting_parts(batch: BatchRun) -> Iterator[Part]:
     for number, files in enumerate(batch.files):
         steps = waiting_neighbours(files, dids, threads, partial(mark_likes, batch.serving))
         yield Part("neighbours", "waiting", files.rkeys[0] if number else "", steps, Progress("neighbours"))
+    own = viewers_with_settings(batch.settings.data_dir, dids)
     for feed in batch.feeds:
         for variant in feed.variants:
-            wanted = [did for did in dids if variant.has(did)]
+            wanted = [did for did in dids if variant.has(did, own)]
             if wanted:
                 to_publish = FeedToPublish(feed, batch.rkeys, wanted)
                 progress = Progress("candidates")

@@ -174,8 +174,10 @@ class GenerationInputs:
 
     def choose_variant(self, did: str) -> None:
         """Take the parameters and the generation of the viewer's lists, which an experiment may have changed."""
+        rows = self.connection.execute("SELECT viewer_did FROM own_settings WHERE viewer_did = ?", [did])
+        own = {row[0] for row in rows.fetchall()}
         for variant, generation in self._variants:
-            if variant.has(did):
+            if variant.has(did, own):
                 self.variant, self.ranking, self.generation = variant.label, variant.ranking, generation
                 sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
                 crowds = f"FROM all_crowds WHERE generation = {generation}"

@@ -8,6 +8,7 @@ Read only, except for ``mark_waiting`` and ``mark_likes``, which the batch calls
 absent, or not migrated yet, has nobody waiting.
 """
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,12 @@ def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
     """Return one DID at most: of a viewer who came since a time and whose likes were never fetched."""
     since = {"since_us": since_us}
     return [did for (did,) in _rows(data_dir, "landing", ("activity",), "landing/unfetched_visitor", since)]
+
+
+def viewers_with_settings(data_dir: Path, dids: Sequence[str]) -> set[str]:
+    """Return which of some viewers set something for themselves at the pages."""
+    found = _rows(data_dir, "activity", (), "activity/settings_of", {"dids": json.dumps(list(dids))})
+    return {did for did, _ in found}
 
 
 def has_gaps(data_dir: Path, window_days: int) -> bool:

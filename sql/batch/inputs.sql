@@ -1,7 +1,7 @@
 -- Question: what does a run start from?
 -- Reads: none
--- Writes: like_records, claimed_likes, changes, statements, degrees, forecast_trees, posts, actors, visits, interactions, ruled_accounts,
---   ruled_posts, withheld
+-- Writes: like_records, claimed_likes, changes, statements, degrees, forecast_trees, posts, actors, visits, interactions,
+--   own_settings, ruled_accounts, ruled_posts, withheld
 -- Grain: as in landing.sqlite, activity.sqlite and removals.sqlite, whose rows the snapshot copies here
 -- Parameters: none
 -- Units: _us are microseconds since 1970 (UTC)
@@ -23,6 +23,8 @@ CREATE OR REPLACE TABLE posts (
 CREATE OR REPLACE TABLE actors (actor_id INTEGER, did VARCHAR, status INTEGER, deleted_us BIGINT);
 CREATE OR REPLACE TABLE visits (viewer_did VARCHAR, languages VARCHAR, last_us BIGINT);
 CREATE OR REPLACE TABLE interactions (viewer_did VARCHAR, post_uri VARCHAR, event VARCHAR);
+-- Who set something for themselves at the pages, and who of them wants no list for now.
+CREATE OR REPLACE TABLE own_settings (viewer_did VARCHAR, is_paused BOOLEAN);
 -- What the operator's rules say of accounts and posts, as whether they are blocked; else they are allowed.
 -- From whom posts are withheld, and by which cause (pipeline/store/model.py); an rkey below 0 is all of an author's posts.
 CREATE OR REPLACE TABLE withheld (author_id INTEGER, rkey BIGINT, cause INTEGER, level INTEGER);

@@ -1,8 +1,9 @@
 -- Question: who gets a list, and in which language is it filled up?
--- Reads: neighbours, actors, visits, fresh_likes, candidate_posts
+-- Reads: neighbours, actors, visits, own_settings, fresh_likes, candidate_posts
 -- Writes: list_viewers
--- Grain: one row per active actor with neighbours; in an experiment, per actor of one variant
--- Parameters: experiment, from_share, until_share
+-- Grain: one row per active actor with neighbours who does not pause; in an experiment, per actor of one variant. Whoever
+--   set something for themselves is in no experiment: their list is made with the control's
+-- Parameters: experiment, from_share, until_share, is_control
 -- Units: language is a primary subtag: the first of the last visit, else the commonest of the viewer's fresh likes,
 --   else ''
 -- Columns: viewer_id, did, language
@@ -30,7 +31,14 @@ FROM listed AS n
 JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
 LEFT JOIN requested AS v ON v.viewer_did = a.did
 LEFT JOIN liked AS l ON l.liker_id = n.viewer_id
-WHERE getvariable('experiment') = ''
-  OR variant_number(getvariable('experiment'), a.did) >= getvariable('from_share')
-    AND variant_number(getvariable('experiment'), a.did) < getvariable('until_share')
+LEFT JOIN own_settings AS o ON o.viewer_did = a.did
+WHERE NOT coalesce(o.is_paused, false)
+  AND (
+    getvariable('experiment') = ''
+    OR CASE
+      WHEN o.viewer_did IS NOT NULL THEN getvariable('is_control') = 1
+      ELSE variant_number(getvariable('experiment'), a.did) >= getvariable('from_share')
+        AND variant_number(getvariable('experiment'), a.did) < getvariable('until_share')
+    END
+  )
 ORDER BY n.viewer_id;

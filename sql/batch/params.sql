@@ -13,10 +13,12 @@ SET VARIABLE forecast_hours = 6.0::DOUBLE;
 -- The range of authors whose likes are read, by actor_id: likes_of_authors.sql.
 SET VARIABLE first_author = 0;
 SET VARIABLE last_author = 2147483647;
--- Whose lists: everybody's, or those of viewers whose number in the experiment is in a range.
+-- Whose lists: everybody's, or those of viewers whose number in the experiment is in a range. With the control's are the
+-- lists of viewers who are in no experiment.
 SET VARIABLE experiment = '';
 SET VARIABLE from_share = 0.0::DOUBLE;
 SET VARIABLE until_share = 1.0::DOUBLE;
+SET VARIABLE is_control = 1.0::DOUBLE;
 
 -- Neighbours.
 SET VARIABLE max_seeds = 500;

@@ -33,7 +33,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.duck import append, count, open_duckdb, registered
 from pipeline.store.model import HOUR_US, NAMED_DAY, day_of, keys_of_day
 from sql import places
-from sql.sqlite import connect, has_tables
+from sql.sqlite import connect, has_tables, tables
 
 ROWS = 100_000  # at a time from SQLite
 
@@ -193,8 +193,13 @@ def _read_activity(
         whose = {"dids": json.dumps(list(dids)), "since_us": since_us}
         visits = activity.execute(sql.load("activity/visits_of"), whose).fetchall()
         answers = activity.execute(sql.load("activity/answers_of"), whose).fetchall()
+        own = []
+        if "viewer_settings" in tables(activity):  # not before the web app of this version has begun
+            own = activity.execute(sql.load("activity/settings_of"), {"dids": whose["dids"]}).fetchall()
     finally:
         activity.close()
+    if own:
+        connection.executemany("INSERT INTO own_settings VALUES (?, ?)", own)
     if visits:
         connection.executemany("INSERT INTO visits VALUES (?, ?, ?)", visits)
     if answers:

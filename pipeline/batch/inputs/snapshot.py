@@ -118,6 +118,7 @@ def _read_activity(
     path = places.activity(data_dir)
     if not has_tables(path, "visits", "interactions"):
         return
+    has_settings = has_tables(path, "viewer_settings")  # not before the web app of this version has begun
     with reading(path) as reader:
         append(connection, "visits", reader.stream("SELECT viewer_did, languages, last_us FROM visits"))
         interactions = (
@@ -125,3 +126,6 @@ def _read_activity(
             f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))"
         )
         append(connection, "interactions", reader.stream(interactions))
+        if has_settings:
+            settings = "SELECT viewer_did, is_paused FROM viewer_settings"
+            append(connection, "own_settings", reader.stream(settings))

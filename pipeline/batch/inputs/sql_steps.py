@@ -59,6 +59,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, ranking: Ranking, snapshot_us
 def set_variant(connection: duckdb.DuckDBPyConnection, variant: Variant) -> None:
     """Set the parameters of a variant, and which viewers are in it."""
     share = {"from_share": variant.from_share, "until_share": variant.until_share}
+    share["is_control"] = float(variant.is_control)
     set_variables(connection, {**_variables(variant.ranking), **share, "experiment": variant.experiment})
 
 
