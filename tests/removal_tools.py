@@ -83,7 +83,12 @@ class Town:
             (number + 1, ids[self.author(number)], self.rkey(number), self.uri(number), START_US, 5, 1)
             for number in range(self.posts)
         ]
-        store.connection.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        store.connection.executemany(
+            "INSERT OR REPLACE INTO posts "
+            "(post_id, author_id, rkey, uri, created_us, likers, last_generation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
         every = range(1, self.posts + 1)
         popular = blob(every, sources=[2] * self.posts)
         store.publish(1, {self.viewer.did: blob(every, co_likers=[4] * self.posts)}, {"": popular})

@@ -317,7 +317,9 @@ class ServingStore:
     def posts(self, post_ids: Sequence[int]) -> None:
         """Store posts."""
         self.connection.executemany(
-            "INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO posts "
+            "(post_id, author_id, rkey, uri, created_us, likers, last_generation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 (post, post % 7, post_rkey(post), post_uri(post), int(START * 1e6) - 3_600_000_000, 5, 1)
                 for post in post_ids

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def make(data_dir: Path, made: World, seconds: float = START, ranking: Ranking =
     serving = open_serving(data_dir)
     list(steps(data_dir, serving, seconds, ranking))
     serving.close()
+
+
+def test_the_web_app_knows_what_is_in_a_post(tmp_path: Path) -> None:
+    made = world(1).post("q0", by="author0", flags=8 | 64 | 128, langs="de,fr")
+    make(tmp_path, made)
+    with closing(open_serving(tmp_path)) as serving:
+        assert serving.execute("SELECT langs, media FROM posts").fetchall() == [("de,fr", 8 | 64)]
+        serving.execute("UPDATE posts SET media = NULL")  # as an earlier version left it
+    make(tmp_path, made, START + 60)
+    with closing(open_serving(tmp_path)) as serving:
+        assert serving.execute("SELECT langs, media FROM posts").fetchall() == [("de,fr", 8 | 64)]
 
 
 def visible(data_dir: Path, generation: int | None = None) -> dict[str, object]:

@@ -139,6 +139,25 @@ def test_hidden_authors_are_on_no_page(place: Place) -> None:
     assert set(place.page()) == set(USUAL)
 
 
+def test_a_page_has_the_languages_and_media_that_its_reader_wants(place: Place) -> None:
+    contents = [("en" if post % 2 else "de,fr", 8 if post % 3 else 16, post) for post in POSTS[:-2]]
+    with closing(sqlite3.connect(places.serving(place.data_dir))) as store:
+        store.executemany("UPDATE posts SET langs = ?, media = ? WHERE post_id = ?", contents)
+        store.execute("UPDATE posts SET langs = '' WHERE post_id = 2")
+        store.commit()
+    unknown = {post_uri(post) for post in POSTS[-2:]}  # of an earlier version: shown
+    assert place.save(languages="EN, pt") == ""
+    english = {post_uri(post) for langs, _, post in contents if langs == "en" or post == 2}
+    assert set(place.page()) == english | unknown
+    assert place.save(media="16") == ""
+    assert set(place.page()) == {post_uri(post) for _, media, post in contents if media == 16} | unknown
+    assert place.save(languages="fr", media="8") == ""
+    both = {post_uri(post) for langs, media, post in contents if langs != "en" and media == 8}
+    assert set(place.page()) == both | unknown
+    assert "two or three letters" in place.save(languages="english")
+    assert set(place.page(limit=5)) <= both | unknown
+
+
 def test_what_can_not_be_saved(place: Place) -> None:
     assert "neither a handle" in place.save(hidden_authors="handle!")
     assert "at most 100 accounts" in place.save(

@@ -170,16 +170,14 @@ def _entries(
     while len(entries) < wanted and start < len(places):
         items = list_bytes.items_at(blob, places[start : start + wanted - len(entries)])
         uris = snapshot.uris_of(items, anybody=chosen.fallback)
+        contents = snapshot.contents_of(items) if state.own.is_choosy else {}
         for place, item in enumerate(items, start):
             uri = uris.get(item.post_id)
-            if (
-                uri is None
-                or uri == pinned
-                or item.post_id in state.hidden
-                or uri.split("/", 3)[2] in state.own.hidden_authors
-            ):
+            if uri is None or uri == pinned or item.post_id in state.hidden or not _POST_URI.fullmatch(uri):
                 continue
-            if _POST_URI.fullmatch(uri):
+            is_hidden = uri.split("/", 3)[2] in state.own.hidden_authors
+            content = contents.get(item.post_id)
+            if not is_hidden and (content is None or state.own.wants(*content)):
                 entries.append(PageEntry(place, item, uri))
         start += len(items)
     return entries

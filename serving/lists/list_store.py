@@ -90,6 +90,11 @@ class ListSnapshot:
         rows = self._shown("serving/posts_of", items, anybody)
         return {post_id: StoredPost(*known) for post_id, _, _, *known in rows}
 
+    def contents_of(self, items: Sequence[ListItem]) -> dict[int, tuple[frozenset[str], int]]:
+        """Return the languages and the media (sql/serving/0003_post_contents.sql) of posts, where they are known."""
+        rows = self._rows("serving/contents_of", posts=json.dumps([item.post_id for item in items]))
+        return {post_id: (frozenset(filter(None, langs.split(","))), media) for post_id, langs, media in rows}
+
     def variant_of(self, generation: int) -> str:
         """Return the variant of the experiment that made a generation's lists, '' outside an experiment."""
         rows = self._rows("serving/variant_of", generation=generation)

@@ -22,6 +22,7 @@ from serving.pages.appview import AppViewReader
 from serving.pages.explainer import ExplainingError, run_json
 from serving.pages.forms import form_of, one
 from serving.pages.html import show
+from serving.pages.recipe import CHOICES
 from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
 from serving.sign_in.session_store import SESSION_SECONDS, SessionStore
@@ -29,6 +30,7 @@ from serving.viewers.forgotten import forget_activity, request_forgetting
 from serving.viewers.known_to_us import NOTHING, known_to_us, take_back
 from serving.viewers.own_settings import (
     HIDDEN_AUTHORS_MAX,
+    LANGUAGES_MAX,
     SEEN,
     USUAL,
     OwnSettings,
@@ -46,6 +48,8 @@ HANDLES_MAX = 5  # of new names in a form that are looked up
 TURN_SECONDS = 3.0
 DOWNLOAD_MAX_BYTES = 20_000_000
 BUSY_SECONDS = 2.0
+_LANGUAGE = re.compile("[a-z]{2,3}")
+_MEDIA = dict(next(choice for choice in CHOICES if choice.name == "media").options)
 _SEEN_WORDS = {
     "last": "behind posts that are new to me",
     "hidden": "not at all",
@@ -110,6 +114,7 @@ def show_me(
         proof=session.proof,
         own=own,
         seen=_SEEN_WORDS,
+        media=_MEDIA,
         most=HIDDEN_AUTHORS_MAX,
         known=known,
         failure=failure,
@@ -169,6 +174,8 @@ class SaveSettings:
             seen=seen if seen in SEEN else before.seen,
             hidden_authors=tuple(dict.fromkeys(dids)),
             is_paused=one(fields, "paused") == "1",
+            languages=_languages(one(fields, "languages")),
+            media=_media(one(fields, "media")),
         )
 
 
@@ -251,6 +258,17 @@ class RetentionPage:
             days=places.ACTIVITY_DAYS,
             session_hours=int(SESSION_SECONDS // 3600),
         )
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(re.split(r"[\s,]+", text.strip().lower()))) if text.strip() else ()
+    if len(names) > LANGUAGES_MAX or not all(_LANGUAGE.fullmatch(name) for name in names):
+        raise HandleError("languages are codes of two or three letters, such as en, de")
+    return names
+
+
+def _media(text: str) -> int:
+    return int(text) if text in _MEDIA else 0
 
 
 def _go(response: falcon.Response, address: str) -> None:

@@ -9,7 +9,7 @@ is a lookup by key for each page; a store that can't be read has no settings.
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from serving.read_pool import ReadPool, StoreUnreadableError
 from sql import sqlite
 
 HIDDEN_AUTHORS_MAX = 100
+LANGUAGES_MAX = 20
 SEEN = ("last", "hidden", "in place")  # where posts go that were shown or seen
 BUSY_SECONDS = 2.0
 
@@ -33,11 +34,26 @@ class SettingsNotSavedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnSettings:
-    """One viewer's settings; ``hidden_authors`` are DIDs, in the order in which they were given."""
+    """One viewer's settings; ``hidden_authors`` are DIDs, in the order in which they were given.
+
+    With ``languages``, posts that state others alone are left out; with ``media``, those that have none of them.
+    """
 
     seen: str = "last"
     hidden_authors: tuple[str, ...] = ()
     is_paused: bool = False
+    languages: tuple[str, ...] = ()
+    media: int = 0  # as in sql/serving/0003_post_contents.sql
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it depends on a post's content if it is shown."""
+        return bool(self.languages or self.media)
+
+    def wants(self, languages: Set[str], media: int) -> bool:
+        """Tell whether a post with this content is shown."""
+        fits = not self.languages or not languages or not languages.isdisjoint(self.languages)
+        return fits and (not self.media or bool(media & self.media))
 
     @property
     def is_own(self) -> bool:
@@ -104,6 +120,12 @@ class SettingsStore:
 def _settings_of(text: str) -> OwnSettings:
     try:
         found = orjson.loads(text)
-        return OwnSettings(found["seen"], tuple(found["hidden_authors"]), found["is_paused"])
+        return OwnSettings(
+            found["seen"],
+            tuple(found["hidden_authors"]),
+            found["is_paused"],
+            tuple(found["languages"]),
+            found["media"],
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return USUAL  # of another version

@@ -7,7 +7,7 @@
 -- Units: likers are distinct, in the window; scale = 0.5 ^ (age / half-life) / likers ^ popularity_exponent. post_no
 --   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie. level: 0 for everybody, 1 not
 --   for who is not signed in, 2 nor as what is popular
--- Columns: post_no, author_no, author_id, rkey, created_us, langs, level INTEGER, likers, scale
+-- Columns: post_no, author_no, author_id, rkey, created_us, langs, media INTEGER, level INTEGER, likers, scale
 CREATE OR REPLACE TABLE candidate_posts AS
 WITH fresh AS (
   SELECT DISTINCT author_id, post_rkey
@@ -15,7 +15,8 @@ WITH fresh AS (
   WHERE hours_before(seen_us) < getvariable('candidate_window_hours')
 ), fit AS (
   SELECT
-    p.author_id, p.rkey, p.created_us, p.langs, p.flags & 128 <> 0 AS signed_in,   -- SIGNED_IN
+    p.author_id, p.rkey, p.created_us, p.langs, p.flags & 120 AS media,   -- IMAGES, VIDEO, EXTERNAL, QUOTE
+    p.flags & 128 <> 0 AS signed_in,   -- SIGNED_IN
     coalesce(r.blocked, a.blocked) AS blocked
   FROM posts AS p
   SEMI JOIN fresh AS f ON f.author_id = p.author_id AND f.post_rkey = p.rkey
@@ -34,7 +35,7 @@ WITH fresh AS (
   GROUP BY f.author_id, f.rkey
 ), allowed AS (
   SELECT
-    f.author_id, f.rkey, f.created_us, f.langs,
+    f.author_id, f.rkey, f.created_us, f.langs, f.media,
     greatest(coalesce(w.level, 0), f.signed_in::INTEGER)::INTEGER AS level
   FROM fit AS f
   LEFT JOIN wishes AS w ON w.author_id = f.author_id AND w.rkey = f.rkey
@@ -48,7 +49,7 @@ WITH fresh AS (
 SELECT
   (row_number() OVER (ORDER BY a.rkey DESC, a.author_id) - 1)::INTEGER AS post_no,
   (dense_rank() OVER (ORDER BY a.author_id) - 1)::INTEGER AS author_no,
-  a.author_id, a.rkey, a.created_us, a.langs, a.level, c.likers,
+  a.author_id, a.rkey, a.created_us, a.langs, a.media, a.level, c.likers,
   pow(0.5::DOUBLE, greatest(hours_before(a.created_us), 0) / getvariable('half_life_hours'))
     * pow(c.likers::DOUBLE, -getvariable('popularity_exponent')) AS scale
 FROM allowed AS a

@@ -76,7 +76,8 @@ def make_store(path: Path, viewers: int) -> None:
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO posts (post_id, author_id, rkey, uri, created_us, likers, last_generation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         ((post, post % 7, post_rkey(post), post_uri(post), 1, 5, 1) for post in range(1, POSTS + 1)),
     )
     lists = [blob(chance.sample(range(1, POSTS + 1), ITEMS)) for _ in range(2_000)]

@@ -131,7 +131,7 @@ _VIEWERS = (
     "ORDER BY v.viewer_id"
 )
 _POSTS = (
-    "SELECT p.author_id, p.rkey, post_uri(a.did, p.rkey) AS uri, p.created_us, p.likers "
+    "SELECT p.author_id, p.rkey, post_uri(a.did, p.rkey) AS uri, p.created_us, p.likers, p.langs, p.media "
     "FROM candidate_posts AS p JOIN actors AS a ON a.actor_id = p.author_id "
     "SEMI JOIN listed_posts AS s ON s.post_no = p.post_no ORDER BY p.post_no"
 )
