@@ -12,6 +12,8 @@ from network.conftest import Network
 from serving_worlds import config_of
 
 from serving.app import create_app
+from serving.viewers.own_settings import OwnSettings, SettingsStore
+from sql import places
 
 API = "/@atproto/oauth-provider/~api"
 PAGE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -88,10 +90,11 @@ def browser(network: Network, tmp_path: Path) -> Browser:
     return Browser(create_app(config))
 
 
-def test_sign_in_out_and_with_another_account(
-    network: Network, accounts: list[dict[str, Any]], browser: Browser
+def test_sign_in_save_sign_out_and_another_account(
+    network: Network, accounts: list[dict[str, Any]], browser: Browser, tmp_path: Path
 ) -> None:
     first, second = accounts
+    settings = SettingsStore(places.activity(tmp_path))
     assert browser.signed_in_as() is None
     for account, typed in ((first, first["handle"]), (second, second["did"])):
         answered = AtTheServer(network.pds, browser.begin(typed)).sign_in(account)
@@ -99,6 +102,11 @@ def test_sign_in_out_and_with_another_account(
         assert browser.get(answered).headers["Location"] == "/me"
         assert browser.signed_in_as() == account["did"]
         assert browser.get(answered).status_code == 400  # the answer was taken
+        assert settings.of(account["did"]) == OwnSettings()
+        other = next(each for each in accounts if each != account)
+        fields = {"proof": browser.proof(), "hidden_authors": f"@{other['handle']}", "languages": "en"}
+        assert browser.post("/me/settings", fields).headers["Location"] == "/me"
+        assert settings.of(account["did"]) == OwnSettings(hidden_authors=(other["did"],), languages=("en",))
         assert browser.post("/sign-out", {"proof": browser.proof()}).headers["Location"] == "/"
         assert browser.signed_in_as() is None
 
@@ -113,11 +121,9 @@ def test_no_is_no(network: Network, accounts: list[dict[str, Any]], browser: Bro
 def test_another_account_than_the_one_that_was_named(
     network: Network, accounts: list[dict[str, Any]], browser: Browser
 ) -> None:
-    """The server itself refuses, or says who it was; either way nobody is signed in."""
+    """The server gives a code for the other account; here nobody is signed in by it."""
     at_server = AtTheServer(network.pds, browser.begin(accounts[0]["did"]))
-    try:
-        answered = at_server.sign_in(accounts[1])
-    except AssertionError:
-        return
+    answered = at_server.sign_in(accounts[1])
+    assert "code" in parse_qs(urlsplit(answered).query)
     assert browser.get(answered).status_code == 400
     assert browser.signed_in_as() is None
