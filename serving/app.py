@@ -33,6 +33,7 @@ from serving.identity.repository_reader import RepositoryReader
 from serving.identity.resolver import KeyResolver, Resolver
 from serving.identity.used_tokens import UsedTokens
 from serving.lists.list_store import ListStore
+from serving.pages.analyst_plots import AnalystPlotsPage
 from serving.pages.appview import AppViewReader
 from serving.pages.assets import Assets, Favicon
 from serving.pages.dashboard import DashboardPage
@@ -142,6 +143,7 @@ def create_app(
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
+        app.add_route("/plots", AnalystPlotsPage(config, now))
         app.add_route("/dashboard", DashboardPage(config, OperatorState(config, store, recent, now), now))
         if config.explain:
             parts = Explainer(config), Handles(config.appview_url), appview, now

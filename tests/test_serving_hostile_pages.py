@@ -31,7 +31,8 @@ WHY: dict[str, Any] = {
     "posts": [
         {
             "post_uri": POST, "source": source, "co_likers": 2, "age_hours": 1.0, "likers": 2, "was": was,
-            "because": [REASON], "crowd_share": 0.4, "rule": EVIL, "recently": {"hours": 1, "people": 1, "of": 2},
+            "because": [REASON], "crowd_share": 0.4, "rule": EVIL, "expected": 0.1,
+            "recently": {"hours": 1, "people": 1, "of": 2},
         }
         for source, was in ((EVIL, None), ("popular", 7), ("co-likers", 1))
     ],
@@ -75,6 +76,7 @@ def client(tmp_path: Path) -> TestClient:
                 "written_at": 1.0, "likes_stored": EVIL, EVIL: EVIL,
                 "likes_per_hour": [{"hour": "2026-11-24 10:00:00", "likes": 5}, {"hour": EVIL, "likes": EVIL}],
                 "history": [{"at": 5, "lag_seconds": 1, "list_share": EVIL}],
+                "languages": [{"language": EVIL, "likes": 5}],
                 "like_rate_by_position": [{"position": EVIL, "like_rate": EVIL}],
             }
         )
@@ -102,6 +104,7 @@ def client(tmp_path: Path) -> TestClient:
         ("/compare", {"a": EVIL, "b": EVIL, "a_max_per_author": EVIL}, 2),
         ("/compare", {"a": plc_did(1), "b": plc_did(2), "a_max_per_author": "2"}, 3),
         ("/dashboard", {}, 0),
+        ("/plots", {}, 0),
     ],
 )
 def test_hostile_values_are_text(
@@ -126,9 +129,9 @@ def test_hostile_values_are_text(
 def test_no_template_opts_out() -> None:
     names = html.pages().list_templates(extensions=["html"])
     assert set(names) == {
-        "base.html", "compare.html", "compare_result.html", "dashboard.html", "error.html", "home.html",
-        "me.html", "no_lists.html", "post.html", "recipe.html", "sign_in.html", "sign_in_at.html", "viewer.html",
-        "viewers.html", "why.html", "why_result.html",
+        "analyst_plots.html", "base.html", "compare.html", "compare_result.html", "dashboard.html", "error.html",
+        "home.html", "me.html", "no_lists.html", "plots.html", "post.html", "recipe.html", "sign_in.html",
+        "sign_in_at.html", "viewer.html", "viewers.html", "why.html", "why_result.html",
     }  # fmt: skip
     folder = Path(html.__file__).parent / "templates"
     for name in names:

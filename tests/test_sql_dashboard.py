@@ -16,10 +16,10 @@ from pipeline.explore import after_batch, dashboard_figures
 from serving.app import create_app
 
 
-def page(data_dir: Path, **request: str) -> Result:
+def page(data_dir: Path, path: str = "/dashboard", **request: str) -> Result:
     client = TestClient(create_app(config_of(data_dir), now=Clock()))
     return client.simulate_get(
-        "/dashboard", **({"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES} | request)
+        path, **({"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES} | request)
     )
 
 
@@ -36,12 +36,25 @@ def test_the_batch_leaves_figures_and_the_page_draws_them(tmp_path: Path) -> Non
     assert len(figures["history"]) == 1
     answer = page(tmp_path)
     assert answer.status_code == 200
-    assert answer.text.count("<figure>") == 4
+    assert answer.text.count("<figure>") == 2
     assert "<dt>people with a list</dt><dd>" in answer.text
     assert "<dt>free space</dt>" in answer.text
     assert "<td>candidates</td>" in answer.text and "<td>done</td>" in answer.text
-    assert answer.text.count("<rect") == 3
-    assert "<script" not in answer.text and "http" not in re.sub(r'href="[^"]*"', "", answer.text)
+    plots = page(tmp_path, "/plots")
+    assert plots.text.count("<figure>") == 8 and "foryou sql like_rate_by_source" in plots.text
+    assert plots.text.count("<rect") == 3 + 2, "three hours, and two languages"
+    assert ">unknown</text>" in plots.text
+    for shown in (answer.text, plots.text):
+        assert "<script" not in shown and "http" not in re.sub(r'href="[^"]*"', "", shown)
+
+
+def test_rates_are_drawn_with_their_bounds(tmp_path: Path) -> None:
+    rate = {"source": "co-likers", "like_rate": 0.25, "like_rate_low": 0.0, "like_rate_high": 0.5}
+    figures = {"like_rate_by_source": [rate, rate | {"source": "popular", "like_rate_low": None}]}
+    (tmp_path / "dashboard.json").write_text(json.dumps(figures))
+    text = page(tmp_path, "/plots").text
+    assert text.count('class="range"') == 1 and 'y1="180.0" y2="16.0"' in text, "of the whole height"
+    assert "co-likers: 25 %" in text and ">popular</text>" in text and ">50 %</text>" in text
 
 
 def test_refreshing_keeps_history_and_takes_little_time(tmp_path: Path) -> None:
@@ -91,6 +104,7 @@ ODD: list[Any] = [
     {"history": [{"at": float("nan"), "lag_seconds": 1}, {"at": 1e300, "lag_seconds": 1}]},
     {"likes_per_hour": [{"hour": "2026-11-24 10:00:00", "likes": -1}, {"hour": 5, "likes": True}]},
     {"like_rate_by_position": [{"position": "<script>", "like_rate": "<script>"}]},
+    {"languages": [{"language": "<script>", "likes": 5}, {"language": [], "likes": float("inf")}, 7]},
     {"likes_per_hour": [{"hour": "2026-11-24 10:00:00", "likes": 0}]},
 ]
 
@@ -98,14 +112,15 @@ ODD: list[Any] = [
 @pytest.mark.parametrize("figures", ODD, ids=range(len(ODD)))
 def test_odd_figures_are_plots_without_points(tmp_path: Path, figures: Any) -> None:
     (tmp_path / "dashboard.json").write_text(json.dumps(figures))
-    answer = page(tmp_path)
-    assert answer.status_code == 200
-    assert "<script" not in answer.text
+    for path in ("/dashboard", "/plots"):
+        answer = page(tmp_path, path)
+        assert answer.status_code == 200
+        assert "<script" not in answer.text
     assert "No figures yet" in answer.text or "no figures yet" in answer.text
 
 
 def test_without_a_file_it_says_so(tmp_path: Path) -> None:
-    assert "No figures yet" in page(tmp_path).text
+    assert "No figures yet" in page(tmp_path, "/plots").text
 
 
 def test_the_operator_sees_what_is_wrong(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The figures of the operator's page, as one JSON file that the web app shows.
+"""The figures of the operator's and the analysts' pages, as one JSON file that the web app shows.
 
 Owns: dashboard.json: which queries fill it, and the history that no store keeps. Leaves to others: drawing
-(``serving.pages.dashboard``), the queries (``sql/explore``).
+(``serving.pages.plots``), the queries (``sql/explore``).
 
 The file is replaced whole. Refreshing takes at most a fiftieth of the time, however often ``refresh`` is called.
 """
@@ -27,6 +27,11 @@ QUERIES: dict[str, dict[str, str]] = {
     "likes_per_hour": {"hours": "72"},
     "coverage": {},
     "like_rate_by_position": {},
+    "like_rate_by_source": {},
+    "like_rate_by_age": {},
+    "languages": {},
+    "viewers_per_day": {},
+    "repeat_rate": {},
 }
 STREAMS = next(table for table in table_copies.TABLES if table.relation == "streams")
 

@@ -163,7 +163,14 @@ def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: s
     inputs.use_lists_of(int(days_ago))
     inputs.connection.execute("SET VARIABLE viewer_id = ?", [viewer_id])
     posts = inputs.rows("daily_list")
-    reasons: Row = {"because": [], "recently": None, "crowd_share": 1.0, "rule": None, "was": None}
+    reasons: Row = {
+        "because": [],
+        "recently": None,
+        "crowd_share": 1.0,
+        "rule": None,
+        "was": None,
+        "expected": None,
+    }
     return {
         "viewer": did,
         "generation": posts[0]["generation"] if posts else 0,

@@ -15,8 +15,8 @@ from serving.http.clients import is_local
 from serving.lists import list_bytes
 from serving.lists.list_store import ListSnapshot, ListStore
 from serving.pages.appview import AppViewReader
-from serving.pages.dashboard import read_figures
 from serving.pages.html import age_text, show
+from serving.pages.plots import read_figures
 from serving.read_pool import StoreUnreadableError
 
 POSTS_SHOWN = 5

@@ -63,7 +63,7 @@ def _links(config: ServingConfig, here: bool) -> list[tuple[str, str]]:
     if config.explain and (here or config.pages == "public"):
         links += [("/why", "Why these posts?"), ("/compare", "Compare")]
     if here:
-        links += [("/viewers", "Viewers"), ("/dashboard", "Dashboard")]
+        links += [("/viewers", "Viewers"), ("/plots", "Plots"), ("/dashboard", "Dashboard")]
     return links
 
 

@@ -123,7 +123,10 @@ class OperatorState:
     def _requests(self) -> list[StateFigure]:
         recent = self._recent.figures()
         minutes = f"last {recent['seconds'] / 60:.0f} minutes" if recent["seconds"] > 90 else "last minute"
-        found = [StateFigure(f"feed pages, {minutes}", f"{recent['pages']:,}")]
+        found = [
+            StateFigure(f"feed pages, {minutes}", f"{recent['pages']:,}"),
+            StateFigure("feed pages a second", f"{recent['pages'] / max(recent['seconds'], 1.0):.2g}"),
+        ]
         if recent["p99_ms"] is not None:
             text = f"{recent['p99_ms']:,.0f} ms"
             found.append(StateFigure("99 % of pages within", text, wrong=recent["p99_ms"] > SLOW_MS))

@@ -33,6 +33,7 @@ def _paths(demo: RunningDemo) -> dict[str, str]:
         "compare": f"/compare?a={first}&b={second}",
         "compare-form": "/compare",
         "dashboard": "/dashboard",
+        "plots": "/plots",
     }
 
 
