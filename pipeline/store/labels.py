@@ -30,8 +30,7 @@ from pipeline.store.removals import Removals
 from sql import places
 from sql.sqlite import SchemaError, open_migrated, transaction
 
-# Some 60 bytes each with its row in removals.sqlite: 240 MB at most. A labeler of the whole network has about a million
-# labels that withhold something, most of them on accounts.
+# Some 87 bytes each with its row in removals.sqlite (bench_labels.py): 350 MB at most.
 LABELS_MAX, LABELS_OF_ONE_MAX = 4_000_000, 3_000_000
 # A number is never taken back (ARCHITECTURE.md), so what a labeler may add is bounded over all time: 300 MB.
 NEW_ACTORS_MAX = 3_000_000

@@ -22,7 +22,7 @@ from pipeline.store.model import DAY_US, POST_DAYS, WithheldBy
 from sql import places
 from sql.sqlite import open_migrated, transaction
 
-# A removed post or hidden author takes 17 bytes (bench_removals.py), a withheld one 20, an identity some 110: together
+# A removed post or hidden author takes 17 bytes (bench_removals.py), a withheld one 25, an identity some 110: together
 # 200 MB at most.
 # What is beyond leaves pages with the next run.
 POSTS_MAX, AUTHORS_MAX, IDENTITIES_MAX = 4_000_000, 1_000_000, 100_000
