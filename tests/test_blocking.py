@@ -16,6 +16,7 @@ from pipeline.blocking import command, in_force, rule_file
 from pipeline.blocking.rule_file import RulesError, rules_of
 from pipeline.blocking.rules import ALLOW, BLOCK, KINDS, Rule, canonical, rule_of
 from pipeline.blocking.typed import TypedError, named
+from pipeline.errors import StoreError
 from pipeline.explore.explain_command import explain
 from pipeline.handles import UnresolvedHandleError
 from pipeline.identifiers import tid_from_int
@@ -312,6 +313,13 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert [rule.as_line() for rule in rules_of(tmp_path / "new")] == [f"allow account {plc_did(5)}"]
     assert cli.main(["allow", "crypto"]) == 1
     assert "allow is for" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path):
+    places.removals(tmp_path).write_bytes(b"no store" * 1000)
+    with pytest.raises(StoreError, match=r"can't write .*removals.sqlite"):
+        command.run(settings_for(tmp_path), BLOCK, [plc_did(5)], remove=False, note="")
+    assert [rule.value for rule in rules_of(tmp_path)] == [plc_did(5)], "it counts once the store is well"
 
 
 def test_unchanged_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

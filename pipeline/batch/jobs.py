@@ -127,7 +127,7 @@ def _bring_rules_into_force(settings: Settings) -> None:
     """Take over the operator's rules: accounts have numbers by now that they had not when the rules were made."""
     try:
         bring_into_force(settings.data_dir)
-    except (RulesError, sqlite3.Error) as error:  # a full disk stops the run where it stores something
+    except (RulesError, StoreError) as error:  # a full disk stops the run where it stores something
         log.warning("%s; the rules that were in force before stay", error)
 
 

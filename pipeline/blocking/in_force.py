@@ -9,26 +9,35 @@ files are as before. A file that is wrong changes nothing: what was in force sta
 """
 
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from pipeline.blocking import followed_lists, rule_file
 from pipeline.blocking.rules import BLOCK, Rule
+from pipeline.errors import StoreError
 from pipeline.identifiers import parse_post_uri
 from pipeline.store.operator_rules import OperatorRules, RuledNames
 from sql import places
+from sql.sqlite import SchemaError
 
 
 def bring_into_force(data_dir: Path) -> None:
-    """Make removals.sqlite agree with the files; RulesError, and no change, when the file of rules is wrong."""
+    """Make removals.sqlite agree with the files.
+
+    Nothing changes with RulesError, when the file of rules is wrong, and StoreError, when the store can't be written.
+    """
     files = files_of(data_dir)
     if not files and not places.removals(data_dir).exists():
         return
-    with closing(OperatorRules(data_dir)) as stored:
-        if stored.files == files:
-            stored.number_authors()
-        else:
-            stored.replace(files, names_of(data_dir, rule_file.rules_of(data_dir)))
+    try:
+        with closing(OperatorRules(data_dir)) as stored:
+            if stored.files == files:
+                stored.number_authors()
+            else:
+                stored.replace(files, names_of(data_dir, rule_file.rules_of(data_dir)))
+    except (sqlite3.Error, SchemaError) as error:
+        raise StoreError(f"can't write {places.removals(data_dir)}: {error}") from error
 
 
 def files_of(data_dir: Path) -> str:

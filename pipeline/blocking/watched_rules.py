@@ -7,13 +7,13 @@ Invariant: a wrong file changes nothing, and is reported once.
 """
 
 import logging
-import sqlite3
 import time
 from pathlib import Path
 
 from pipeline.blocking.in_force import bring_into_force, files_of
 from pipeline.blocking.rule_file import RulesError, rules_of
 from pipeline.blocking.text_rules import TextCheck, check_of
+from pipeline.errors import StoreError
 
 log = logging.getLogger("foryou.rules")
 
@@ -45,7 +45,7 @@ class WatchedRules:
         try:
             rules = rules_of(self._data_dir)
             bring_into_force(self._data_dir)
-        except (RulesError, sqlite3.Error) as error:
+        except (RulesError, StoreError) as error:
             log.warning("%s; the rules that were in force before stay", error)
             return
         self._check = check_of(rules)
