@@ -62,6 +62,8 @@ def _links(config: ServingConfig, here: bool) -> list[tuple[str, str]]:
     links = []
     if config.explain and (here or config.pages == "public"):
         links += [("/why", "Why these posts?"), ("/compare", "Compare")]
+    if config.pages == "public":
+        links.append(("/me", "Your feed"))
     if here:
         links += [("/viewers", "Viewers"), ("/plots", "Plots"), ("/dashboard", "Dashboard")]
     return links
