@@ -97,8 +97,8 @@ class Ranking:
     crowd_decay_hours: float = _parameter(1.0, 0.001, 2400.0)
     crowd_decay_exponent: float = _parameter(8.0, 0.0, 20.0)
     # How much of the crowd is a forecast of the next hours (batch/forecast): 0 takes what is liked now as it is, as is
-    # done before there is a forecast. On later days of both sets all of it does best: news gains 0.026 recall@30 and
-    # 0.010 NDCG, retweets 0.004 and 0.015 (tests/bench/RESULTS.md).
+    # done before there is a forecast. On later days of both sets all of it does best: news gains 0.041 recall@30 and
+    # 0.016 NDCG, retweets 0.007 and 0.016 (tests/bench/RESULTS.md).
     forecast_weight: float = _parameter(1.0, 0.0, 1.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
