@@ -104,9 +104,11 @@ def batch(options: argparse.Namespace) -> None:
     jobs.run(settings, options.job, viewers=options.viewers, memory=found)
     if options.viewers != "waiting":
         from pipeline.explore import after_batch
-        from pipeline.operate.viewer import forget
 
         after_batch.run(settings)
+    if options.viewers not in ("waiting", "recent"):  # it may wait for a run of all viewers, they must not
+        from pipeline.operate.viewer import forget
+
         forget.forget_requested(settings.data_dir, _forgetting(settings))
 
 

@@ -40,6 +40,7 @@ DUTIES = (
     "viewers",
 )  # in this order; nobody who has one of them waits for another
 TIERS = ("", "recent", "waiting")
+AT_ONCE = 20  # requests after one run: each may rewrite stores; the next run takes the rest
 BACKUPS = (
     "Backups made before this still have it. Delete them, or let 'foryou backup --keep N' do so; after restoring one, "
     "run this again."
@@ -82,7 +83,8 @@ def forget_requested(data_dir: Path, forget_in_web_app: Callable[[str, int], Map
     if not has_tables(places.activity(data_dir), "forget_requests"):
         return
     with closing(connect(places.activity(data_dir), read_only=True)) as connection:
-        requests = connection.execute("SELECT viewer_did, requested_us FROM forget_requests").fetchall()
+        query = f"SELECT viewer_did, requested_us FROM forget_requests ORDER BY requested_us LIMIT {AT_ONCE}"
+        requests = connection.execute(query).fetchall()
     for did, requested_us in requests:
         forget(data_dir, did, forget_in_web_app, requested_us)
     if requests:
