@@ -173,7 +173,8 @@ def test_a_web_app_on_every_network_is_right_in_a_container_alone(
 
 def test_a_data_directory_that_is_not_as_it_should_be(world: World, tmp_path: Path) -> None:
     assert "does not exist" in world.wrong("data directory", data_dir=str(tmp_path / "absent"))
-    world.data_dir.chmod(0o755)  # a folder that somebody made; this test made the lake in it for all to read
+    for made in (world.data_dir, world.data_dir / "lake"):
+        made.chmod(0o755)  # folders that somebody made for all to read
     assert "can enter" in (said := world.wrong("permissions"))
     assert "read lake there -> chmod 700" in said
     (world.data_dir / "lake").chmod(0o700)

@@ -83,7 +83,7 @@ def test_systemd_is_not_told_that_all_is_well_while_a_job_hangs(tmp_path: Path) 
         env = commands.environment(data_dir, **minutes)
         env |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
         with commands.running("schedule", env=env, log=log) as process:
-            wait_until(lambda: "candidates took" in log.read_text())
+            wait_until(lambda: "batch: candidates: " in log.read_text())
             stopped: list[int] = []
 
             def hang() -> bool:

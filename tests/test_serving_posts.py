@@ -77,6 +77,7 @@ def test_a_feed_shows_posts_with_names_texts_and_pictures(tmp_path: Path, networ
     for uri in uris:
         record, author = records[uri], people.number[uri.split("/")[2]]
         hidden = [value["val"] for value in record.get("labels", {}).get("values", [])]  # type: ignore[attr-defined]
+        hidden += people.self_labels(author)
         if set(hidden) & {"!hide", "!no-unauthenticated"}:
             continue
         shown += 1

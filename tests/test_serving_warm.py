@@ -155,8 +155,8 @@ def test_it_reads_lists_of_viewers_and_is_believed(folder: Path, monkeypatch: py
     feed: Any = app._router.find(SKELETON)[0]  # type: ignore[index, attr-defined]
 
     class Observed(type(feed)):  # type: ignore[misc]
-        def _page(self, wanted: Any, known: bool) -> Any:
-            page = super()._page(wanted, known)
+        def _page(self, wanted: Any, *others: Any) -> Any:
+            page = super()._page(wanted, *others)
             pages.append((wanted.viewer, len(page.entries)))
             return page
 

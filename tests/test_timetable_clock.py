@@ -20,7 +20,7 @@ def test_the_timetable_goes_on_when_the_clock_is_set(step: str, tmp_path: Path) 
     env |= faked_by(hands)
 
     def runs() -> int:
-        return log.read_text().count("candidates took") if log.exists() else 0
+        return log.read_text().count("batch: candidates: ") if log.exists() else 0
 
     with commands.running("schedule", env=env, log=log) as process:
         wait_until(lambda: runs() >= 1)
