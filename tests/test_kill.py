@@ -91,8 +91,12 @@ def kill_again_and_again(
             process.kill()
             process.wait()
             feed.killed[part] = number + 1
-    with commands.running(part, env=feed.env, log=feed.data_dir / part):
-        feed.done.wait()
+    while (
+        not feed.done.is_set()
+    ):  # as systemd does: workers of a server that was killed may have its port for a moment
+        with commands.running(part, env=feed.env, log=feed.data_dir / part) as process:
+            while process.poll() is None and not feed.done.wait(0.1):
+                pass
 
 
 def commits(feed: Feed) -> Callable[[], bool]:
