@@ -1,6 +1,6 @@
 """The thread that decodes and commits: chunks of messages in, transactions out.
 
-Owns: the queue between reading and writing, the size of a batch, noticing gaps. Leaves to others: what a commit does
+Owns: the size of a batch, noticing gaps. Leaves to others: what waits (``chunk_queue``), what a commit does
 (``store.landing``), what is removed between two commits (``store.landing_retention``).
 
 Invariant: only the commit of a batch, with the stream cursor after it, acknowledges a message.
@@ -9,7 +9,6 @@ Invariant: only the commit of a batch, with the stream cursor after it, acknowle
 import logging
 import math
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from itertools import pairwise
 
 from pipeline.blocking.watched_rules import WatchedRules
 from pipeline.clock import AHEAD_US, StreamClock
+from pipeline.ingest.chunk_queue import ChunkQueue
 from pipeline.ingest.follow import Chunk
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.wires import Subscription
@@ -65,10 +65,7 @@ class Writer:
         self._blocks = rules.check()
         self._metrics = metrics
         self._on_failure = on_failure
-        self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._counts_lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="writer")
+        self._queue = ChunkQueue(QUEUE_CHUNKS, self._run, "writer")
         self._clock = StreamClock(landing.watermark_us, landing.low_us)
         self._reported = self._clock.progress  # what the store knows of the clock
         self.holding = False  # the stream is ahead of this machine's clock
@@ -82,18 +79,15 @@ class Writer:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._queue.start()
 
     def offer(self, chunk: Chunk) -> bool:
         """Take a chunk if there is room; False when the queue is full, to be offered again."""
-        if not self._thread.is_alive():
-            return True  # the store broke, and the process is about to end: nothing is acknowledged
-        try:
-            self._queue.put_nowait(chunk)
-        except queue.Full:
-            return False
-        self._offered += 1
-        return True
+        if not self._queue.is_alive:
+            return True  # nothing is acknowledged any more
+        taken = self._queue.put(chunk)
+        self._offered += taken
+        return taken
 
     @property
     def settled(self) -> bool:
@@ -107,18 +101,11 @@ class Writer:
 
     def count(self, kind: str, name: str) -> None:
         """Count something that happened to the connection, in the next commit."""
-        with self._counts_lock:
-            self._counts[kind, name] += 1
+        self._queue.count(kind, name)
 
     def stop(self) -> None:
         """Store what was taken, then end the thread."""
-        while self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-        self._thread.join()
+        self._queue.stop()
 
     def _run(self) -> None:
         try:
@@ -135,8 +122,7 @@ class Writer:
         """Commit the next batch; False when the last one is done."""
         chunks, more = self._take()
         self._blocks = self._rules.check()  # also while no event comes: pages wait for it
-        with self._counts_lock:
-            counts, self._counts = self._counts, Counter()
+        counts = self._queue.take_counts()
         start = 0
         while start < len(chunks):
             # One batch is of one connection: its position is that host's, on that wire.
@@ -226,7 +212,7 @@ class Writer:
         self._landing.append(batch, host, wire)
         self._messages += batch.messages
         seconds = time.monotonic() - began
-        self._metrics.committed(batch, size, seconds, self._lag_seconds(), self._queue.qsize())
+        self._metrics.committed(batch, size, seconds, self._lag_seconds(), self._queue.waiting())
 
     def _gap_before(self, subscription: Subscription, first_value: int, first_us: int) -> Gap | None:
         before = subscription.resumed_from
@@ -254,7 +240,7 @@ class Writer:
         until = time.monotonic() + BATCH_SECONDS
         while messages < BATCH_MESSAGES:
             try:
-                chunk = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                chunk = self._queue.get(max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
             if chunk is None:
@@ -269,14 +255,14 @@ class Writer:
         return time.time() - watermark_us / 1e6 if watermark_us else None
 
     def _report(self) -> None:
-        gauges = self._metrics.gauges(self._lag_seconds(), self._queue.qsize())
+        gauges = self._metrics.gauges(self._lag_seconds(), self._queue.waiting())
         if gauges is not None:
             self._landing.set_gauges(gauges)
         if time.monotonic() >= self._report_at:
             rate = self._messages / REPORT_SECONDS
             lag = self._lag_seconds()
             behind = "no event yet" if lag is None else f"{lag:.1f} s behind"
-            log.info("%.0f events/s, %s, %d chunks waiting", rate, behind, self._queue.qsize())
+            log.info("%.0f events/s, %s, %d chunks waiting", rate, behind, self._queue.waiting())
             self._report_at, self._messages = time.monotonic() + REPORT_SECONDS, 0
 
 

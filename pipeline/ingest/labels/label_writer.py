@@ -1,7 +1,7 @@
 """The thread that decodes and commits what labelers send.
 
-Owns: the queue between reading and writing, and when labels end that expire. Leaves to others: what a commit does
-(``store.labels``), messages (``label_frames``), connections (``label_streams``).
+Owns: the order of reading and storing, and when labels end that expire. Leaves to others: what waits
+(``chunk_queue``), what a commit does (``store.labels``), messages (``label_frames``), connections (``label_streams``).
 
 It is not the thread of the main stream: a million labels that come at once, each with a signature, hold up no like.
 Invariant: only the commit of a batch, with the cursor after it, acknowledges a message.
@@ -9,12 +9,12 @@ Invariant: only the commit of a batch, with the cursor after it, acknowledges a 
 
 import logging
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from pipeline.ingest.chunk_queue import ChunkQueue
 from pipeline.ingest.follow import Chunk
 from pipeline.ingest.labels.label_frames import WantedLabels, decode
 from pipeline.ingest.stream_metrics import Metrics
@@ -68,18 +68,15 @@ class LabelWriter:
         self._levels = levels
         self._metrics = metrics
         self._on_failure = on_failure
-        self._queue: queue.Queue[Chunk | None] = queue.Queue(QUEUE_CHUNKS)
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._counts_lock = threading.Lock()
+        self._queue = ChunkQueue(QUEUE_CHUNKS, self._run, "label-writer")
         self._identities: dict[str, FoundLabeler] = {}
         self._looked_at: dict[str, float] = {}
         self._offered: Counter[str] = Counter()  # chunks, by labeler
         self._stored: Counter[str] = Counter()
-        self._thread = threading.Thread(target=self._run, name="label-writer")
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._queue.start()
 
     def find(self, did: str) -> FoundLabeler:
         """Look up where a labeler is, and believe the key that its document has now."""
@@ -94,14 +91,11 @@ class LabelWriter:
 
     def offer(self, chunk: Chunk) -> bool:
         """Take a chunk if there is room; False when the queue is full, to be offered again."""
-        if not self._thread.is_alive():
-            return True  # the store broke, and the process is about to end: nothing is acknowledged
-        try:
-            self._queue.put_nowait(chunk)
-        except queue.Full:
-            return False
-        self._offered[chunk.subscription.host] += 1
-        return True
+        if not self._queue.is_alive:
+            return True  # nothing is acknowledged any more
+        taken = self._queue.put(chunk)
+        self._offered[chunk.subscription.host] += taken
+        return taken
 
     def settled(self, did: str) -> bool:
         """Tell whether everything taken of a labeler is stored."""
@@ -109,25 +103,18 @@ class LabelWriter:
 
     def count(self, name: str) -> None:
         """Count something that happened to a connection, in the next commit."""
-        with self._counts_lock:
-            self._counts["connection", f"label_{name}"] += 1
+        self._queue.count("connection", f"label_{name}")
 
     def stop(self) -> None:
         """Store what was taken, then end the thread."""
-        while self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-        self._thread.join()
+        self._queue.stop()
 
     def _run(self) -> None:
         tidy_at = 0.0
         try:
             while True:
                 try:
-                    chunk = self._queue.get(timeout=TIDY_SECONDS)
+                    chunk = self._queue.get(TIDY_SECONDS)
                 except queue.Empty:
                     pass
                 else:
@@ -138,7 +125,7 @@ class LabelWriter:
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TIDY_SECONDS
                     self._store.tidy()
-                    if counts := self._take_counts():
+                    if counts := self._queue.take_counts():
                         self._store.count(counts)
                         self._metrics.counted(counts)
         except BaseException as error:
@@ -153,18 +140,13 @@ class LabelWriter:
             batch = self._decode(did, messages)
             subscription.events += batch.reached
             subscription.unreadable += batch.messages - batch.reached
-            batch.counts += self._take_counts()
+            batch.counts += self._queue.take_counts()
             self._store.append(did, batch)
             self._metrics.counted(batch.counts)
             if batch.stated_us:
                 self._metrics.labels_of(did, time.time() - batch.stated_us / 1e6)
             if batch.cursor_is_void:
                 self._begin_again(subscription, did)
-
-    def _take_counts(self) -> Counter[tuple[str, str]]:
-        with self._counts_lock:
-            counts, self._counts = self._counts, Counter()
-        return counts
 
     def _decode(self, did: str, messages: list[bytes]) -> LabelBatch:
         first, last = self._store.bounds()
