@@ -128,11 +128,11 @@ class GenerationInputs:
             self.connection.execute(sql.load(f"explain/{name}"))
 
     def use_lists_of(self, days_ago: int) -> None:
-        """Make ``daily_lists`` and ``daily_list_posts`` of a day; ExplainError when that day's are not kept."""
+        """Let ``stored_lists`` be those that a day began with; ExplainError when that day's are not kept."""
         day = places.day_name(day_of(self.snapshot_us) - days_ago)
         files = {
             name: copy_of(self._snapshot, f"{folder}/day={day}")
-            for name, folder in (("daily_lists", DAILY_LISTS), ("daily_list_posts", DAILY_POSTS))
+            for name, folder in (("stored_lists", DAILY_LISTS), ("stored_list_posts", DAILY_POSTS))
         }
         if not all(path.exists() for path in files.values()):
             raise ExplainError(
@@ -237,7 +237,7 @@ class GenerationInputs:
             self.connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
 
     def _view(self, name: str, *files: Path) -> None:
-        self.connection.execute(f"CREATE VIEW {name} AS FROM {parquet(*files)}")
+        self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM {parquet(*files)}")
 
 
 def _ranking(values: Mapping[str, Any]) -> Ranking:

@@ -162,7 +162,9 @@ def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: s
         )
     inputs.use_lists_of(int(days_ago))
     inputs.connection.execute("SET VARIABLE viewer_id = ?", [viewer_id])
-    posts = inputs.rows("daily_list")
+    posts = inputs.rows("listed")
+    made = "SELECT max(generation) FROM stored_lists WHERE viewer_id = getvariable('viewer_id')"
+    [(generation,)] = inputs.connection.execute(made).fetchall()
     reasons: Row = {
         "because": [],
         "recently": None,
@@ -173,7 +175,7 @@ def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: s
     }
     return {
         "viewer": did,
-        "generation": posts[0]["generation"] if posts else 0,
+        "generation": generation or 0,
         "snapshot_us": inputs.snapshot_us - int(days_ago) * DAY_US,
         "variant": inputs.variant,
         "neighbours": 0,

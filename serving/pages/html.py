@@ -57,6 +57,13 @@ def show(
         response.set_header(name, value)
 
 
+def go(response: falcon.Response, address: str) -> None:
+    """Send the browser to a page of ours, after a form that it sent."""
+    response.status = falcon.HTTP_303
+    response.set_header("Location", address)
+    response.set_header("Cache-Control", "private, no-store")
+
+
 def _links(config: ServingConfig, here: bool) -> list[tuple[str, str]]:
     """Return the pages that the reader may see, as addresses and names."""
     links = []

@@ -21,7 +21,7 @@ from serving.identity.handles import HandleError, Handles
 from serving.pages.appview import AppViewReader
 from serving.pages.explainer import ExplainingError, run_json
 from serving.pages.forms import form_of, one
-from serving.pages.html import show
+from serving.pages.html import go, show
 from serving.pages.recipe import CHOICES
 from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
@@ -144,7 +144,7 @@ class SaveSettings:
             response.status = falcon.HTTP_400
             show_me(self.parts, response, session, own, str(error))
             return
-        _go(response, ME)
+        go(response, ME)
 
     def _read(self, fields: dict[str, list[str]], before: OwnSettings) -> OwnSettings:
         if "usual" in fields:
@@ -193,7 +193,7 @@ class TakeBack:
         except sqlite3.Error as error:
             raise UnavailableError("it can't be taken back just now") from error
         self.parts.memory.forget_viewer(session.did)
-        _go(response, ME)
+        go(response, ME)
 
 
 @dataclass(slots=True)
@@ -219,7 +219,7 @@ class ForgetMe:
         self.parts.memory.forget_viewer(session.did)
         self.parts.sessions.close(request, response)
         self.parts.store.close_all(session.did, now_us)
-        _go(response, "/")
+        go(response, "/")
 
 
 @dataclass(slots=True)
@@ -269,9 +269,3 @@ def _languages(text: str) -> tuple[str, ...]:
 
 def _media(text: str) -> int:
     return int(text) if text in _MEDIA else 0
-
-
-def _go(response: falcon.Response, address: str) -> None:
-    response.status = falcon.HTTP_303
-    response.set_header("Location", address)
-    response.set_header("Cache-Control", "private, no-store")

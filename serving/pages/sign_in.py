@@ -20,7 +20,7 @@ from serving.http.clients import client_address
 from serving.http.xrpc import parameter
 from serving.identity.lookup_slots import Slots
 from serving.pages.forms import form_of, one
-from serving.pages.html import show
+from serving.pages.html import go, show
 from serving.pages.turns import network_of
 from serving.sign_in.authorization_servers import SignInError
 from serving.sign_in.browser_sessions import BrowserSessions
@@ -112,9 +112,7 @@ class SignInAnswer:
                 show(response, "sign_in.html", self.parts.config, failure=str(error))
                 return
         self.parts.sessions.open(request, response, did)
-        response.status = falcon.HTTP_303
-        response.set_header("Location", SIGNED_IN)
-        response.set_header("Cache-Control", "private, no-store")
+        go(response, SIGNED_IN)
 
 
 @dataclass(slots=True)
@@ -131,9 +129,7 @@ class SignOut:
         if session is not None:
             sessions.require_proof(session, one(form_of(request), "proof"))
         sessions.close(request, response)
-        response.status = falcon.HTTP_303
-        response.set_header("Location", SIGNED_OUT)
-        response.set_header("Cache-Control", "private, no-store")
+        go(response, SIGNED_OUT)
 
 
 @dataclass(slots=True)

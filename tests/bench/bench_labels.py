@@ -28,7 +28,8 @@ import libipld
 import numpy as np
 from bench_tools import number, parser_of, run_job
 from coincurve import PrivateKey
-from serving_worlds import ServingStore, blob, plc_did, post_rkey
+from page_times import make_lists, page_times
+from serving_worlds import plc_did, post_rkey
 from streams import wait_until
 
 from pipeline.identifiers import post_uri, tid_at
@@ -165,13 +166,7 @@ def page_cost(rows: int, pages: int) -> dict[str, float]:
     choose = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = ServingStore(places.serving(folder))
-        store.posts(range(1, 20_001))
-        lists = [choose.choice(20_000, 300, replace=False) + 1 for _ in range(200)]
-        store.publish(
-            1, {plc_did(i): blob(each.tolist(), co_likers=[4] * 300) for i, each in enumerate(lists)}
-        )
-        store.close()
+        make_lists(folder, choose)
         base = post_rkey(1)
         with closing(open_migrated(places.removals(folder), "removals")) as removals:
             removals.execute("BEGIN")
@@ -182,19 +177,7 @@ def page_cost(rows: int, pages: int) -> dict[str, float]:
             authors = [(author, 1, 3, 1) for author in range(100, 100 + rows * 3 // 10)]
             removals.executemany("INSERT INTO withheld_authors VALUES (?, ?, ?, ?)", authors)
             removals.execute("COMMIT")
-        stores = {
-            "without": ListStore(places.serving(folder)),
-            "with": ListStore(places.serving(folder), places.removals(folder)),
-        }
-        times: dict[str, list[float]] = {kind: [] for kind in stores}
-        for turn in range(pages):
-            for kind, of in stores.items():
-                began = time.thread_time()
-                with of.read() as snapshot:
-                    assert snapshot is not None
-                    page = page_of(snapshot, PageRequest("for-you", plc_did(turn % 200), (), 50))
-                times[kind].append((time.thread_time() - began) * 1e6)
-                assert len(page.entries) == 50
+        times = page_times(folder, pages, time.thread_time)
     figures: dict[str, float] = {}
     for kind, found in times.items():
         figures[f"page {kind}, p50 CPU µs"] = round(median(found))

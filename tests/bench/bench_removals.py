@@ -21,12 +21,11 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from bench_tools import parser_of
+from page_times import make_lists, page_times
 from removal_tools import Town, running_town
-from serving_worlds import Account, ServingStore, blob, directory, plc_did, post_rkey
+from serving_worlds import Account, directory, plc_did, post_rkey
 
 from pipeline.identifiers import tid_at, tid_from_int
-from serving.feed.paging import PageRequest, page_of
-from serving.lists.list_store import ListStore
 from sql import places
 from sql.sqlite import open_migrated
 
@@ -103,12 +102,7 @@ def page_costs(rows: int, pages: int) -> dict[str, float]:
     choose = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = ServingStore(places.serving(folder))
-        store.posts(range(1, 20_001))
-        lists = [choose.choice(20_000, 300, replace=False) + 1 for _ in range(200)]
-        packed = {plc_did(i): blob(posts.tolist(), co_likers=[4] * 300) for i, posts in enumerate(lists)}
-        store.publish(1, packed)
-        store.close()
+        make_lists(folder, choose)
         base = post_rkey(1)
         with closing(open_migrated(places.removals(folder), "removals")) as removals:
             removals.execute("BEGIN")
@@ -121,19 +115,7 @@ def page_costs(rows: int, pages: int) -> dict[str, float]:
             removals.execute("COMMIT")
             removals.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = places.removals(folder).stat().st_size
-        stores = {
-            "without": ListStore(places.serving(folder)),
-            "with": ListStore(places.serving(folder), places.removals(folder)),
-        }
-        times: dict[str, list[float]] = {kind: [] for kind in stores}
-        for turn in range(pages):
-            for kind, lists_of in stores.items():
-                began = time.perf_counter()
-                with lists_of.read() as snapshot:
-                    assert snapshot is not None
-                    page = page_of(snapshot, PageRequest("for-you", plc_did(turn % 200), (), 50))
-                times[kind].append((time.perf_counter() - began) * 1e6)
-                assert len(page.entries) == 50
+        times = page_times(folder, pages, time.perf_counter)
     return {f"page {kind} µs": round(median(found)) for kind, found in times.items()} | {
         "MB": round(size / 1e6, 1), "bytes a row": round(size / (rows * 1.1), 1)
     }  # fmt: skip
