@@ -3,6 +3,7 @@ it."""
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,31 @@ def test_a_restart_goes_on_with_the_timetable(tmp_path: Path) -> None:
         assert before + 59 < timetable._everybody_due < after + 61
     finally:
         timetable._scheduler.shutdown(wait=False)
+
+
+def test_it_stops_while_a_job_is_about_to_hurry_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APScheduler waits for its threads with its locks held, so a job that wants one of them then never ends."""
+    town().write(tmp_path)
+    run(tmp_path)
+    began, stopping = threading.Event(), threading.Event()
+    timetable = Timetable(replace(settings_for(tmp_path), waiting_seconds=0.05), stopping)
+
+    def fetch() -> None:
+        began.set()
+        stopping.wait()
+        time.sleep(0.5)  # meanwhile the timetable begins to end
+        timetable._scheduler.modify_job("waiting", next_run_time=None)
+
+    monkeypatch.setattr(timetable, "_fetch", fetch)
+    monkeypatch.setattr(timetable, "_serve_waiting", lambda: None)
+    thread = threading.Thread(target=timetable.run, daemon=True)
+    thread.start()
+    assert began.wait(120)
+    stopping.set()
+    thread.join(120)
+    assert not thread.is_alive()
 
 
 def test_of_many_who_wait_those_come_first_of_whom_something_is_known(tmp_path: Path) -> None:

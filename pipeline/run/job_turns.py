@@ -27,7 +27,7 @@ class JobTurns:
         """Take the queue of each job, and the longest interval of any."""
         self._queues, self._now = queues, now
         self._stuck_seconds = STUCK_INTERVALS * longest_seconds
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._began = dict.fromkeys(queues, now())
         self._ended = dict.fromkeys(queues, now())
         self._running: set[str] = set()
@@ -44,6 +44,12 @@ class JobTurns:
             with self._lock:
                 self._ended[job] = self._now()
                 self._running.discard(job)
+                self._lock.notify_all()
+
+    def wait_until_none_runs(self) -> None:
+        """Wait until the turns that have begun are over."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._running)
 
     def complaint(self, intervals: Mapping[str, float]) -> str:
         """Return what is wrong, given the seconds between two turns of each job; "" when nothing is."""

@@ -137,6 +137,8 @@ class Timetable:
                     self._make_due(step)
                 if self._is_on_time():
                     service_manager().alive()
+            # While APScheduler waits for a job in shutdown, that job can't reach it: both would wait for ever.
+            self._turns.wait_until_none_runs()
             self._scheduler.shutdown(wait=True)
 
     def _make_due(self, step: float) -> None:
@@ -187,7 +189,8 @@ class Timetable:
     def _add_job(self, job: str, work: Callable[[], None], seconds: float) -> None:
         def in_turn() -> None:
             with self._turns.turn(job):
-                work()
+                if not self._stopping.is_set():
+                    work()
 
         trigger = IntervalTrigger(seconds=seconds)
         self._scheduler.add_job(in_turn, trigger, id=job, name=job, executor=QUEUES[job])
