@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 
 from pipeline import cli
+from pipeline.evaluate.event_files import from_file
 from pipeline.evaluate.intervals import summarise
-from pipeline.evaluate.like_events import EvaluateError, LikeEvents, from_file, numbered
+from pipeline.evaluate.like_events import EvaluateError, LikeEvents, numbered
 from pipeline.evaluate.measures import BY_VIEWER, COVERAGE_RESAMPLES, DEPTH, Measured, measure
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.registry import METHODS, Method, chosen, variant
+from pipeline.evaluate.report import MEANINGS, TITLES
 from pipeline.evaluate.splits import REPORTED, TUNING, Split, moments, rolling, split_at
 from pipeline.evaluate.tuning import Trial, tune
 from pipeline.ranking import Ranking
@@ -238,31 +240,26 @@ def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert summary["all"]["foryou"]["recall"]["mean"] > summary["all"]["popular"]["recall"]["mean"]
     printed = capsys.readouterr()
     assert "recall@30" in printed.out and "parameters chosen on" in printed.out
+    first, *lines = printed.out.splitlines()
+    assert first.startswith("Evaluation of the set 'likes of <b>': ")
+    # Viewers and their lists are counted apart, and every measure of the table is explained.
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["viewers"]["all"] < report["viewer_moments"]["all"] <= 2 * report["viewers"]["all"]
+    counts = report["viewers"]["all"], report["viewer_moments"]["all"]
+    assert f"all viewers: {counts[0]} viewers at 2 moments, {counts[1]} viewer-moments (a list each)" in lines
+    for item in set(TITLES) & set(summary["all"]["foryou"]):
+        assert any(line.startswith(TITLES[item] + ":") and MEANINGS[item] in line for line in lines)
     assert "moments to tune on" in printed.err
     page = (tmp_path / "a.html").read_text()
-    assert "Evaluation: likes of &lt;b&gt;" in page and "<b>" not in page
+    assert "Evaluation of the set “likes of &lt;b&gt;”" in page and "<b>" not in page
+    assert all(f"<dt>{TITLES[item]}</dt><dd>{MEANINGS[item]}</dd>" in page for item in ("recall", "coverage"))
     assert page.count("<svg") >= 4 and "http" not in page and "prefers-color-scheme: dark" in page
     lines = [json.loads(line) for line in (tmp_path / "a.log").read_text().splitlines()]
     assert {"tuning", "reported"} == {line["stage"] for line in lines}
     assert all({"date", "set", "method", "parameters", "recall", "ndcg"} <= set(line) for line in lines)
 
 
-def test_what_can_not_be_evaluated_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "rubbish.parquet").write_bytes(b"PAR1rubbish")
-    pl.DataFrame({"user": [1], "item": ["x"], "ts_ms": [1]}).write_parquet(tmp_path / "text.parquet")
-    pl.DataFrame({"user": [1, 2], "item": [1, 1], "ts_ms": [1, 2]}).write_parquet(tmp_path / "tiny.parquet")
-    (tmp_path / "gaps.csv").write_text("user,item,ts_ms\n1,2,3\n1,,3\n")
-    for name, text in (
-        ("rubbish.parquet", "can't read user, item and ts_ms"),
-        ("text.parquet", "must be whole numbers"),
-        ("gaps.csv", "item must be whole numbers without gaps"),
-        ("tiny.parquet", "no window of 6 hours fits"),
-        ("absent.parquet", "can't read"),
-        ("absent.csv", "can't read"),
-    ):
-        assert cli.main(["evaluate", str(tmp_path / name), "--methods", "popular"]) == 1
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith("foryou: ") and text in error
+def test_an_empty_store_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", "--data-dir", str(tmp_path / "empty")]) == 1
     assert "no likes yet" in capsys.readouterr().err
 

@@ -9,8 +9,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.evaluate.event_columns import stated_columns
+from pipeline.evaluate.event_files import from_file
+from pipeline.evaluate.event_times import UNITS
 from pipeline.evaluate.from_store import from_store
-from pipeline.evaluate.like_events import EvaluateError, from_file
+from pipeline.evaluate.like_events import EvaluateError
+from pipeline.evaluate.methods.own_methods import own_methods
 from pipeline.evaluate.methods.registry import METHODS, chosen, variant
 from pipeline.evaluate.report import as_json, as_log_lines, as_text
 from pipeline.evaluate.report_page import as_html
@@ -28,7 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="Parquet, .csv or .jsonl with the whole numbers user, item and ts_ms (default: the store)",
+        help="likes as Parquet, CSV, TSV or JSON lines, also as .gz or .zst; columns are found by their usual names, "
+        "such as userId, item_id, timestamp (default: the store)",
+    )
+    add(
+        "--columns",
+        metavar="ROLE=NAME,…",
+        help="columns of user, item, time and rating whose names are not usual; places from 1 without a header",
+    )
+    add(
+        "--time-unit",
+        choices=tuple(UNITS),
+        help="unit of numbers that are times (default: seen by their size)",
+    )
+    add(
+        "--min-rating",
+        type=float,
+        metavar="N",
+        help="rows with a lower rating are no likes (default: those of 0 and less)",
     )
     add(
         "--windows",
@@ -47,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         metavar="NAMES",
         help=f"comma-separated, of {', '.join(METHODS)} (default: all that can run)",
+    )
+    add(
+        "--method",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="add methods of your own: the file's functions of (history, moment); may be repeated",
     )
     add("--users", type=whole(), metavar="N", help="viewers per moment, drawn at random (default: all)")
     add(
@@ -77,9 +106,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, options: argparse.Namespace) -> None:
     """Evaluate and print the table; EvaluateError for what keeps it from running."""
-    methods = chosen(options.methods)
+    own = {method.name: method for file in options.method for method in own_methods(file)}
+    methods = [*chosen(options.methods), *own.values()]
     variants = [variant(text) for text in options.variant]
-    events = from_store(settings) if options.file is None else from_file(options.file)
+    columns = stated_columns(options.columns)
+    if options.file is None:
+        events = from_store(settings)
+    else:
+        events = from_file(options.file, columns, options.time_unit, options.min_rating, _say)
     report = evaluate(
         events,
         methods,
@@ -90,15 +124,19 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         tuning_sample=options.tuning_users,
         most_trials=options.trials,
         variants=variants,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        say=_say,
     )
     print(as_text(report))
     if options.json is not None:
-        _write(options.json, json.dumps(as_json(report), indent=1) + "\n")
+        _write(options.json, json.dumps(as_json(report), indent=1, default=str) + "\n")
     if options.log is not None:
         _write(options.log, as_log_lines(report, datetime.now(UTC)), "a")
     if options.html is not None:
         _write(options.html, as_html(report))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str, mode: str = "w") -> None:

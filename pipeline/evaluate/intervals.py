@@ -63,12 +63,15 @@ def summarise(
     return summary
 
 
-def viewers_by_class(results: list[Measured]) -> dict[str, int]:
-    """Return how many (viewer, moment) pairs each class has."""
+def viewers_by_class(results: list[Measured]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many different viewers each class has, and how many (viewer, moment) pairs."""
     activity = np.concatenate([part.activity for part in results])
-    return {
-        label: int(((activity >= low) & (activity <= high)).sum()) for label, (low, high) in CLASSES.items()
-    }
+    users = np.concatenate([part.users for part in results])
+    inside = {label: (activity >= low) & (activity <= high) for label, (low, high) in CLASSES.items()}
+    return (
+        {label: len(np.unique(users[rows])) for label, rows in inside.items()},
+        {label: int(rows.sum()) for label, rows in inside.items()},
+    )
 
 
 def _bootstrap(

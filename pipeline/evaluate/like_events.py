@@ -1,15 +1,13 @@
 """The likes that an evaluation works on, as arrays sorted by time.
 
-Owns: ``LikeEvents``; reading them from a Parquet, CSV or JSON-lines file. Leaves to others: reading them from the store
-(``from_store``), cutting them at a moment (``splits``).
+Owns: ``LikeEvents``. Leaves to others: reading them from a file (``event_files``) or the store (``from_store``),
+cutting them at a moment (``splits``).
 
 Invariants: users and items are numbered 0, 1, 2 …, users in the order of their keys and items newest first. So the
 smaller number wins a tie, as in the batch. There is one like per (user, item): the earliest.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,6 @@ Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 
 NONE = -1  # a place without an item
-SCANS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    ".csv": pl.scan_csv, ".jsonl": pl.scan_ndjson, ".ndjson": pl.scan_ndjson,
-}  # fmt: skip
 
 
 class EvaluateError(PipelineError):
@@ -35,7 +30,8 @@ class EvaluateError(PipelineError):
 class LikeEvents:
     """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry per like.
 
-    ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own).
+    ``user_keys``, ``item_keys``: what the numbers stand for (actor ids and record keys, or the file's own); the numbers
+    themselves where a file has texts, which are ``user_texts`` and ``item_texts`` then.
     ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
@@ -55,6 +51,8 @@ class LikeEvents:
     speaks: NDArray[np.bool_] | None = None
     owners: Small | None = None
     claimed: NDArray[np.bool_] | None = None
+    user_texts: pl.Series | None = None
+    item_texts: pl.Series | None = None
     cache: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
@@ -68,24 +66,12 @@ class LikeEvents:
         return len(self.item_keys)
 
 
-def from_file(path: Path) -> LikeEvents:
-    """Return the likes of a file with the integer columns user, item and ts_ms; its name's ending says its format."""
-    try:
-        likes = SCANS.get(path.suffix, pl.scan_parquet)(path).select("user", "item", "ts_ms").collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise EvaluateError(f"can't read user, item and ts_ms of {path}: {reason}") from error
-    for column in likes:
-        if not column.dtype.is_integer() or column.null_count():
-            raise EvaluateError(f"{path}: {column.name} must be whole numbers without gaps")
-    if likes.is_empty():
-        raise EvaluateError(f"{path} has no rows")
-    return numbered(path.stem, likes.select("user", "item", time_us=pl.col("ts_ms").cast(pl.Int64) * 1000))
-
-
 def numbered(name: str, likes: pl.DataFrame) -> LikeEvents:
-    """Return the events of likes (user, item, time_us) in any order; an item is made when it is first liked."""
-    likes = likes.cast(pl.Int64).group_by("user", "item").agg(pl.col("time_us").min())
+    """Return the events of likes (user, item, time_us) in any order; an item is made when it is first liked.
+
+    Users and items are whole numbers or texts.
+    """
+    likes = likes.cast({"time_us": pl.Int64}).group_by("user", "item").agg(pl.col("time_us").min())
     users = likes["user"].unique().sort()
     items = likes.group_by(key="item").agg(made_us=pl.col("time_us").min())
     items = items.sort("made_us", "key", descending=[True, False])
@@ -101,17 +87,24 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
     text of codes with commas between them. ``likes``: user_no, item_no, time_us and, from a store, claimed, sorted by
     time, then by the numbers; its columns leave the frame one by one, so that memory never holds all of them twice.
     """
-    numbers = {
+    user_texts, item_texts = (keys if keys.dtype == pl.String else None for keys in (users, items["key"]))
+    numbers: dict[str, Any] = {
         "users": likes.drop_in_place("user_no").cast(pl.Int32).to_numpy(),
         "items": likes.drop_in_place("item_no").cast(pl.Int32).to_numpy(),
         "times_us": likes.drop_in_place("time_us").to_numpy(),
-        "user_keys": users.cast(pl.Int64).to_numpy(),
-        "item_keys": items["key"].to_numpy(),
+        "user_keys": _numbers(users),
+        "item_keys": _numbers(items["key"]),
         "created_us": items["made_us"].to_numpy(),
     }
     claimed = likes.drop_in_place("claimed").to_numpy() if "claimed" in likes.columns else None
     if "author" not in items.columns:
-        return LikeEvents(name, **numbers, allowed=np.ones(len(items), np.bool_))
+        return LikeEvents(
+            name,
+            **numbers,
+            allowed=np.ones(len(items), np.bool_),
+            user_texts=user_texts,
+            item_texts=item_texts,
+        )
     authors = items["author"]
     owners = authors.replace_strict(users, np.arange(len(users)), default=NONE, return_dtype=pl.Int32)
     return LikeEvents(
@@ -123,6 +116,11 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         owners=owners.to_numpy(),
         claimed=claimed if claimed is not None and claimed.any() else None,
     )
+
+
+def _numbers(keys: pl.Series) -> Ints:
+    """Return keys as numbers; texts as their places."""
+    return np.arange(len(keys)) if keys.dtype == pl.String else keys.cast(pl.Int64).to_numpy()
 
 
 def _speaks(langs: pl.Series) -> NDArray[np.bool_]:

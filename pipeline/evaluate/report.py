@@ -29,12 +29,33 @@ TITLES = {
     "authors": "authors",
     "fresh": "under 1 h",
 }
+CLASS_TITLES = {
+    "all": "all viewers",
+    "cold": "cold, 5 likes or fewer before the moment",
+    "warm": "warm, 6 to 20 likes",
+    "heavy": "heavy, over 20 likes",
+}
+# What each measure says, in the order of TITLES; shown below the tables.
+MEANINGS = {
+    "recall": "of what a viewer liked in the next hours, the share among the first 30 places",
+    "ndcg": "the same, but a hit counts more the higher it stands; 1 is the best possible order",
+    "mrr": "1 divided by the place of the first hit, 0 without one",
+    "hit": "share of lists with a hit among the first 30 places",
+    "coverage": "different items in all lists together, as a share of the items that could be listed",
+    "novelty": "how popular the listed items were in the last day: 100 is the most popular, 50 the middle",
+    "authors": "different authors in a list, divided by its items",
+    "fresh": "share of listed items that were less than an hour old",
+}
 LOG_DIGITS = 5
 
 
 @dataclass(slots=True)
 class Report:
-    """Everything an evaluation found. ``parameters``: of each method after tuning; ``seconds``: for its lists."""
+    """Everything an evaluation found. ``parameters``: of each method after tuning; ``seconds``: for its lists.
+
+    ``viewers``: different viewers of each class; ``viewer_moments``: their lists, one for each moment at which a viewer
+    was in the class.
+    """
 
     name: str
     likes: int
@@ -47,6 +68,7 @@ class Report:
     tuning_moments: list[str]
     moments: list[str]
     viewers: dict[str, int]
+    viewer_moments: dict[str, int]
     parameters: dict[str, dict[str, Any]]
     seconds: dict[str, float]
     about: dict[str, str]
@@ -77,25 +99,46 @@ def _cell(estimate: Estimate, item: str) -> str:
     return f"{estimate.mean:.{digits}f} ±{half:.{digits}f} {mark}"
 
 
+def class_title(report: Report, label: str) -> str:
+    """Return what a class of viewers is called, and how many belong to it."""
+    moments, pairs = len(report.moments), report.viewer_moments[label]
+    return (
+        f"{CLASS_TITLES[label]}: {counted(report.viewers[label], 'viewer')} at {counted(moments, 'moment')}, "
+        f"{counted(pairs, 'viewer-moment')} (a list each)"
+    )
+
+
+def counted(count: int, thing: str) -> str:
+    """Return a number of things in words."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def meanings(report: Report) -> list[tuple[str, str]]:
+    """Return the measures that the report has, each with what it says."""
+    found = next(iter(report.summary["all"].values()))
+    return [(item, meaning) for item, meaning in MEANINGS.items() if item in found]
+
+
 def as_text(report: Report) -> str:
     """Return the tables: one per class of viewers."""
     sample = "" if report.sample is None else f", at most {report.sample:,} viewers per moment"
     tuned = len(report.tuning_moments)
     chosen = f"parameters chosen on {tuned} earlier moments" if tuned else "no parameters tuned"
     lines = [
-        f"{report.name}: {report.likes:,} likes by {report.users:,} users of {report.items:,} items",
+        f"Evaluation of the set {report.name!r}: {report.likes:,} likes by {report.users:,} users of {report.items:,} "
+        "items",
         f"{len(report.moments)} moments from {report.moments[0]} to {report.moments[-1]} (UTC), targets in the next "
         f"{report.window_hours:g} h{sample}; {chosen}",
         f"± half of the 95 % interval; - / + : significantly behind / ahead of {report.reference} (paired, by user)",
     ]
     for label, methods in report.summary.items():
-        lines += ["", f"{label}: {report.viewers[label]:,} viewers"]
+        lines += ["", class_title(report, label)]
         wide = max(18, *map(len, methods))
         lines += [
             "  ".join([name.ljust(wide), *(cell.rjust(15) for cell in cells)])
             for name, *cells in table(methods)
         ]
-    lines.append("")
+    lines += ["", *(f"{TITLES[item] + ':':<14}{meaning}" for item, meaning in meanings(report)), ""]
     for name in report.parameters:
         lines.append(f"{name:<18}  {report.seconds[name]:6.1f} s  {parameters_text(report, name)}")
     lines.append(f"peak memory {report.peak_mb:,.0f} MB")
@@ -142,6 +185,7 @@ def as_log_lines(report: Report, now: datetime) -> str:
                 "window_hours": report.window_hours,
                 "class": label,
                 "viewers": report.viewers[label],
+                "viewer_moments": report.viewer_moments[label],
                 "method": name,
                 "parameters": shown(report.parameters[name]),
             }
@@ -149,7 +193,7 @@ def as_log_lines(report: Report, now: datetime) -> str:
                 mean, *values = (round(value, LOG_DIGITS) for value in asdict(measures[item]).values())
                 line |= {item: mean, f"{item}_interval": values[:2], f"{item}_difference": values[2:]}
             lines.append(line)
-    return "".join(json.dumps(line) + "\n" for line in lines)
+    return "".join(json.dumps(line, default=str) + "\n" for line in lines)
 
 
 def shown(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -167,4 +211,5 @@ def shown(parameters: dict[str, Any]) -> dict[str, Any]:
 def parameters_text(report: Report, method: str) -> str:
     """Return a method's parameters in one line."""
     found = shown(report.parameters[method])
-    return ", ".join(f"{name} {value:g}" for name, value in found.items()) or "(defaults)"
+    texts = (f"{value:g}" if isinstance(value, int | float) else str(value) for value in found.values())
+    return ", ".join(f"{name} {text}" for name, text in zip(found, texts, strict=True)) or "(defaults)"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluate.intervals import Estimate
-from pipeline.evaluate.report import MAIN, TITLES, Report, parameters_text, table
+from pipeline.evaluate.report import MAIN, TITLES, Report, class_title, meanings, parameters_text, table
 
 BAR = 290  # width of the longest bar
 LETTER = 6.6  # width at 12 px
@@ -20,7 +20,7 @@ def as_html(report: Report) -> str:
     from jinja2 import Environment, StrictUndefined
 
     classes = [
-        (label, [_plot(item, methods) for item in MAIN], table(methods))
+        (class_title(report, label), [_plot(item, methods) for item in MAIN], table(methods))
         for label, methods in report.summary.items()
     ]
     rows = [
@@ -35,6 +35,7 @@ def as_html(report: Report) -> str:
             report=report,
             classes=classes,
             methods=[["method", "what", "parameters", "seconds"], *rows],
+            meanings=[(TITLES[item], meaning) for item, meaning in meanings(report)],
             bar=BAR,
         )
     )

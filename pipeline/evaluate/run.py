@@ -38,7 +38,7 @@ def evaluate(
     Raises EvaluateError when the likes span too short a time.
     """
     earlier = list(rolling(events, windows, window_hours, TUNING, tuning_sample, seed)) if most_trials else []
-    say(f"{events.name}: {len(earlier)} moments to tune on")
+    say(f"{len(earlier)} moments to tune on")
     trials: list[Trial] = []
     parameters: dict[str, dict[str, Any]] = {}
     # The popular items come first: they fill the short lists of every other method.
@@ -77,6 +77,7 @@ def evaluate(
             say(
                 f"{reported_at[-1]} {method.name}: {len(lists):,} lists in {took:.1f} s, recall@30 {recall:.4f}"
             )
+    viewers, viewer_moments = viewers_by_class(results[REFERENCE])
     return Report(
         name=events.name,
         likes=len(events.users),
@@ -88,7 +89,8 @@ def evaluate(
         reference=REFERENCE,
         tuning_moments=tuned_at,
         moments=reported_at,
-        viewers=viewers_by_class(results[REFERENCE]),
+        viewers=viewers,
+        viewer_moments=viewer_moments,
         parameters=parameters,
         seconds=seconds,
         about={method.name: method.about for method in methods},

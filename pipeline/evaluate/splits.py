@@ -12,6 +12,7 @@ Invariant: tuning moments and their windows end before the first moment that is 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,15 @@ def rolling(
             found = True
             yield split
     if not found:
-        raise EvaluateError(
-            f"{events.name}: no window of {window_hours:g} hours fits; try a smaller --window-hours"
-        )
+        raise EvaluateError(_no_window(events, window_hours))
+
+
+def _no_window(events: LikeEvents, window_hours: float) -> str:
+    """Say why there is no moment: too short a time, or nobody who likes something again."""
+    first, last = (datetime.fromtimestamp(int(us) / 1e6, UTC) for us in events.times_us[[0, -1]])
+    hours = (last - first).total_seconds() / 3600
+    return (
+        f"set {events.name!r}: no window of {window_hours:g} hours fits: its likes span {hours:.3g} hours, "
+        f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, and somebody must like, within a window, what others "
+        "had liked before it. Is the unit of the times right (--time-unit)? Else try another --window-hours"
+    )

@@ -28,7 +28,8 @@ from bench_tools import parser_of
 from numpy.typing import NDArray
 
 from pipeline.evaluate import measures
-from pipeline.evaluate.like_events import LikeEvents, from_file, numbered
+from pipeline.evaluate.event_files import from_file
+from pipeline.evaluate.like_events import LikeEvents, numbered
 from pipeline.evaluate.matrices import matrix
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.registry import FOREVER

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.batch.lists import trial_places
-from pipeline.evaluate.like_events import from_file
+from pipeline.evaluate.event_files import from_file
 from pipeline.evaluate.measures import DEPTH, measure
 from pipeline.evaluate.methods import ours
 from pipeline.evaluate.methods.popularity import fill, popular_items
