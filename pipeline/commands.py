@@ -96,17 +96,18 @@ def serve(options: argparse.Namespace) -> None:
 def batch(options: argparse.Namespace) -> None:
     """Run batch jobs once, now."""
     from pipeline.batch import memory
+    from pipeline.batch.tiers import BESIDE
 
     settings = _settings(options)
     found = memory.before_libraries()
     from pipeline.batch import jobs
 
     jobs.run(settings, options.job, viewers=options.viewers, memory=found)
-    if options.viewers != "waiting":
+    if options.viewers not in ("waiting", "liked"):
         from pipeline.explore import after_batch
 
         after_batch.run(settings)
-    if options.viewers not in ("waiting", "recent"):  # it may wait for a run of all viewers, they must not
+    if options.viewers not in BESIDE:  # it may wait for a run of all viewers, they must not
         from pipeline.operate.viewer import forget
 
         forget.forget_requested(settings.data_dir, _forgetting(settings))

@@ -19,7 +19,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     lake/.tmp                                                         files that are being written for the lake
     lake/.held                                                        links to the files that a run reads
     explore                                                           copies for analysts
-    tmp, tmp-recent, tmp-waiting                                      working folders of batch runs
+    tmp, tmp-liked, tmp-recent, tmp-waiting                           working folders of batch runs
     backfill/HOST                                                     what was fetched from an archive
     log                                                               logs of the parts that ``foryou demo`` runs
     .DUTY.lock                                                        held by the process that does this duty

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from batch_tools import settings_for
@@ -13,6 +15,7 @@ from commands import FORKS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from list_bytes import unpack
+from streamed_likes import stream_likes
 from test_batch_ranking import EXAMPLES, rankings, worlds
 from worlds import NOW_US, World
 
@@ -24,6 +27,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.events import EventBatch, Unlike
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
+from pipeline.store.who_is_due import waiting_viewers
 from sql import places
 from sql.sqlite import connect
 
@@ -81,7 +85,7 @@ def town(fresh: int = 3) -> World:
 @pytest.mark.parametrize(
     ("job", "viewers"),
     [("compact", "recent"), ("neighbours", "recent"), ("candidates", "changed"), ("neighbours", "waiting"),
-     ("all", "recent"), ("all", "some")],
+     ("candidates", "liked"), ("all", "recent"), ("all", "some")],
 )  # fmt: skip
 def test_a_tier_goes_with_its_job(tmp_path: Path, job: str, viewers: str):
     with pytest.raises(
@@ -285,6 +289,53 @@ def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
     assert "viewers changed" not in caplog.text
 
 
+def forget_neighbours(data_dir: Path, viewers: set[int]) -> None:
+    """Remove what was computed of some viewers."""
+    places.newer_neighbours(places.neighbours(data_dir)).unlink(missing_ok=True)
+    path = places.neighbours(data_dir)
+    rows, metadata = pq.read_table(path), pq.read_metadata(path).metadata
+    others = pc.invert(pc.is_in(rows.column("viewer_id"), pa.array(sorted(viewers), pa.int32())))
+    with pq.ParquetWriter(path, rows.schema) as writer:
+        writer.write_table(rows.filter(others))
+        writer.add_key_value_metadata(metadata)
+
+
+def test_who_was_seen_lately_and_likes_has_new_neighbours_within_minutes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """ann and cat were seen lately and fay was not; ann and fay like something: ann alone is computed."""
+    made = town().visit("ann", hours_ago=1 / 6).visit("cat", hours_ago=1 / 6)
+    made.like("fay", "q1", hours_ago=40).like("gil", "q1", hours_ago=40)
+    made.write(tmp_path)
+    run(tmp_path)
+    run(tmp_path, "all", "waiting", START + 1)
+    former, at_us = neighbours_of(tmp_path), NOW_US + 200_000_000
+    stream_likes(tmp_path, made, "did:plc:ann", ["q1"], at_us)
+    stream_likes(tmp_path, made, "did:plc:fay", ["p1"], at_us + 1)
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "neighbours", "liked", START + 201)
+    assert "neighbours liked: viewers 1, " in caplog.text
+    found = neighbours_of(tmp_path)
+    assert {made.id("fay"), made.id("gil")} < {other for other, _ in found.pop(made.id("ann"))}
+    assert found == {viewer: rows for viewer, rows in former.items() if viewer != made.id("ann")}
+    assert waiting_viewers(tmp_path, at_us + 50_000_000) == []  # what ann liked is known
+    run(tmp_path, "candidates", "recent", START + 202)
+    caplog.clear()
+    with caplog.at_level("INFO", "foryou.batch"):
+        run(tmp_path, "neighbours", "liked", START + 400)
+    assert (
+        "neighbours liked: viewers 1, " in caplog.text
+    )  # a like is looked at again for a minute of the stream
+    run(tmp_path, "neighbours", "all", START + 500)
+    assert neighbours_of(tmp_path)[made.id("ann")]
+
+
+def test_nobody_is_followed_before_there_are_neighbours(tmp_path: Path):
+    town().visit("ann", hours_ago=1 / 6).write(tmp_path)
+    run(tmp_path, "neighbours", "liked")
+    assert not places.neighbours(tmp_path).exists()
+
+
 @settings(
     max_examples=max(4, EXAMPLES // 10),
     deadline=None,
@@ -295,7 +346,7 @@ def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
 def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
     tmp_path_factory: pytest.TempPathFactory, world: World, ranking: Ranking, asked: set[str]
 ):
-    """Waiting, recent and all: the same neighbours and lists, to the last bit, for whom the run is."""
+    """Waiting, liked, recent and all: the same neighbours and lists, to the last bit, for whom the run is."""
     data = tmp_path_factory.mktemp("tiers")
     answered = {row[0] for row in world.interactions if row[2] in ("requestLess", "requestMore")}
     asked = asked | {name for name in world.actors if world.did(name) in answered}  # who answers has come
@@ -316,6 +367,9 @@ def test_a_run_for_some_gives_the_rows_of_a_run_for_all(
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
     run(data, "candidates", "recent", START + 2, **parameters)
     assert lists_of(data) == {did: items for did, items in lists.items() if did in dids}
+    forget_neighbours(data, {world.id(name) for name in asked})
+    run(data, "neighbours", "liked", START + 3, **parameters)
+    assert neighbours_of(data) == neighbours
 
 
 def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):

@@ -199,7 +199,7 @@ def test_every_duty_is_listed() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "exclusive":
                 named |= {part.value for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)}
-    from pipeline.batch.jobs import BESIDE
+    from pipeline.batch.tiers import BESIDE
     from pipeline.operate.backup.restore import DUTIES as RESTORED
 
     assert named | set(BESIDE) | set(RESTORED) == {*DUTIES, "backup"}

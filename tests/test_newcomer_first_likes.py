@@ -8,6 +8,7 @@ import commands
 import pytest
 from repositories import NOW_US as CLOCK_US
 from repositories import Repositories, record_of
+from streamed_likes import stream_likes
 from streams import wait_until
 from test_batch_tiers import START, lists_of, run, town
 from worlds import NOW_US, World, small_town
@@ -25,19 +26,6 @@ from sql.sqlite import connect, has_tables, migrate
 
 SECOND = 1_000_000
 ZOE = "did:plc:zoe"
-
-
-def stream_likes(data_dir: Path, made: World, who: str, posts: list[str], at_us: int) -> None:
-    """Let the stream report likes of posts, all at one time."""
-    landing = Landing(data_dir)
-    batch = EventBatch(newest_us=at_us, low_us=at_us)
-    names = {number: name for name, number in made.actors.items()}
-    for number, post in enumerate(posts):
-        author, post_rkey = made.posts[post]
-        key = tid_at(at_us, number)
-        batch.likes.append(Like(who, key, made.did(names[author]), post_rkey, at_us, key))
-    landing.append(batch, "one.example", "firehose")
-    landing.close()
 
 
 def test_likes_after_the_first_look_are_seen_at_once(tmp_path: Path) -> None:
@@ -60,7 +48,8 @@ def test_likes_after_the_first_look_are_seen_at_once(tmp_path: Path) -> None:
     assert waiting_viewers(tmp_path, NOW_US + 600 * SECOND) == []
 
 
-def test_whoever_has_many_likes_waits_for_the_runs_for_everybody(tmp_path: Path) -> None:
+def test_whoever_has_many_likes_is_followed_while_they_scroll(tmp_path: Path) -> None:
+    """Behind all others, and not before a run for waiting viewers has been over four times as long as it took."""
     made = town().visit("zoe")
     for number in range(FEW_LIKES + 1):
         made.post(f"z{number}", by="someone", hours_ago=2)
@@ -72,7 +61,25 @@ def test_whoever_has_many_likes_waits_for_the_runs_for_everybody(tmp_path: Path)
     assert waiting_viewers(tmp_path, NOW_US + 6 * SECOND) == [ZOE]
     run(tmp_path, "all", "waiting", START + 6)
     stream_likes(tmp_path, made, ZOE, ["p1"], NOW_US + 50 * SECOND)
-    assert waiting_viewers(tmp_path, NOW_US + 90 * SECOND) == []
+    _set_runs(tmp_path, NOW_US + 6 * SECOND, 0.1)
+    assert waiting_viewers(tmp_path, NOW_US + 40 * SECOND) == []  # had a list a moment ago
+    assert waiting_viewers(tmp_path, NOW_US + 90 * SECOND) == [ZOE]
+    visits = connect(places.activity(tmp_path))
+    newcomers = [f"did:plc:newcomer{number}" for number in range(3)]
+    rows = [(did, "for-you", "en", NOW_US, NOW_US) for did in newcomers]
+    visits.executemany("INSERT INTO visits VALUES (?, ?, ?, 1, ?, ?)", rows)
+    visits.close()
+    assert waiting_viewers(tmp_path, NOW_US + 90 * SECOND) == [*newcomers, ZOE]
+    assert waiting_viewers(tmp_path, NOW_US + 130 * SECOND) == newcomers  # scrolls no more: others renew the list
+    _set_runs(tmp_path, NOW_US + 6 * SECOND, 30.0)
+    assert waiting_viewers(tmp_path, NOW_US + 100 * SECOND) == newcomers  # a run took long, a moment ago
+
+
+def _set_runs(data_dir: Path, started_us: int, seconds: float) -> None:
+    store = connect(places.serving(data_dir))
+    store.execute("UPDATE runs SET started_us = ?, seconds = 0 WHERE tier = 'waiting'", (started_us,))
+    store.execute("UPDATE runs SET seconds = ? WHERE tier = 'waiting' AND step = 'product'", (seconds,))
+    store.close()
 
 
 def test_the_timetable_makes_a_list_within_a_minute_of_six_likes(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ from pipeline.batch.candidates_job import FeedToPublish, candidates
 from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remove_unused
 from pipeline.batch.memory import within_memory
-from pipeline.batch.neighbours_job import neighbours
+from pipeline.batch.neighbours_job import liked_neighbours, neighbours
 from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
-from pipeline.batch.tiers import JOBS, TIER_HELP, TIERS
+from pipeline.batch.tiers import BESIDE, JOBS, TIER_HELP, TIERS
 from pipeline.blocking.in_force import bring_into_force
 from pipeline.blocking.rule_file import RulesError
 from pipeline.errors import BatchError, StoreError
@@ -54,7 +54,6 @@ from sql.sqlite import SchemaError, connect, migrate
 KEEP_RUNS_DAYS = 30
 MADE = ("waiting viewers", "viewers", "product", "lists")  # steps whose rows tell how much a part did
 LONGEST_STEPS, NAMED_SECONDS = 3, 1.0
-BESIDE = ("waiting", "recent")  # tiers whose runs go on beside the others, each with its own lock and folder
 
 # No room, no memory, a broken file: the operator can repair these, so they become one line.
 REPAIRABLE = (
@@ -83,9 +82,9 @@ def run(
     """Run one job, or all three in order, now.
 
     ``viewers`` is a tier. "all" is everybody. "changed" computes the neighbours of viewers who liked or answered
-    something since. "recent" makes the lists of viewers seen in the last half hour. "waiting", with job "all", makes
-    neighbours and lists of viewers who have none, or whose likes and answers their list does not know. A run of the
-    last two tiers may go on beside one of each other tier. ``memory`` is what ``memory.before_libraries`` returned.
+    something since. "liked" does so for viewers seen in the last half hour alone. "recent" makes their lists. "waiting",
+    with job "all", makes neighbours and lists of viewers who have none, or whose likes and answers their list does not
+    know. A run of the last three tiers may go on beside one of each other tier. ``memory`` is what ``memory.before_libraries`` returned.
 
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises BatchError or
     StoreError when a job fails; what was published before stays.
@@ -188,11 +187,22 @@ class Part:
 def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
     """Yield the parts of a run in order; each must be done before the next is asked for."""
     threads, data_dir, tier = batch.settings.batch_threads, batch.settings.data_dir, batch.viewers
+    lately = tier in ("liked", "recent")
+    wanted = recent_viewers(data_dir, int(batch.clock() * 1e6)) if lately else None
+    if wanted is not None and not wanted:
+        log.info("%s: nobody asked for a feed lately", names[0])
+        return
     for name in names:
         if name == "compact":
             removal = remove_deleted_accounts(data_dir, batch.serving)
             steps: Iterator[Step] = chain(compact(data_dir, batch.feeds[0].ranking, threads), removal)
             yield Part(name, tier, "", steps, Progress(name))
+        elif wanted is not None and name == "neighbours":
+            began_us = int(batch.clock() * 1e6)
+            for number, files in enumerate(batch.files):
+                note = partial(_mark_liked, batch.serving, began_us)
+                steps = liked_neighbours(files, wanted, threads, note, Progress(name))
+                yield Part(name, tier, files.rkeys[0] if number else "", steps, Progress(name))
         elif name == "neighbours":
             for number, files in enumerate(batch.files):
                 feed_name = files.rkeys[0] if number else ""
@@ -202,10 +212,6 @@ def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
                 yield Part(name, tier, feed_name, steps, progress)
             remove_unused(data_dir, batch.files)
         else:
-            wanted = recent_viewers(data_dir, int(batch.clock() * 1e6)) if tier == "recent" else None
-            if wanted is not None and not wanted:
-                log.info("candidates: nobody asked for a feed lately")
-                return
             for feed in batch.feeds:
                 progress = Progress(f"{name} {batch.name_of(feed)}".strip())
                 to_publish = FeedToPublish(feed, batch.rkeys, wanted)
@@ -213,6 +219,12 @@ def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
                     batch.files_for(feed), to_publish, threads, batch.serving, batch.clock, progress
                 )
                 yield Part(name, tier, batch.name_of(feed), steps, progress)
+
+
+def _mark_liked(serving: sqlite3.Connection, began_us: int, likes: Mapping[str, int], commit_no: int) -> None:
+    """Record that a run knows these viewers' likes: they need not wait for one of their own."""
+    mark_waiting(serving, list(likes), began_us, commit_no)
+    mark_likes(serving, likes)
 
 
 def waiting_parts(batch: BatchRun) -> Iterator[Part]:

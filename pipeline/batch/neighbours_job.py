@@ -1,6 +1,6 @@
 """The job "neighbours": who shares each viewer's taste, into lake/neighbours.parquet and the files beside it.
 
-Owns: the order of the job, and the atomic replacement of the file. Leaves to others: which co-likers
+Owns: the order of the job, for everybody or for those seen lately who liked something, and the atomic replacement of the file. Leaves to others: which co-likers
 (``sql/batch``, ``neighbours.like_graph``), who changed (``neighbours.changed``), the files
 (``inputs.neighbour_files``), what analysts get of the run's inputs (``analyst_copies``).
 
@@ -8,10 +8,11 @@ Invariant: readers see the whole former file or the whole new one.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.batch.analyst_copies import stage_history
@@ -19,14 +20,15 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import (
     NeighbourFiles,
     NeighboursMetadata,
+    add_newer,
     newer_rows,
     read_metadata,
     remove_newer,
     write_degrees,
     write_rows,
 )
-from pipeline.batch.inputs.snapshot import open_snapshot
-from pipeline.batch.neighbours.changed import is_full_due, merged_rows, restrict_to_changed
+from pipeline.batch.inputs.snapshot import name_viewers, open_snapshot
+from pipeline.batch.neighbours.changed import is_full_due, merged_rows, restrict_to_changed, restrict_to_liked
 from pipeline.batch.neighbours.like_graph import read_graph
 from pipeline.batch.neighbours.product_of_graph import neighbour_rows
 from pipeline.lake import day_files
@@ -102,3 +104,41 @@ def neighbours(
         if history:
             make_snapshot(data_dir, history)
             yield "publish history", len(history)
+
+
+def liked_neighbours(
+    files: NeighbourFiles,
+    dids: Sequence[str],
+    threads: int,
+    note: Callable[[Mapping[str, int], int], None],
+    progress: Progress,
+) -> Iterator[Step]:
+    """Compute the neighbours of those of some viewers who liked something since theirs were, and store them as newer.
+
+    ``note`` takes how many likes each of these has, and the last commit of landing.sqlite that was read. Does nothing
+    before there is a file of neighbours.
+    """
+    if read_metadata(files) is None:
+        return
+    ranking, folder = files.ranking, places.working(files.data_dir, "liked")
+    window = ranking.seed_window_days * 24.0
+    with open_snapshot(files.data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
+        connection = snapshot.connection
+        yield "snapshot", snapshot.records
+        name_viewers(connection, dids)
+        for name in sql_steps.BEFORE_GRAPH:
+            if name == "viewers":
+                yield name, restrict_to_liked(connection, files)
+            else:
+                yield name, sql_steps.run_file(connection, name)
+        if not count(connection, "viewers"):
+            return
+        graph = read_graph(snapshot, ranking, folder / "likes", progress)
+        yield "graph", graph.likers
+        rows = pa.concat_tables(neighbour_rows(snapshot, graph, ranking, threads, progress))
+        yield "product", len(rows)
+        if len(rows):
+            add_newer(files, rows)
+        yield "commit", len(rows)
+        known = connection.execute("SELECT did, actor_id FROM actors JOIN viewers ON viewer_id = actor_id")
+        note({did: int(graph.degrees[actor]) for did, actor in known.fetchall()}, snapshot.commit_no)

@@ -11,9 +11,13 @@ JOBS = ("compact", "neighbours", "candidates")  # in this order; "all" runs all 
 TIERS = {
     "all": (*JOBS, "all"),
     "changed": ("neighbours",),
+    "liked": ("neighbours",),
     "recent": ("candidates",),
     "waiting": ("all",),
 }
-TIER_HELP = (
-    "neighbours go with all or changed, candidates with all or recent, all jobs together with all or waiting"
-)
+BESIDE = (
+    "waiting",
+    "recent",
+    "liked",
+)  # whose runs go on beside the others, each with its own lock and folder
+TIER_HELP = "neighbours go with all, changed or liked, candidates with all or recent, all jobs together with all or waiting"

@@ -7,11 +7,14 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     neighbours   of viewers who changed, or of all when that is due (batch.neighbours_job); takes at most a tenth of
                  the time, but runs at least every neighbours_minutes
     candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
-    recent       every candidates_minutes: lists of viewers seen in the last half hour
+    liked        every candidates_minutes: neighbours of viewers seen in the last half hour who liked something since;
+                 takes at most a fifth of the time
+    recent       every candidates_minutes, and after liked: lists of viewers seen in the last half hour
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
     gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
     rules        the members of moderation lists that the operator follows, an hour after they were last fetched
-    waiting      neighbours and lists of viewers without a list: looked for every waiting_seconds, and after a fetch
+    waiting      neighbours and lists of viewers without a list, or who like while they scroll: looked for every
+                 waiting_seconds, and after a fetch
 
 A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next.
 
@@ -64,12 +67,13 @@ FIRST_LIKES_SECONDS, FIRST_LIKES_AGAIN_SECONDS = 30.0, 600.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
-QUEUES |= {job: job for job in ("recent", "fetch", "gaps", "rules", "waiting")}
+QUEUES |= {job: job for job in ("liked", "recent", "fetch", "gaps", "rules", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
 # time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
+LIKED_TIME_SHARE = 0.2
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
@@ -99,7 +103,7 @@ class Timetable:
         self._stopping = stopping
         self._environment = child_environment(settings)
         self._archive_key = os.environ.get(ARCHIVE_KEY, "").strip()
-        self._everybody_due = 0.0  # on the monotonic clock
+        self._everybody_due = self._liked_due = 0.0  # on the monotonic clock
         self._machine = MachineClock()
         longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
         self._turns = JobTurns(QUEUES, longest * 60)
@@ -121,6 +125,7 @@ class Timetable:
             self._add("neighbours", settings.neighbours_minutes)
             self._add("candidates", settings.candidates_minutes)
             self._remember(time.time())
+            self._add_job("liked", self._follow_likes, settings.candidates_minutes * 60)
             self._add_job("recent", self._renew_recent, settings.candidates_minutes * 60)
             seconds = settings.waiting_seconds
             self._add_job("fetch", self._fetch, seconds)
@@ -231,6 +236,18 @@ class Timetable:
             # Half an interval early, so that an inexact timer does not skip a whole one.
             minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
             self._everybody_due = began + minutes * 60
+
+    def _follow_likes(self) -> None:
+        """Renew the neighbours of viewers who were seen lately and liked something, then their lists."""
+        began = time.monotonic()
+        if began < self._liked_due or not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
+            return
+        self._run_child("liked", ["batch", "--job", "neighbours", "--viewers", "liked"])
+        seconds = time.monotonic() - began
+        # Half an interval early, so that an inexact timer does not skip a whole one.
+        self._liked_due = began + seconds / LIKED_TIME_SHARE - self._settings.candidates_minutes * 30
+        if not self._stopping.is_set():
+            self._scheduler.modify_job("recent", next_run_time=datetime.now(UTC))
 
     def _renew_recent(self) -> None:
         """Make the lists of viewers seen lately, if there are any."""

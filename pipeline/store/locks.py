@@ -29,6 +29,7 @@ DUTIES = (
     "schedule",
     "batch",
     "recent",
+    "liked",
     "waiting",
     "backfill",
     "viewers",

@@ -24,10 +24,14 @@ VIEWERS = 50  # in one run; the next one takes the rest
 LATELY_US = DAY_US  # runs for everybody serve those whose visits and answers are older
 AGAIN_US = 600_000_000  # after which a viewer is tried again for whom no list could be made
 # The list of a viewer who opened a feed in the last half hour follows the likes that the stream reports of them, until
-# they have so many. From then on the runs for everybody renew it.
+# they have so many. From then on it does so while they scroll, when newcomers leave time for it; the runs of the
+# timetable renew it in any case.
 FEW_LIKES = 20
 LIKED_AGAIN_US = 20_000_000
 LIKED_US = 300_000_000
+SCROLLING_US = 120_000_000
+SCROLLED_AGAIN_US = 40_000_000
+REST = 4  # such lists take at most a fifth of the time
 
 
 def waiting_viewers(
@@ -47,6 +51,9 @@ def waiting_viewers(
         "open_us": now_us - int(RECENT_SECONDS * 1e6),
         "liked_again_us": LIKED_AGAIN_US,
         "liked_us": LIKED_US,
+        "scrolling_us": now_us - SCROLLING_US,
+        "scrolled_again_us": SCROLLED_AGAIN_US,
+        "rest": REST,
     }
     found = _rows(data_dir, "serving", ("activity", "landing"), "serving/waiting_viewers", parameters)
     return [did for (did,) in found]

@@ -2,8 +2,9 @@
 -- Reads: viewers, valid_likes, actors, former_neighbours, answered_viewers, reported_actors
 -- Writes: changed_viewers
 -- Grain: one row per viewer
--- Parameters: none
--- Units: a like is new when its stream time is later than the snapshot of the viewer's neighbours
+-- Parameters: reported_late_us
+-- Units: a like is new when its stream time is later than the snapshot of the viewer's neighbours,
+--   or at most reported_late_us before it
 -- Columns: viewer_id
 CREATE OR REPLACE TABLE changed_viewers AS
 WITH known AS (
@@ -23,6 +24,6 @@ FROM viewers AS v
 LEFT JOIN known AS k ON k.viewer_id = v.viewer_id
 LEFT JOIN newest AS n ON n.liker_id = v.viewer_id
 WHERE k.viewer_id IS NULL
-  OR n.seen_us > k.snapshot_us
+  OR n.seen_us > k.snapshot_us - getvariable('reported_late_us')
   OR v.viewer_id IN (SELECT actor_id FROM answered)
   OR v.viewer_id IN (SELECT actor_id FROM reported_actors);

@@ -10,6 +10,8 @@ SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
 -- A forecast is of the likes of so many hours (pipeline/batch/forecast/learning.py).
 SET VARIABLE forecast_hours = 6.0::DOUBLE;
+-- How long before a snapshot a like may have been made that came after it: changed_viewers.sql.
+SET VARIABLE reported_late_us = 0::BIGINT;
 -- The range of authors whose likes are read, by actor_id: likes_of_authors.sql.
 SET VARIABLE first_author = 0;
 SET VARIABLE last_author = 2147483647;

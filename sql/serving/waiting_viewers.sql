@@ -1,22 +1,32 @@
 -- Question: which viewers wait for a first list, or for one that knows of their newest likes or answers?
 -- Reads: activity.interactions, activity.visits, landing.fetched_viewers, landing.actors, landing.like_words,
---   landing.watermark, waiting_runs, viewers, lists, feeds
+--   landing.watermark, waiting_runs, viewers, lists, feeds, runs
 -- Writes: none
 -- Grain: one row per DID. Those come first whose answers or likes the stream or the web app reported, then those whose
---   likes were fetched, then those of whom nothing new is known; the last to come first
+--   likes were fetched, then those of whom nothing new is known, then those who scroll and like; the last to come
+--   first
 -- Parameters: :now_us, :since_us (the earliest visit or answer), :again_us (pause before a viewer for whom no list
 --   could be made is tried again), :rows (how many at most), :few (likes: a list of fewer follows what the stream reports),
 --   :open_us (the earliest visit of a viewer whose list does so), :liked_again_us (pause between two lists that do),
---   :liked_us (likes with older keys are not looked for: they are sorted by key)
+--   :liked_us (likes with older keys are not looked for: they are sorted by key), :scrolling_us (the earliest visit of
+--   who scrolls now), :scrolled_again_us (pause between two lists of theirs), :rest (how many times as long as the last
+--   run took must be over before they are looked for again: their lists take what time newcomers leave)
 -- Units: microseconds since 1970 (UTC), by this machine's clock; :liked_us by the stream's, back from its watermark
 WITH answered AS (
   SELECT viewer_did, max(received_us) AS received_us
   FROM activity.interactions
   WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore')
   GROUP BY viewer_did
-), young AS MATERIALIZED (
+), last_run AS (
+  SELECT run_id FROM runs WHERE tier = 'waiting' ORDER BY run_id DESC LIMIT 1
+), resting AS (
+  SELECT max(started_us)
+  FROM runs
+  WHERE run_id = (SELECT run_id FROM last_run) AND tier = 'waiting'
+  HAVING max(started_us) + (1 + :rest) * sum(seconds) * 1e6 > :now_us
+), followed AS MATERIALIZED (
   -- A run was made for them when they had few likes, none in the case of who opens the feed first and then likes.
-  SELECT a.actor_id, t.viewer_did, t.commit_no
+  SELECT a.actor_id, t.viewer_did, t.commit_no, true AS is_young
   FROM waiting_runs AS t
   JOIN landing.actors AS a ON a.did = t.viewer_did
   WHERE t.likes < :few
@@ -27,12 +37,19 @@ WITH answered AS (
         SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id
         WHERE v.did = t.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))
     )
+  UNION ALL
+  SELECT a.actor_id, v.viewer_did, coalesce(t.commit_no, 0), false
+  FROM activity.visits AS v
+  JOIN landing.actors AS a ON a.did = v.viewer_did
+  LEFT JOIN waiting_runs AS t ON t.viewer_did = v.viewer_did
+  WHERE v.last_us > :scrolling_us AND coalesce(t.likes, :few) >= :few
+    AND coalesce(t.began_us, 0) < :now_us - :scrolled_again_us AND NOT EXISTS (SELECT 1 FROM resting)
 ), liked AS MATERIALIZED (
-  SELECT y.viewer_did, max(w.seen_us) AS seen_us
+  SELECT y.viewer_did, max(w.seen_us) AS seen_us, max(y.is_young) AS is_young
   FROM landing.like_words AS w
-  CROSS JOIN young AS y ON y.actor_id = w.liker_id
+  CROSS JOIN followed AS y ON y.actor_id = w.liker_id
   WHERE w.rkey > (
-      SELECT iif(EXISTS (SELECT 1 FROM young), (seen_us - :liked_us) << 10, 9223372036854775807) FROM landing.watermark)
+      SELECT iif(EXISTS (SELECT 1 FROM followed), (seen_us - :liked_us) << 10, 9223372036854775807) FROM landing.watermark)
     AND w.commit_no > y.commit_no AND w.author_id IS NOT NULL
   GROUP BY y.viewer_did
 ), active AS (
@@ -58,8 +75,9 @@ WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AND f.fetched_us <= :n
     WHERE v.did = s.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))
 ORDER BY
   CASE
-    WHEN k.viewer_did IS NOT NULL OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0) THEN 0
+    WHEN k.is_young OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0) THEN 0
     WHEN f.fetched_us > coalesce(t.began_us, 0) THEN 1
-    ELSE 2
+    WHEN k.viewer_did IS NULL THEN 2
+    ELSE 3
   END, s.last_us DESC, s.viewer_did
 LIMIT :rows

@@ -36,6 +36,8 @@ FULL_SECONDS = 86_400.0
 FULL_SHARE = 0.01
 # What was reported since a snapshot was seen at most so long before it; else it waits for a full pass.
 LATE_US = HOUR_US
+# Some likes are stored after the stream passed their time; nearly all of them within so long.
+REPORTED_LATE_US = 60_000_000
 ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
 
 
@@ -74,6 +76,22 @@ def restrict_to_changed(
     connection.execute(
         "CREATE OR REPLACE TABLE unchanged_viewers AS FROM viewers ANTI JOIN changed_viewers USING (viewer_id)"
     )
+    connection.execute("CREATE OR REPLACE TABLE viewers AS FROM changed_viewers")
+    return count(connection, "viewers")
+
+
+def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles) -> int:
+    """Make ``viewers`` of those of ``wanted_viewers`` who liked something since their neighbours were computed.
+
+    Return how many. Answers are left to runs for waiting viewers, and unlikes to the next run for all
+    who changed.
+    """
+    attach_neighbours(connection, files, "former_neighbours", "wanted_viewers")
+    put(connection, "answered_viewers", pa.table({"viewer_did": pa.array([], pa.string())}))
+    put(connection, "reported_actors", pa.table({"actor_id": pa.array([], pa.int32())}))
+    connection.execute("CREATE OR REPLACE TABLE viewers AS FROM wanted_viewers")
+    sql_steps.set_variables(connection, {"reported_late_us": REPORTED_LATE_US})
+    sql_steps.run_file(connection, "changed_viewers")
     connection.execute("CREATE OR REPLACE TABLE viewers AS FROM changed_viewers")
     return count(connection, "viewers")
 

@@ -122,6 +122,8 @@ def _disk(data_dir: Path, lake: Mapping[str, Any], window_days: int) -> Figures:
 def _with_due(row: Figures, settings: Settings) -> Figures:
     """Add when the timetable usually runs the job again; neighbours may come sooner in a young store."""
     minutes = getattr(settings, f"{row['job']}_minutes", None) if row["tier"] != "waiting" else None
+    if row["tier"] == "liked":
+        minutes = settings.candidates_minutes
     if (row["job"], row["tier"]) == ("candidates", "all"):
         minutes = settings.everybody_after(row["seconds"])
     return {**row, "due_us": None if minutes is None else row["started_us"] + int(minutes * 60e6)}

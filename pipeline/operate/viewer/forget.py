@@ -36,10 +36,11 @@ log = logging.getLogger("foryou.viewer")
 DUTIES = (
     "batch",
     "recent",
+    "liked",
     "waiting",
     "viewers",
 )  # in this order; nobody who has one of them waits for another
-TIERS = ("", "recent", "waiting")
+TIERS = ("", "recent", "liked", "waiting")
 AT_ONCE = 20  # requests after one run: each may rewrite stores; the next run takes the rest
 BACKUPS = (
     "Backups made before this still have it. Delete them, or let 'foryou backup --keep N' do so; after restoring one, "
