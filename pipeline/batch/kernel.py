@@ -1,7 +1,7 @@
 """The sparse kernel: rows of A · B, and the best columns of each row, without building the product.
 
 Owns: ``top_rows``, and the forms of its matrices. Leaves to others: what the matrices mean
-(``neighbours.product_of_graph``, ``lists.product``).
+(``neighbours.product_block``, ``lists.product``).
 
 For each row of A it adds up the rows of B that A names (Gustavson's method) in a dense accumulator. Then it keeps
 the best ``keep`` columns by

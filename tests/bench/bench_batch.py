@@ -82,7 +82,7 @@ def make_landing(data_dir: Path, users: int, likes: int, days: int, seed: int) -
         ),
     )
     landing.executemany(
-        "INSERT OR IGNORE INTO like_words (liker_id, rkey, rev, author_id, post_rkey, seen_us, marks, told) "
+        "INSERT OR IGNORE INTO like_words (liker_id, rkey, rev, author_id, post_rkey, seen_us, marks, commit_no) "
         "VALUES (?, ?, ?, ?, ?, ?, 0, 1)",
         zip(
             liker.tolist(),

@@ -32,7 +32,8 @@ from pipeline.batch.lists.arrange import Draw, Popular, arrange
 from pipeline.batch.lists.checks import check_entries
 from pipeline.batch.neighbours.author_ranges import LAST_ACTOR
 from pipeline.batch.neighbours.like_graph import build
-from pipeline.batch.neighbours.product_of_graph import seed_blocks
+from pipeline.batch.neighbours.product_block import pick_block_seeds
+from pipeline.batch.neighbours.product_of_graph import graph_matrices, viewer_blocks
 from pipeline.batch.publish.list_packing import pack
 from pipeline.ranking import Ranking
 
@@ -123,9 +124,10 @@ def graph_case(case: str, folder: Path) -> Callable[[], object]:
     graph = build(connection, ranking, folder, [(0, LAST_ACTOR)])
     if case == "graph":
         return lambda: build(connection, ranking, folder, [(0, LAST_ACTOR)])
-    b = Sparse(np.concatenate(([0], graph.column("ends"))), graph.column("likers"), np.empty(0))
-    scale = 1.0 / (graph.degrees[graph.actors] + 10.0)
-    return lambda: list(seed_blocks(connection, graph, ranking, b, scale))
+    posts, co_likers = graph_matrices(connection, graph, ranking)
+    return lambda: [
+        pick_block_seeds(block, posts, co_likers, ranking) for block in viewer_blocks(connection, graph)
+    ]
 
 
 def measure(case: str, rounds: int) -> float:

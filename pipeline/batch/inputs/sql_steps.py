@@ -1,7 +1,7 @@
 """Running the files of ``sql/batch`` in order, with checked parameters.
 
 Owns: the variables and the order of the files. Leaves to others: the relations a run starts from (``snapshot``),
-and the fast form of the two products (``neighbours.product_of_graph``, ``lists.product``).
+and the fast form of the two products (``neighbours.product_block``, ``lists.product``).
 
 Invariant: the fast path and the SQL path run the same files up to the products, so only the products can differ. A
 DuckDB variable that is not declared reads as NULL without an error. Therefore ``set_variables`` refuses names that

@@ -1,6 +1,6 @@
 """How the full pass cuts its work: ranges of authors, and how far back each viewer's likes are read.
 
-Owns: ``author_ranges`` and ``horizons``. Leaves to others: reading the likes (``like_graph``).
+Owns: ``author_ranges`` and ``horizons``. Leaves to others: reading the likes (``walk_range``).
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """A run for viewers who changed: who they are, and the neighbours of everybody else as they were.
 
 Owns: when all viewers are due instead, picking those who changed, and merging old rows with new ones. Leaves to
-others: computing neighbours (``product_of_graph``), the files (``inputs.neighbour_files``).
+others: computing neighbours (``product_block``), the files (``inputs.neighbour_files``).
 
 A viewer changed who liked something, took a like back, answered "show less" or "show more", or had their likes fetched
 since their neighbours were computed. The commits of landing.sqlite are numbered: what it holds since the former run has

@@ -1,11 +1,11 @@
-"""The like graph of the whole window, in files: who liked each post, and what each viewer liked.
+"""The like graph of the whole window, in files of one process: who liked each post, and what each viewer liked.
 
-Owns: ``LikeGraph``, and building it part by part. Leaves to others: which records count (``sql/batch``), the
-loops (``like_loops``), the viewers' seeds made of it (``product_of_graph``).
+Owns: ``LikeGraph``, and building it range by range. Leaves to others: which records count (``sql/batch``), what is
+kept of a range (``walk_range``), the same in parts for several machines (``graph_parts``), the product
+(``product_block``).
 
-A relation of 1.8 billion likes does not fit into memory, so it is read a range of authors at a time. All likes of
-a post lie in one range, sorted by post, and one walk over them gives everything. Posts are numbered by
-(author_id, rkey). What is too large for memory is a file in the folder, and is mapped where it is read.
+A relation of 1.8 billion likes does not fit into memory, so it is read a range of authors at a time. Posts are
+numbered by (author_id, rkey). What is too large for memory is a file in the folder, and is mapped where it is read.
 
 Likers are numbered anew, as the columns of matrix B. Those with most likes come first, so most accesses of the
 product go to a small part of memory (``kernel``).
@@ -24,40 +24,54 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-import sql
-from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.neighbours.author_ranges import Range, author_ranges, horizons
-from pipeline.batch.neighbours.like_loops import Likers, Posts, Records, ViewerLikes, deal, find_posts, walk
+from pipeline.batch.neighbours.author_ranges import LAST_ACTOR, Range, author_ranges, horizons
+from pipeline.batch.neighbours.like_loops import find_posts
+from pipeline.batch.neighbours.walk_range import (
+    NEVER_US,
+    NO_ROWS,
+    POSTS,
+    ROW,
+    Viewers,
+    WalkedRange,
+    read_likes_of,
+    read_records,
+    viewer_ids,
+    viewers_of,
+    walk_range,
+)
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
 
 RECORD_BYTES = 256  # of DuckDB's memory for each like record of a range; it needs about half
 RENUMBERED = 1 << 22  # likers at a time
-ROW = np.dtype([("viewer", np.int32), ("post", np.int32), ("seen_us", np.int64)])  # viewer: its row
 
 
 @dataclass(slots=True)
 class LikeGraph:
-    """Matrix B, and the likes that seeds are picked from; viewers and their rows are sorted by actor_id."""
+    """Matrix B, and the likes that seeds are picked from."""
 
     folder: Path
-    viewers: NDArray[np.int64]
+    viewers: Viewers
     degrees: NDArray[np.int32]  # by actor_id: distinct posts liked
     firsts: NDArray[np.int64]  # by actor_id: when the first of them was seen that was reported
     posts: int = 0
     likers: int = 0
-    blocks: list[Path] = field(default_factory=list)
     # All likes of viewers whose newest records hold too few.
-    short: NDArray[Any] = field(default_factory=lambda: np.empty(0, ROW))
+    short: NDArray[Any] = field(default_factory=lambda: NO_ROWS)
     actors: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by column
     columns: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # by actor_id
+
+    @property
+    def blocks(self) -> list[Path]:
+        """The files of the viewers' likes."""
+        return [self.folder / f"rows-{block}" for block in range(self.viewers.blocks)]
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a file as an array: ``authors``, ``rkeys``, ``counts``, ``ends`` by post, ``likers`` of all posts."""
         path = self.folder / name
-        return np.memmap(path, _FILES[name], mode="r") if path.stat().st_size else np.empty(0, _FILES[name])
+        return np.memmap(path, POSTS[name], mode="r") if path.stat().st_size else np.empty(0, POSTS[name])
 
     def find(self, authors: NDArray[Any], rkeys: NDArray[Any]) -> NDArray[np.int64]:
         """Return the numbers of posts, -1 for a post that nobody liked."""
@@ -65,23 +79,29 @@ class LikeGraph:
         find_posts(authors, rkeys, self.column("authors"), self.column("rkeys"), found)
         return found
 
-
-_FILES: dict[str, Any] = {
-    "authors": np.int32,
-    "rkeys": np.int64,
-    "counts": np.int32,
-    "ends": np.int64,
-    "likers": np.int32,
-}
+    def likes_of_block(self, number: int) -> NDArray[Any]:
+        """Return the likes of a block's viewers, each viewer's by post; a viewer's number is their row in the block."""
+        first = number * self.viewers.in_block
+        likes: NDArray[Any] = np.fromfile(self.blocks[number], ROW)
+        if len(self.short):
+            again = np.isin(likes["viewer"], self.short["viewer"])
+            within = self.short["viewer"] // self.viewers.in_block == number
+            likes = np.concatenate([likes[~again], self.short[within]])
+        likes["viewer"] -= first
+        return likes
 
 
 def read_graph(snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Progress) -> LikeGraph:
     """Return the likes of the window by post and by viewer, as files in a folder."""
+    ranges, since = plan(snapshot, ranking)
+    return build(snapshot.connection, ranking, folder, ranges, since, progress.add)
+
+
+def plan(snapshot: Snapshot, ranking: Ranking) -> tuple[list[Range], NDArray[np.int64]]:
+    """Return the ranges of authors of a full pass, and since when the likes of each viewer are looked at."""
     connection, files = snapshot.connection, snapshot.lake_files
-    viewers = _viewers(connection)
-    since = horizons(connection, files, viewers, 2 * ranking.max_seeds)
-    ranges = author_ranges(connection, files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES))
-    return build(connection, ranking, folder, ranges, since, progress.add)
+    since = horizons(connection, files, viewer_ids(connection), 2 * ranking.max_seeds)
+    return author_ranges(connection, files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES)), since
 
 
 def build(
@@ -98,60 +118,34 @@ def build(
     number of records of each range.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    viewers = _viewers(connection)
-    actors = int(columns(connection, "SELECT coalesce(max(actor_id), 0) FROM actors")[0][0]) + 1
-    firsts = np.full(actors, np.iinfo(np.int64).max)
-    graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), firsts)
-    blocks = -(-len(viewers) // ranking.block_viewers)
-    graph.blocks = [folder / f"rows-{block}" for block in range(blocks)]
-    viewer_rows = np.full(actors, -1, np.int32)
-    viewer_rows[viewers] = np.arange(len(viewers))
-    since = np.zeros(len(viewers), np.int64) if since_us is None else since_us
-    people = Likers(graph.degrees, graph.firsts, viewer_rows, since)
-    for path in (*graph.blocks, *(folder / name for name in _FILES)):
+    viewers = viewers_of(connection, ranking.block_viewers, since_us)
+    actors = len(viewers.rows)
+    graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), np.full(actors, NEVER_US))
+    for path in (*graph.blocks, *(folder / name for name in POSTS)):
         path.write_bytes(b"")
     for span in ranges:
-        records = _records(connection, span)
-        _add(graph, records, people, ranking)
+        walked = walk_range(read_records(connection, span), viewers, ranking.max_seed_likers)
+        _add(graph, walked)
         if report is not None:
-            report(len(records.authors))
+            report(walked.records)
     late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported")
     graph.firsts[late] = reported_us
-    _mend_short(graph, connection, people, ranking)
+    _mend_short(graph, connection, ranking)
     _renumber(graph)
     return graph
 
 
-def _viewers(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
-    return np.asarray(columns(connection, "SELECT viewer_id FROM viewers ORDER BY 1")[0], np.int64)
-
-
-def _records(connection: duckdb.DuckDBPyConnection, span: Range) -> Records:
-    sql_steps.set_variables(connection, {"first_author": span[0], "last_author": span[1]})
-    authors, rkeys, likers, seen = columns(connection, sql.load("batch/likes_of_authors"))
-    return Records(np.asarray(authors), np.asarray(rkeys), np.asarray(likers), np.asarray(seen))
-
-
-def _add(graph: LikeGraph, records: Records, people: Likers, ranking: Ranking) -> None:
-    count = len(records.authors)
-    made = {name: np.empty(count, kind) for name, kind in _FILES.items()}
-    found = ViewerLikes(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int64))
-    posts, likers, rows = walk(
-        records, people, graph.posts, ranking.max_seed_likers, Posts(**made), found
-    )  # fmt: skip
-    made["ends"][:posts] += graph.likers
-    for name, array in made.items():
-        _append(graph.folder / name, array[: likers if name == "likers" else posts])
-    graph.posts += posts
-    graph.likers += likers
-    block = found.viewers[:rows] // ranking.block_viewers
-    starts, order = np.zeros(len(graph.blocks) + 1, np.int64), np.empty(rows, np.int64)
-    deal(block, len(graph.blocks), starts, order)
+def _add(graph: LikeGraph, walked: WalkedRange) -> None:
+    walked.posts.ends[:] += graph.likers
+    walked.rows["post"] += graph.posts
+    for name, array in walked.posts._asdict().items():
+        _append(graph.folder / name, array)
     for number, path in enumerate(graph.blocks):
-        picked = order[starts[number] : starts[number + 1]]
-        part = np.empty(len(picked), ROW)
-        part["viewer"], part["post"], part["seen_us"] = (column[picked] for column in found)
-        _append(path, part)
+        _append(path, walked.rows[walked.starts[number] : walked.starts[number + 1]])
+    graph.posts += len(walked.posts.counts)
+    graph.likers += len(walked.posts.likers)
+    graph.degrees += walked.degrees
+    np.minimum(graph.firsts, walked.firsts, out=graph.firsts)
 
 
 def _append(path: Path, array: NDArray[Any]) -> None:
@@ -171,24 +165,15 @@ def _renumber(graph: LikeGraph) -> None:
             part[:] = graph.columns[part]
 
 
-def _mend_short(
-    graph: LikeGraph, connection: duckdb.DuckDBPyConnection, people: Likers, ranking: Ranking
-) -> None:
+def _mend_short(graph: LikeGraph, connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
     """Read all likes of viewers whose newest records hold fewer likes than are wanted."""
-    found = np.zeros(len(graph.viewers), np.int64)
+    found = np.zeros(len(graph.viewers.ids), np.int64)
     for path in graph.blocks:
         found += np.bincount(np.fromfile(path, ROW)["viewer"], minlength=len(found))
-    short = graph.viewers[(people.since_us > 0) & (found < ranking.max_seeds)]
+    short = graph.viewers.ids[(graph.viewers.since_us > 0) & (found < ranking.max_seeds)]
     if not len(short):
         return
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE short_viewers AS SELECT unnest(?) AS liker_id", [short.tolist()]
-    )
-    likers, authors, rkeys, seen = columns(
-        connection,
-        "SELECT liker_id, author_id, post_rkey, min(seen_us) AS seen_us FROM valid_likes "
-        "SEMI JOIN short_viewers USING (liker_id) GROUP BY ALL ORDER BY author_id, post_rkey",
-    )
-    graph.short = np.empty(len(likers), ROW)
-    graph.short["viewer"], graph.short["seen_us"] = people.viewer_rows[likers], seen
-    graph.short["post"] = graph.find(authors, rkeys)
+    likes = read_likes_of(connection, short, (0, LAST_ACTOR))
+    graph.short = np.empty(len(likes.likers), ROW)
+    graph.short["viewer"], graph.short["seen_us"] = graph.viewers.rows[likes.likers], likes.seen_us
+    graph.short["post"] = graph.find(likes.authors, likes.rkeys)

@@ -1,7 +1,7 @@
 """The compiled loops of the full pass: walking sorted likes, dealing rows out, picking seeds.
 
 Owns: ``walk``, ``deal``, ``pick_seeds``, ``add_scales`` and ``find_posts``, and the forms of their arrays. Leaves
-to others: where the arrays are stored (``like_graph``, ``product_of_graph``), and what they mean, which
+to others: where the arrays are stored (``walk_range``, ``product_block``), and what they mean, which
 ``sql/batch`` says file by file.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.batch.neighbours.product_of_graph import newness_of
+from pipeline.batch.neighbours.product_block import newness_of
 from pipeline.evaluate.like_events import Ints, LikeEvents, Small
 from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
 from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scales, is_looked_at, pick_seeds
-from pipeline.batch.neighbours.product_of_graph import co_liker_scale, newness_of, weight_left_out
+from pipeline.batch.neighbours.product_block import co_liker_scale, newness_of, weight_left_out
 from pipeline.evaluate.like_events import NONE, Ints
 from pipeline.evaluate.matrices import columns_of, matrix, row_numbers, rows_of, scores_of
 from pipeline.evaluate.methods import crowd, forecast
