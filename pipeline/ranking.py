@@ -41,6 +41,10 @@ class Ranking:
     # next (tests/test_batch_show_less.py).
     seed_weight_less: float = _parameter(1.0, 0.0, 1000.0)
     seed_weight_more: float = _parameter(1.0, 0.0, 1000.0)
+    # Weight of a post that a viewer picked to begin with, and the number of likes with which it is 0; in between it is
+    # linear. Twenty likes make a list of their own; with so many, ten picks and the likes weigh about the same.
+    seed_weight_pick: float = _parameter(1.0, 0.0, 1000.0)
+    pick_fade_likes: int = _parameter(50, 1, 1_000_000)
     # A shared like counts likers(post)^-likers_exponent. Static split: 0.5 is better than 0 and 1.
     likers_exponent: float = _parameter(0.5, 0.0, 4.0)
     # A co-liker's weight is divided by (likes in the window + degree_smoothing)^degree_exponent: somebody who likes
@@ -140,8 +144,8 @@ class Ranking:
 # What a co-liker's weight depends on: feeds with the same values have the same neighbours.
 NEIGHBOUR_PARAMETERS = (
     "seed_window_days", "max_seeds", "seed_weight_newest", "seed_weight_oldest", "seed_weight_less",
-    "seed_weight_more", "likers_exponent", "degree_exponent", "degree_smoothing", "newcomer_hours",
-    "overlap_exponent", "max_neighbours", "max_seed_likers", "viewer_active_days",
+    "seed_weight_more", "seed_weight_pick", "pick_fade_likes", "likers_exponent", "degree_exponent", "degree_smoothing",
+    "newcomer_hours", "overlap_exponent", "max_neighbours", "max_seed_likers", "viewer_active_days",
 )  # fmt: skip
 
 MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}

@@ -81,6 +81,7 @@ def neighbours(
     active_days = min(ranking.viewer_active_days, ranking.seed_window_days)
     active = {liker for liker, _ in existing_likes(rows, now_us, active_days * 24)}
     visitors = {visit[0] for visit in rows["visits"]}
+    visitors |= {did for did, _, event in rows["interactions"] if event == "pick"}
     active |= {actor for actor, did, status, _ in rows["actors"] if did in visitors and not status}
     answered = answers(rows)
     scales = {
@@ -98,11 +99,18 @@ def neighbours(
             weights[post] = (
                 ranking.seed_weight_newest + (ranking.seed_weight_oldest - ranking.seed_weight_newest) * step
             )
-        asked = [post for post, events in answered[viewer].items() if events & {"requestLess", "requestMore"}]
-        asked = sorted(asked, key=lambda post: (-post[1], post[0]))[: ranking.max_seeds]
-        for post in asked:
-            less = "requestLess" in answered[viewer][post]
-            weights[post] = -ranking.seed_weight_less if less else ranking.seed_weight_more
+        mine = {post for _, post in liked[viewer]}
+        pick = ranking.seed_weight_pick * (1 - len(mine) / ranking.pick_fade_likes)
+        asked = {}
+        for post, events in answered[viewer].items():
+            if "requestLess" in events:
+                asked[post] = -ranking.seed_weight_less
+            elif "requestMore" in events:
+                asked[post] = ranking.seed_weight_more
+            elif "pick" in events and post not in mine and pick > 0:
+                asked[post] = pick
+        asked = dict(sorted(asked.items(), key=lambda item: (-item[0][1], item[0][0]))[: ranking.max_seeds])
+        weights |= asked
         sums: dict[int, float] = defaultdict(float)
         everybody = 0.0
         for post, weight in weights.items():
@@ -168,7 +176,7 @@ def ranked(
             fresh[liker][post] = (1 + age_hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent
             hours[liker, post] = age_hours
             lately[liker, post] = (1 + age_hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent
-    refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] == "requestLess"}
+    refused = {(row[0], row[1]) for row in rows["interactions"] if row[2] in ("requestLess", "pick")}
     by_author_refused: dict[tuple[int, int], int] = defaultdict(int)
     for viewer, answered in answers(rows).items():
         for post, events in answered.items():

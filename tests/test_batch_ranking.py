@@ -206,6 +206,32 @@ def test_show_less_and_more_take_the_place_of_a_like():
     assert [name for name, _ in near["ann"]] == ["dan"]  # of bob nothing is left
 
 
+def test_picks_are_seeds_that_fade_as_likes_come():
+    """ann has no like and picks p1 and p2: bob and cat are her neighbours. A pick weighs less with each like."""
+    ranking = replace(RANKING, seed_weight_pick=0.8, pick_fade_likes=4)
+    world = World().post("new", by="dan")
+    for name in ("bob", "cat"):
+        world.like(name, "p1", hours_ago=50).like(name, "p2", hours_ago=60)
+    world.like("cat", "p3", hours_ago=60).like("bob", "new").actor("ann")
+    assert "ann" not in solve(world, ranking)[0]
+    world.interaction("ann", "p1", "pick").interaction("ann", "p2", "pick")  # she never opened the feed
+    near, lists = solve(world, ranking)
+    assert near["ann"] == [(name, pytest.approx(2 * 0.8 / sqrt(2) / sqrt(13))) for name in ("bob", "cat")]
+    assert [item[0] for item in lists["ann"]] == ["new"]
+    world.like("ann", "p3", hours_ago=1)
+    near, _ = solve(world, ranking)
+    picked = 2 * 0.8 * 3 / 4 / sqrt(2) / sqrt(13)
+    assert dict(near["ann"]) == {
+        "cat": pytest.approx(picked + 1 / sqrt(2) / sqrt(13)), "bob": pytest.approx(picked)
+    }  # fmt: skip
+    world.like("ann", "p1", hours_ago=2)  # a like of a pick is a like
+    near, _ = solve(world, ranking)
+    assert dict(near["ann"])["bob"] == pytest.approx((0.8 * 2 / 4 / sqrt(2) + 1 / sqrt(3)) / sqrt(13))
+    world.like("ann", "p8", hours_ago=3).like("ann", "p9", hours_ago=4)
+    near, _ = solve(world, ranking)
+    assert dict(near["ann"])["bob"] == pytest.approx((0.1 + 0.9 / 3) / sqrt(3) / sqrt(13))
+
+
 def test_an_author_of_several_posts_answered_with_show_less_is_out():
     """Two of dan's posts answered so: his third is out as well; of eve's one."""
     world = World()
@@ -326,7 +352,7 @@ def worlds(draw: st.DrawFn) -> World:
     liked = sorted(world.like_rkeys)
     for liker, post in draw(st.lists(st.sampled_from(liked), max_size=3)):
         world.unlike(liker, post, hours_ago=draw(HOURS))
-    events = st.sampled_from(["requestLess", "requestLess", "requestMore", "interactionSeen"])
+    events = st.sampled_from(["requestLess", "requestLess", "requestMore", "pick", "pick", "interactionSeen"])
     for viewer, (_, post), event in draw(
         st.lists(st.tuples(ACTORS, st.sampled_from(liked), events), max_size=6)
     ):

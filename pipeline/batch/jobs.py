@@ -40,6 +40,7 @@ from pipeline.ranking import Ranking
 from pipeline.settings import Settings
 from pipeline.store.any_likes import has_likes, no_likes_text
 from pipeline.store.locks import exclusive
+from pipeline.store.picked import number_pickers
 from pipeline.store.who_is_due import (
     last_commit,
     mark_likes,
@@ -238,6 +239,7 @@ def waiting_parts(batch: BatchRun) -> Iterator[Part]:
         )
         return
     threads = batch.settings.batch_threads
+    number_pickers(batch.settings.data_dir, dids)
     mark_waiting(batch.serving, dids, began_us, last_commit(batch.settings.data_dir))
     for number, files in enumerate(batch.files):
         steps = waiting_neighbours(files, dids, threads, partial(mark_likes, batch.serving))

@@ -189,7 +189,8 @@ class TakeBack:
         """Delete the answers to a post; what they hid is shown again on the next page of the feed."""
         session, fields = self.parts.form(request)
         try:
-            take_back(self.parts.config.activity_path, session.did, one(fields, "post"))
+            at_us = int(self.parts.now() * 1e6)
+            take_back(self.parts.config.activity_path, session.did, one(fields, "post"), at_us)
         except sqlite3.Error as error:
             raise UnavailableError("it can't be taken back just now") from error
         self.parts.memory.forget_viewer(session.did)

@@ -28,8 +28,14 @@ CHECK_STRANGERS_EVERY = (
 )
 SLACK = 1.1  # a viewer's interactions are looked at when a tenth more than are kept
 PURGED_AT_ONCE = 500
+TAKEN_BACK_DAYS = 7  # a run follows within a day
 # Each table of what a viewer did, and its time.
-ACTIVITY_TIMES = (("visits", "last_us"), ("interactions", "received_us"), ("impression_pages", "served_us"))
+ACTIVITY_TIMES = (
+    ("visits", "last_us"),
+    ("taken_back", "received_us"),
+    ("interactions", "received_us"),
+    ("impression_pages", "served_us"),
+)
 
 
 class ActivityRetention:
@@ -62,6 +68,8 @@ class ActivityRetention:
         old = {"before_us": before_us, "rows": PRUNE_ROWS}
         most = max(most, connection.execute(sql.load("activity/prune_interactions"), old).rowcount)
         connection.execute("DELETE FROM visits WHERE last_us < :before_us", {"before_us": before_us})
+        lately_us = int(now * 1_000_000) - TAKEN_BACK_DAYS * DAY_US
+        connection.execute("DELETE FROM taken_back WHERE received_us < ?", (lately_us,))
         for viewer, deleted_us in self._deleted_viewers():
             deletion = {"viewer_did": viewer, "deleted_us": deleted_us}
             for table, time_us in ACTIVITY_TIMES:

@@ -22,6 +22,7 @@ KEPT_US = 3_600_000_000
 # Each table of viewers, and its time.
 TABLES = {
     "interactions": "received_us",
+    "taken_back": "received_us",
     "visits": "last_us",
     "impression_pages": "served_us",
     "viewer_settings": "changed_us",

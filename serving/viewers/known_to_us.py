@@ -62,10 +62,13 @@ def known_to_us(path: Path, viewer: str) -> KnownToUs:
     )
 
 
-def take_back(path: Path, viewer: str, post_uri: str) -> None:
-    """Delete a viewer's answers to a post; sqlite3.Error when that fails."""
+def take_back(path: Path, viewer: str, post_uri: str, at_us: int) -> None:
+    """Delete a viewer's answers to a post, and their pick of it; sqlite3.Error when that fails."""
     with (
         closing(sqlite.open_migrated(path, "activity", busy_seconds=BUSY_SECONDS)) as connection,
         sqlite.transaction(connection),
     ):
-        connection.execute(sql.load("activity/take_back"), {"viewer_did": viewer, "post_uri": post_uri})
+        named = {"viewer_did": viewer, "post_uri": post_uri}
+        if connection.execute(sql.load("activity/take_back"), named).rowcount:
+            noted = {"viewer_did": viewer, "received_us": at_us}
+            connection.execute(sql.load("activity/note_taken_back"), noted)

@@ -1,8 +1,8 @@
 -- Question: which candidates must not be in a viewer's list?
 -- Reads: list_viewers, likes, candidate_posts, feedback, answers
 -- Writes: exclusions
--- Grain: one row per (viewer, candidate post): already liked, their own, answered with "show less", or by an author who
---   has several posts answered so
+-- Grain: one row per (viewer, candidate post): already liked, their own, picked, answered with "show less", or by
+--   an author who has several posts answered so
 -- Parameters: less_author_posts
 -- Units: none. Likes of the last post_max_age_hours suffice: no candidate is older
 -- Columns: viewer_id, post_no
@@ -26,7 +26,7 @@ UNION
 SELECT f.viewer_id, f.post_no
 FROM feedback AS f
 SEMI JOIN list_viewers AS v ON v.viewer_id = f.viewer_id
-WHERE f.event = 'requestLess'
+WHERE f.event IN ('requestLess', 'pick')
 UNION
 SELECT u.viewer_id, p.post_no
 FROM unwanted AS u

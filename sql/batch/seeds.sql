@@ -1,7 +1,7 @@
 -- Question: which posts of a viewer start the search, and how much does each weigh?
 -- Reads: viewers, likes, answer_weights
 -- Writes: seeds
--- Grain: one row per (viewer, seed post): the newest likes, and the posts answered "show less" or "show more"
+-- Grain: one row per (viewer, seed post): the newest likes, and the posts answered or picked
 -- Parameters: max_seeds, seed_weight_newest, seed_weight_oldest
 -- Units: weight is linear in the like's place, from the newest to the oldest; a single like has the oldest's. Of likes
 --   seen at once the smaller author_id, then the smaller post_rkey, is the newer. An answer's weight replaces the

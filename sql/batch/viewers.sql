@@ -1,7 +1,7 @@
 -- Question: for whom are neighbours computed?
--- Reads: valid_likes, actors, visits
+-- Reads: valid_likes, actors, visits, interactions
 -- Writes: viewers
--- Grain: one row per active actor who liked something lately, or opened the feed
+-- Grain: one row per active actor who liked something lately, opened the feed, or picked posts to begin with
 -- Parameters: snapshot_us, viewer_active_days
 -- Units: none
 -- Columns: viewer_id
@@ -13,4 +13,9 @@ UNION
 SELECT a.actor_id
 FROM actors AS a
 SEMI JOIN visits AS v ON v.viewer_did = a.did
+WHERE a.status = 0
+UNION
+SELECT a.actor_id
+FROM actors AS a
+SEMI JOIN interactions AS i ON i.viewer_did = a.did AND i.event = 'pick'
 WHERE a.status = 0;

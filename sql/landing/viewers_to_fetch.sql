@@ -1,5 +1,5 @@
 -- Question: which viewers may lack likes here?
--- Reads: activity.visits (of activity.sqlite, attached), serving.viewers (of serving.sqlite, attached), fetched_viewers,
+-- Reads: activity.visits, activity.interactions (of activity.sqlite, attached), serving.viewers (of serving.sqlite, attached), fetched_viewers,
 --   actors
 -- Writes: none
 -- Grain: one row per DID, the first to open the feed first. When they are too many: those with a list, then those who
@@ -39,7 +39,11 @@ WITH visitors AS (
     *,
     row_number() OVER (ORDER BY has_list DESC, failures > 0, first_us, did) AS from_first,
     row_number() OVER (ORDER BY has_list DESC, failures > 0, first_us DESC, did DESC) AS from_last
-  FROM (SELECT *, EXISTS (SELECT 1 FROM serving.viewers AS s WHERE s.did = due.did) AS has_list FROM due)
+  FROM (SELECT *, 
+    EXISTS (SELECT 1 FROM serving.viewers AS s WHERE s.did = due.did)
+      -- a list of picks makes nobody known: their likes take strangers' room
+      AND NOT EXISTS (SELECT 1 FROM activity.interactions AS i WHERE i.viewer_did = due.did AND i.event = 'pick') AS has_list
+  FROM due)
 )
 SELECT
   did, failures, has_list,

@@ -1,6 +1,6 @@
--- Question: which viewers wait for a first list, or for one that knows of their newest likes or answers?
--- Reads: activity.interactions, activity.visits, landing.fetched_viewers, landing.actors, landing.like_words,
---   landing.watermark, waiting_runs, viewers, lists, feeds, runs
+-- Question: which viewers wait for a first list, or for one that knows of their newest likes, answers or picks?
+-- Reads: activity.interactions, activity.taken_back, activity.visits, landing.fetched_viewers, landing.actors,
+--   landing.like_words, landing.watermark, waiting_runs, viewers, lists, feeds, runs
 -- Writes: none
 -- Grain: one row per DID. Those come first whose answers or likes the stream or the web app reported, then those whose
 --   likes were fetched, then those of whom nothing new is known, then those who scroll and like; the last to come
@@ -14,8 +14,14 @@
 -- Units: microseconds since 1970 (UTC), by this machine's clock; :liked_us by the stream's, back from its watermark
 WITH answered AS (
   SELECT viewer_did, max(received_us) AS received_us
-  FROM activity.interactions
-  WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore')
+  FROM (
+    SELECT viewer_did, received_us
+    FROM activity.interactions
+    WHERE received_us > :since_us AND event IN ('requestLess', 'requestMore', 'pick')
+    UNION ALL
+    SELECT viewer_did, received_us
+    FROM activity.taken_back
+    WHERE received_us > :since_us)
   GROUP BY viewer_did
 ), last_run AS (
   SELECT run_id FROM runs WHERE tier = 'waiting' ORDER BY run_id DESC LIMIT 1

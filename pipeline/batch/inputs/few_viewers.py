@@ -168,8 +168,11 @@ def open_few_viewers(
         landing.execute("SELECT seen_us FROM watermark").fetchone()  # the transaction begins with a read
         held = stack.enter_context(held_lake(data_dir))
         inputs = FewViewersInputs(connection, landing, held, window_hours)
-        since_us = int(inputs.snapshot_us - ranking.post_max_age_hours * HOUR_US)
-        authors = _read_activity(connection, places.activity(data_dir), dids, since_us)
+        since = {
+            "since_us": int(inputs.snapshot_us - window_hours * HOUR_US),
+            "created_us": int(inputs.snapshot_us - ranking.post_max_age_hours * HOUR_US),
+        }
+        authors = _read_activity(connection, places.activity(data_dir), dids, since)
         inputs.add_actors_by_did([*dids, *authors])
         name_viewers(connection, dids)
         read_rules(connection, data_dir)
@@ -183,19 +186,19 @@ def open_few_viewers(
 
 
 def _read_activity(
-    connection: duckdb.DuckDBPyConnection, path: Path, dids: Sequence[str], since_us: int
+    connection: duckdb.DuckDBPyConnection, path: Path, dids: Sequence[str], since: Mapping[str, int]
 ) -> list[str]:
     """Fill ``visits`` and ``interactions`` with these viewers'; return the DIDs of authors they answered."""
     if not has_tables(path, "visits", "interactions"):
         return []
     activity = connect(path, read_only=True)
     try:
-        whose = {"dids": json.dumps(list(dids)), "since_us": since_us}
+        whose = {"dids": json.dumps(list(dids))}
         visits = activity.execute(sql.load("activity/visits_of"), whose).fetchall()
-        answers = activity.execute(sql.load("activity/answers_of"), whose).fetchall()
+        answers = activity.execute(sql.load("activity/answers_of"), {**whose, **since}).fetchall()
         own = []
         if "viewer_settings" in tables(activity):  # not before the web app of this version has begun
-            own = activity.execute(sql.load("activity/settings_of"), {"dids": whose["dids"]}).fetchall()
+            own = activity.execute(sql.load("activity/settings_of"), whose).fetchall()
     finally:
         activity.close()
     if own:

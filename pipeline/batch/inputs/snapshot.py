@@ -123,7 +123,7 @@ def _read_activity(
         append(connection, "visits", reader.stream("SELECT viewer_did, languages, last_us FROM visits"))
         interactions = (
             f"SELECT viewer_did, post_uri, event FROM interactions WHERE received_us > {since_us} "
-            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore'))"
+            f"AND (received_us > {created_us} OR event IN ('requestLess', 'requestMore', 'pick'))"
         )
         append(connection, "interactions", reader.stream(interactions))
         if has_settings:

@@ -3,12 +3,12 @@
 Owns: when all viewers are due instead, picking those who changed, and merging old rows with new ones. Leaves to
 others: computing neighbours (``product_block``), the files (``inputs.neighbour_files``).
 
-A viewer changed who liked something, took a like back, answered "show less" or "show more", or had their likes fetched
-since their neighbours were computed. The commits of landing.sqlite are numbered: what it holds since the former run has
-a later number, and what moved to the lake meanwhile is in a file with a later number. The others keep theirs. They miss
-only what their co-likers liked since, which the next full pass brings. A full pass is due after ``FULL_SECONDS``, or
-sooner if it takes at most ``FULL_SHARE`` of the time. It is also due when parameters changed, when past days were added
-to the lake, or when the stream's time went back.
+A viewer changed who liked something, took a like back, answered or picked posts, took that back, or had their likes
+fetched since their neighbours were computed. The commits of landing.sqlite are numbered: what it holds since the
+former run has a later number, and what moved to the lake meanwhile is in a file with a later number. The others keep
+theirs. They miss only what their co-likers liked since, which the next full pass brings. A full pass is due after
+``FULL_SECONDS``, or sooner if it takes at most ``FULL_SHARE`` of the time. It is also due when parameters changed,
+when past days were added to the lake, or when the stream's time went back.
 """
 
 import sqlite3

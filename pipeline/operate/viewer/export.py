@@ -26,7 +26,7 @@ from sql.sqlite import connect, has_tables
 
 MEMORY_MB = 1024
 SOURCES = {1: "co-likers", 2: "popular", 3: "trial"}
-ANSWERS = {"requestLess": "show less", "requestMore": "show more"}
+ANSWERS = {"requestLess": "show less", "requestMore": "show more", "pick": "picked"}
 
 
 class ReadLists(Protocol):

@@ -4,7 +4,8 @@ Owns: what is deleted where, in which order, and the locks meanwhile. Leaves to 
 and sessions.sqlite, which are the web app's (it passes a function), and the bytes of SQLite files (``sql.erasing``).
 
 Public are likes, posts and the account itself, as the network's stream tells them: they stay, and the next run makes a
-list of them again. Files of neighbours name actors by number; the next full pass makes them anew.
+list of them again. Files of neighbours name actors by number; the next full pass makes them anew. Whoever has a number
+because they picked posts, and of whom nothing is public, loses their name in landing.sqlite, too (``store.picked``).
 
 Invariants: no run of the batch and no fetch goes on meanwhile, so none writes down what it read before. What is in
 activity.sqlite is deleted first, at once, and again at the end. A file of the lake or of analysts' copies is replaced
@@ -25,8 +26,9 @@ import pyarrow.parquet as pq
 from pipeline.errors import StoreError
 from pipeline.lake import day_files
 from pipeline.store.analyst_snapshot import current_snapshot
-from pipeline.store.duck import copy_to, count, listed
+from pipeline.store.duck import copy_to, count, listed, parquet
 from pipeline.store.locks import exclusive
+from pipeline.store.picked import is_only_picked
 from sql import places
 from sql.erasing import contains, deleting, erase
 from sql.sqlite import connect, has_tables
@@ -64,16 +66,19 @@ def forget(
     with _alone(data_dir, say):
         viewer_id = _actor(data_dir, did)
         rows["fetched_viewers"] = _forget_fetch(data_dir, did)
+        is_private = viewer_id is not None and _is_private(data_dir, viewer_id)
         rows |= _forget_lists(data_dir, did)
         rows["impressions in the lake"] = sum(_forget_days(data_dir, did))
-        rows["rows of analysts' copies"] = _forget_copies(data_dir, did, viewer_id)
+        rows["rows of analysts' copies"] = _forget_copies(data_dir, did, viewer_id, is_private=is_private)
+        if viewer_id is not None and is_private:
+            rows["names"] = _forget_name(data_dir, viewer_id)
         rows["names in logs"] = _blank_logs(data_dir, did)
         for tier in TIERS:
             shutil.rmtree(places.working(data_dir, tier), ignore_errors=True)  # of a killed run
         shutil.rmtree(places.lake_drafts(data_dir), ignore_errors=True)
         for name, number in forget_in_web_app(did, now_us).items():
             rows[name] = rows.get(name, 0) + number
-        left = list(_erase_bytes(data_dir, did, is_public=viewer_id is not None))
+        left = list(_erase_bytes(data_dir, did, is_public=viewer_id is not None and not is_private))
     deleted = ", ".join(f"{number} {name}" for name, number in rows.items() if number)
     public = "public likes and posts stay, and the next run makes a list of them again"
     return [f"{did}: {deleted or 'nothing to delete'}; {public}", *left, BACKUPS]
@@ -145,14 +150,39 @@ def _forget_days(data_dir: Path, did: str) -> Iterator[int]:
     with duckdb.connect(config={"threads": 2}) as connection:
         for day in sorted(places.impression_days(data_dir)):
             path = places.impressions(data_dir, day)
-            rows = _rows_of(connection, path, did, None)
+            condition = _condition(path, did)
+            rows = _rows_of(connection, path, condition)
             if rows:
-                write = partial(_write_without, connection, path, did, None)
+                write = partial(_write_without, connection, path, condition)
                 day_files.commit(day_files.write_draft(data_dir, path.name, write), path)
                 yield rows
 
 
-def _forget_copies(data_dir: Path, did: str, viewer_id: int | None) -> int:
+def _is_private(data_dir: Path, viewer_id: int) -> bool:
+    """Tell whether nothing public is known of an actor, here or in the lake."""
+    with closing(connect(places.landing(data_dir), read_only=True)) as landing:
+        if not is_only_picked(landing, viewer_id):
+            return False
+    days = [places.likes(data_dir, day) for day in places.closed_days(data_dir)]
+    if not days:
+        return True
+    with duckdb.connect(config={"threads": 2}) as connection:
+        query = f"SELECT 1 FROM {parquet(*days)} WHERE liker_id = ? OR author_id = ? LIMIT 1"
+        return not connection.execute(query, [viewer_id, viewer_id]).fetchall()
+
+
+def _forget_name(data_dir: Path, viewer_id: int) -> int:
+    """Take the DID of an actor out of landing.sqlite, unless something public came in meanwhile; the number stays."""
+    with deleting(places.landing(data_dir)) as connection:
+        if not is_only_picked(connection, viewer_id):
+            return 0
+        connection.execute("DELETE FROM statements WHERE actor_id = ?", (viewer_id,))
+        connection.execute("DELETE FROM picked_numbers WHERE actor_id = ?", (viewer_id,))
+        name = f"forgotten:{viewer_id}"  # no DID: the column is unique
+        return connection.execute("UPDATE actors SET did = ? WHERE actor_id = ?", (name, viewer_id)).rowcount
+
+
+def _forget_copies(data_dir: Path, did: str, viewer_id: int | None, *, is_private: bool) -> int:
     """Write the copies of the newest snapshot again without a viewer's rows, and remove older ones."""
     root, current, total = places.explore(data_dir), current_snapshot(data_dir), 0
     for folder in [path for path in root.glob("*") if path.is_dir()]:
@@ -162,21 +192,24 @@ def _forget_copies(data_dir: Path, did: str, viewer_id: int | None) -> int:
         return 0
     with duckdb.connect(config={"threads": 2}) as connection:
         for path in sorted(current.rglob("*.parquet")):
-            rows = _rows_of(connection, path, did, viewer_id)
+            condition = _condition(path, did, viewer_id, is_private=is_private)
+            rows = _rows_of(connection, path, condition)
             if rows:
                 draft = path.with_name(f".{path.name}")
-                _write_without(connection, path, did, viewer_id, draft)
+                _write_without(connection, path, condition, draft)
                 os.replace(draft, path)
                 total += rows
     return total
 
 
-def _condition(path: Path, did: str, viewer_id: int | None) -> str | None:
+def _condition(path: Path, did: str, viewer_id: int | None = None, *, is_private: bool = False) -> str | None:
     """Return what a viewer's rows of a file are, None for a file that has none by its columns.
 
     Neighbours are not looked for: they have numbers alone, and are large.
     """
     names = set(pq.read_schema(path).names)
+    if is_private and "did" in names:
+        return f"did = '{did}'"
     if "viewer_did" in names:
         return f"viewer_did = '{did}'"  # a DID has no quotes
     if "viewer_id" in names and "neighbour_id" not in names and viewer_id is not None:
@@ -190,15 +223,14 @@ def _rows(path: Path) -> str:
     )
 
 
-def _rows_of(connection: duckdb.DuckDBPyConnection, path: Path, did: str, viewer_id: int | None) -> int:
-    condition = _condition(path, did, viewer_id)
+def _rows_of(connection: duckdb.DuckDBPyConnection, path: Path, condition: str | None) -> int:
     return 0 if condition is None else count(connection, f"{_rows(path)} WHERE {condition}")
 
 
 def _write_without(
-    connection: duckdb.DuckDBPyConnection, path: Path, did: str, viewer_id: int | None, draft: Path
+    connection: duckdb.DuckDBPyConnection, path: Path, condition: str | None, draft: Path
 ) -> None:
-    copy_to(connection, f"FROM {_rows(path)} WHERE NOT ({_condition(path, did, viewer_id)})", draft)
+    copy_to(connection, f"FROM {_rows(path)} WHERE NOT ({condition})", draft)
 
 
 def _blank_logs(data_dir: Path, did: str) -> int:
