@@ -3,8 +3,9 @@
 Owns: the defaults, and reading the table. Leaves to others: what the levels mean for lists (``store.model``), labels
 that posts carry themselves (``ingest.records``).
 
-The defaults are what the official app does for a viewer who changed nothing. What it hides is in no list. What it shows
-behind a warning may be in a list because of the viewer's own neighbours, but nobody gets it as popular.
+The defaults are what the official app does for a viewer who changed nothing (docs/settings.md has the table, and
+tests/network/test_label_defaults.py asks the app's own library). What it hides is in no list. What it shows behind a
+warning may be in a list because of the viewer's own neighbours, but nobody gets it as popular.
 """
 
 import re
@@ -21,15 +22,17 @@ WORDS = {
     "keep": WithheldFrom.NOBODY,
 }
 _DEFAULTS = {
-    # For every labeler: https://atproto.com/specs/label and the app's global values.
     "everywhere": (
-        "!hide", "!takedown", "!suspend", "!no-promote", "porn", "sexual", "graphic-media", "gore", "nsfl",
-        # Values of Bluesky's moderation service that the app hides by default.
-        "spam", "impersonation", "scam", "security", "threat", "illicit", "unsafe-link", "misleading", "intolerant",
-        "rude", "extremist", "engagement-farming", "inauthentic",
+        # Hidden, whichever labeler says so. The app shows adult content to nobody who did not ask for it.
+        "!hide", "porn", "sexual", "graphic-media", "gore",
+        # Hidden where Bluesky's moderation service says so.
+        "spam", "impersonation", "scam", "security", "threat", "unsafe-link", "illicit", "rude", "extremist",
+        "engagement-farming", "inauthentic", "sexual-figurative",
+        # Left out by the AppView itself; and an author's wish, which a labeler may pass on.
+        "!takedown", "!suspend", "!no-promote",
     ),
     "popular": (
-        "!warn", "nudity", "sexual-figurative", "self-harm", "sensitive", "misinformation", "unconfirmed", "rumor",
+        "!warn", "intolerant", "self-harm", "misleading", "misinformation", "rumor", "sensitive",
     ),
     "anonymous": ("!no-unauthenticated",),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from test_cli import COMMANDS
 
+from pipeline.label_levels import DEFAULT_WORDS
 from pipeline.ranking import Ranking
 from pipeline.settings import option_help, option_names
 
@@ -35,6 +36,13 @@ def test_every_setting_has_a_row_with_its_default_and_meaning() -> None:
         assert described.startswith(meaning)
         # Defaults too long for a table, or made of other settings, are described.
         assert default in described or name in {"STREAM_URL", "METRICS_LISTEN", "TRUSTED_PROXIES"}, name
+
+
+def test_every_label_with_an_effect_has_a_row() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `([!a-z-]+)` \| \S.* \| `(\w+)` \|$", text, re.MULTILINE)
+    assert {value: word for value, word in rows if word != "keep"} == DEFAULT_WORDS
+    assert all(rows.count(row) == 1 for row in rows)
 
 
 def test_every_parameter_of_the_ranking_has_a_row_with_its_default_and_range() -> None:

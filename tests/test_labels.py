@@ -163,7 +163,10 @@ def test_labels_are_read_whatever_they_are_on():
             frame(7, [signer.label(), signer.label(did, "spam", exp=expires)]),
             frame(9, [signer.label(profile, "!warn"), signer.label(POST, "porn", neg=True)]),
             # Some labelers sign that a label is not negated and do not send it, or the other way round.
-            frame(10, [signer.label(val="nsfl", sent={"neg": False}), signer.label(val="gore", neg=False)]),
+            frame(
+                10,
+                [signer.label(val="graphic-media", sent={"neg": False}), signer.label(val="gore", neg=False)],
+            ),
         ],
         signer,
     )
@@ -173,7 +176,7 @@ def test_labels_are_read_whatever_they_are_on():
         LabelStatement(did, ACCOUNT, "spam", 3, until_us),
         LabelStatement(did, PROFILE, "!warn", 2, None),
         LabelStatement(did, RKEY, "porn", 0, None),
-        LabelStatement(did, RKEY, "nsfl", 3, None),
+        LabelStatement(did, RKEY, "graphic-media", 3, None),
         LabelStatement(did, RKEY, "gore", 3, None),
     ]
     assert (batch.first_seq, batch.seq, batch.reached, batch.messages) == (7, 10, 3, 3)

@@ -46,7 +46,7 @@ from sql import places
 from sql.sqlite import connect, open_migrated
 
 LABELER = plc_did(999_999_999)
-VALUES = ("porn", "spam", "sexual", "!hide", "graphic-media", "!warn", "nudity")
+VALUES = ("porn", "spam", "sexual", "!hide", "graphic-media", "!warn", "sensitive")
 GROUP = 5_000
 
 
