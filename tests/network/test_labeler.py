@@ -105,7 +105,11 @@ def stored(data_dir: Path) -> dict[str, tuple[int, int]]:
 def publish(data_dir: Path, viewer: str, found: dict[str, tuple[int, int]], uris: set[str]) -> None:
     store = ServingStore(places.serving(data_dir))
     rows = [(place, *found[uri], uri, 1, 5, 1) for place, uri in enumerate(sorted(uris), 1)]
-    store.connection.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    store.connection.executemany(
+        "INSERT INTO posts (post_id, author_id, rkey, uri, created_us, likers, last_generation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
     every = range(1, len(rows) + 1)
     popular = blob(every, sources=[2] * len(rows))
     store.publish(1, {viewer: blob(every, co_likers=[4] * len(rows))}, {"": popular})
