@@ -98,12 +98,17 @@ class Settings:
     appview_url: str = _setting(
         "https://public.api.bsky.app",
         values.http_url,
-        "AppView that pages ask for posts, names and the DID of a handle",
+        "AppView that pages ask for posts and names, and commands for handles, lists and profiles",
     )
     page_posts: str = _setting(
         "on",
         values.one_of("on", "off"),
         "whether pages show posts and names as the AppView describes them, or as links alone",
+    )
+    ask_profiles: str = _setting(
+        "on",
+        values.one_of("on", "off"),
+        "whether to ask the AppView what authors in lists say on their profiles, where the stream did not report it",
     )
     image_hosts: tuple[str, ...] = _setting(
         "https://cdn.bsky.app,https://video.bsky.app",

@@ -46,10 +46,14 @@ FORKS.set_forkserver_preload(
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     """Return an environment with these settings alone: environment(path, stream_url='ws://…').
 
-    No labeler is followed unless the settings name one: the default is on the public network.
+    No labeler is followed and nobody's profile is asked for unless the settings say so: the defaults are on the public
+    network.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FORYOU_")}
-    named = {f"FORYOU_{name.upper()}": value for name, value in {"labelers": "", **settings}.items()}
+    named = {
+        f"FORYOU_{name.upper()}": value
+        for name, value in {"labelers": "", "ask_profiles": "off", **settings}.items()
+    }
     return {**kept, "FORYOU_DATA_DIR": str(data_dir), **named}
 
 

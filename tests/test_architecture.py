@@ -47,11 +47,12 @@ MAY_KNOW: dict[str, set[str]] = {
     "sql": set(),
     "pipeline": {"pipeline", "serving"},
     "pipeline.store": BASE,
-    "pipeline.blocking": {"pipeline.store", "pipeline.handles"} | CONFIGURED,
+    "pipeline.blocking": {"pipeline.store", "pipeline.handles", "pipeline.ask_appview"} | CONFIGURED,
     "pipeline.lake": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
     "pipeline.ingest": {"pipeline.store", "pipeline.blocking", "pipeline.label_levels"} | CONFIGURED,
     "pipeline.backfill": {
         "pipeline.store", "pipeline.blocking", "pipeline.lake", "pipeline.ingest", "pipeline.progress",
+        "pipeline.ask_appview",
     } | CONFIGURED,
     "pipeline.batch": {"pipeline.lake", "pipeline.blocking"} | BATCH,
     "pipeline.batch.kernel": set(),

@@ -70,7 +70,9 @@ def test_whoever_has_many_likes_is_followed_while_they_scroll(tmp_path: Path) ->
     visits.executemany("INSERT INTO visits VALUES (?, ?, ?, 1, ?, ?)", rows)
     visits.close()
     assert waiting_viewers(tmp_path, NOW_US + 90 * SECOND) == [*newcomers, ZOE]
-    assert waiting_viewers(tmp_path, NOW_US + 130 * SECOND) == newcomers  # scrolls no more: others renew the list
+    assert (
+        waiting_viewers(tmp_path, NOW_US + 130 * SECOND) == newcomers
+    )  # scrolls no more: others renew the list
     _set_runs(tmp_path, NOW_US + 6 * SECOND, 30.0)
     assert waiting_viewers(tmp_path, NOW_US + 100 * SECOND) == newcomers  # a run took long, a moment ago
 

@@ -1,7 +1,7 @@
 """``foryou backfill``: which history to fetch, and the operator's key.
 
 Owns: the command's flags, and reading the key. Leaves to others: fetching (``archived_days``,
-``fetch_waiting``, ``viewer_repository``, ``file_of_lines``).
+``fetch_waiting``, ``viewer_repository``, ``author_profiles``, ``file_of_lines``).
 
 The key comes from a file or from FORYOU_ARCHIVE_KEY. There is no flag for it, since every user of the machine could
 read that. It is never stored or logged. ``foryou schedule`` gives it to ``backfill --gaps`` alone.
@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--waiting", action="store_true", help="the same for viewers who came and whose likes the store lacks"
     )
     what.add_argument(
+        "--profiles",
+        action="store_true",
+        help="what authors in lists say on their profiles, from the AppView; foryou schedule does it by itself",
+    )
+    what.add_argument(
         "--file", metavar="PATH", help="a file of Jetstream lines, plain, .gz or .zst; - is standard input"
     )
     archive = parser.add_argument_group("with --days and --gaps")
@@ -63,6 +68,10 @@ def run(
             fetch_waiting.run_waiting(settings.data_dir, repositories, ranking)
         else:
             viewer_repository.run_viewer(settings.data_dir, options.viewer, repositories, ranking)
+    elif options.profiles:
+        from pipeline.backfill import author_profiles
+
+        author_profiles.run(settings.data_dir, settings.appview_url)
     elif options.file is not None:
         from pipeline.backfill import file_of_lines
 

@@ -1,7 +1,8 @@
 """Members of the moderation lists that the operator follows, a file a list.
 
-Owns: asking the AppView for them, the files, and when a list is due again. Leaves to others: which lists are followed
-(``rules``), what follows for their members (``in_force``), when somebody looks (``run.timetable``).
+Owns: reading them page by page, the files, and when a list is due again. Leaves to others: the request
+(``ask_appview``), which lists are followed (``rules``), what follows for their members (``in_force``), when somebody
+looks (``run.timetable``).
 
 Invariant: a file is a list as it was at one time, whole. When asking fails, or ends early, the file stays as it was.
 """
@@ -13,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 
 import httpx
-import orjson
 
+from pipeline.ask_appview import NoAnswerError, appview_client, ask
 from pipeline.blocking.rules import Rule
 from pipeline.errors import PipelineError
 from pipeline.identifiers import is_did
@@ -26,8 +27,7 @@ log = logging.getLogger("foryou.rules")
 MEMBERS_MAX = 50_000  # of one list; the official app makes lists of up to 5,000
 REFRESH_SECONDS = 3600.0
 PAGE, PAGES_MAX = 100, 2 * MEMBERS_MAX // 100
-PAGE_MAX_BYTES = 2_000_000
-LIST_SECONDS, TIMEOUT_SECONDS = 120.0, 10.0
+LIST_SECONDS = 120.0
 
 
 class ListUnreadableError(PipelineError):
@@ -55,7 +55,7 @@ def due(data_dir: Path, rules: Sequence[Rule], now: float) -> list[str]:
 
 def refresh(data_dir: Path, list_uris: Sequence[str], appview_url: str) -> None:
     """Fetch lists and replace their files; a list that can't be had keeps its file, and the log says so."""
-    with httpx.Client(base_url=appview_url, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+    with appview_client(appview_url) as client:
         for uri in list_uris:
             try:
                 members = _members(client, uri)
@@ -119,21 +119,9 @@ def _pages(client: httpx.Client, list_uri: str) -> Iterator[list[object]]:
 
 def _page(client: httpx.Client, params: dict[str, str | int]) -> dict[str, object]:
     try:
-        with client.stream("GET", "/xrpc/app.bsky.graph.getList", params=params) as answer:
-            content = b""
-            for part in answer.iter_bytes():
-                content += part
-                if len(content) > PAGE_MAX_BYTES:
-                    raise ListUnreadableError(f"a page has more than {PAGE_MAX_BYTES:,} bytes")
-        found = orjson.loads(content)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ListUnreadableError(str(error) or type(error).__name__) from error
-    except orjson.JSONDecodeError as error:
-        raise ListUnreadableError(f"status {answer.status_code}, and not JSON") from error
-    if answer.status_code != 200 or not isinstance(found, dict):
-        said = found.get("message") if isinstance(found, dict) else ""
-        raise ListUnreadableError(f"status {answer.status_code}: {str(said or '')[:200]}".rstrip(": "))
-    return found
+        return ask(client, "app.bsky.graph.getList", params)
+    except NoAnswerError as error:
+        raise ListUnreadableError(str(error)) from error
 
 
 def _subject(item: object) -> str | None:

@@ -6,6 +6,7 @@ app.bsky.feed.like, app.bsky.feed.post, app.bsky.actor.profile.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -129,7 +130,12 @@ def _quote(embed: Any) -> int:
 
 def profile_level(record: dict[str, Any]) -> int:
     """Return from whom a profile record withholds its author's posts: a post with these labels is no more shown."""
-    return max((_WITHHELD.get(label, 0) for label in _self_labels(record)), default=0)
+    return self_label_level(_self_labels(record))
+
+
+def self_label_level(labels: Iterable[str]) -> int:
+    """Return from whom an author withholds all posts who labelled their profile so."""
+    return max((_WITHHELD.get(label, 0) for label in labels), default=0)
 
 
 def post_langs(record: dict[str, Any]) -> str:

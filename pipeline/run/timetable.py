@@ -13,6 +13,7 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
     gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
     rules        the members of moderation lists that the operator follows, an hour after they were last fetched
+    profiles     what authors in lists say on their profiles: looked for every minute (FORYOU_ASK_PROFILES)
     waiting      neighbours and lists of viewers without a list, or who like while they scroll: looked for every
                  waiting_seconds, and after a fetch
 
@@ -52,6 +53,7 @@ from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
 from pipeline.store.who_is_due import (
     VIEWERS,
+    authors_to_ask_about,
     has_gaps,
     last_run,
     recent_viewers,
@@ -67,7 +69,7 @@ FIRST_LIKES_SECONDS, FIRST_LIKES_AGAIN_SECONDS = 30.0, 600.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
-QUEUES |= {job: job for job in ("liked", "recent", "fetch", "gaps", "rules", "waiting")}
+QUEUES |= {job: job for job in ("liked", "recent", "fetch", "gaps", "rules", "profiles", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
@@ -80,6 +82,7 @@ NARROW_SEARCH_SECONDS = 120.0
 FETCH_LONG_SECONDS = 30.0  # a run for waiting viewers that took so long may have left somebody
 GAPS_SECONDS = 3600.0
 RULES_SECONDS = 300.0  # a list whose fetch failed is due again at the next look
+PROFILES_SECONDS, PROFILES_AGAIN_SECONDS = 60.0, 600.0  # the second after the AppView did not answer
 NO_SECRETS: Mapping[str, str] = {}
 
 
@@ -103,7 +106,7 @@ class Timetable:
         self._stopping = stopping
         self._environment = child_environment(settings)
         self._archive_key = os.environ.get(ARCHIVE_KEY, "").strip()
-        self._everybody_due = self._liked_due = 0.0  # on the monotonic clock
+        self._everybody_due = self._liked_due = self._profiles_due = 0.0  # on the monotonic clock
         self._machine = MachineClock()
         longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
         self._turns = JobTurns(QUEUES, longest * 60)
@@ -132,6 +135,9 @@ class Timetable:
             self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
             self._add_job("rules", self._refresh_lists, RULES_SECONDS)
+            if settings.ask_profiles == "on":
+                self._add_job("profiles", self._ask_profiles, PROFILES_SECONDS)
+                self._scheduler.modify_job("profiles", next_run_time=datetime.now(UTC))
             if self._archive_key:
                 self._add_job("gaps", self._fill_gaps, GAPS_SECONDS)
                 self._scheduler.modify_job("gaps", next_run_time=datetime.now(UTC))
@@ -280,6 +286,14 @@ class Timetable:
             return
         if due(self._settings.data_dir, rules, time.time()):
             self._run_child("rules", ["block", "--refresh"], LATER_NICENESS)
+
+    def _ask_profiles(self) -> None:
+        """Ask what authors in lists say on their profiles, if somebody is due."""
+        if time.monotonic() < self._profiles_due:
+            return
+        if authors_to_ask_about(self._settings.data_dir, time.time_ns() // 1000):
+            answered = self._run_child("profiles", ["backfill", "--profiles"], LATER_NICENESS)
+            self._profiles_due = time.monotonic() + (0.0 if answered else PROFILES_AGAIN_SECONDS)
 
     def _serve_waiting(self) -> None:
         """Make neighbours and lists for viewers who wait, if there are any."""

@@ -1,5 +1,5 @@
-"""What the timetable needs to know: who waits for a list, who was seen lately, whose likes were never fetched, and when
-a job last ran.
+"""What the timetable needs to know: who waits for a list, who was seen lately, whose likes were never fetched, whose
+profile was never asked for, and when a job last ran.
 
 Owns: these queries over up to three stores, without the batch's libraries, and the record of runs for waiting viewers.
 Leaves to others: making the lists (``batch.few_viewers_job``), fetching the likes (``backfill.fetch_waiting``).
@@ -32,6 +32,7 @@ LIKED_US = 300_000_000
 SCROLLING_US = 120_000_000
 SCROLLED_AGAIN_US = 40_000_000
 REST = 4  # such lists take at most a fifth of the time
+PROFILE_US = 7 * DAY_US  # changes come on the stream: this is for those that it missed
 
 
 def waiting_viewers(
@@ -81,6 +82,12 @@ def has_gaps(data_dir: Path, window_days: int) -> bool:
     """Tell whether something is missing of the last so many days, since the midnight before the store begins."""
     window = {"window_us": window_days * DAY_US}
     return bool(_rows(data_dir, "landing", (), "landing/has_gaps", window))
+
+
+def authors_to_ask_about(data_dir: Path, now_us: int, rows: int = 1) -> list[tuple[int, str]]:
+    """Return number and DID of authors that lists name and whose profiles were not asked for lately."""
+    wanted = {"now_us": now_us, "again_us": PROFILE_US, "rows": rows}
+    return _rows(data_dir, "landing", ("serving",), "landing/authors_to_ask_about", wanted)
 
 
 def last_run(data_dir: Path, job: str) -> tuple[int, float] | None:

@@ -166,6 +166,7 @@ def chain() -> Iterator[Chain]:
             FORYOU_PLC_URL=f"http://{SIMULATOR}",
             FORYOU_STREAM_START_HOURS="1000000",
             FORYOU_LABELERS="",
+            FORYOU_ASK_PROFILES="off",
             FORYOU_CANDIDATES_MINUTES="1",
             FORYOU_SERVE_WORKERS="2",
         )
