@@ -3,6 +3,8 @@ it."""
 
 import threading
 import time
+from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,15 @@ from worlds import World
 
 from pipeline.run.timetable import Timetable
 from pipeline.settings import load_settings
-from pipeline.store.who_is_due import last_run, mark_waiting, unknown_viewers, waiting_viewers
+from pipeline.store.model import DAY_US
+from pipeline.store.who_is_due import (
+    KNOWN_AFTER_DAYS,
+    last_run,
+    mark_waiting,
+    unknown_viewers,
+    waiting_viewers,
+)
+from serving.budgets import limits
 from sql.sqlite import connect
 
 
@@ -127,20 +137,42 @@ def test_it_stops_while_a_job_is_about_to_hurry_another(
     assert not thread.is_alive()
 
 
-def test_of_many_who_wait_those_come_first_of_whom_something_is_known(tmp_path: Path) -> None:
-    """An answer, then likes that were fetched, then those without any: a crowd of the last kind fills no run alone."""
-    made = town().visit("fetched", hours_ago=0.02).visit("ann", hours_ago=0.01)
+def test_all_kinds_of_those_who_wait_are_in_a_run(tmp_path: Path) -> None:
+    """Crowds of each kind wait: the known who answered, strangers who did, fetched ones, and those without anything."""
+    made = town()
     for number in range(60):
-        made.visit(f"nobody{number}")
-    made.interaction("ann", "q0", "requestLess", hours_ago=-0.01)
+        made.visit(f"nobody{number}").visit(f"known{number}", hours_ago=0.5).visit(f"answers{number}")
+        made.visit(f"fetched{number}", hours_ago=0.02)
+        made.interaction(f"known{number}", "q0", "requestLess", hours_ago=-0.02)
+        made.interaction(f"answers{number}", "q0", "requestLess", hours_ago=-0.001)
     made.write(tmp_path)
     run(tmp_path)
-    landing = connect(tmp_path / "landing.sqlite")
-    landing.execute(
-        "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome) VALUES ('did:plc:fetched', ?, 1, 'done')",
-        (made.now_us,),
-    )
-    landing.close()
-    found = waiting_viewers(tmp_path, made.now_us + 40_000_000)
-    assert found[:2] == ["did:plc:ann", "did:plc:fetched"]
-    assert len(found) == 50
+    with closing(connect(tmp_path / "activity.sqlite")) as activity:
+        known_day = made.now_us // DAY_US - KNOWN_AFTER_DAYS
+        activity.execute("INSERT INTO newest_viewers VALUES (?, 1059)", (known_day,))
+    with closing(connect(tmp_path / "landing.sqlite")) as landing:
+        landing.executemany(
+            "INSERT INTO fetched_viewers (did, fetched_us, likes, outcome) VALUES (?, ?, 1, 'done')",
+            [(f"did:plc:fetched{number}", made.now_us) for number in range(60)],
+        )
+    with closing(connect(tmp_path / "serving.sqlite")) as serving:
+        for first, name in ((1_000, "known"), (2_000, "answers")):  # all have lists
+            for number in range(60):
+                serving.execute(
+                    "INSERT INTO viewers VALUES (?, ?)", (first + number, f"did:plc:{name}{number}")
+                )
+                list_of = "SELECT feed_id, ?, generation, items FROM lists LIMIT 1"
+                serving.execute(f"INSERT INTO lists {list_of}", (first + number,))
+    now_us = made.now_us + 90_000_000
+    found = waiting_viewers(tmp_path, now_us)
+    kinds = Counter(did.removeprefix("did:plc:").rstrip("0123456789") for did in found)
+    assert kinds == {"known": 13, "fetched": 13, "answers": 12, "nobody": 12}
+    # Who answers again and again comes after the others who did.
+    with closing(connect(tmp_path / "serving.sqlite")) as serving:
+        mark_waiting(serving, found, made.now_us + 1_000_000)
+    again = waiting_viewers(tmp_path, now_us)
+    assert len({did for did in again if "known" in did} - set(found)) == 13
+
+
+def test_the_classes_are_those_of_the_web_app() -> None:
+    assert KNOWN_AFTER_DAYS == limits.KNOWN_AFTER_DAYS

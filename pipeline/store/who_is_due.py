@@ -23,6 +23,7 @@ RECENT_SECONDS = 1800.0
 VIEWERS = 50  # in one run; the next one takes the rest
 LATELY_US = DAY_US  # runs for everybody serve those whose visits and answers are older
 AGAIN_US = 600_000_000  # after which a viewer is tried again for whom no list could be made
+KNOWN_AFTER_DAYS = 2  # as in serving/budgets/limits.py, which the pipeline may not import
 # The list of a viewer who opened a feed in the last half hour follows the likes that the stream reports of them, until
 # they have so many. From then on it does so while they scroll, when newcomers leave time for it; the runs of the
 # timetable renew it in any case.
@@ -38,7 +39,7 @@ PROFILE_US = 7 * DAY_US  # changes come on the stream: this is for those that it
 def waiting_viewers(
     data_dir: Path, now_us: int, *, since_us: int | None = None, rows: int = VIEWERS
 ) -> list[str]:
-    """Return the DIDs of viewers who wait for a list, those first of whom something new is known.
+    """Return the DIDs of viewers who wait for a list: of each kind of them as many as there is room for.
 
     ``since_us`` is the earliest time of their visit or answer, by default a day ago.
     """
@@ -49,6 +50,7 @@ def waiting_viewers(
         "again_us": AGAIN_US,
         "rows": rows,
         "few": FEW_LIKES,
+        "known_day": now_us // DAY_US - KNOWN_AFTER_DAYS,
         "open_us": now_us - int(RECENT_SECONDS * 1e6),
         "liked_again_us": LIKED_AGAIN_US,
         "liked_us": LIKED_US,

@@ -1,12 +1,15 @@
 -- Question: which viewers wait for a first list, or for one that knows of their newest likes, answers or picks?
--- Reads: activity.interactions, activity.taken_back, activity.visits, landing.fetched_viewers, landing.actors,
---   landing.like_words, landing.watermark, waiting_runs, viewers, lists, feeds, runs
+-- Reads: activity.interactions, activity.taken_back, activity.visits, activity.newest_viewers, landing.fetched_viewers,
+--   landing.actors, landing.like_words, landing.watermark, waiting_runs, viewers, lists, feeds, runs
 -- Writes: none
--- Grain: one row per DID. Those come first whose answers or likes the stream or the web app reported, then those whose
---   likes were fetched, then those of whom nothing new is known, then those who scroll and like; the last to come
---   first
+-- Grain: one row per DID. There are five kinds: the known who answered, or liked something while they have few likes;
+--   strangers with few likes whose likes the stream reported; those whose likes were fetched; strangers who answered;
+--   those of whom nothing new is known. The kinds take turns, so none fills a run while another waits. Behind all of
+--   them are those who scroll and like. Within a kind the last to come is first; of those who answered, whoever has
+--   waited longest for a run
 -- Parameters: :now_us, :since_us (the earliest visit or answer), :again_us (pause before a viewer for whom no list
 --   could be made is tried again), :rows (how many at most), :few (likes: a list of fewer follows what the stream reports),
+--   :known_day (who was numbered by that day is known, as in serving/budgets/viewer_classes.py),
 --   :open_us (the earliest visit of a viewer whose list does so), :liked_again_us (pause between two lists that do),
 --   :liked_us (likes with older keys are not looked for: they are sorted by key), :scrolling_us (the earliest visit of
 --   who scrolls now), :scrolled_again_us (pause between two lists of theirs), :rest (how many times as long as the last
@@ -66,24 +69,42 @@ WITH answered AS (
   SELECT viewer_did, seen_us FROM liked
 ), seen AS (
   SELECT viewer_did, max(last_us) AS last_us FROM active GROUP BY viewer_did
+), newest_known AS (
+  SELECT viewer_id FROM activity.newest_viewers WHERE day <= :known_day ORDER BY day DESC LIMIT 1
+), waiting AS (
+  SELECT
+    s.viewer_did, s.last_us, coalesce(t.began_us, 0) AS began_us,
+    EXISTS (
+      SELECT 1 FROM lists AS l WHERE l.viewer_id = v.viewer_id AND l.feed_id IN (SELECT feed_id FROM feeds)) AS has_list,
+    coalesce(v.viewer_id <= coalesce((SELECT viewer_id FROM newest_known), v.viewer_id), 0) AS is_numbered,
+    coalesce(k.is_young, 0) AS has_liked, k.viewer_did IS NOT NULL AS is_scrolling,
+    coalesce(a.received_us, 0) > coalesce(t.began_us, 0) AS has_answered,
+    coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AS is_fetched,
+    coalesce(f.fetched_us, 0) <= :now_us AS is_past   -- a time to come is wrong
+  FROM seen AS s
+  LEFT JOIN viewers AS v ON v.did = s.viewer_did
+  LEFT JOIN liked AS k ON k.viewer_did = s.viewer_did
+  LEFT JOIN waiting_runs AS t ON t.viewer_did = s.viewer_did
+  LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
+  LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
+), kinds AS (
+  SELECT
+    viewer_did, last_us, began_us,
+    CASE
+      WHEN has_list AND is_numbered AND (has_liked OR has_answered) THEN 0
+      WHEN has_liked THEN 1
+      WHEN is_fetched AND is_past THEN 2
+      WHEN has_answered THEN 3
+      WHEN began_us < :now_us - :again_us AND NOT has_list THEN 4
+      WHEN is_scrolling THEN 5
+    END AS kind
+  FROM waiting
+), turns AS (
+  SELECT
+    viewer_did, kind,
+    row_number() OVER (
+      PARTITION BY kind ORDER BY iif(kind IN (0, 3), began_us, 0), last_us DESC, viewer_did) AS turn
+  FROM kinds
+  WHERE kind IS NOT NULL
 )
-SELECT s.viewer_did
-FROM seen AS s
-LEFT JOIN liked AS k ON k.viewer_did = s.viewer_did
-LEFT JOIN waiting_runs AS t ON t.viewer_did = s.viewer_did
-LEFT JOIN answered AS a ON a.viewer_did = s.viewer_did
-LEFT JOIN landing.fetched_viewers AS f ON f.did = s.viewer_did AND f.likes > 0 AND f.outcome <> 'enough'
-WHERE coalesce(f.fetched_us, 0) > coalesce(t.began_us, 0) AND f.fetched_us <= :now_us   -- a time to come is wrong
-  OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0)
-  OR k.viewer_did IS NOT NULL
-  OR coalesce(t.began_us, 0) < :now_us - :again_us AND NOT EXISTS (
-    SELECT 1 FROM viewers AS v JOIN lists AS l ON l.viewer_id = v.viewer_id
-    WHERE v.did = s.viewer_did AND l.feed_id IN (SELECT feed_id FROM feeds))
-ORDER BY
-  CASE
-    WHEN k.is_young OR coalesce(a.received_us, 0) > coalesce(t.began_us, 0) THEN 0
-    WHEN f.fetched_us > coalesce(t.began_us, 0) THEN 1
-    WHEN k.viewer_did IS NULL THEN 2
-    ELSE 3
-  END, s.last_us DESC, s.viewer_did
-LIMIT :rows
+SELECT viewer_did FROM turns ORDER BY kind = 5, turn, kind LIMIT :rows

@@ -7,113 +7,30 @@ own, a port of this machine. The newcomer comes last, or in the middle of the cr
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import commands  # noqa: E402
 from repositories import record_of  # noqa: E402
+from repository_hosts import SLOW_KINDS, RepositoryHosts  # noqa: E402
 from worlds import small_town  # noqa: E402
 
 from pipeline.identifiers import post_uri  # noqa: E402
 from sql import places  # noqa: E402
 from sql.sqlite import connect  # noqa: E402
 
-KINDS = ("silent", "answers after 7 s", "drips", "huge", "lists without end", "busy", "closed")
 NEWCOMER = "did:plc:" + "n" * 24
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def did_of(number: int) -> str:
     return "did:plc:" + "".join(LETTERS[number >> shift & 31] for shift in range(115, -5, -5))
-
-
-class Hosts:
-    """A directory, a crowd's hosts and an honest one: ports of an event loop in a thread of its own."""
-
-    def __init__(self, crowd: int, likes: list[dict[str, Any]]) -> None:
-        self._crowd, self._likes = crowd, likes
-        self.requests: Counter[str] = Counter()
-        self._ports: dict[str, int] = {}
-        self._ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
-        self._ready.wait()
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self._ports['directory']}"
-
-    async def _serve(self) -> None:
-        async def listen(name: str, kind: str) -> None:
-            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                try:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    self.requests[kind] += 1
-                    await self._answer(kind, head.split(b" ")[1].decode(), writer)
-                except (OSError, asyncio.IncompleteReadError):
-                    pass
-                finally:
-                    writer.close()
-
-            server = await asyncio.start_server(answer, "127.0.0.1", 0)
-            self._ports[name] = server.sockets[0].getsockname()[1]
-            if kind == "closed":
-                server.close()
-
-        await listen("directory", "directory")
-        await listen(NEWCOMER, "honest")
-        for number in range(self._crowd):
-            await listen(did_of(number), KINDS[number % len(KINDS)])
-        self._ready.set()
-        await asyncio.Event().wait()
-
-    async def _answer(self, kind: str, path: str, writer: asyncio.StreamWriter) -> None:
-        parts = urlsplit(path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if kind == "directory":
-            await asyncio.sleep(0.03)
-            did = parts.path[1:].replace("%3A", ":")
-            url = f"http://localhost:{self._ports[did]}"
-            service = {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": url}
-            await self._send(writer, 200, {"id": did, "service": [service]})
-        elif kind == "silent":
-            await asyncio.sleep(1000)
-        elif kind == "drips":
-            writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
-            for _ in range(1000):
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.5)
-        elif kind == "huge":
-            await self._send(writer, 200, "x" * 300_000)
-        elif kind == "busy":
-            await self._send(writer, 429, {}, "Retry-After: 20\r\n")
-        elif "getLatestCommit" in path:
-            await asyncio.sleep(7 if kind == "answers after 7 s" else 0.05)
-            await self._send(writer, 501, {})
-        elif kind == "honest":
-            await asyncio.sleep(0.05)
-            await self._send(writer, 200, {"records": self._likes})
-        else:
-            await asyncio.sleep(7 if kind == "answers after 7 s" else 1)
-            records = [record_of(query["repo"], 1, number) for number in range(50)]
-            cursor = {"cursor": str(self.requests[kind])} if kind == "lists without end" else {}
-            await self._send(writer, 200, {"records": records, **cursor})
-
-    @staticmethod
-    async def _send(writer: asyncio.StreamWriter, status: int, body: Any, headers: str = "") -> None:
-        data = json.dumps(body).encode()
-        writer.write(f"HTTP/1.0 {status} X\r\nContent-Length: {len(data)}\r\n{headers}\r\n".encode() + data)
-        await writer.drain()
 
 
 def make_store(data_dir: Path) -> list[dict[str, Any]]:
@@ -157,7 +74,8 @@ def rss_mb(process_ids: list[int]) -> tuple[float, int]:
 
 def measure(arguments: argparse.Namespace, data_dir: Path) -> dict[str, Any]:
     likes = make_store(data_dir)
-    hosts = Hosts(arguments.crowd, likes)
+    kinds = {did_of(number): SLOW_KINDS[number % len(SLOW_KINDS)] for number in range(arguments.crowd)}
+    hosts = RepositoryHosts(kinds, {NEWCOMER: likes})
     env = commands.environment(data_dir, plc_url=hosts.url, candidates_minutes="60", everybody_minutes="60")
     log = data_dir / "log"
     found: dict[str, Any] = {

@@ -20,13 +20,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from serving_worlds import FEED, INTERACTIONS, SKELETON, Account, bearer, plc_did, post_uri
+from serving_worlds import FEED, INTERACTIONS, SKELETON, Account, bearer, plc_did
 
 HOSTILE, FIRST = 1_000, 10_000  # how many DIDs, and the number of the first of the directory's
 DOMAINS = 5
 KINDS = ("fine", "slow", "huge", "lying", "silent", "dead")  # "dead": the name server does not answer
 SEND = "app.bsky.feed.sendInteractions"
-POSTS = 5_000
 
 
 def web_did(number: int) -> str:
@@ -87,11 +86,17 @@ class Attackers:
     """Sends what hostile DIDs send: ``rate`` requests a second over some connections."""
 
     def __init__(
-        self, address: tuple[str, int], plc_key: Account, web_key: Account, honest: list[str], rate: float
+        self,
+        address: tuple[str, int],
+        plc_key: Account,
+        web_key: Account,
+        honest: list[str],
+        posts: list[str],
+        rate: float,
     ) -> None:
         self._address, self._rate = address, rate
         self._plc_key, self._web_key = plc_key, web_key
-        self._honest = honest
+        self._honest, self._posts = honest, posts
         self.answers: Counter[str] = Counter()
         self._until = 0.0
 
@@ -135,7 +140,7 @@ class Attackers:
     def _floods(self, chance: random.Random) -> None:
         signer = self._signer(chance)
         events = [
-            {"item": post_uri(chance.randrange(1, POSTS)), "event": f"app.bsky.feed.defs#{event}"}
+            {"item": chance.choice(self._posts), "event": f"app.bsky.feed.defs#{event}"}
             for event in chance.choices(["requestLess", "requestMore", "interactionSeen"], k=1_000)
         ]
         self._send("floods", signer.token(SEND, now=time.time()), events)
@@ -152,7 +157,7 @@ class Attackers:
         token = self._signer(chance).token(SEND, now=time.time(), jti=...)
         for _ in range(3):
             self._send(
-                "replays", token, [{"item": post_uri(1), "event": "app.bsky.feed.defs#interactionSeen"}]
+                "replays", token, [{"item": self._posts[0], "event": "app.bsky.feed.defs#interactionSeen"}]
             )
 
     def _pages(self, chance: random.Random) -> None:
