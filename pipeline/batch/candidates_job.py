@@ -20,9 +20,11 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
 from pipeline.batch.lists.checks import check_relations
+from pipeline.batch.lists.communities import communities, named_posts
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.taste_sketches import sketches
 from pipeline.batch.publish.generations import GenerationOrigin, publish, write_sketches
+from pipeline.batch.publish.write_communities import write_communities
 from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
 from pipeline.store.duck import columns, copy_to, count
@@ -113,6 +115,8 @@ def candidates(
                 trees = learn_when_due(connection, data_dir, feed.rkey, snapshot.snapshot_us, folder.name)
                 yield "learn", trees
             yield "taste sketches", write_sketches(serving, connection, sketches(connection))
+            found = named_posts(connection, communities(connection))
+            yield "communities", write_communities(serving, feed.rkey, found)
             used = {popular_path(data_dir, feed, variant) for variant in feed.variants}
             for path in places.popular_of_variants(data_dir, feed.rkey):
                 if path not in used:  # of an experiment that is over
