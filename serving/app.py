@@ -67,6 +67,7 @@ from serving.pages.sign_in import (
     SignInParts,
     SignOut,
 )
+from serving.pages.start import START, TAKE_ALL_BACK, StartPage, TakePicksBack
 from serving.pages.turns import Turns
 from serving.pages.viewer_pages import ViewerPage, ViewersPage
 from serving.pages.why import ComparePage, WhyPage
@@ -139,7 +140,7 @@ def create_app(
         app.add_route("/assets/{name}", Assets())
         app.add_route("/favicon.ico", Favicon())
         if config.pages == "public":
-            _add_sign_in(app, config, appview, settings, classes, memory, now)
+            _add_sign_in(app, config, appview, settings, classes, memory, store, now)
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
@@ -167,6 +168,7 @@ def _add_sign_in(
     settings: SettingsStore,
     classes: ViewerClasses,
     memory: ViewerMemory,
+    lists: ListStore,
     now: Callable[[], float],
 ) -> None:
     """Add the pages for people who are signed in."""
@@ -185,10 +187,12 @@ def _add_sign_in(
     app.add_route(SIGN_IN, SignInPage(parts))
     app.add_route(SIGN_OUT, SignOut(parts))
     turns = Turns(places.lock(config.data_dir, "known"))
-    me = MeParts(config, sessions, store, settings, classes, memory, appview, handles, turns, now)
+    me = MeParts(config, sessions, store, settings, classes, memory, appview, handles, turns, lists, now)
     app.add_route(ME, MePage(me))
     app.add_route(SAVE, SaveSettings(me))
     app.add_route(TAKE_BACK, TakeBack(me))
+    app.add_route(START, StartPage(me, lists))
+    app.add_route(TAKE_ALL_BACK, TakePicksBack(me))
     app.add_route(FORGET, ForgetMe(me))
     if config.known:
         app.add_route(DOWNLOAD, Download(me))

@@ -100,6 +100,35 @@ class ListSnapshot:
         rows = self._rows("serving/variant_of", generation=generation)
         return str(rows[0][0]) if rows else ""
 
+    def published_us(self, generation: int) -> int:
+        """Return when a list's generation was published, or the first later one that is kept."""
+        query = "SELECT min(published_us) FROM generations WHERE generation >= ?"
+        return int(self._connection.execute(query, (generation,)).fetchone()[0] or 0)
+
+    def communities(self, feed: str, languages: Sequence[str]) -> dict[str, list[list[str]]]:
+        """Return a feed's communities of some languages ("" for all): at-uris of posts that anybody may see."""
+        try:
+            rows = self._rows("serving/communities_of", feed=feed, languages=json.dumps([*languages]))
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return {}  # before the first run of this version
+        keys = [row[2:4] for row in rows]
+        withheld = {} if self._removals is None else self._removals.withheld_among(keys)
+        found: dict[str, dict[int, list[str]]] = {}
+        for language, community, author_id, rkey, uri in rows:
+            if withheld.get((author_id, rkey), 0) < ANONYMOUS:
+                found.setdefault(language, {}).setdefault(community, []).append(uri)
+        return {language: list(some.values()) for language, some in found.items()}
+
+    def known_posts(self, uris: Sequence[str]) -> set[str]:
+        """Return those at-uris whose posts are in lists or in communities."""
+        found = set(self.posts_named(uris))
+        if found.issuperset(uris):
+            return found
+        every = self._connection.execute("SELECT DISTINCT uri FROM communities").fetchall()
+        return found | (set(uris) & {uri for (uri,) in every})
+
     def posts_named(self, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (post id, author id) of those at-uris whose posts are stored."""
         keys = {tid_number(uri.rpartition("/")[2]) for uri in uris} - {None}

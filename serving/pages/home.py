@@ -51,6 +51,7 @@ class HomePage:
             now=self.now(),
             described=described,
             posts=plain[:POSTS_SHOWN],
+            may_start=self.config.pages == "public",
             may_ask=bool(self.config.explain) and (here or self.config.pages == "public"),
         )
 

@@ -18,8 +18,10 @@ from serving.config import ServingConfig
 from serving.http.clients import client_address
 from serving.identity.dids import is_signer
 from serving.identity.handles import HandleError, Handles
+from serving.lists.list_store import ListStore
 from serving.pages.appview import AppViewReader
 from serving.pages.explainer import ExplainingError, run_json
+from serving.pages.first_list import picked_by
 from serving.pages.forms import form_of, one
 from serving.pages.html import go, show
 from serving.pages.recipe import CHOICES
@@ -70,6 +72,7 @@ class MeParts:
     appview: AppViewReader
     handles: Handles
     turns: Turns
+    lists: ListStore
     now: Callable[[], float]
 
     def form(self, request: falcon.Request) -> tuple[BrowserSession, dict[str, list[str]]]:
@@ -103,9 +106,16 @@ def show_me(
         known = known_to_us(parts.config.activity_path, session.did)
     except sqlite3.Error:
         known, failure = NOTHING, failure or "what is known about you can't be read just now"
-    described = parts.appview.describe(
-        [answer.post_uri for answer in known.answers], dids=[session.did, *own.hidden_authors][:25]
+    picked = picked_by(
+        parts.config.activity_path,
+        parts.lists,
+        parts.config.feed_rkeys[0],
+        session.did,
+        int(parts.now() * 1e6),
     )
+    uris = [*(each.post_uri for each in known.answers), *(each.post_uri for each in picked.picks)]
+    uris += picked.made.posts
+    described = parts.appview.describe(uris, dids=[session.did, *own.hidden_authors][:25])
     show(
         response,
         "me.html",
@@ -117,6 +127,8 @@ def show_me(
         media=_MEDIA,
         most=HIDDEN_AUTHORS_MAX,
         known=known,
+        picked=picked,
+        why=bool(parts.config.explain),
         failure=failure,
         download=bool(parts.config.known),
         described=described,

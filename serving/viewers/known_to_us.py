@@ -62,13 +62,21 @@ def known_to_us(path: Path, viewer: str) -> KnownToUs:
     )
 
 
+def take_back_picks(path: Path, viewer: str, at_us: int) -> None:
+    """Delete all picks of a viewer; sqlite3.Error when that fails."""
+    _take_back(path, "activity/take_back_picks", {"viewer_did": viewer}, at_us)
+
+
 def take_back(path: Path, viewer: str, post_uri: str, at_us: int) -> None:
     """Delete a viewer's answers to a post, and their pick of it; sqlite3.Error when that fails."""
+    _take_back(path, "activity/take_back", {"viewer_did": viewer, "post_uri": post_uri}, at_us)
+
+
+def _take_back(path: Path, query: str, named: dict[str, str], at_us: int) -> None:
     with (
         closing(sqlite.open_migrated(path, "activity", busy_seconds=BUSY_SECONDS)) as connection,
         sqlite.transaction(connection),
     ):
-        named = {"viewer_did": viewer, "post_uri": post_uri}
-        if connection.execute(sql.load("activity/take_back"), named).rowcount:
-            noted = {"viewer_did": viewer, "received_us": at_us}
+        if connection.execute(sql.load(query), named).rowcount:
+            noted = {"viewer_did": named["viewer_did"], "received_us": at_us}
             connection.execute(sql.load("activity/note_taken_back"), noted)
