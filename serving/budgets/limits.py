@@ -118,8 +118,9 @@ ABSENT_TRICKLE_SECONDS = 1.0
 SAME_KEYS_A_MINUTE = ByClass(600, 60)
 
 # Signing in. Whoever signs in and picks posts to begin with takes a number in landing.sqlite, 100 bytes (picks are
-# interactions, and kept as those are). Who somebody is turns out at its end, so there is one class, and takers are networks of clients. A sign-in
-# has two requests, which wait for somebody's server: 300 a minute and worker, for ten minutes, are 3,000 rows.
+# interactions, and kept as those are). Who somebody is turns out at its end, so there is one class, and takers are
+# networks of clients. A sign-in has two requests, which wait for somebody's server: 300 a minute and worker, for ten
+# minutes, are 3,000 rows.
 SIGN_INS_A_MINUTE = ByClass(Bounds(12, 12, 600), Bounds(12, 12, 600))
 SIGN_IN_SLOTS = ByClass(16, 16)
 SESSIONS_KEPT = 100_000

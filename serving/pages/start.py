@@ -35,7 +35,7 @@ NAMES = dict(next(choice for choice in CHOICES if choice.name == "language").opt
 
 
 class Community(NamedTuple):
-    """A handful of posts that the same people like; ``language`` is in words, '' where it is not told."""
+    """A handful of posts that the same people like; ``language`` is in words, '' where it is of all."""
 
     language: str
     posts: list[str]
