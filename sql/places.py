@@ -23,6 +23,10 @@ others: what is in the files. The pipeline and the web app share these names, an
     backfill/HOST                                                     what was fetched from an archive
     log                                                               logs of the parts that ``foryou demo`` runs
     .DUTY.lock                                                        held by the process that does this duty
+    web                                                               where there is one, all that the web app writes
+
+What the web app writes is activity.sqlite, keys.sqlite, sessions.sqlite, cursor.key, client.key and its locks. An
+operator who makes the folder ``web`` can give it the right to write there alone.
 
 Invariant: a day is in the lake exactly when its file exists; ``pipeline.lake`` puts it there with one rename.
 """
@@ -37,6 +41,10 @@ ACTIVITY_DAYS = (
     90  # how long is kept what viewers did: in activity.sqlite, and as days of impressions in the lake
 )
 
+_OF_WEB_APP = ("activity", "keys", "sessions")  # stores
+_FILES_OF_WEB_APP = (*(f"{name}.sqlite" for name in _OF_WEB_APP), "cursor.key", "client.key")
+_LOCKS_OF_WEB_APP = ("known", "why")
+
 _FIRST_DAY = date(1970, 1, 1)
 _DAY = "day="
 
@@ -47,8 +55,26 @@ def keep_private() -> None:
 
 
 def store(data_dir: Path, name: str) -> Path:
-    """Return the SQLite file of a store: 'landing', 'serving', 'activity', 'keys' or 'removals'."""
-    return data_dir / f"{name}.sqlite"
+    """Return the SQLite file of a store: 'landing', 'serving', 'activity', 'keys', 'sessions' or 'removals'."""
+    return (web(data_dir) if name in _OF_WEB_APP else data_dir) / f"{name}.sqlite"
+
+
+def web(data_dir: Path) -> Path:
+    """Return the folder of what the web app writes: the data directory, unless it has a folder ``web``."""
+    folder = data_dir / "web"
+    return folder if folder.is_dir() else data_dir
+
+
+def outside_web(data_dir: Path) -> list[Path]:
+    """Return the web app's files that are not in its folder, where it does not look for them."""
+    if web(data_dir) == data_dir:
+        return []
+    return [path for name in _FILES_OF_WEB_APP if (path := data_dir / name).exists()]
+
+
+def of_backup(data_dir: Path, name: str) -> Path:
+    """Return where a backup's file belongs; backups have no folder ``web``."""
+    return (web(data_dir) if name in _FILES_OF_WEB_APP else data_dir) / name
 
 
 def landing(data_dir: Path) -> Path:
@@ -78,7 +104,7 @@ def removals(data_dir: Path) -> Path:
 
 def cursor_key(data_dir: Path) -> Path:
     """Return the file of the key that signs page cursors."""
-    return data_dir / "cursor.key"
+    return web(data_dir) / "cursor.key"
 
 
 def sessions(data_dir: Path) -> Path:
@@ -88,7 +114,7 @@ def sessions(data_dir: Path) -> Path:
 
 def client_key(data_dir: Path) -> Path:
     """Return the file of the key by which authorization servers know this installation."""
-    return data_dir / "client.key"
+    return web(data_dir) / "client.key"
 
 
 def dashboard(data_dir: Path) -> Path:
@@ -113,7 +139,7 @@ def all_members(data_dir: Path) -> list[Path]:
 
 def lock(data_dir: Path, duty: str) -> Path:
     """Return the file that the process locks which does a duty: 'ingest', 'batch', …"""
-    return data_dir / f".{duty}.lock"
+    return (web(data_dir) if duty in _LOCKS_OF_WEB_APP else data_dir) / f".{duty}.lock"
 
 
 def logs(data_dir: Path) -> Path:

@@ -3,8 +3,9 @@
 Owns: making a file, the pragmas that every connection needs, numbered migrations, transactions, and probing for tables.
 Leaves to others: what is in the files. Each has exactly one writer process, and that process alone migrates it.
 
-Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. A
-migration and the row that records it commit together: the schema is either the old one or the new one.
+Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. Its log
+and the log's index stay beside it: a reader who may not write there can't make them, and without them it can't open
+the file. A migration and the row that records it commit together: the schema is either the old one or the new one.
 """
 
 import fcntl
@@ -21,6 +22,29 @@ class SchemaError(Exception):
     """A store's schema is newer than this program, or is missing."""
 
 
+class _Writer(sqlite3.Connection):
+    """A connection that leaves the log and its index there when it is the last to be closed.
+
+    SQLite would remove them then, which needs an exclusive lock. Nobody gets that while a reader has the file open, and
+    the reader itself may not have it.
+    """
+
+    def close(self) -> None:
+        reader = None
+        try:
+            if not self.in_transaction:
+                self.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            (_, _, path) = self.execute("PRAGMA database_list").fetchone()
+            reader = _open(Path(path), "ro", 0.0)
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:  # closed already, or the file is damaged or not there
+            pass
+        finally:
+            super().close()
+            if reader is not None:
+                reader.close()
+
+
 def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) -> sqlite3.Connection:
     """Open a store in WAL mode; transactions are begun explicitly (``BEGIN IMMEDIATE``).
 
@@ -30,8 +54,10 @@ def connect(path: Path, *, read_only: bool = False, busy_seconds: float = 30.0) 
     """
     if not read_only and not path.exists():
         _make(path)
-    connection = _open(path, "ro" if read_only else "rwc", busy_seconds)
-    if not read_only:
+    if read_only:
+        connection = _open(path, "ro", busy_seconds)
+    else:
+        connection = _open(path, "rwc", busy_seconds, _Writer)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -187,13 +213,16 @@ def _alone(lock: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _open(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+def _open(
+    path: Path, mode: str, busy_seconds: float, kind: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{_quoted(path)}?mode={mode}",
         uri=True,
         isolation_level=None,
         timeout=busy_seconds,
         check_same_thread=False,
+        factory=kind,
     )
 
 

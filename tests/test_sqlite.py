@@ -46,7 +46,25 @@ def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> No
     (tmp_path / ".landing.sqlite.new").write_bytes(b"half")
     with closing(connect(tmp_path / "landing.sqlite")) as store:
         migrate(store, "landing")
-    assert {path.name for path in tmp_path.iterdir()} == {"landing.sqlite"}
+    left = {"landing.sqlite", "landing.sqlite-shm", "landing.sqlite-wal"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_what_was_written_is_in_the_file_itself_when_its_writer_has_closed_it(tmp_path: Path) -> None:
+    """The log that stays beside it adds nothing: a copy of the file alone is whole."""
+    path = tmp_path / "serving.sqlite"
+    with closing(connect(path)) as store:
+        store.execute("CREATE TABLE numbers (number)")
+        store.executemany("INSERT INTO numbers VALUES (?)", [(number,) for number in range(5_000)])
+    store.close()  # again, as others may
+    with closing(connect(path)) as first, closing(connect(path)) as second:
+        first.execute("INSERT INTO numbers VALUES (-1)")
+        second.execute("BEGIN IMMEDIATE")
+        second.execute("INSERT INTO numbers VALUES (-2)")  # is taken back, as its connection is closed
+    copied = tmp_path / "copy.sqlite"
+    copied.write_bytes(path.read_bytes())
+    with closing(connect(copied)) as store:
+        assert store.execute("SELECT count(*), min(number) FROM numbers").fetchone() == (5_001, -1)
 
 
 @pytest.mark.parametrize("is_read", [False, True])

@@ -236,7 +236,7 @@ class World:
             self.posts[name] = (self.id(author), tid_at(created_us, len(self.posts) % 1024))
 
 
-def small_town(now_us: int) -> World:
+def small_town(now_us: int = NOW_US) -> World:
     """Five people liked the same six posts yesterday, p0 to p5; one of them likes five new ones, q0 to q4."""
     made = World(now_us)
     for name in ("ann", "bob", "cat", "dan", "eve"):

@@ -7,6 +7,7 @@ Invariant: of a day, the likes and the changes that are held were both there at 
 removed by the next compaction: their folder is locked as long as the run lives.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -45,8 +46,16 @@ def held_lake(data_dir: Path) -> Iterator[dict[int, DayFiles]]:
         yield {}
         return
     root = places.held(data_dir)
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=root))
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        # Who may not write here, as the web app, reads the files themselves: a merge meanwhile ends the reading.
+        found = {day: _hold(data_dir, day, None) for day in days}
+        yield {day: files for day, files in found.items() if files is not None}
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -70,12 +79,14 @@ def clear_held(data_dir: Path) -> None:
             os.close(descriptor)
 
 
-def _hold(data_dir: Path, day: int, folder: Path) -> DayFiles | None:
+def _hold(data_dir: Path, day: int, folder: Path | None) -> DayFiles | None:
     # A merge writes the likes first and the changes last, so a pair with equal changes before and after fits together.
     for _ in range(TRIES):
         changes = places.changes_of(data_dir, day)
-        own = Path(tempfile.mkdtemp(dir=folder)) / places.likes(data_dir, day).parent.name
-        own.mkdir()
+        own = None
+        if folder is not None:
+            own = Path(tempfile.mkdtemp(dir=folder)) / places.likes(data_dir, day).parent.name
+            own.mkdir()
         try:
             held_changes = None if changes is None else _link(changes.path, own)
             likes = None if day == NAMED_DAY else _link(places.likes(data_dir, day), own)
@@ -88,7 +99,10 @@ def _hold(data_dir: Path, day: int, folder: Path) -> DayFiles | None:
     raise FileNotFoundError(f"the files of {places.day_name(day)} change without end")
 
 
-def _link(source: Path, folder: Path) -> Path:
+def _link(source: Path, folder: Path | None) -> Path:
+    if folder is None:
+        source.stat()  # FileNotFoundError when it is not there any more
+        return source
     target = folder / source.name
     try:
         os.link(source, target)

@@ -60,6 +60,8 @@ from pipeline.store.who_is_due import (
     unknown_viewers,
     waiting_viewers,
 )
+from sql import places
+from sql.sqlite import connect
 
 log = logging.getLogger("foryou.schedule")
 
@@ -94,6 +96,9 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with exclusive(settings.data_dir, "schedule"):
+        serving = places.serving(settings.data_dir)
+        if serving.exists():  # restored without its log, which a web app that may not write here needs
+            connect(serving).close()
         service_manager().ready()
         Timetable(settings, stopping).run()
 

@@ -239,6 +239,12 @@ def run(config: ServingConfig, on_ready: Callable[[], None] = lambda: None) -> N
     ``on_ready`` is called once the workers answer.
     """
     places.keep_private()
+    if left := places.outside_web(config.data_dir):
+        names = ", ".join(path.name for path in left)
+        raise ServingError(
+            f"the web app keeps its files in {places.web(config.data_dir)}, but {names} are in {config.data_dir}: "
+            "stop foryou and move them there, each .sqlite with the files that begin with its name"
+        )
     workers = Workers(config)
 
     def announce() -> None:

@@ -52,17 +52,21 @@ def restore(backup: Path, data_dir: Path) -> tuple[Path, Manifest]:
         with ExitStack() as stack:
             for duty in DUTIES:
                 stack.enter_context(exclusive(data_dir, duty))
-            present = sorted(path.name for path in data_dir.iterdir() if not path.name.startswith("."))
+            web = places.web(data_dir)
+            present = sorted(
+                path.name
+                for path in [*data_dir.iterdir(), *web.iterdir()]
+                if path != web and not path.name.startswith(".")
+            )
             if present:
                 raise BackupError(
                     f"{data_dir} is not empty ({', '.join(present[:3])}): restore into an empty folder; "
                     "after an interrupted restore, empty it first"
                 )
             last = places.landing(data_dir)
-            for path in sorted(
-                (data_dir / name for name in manifest.files), key=lambda path: (path == last, path)
-            ):
-                _put(backup / path.relative_to(data_dir), path)
+            goals = {name: places.of_backup(data_dir, name) for name in manifest.files}
+            for name, goal in sorted(goals.items(), key=lambda item: (item[1] == last, item)):
+                _put(backup / name, goal)
             sync(data_dir)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"the restore into {data_dir} failed: {error}") from error

@@ -57,7 +57,7 @@ def _likes(data_dir: Path, did: str) -> dict[str, Any]:
     none = {"count": 0, "first": None, "last": None}
     if not has_tables(path, "like_words"):
         return none
-    folder = places.working(data_dir, f"viewer-{os.getpid()}")
+    folder = places.working(places.web(data_dir), f"viewer-{os.getpid()}")  # the web app may run this
     try:
         with open_duckdb(folder, 2, MEMORY_MB) as connection, reading(path) as reader:
             actor_id = reader.number(f"SELECT actor_id FROM actors WHERE did = {_text(did)}")
