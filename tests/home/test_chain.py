@@ -418,7 +418,7 @@ def pages_seen(machine: Machine) -> int:
     """How many pages its web app has served, by what it remembers."""
     program = """
 import sqlite3
-store = sqlite3.connect("/var/lib/foryou/activity.sqlite")
+store = sqlite3.connect("/var/lib/foryou/web/activity.sqlite")
 print(store.execute("SELECT sum(pages) FROM visits").fetchone()[0])
 """
     return int(machine.command("/opt/foryou/bin/python", "-c", program).stdout)
