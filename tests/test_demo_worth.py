@@ -5,6 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -126,9 +127,10 @@ def test_the_figure_knows_no_store() -> None:
     assert "data_dir" not in Path(worth.__file__).read_text()
 
 
-def test_people_to_begin_with_like_different_things(network: SimulatedNetwork) -> None:
-    demo = Demo(Path("/none"), "http://127.0.0.1:9", "", network.plc_url, "did:web:localhost")
-    found = demo_people.cast(demo)
+def test_people_to_begin_with_like_different_things() -> None:
+    with SimulatedNetwork(World(replace(PARAMETERS, users=800)), speed=0) as network:
+        demo = Demo(Path("/none"), "http://127.0.0.1:9", "", network.plc_url, "did:web:localhost")
+        found = demo_people.cast(demo)
     assert len(found) == demo_people.SHOWN
     assert len({person.likes.partition(" and ")[0] for person in found}) == len(found)
     people = network.world.people

@@ -17,7 +17,7 @@ from pipeline.simulate.server.accounts import account_of
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.simulate.world.event_columns import Kind
 
-PARAMETERS = WorldParameters(users=1500, days=1, seed=5, end_us=1_783_036_800_000_000, rubbish=0)
+PARAMETERS = WorldParameters(users=1500, days=1, seed=6, end_us=1_783_036_800_000_000, rubbish=0)
 RECORDS: dict[str, Any] = {
     "app.bsky.feed.like": models.AppBskyFeedLike.Record,
     "app.bsky.feed.post": models.AppBskyFeedPost.Record,

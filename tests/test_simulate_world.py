@@ -14,7 +14,7 @@ from pipeline.identifiers import is_did, parse_post_uri, rkey_to_int, tid_to_int
 from pipeline.simulate.ground_truth import ground_truth
 from pipeline.simulate.parameters import DAY_US, HOUR_US
 from pipeline.simulate.timeline import World, WorldParameters
-from pipeline.simulate.world.event_columns import Kind
+from pipeline.simulate.world.event_columns import Kind, join
 
 END_US = 1_783_036_800_000_000
 SMALL = WorldParameters(users=1000, days=2, seed=5, end_us=END_US, rubbish=0.01, communities=6)
@@ -253,11 +253,25 @@ def test_like_weight_predicts_the_likes() -> None:
 
 
 def test_clustering_sets_how_much_of_a_taste_is_ones_own() -> None:
+    """Not much more than half of the people have several communities in languages that they read."""
     shares = []
     for clustering in ("weak", "middle", "strong"):
         parameters = WorldParameters(users=300, days=1, end_us=END_US, clustering=clustering)
         shares.append(World(parameters).people.taste.max(axis=1).mean())
-    assert shares[0] < shares[1] - 0.1 < shares[2] - 0.2
+    assert shares[0] < shares[1] - 0.05 < shares[2] - 0.1
+
+
+def test_nobody_likes_what_they_can_not_read() -> None:
+    world = World(WorldParameters(users=300, days=1, end_us=END_US))
+    people = world.people
+    world.make_until(END_US)
+    made = join(world.kept_slots())
+    likes = made.take((made.kind == Kind.LIKE) & (made.target >= 0))
+    languages = people.communities.languages[world.posts.of("community", likes.target)]
+    assert people.reads[likes.actor, languages].mean() > 0.99  # odd likes name any post
+    several = people.reads.sum(axis=1)
+    assert several.min() == 1
+    assert 0.05 < (several > 1).mean() < 0.5
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,12 @@
 The simulator knows how likely each person's next like falls on each post. The worth of a list of 30 is the sum of these
 weights. The reachable optimum is the 30 best posts that somebody has liked by then, that may be listed, and that the
 viewer has not liked. Shares are means over viewers with likes, with a 95 % bootstrap interval; share@300 is that of
-lists of 300. Differences are to the first method, viewer by viewer. Nothing is tuned here. Prints a table and, last,
-one line of JSON; --log appends a line per method.
+lists of 300. Differences are to the first method, viewer by viewer. Nothing is tuned here.
+
+A second table says of the first pages: the share of posts that viewers can read, and of posts in their own language, of
+those whose language is not English; how much the pages of two strangers have in common; the share of posts that at most
+five people like. The row "optimum" is of the best possible pages. Last comes one line of JSON; --log appends a line per
+method.
 """
 
 import json
@@ -34,6 +38,7 @@ from pipeline.simulate.world.posts import Mark
 
 END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
+FEW_LIKERS = 5
 
 
 def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
@@ -95,6 +100,30 @@ def shares(weights: np.ndarray, lists: np.ndarray, depth: int) -> np.ndarray:
     return got / np.maximum(best, 1e-30)
 
 
+def first_pages(world: World, split: Split, posts: np.ndarray, lists: np.ndarray) -> dict[str, float]:
+    """Return what first pages (viewers, PAGE) of items are like, whatever they are worth."""
+    people, pages = world.people, lists[:, :PAGE]
+    spoken = people.communities.languages
+    languages = spoken[world.posts.of("community", posts)]
+    persons = split.events.user_keys[split.viewers]
+    home = spoken[people.home[persons]]
+    filled = pages >= 0
+    readable = people.reads[persons[:, None], languages[pages]] & filled
+    own = (languages[pages] == home[:, None]) & filled
+    others = home != 0
+    likers = np.bincount(split.events.items, minlength=split.events.item_count)
+    common = [
+        len(np.intersect1d(pages[one], pages[one - 1])) / PAGE for one in range(len(pages))
+    ]  # viewers are in no order, so the one before is a stranger
+    return {
+        "readable": readable.sum() / max(filled.sum(), 1),
+        "readable_others": readable[others].sum() / max(filled[others].sum(), 1),
+        "own_language": own[others].sum() / max(filled[others].sum(), 1),
+        "common": float(np.mean(common)),
+        "few_likers": ((likers[pages] <= FEW_LIKERS) & filled).sum() / max(filled.sum(), 1),
+    }
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = parser_of(__doc__, people=6000, days=7.0, viewers=300, seed=1)
@@ -133,6 +162,8 @@ def main() -> None:
         changes = {key: kinds[key](value) for key, value in (pair.split("=") for pair in text.split(","))}
         methods.append(Method(text, "", ranked, {"base": replace(Ranking(), **changes)}))
     found: dict[str, dict[str, Any]] = {}
+    best = np.argpartition(-weights, PAGE, axis=1)[:, :PAGE]
+    pages = {"optimum": first_pages(world, split, posts, best)}
     first = None
     for method in methods:
         started = time.monotonic()
@@ -147,7 +178,9 @@ def main() -> None:
             float(page[(split.activity >= least) & (split.activity <= most)].mean())
             for least, most in ((1, 5), (6, 20), (21, 1 << 62))
         ]
+        pages[method.name] = first_pages(world, split, posts, lists)
         found[method.name] = {
+            **pages[method.name],
             "share": page.mean(),
             "low": low,
             "high": high,
@@ -162,6 +195,10 @@ def main() -> None:
             + f"  {time.monotonic() - started:.1f} s",
             flush=True,
         )
+    names = tuple(pages["optimum"])
+    print(f"\n{'first pages':<40} " + " ".join(f"{name:>15}" for name in names))
+    for name, row in pages.items():
+        print(f"{name:<40} " + " ".join(f"{row[column]:>15.3f}" for column in names))
     print(json.dumps({"clustering": options.clustering, "shares": found}, default=float))
     if options.log is not None:
         head = {

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.simulate.parameters import CLUSTERING, WorldParameters
-from pipeline.simulate.randomness import Bytes, Floats, Ints, fraction, hashed, seeded_generator
+from pipeline.simulate.randomness import Bytes, Flags, Floats, Ints, fraction, hashed, seeded_generator
 from pipeline.simulate.text_columns import did_matrix
 from pipeline.simulate.world import names
 from pipeline.simulate.world.communities import LANGUAGES, Communities, make_communities
@@ -26,6 +26,7 @@ BEND = 0.2  # the busiest do less than the log-normal law
 POSTS, REPOSTS, FOLLOWS = (0.0, 2.6), (0.0, 2.7), (0.0, 2.4)  # then scaled to the means
 POSTS_MEAN, REPOSTS_MEAN, FOLLOWS_MEAN = 7.6, 6.6, 3.5
 REPLY_SHARE = 0.456
+READS_ENGLISH = 0.5  # an assumption, of those whose taste does not say so
 # What profiles say of all posts of their owners, up to these shares of all people.
 _SELF_LABELS = (
     (0.04, ("!no-unauthenticated",)),
@@ -39,7 +40,8 @@ class People:
     """The people, by number 0 .. count - 1.
 
     ``like_rate``, ``repost_rate``, ``follow_rate``, ``post_rate``, ``reply_rate``: events a day. ``taste``:
-    (count, communities), rows sum to 1. ``home``: the community each belongs to first.
+    (count, communities), rows sum to 1. ``home``: the community each belongs to first. ``reads``: (count, languages),
+    which of LANGUAGES each reads; a post in another is worth nothing to them.
     """
 
     def __init__(self, parameters: WorldParameters) -> None:
@@ -144,7 +146,12 @@ class People:
                 other[mine] = rng.choice(members, size=len(mine), p=sizes[members] / sizes[members].sum())
             taste[rows, other] += weights[:, place]
         self.home: Ints = first.astype(np.int64)
+        self.reads: Flags = np.zeros((self.count, len(LANGUAGES)), bool)
+        for code in set(languages.tolist()):  # whoever has a taste in another language reads it
+            self.reads[:, code] = taste[:, languages == code].any(axis=1)
+        self.reads[:, 0] |= fraction(hashed(self.seed, 43, rows)) < READS_ENGLISH
         self.taste: Floats = own_share * taste + (1 - own_share) * sizes
+        self.taste[~self.reads[:, languages]] = 0.0
         self.taste /= self.taste.sum(axis=1, keepdims=True)
         self.taste_sums: Floats = np.cumsum(self.taste, axis=1)
         self.peak_hour: Floats = np.array([LANGUAGES[int(code)][2] for code in languages[first]])
