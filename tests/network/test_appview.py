@@ -8,7 +8,10 @@ import pytest
 from falcon.testing import TestClient
 from network.conftest import Network
 from serving_worlds import ON_PAGES, Clock, ServingStore, blob, config_of
+from streams import wait_until
 
+from pipeline.ask_appview import appview_client, ask
+from pipeline.backfill.author_profiles import METHOD, levels_of
 from serving.app import create_app
 from serving.pages.appview import AppViewReader
 from serving.pages.post_views import Outside, PostCard
@@ -16,6 +19,7 @@ from serving.pages.post_views import Outside, PostCard
 APP = "https://app.example"
 TEXT = "héé 日本, @{handle} wrote https://example.com #cats"
 SOON_SECONDS = 30.0
+SELF_LABELS = "com.atproto.label.defs#selfLabels"
 
 
 def _facet(text: str, shown: str, **feature: str) -> dict[str, Any]:
@@ -91,7 +95,14 @@ def _described(network: Network, said: dict[str, Any]) -> dict[str, PostCard | N
         reader = AppViewReader(network.appview, Outside(APP), enabled=True)
         found = reader.describe([said["plain"], *said["others"]])
         card = found.posts.get(said["plain"])
-        if card is not None and card.likes and found.posts.get(said["others"][2]) and card.author.name:
+        deleted = said["others"][4] in found.posts and found.posts[said["others"][4]] is None
+        if (
+            card is not None
+            and card.likes
+            and found.posts.get(said["others"][2])
+            and card.author.name
+            and deleted
+        ):
             return found.posts
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
@@ -142,3 +153,28 @@ def test_a_page_shows_them(network: Network, said: dict[str, Any], tmp_path: Pat
         extras=ON_PAGES,
     ).text
     assert "Nobody has the handle" not in found
+
+
+def test_it_says_what_authors_want_on_their_profiles(network: Network) -> None:
+    """As ``foryou backfill --profiles`` asks; who has no profile record wants nothing, who is gone is left out."""
+    if not network.appview:
+        pytest.skip("the AppView needs Debian's postgresql and redis-server")
+    accounts = [account["did"] for account in network.control("accounts", n=5, prefix="wishes")]
+    wishes = (["!no-unauthenticated"], ["!no-promote", "!no-unauthenticated"], [])
+    records = [
+        {"$type": "app.bsky.actor.profile", "displayName": f"Wishes {values}"}
+        | {"labels": {"$type": SELF_LABELS, "values": [{"val": value} for value in values]}}
+        for values in wishes
+    ]
+    network.control(
+        "create",
+        records=[
+            {"did": did, "collection": "app.bsky.actor.profile", "rkey": "self", "record": record}
+            for did, record in zip(accounts, records, strict=False)
+        ],
+    )
+    network.control("accountStatus", did=accounts[4], status="deactivate")
+    network.control("processAll")
+    wanted = dict(zip(accounts, (1, 3, 0, 0), strict=False))
+    with appview_client(network.appview) as client:
+        wait_until(lambda: levels_of(ask(client, METHOD, {"actors": accounts})) == wanted, SOON_SECONDS)
