@@ -175,8 +175,9 @@ def publish(options: argparse.Namespace) -> None:
 def doctor(options: argparse.Namespace) -> None:
     """Check the whole installation; say how to mend what is wrong."""
     from pipeline.operate.doctor import command
+    from serving.identity.labelers import LabelerReader
 
-    command.run(lambda: _settings(options), os.environ, as_json=options.json)
+    command.run(lambda: _settings(options), os.environ, LabelerReader, as_json=options.json)
 
 
 def backup(options: argparse.Namespace) -> None:

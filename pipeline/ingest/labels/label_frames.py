@@ -78,6 +78,19 @@ def decode(messages: Iterable[bytes], wanted: WantedLabels) -> LabelBatch:
     return batch
 
 
+def seq_and_age(message: bytes) -> tuple[int, float] | None:
+    """Return a message's seq, and how many seconds ago its newest label was made; None when it has no label."""
+    body = _read(message, LabelBatch()) or {}
+    seq, labels = body.get("seq"), body.get("labels")
+    times = [time_us_of_text(label.get("cts")) for label in _list(labels) if type(label) is dict]
+    made_us = max((time_us for time_us in times if time_us is not None), default=None)
+    return None if type(seq) is not int or made_us is None else (seq, time.time() - made_us / 1e6)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if type(value) is list else []
+
+
 def _read(message: bytes, batch: LabelBatch) -> dict[str, Any] | None:
     """Return a frame's body; None when there are no labels in it."""
     try:

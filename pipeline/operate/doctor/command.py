@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from pipeline.errors import PipelineError
-from pipeline.operate.doctor import feed_checks, machine_checks, network_checks
+from pipeline.ingest.labels.label_writer import LabelerDirectory
+from pipeline.operate.doctor import feed_checks, labeler_checks, machine_checks, network_checks
 from pipeline.operate.doctor.findings import Finding, findings
 from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import APP_PASSWORD, Settings
@@ -18,13 +19,20 @@ class DoctorError(PipelineError):
     """Something is wrong with the installation; the findings above it say what."""
 
 
-def run(load: Callable[[], Settings], environment: Mapping[str, str], *, as_json: bool) -> None:
+def run(
+    load: Callable[[], Settings],
+    environment: Mapping[str, str],
+    labelers: Callable[[str], LabelerDirectory],
+    *,
+    as_json: bool,
+) -> None:
     """Run and show all checks; DoctorError when one found something wrong.
 
     ``load`` returns the settings. When it refuses them, that is the only finding: nothing else can be checked.
+    ``labelers`` finds labelers by their DIDs, given the address of the PLC directory.
     """
     found = []
-    for finding in _findings(load, environment):
+    for finding in _findings(load, environment, labelers):
         found.append(finding)
         if not as_json:
             print(as_text(finding), flush=True)
@@ -41,7 +49,11 @@ def as_text(finding: Finding) -> str:
     return f"{line}\n{'':<24}-> {finding.advice}" if finding.advice else line
 
 
-def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> Iterator[Finding]:
+def _findings(
+    load: Callable[[], Settings],
+    environment: Mapping[str, str],
+    labelers: Callable[[str], LabelerDirectory],
+) -> Iterator[Finding]:
     try:
         settings = load()
     except PipelineError as error:
@@ -52,4 +64,5 @@ def _findings(load: Callable[[], Settings], environment: Mapping[str, str]) -> I
     yield from findings(machine_checks.checks(settings))
     with http_client() as client:
         of_feeds = feed_checks.checks(settings, environment.get(APP_PASSWORD, ""), client)
-        yield from findings([*network_checks.checks(settings, client), *of_feeds])
+        of_labelers = labeler_checks.checks(settings, labelers(settings.plc_url))
+        yield from findings([*network_checks.checks(settings, client), *of_labelers, *of_feeds])
