@@ -5,18 +5,21 @@
 in: --labels signed labels, seven of ten on posts and the rest on accounts that nobody knew, are decoded and stored as
 ingest does it; their rate and bytes. batch: the candidates job for everybody, on the likes of --users simulated people,
 without labels and with as many. page: pages of 50 posts, without removals.sqlite and with as many rows of it. shown:
-the real ingest follows a simulated network and its labeler, the batch makes lists, more is labelled since, and --pages
-pages are read, one in five anonymous; those with a post that somebody withholds are counted. Prints a table and, last,
-one line of JSON.
+the operator blocks a word, a hashtag, a domain, accounts and posts; the real ingest follows a simulated network and its
+labeler, the batch makes lists, the AppView is asked for profiles, more is labelled, blocked and allowed since, and
+--pages pages are read, one in five anonymous; those with a post that somebody withholds are counted. Prints a table
+and, last, one line of JSON.
 """
 
 import json
+import re
 import shutil
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -185,43 +188,92 @@ def page_cost(rows: int, pages: int) -> dict[str, float]:
     return figures
 
 
+WORD, DOMAIN = "afternoon", "example.com"  # of rules about texts, beside the network's second hashtag
+
+
 class Truth:
-    """What a network's labeler and authors withhold, from what they said, not from what we stored."""
+    """What labeler, authors and operator withhold, from what they said, not from what we stored."""
 
     def __init__(self, network: SimulatedNetwork) -> None:
-        levels = levels_from({})
-        self.everybody: set[str] = set()  # at-uris, and DIDs of authors
-        self.anonymous: set[str] = set()
-        for uri, val in network.labeler.labels(network.now_us()):
-            self._withhold(uri, levels.get(val, 0))
-        profiles: dict[str, int] = {}
+        self._network = network
+        people = network.world.people
+        self.of_texts: set[str] = set()  # at-uris
+        self._by_authors: dict[str, int] = {
+            did: self_level(people.self_labels(number)) for did, number in people.number.items()
+        }
+        self._by_labeler: dict[str, int] = {}
+        self.rules: dict[str, bool] = {}  # at-uris and DIDs: blocked or allowed
+        self._posts = []
         for line in network.world.lines():
-            if b"app.bsky.actor.profile" not in line and b"selfLabels" not in line:
+            if b"app.bsky.feed.post" not in line or b'"record"' not in line:
                 continue
             event = json.loads(line)
             commit, did = event["commit"], event["did"]
-            record = commit.get("record", {})
-            if not isinstance(record, dict):  # rubbish
+            record = commit.get("record")
+            if commit["collection"] != "app.bsky.feed.post" or not isinstance(record, dict):  # rubbish
                 continue
-            values = {each["val"] for each in record.get("labels", {}).get("values", [])}
-            level = 1 if values == {"!no-unauthenticated"} else 3 if values else 0
-            if commit["collection"] == "app.bsky.actor.profile":
-                profiles[did] = level
-            else:
-                self._withhold(f"at://{did}/{commit['collection']}/{commit['rkey']}", level)
-        for did, level in profiles.items():
-            self._withhold(did, level)
+            uri = f"at://{did}/{commit['collection']}/{commit['rkey']}"
+            self._posts.append((uri, record))
+            labels = record.get("labels")
+            if isinstance(labels, dict):
+                self._by_authors[uri] = self_level([each["val"] for each in labels["values"]])
+        tags = Counter(tag for _, record in self._posts for tag in tags_of(record))
+        self.tag = tags.most_common(2)[1][0]
+        for uri, record in self._posts:
+            if any(re.search(rf"(?<!\w){WORD}(?!\w)", text, re.I) for text in strings_of(record)):
+                self.of_texts.add(uri)
+            if self.tag in tags_of(record) or any(f"//www.{DOMAIN}/" in text for text in strings_of(record)):
+                self.of_texts.add(uri)
 
-    def _withhold(self, uri: str, level: int) -> None:
-        if level >= 3:
-            self.everybody.add(uri)
-        if level >= 1:
-            self.anonymous.add(uri)
+    def look(self) -> None:
+        """Take over what the labeler says now."""
+        levels = levels_from({})
+        self._by_labeler = {}
+        for uri, val in self._network.labeler.labels(self._network.now_us()):
+            self._by_labeler[uri] = max(self._by_labeler.get(uri, 0), levels.get(val, 0))
 
-    def hides(self, uri: str, *, anonymous: bool) -> bool:
-        """Tell whether a post may not be on a page."""
-        hidden = self.anonymous if anonymous else self.everybody
-        return uri in hidden or uri.split("/")[2] in hidden
+    def level(self, uri: str) -> int:
+        """Return from whom a post is withheld: 3 everybody, 1 or 2 who is not signed in, 0 nobody."""
+        did = uri.split("/")[2]
+        rule = self.rules.get(uri, self.rules.get(did))
+        if rule or (rule is None and uri in self.of_texts):
+            return 3
+        by_labeler = 0 if rule is False else max(self._by_labeler.get(of, 0) for of in (uri, did))
+        return max(by_labeler, *(self._by_authors.get(of, 0) for of in (uri, did)))
+
+    @property
+    def uris(self) -> list[str]:
+        """All posts of the network."""
+        return [uri for uri, _ in self._posts]
+
+    def count(self, level: int) -> int:
+        """Return how many posts of the network are withheld from so many."""
+        return sum(self.level(uri) >= level for uri, _ in self._posts)
+
+
+def self_level(values: Sequence[str]) -> int:
+    """Return what an author's own labels mean: these are all that the simulator has."""
+    return 3 if set(values) - {"!no-unauthenticated"} else 1 if values else 0
+
+
+def tags_of(record: dict[str, Any]) -> set[str]:
+    """Return the hashtags of a simulated post."""
+    facets = record.get("facets")
+    features = [one for facet in facets for one in facet["features"]] if isinstance(facets, list) else []
+    return {one["tag"] for one in features if "tag" in one}
+
+
+def strings_of(record: Any) -> Iterator[str]:
+    """Yield every text in a record, wherever it stands."""
+    if isinstance(record, str):
+        yield record
+    elif isinstance(record, dict):
+        for name, value in record.items():
+            if name != "thumb":
+                yield from strings_of(value)
+    elif isinstance(record, list):
+        for value in record:
+            yield from strings_of(value)
 
 
 def walk(store: ListStore, viewer: str | None, language: str) -> Iterator[list[str]]:
@@ -247,12 +299,22 @@ def shown(pages: int, users: int) -> dict[str, float]:
         shutil.rmtree(folder)
 
 
+def rule(env: dict[str, str], truth: Truth, subjects: Sequence[str], *, blocked: bool) -> None:
+    """Let the operator block or allow accounts and posts."""
+    done = commands.run("block" if blocked else "allow", *subjects, env=env)
+    assert done.returncode == 0, done.stderr
+    truth.rules |= dict.fromkeys(subjects, blocked)
+
+
 def _shown(data_dir: Path, network: SimulatedNetwork, pages: int) -> dict[str, float]:
-    labeler = network.labeler
+    labeler, truth = network.labeler, Truth(network)
     env = commands.environment(
         data_dir, stream_url=network.stream_url, stream_start_hours="1000", plc_url=network.plc_url,
-        labelers=labeler.did,
+        labelers=labeler.did, appview_url=network.plc_url,
     )  # fmt: skip
+    texts = (f"word:{WORD}", f"#{truth.tag}", f"domain:{DOMAIN}")
+    assert commands.run("block", *texts, env=env).returncode == 0
+    rule(env, truth, network.world.people.dids[::40], blocked=True)
     with commands.running("ingest", env=env, log=data_dir.parent / "log"):
         seq = labeler.label(plc_did(1), "spam")  # the last so far
         cursor = "SELECT seq FROM labelers"
@@ -268,7 +330,8 @@ def _shown(data_dir: Path, network: SimulatedNetwork, pages: int) -> dict[str, f
             assert snapshot is not None
             viewers = snapshot.some_viewers(1_000_000)
         languages = ("en", "ja", "pt", "de", "")
-        before = Truth(network)
+        truth.look()
+        before = truth.count(1)
         first = [uri for viewer in viewers[:50] for page in walk(store, viewer, "en") for uri in page]
         first += [uri for page in walk(store, None, "") for uri in page]
         first = sorted(set(first))
@@ -280,28 +343,37 @@ def _shown(data_dir: Path, network: SimulatedNetwork, pages: int) -> dict[str, f
         began = time.perf_counter()
         wait_until(lambda: number(data_dir, "landing", cursor) >= seq, 600)
         waited = time.perf_counter() - began
-        truth = Truth(network)
-        read = wrong = posts = 0
+        rule(env, truth, first[1::10], blocked=True)
+        rule(env, truth, sorted({uri.split("/")[2] for uri in first[3::40]}), blocked=True)
+        rule(env, truth, first[::25], blocked=False)
+        asked = commands.run("backfill", "--profiles", env=env, seconds=600)
+        assert asked.returncode == 0, asked.stderr
+        truth.look()
+        read = wrong = posts = allowed = 0
+        levels = {uri: truth.level(uri) for uri in truth.uris}
         while read < pages:
             for place, viewer in enumerate(viewers):
-                anonymous = place % 5 == 0
-                for page in walk(store, None if anonymous else viewer, languages[place % len(languages)]):
+                least = 1 if place % 5 == 0 else 3  # one in five is anonymous
+                for page in walk(store, None if least == 1 else viewer, languages[place % len(languages)]):
                     read += 1
                     posts += len(page)
-                    wrong += any(truth.hides(uri, anonymous=anonymous) for uri in page)
+                    wrong += any(levels[uri] >= least for uri in page)
+                    allowed += any(truth.rules.get(uri) is False for uri in page)
                 if read >= pages:
                     break
         as_published = ListStore(places.serving(data_dir))  # what pages would show that do not look
         found = [page for viewer in viewers[:100] for page in walk(as_published, viewer, "en")]
-        control = sum(any(truth.hides(uri, anonymous=False) for uri in page) for page in found)
+        control = sum(any(levels[uri] >= 3 for uri in page) for page in found)
         return {
             "events": events, "viewers with a list": len(viewers),
-            "withheld by labels and authors": len(truth.anonymous),
-            "of them from everybody": len(truth.everybody),
-            "of them since the lists were made": len(truth.anonymous - before.anonymous),
+            "posts withheld from somebody": truth.count(1),
+            "of them from everybody": truth.count(3),
+            "of them by rules about texts": len(truth.of_texts),
+            "of them since the lists were made": truth.count(1) - before,
             "s until the last label was stored": round(waited, 2),
             "pages": read, "posts on them": posts, "pages with a withheld post": wrong,
-            "the same, % of pages that do not look": round(100 * control / len(found), 1),
+            "pages with a post that is allowed": allowed,
+            "% of pages that do not look": round(100 * control / len(found), 1),
         }  # fmt: skip
 
 
