@@ -15,6 +15,7 @@ from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
 # What an author may say of a record (com.atproto.label.defs), of those values that apps know.
 SELF_LABELS = ("porn", "sexual", "nudity", "graphic-media", "!warn", "!hide", "!no-unauthenticated")
+_ENGINE = re.compile(r"(ray://)?[^\s/:]+:\d{1,5}")
 _APP_POST = re.compile(r"https://[^/]+/profile/([^/]+)/post/([^/?#]+)/?(?:[?#].*)?")
 _FEED_RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
 
@@ -45,6 +46,13 @@ def http_url(text: str) -> str:
 def _is_url(text: str, *schemes: str) -> bool:
     parts = urlsplit(text)
     return parts.scheme in schemes and bool(parts.hostname)
+
+
+def engine_address(text: str) -> str:
+    """Return the address of a cluster, or nothing."""
+    if text and not _ENGINE.fullmatch(text):
+        raise ValueError("expected HOST:PORT, such as 10.0.0.5:6379, or ray://HOST:PORT")
+    return text
 
 
 def hostname(text: str) -> str:

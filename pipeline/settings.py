@@ -131,6 +131,16 @@ class Settings:
     )
     serve_workers: int = _setting("1", values.threads, "processes of the web app, each on a core of its own")
     batch_threads: int = _setting("2", values.threads, "threads of the batch's matrix products")
+    engine: str = _setting(
+        "local",
+        values.one_of("local", "ray"),
+        "what does the work of a batch: local, this process; ray, a cluster of Ray",
+    )
+    engine_address: str = _setting(
+        "",
+        values.engine_address,
+        "HOST:PORT of Ray's head; none when Ray is to run on this machine, as long as a run",
+    )
     compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")
     candidates_minutes: float = _setting(

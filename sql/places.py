@@ -16,6 +16,8 @@ others: what is in the files. The pipeline and the web app share these names, an
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
     lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
     lake/forecast-*.parquet, lake/moments-*.parquet                   what will be liked, learned from the past
+    lake/neighbour-parts/RUN                                          their rows, where several machines made them
+    lake/.runs/JOB                                                    input and parts of a job on several machines
     lake/.tmp                                                         files that are being written for the lake
     lake/.held                                                        links to the files that a run reads
     explore                                                           copies for analysts
@@ -257,6 +259,16 @@ def newer_neighbours(neighbours: Path) -> Path:
 def degrees(neighbours: Path) -> Path:
     """Return how many likes each liker had when a file of neighbours was last computed for all viewers."""
     return neighbours.with_name(f"{neighbours.stem}-degrees.parquet")
+
+
+def neighbour_parts(data_dir: Path) -> Path:
+    """Return the folder of what files of neighbours name instead of having rows of their own."""
+    return lake(data_dir) / "neighbour-parts"
+
+
+def runs(data_dir: Path, job: str) -> Path:
+    """Return the folder where the tasks of a job on several machines read their input and leave their parts."""
+    return lake(data_dir) / ".runs" / job
 
 
 def all_neighbours(data_dir: Path) -> list[Path]:

@@ -12,10 +12,11 @@ from worlds import World
 
 import sql
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.product import candidate_blocks
 from pipeline.batch.neighbours.author_ranges import Range
-from pipeline.batch.neighbours.like_graph import build
-from pipeline.batch.neighbours.product_of_graph import neighbour_blocks
+from pipeline.batch.neighbours.product_of_graph import GraphHere
+from pipeline.lake import reader
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
 
@@ -107,12 +108,12 @@ def by_kernel(
     for name in sql_steps.BEFORE_GRAPH:
         sql_steps.run_file(connection, name)
     rows: list[tuple[int, int, float, int, float]] = []
-    graph = build(connection, ranking, folder, ranges)
-    for viewers, top, left_out in neighbour_blocks(connection, graph, ranking, threads):
-        for row, viewer in enumerate(viewers.tolist()):
-            for place in range(top.filled[row]):
-                found = int(top.columns[row, place]), float(top.scores[row, place])
-                rows.append((viewer, *found, place + 1, float(left_out[row])))
+    graph = GraphHere(snapshot_of(connection, world), ranking, folder, ranges, None, threads)
+    for number in range(len(ranges)):
+        graph.walk(number)
+    graph.add_up()
+    for number in range(graph.blocks):
+        rows += rows_of(graph.product(number))
     put_neighbours(connection, rows)
     near, rest = read_neighbours(connection), read_left_out(connection)
     sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
@@ -134,6 +135,30 @@ def by_kernel(
                 ranked[viewer] = items
     connection.close()
     return near, ranked, rest
+
+
+def snapshot_of(connection: duckdb.DuckDBPyConnection, world: World) -> Snapshot:
+    """Return a world in DuckDB as a run's frozen input."""
+    return Snapshot(connection, world.now_us, [], 0)
+
+
+def stored_as_landed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a world's likes be those of open days, as a run reads them from landing.sqlite."""
+    connection.execute("CREATE TABLE landed_likes AS SELECT *, false AS claimed FROM like_records")
+    words = ", ".join(f"NULL::BIGINT AS {name}" for name in reader.WORD_SCHEMA.names)
+    connection.execute(f"CREATE TABLE late_words AS SELECT {words} LIMIT 0")
+    connection.execute(
+        "CREATE TABLE file_changes AS FROM late_words; DROP TABLE changes; DROP TABLE like_records"
+    )
+    connection.execute(sql.load("lake/macros"))
+    connection.execute(sql.load("lake/changed_likes"))
+    connection.execute("CREATE VIEW like_records AS SELECT * EXCLUDE (claimed) FROM landed_likes")
+
+
+def rows_of(table: pa.Table) -> list[tuple[int, int, float, int, float]]:
+    """Return rows of neighbours as ``put_neighbours`` takes them."""
+    names = ("viewer_id", "neighbour_id", "weight", "rank", "left_out")
+    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
 def put_neighbours(

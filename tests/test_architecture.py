@@ -41,7 +41,8 @@ def top(module: str) -> str:
 BASE = {"pipeline.backoff", "pipeline.clock", "pipeline.errors", "pipeline.identifiers", "pipeline.notify"}
 CONFIGURED = {"pipeline.settings", "pipeline.ranking", "pipeline.flag_values"} | BASE
 BATCH = {
-    "pipeline.store", "pipeline.batch.kernel", "pipeline.batch.list_sources", "pipeline.progress", "pipeline.feeds",
+    "pipeline.store", "pipeline.batch.kernel", "pipeline.batch.list_sources", "pipeline.batch.engine",
+    "pipeline.progress", "pipeline.feeds",
 } | CONFIGURED  # fmt: skip
 MAY_KNOW: dict[str, set[str]] = {
     "sql": set(),
@@ -56,6 +57,8 @@ MAY_KNOW: dict[str, set[str]] = {
     } | CONFIGURED,
     "pipeline.batch": {"pipeline.lake", "pipeline.blocking"} | BATCH,
     "pipeline.batch.kernel": set(),
+    "pipeline.batch.engine": {"pipeline.progress"} | BASE,
+    "pipeline.batch.engines": {"pipeline.batch.engine"} | CONFIGURED,
     "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
     "pipeline.batch.neighbours": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.forecast": {"pipeline.batch.inputs"} | BATCH,

@@ -9,9 +9,7 @@ with its lists, so a reader sees what the newest generation was made of. A faile
 job leaves its own inputs from before the window of a candidates run.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -46,6 +44,7 @@ from pipeline.store.analyst_snapshot import (
     make_snapshot,
 )
 from pipeline.store.duck import copy_to, parquet
+from pipeline.store.part_lists import one_file
 from pipeline.store.model import HOUR_US, day_of
 from sql import places
 
@@ -193,10 +192,8 @@ def _variant_row(staged: StagedLists) -> dict[str, float | str]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file of neighbours a second name, under which it stays as it is; copy it to another disk."""
+    """Give a file of neighbours a second name, under which it stays as it is."""
     try:
-        os.link(source, target)
+        one_file(source, target)
     except FileNotFoundError:
         pq.write_table(SCHEMA.empty_table(), target)  # no neighbours job has written it yet
-    except OSError:
-        shutil.copyfile(source, target)

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -24,6 +24,9 @@ from typing import NamedTuple
 import duckdb
 
 from pipeline.batch.candidates_job import FeedToPublish, candidates
+from pipeline.batch.engine import Engine
+from pipeline.batch.engines import open_engine
+from pipeline.batch.engines.local import LOCAL
 from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remove_unused
 from pipeline.batch.memory import within_memory
@@ -114,10 +117,12 @@ def run(
             raise StoreError(f"{places.serving(settings.data_dir)}: {error}") from error
         try:
             run_id = _new_run(serving, clock)
-            batch = BatchRun(settings, feeds, serving, clock, viewers)
             names = JOBS if job == "all" else (job,)
-            for part in waiting_parts(batch) if viewers == "waiting" else batch_parts(batch, names):
-                _follow(serving, run_id, part, clock)
+            # Whoever waits for a run beside the others waits less than a cluster takes to begin.
+            with nullcontext(LOCAL) if beside or job == "compact" else open_engine(settings) as engine:
+                batch = BatchRun(settings, feeds, serving, clock, viewers, engine)
+                for part in waiting_parts(batch) if viewers == "waiting" else batch_parts(batch, names):
+                    _follow(serving, run_id, part, clock)
         finally:
             serving.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -149,6 +154,7 @@ class BatchRun:
     serving: sqlite3.Connection
     clock: Callable[[], float]
     viewers: str
+    engine: Engine = LOCAL
 
     @property
     def files(self) -> list[NeighbourFiles]:
@@ -209,7 +215,14 @@ def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
                 feed_name = files.rkeys[0] if number else ""
                 progress = Progress(f"{name} {feed_name}".strip())
                 changed = tier == "changed"
-                steps = neighbours(files, threads, changed_only=changed, clock=batch.clock, progress=progress)
+                steps = neighbours(
+                    files,
+                    threads,
+                    engine=batch.engine,
+                    changed_only=changed,
+                    clock=batch.clock,
+                    progress=progress,
+                )
                 yield Part(name, tier, feed_name, steps, progress)
             remove_unused(data_dir, batch.files)
         else:

@@ -1,8 +1,9 @@
 """The job "neighbours": who shares each viewer's taste, into lake/neighbours.parquet and the files beside it.
 
-Owns: the order of the job, for everybody or for those seen lately who liked something, and the atomic replacement of the file. Leaves to others: which co-likers
-(``sql/batch``, ``neighbours.like_graph``), who changed (``neighbours.changed``), the files
-(``inputs.neighbour_files``), what analysts get of the run's inputs (``analyst_copies``).
+Owns: the order of the job, for everybody or for those seen lately who liked something, and the atomic replacement of
+the file. Leaves to others: which co-likers (``sql/batch``, ``neighbours.walk_range``, ``neighbours.product_block``), who
+does the work (``engine``), who changed (``neighbours.changed``), the files (``inputs.neighbour_files``), what analysts
+get of the run's inputs (``analyst_copies``).
 
 Invariant: readers see the whole former file or the whole new one.
 """
@@ -13,26 +14,34 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.batch.analyst_copies import stage_history
+from pipeline.batch.engine import Engine, following
+from pipeline.batch.engines.local import LOCAL
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import (
     NeighbourFiles,
     NeighboursMetadata,
     add_newer,
+    add_parts,
     newer_rows,
     read_metadata,
     remove_newer,
     write_degrees,
     write_rows,
 )
-from pipeline.batch.inputs.snapshot import name_viewers, open_snapshot
+from pipeline.batch.inputs.run_inputs import open_run
+from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
 from pipeline.batch.neighbours.changed import is_full_due, merged_rows, restrict_to_changed, restrict_to_liked
-from pipeline.batch.neighbours.like_graph import read_graph
-from pipeline.batch.neighbours.product_of_graph import neighbour_rows
+from pipeline.batch.neighbours.graph_parts import GraphParts
+from pipeline.batch.neighbours.like_graph import plan
+from pipeline.batch.neighbours.product_of_graph import GraphHere
 from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
+from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import make_snapshot
 from pipeline.store.duck import count
 from sql import places
@@ -42,6 +51,7 @@ def neighbours(
     files: NeighbourFiles,
     threads: int,
     *,
+    engine: Engine = LOCAL,
     changed_only: bool = False,
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
@@ -50,13 +60,16 @@ def neighbours(
 
     With ``changed_only``, compute those of viewers who changed, unless a full pass is due.
     """
-    data_dir, ranking, path = files.data_dir, files.ranking, files.path
-    folder, window = places.working(data_dir), ranking.seed_window_days * 24.0
+    data_dir, path = files.data_dir, files.path
+    folder, window = places.working(data_dir), files.ranking.seed_window_days * 24.0
     progress = progress or Progress("neighbours")
     began_at, began = clock(), time.perf_counter()
     day_files.clear_drafts(data_dir)
-    with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
+    shared = places.runs(data_dir, f"neighbours-{files.key}") if engine.shares else None
+    run = open_run(data_dir, files.ranking, threads, window_hours=window, folder=folder, shared=shared)
+    with run as (snapshot, frozen):
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
+        ranking = files.ranking if frozen is None else frozen.ranking
         former = read_metadata(files) if changed_only else None
         if former is not None and is_full_due(former, snapshot, places.closed_days(data_dir), began_at):
             former = None
@@ -65,39 +78,50 @@ def neighbours(
         if path == places.neighbours(data_dir):  # analysts get those of the first feed
             history = stage_history(connection, folder / "history", snapshot_us, ranking)
             yield "copy history", len(history)
-        taken = newer_rows(files)
+        rows_before = newer_rows(files)
+        taken = rows_before.filter(pc.less_equal(rows_before.column("snapshot_us"), snapshot_us))
         for name in sql_steps.BEFORE_GRAPH:
             rows = sql_steps.run_file(connection, name)
             if name == "viewers" and former is not None:
                 rows = restrict_to_changed(connection, files, former)
             yield name, rows
         progress.start("graph", snapshot.records)
-        graph = read_graph(snapshot, ranking, folder / "likes", progress)
+        graph = _full_pass(snapshot, frozen, ranking, folder / "likes", threads)
+        for records in engine.map("walk", graph.walk, graph.ranges):
+            progress.add(records)
+        likers = graph.add_up()
         if former is None:
-            write_degrees(files, graph.degrees, graph.firsts)
-        yield "graph", graph.likers
-        progress.start("product", count(connection, "viewers"))
+            write_degrees(files, *graph.people())
+        yield "graph", likers
+        if engine.shares:
+            yield "exchange", engine.exchange("route", graph.route, graph.ranges)
+        progress.start("product", graph.blocks)
         days = sorted(places.closed_days(data_dir))
         metadata = NeighboursMetadata(
             files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.commit_no
         )
-        product = neighbour_rows(snapshot, graph, ranking, threads, progress)
+        product, parts = following(engine.map("product", graph.product, graph.blocks), progress), list[Path]()
 
-        def write_product(path: Path) -> None:
-            write_rows(path, product, lambda: replace(metadata, full_seconds=time.perf_counter() - began))
+        def described(made: Sequence[Path]) -> NeighboursMetadata:
+            parts.extend(made)
+            names = add_parts(data_dir, f"{path.stem}-{snapshot_us}", made) if former is None else []
+            return replace(metadata, full_seconds=time.perf_counter() - began, parts=names)
 
-        temporary = day_files.write_draft(data_dir, path.name, write_product)
-        yield "product", pq.read_metadata(temporary).num_rows
+        temporary = day_files.write_draft(
+            data_dir, path.name, lambda draft: graph.write(draft, product, described)
+        )
+        rows = _row_count(temporary, *parts)
+        yield "product", rows
         if former is not None:
             fresh = temporary.rename(temporary.with_name("fresh.parquet"))
-            merged = merged_rows(connection, fresh, ranking.block_viewers)
+            merged = merged_rows(connection, [fresh, *parts], ranking.block_viewers)
             known = replace(metadata, full_at=former.full_at, full_seconds=former.full_seconds)
             temporary = day_files.write_draft(
                 data_dir, path.name, lambda path: write_rows(path, merged, lambda: known)
             )
             fresh.unlink()
-            yield "merge", pq.read_metadata(temporary).num_rows
-        rows = pq.read_metadata(temporary).num_rows
+            rows = _row_count(temporary)
+            yield "merge", rows
         day_files.commit(temporary, path)
         remove_newer(files, taken)
         yield "commit", rows
@@ -133,12 +157,30 @@ def liked_neighbours(
                 yield name, sql_steps.run_file(connection, name)
         if not count(connection, "viewers"):
             return
-        graph = read_graph(snapshot, ranking, folder / "likes", progress)
-        yield "graph", graph.likers
-        rows = pa.concat_tables(neighbour_rows(snapshot, graph, ranking, threads, progress))
+        graph = _full_pass(snapshot, None, ranking, folder / "likes", threads)
+        for records in LOCAL.map("walk", graph.walk, graph.ranges):
+            progress.add(records)
+        yield "graph", graph.add_up()
+        rows = pa.concat_tables(following(LOCAL.map("product", graph.product, graph.blocks), progress))
         yield "product", len(rows)
         if len(rows):
             add_newer(files, rows)
         yield "commit", len(rows)
         known = connection.execute("SELECT did, actor_id FROM actors JOIN viewers ON viewer_id = actor_id")
-        note({did: int(graph.degrees[actor]) for did, actor in known.fetchall()}, snapshot.commit_no)
+        degrees, _ = graph.people()
+        note({did: int(degrees[actor]) for did, actor in known.fetchall()}, snapshot.commit_no)
+
+
+def _full_pass(
+    snapshot: Snapshot, frozen: Frozen | None, ranking: Ranking, folder: Path, threads: int
+) -> GraphHere | GraphParts:
+    """Return the full pass of a run: in parts when its input is frozen in files."""
+    if frozen is None:
+        return GraphHere(snapshot, ranking, folder, *plan(snapshot, ranking), threads)
+    # On each machine there are as many tasks as it has processors.
+    own = replace(ranking, memory_limit_gb=ranking.memory_limit_gb / threads)
+    return GraphParts.lay_out(snapshot, frozen, own, *plan(snapshot, own))
+
+
+def _row_count(*paths: Path) -> int:
+    return sum(int(pq.read_metadata(path).num_rows) for path in paths)

@@ -21,10 +21,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.store.part_lists import files_of_rows, one_file
 from sql import places
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
 WORKING = ".working-"
+NEIGHBOURS = "neighbours"
 CURRENT = "current.parquet"
 
 # What is not in the lake lies beside the lake's days, so that one pattern finds both. Open are days of which a
@@ -97,7 +99,10 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
             copy_of(making, name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, copy_of(making, name))
         for name, path in (*_lake_files(data_dir), *_former_files(former, finished)):
-            _link(path, copy_of(making, name))
+            if name == NEIGHBOURS and path.exists() and len(files_of_rows(path)) > 1:
+                one_file(path, copy_of(making, name))  # analysts read one file
+            else:
+                _link(path, copy_of(making, name))
         os.replace(making, folder)
         temporary = root / ".current"
         pq.write_table(pa.table({"folder": [folder.name]}), temporary)
@@ -125,7 +130,7 @@ def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
         yield f"likes/day={places.day_name(day)}", places.likes(data_dir, day)
     for day in sorted(places.impression_days(data_dir)):
         yield f"impressions/day={places.day_name(day)}", places.impressions(data_dir, day)
-    yield "neighbours", places.neighbours(data_dir)
+    yield NEIGHBOURS, places.neighbours(data_dir)
 
 
 def _former_files(former: Path | None, finished: Collection[str]) -> Iterator[tuple[str, Path]]:

@@ -33,7 +33,7 @@ from pipeline.batch.lists.checks import check_entries
 from pipeline.batch.neighbours.author_ranges import LAST_ACTOR
 from pipeline.batch.neighbours.like_graph import build
 from pipeline.batch.neighbours.product_block import pick_block_seeds
-from pipeline.batch.neighbours.product_of_graph import graph_matrices, viewer_blocks
+from pipeline.batch.neighbours.product_of_graph import graph_answers, graph_matrices, viewer_block
 from pipeline.batch.publish.list_packing import pack
 from pipeline.ranking import Ranking
 
@@ -125,8 +125,10 @@ def graph_case(case: str, folder: Path) -> Callable[[], object]:
     if case == "graph":
         return lambda: build(connection, ranking, folder, [(0, LAST_ACTOR)])
     posts, co_likers = graph_matrices(connection, graph, ranking)
+    answers = graph_answers(connection, graph)
     return lambda: [
-        pick_block_seeds(block, posts, co_likers, ranking) for block in viewer_blocks(connection, graph)
+        pick_block_seeds(viewer_block(graph, number, answers), posts, co_likers, ranking)
+        for number in range(graph.viewers.blocks)
     ]
 
 

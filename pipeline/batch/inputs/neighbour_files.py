@@ -9,6 +9,9 @@ to others: computing neighbours (``neighbours_job``, ``few_viewers_job``), lists
     …-newer.parquet beside each         of viewers computed since; they replace the rows of these viewers
     …-degrees.parquet beside each       how many likes each liker has, since when (first reported), by a full pass
 
+A file may have no rows of its own and name others instead, in lake/neighbour-parts, which tasks on several machines
+made (``neighbours.graph_parts``). Then it is their manifest: renaming it is what makes them count.
+
 Columns: viewer_id int32; neighbour_id int32; weight float32; rank int32 from 1; and of the viewer snapshot_us int64
 (stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh). Rows are sorted
 by viewer and rank.
@@ -19,6 +22,7 @@ under the lock "newer-neighbours".
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,19 +35,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.batch.inputs import part_files
 from pipeline.feeds import Feed
 from pipeline.lake import day_files
 from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import parquet, put
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
+from pipeline.store.part_lists import KEY, files_of_rows
 from sql import places
 
 SCHEMA = pa.schema(
     [("viewer_id", pa.int32()), ("neighbour_id", pa.int32()), ("weight", pa.float32()), ("rank", pa.int32()),
      ("snapshot_us", pa.int64()), ("left_out", pa.float32())]
 )  # fmt: skip
-_KEY = b"foryou"  # of the metadata
+PARTS_KEPT = 4  # folders of parts, so that a run beside may still read those that it found
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,11 @@ class NeighbourFiles:
     def newer(self) -> Path:
         """The neighbours of viewers who were computed between two full runs."""
         return places.newer_neighbours(self.path)
+
+    @property
+    def rows(self) -> list[Path]:
+        """The files that together have the rows of ``path``."""
+        return files_of_rows(self.path)
 
     @property
     def degrees(self) -> Path:
@@ -81,6 +92,7 @@ class NeighboursMetadata:
     full_seconds: float
     days: list[int] = field(default_factory=list)  # of the lake, in days since 1970
     commit_no: int = 0  # the last commit of landing.sqlite that is in it
+    parts: list[str] = field(default_factory=list)  # names of further files of rows, beside it
 
 
 def files_of(data_dir: Path, feeds: Sequence[Feed]) -> list[NeighbourFiles]:
@@ -106,13 +118,27 @@ def remove_unused(data_dir: Path, used: Sequence[NeighbourFiles]) -> None:
     for path in places.all_neighbours(data_dir):
         if path not in wanted:
             path.unlink(missing_ok=True)
+    named = {path.parent for files in used if files.path.exists() for path in files.rows}
+    found = sorted(places.neighbour_parts(data_dir).glob("*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in found[:-PARTS_KEPT]:
+        if folder not in named:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_parts(data_dir: Path, run: str, made: Sequence[Path]) -> list[str]:
+    """Give the parts of a run names beside the files of neighbours, and return these names for the metadata."""
+    folder = places.neighbour_parts(data_dir) / run
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in made:
+        part_files.put(folder / path.name, partial(part_files.link, path))
+    return [str((folder / path.name).relative_to(places.lake(data_dir))) for path in made]
 
 
 def read_metadata(files: NeighbourFiles) -> NeighboursMetadata | None:
     """Return what a file says of itself, None when it is absent or made with other parameters."""
     if not files.path.exists():
         return None
-    text = (pq.read_metadata(files.path).metadata or {}).get(_KEY)
+    text = (pq.read_metadata(files.path).metadata or {}).get(KEY)
     metadata = NeighboursMetadata(**json.loads(text)) if text else None
     return metadata if metadata is not None and metadata.key == files.key else None
 
@@ -126,7 +152,7 @@ def write_rows(path: Path, tables: Iterable[pa.Table], metadata: Callable[[], Ne
         values = asdict(metadata())
         # ``foryou explain`` reads snapshot_us by itself.
         writer.add_key_value_metadata(
-            {_KEY.decode(): json.dumps(values), "snapshot_us": str(values["snapshot_us"])}
+            {KEY.decode(): json.dumps(values), "snapshot_us": str(values["snapshot_us"])}
         )
 
 
@@ -148,7 +174,7 @@ def attach_neighbours(
     if not files.path.exists():
         put(connection, relation, SCHEMA.empty_table())
         return
-    query = f"FROM {parquet(files.path)}"
+    query = f"FROM {parquet(*files.rows)}"
     if files.newer.exists():
         newer = parquet(files.newer)
         query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {newer}) USING (viewer_id)"

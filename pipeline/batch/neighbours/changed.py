@@ -12,7 +12,7 @@ when past days were added to the lake, or when the stream's time went back.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -96,9 +96,11 @@ def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFil
     return count(connection, "viewers")
 
 
-def merged_rows(connection: duckdb.DuckDBPyConnection, fresh: Path, block_viewers: int) -> Iterator[pa.Table]:
-    """Yield the former rows of ``unchanged_viewers`` and those of a fresh file, by viewer, some viewers at a time."""
-    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM {parquet(fresh)}")
+def merged_rows(
+    connection: duckdb.DuckDBPyConnection, fresh: Sequence[Path], block_viewers: int
+) -> Iterator[pa.Table]:
+    """Yield the former rows of ``unchanged_viewers`` and those of fresh files, by viewer, some viewers at a time."""
+    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM {parquet(*fresh)}")
     viewers = columns(
         connection, "SELECT viewer_id FROM (FROM unchanged_viewers UNION ALL FROM viewers) ORDER BY 1"
     )[0]

@@ -15,7 +15,7 @@ out. A record is not always a like: a post may be liked twice, or be deleted. Vi
 read once more, in full.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ from pipeline.batch.neighbours.walk_range import (
     viewers_of,
     walk_range,
 )
-from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
 
@@ -91,12 +90,6 @@ class LikeGraph:
         return likes
 
 
-def read_graph(snapshot: Snapshot, ranking: Ranking, folder: Path, progress: Progress) -> LikeGraph:
-    """Return the likes of the window by post and by viewer, as files in a folder."""
-    ranges, since = plan(snapshot, ranking)
-    return build(snapshot.connection, ranking, folder, ranges, since, progress.add)
-
-
 def plan(snapshot: Snapshot, ranking: Ranking) -> tuple[list[Range], NDArray[np.int64]]:
     """Return the ranges of authors of a full pass, and since when the likes of each viewer are looked at."""
     connection, files = snapshot.connection, snapshot.lake_files
@@ -110,32 +103,45 @@ def build(
     folder: Path,
     ranges: Sequence[Range],
     since_us: NDArray[np.int64] | None = None,
-    report: Callable[[int], None] | None = None,
 ) -> LikeGraph:
     """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
 
-    ``since_us`` has for each viewer the time before which likes are left out at first. ``report`` is called with the
-    number of records of each range.
+    ``since_us`` has for each viewer the time before which likes are left out at first.
     """
+    graph = new_graph(connection, ranking, folder, since_us)
+    for span in ranges:
+        walked = walk_range(read_records(connection, span), graph.viewers, ranking.max_seed_likers)
+        add_range(graph, walked)
+    add_up(graph, connection, ranking)
+    return graph
+
+
+def new_graph(
+    connection: duckdb.DuckDBPyConnection,
+    ranking: Ranking,
+    folder: Path,
+    since_us: NDArray[np.int64] | None = None,
+) -> LikeGraph:
+    """Return a graph of no likes yet; ``since_us`` as in ``build``."""
     folder.mkdir(parents=True, exist_ok=True)
     viewers = viewers_of(connection, ranking.block_viewers, since_us)
     actors = len(viewers.rows)
     graph = LikeGraph(folder, viewers, np.zeros(actors, np.int32), np.full(actors, NEVER_US))
     for path in (*graph.blocks, *(folder / name for name in POSTS)):
         path.write_bytes(b"")
-    for span in ranges:
-        walked = walk_range(read_records(connection, span), viewers, ranking.max_seed_likers)
-        _add(graph, walked)
-        if report is not None:
-            report(walked.records)
+    return graph
+
+
+def add_up(graph: LikeGraph, connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
+    """Finish a graph once all ranges are in it."""
     late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported")
     graph.firsts[late] = reported_us
     _mend_short(graph, connection, ranking)
     _renumber(graph)
-    return graph
 
 
-def _add(graph: LikeGraph, walked: WalkedRange) -> None:
+def add_range(graph: LikeGraph, walked: WalkedRange) -> None:
+    """Add what was kept of the next range of authors."""
     walked.posts.ends[:] += graph.likers
     walked.rows["post"] += graph.posts
     for name, array in walked.posts._asdict().items():

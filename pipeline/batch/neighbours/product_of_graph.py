@@ -1,21 +1,25 @@
-"""The full pass's product in one process: block after block of a ``LikeGraph``.
+"""The full pass in one process: range after range into a ``LikeGraph``, then block after block out of it.
 
-Owns: handing a block its part of the graph. Leaves to others: the graph (``like_graph``), the product
-(``product_block``), the same on several machines (``graph_parts``).
+Owns: ``GraphHere``, whose methods are the tasks. Leaves to others: the graph (``like_graph``), what is done
+(``walk_range``, ``product_block``), the same in parts for several machines (``graph_parts``).
 
 B's columns are ``LikeGraph.columns``. Their names are actor numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.batch.inputs.neighbour_files import NeighboursMetadata, write_rows
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.kernel import NO_NUMBERS, Sparse, Top, sparse
-from pipeline.batch.neighbours.like_graph import LikeGraph
+from pipeline.batch.kernel import NO_NUMBERS, Sparse, sparse
+from pipeline.batch.neighbours.author_ranges import Range
+from pipeline.batch.neighbours.like_graph import LikeGraph, add_range, add_up, new_graph
 from pipeline.batch.neighbours.product_block import (
     CoLikers,
     LikedPosts,
@@ -26,9 +30,80 @@ from pipeline.batch.neighbours.product_block import (
     newness_of,
     product_block,
 )
-from pipeline.progress import Progress
+from pipeline.batch.neighbours.walk_range import read_records, walk_range
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
+
+
+class GraphHere:
+    """A full pass that keeps its graph in files of one process."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        ranking: Ranking,
+        folder: Path,
+        spans: Sequence[Range],
+        since_us: NDArray[np.int64] | None,
+        threads: int,
+    ) -> None:
+        self._connection, self._snapshot_us = snapshot.connection, snapshot.snapshot_us
+        self._ranking, self._spans, self._threads = ranking, spans, threads
+        self.graph = new_graph(self._connection, ranking, folder, since_us)
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges of authors there are."""
+        return len(self._spans)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of viewers there are."""
+        return self.graph.viewers.blocks
+
+    def walk(self, number: int) -> int:
+        """Walk over a range; return its records."""
+        records = read_records(self._connection, self._spans[number])
+        walked = walk_range(records, self.graph.viewers, self._ranking.max_seed_likers)
+        add_range(self.graph, walked)
+        return walked.records
+
+    def add_up(self) -> int:
+        """Finish the graph; return how many likers are looked at, a liker once a post."""
+        add_up(self.graph, self._connection, self._ranking)
+        return self.graph.likers
+
+    def people(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return each actor's number of likes, and when the first of them was seen that was reported."""
+        return self.graph.degrees, self.graph.firsts
+
+    def route(self, number: int) -> int:
+        """Move nothing: a block finds all posts in the graph."""
+        return 0
+
+    def product(self, number: int) -> pa.Table:
+        """Return the neighbours of a block's viewers."""
+        posts, co_likers = self._matrices
+        block = viewer_block(self.graph, number, self._answers)
+        top, left_out = product_block(block, posts, co_likers, self._ranking, self._threads)
+        return neighbour_table(block.ids, top, left_out, self._snapshot_us)
+
+    def write(
+        self,
+        path: Path,
+        products: Iterable[pa.Table],
+        metadata: Callable[[Sequence[Path]], NeighboursMetadata],
+    ) -> None:
+        """Write the file of neighbours of what ``product`` returns; ``metadata`` is called after the last one."""
+        write_rows(path, products, lambda: metadata([]))
+
+    @cached_property
+    def _matrices(self) -> tuple[LikedPosts, CoLikers]:
+        return graph_matrices(self._connection, self.graph, self._ranking)
+
+    @cached_property
+    def _answers(self) -> Sparse:
+        return graph_answers(self._connection, self.graph)
 
 
 def graph_matrices(
@@ -44,34 +119,19 @@ def graph_matrices(
     return liked_posts(rkeys, counts, ends, likers, co_likers, masses), co_likers
 
 
-def viewer_blocks(connection: duckdb.DuckDBPyConnection, graph: LikeGraph) -> Iterator[ViewerBlock]:
-    """Yield the blocks of viewers; the relation ``answer_weights`` has their answers."""
+def graph_answers(connection: duckdb.DuckDBPyConnection, graph: LikeGraph) -> Sparse:
+    """Return the relation ``answer_weights``, a row a viewer of the graph."""
     ids, authors, rkeys, weights = columns(
         connection, "SELECT viewer_id, author_id, post_rkey, weight FROM answer_weights ORDER BY viewer_id"
     )
     posts = graph.find(authors, rkeys)
     liked = posts >= 0
     rows = graph.viewers.rows[ids][liked]
-    answers = sparse(rows, posts[liked], np.asarray(weights)[liked], len(graph.viewers.ids))
-    for number in range(graph.viewers.blocks):
-        viewers, first = graph.viewers.block(number), number * graph.viewers.in_block
-        of_block = Sparse(answers.starts[first : first + len(viewers) + 1], answers.columns, answers.values)
-        yield ViewerBlock(viewers, graph.columns[viewers], graph.likes_of_block(number), of_block)
+    return sparse(rows, posts[liked], np.asarray(weights)[liked], len(graph.viewers.ids))
 
 
-def neighbour_blocks(
-    connection: duckdb.DuckDBPyConnection, graph: LikeGraph, ranking: Ranking, threads: int
-) -> Iterator[tuple[NDArray[np.int64], Top, NDArray[np.float32]]]:
-    """Yield (actor ids of viewers, their best co-likers, what was left out); a column's name is an actor id."""
-    posts, co_likers = graph_matrices(connection, graph, ranking)
-    for block in viewer_blocks(connection, graph):
-        yield block.ids, *product_block(block, posts, co_likers, ranking, threads)
-
-
-def neighbour_rows(
-    snapshot: Snapshot, graph: LikeGraph, ranking: Ranking, threads: int, progress: Progress
-) -> Iterator[pa.Table]:
-    """Yield the rows of ``neighbour_files.SCHEMA``, a block of viewers at a time."""
-    for viewers, top, left_out in neighbour_blocks(snapshot.connection, graph, ranking, threads):
-        yield neighbour_table(viewers, top, left_out, snapshot.snapshot_us)
-        progress.add(len(viewers))
+def viewer_block(graph: LikeGraph, number: int, answers: Sparse) -> ViewerBlock:
+    """Return a block of a graph's viewers."""
+    viewers, first = graph.viewers.block(number), number * graph.viewers.in_block
+    of_block = Sparse(answers.starts[first : first + len(viewers) + 1], answers.columns, answers.values)
+    return ViewerBlock(viewers, graph.columns[viewers], graph.likes_of_block(number), of_block)

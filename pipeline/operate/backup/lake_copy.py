@@ -43,7 +43,10 @@ def listed(data_dir: Path, *, lists: bool = False) -> frozenset[LakeFile]:
                 found = path.stat()
             except FileNotFoundError:
                 continue  # removed just now; the second listing will differ
-            if not name.startswith(".") and (lists or path != places.neighbours(data_dir)):
+            is_of_lists = (
+                path == places.neighbours(data_dir) or places.neighbour_parts(data_dir) in path.parents
+            )
+            if not name.startswith(".") and (lists or not is_of_lists):
                 below = str(path.relative_to(root))
                 files.add(LakeFile(below, found.st_ino, found.st_size, found.st_mtime_ns))
     return frozenset(files)

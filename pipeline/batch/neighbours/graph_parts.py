@@ -1,0 +1,322 @@
+"""The full pass in parts: the like graph of the whole window as files that tasks on several machines leave each other.
+
+Owns: ``GraphParts``, whose methods are the tasks, and the form of their parts. Leaves to others: what is done
+(``walk_range``, ``product_block``), who runs the tasks (``batch.engine``), the same in one process (``like_graph``).
+
+    walk N      the likes of a range of authors in; out its posts with their likers, the viewers' likes by block, and
+                what it adds to each person's likes
+    add_up      one array by person of the sums, and which viewers have too few likes yet
+    route N     for each block, of the range's posts those that its likes or answers name, with their likers. So no
+                machine holds the whole matrix B: a block gets the rows that it needs
+    product N   what all ranges sent to a block in; out the neighbours of its viewers
+
+Posts are numbered by (author_id, rkey) within what a block was sent, since ranges are sorted so, and the columns' names
+by actor_id. So ties are decided as in one process, and the rows are the same, bit by bit.
+"""
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.batch.inputs import frozen as frozen_inputs
+from pipeline.batch.inputs.frozen import Frozen
+from pipeline.batch.inputs.neighbour_files import NeighboursMetadata, write_rows
+from pipeline.batch.inputs.part_files import array, arrays, put, put_arrays
+from pipeline.batch.inputs.snapshot import Snapshot
+from pipeline.batch.kernel import Sparse, compiled, sparse
+from pipeline.batch.neighbours.author_ranges import Range
+from pipeline.batch.neighbours.like_loops import find_posts
+from pipeline.batch.neighbours.product_block import (
+    CoLikers,
+    ViewerBlock,
+    co_liker_scale,
+    liked_posts,
+    neighbour_table,
+    newness_of,
+    product_block,
+)
+from pipeline.batch.neighbours.walk_range import (
+    NEVER_US,
+    POSTS,
+    ROW,
+    Viewers,
+    read_likes_of,
+    read_records,
+    viewers_of,
+    walk_range,
+)
+from pipeline.errors import BatchError
+from pipeline.ranking import Ranking
+from pipeline.store.duck import columns
+
+ANSWER = np.dtype([("viewer", np.int32), ("author", np.int32), ("rkey", np.int64), ("weight", np.float64)])
+
+
+@dataclass(frozen=True, slots=True)
+class GraphParts:
+    """A full pass over a frozen input; its parts are in a folder that every task sees."""
+
+    folder: Path
+    frozen: Frozen
+    ranking: Ranking
+    spans: tuple[Range, ...]
+    actors: int  # how long an array by actor_id is
+    blocks: int
+
+    @classmethod
+    def lay_out(
+        cls,
+        snapshot: Snapshot,
+        frozen: Frozen,
+        ranking: Ranking,
+        spans: Sequence[Range],
+        since_us: NDArray[np.int64],
+    ) -> "GraphParts":
+        """Write what all tasks read. The folder's name stands for it: parts of other input are not taken for these."""
+        connection = snapshot.connection
+        frozen_inputs.add_relations(frozen, connection, "hidden_accounts", "deleted_posts")
+        viewers = viewers_of(connection, ranking.block_viewers, since_us)
+        ids, authors, rkeys, weights = columns(
+            connection, "SELECT viewer_id, author_id, post_rkey, weight FROM answer_weights ORDER BY ALL"
+        )
+        answers = np.empty(len(ids), ANSWER)
+        answers["viewer"], answers["author"] = viewers.rows[ids], authors
+        answers["rkey"], answers["weight"] = rkeys, weights
+        late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported ORDER BY ALL")
+        plan = repr((ranking, spans, len(viewers.rows))).encode()
+        contents = [viewers.ids, viewers.since_us, answers, np.asarray(late), np.asarray(reported_us)]
+        name = hashlib.sha256(b"".join([plan, *(column.tobytes() for column in contents)])).hexdigest()[:16]
+        graph = cls(frozen.folder / name, frozen, ranking, tuple(spans), len(viewers.rows), viewers.blocks)
+        names = ("ids", "since_us", "answers", "late", "reported_us")
+        put_arrays(graph.folder / "viewers", **dict(zip(names, contents, strict=True)))
+        return graph
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges of authors there are."""
+        return len(self.spans)
+
+    def walk(self, number: int) -> int:
+        """Walk over a range; return its records."""
+        part = self._part("walk", number)
+        if part.exists():
+            return int(array(part, "records")[0])
+        records = read_records(_likes(self.frozen, self.ranking), self.spans[number])
+        viewers = self._viewers()
+        walked = walk_range(records, viewers, self.ranking.max_seed_likers)
+        people = np.flatnonzero(walked.degrees).astype(np.int32)
+        put_arrays(
+            part,
+            records=np.array([walked.records]),
+            rows=walked.rows,
+            starts=walked.starts,
+            people=people,
+            degrees=walked.degrees[people],
+            firsts=walked.firsts[people],
+            likes=np.bincount(walked.rows["viewer"], minlength=len(viewers.ids)).astype(np.int32),
+            **walked.posts._asdict(),
+        )
+        return walked.records
+
+    def add_up(self) -> int:
+        """Add up what the ranges say of people; return how many likers are looked at, a liker once a post."""
+        degrees, firsts = np.zeros(self.actors, np.int32), np.full(self.actors, NEVER_US)
+        ids, since_us = arrays(self.folder / "viewers", "ids", "since_us")
+        likes, likers = np.zeros(len(ids), np.int64), 0
+        for number in range(self.ranges):
+            part = self._part("walk", number)
+            people, counts, first_us = arrays(part, "people", "degrees", "firsts")
+            degrees[people] += counts
+            firsts[people] = np.minimum(firsts[people], first_us)
+            likes += array(part, "likes")
+            likers += len(array(part, "likers"))
+        late, reported_us = arrays(self.folder / "viewers", "late", "reported_us")
+        firsts[late] = reported_us
+        short = ids[(since_us > 0) & (likes < self.ranking.max_seeds)]
+        put_arrays(self.folder / "people", degrees=degrees, firsts=firsts, short=short)
+        return likers
+
+    def people(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return each actor's number of likes, and when the first of them was seen that was reported."""
+        degrees, firsts = arrays(self.folder / "people", "degrees", "firsts")
+        return degrees, firsts
+
+    def route(self, number: int) -> int:
+        """Send each block what it needs of a range; return how many likers all of them were sent."""
+        part = self._part("route", number)
+        if part.exists():
+            return len(array(part, "likers"))
+        walked = self._part("walk", number)
+        rows, starts = array(walked, "rows"), array(walked, "starts")
+        posts = {name: array(walked, name) for name in POSTS}
+        viewers = self._viewers()
+        short = array(self.folder / "people", "short")
+        again = self._short_rows(number, short, posts, viewers)
+        answers = array(self.folder / "viewers", "answers")
+        found = np.empty(len(answers), np.int64)
+        find_posts(answers["author"], answers["rkey"], posts["authors"], posts["rkeys"], found)
+        answered = np.flatnonzero(found >= 0)
+        sent: dict[str, list[NDArray[Any]]] = {
+            name: []
+            for name in ("rows", "rkeys", "counts", "ends", "likers", "viewers", "answered", "weights")
+        }
+        for block in range(self.blocks):
+            likes = rows[starts[block] : starts[block + 1]]
+            if len(short):
+                likes = likes[~np.isin(likes["viewer"], viewers.rows[short])]
+                likes = np.concatenate([likes, again[again["viewer"] // viewers.in_block == block]])
+            mine = answered[answers["viewer"][answered] // viewers.in_block == block]
+            named, local = np.unique(np.concatenate([likes["post"], found[mine]]), return_inverse=True)
+            likes = likes.copy()
+            likes["viewer"] -= block * viewers.in_block
+            likes["post"] = local[: len(likes)]
+            ends, likers = _likers_of(named, posts["ends"], posts["likers"])
+            for name, column in (
+                ("rows", likes), ("rkeys", posts["rkeys"][named]), ("counts", posts["counts"][named]), ("ends", ends),
+                ("likers", likers), ("viewers", answers["viewer"][mine] - block * viewers.in_block),
+                ("answered", local[len(likes) :].astype(np.int32)), ("weights", answers["weight"][mine]),
+            ):  # fmt: skip
+                sent[name].append(column)
+        edges = {
+            f"{name}_starts": np.cumsum([0, *map(len, sent[name])])
+            for name in ("rows", "ends", "likers", "viewers")
+        }
+        put_arrays(part, **{name: np.concatenate(columns) for name, columns in sent.items()}, **edges)
+        return sum(map(len, sent["likers"]))
+
+    def product(self, number: int) -> int:
+        """Write the neighbours of a block's viewers; return how many rows."""
+        path = self.product_file(number)
+        if not path.exists():
+            viewers = self._viewers().block(number)
+            block, co_likers, posts = self._matrices(number, viewers)
+            masses = np.empty(len(posts["counts"]))
+            known = liked_posts(
+                posts["rkeys"], posts["counts"], posts["ends"], posts["likers"], co_likers, masses
+            )
+            top, left_out = product_block(block, known, co_likers, self.ranking, 1)
+            table = neighbour_table(viewers, top, left_out, self.frozen.snapshot_us)
+            put(
+                path,
+                lambda draft: pq.write_table(
+                    table, draft, compression="zstd", row_group_size=max(len(table), 1)
+                ),
+            )
+        return int(pq.read_metadata(path).num_rows)
+
+    def write(
+        self, path: Path, products: Iterable[int], metadata: Callable[[Sequence[Path]], NeighboursMetadata]
+    ) -> None:
+        """Write the file of neighbours that names what ``product`` wrote; ``metadata`` is called after the last one."""
+        rows = sum(products)
+        made = [self.product_file(number) for number in range(self.blocks)]
+        if sum(int(pq.read_metadata(part).num_rows) for part in made) != rows:
+            raise BatchError(f"{self.folder}: the parts have not the {rows} rows that their tasks made")
+        write_rows(path, [], lambda: metadata(made))
+
+    def product_file(self, number: int) -> Path:
+        """Return the file of a block's neighbours, rows of ``neighbour_files.SCHEMA``."""
+        return self.folder / "product" / f"{number:05d}.parquet"
+
+    def _part(self, stage: str, number: int) -> Path:
+        return self.folder / stage / f"{number:05d}"
+
+    def _viewers(self) -> Viewers:
+        ids, since_us = arrays(self.folder / "viewers", "ids", "since_us")
+        rows = np.full(self.actors, -1, np.int32)
+        rows[ids] = np.arange(len(ids))
+        return Viewers(np.asarray(ids), np.asarray(since_us), rows, self.ranking.block_viewers)
+
+    def _short_rows(
+        self, number: int, short: NDArray[np.int64], posts: dict[str, NDArray[Any]], viewers: Viewers
+    ) -> NDArray[Any]:
+        """Return all likes in a range of viewers whose newest likes are too few, by post."""
+        if not len(short):
+            return np.empty(0, ROW)
+        likes = read_likes_of(_likes(self.frozen, self.ranking), np.asarray(short), self.spans[number])
+        rows, found = np.empty(len(likes.likers), ROW), np.empty(len(likes.likers), np.int64)
+        find_posts(likes.authors, likes.rkeys, posts["authors"], posts["rkeys"], found)
+        rows["viewer"], rows["post"], rows["seen_us"] = viewers.rows[likes.likers], found, likes.seen_us
+        return rows
+
+    def _matrices(
+        self, number: int, viewers: NDArray[np.int64]
+    ) -> tuple[ViewerBlock, CoLikers, dict[str, NDArray[Any]]]:
+        """Return a block, the columns of its B, which are its viewers and their co-likers alone, and its posts."""
+        pieces: dict[str, list[NDArray[Any]]] = {}
+        posts = likers = 0
+        for index in range(self.ranges):
+            part = self._part("route", index)
+            edges = {name: array(part, f"{name}_starts") for name in ("rows", "ends", "likers", "viewers")}
+            for name, edge, more in (
+                ("rows", "rows", 0), ("rkeys", "ends", 0), ("counts", "ends", 0), ("ends", "ends", likers),
+                ("likers", "likers", 0), ("viewers", "viewers", 0), ("answered", "viewers", posts),
+                ("weights", "viewers", 0),
+            ):  # fmt: skip
+                piece = np.array(array(part, name)[edges[edge][number] : edges[edge][number + 1]])
+                if name == "rows":
+                    piece["post"] += posts
+                elif more:
+                    piece += more
+                pieces.setdefault(name, []).append(piece)
+            posts += len(pieces["counts"][-1])
+            likers += len(pieces["likers"][-1])
+        whole = {name: np.concatenate(parts) for name, parts in pieces.items()}
+        degrees, firsts = self.people()
+        is_present = np.zeros(self.actors, np.bool_)
+        is_present[whole["likers"]] = True
+        is_present[viewers] = True
+        present = np.flatnonzero(is_present).astype(np.int32)
+        names = np.argsort(-degrees[present], kind="stable").astype(np.int32)
+        column_of = np.empty(self.actors, np.int32)
+        column_of[present[names]] = np.arange(len(present), dtype=np.int32)
+        whole["likers"] = column_of[whole["likers"]]
+        newness = newness_of(firsts[present[names]], self.frozen.snapshot_us, self.ranking)
+        co_likers = CoLikers(co_liker_scale(degrees[present[names]], newness, self.ranking), names, present)
+        order = np.argsort(whole["viewers"], kind="stable")
+        answers: Sparse = sparse(
+            whole["viewers"][order], whole["answered"][order], whole["weights"][order], len(viewers)
+        )
+        return ViewerBlock(viewers, column_of[viewers], whole["rows"], answers), co_likers, whole
+
+
+@lru_cache(maxsize=1)
+def _likes(frozen: Frozen, ranking: Ranking) -> duckdb.DuckDBPyConnection:
+    """Return a worker's connection to a frozen input."""
+    folder = frozen.folder / "spill" / f"{socket.gethostname()}-{os.getpid()}"  # two may not share one
+    return frozen_inputs.open_likes(frozen, folder, 1, int(ranking.memory_limit_gb * 1024))
+
+
+def _likers_of(
+    posts: NDArray[np.int64], ends: NDArray[np.int64], likers: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the likers of some posts, one post after another, and where each one's end."""
+    new_ends = np.zeros(len(posts), np.int64)
+    if not len(posts):
+        return new_ends, np.empty(0, np.int32)
+    firsts = np.where(posts > 0, ends[np.maximum(posts - 1, 0)], 0)
+    np.cumsum(ends[posts] - firsts, out=new_ends)
+    gathered = np.empty(int(new_ends[-1]), np.int32)
+    _gather(firsts, new_ends, likers, gathered)
+    return new_ends, gathered
+
+
+@compiled
+def _gather(firsts: Any, ends: Any, values: Any, gathered: Any) -> None:
+    """Write the stretches of ``values`` that begin at ``firsts``, so that each ends at its one of ``ends``."""
+    place = 0
+    for i in range(len(firsts)):
+        first = firsts[i] - place
+        while place < ends[i]:
+            gathered[place] = values[first + place]
+            place += 1

@@ -1,0 +1,60 @@
+"""Parquet files that have no rows of their own and name others instead: a manifest in the file's metadata.
+
+Owns: which files those are, and one file of them all. Leaves to others: what the rows are
+(``batch.inputs.neighbour_files``).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+KEY = b"foryou"  # of the metadata: a JSON object, whose "parts" are paths from the file's folder
+
+
+def files_of_rows(path: Path) -> list[Path]:
+    """Return the file and those that it names."""
+    return [path, *(path.parent / name for name in _said(path).get("parts", []))]
+
+
+def one_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or make a file of all rows where it names others, with what else it says.
+
+    Raises FileNotFoundError when it is not there.
+    """
+    paths = files_of_rows(source)
+    if len(paths) > 1:
+        _write_whole(paths, target)
+        return
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+
+
+def _write_whole(paths: list[Path], target: Path) -> None:
+    metadata = pq.read_metadata(paths[0]).metadata or {}
+    with pq.ParquetWriter(target, pq.read_schema(paths[0]).remove_metadata(), compression="zstd") as writer:
+        for group in _row_groups(paths):
+            writer.write_table(group)
+        said = _said(paths[0]) | {"parts": []}
+        others = {key: value for key, value in metadata.items() if key not in (KEY, b"ARROW:schema")}
+        writer.add_key_value_metadata({**others, KEY: json.dumps(said).encode()})
+
+
+def _row_groups(paths: list[Path]) -> Iterator[pa.Table]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+
+
+def _said(path: Path) -> dict[str, list[str]]:
+    text = (pq.read_metadata(path).metadata or {}).get(KEY)
+    return dict(json.loads(text)) if text else {}
