@@ -85,6 +85,7 @@ FETCH_LONG_SECONDS = 30.0  # a run for waiting viewers that took so long may hav
 GAPS_SECONDS = 3600.0
 RULES_SECONDS = 300.0  # a list whose fetch failed is due again at the next look
 PROFILES_SECONDS, PROFILES_AGAIN_SECONDS = 60.0, 600.0  # the second after the AppView did not answer
+PROFILES_REST = 50  # looking through the posts of a million lists takes seconds
 NO_SECRETS: Mapping[str, str] = {}
 
 
@@ -296,9 +297,12 @@ class Timetable:
         """Ask what authors in lists say on their profiles, if somebody is due."""
         if time.monotonic() < self._profiles_due:
             return
-        if authors_to_ask_about(self._settings.data_dir, time.time_ns() // 1000):
-            answered = self._run_child("profiles", ["backfill", "--profiles"], LATER_NICENESS)
-            self._profiles_due = time.monotonic() + (0.0 if answered else PROFILES_AGAIN_SECONDS)
+        began = time.monotonic()
+        due = authors_to_ask_about(self._settings.data_dir, time.time_ns() // 1000)
+        rest = (time.monotonic() - began) * PROFILES_REST
+        if due and not self._run_child("profiles", ["backfill", "--profiles"], LATER_NICENESS):
+            rest = PROFILES_AGAIN_SECONDS
+        self._profiles_due = time.monotonic() + rest
 
     def _serve_waiting(self) -> None:
         """Make neighbours and lists for viewers who wait, if there are any."""
