@@ -130,8 +130,9 @@ def test_no_template_opts_out() -> None:
     names = html.pages().list_templates(extensions=["html"])
     assert set(names) == {
         "analyst_plots.html", "base.html", "compare.html", "compare_result.html", "dashboard.html", "error.html",
-        "home.html", "me.html", "no_lists.html", "picked.html", "plots.html", "post.html", "recipe.html", "retention.html",
-        "sign_in.html", "sign_in_at.html", "start.html", "viewer.html", "viewers.html", "why.html", "why_result.html",
+        "home.html", "me.html", "no_lists.html", "picked.html", "plots.html", "post.html", "recipe.html",
+        "retention.html", "sign_in.html", "sign_in_at.html", "start.html", "viewer.html", "viewers.html", "why.html",
+        "why_result.html",
     }  # fmt: skip
     folder = Path(html.__file__).parent / "templates"
     for name in names:

@@ -44,8 +44,8 @@ from pipeline.store.analyst_snapshot import (
     make_snapshot,
 )
 from pipeline.store.duck import copy_to, parquet
-from pipeline.store.part_lists import one_file
 from pipeline.store.model import HOUR_US, day_of
+from pipeline.store.part_lists import one_file
 from sql import places
 
 # The first two are views over open days and the lake, whose part needs no copy. The degrees only stand in for likes

@@ -86,9 +86,10 @@ def run(
     """Run one job, or all three in order, now.
 
     ``viewers`` is a tier. "all" is everybody. "changed" computes the neighbours of viewers who liked or answered
-    something since. "liked" does so for viewers seen in the last half hour alone. "recent" makes their lists. "waiting",
-    with job "all", makes neighbours and lists of viewers who have none, or whose likes and answers their list does not
-    know. A run of the last three tiers may go on beside one of each other tier. ``memory`` is what ``memory.before_libraries`` returned.
+    something since. "liked" does so for viewers seen in the last half hour alone. "recent" makes their lists.
+    "waiting", with job "all", makes neighbours and lists of viewers who have none, or whose likes and answers their
+    list does not know. A run of the last three tiers may go on beside one of each other tier. ``memory`` is what
+    ``memory.before_libraries`` returned.
 
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises BatchError or
     StoreError when a job fails; what was published before stays.

@@ -1,9 +1,9 @@
 """The job "neighbours": who shares each viewer's taste, into lake/neighbours.parquet and the files beside it.
 
 Owns: the order of the job, for everybody or for those seen lately who liked something, and the atomic replacement of
-the file. Leaves to others: which co-likers (``sql/batch``, ``neighbours.walk_range``, ``neighbours.product_block``), who
-does the work (``engine``), who changed (``neighbours.changed``), the files (``inputs.neighbour_files``), what analysts
-get of the run's inputs (``analyst_copies``).
+the file. Leaves to others: which co-likers (``sql/batch``, ``neighbours.walk_range``, ``neighbours.product_block``),
+who does the work (``engine``), who changed (``neighbours.changed``), the files (``inputs.neighbour_files``), what
+analysts get of the run's inputs (``analyst_copies``).
 
 Invariant: readers see the whole former file or the whole new one.
 """

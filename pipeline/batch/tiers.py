@@ -20,4 +20,7 @@ BESIDE = (
     "recent",
     "liked",
 )  # whose runs go on beside the others, each with its own lock and folder
-TIER_HELP = "neighbours go with all, changed or liked, candidates with all or recent, all jobs together with all or waiting"
+TIER_HELP = (
+    "neighbours go with all, changed or liked, candidates with all or recent, "
+    "all jobs together with all or waiting"
+)
