@@ -49,6 +49,8 @@ HOST = "jetstream.example.com"
 POST = "/app.bsky.feed.post/"
 RANKING = {"list_length": 60, "max_neighbours": 40, "fallback_min_posts": 5}
 # Two arms rank by other parameters: each has generations of its own, and numbers the posts of its lists anew.
+FEED, SECOND = "for-you", "moving"
+FEEDS = {SECOND: {"half_life_hours": 48.0, "list_length": 40}}
 EXPERIMENT = {
     "age": {
         "young": {"share": 0.4, "half_life_hours": 12.0, "trial_share": 0.2},
@@ -91,6 +93,7 @@ class Store:
     now_us: int = 0
     impressions: list[Impression] = field(default_factory=list)
     interactions: list[tuple[str, str, str, int]] = field(default_factory=list)  # viewer, post, event, at
+    answered_in: dict[tuple[str, str, str], str] = field(default_factory=dict)  # the feed of each of these
     gaps: list[tuple[int, int, str, str]] = field(default_factory=list)
     fetched: list[Like] = field(
         default_factory=list
@@ -171,19 +174,36 @@ class Store:
     @cached_property
     def renewed(self) -> set[str]:
         """Whose lists the last run wrote: where it found the same posts in the same order, older scores stand."""
+        return self.renewed_in(FEED)
+
+    def renewed_in(self, feed: str) -> set[str]:
+        """The same of a feed."""
+        mine = f"feed_id = (SELECT feed_id FROM feeds WHERE rkey = '{feed}')"
         newest = (
-            "SELECT max(generation) FROM generations LEFT JOIN variants USING (generation) GROUP BY variant"
+            f"SELECT max(generation) FROM (SELECT DISTINCT generation FROM lists WHERE {mine}) "
+            "LEFT JOIN variants USING (generation) GROUP BY variant"
         )
-        query = f"SELECT viewer_id FROM lists WHERE generation IN ({newest})"
+        query = f"SELECT viewer_id FROM lists WHERE {mine} AND generation IN ({newest})"
         return {self.dids[row[0]] for row in self.rows("serving", query)}
 
     @cached_property
     def lists(self) -> dict[str, list[tuple[str, float, int, int]]]:
         """Each viewer's list as the web app would read it: (post, score, co-likers, source) in order."""
+        return self.lists_in(FEED)
+
+    @cached_property
+    def lists_of_second(self) -> dict[str, list[tuple[str, float, int, int]]]:
+        """The same of the second feed."""
+        return self.lists_in(SECOND)
+
+    def lists_in(self, feed: str) -> dict[str, list[tuple[str, float, int, int]]]:
+        """Return the lists of a feed, read from the web app's store."""
         uris = dict(self.rows("serving", "SELECT post_id, uri FROM posts"))
         newest: dict[int, tuple[int, bytes]] = {}
         for viewer, generation, items in self.rows(
-            "serving", "SELECT viewer_id, generation, items FROM lists"
+            "serving",
+            "SELECT viewer_id, generation, items FROM lists JOIN feeds USING (feed_id) "
+            f"WHERE rkey = '{feed}'",
         ):
             newest[viewer] = max(newest.get(viewer, (0, b"")), (generation, items))
         # A list outlives its viewer's neighbours and their likes by a day, but is no part of the newest generation.
@@ -218,7 +238,7 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:
     """Make the store: stream, batch, what viewers did, a second batch."""
     world = World(WorldParameters(users=users, days=days, seed=seed, end_us=END_US, keep_hours=1000))
-    settings = replace(settings_for(data_dir, RANKING), experiments=EXPERIMENT)
+    settings = replace(settings_for(data_dir, RANKING), experiments=EXPERIMENT, feeds=FEEDS)
     data_dir.mkdir(parents=True, exist_ok=True)
     store = Store(data_dir, world, settings)
     follow(store)
@@ -327,9 +347,13 @@ def act(store: Store, chance: random.Random) -> None:
             if chance.random() < 0.4:
                 like = chance.choice(liked[viewer])
                 post, served_us = like.post, like.seen_us - chance.randrange(30 * HOUR_US) + HOUR_US
-            source, variant = chance.choice([1, 1, 1, 2]), variant_of(viewer)
-            shown = Impression(viewer, post, "for-you", 1, position, source, served_us, variant)
+            source, feed = chance.choice([1, 1, 1, 2]), chance.choice([FEED, FEED, SECOND])
+            variant = variant_of(viewer) if feed == FEED else ""
+            shown = Impression(viewer, post, feed, 1, position, source, served_us, variant)
             store.impressions.append(shown)
+            if chance.random() < 0.1:  # both feeds served it
+                other = replace(shown, feed=SECOND, variant="", served_us=served_us + 90_000_000)
+                store.impressions.append(other)
             if chance.random() < 0.3:
                 store.impressions.append(
                     replace(shown, served_us=served_us + 60_000_000, position=position + 1)
@@ -337,14 +361,16 @@ def act(store: Store, chance: random.Random) -> None:
             for event, share in (("requestLess", 0.1), ("requestMore", 0.05), ("interactionSeen", 0.5)):
                 if chance.random() < share:
                     store.interactions.append((viewer, post, event, served_us + 5_000_000))
+                    store.answered_in[viewer, post, event] = feed
     store.interactions = list({row[:3]: row for row in store.interactions}.values())
     write_impressions(store)
     with closing(connect(store.data_dir / "activity.sqlite")) as activity:
         migrate(activity, "activity")
         activity.executemany(
-            "INSERT INTO interactions VALUES (?, ?, ?, 'for-you', '', '', ?)", store.interactions
+            "INSERT INTO interactions VALUES (?, ?, ?, ?, '', '', ?)",
+            [(*row[:3], store.answered_in[row[:3]], row[3]) for row in store.interactions],
         )
-        visits = [(viewer, "for-you", "en", 3, store.now_us - HOUR_US, store.now_us) for viewer in viewers]
+        visits = [(viewer, FEED, "en", 3, store.now_us - HOUR_US, store.now_us) for viewer in viewers]
         activity.executemany("INSERT INTO visits VALUES (?, ?, ?, ?, ?, ?)", visits)
     day_us = store.now_us // DAY_US * DAY_US
     store.gaps = [

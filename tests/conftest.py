@@ -4,6 +4,7 @@ Owns also: the priority of the processes that tests start, and that the longest 
 """
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ for name, separated in (
     ("PYTHONPATH", os.environ.get("PYTHONPATH")),
 ):
     os.environ[name] = os.pathsep.join(filter(None, (str(EVEN), separated)))
+runpy.run_path(str(EVEN / "sitecustomize.py"))  # for commands that a test runs in its own process
 # Files that last longest, the longest first. Each runs in one process, so one that starts late ends late.
 LONGEST = [
     Path(__file__).parent / f"test_{name}.py"
     for name in (
-        "sql_queries", "kill", "explain", "up", "sql_command", "ingest_faults", "sql_said", "backfill_gaps",
+        "sql_queries_program", "sql_queries", "sql_queries_command", "kill", "explain", "up",
+        "sql_command", "ingest_faults", "sql_said", "backfill_gaps",
         "job_turns", "lying_clocks", "newcomer", "timetable_clock", "doctor", "backup", "backfill_days",
         "fetched_repositories", "sql_shell", "newcomer_first_likes", "small_inputs", "ingest",
         "batch_ranking", "sql_box", "strangers",

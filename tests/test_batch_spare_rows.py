@@ -27,7 +27,9 @@ def test_a_new_list_takes_the_row_of_one_that_nobody_reads(
     serving = open_serving(tmp_path)
     for generation, minutes in ((3, 100), (4, 101)):
         at_us = int((START + minutes * 60) * 1e6)
-        serving.execute("INSERT INTO generations VALUES (?, ?, ?, 0, 0)", (generation, at_us, at_us))
+        serving.execute(
+            "INSERT INTO generations VALUES (?, ?, ?, 0, 0, NULL, NULL)", (generation, at_us, at_us)
+        )
     before = rows(serving)
     assert before.keys() == {1, 2}
     held = {generation: visible(tmp_path, generation) for generation in (2, 3, 4)}

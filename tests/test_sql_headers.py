@@ -153,5 +153,5 @@ def test_macros_of_one_name_are_one() -> None:
     """views.sql must run alone, so it repeats what the batch's macros.sql has."""
     batch, analysts = dict(macros("batch/macros")), dict(macros(VIEWS))
     common = batch.keys() & analysts.keys()
-    assert common == {"tid_digit", "tid_text", "post_uri"}
+    assert common == {"tid_digit", "tid_text", "post_uri", "variant_number"}
     assert all(batch[name].split() == analysts[name].split() for name in common)

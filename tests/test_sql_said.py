@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 from analyst_answers import ANSWERS
-from analyst_store import Store
+from analyst_store import SECOND, Store
 
 from pipeline import cli
 from pipeline.explore import queries
@@ -160,7 +162,8 @@ def test_bounds_of_a_rate(analysts: Store) -> None:
 
 def test_the_store_has_rates_of_every_kind(analysts: Store) -> None:
     """Impressions whose day is not over, a place that one viewer saw, and one where nobody liked anything."""
-    rows = ANSWERS["like_rate_by_position"](analysts, places=60)
+    places = ANSWERS["like_rate_by_position"]
+    rows = places(analysts, places=60) + places(analysts, places=60, within_hours=100.0, feed=SECOND)
     assert any(shown > ripe > 0 for _, shown, ripe, *_ in rows)
     assert any(ripe and low is None for _, _, ripe, _, _, low, _ in rows)
     assert any(ripe and not likes and low == 0 < high for _, _, ripe, likes, _, low, high in rows)
@@ -174,10 +177,29 @@ def test_a_step_of_two_feeds_is_one_row(analysts: Store) -> None:
     connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
     connection.execute((ROOT / "sql/explore/views.sql").read_text())
     connection.execute(
-        "CREATE OR REPLACE VIEW stored_runs AS SELECT 7 AS run_id, 'candidates' AS job, step, 0 AS started_us, "
-        "seconds, rows, 100.0::DOUBLE AS peak_mb, 'done' AS outcome "
+        "CREATE OR REPLACE VIEW stored_runs AS SELECT 7 AS run_id, 'candidates' AS job, 'all' AS tier, '' AS feed, "
+        "step, 0 AS started_us, seconds, rows, 100.0::DOUBLE AS peak_mb, 'done' AS outcome "
         "FROM (VALUES ('likes', 1.0::DOUBLE, 10), ('likes', 3.0, 40), ('lists', 1.0, 5)) AS t(step, seconds, rows)"
     )
     found = connection.execute((ROOT / "sql/explore/batch_steps.sql").read_text()).fetchall()
     assert found == [("likes", 4.0, 0.8, 50, 12.5), ("lists", 1.0, 0.2, 5, 5.0)]
     connection.close()
+
+
+def test_safe_bounds_hold_however_often_somebody_looks(analysts: Store) -> None:
+    """400 experiments that change nothing, looked at after every ten viewers of each variant, up to 1,000."""
+    rng = np.random.default_rng(8)
+    looks = np.arange(20, 1001, 10)
+    change = (
+        np.cumsum(rng.normal(size=(400, 1000)) - rng.normal(size=(400, 1000)), axis=1)[:, looks - 1] / looks
+    )
+    variance = np.broadcast_to(2.0 / looks, change.shape)
+    connection = duckdb.connect()
+    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
+    connection.execute((ROOT / "sql/explore/views.sql").read_text())
+    connection.register("seen", pa.table({"change": change.ravel(), "variance": variance.ravel()}))
+    query = "SELECT abs(change) > safe_margin(variance, 0.2), abs(change) > 1.96 * sqrt(variance) FROM seen"
+    safe, usual = np.array(connection.execute(query).fetchall()).reshape(*change.shape, 2).any(axis=1).T
+    connection.close()
+    assert safe.mean() <= 0.05
+    assert usual.mean() > 0.25, "whoever stops at the first surprise finds changes where there are none"

@@ -26,6 +26,10 @@ from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
     DAILY_LISTS,
     DAILY_POSTS,
+    FEED_LIST_POSTS,
+    FEED_LISTS,
+    FEED_VARIANTS,
+    FEEDS,
     HISTORY_LIKES,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
@@ -63,6 +67,15 @@ class StagedLists:
     variant: Variant
     generation: int
     files: dict[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalystsRun:
+    """A run of the first feed for everybody: its feed, all feeds in order, the stream time up to which likes count."""
+
+    feed: str
+    feeds: Sequence[str]
+    snapshot_us: int
 
 
 @cache
@@ -122,24 +135,23 @@ def make_list_snapshot(
     neighbour_files: NeighbourFiles,
     inputs: dict[str, Path],
     staged: Sequence[StagedLists],
-    snapshot_us: int,
+    run: AnalystsRun,
 ) -> int:
     """Make a snapshot of a published run's files, with the last variant's generation; return its rows of lists."""
-    last = staged[-1]
+    last, snapshot_us = staged[-1], run.snapshot_us
     folder = last.files[LISTS].parent
-    files = inputs | last.files
-    for name in last.files if len(staged) > 1 else ():
-        parts = parquet(*(each.files[name] for each in staged))
-        files[name] = copy_to(connection, f"FROM {parts}", folder / f"all-{name}.parquet")
+    files = inputs | _of_all_variants(connection, staged)
     values = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
     stamp = [pa.array([last.generation], pa.int32()), pa.array([snapshot_us], pa.int64())]
     for name, table in {
         RANKING: pa.table({"name": list(values), "value": list(values.values())}),
-        VARIANTS: pa.Table.from_pylist([_variant_row(each) for each in staged]),
+        FEEDS: pa.table({"feed": run.feeds, "place": pa.array(range(1, len(run.feeds) + 1), pa.int32())}),
         SNAPSHOT: pa.table(stamp, names=["generation", "snapshot_us"]),
     }.items():
         files[name] = folder / f"{name}.parquet"
         pq.write_table(table, files[name])
+    files[VARIANTS] = _variants(staged, folder)
+    files |= _of_feed(files, run.feed)
     for name, source in (
         (LIST_NEIGHBOURS, neighbour_files.path),
         (LIST_NEWER_NEIGHBOURS, neighbour_files.newer),
@@ -150,6 +162,45 @@ def make_list_snapshot(
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
     make_snapshot(neighbour_files.data_dir, files)
     return rows
+
+
+def make_feed_snapshot(
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, feed: str, staged: Sequence[StagedLists]
+) -> int:
+    """Make a snapshot with the lists of a feed beside the first; return their rows."""
+    files = _of_all_variants(connection, staged)
+    files[VARIANTS] = _variants(staged, files[LISTS].parent)
+    files = _of_feed(files, feed)
+    rows = int(pq.read_metadata(files[f"{FEED_LISTS}/feed={feed}/lists"]).num_rows)
+    make_snapshot(data_dir, files)
+    return rows
+
+
+def _of_all_variants(connection: duckdb.DuckDBPyConnection, staged: Sequence[StagedLists]) -> dict[str, Path]:
+    """Return the files of a run's variants, joined."""
+    files = dict(staged[-1].files)
+    for name in files if len(staged) > 1 else ():
+        parts = parquet(*(each.files[name] for each in staged))
+        target = files[name].with_name(f"all-{name}.parquet")
+        files[name] = copy_to(connection, f"FROM {parts}", target)
+    return files
+
+
+def _variants(staged: Sequence[StagedLists], folder: Path) -> Path:
+    """Write who is in which variant, and its parameters."""
+    path = folder / f"{VARIANTS}.parquet"
+    pq.write_table(pa.Table.from_pylist([_variant_row(each) for each in staged]), path)
+    return path
+
+
+def _of_feed(files: dict[str, Path], feed: str) -> dict[str, Path]:
+    """Give lists, their posts and the variants a second name, by feed."""
+    found = {}
+    for name, relation in ((LISTS, FEED_LISTS), (LIST_POSTS, FEED_LIST_POSTS), (VARIANTS, FEED_VARIANTS)):
+        target = files[name].with_name(f"feed-{name}.parquet")
+        _link(files[name], target)
+        found[f"{relation}/feed={feed}/lists"] = target
+    return found
 
 
 def _daily_lists(

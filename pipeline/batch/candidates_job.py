@@ -14,7 +14,14 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.batch.analyst_copies import StagedLists, make_list_snapshot, stage_inputs, stage_lists_of
+from pipeline.batch.analyst_copies import (
+    AnalystsRun,
+    StagedLists,
+    make_feed_snapshot,
+    make_list_snapshot,
+    stage_inputs,
+    stage_lists_of,
+)
 from pipeline.batch.forecast.history import learn_when_due, load_trees, remember
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
@@ -46,7 +53,7 @@ class FeedToPublish:
 
     @property
     def for_analysts(self) -> bool:
-        """Whether the run leaves its inputs and lists in explore/: a run of the first feed for everybody does."""
+        """Whether the run leaves its inputs in explore/: one of the first feed for everybody; others leave lists."""
         return self.wanted is None and self.feed.rkey == self.all_rkeys[0]
 
 
@@ -104,7 +111,7 @@ def candidates(
                 snapshot, to_publish, variant, staging, serving, clock, published
             ):
                 yield prefix + step, rows
-            if to_publish.for_analysts:
+            if wanted is None:
                 if published.generation != staging.generation:
                     renumber(connection, staging.lists, published.generation)
                 staged.append(stage_lists_of(connection, staging.lists, variant, published.generation))
@@ -121,9 +128,11 @@ def candidates(
             for path in places.popular_of_variants(data_dir, feed.rkey):
                 if path not in used:  # of an experiment that is over
                     path.unlink(missing_ok=True)
-        if staged:
-            rows = make_list_snapshot(connection, files, inputs, staged, snapshot.snapshot_us)
-            yield "copy lists", rows
+        if to_publish.for_analysts:
+            run = AnalystsRun(feed.rkey, to_publish.all_rkeys, snapshot.snapshot_us)
+            yield "copy lists", make_list_snapshot(connection, files, inputs, staged, run)
+        elif staged:
+            yield "copy lists", make_feed_snapshot(connection, data_dir, feed.rkey, staged)
 
 
 def stage_and_publish(
@@ -157,6 +166,7 @@ def stage_and_publish(
         with_fallbacks=last,
         renewed=sorted(published.viewers),
         all_rkeys=to_publish.all_rkeys if to_publish.wanted is None and last else None,
+        everybody=to_publish.wanted is None,
     )
     published.generation = yield from publish(serving, connection, origin, variant.ranking, clock)
 

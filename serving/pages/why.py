@@ -1,10 +1,8 @@
 """GET /why and GET /compare: why a list is as it is, what another recipe makes of it, and two lists side by side.
 
 Owns: the two pages, and who may see what. With ``pages`` = "local" they answer this machine alone. With "public" they
-answer everybody, and show others what follows from public likes and nothing that only this installation knows. Whoever
-is signed in sees their own list as it is, by the parameters that they made their own. Leaves to others: the recipe's
-words (``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``), who is signed in
-(``sign_in.browser_sessions``).
+answer everybody, and show others what follows from public likes and nothing that only this installation knows. Leaves
+to others: the recipe's words (``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
 
 ``part=result`` answers what the script puts in the place of a page's list, without the rest of the page.
 """
@@ -33,7 +31,6 @@ from serving.pages.recipe import (
     read_recipe,
     sliders_of,
 )
-from serving.sign_in.browser_sessions import BrowserSessions
 
 _TYPED_MAX = 300
 LEAST_SHOWN = 0.005  # share of a post's score
@@ -49,20 +46,16 @@ class _Pages:
     handles: Handles
     appview: AppViewReader
     now: Callable[[], float]
-    sessions: BrowserSessions | None  # None where nobody can sign in
 
     def list_of(self, request: falcon.Request, typed: str, changes: dict[str, float | str]) -> List:
         """Return a person's list with reasons; raise HandleError or ExplainingError."""
-        local = is_local(request, self.config)
-        client = "" if local else client_address(request, self.config.trusted_proxies)
+        public = not is_local(request, self.config)
+        client = client_address(request, self.config.trusted_proxies) if public else ""
         did = typed
         if not typed.startswith("did:"):  # it may take a while
             with self.explainer.place(client):
                 did = self.handles.did_of(typed)
-        did = self.handles.did_of(did)
-        session = self.sessions.of(request) if self.sessions else None
-        public = not local and (session is None or session.did != did)
-        return self.explainer.why(did, changes, client=client, public=public)
+        return self.explainer.why(self.handles.did_of(did), changes, client=client, public=public)
 
     def describe(self, request: falcon.Request, uris: list[str], dids: list[str]) -> Described:
         """Return what is known of the posts and people of a page."""

@@ -4,13 +4,18 @@
 -- Grain: one row per generation. A deleted serving.sqlite counts from 1 again: then the previous ones of the same
 --   numbers are dropped
 -- Parameters: none
--- Units: microseconds since 1970 (UTC)
+-- Units: microseconds since 1970 (UTC); feed and everybody are NULL where a run of an earlier version published it
+WITH present AS (
+  FROM store_rows
+  UNION ALL BY NAME
+  SELECT NULL::VARCHAR AS feed, NULL::INTEGER AS everybody WHERE false
+)
 SELECT
   generation::INTEGER AS generation, snapshot_us::BIGINT AS snapshot_us, published_us::BIGINT AS published_us,
-  lists::BIGINT AS lists, items::BIGINT AS items
-FROM store_rows
-UNION ALL
-SELECT generation::INTEGER, snapshot_us::BIGINT, published_us::BIGINT, lists::BIGINT, items::BIGINT
+  lists::BIGINT AS lists, items::BIGINT AS items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody
+FROM present
+UNION ALL BY NAME
+SELECT * REPLACE (generation::INTEGER AS generation)
 FROM previous_copy
 WHERE generation < (SELECT min(generation) FROM store_rows)
   AND published_us < (SELECT min(published_us) FROM store_rows)

@@ -1,15 +1,18 @@
 -- Question: which share of the people who like something has a list, and which share a long one?
--- Reads: likes_between, stored_lists
+-- Reads: likes_between, lists_of
 -- Writes: none
 -- Grain: one row per band of activity, and one for all
--- Parameters: hours = 24.0 (who liked something in these hours), items = 100 (posts of a long list)
+-- Parameters: hours = 24.0 (who liked something in these hours), items = 100 (posts of a long list), feed = ''
+--   (record key of a feed; '' for the first)
 -- Units: likers are people; long_share = those with a list of that many posts / likers
+SET VARIABLE of_feed = one_feed(getvariable('feed'));
+
 WITH active AS (
   SELECT liker_id, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))
   GROUP BY liker_id
 ), listed AS (
-  SELECT viewer_id, max(position) AS items FROM stored_lists GROUP BY viewer_id
+  SELECT viewer_id, max(position) AS items FROM lists_of(getvariable('of_feed')) GROUP BY viewer_id
 ), banded AS (
   SELECT
     unnest([

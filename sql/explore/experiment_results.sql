@@ -2,16 +2,19 @@
 -- Reads: outcomes_between
 -- Writes: none
 -- Grain: one row per variant
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts)
--- Units: rates are per first impression of a (viewer, post). ripe: impressions whose within_hours are over; like_rate is of
---   these, less_rate of all. _low and _high are bounds of 95 % confidence, clustered by viewer (rates: Wilson); empty
---   with one viewer, or where all viewers have the same number of days. active_days is the mean number of days with an
---   impression per viewer, which tells whether they return. like_change is the like rate less that of
---   EXPERIMENT/control: the variant differs when both bounds are on one side of 0
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts), feed
+--   = '' (record key of a feed; '' for all)
+-- Units: rates are per first impression of a (feed, viewer, post). ripe: impressions whose within_hours are over;
+--   like_rate is of these, less_rate of all. _low and _high are bounds of 95 % confidence, clustered by viewer (rates:
+--   Wilson); empty with one viewer, or where all viewers have the same number of days. active_days is the mean number
+--   of days with an impression per viewer, which tells whether they return. like_change is the like rate less that of
+--   EXPERIMENT/control: the variant differs when both bounds are on one side of 0. On a large store, choose fewer days
+SET VARIABLE of_feed = any_feed(getvariable('feed'));
+
 WITH outcomes AS (
   SELECT * FROM outcomes_between(
     hours_ago(24 * coalesce(getvariable('days'), 7.0)), getvariable('now_us'),
-    coalesce(getvariable('within_hours'), 24.0))
+    coalesce(getvariable('within_hours'), 24.0), getvariable('of_feed'))
 ), by_viewer AS (
   SELECT
     coalesce(variant, '') AS variant, viewer_did, count(*) AS n, count(*) FILTER (ripe) AS ripe,

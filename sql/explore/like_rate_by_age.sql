@@ -2,11 +2,13 @@
 -- Reads: outcomes_between
 -- Writes: none
 -- Grain: one row per span of age, youngest first
--- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts)
--- Units: ages in hours by the time in the post's rkey;
---   only the first impression of a (viewer, post) counts. ripe: those whose within_hours are over; likes and
---   like_rate are of these. _low and _high are bounds of 95 % confidence, clustered by viewer (Wilson); empty with one
---   viewer
+-- Parameters: days = 7.0 (days back from now), within_hours = 24.0 (hours after serving in which a like counts), feed
+--   = '' (record key of a feed; '' for all)
+-- Units: ages in hours by the time in the post's rkey; only the first impression of a (feed, viewer, post) counts.
+--   ripe: those whose within_hours are over; likes and like_rate are of these. _low and _high are bounds of 95 %
+--   confidence, clustered by viewer (Wilson); empty with one viewer. On a large store, choose fewer days
+SET VARIABLE of_feed = any_feed(getvariable('feed'));
+
 WITH by_viewer AS (
   SELECT
     CASE
@@ -15,7 +17,7 @@ WITH by_viewer AS (
     count(*) FILTER (ripe AND liked) AS k, min(age_hours) AS youngest
   FROM outcomes_between(
     hours_ago(24 * coalesce(getvariable('days'), 7.0)), getvariable('now_us'),
-    coalesce(getvariable('within_hours'), 24.0))
+    coalesce(getvariable('within_hours'), 24.0), getvariable('of_feed'))
   GROUP BY age, viewer_did
 ), counted AS (
   SELECT

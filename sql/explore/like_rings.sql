@@ -5,7 +5,7 @@
 -- Parameters: hours = 24.0 (hours back from now), min_likers = 5 (likers of the author), min_likes = 3 (likes of an
 --   account to be judged), share = 0.5 (of an account's likes on one author, to be devoted), rows = 20 (authors shown)
 -- Units: devoted likers give the author that share of their likes; mutual likers were liked back by the author;
---   devoted_share = devoted / likers
+--   devoted_share = devoted / likers. On a large store, choose fewer hours
 WITH pairs AS (
   SELECT liker_id, author_id, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

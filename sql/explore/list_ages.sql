@@ -1,10 +1,12 @@
 -- Question: how stale are lists: how old are the posts at each place?
--- Reads: stored_lists, stored_list_posts
+-- Reads: lists_of, stored_list_posts
 -- Writes: none
 -- Grain: one row per span of places
--- Parameters: none
+-- Parameters: feed = '' (record key of a feed; '' for the first)
 -- Units: ages in hours at the generation's snapshot; day_old is the share of items a day old or older;
 --   from_co_likers is the share from them, trial posts included
+SET VARIABLE of_feed = one_feed(getvariable('feed'));
+
 SELECT
   CASE
     WHEN l.position <= 10 THEN '1-10' WHEN l.position <= 30 THEN '11-30'
@@ -14,7 +16,7 @@ SELECT
   max((getvariable('now_us') - p.created_us) / 3600000000.0::DOUBLE) AS oldest_hours,
   avg((p.created_us <= hours_ago(24))::INTEGER) AS day_old,
   count(*) FILTER (l.source IN (1, 3)) / count(*)::DOUBLE AS from_co_likers
-FROM stored_lists AS l
+FROM lists_of(getvariable('of_feed')) AS l
 JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
 GROUP BY places
 ORDER BY min(l.position);

@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per post that is in the list now or was then, in the order of now, then in that of then
 -- Parameters: viewer (DID), days = 1 (days back; 0: since today's first lists), rows = 30 (of the list, at most 30)
--- Units: rank_then is the place in the first list of that day (UTC), NULL where the post was not among the first rows;
+-- Units: lists are of the first feed. rank_then is the place in the first list of that day (UTC), NULL where the post was not among the first rows;
 --   change is 'new', 'up', 'down', 'same' or 'out'; score and source are those of now, for a post that is out of then
 SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 SET VARIABLE then_day = make_timestamp(getvariable('now_us'))::DATE - coalesce(getvariable('days'), 1)::INTEGER;
@@ -14,7 +14,7 @@ SET VARIABLE then_day = CASE
 
 WITH now AS (
   SELECT * FROM candidates
-  WHERE viewer_did = getvariable('viewer') AND rank <= least(coalesce(getvariable('rows'), 30), 30)
+  WHERE feed = one_feed('') AND viewer_did = getvariable('viewer') AND rank <= least(coalesce(getvariable('rows'), 30), 30)
 ), former AS (
   SELECT * FROM daily_candidates
   WHERE day = getvariable('then_day') AND viewer_did = getvariable('viewer')

@@ -1,13 +1,16 @@
 -- Question: which posts are in most lists, so that everybody sees them?
--- Reads: stored_lists, stored_list_posts, stored_actors
+-- Reads: lists_of, stored_list_posts, stored_actors
 -- Writes: none
 -- Grain: one row per post, in most lists first
--- Parameters: places = 30 (only the first places of each list count), rows = 20 (posts shown)
--- Units: share is of all lists; mean_rank is over the lists that have the post
+-- Parameters: places = 30 (only the first places of each list count), rows = 20 (posts shown), feed = '' (record key
+--   of a feed; '' for the first)
+-- Units: share is of all lists of the feed; mean_rank is over the lists that have the post
 -- An experiment numbers the posts of each variant's lists anew, so a post is known by its author and its rkey.
+SET VARIABLE of_feed = one_feed(getvariable('feed'));
+
 WITH numbered AS (
   SELECT post_no, generation, count(*) AS lists, sum(position) AS places
-  FROM stored_lists
+  FROM lists_of(getvariable('of_feed'))
   WHERE position <= coalesce(getvariable('places'), 30)
   GROUP BY post_no, generation
 ), counted AS (
@@ -20,7 +23,7 @@ WITH numbered AS (
 )
 SELECT
   post_uri(a.did, c.rkey) AS post_uri, c.lists,
-  c.lists / (SELECT count(*) FROM stored_lists WHERE position = 1)::DOUBLE AS share, c.mean_rank, c.likers
+  c.lists / (SELECT count(*) FROM lists_of(getvariable('of_feed')) WHERE position = 1)::DOUBLE AS share, c.mean_rank, c.likers
 FROM counted AS c
 JOIN stored_actors AS a ON a.actor_id = c.author_id
 ORDER BY c.lists DESC, c.mean_rank, c.rkey DESC, c.author_id

@@ -4,7 +4,8 @@
 -- Grain: one row per author with min_likers or more in the last span, fastest riser first
 -- Parameters: hours = 24 (length of each of the two spans compared, hours), min_likers = 5 (likers in the last span),
 --   rows = 20 (authors shown)
--- Units: likers are distinct people who liked any post of the author; rise = (likers now + 1) / (before + 1)
+-- Units: likers are distinct people who liked any post of the author; rise = (likers now + 1) / (before + 1). On a
+--   large store, choose fewer hours
 WITH liked AS (
   SELECT
     author_id, liker_id,

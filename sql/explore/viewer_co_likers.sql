@@ -1,10 +1,12 @@
 -- Question: who are the co-likers behind a viewer's list, and how much of it do they bring?
--- Reads: stored_neighbours, stored_lists, stored_list_posts, like_records_between, stored_actors
+-- Reads: stored_neighbours, lists_of, stored_list_posts, like_records_between, stored_actors
 -- Writes: none
 -- Grain: one row per neighbour, closest first
--- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown)
+-- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown), feed =
+--   '' (record key of a feed; '' for the first)
 -- Units: weight as in the ranking; list_posts is how many posts of the viewer's list the neighbour liked lately,
 --   best_rank the best place of these
+SET VARIABLE of_feed = one_feed(getvariable('feed'));
 SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
@@ -13,7 +15,7 @@ WITH near AS (
   WHERE viewer_id = getvariable('viewer_id') AND rank <= coalesce(getvariable('rows'), 20)
 ), listed AS (
   SELECT l.position, p.author_id, p.rkey
-  FROM stored_lists AS l
+  FROM lists_of(getvariable('of_feed')) AS l
   JOIN stored_list_posts AS p ON p.post_no = l.post_no AND p.generation = l.generation
   WHERE l.viewer_id = getvariable('viewer_id')
 ), liked AS (

@@ -2,12 +2,15 @@
 -- Reads: impressions
 -- Writes: none
 -- Grain: one row per (week of the first page, weeks later)
--- Parameters: weeks = 8 (weeks back from now)
+-- Parameters: weeks = 8 (weeks back from now), feed = '' (record key of a feed; '' for all)
 -- Units: weeks begin on Monday, UTC; share is of the cohort's viewers; partial: the week is not over
+SET VARIABLE of_feed = any_feed(getvariable('feed'));
+
 WITH weekly AS (
   SELECT DISTINCT viewer_did, date_trunc('week', served_at)::DATE AS week
   FROM impressions
   WHERE served_at <= make_timestamp(getvariable('now_us'))
+    AND getvariable('of_feed') IN ('', feed)
 ), cohorts AS (
   SELECT viewer_did, week, min(week) OVER (PARTITION BY viewer_did) AS first_week
   FROM weekly

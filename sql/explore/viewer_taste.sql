@@ -4,8 +4,8 @@
 -- Grain: one row per author, strongest first
 -- Parameters: viewer (DID), hours = 48.0 (hours back from now), min_neighbours = 3 (neighbours who liked the author),
 --   rows = 20 (authors shown)
--- Units: weight = sum of the weights of neighbours who liked the author; lift = the author's share of active neighbours
---   / its share of active likers; active: liked anything in the span
+-- Units: weight = sum of the weights of neighbours who liked the author; lift = the author's share of active
+--   neighbours / its share of active likers; active: liked anything in the span. On a large store, choose fewer hours
 SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (

@@ -47,6 +47,10 @@ CREATE OR REPLACE MACRO uri_rkey(uri) AS list_reduce(
 -- ends after now.
 CREATE OR REPLACE MACRO is_partial(first, its_end) AS first OR its_end > make_timestamp(getvariable('now_us'));
 
+-- A viewer's number in an experiment, in [0, 1), the same in every run (pipeline/feeds.py has the same).
+CREATE OR REPLACE MACRO variant_number(experiment, did) AS
+  ('0x' || substr(sha256(experiment || ' ' || did), 1, 8))::BIGINT / 4294967296.0::DOUBLE;
+
 -- The source of a list's item, by its number.
 CREATE OR REPLACE MACRO source_name(source) AS
   CASE source WHEN 1 THEN 'co-likers' WHEN 2 THEN 'popular' WHEN 3 THEN 'trial' ELSE 'other' END;
@@ -57,8 +61,17 @@ SELECT * FROM read_parquet(getvariable('snapshot') || '/' || name || '.parquet')
 CREATE OR REPLACE VIEW stored_actors AS FROM copied('inputs/actors');
 CREATE OR REPLACE VIEW stored_posts AS FROM copied('inputs/posts');
 CREATE OR REPLACE VIEW stored_neighbours AS FROM copied('neighbours');
-CREATE OR REPLACE VIEW stored_lists AS FROM copied('lists');
-CREATE OR REPLACE VIEW stored_list_posts AS FROM copied('list_posts');
+CREATE OR REPLACE VIEW stored_feeds AS FROM copied('feeds');
+CREATE OR REPLACE MACRO of_feeds(name) AS TABLE
+SELECT * FROM read_parquet(
+  getvariable('snapshot_pattern') || '/' || name || '/*/lists.parquet', hive_partitioning = true,
+  hive_types = {'feed': 'VARCHAR'}, union_by_name = true);
+-- Lists of all feeds; those of one are lists_of(feed).
+CREATE OR REPLACE VIEW stored_lists AS FROM of_feeds('feed_lists') SEMI JOIN stored_feeds USING (feed);
+CREATE OR REPLACE VIEW stored_list_posts AS FROM of_feeds('feed_list_posts');
+-- The variants of each feed's experiment, the control last; a row without an experiment where there is none.
+CREATE OR REPLACE VIEW stored_variants AS FROM of_feeds('feed_variants') SEMI JOIN stored_feeds USING (feed);
+CREATE OR REPLACE VIEW stored_own_settings AS FROM copied('inputs/own_settings');
 CREATE OR REPLACE VIEW stored_generations AS FROM copied('generations');
 CREATE OR REPLACE VIEW stored_runs AS FROM copied('runs');
 CREATE OR REPLACE VIEW stored_counters AS FROM copied('counters');
@@ -82,6 +95,16 @@ FROM read_parquet(
   getvariable('snapshot_pattern') || '/' || name || '/*.parquet', hive_partitioning = false, filename = true);
 CREATE OR REPLACE VIEW stored_daily_lists AS FROM kept_days('daily_lists');
 CREATE OR REPLACE VIEW stored_daily_posts AS FROM kept_days('daily_posts');
+
+-- The record key of a feed by its name: '' stands for the first feed. A name that is none is an error, as below.
+CREATE OR REPLACE MACRO one_feed(name) AS CASE
+  WHEN coalesce(name, '') = '' THEN (SELECT feed FROM stored_feeds WHERE place = 1)
+  WHEN name IN (SELECT feed FROM stored_feeds) THEN name
+  ELSE error(format(
+    'no feed {}: expected one of {}', name, (SELECT string_agg(feed, ', ' ORDER BY place) FROM stored_feeds))) END;
+-- The same for what is of several feeds: '' stands for all of them.
+CREATE OR REPLACE MACRO any_feed(name) AS CASE WHEN coalesce(name, '') = '' THEN '' ELSE one_feed(name) END;
+CREATE OR REPLACE MACRO lists_of(of_feed) AS TABLE SELECT * FROM of_feeds('feed_lists') WHERE feed = of_feed;
 
 -- The number of an actor by DID, and of a post's author by the post's address. A name that is none is an error, since an
 -- empty answer would say that there is nothing.
@@ -173,10 +196,10 @@ SELECT
   (['active', 'deactivated', 'takendown', 'suspended', 'deleted', 'inactive'])[status + 1] AS status
 FROM stored_actors;
 
--- An item of a list of the newest run for everybody. Each variant of an experiment has a generation of its own.
+-- An item of a list of a feed's newest run for everybody. Each variant of an experiment has a generation of its own.
 CREATE OR REPLACE VIEW candidates AS
 SELECT
-  v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
+  l.feed, v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
   source_name(l.source) AS source,
   l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_lists AS l
@@ -205,12 +228,12 @@ JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
 CREATE OR REPLACE VIEW generations AS
 SELECT
   generation, make_timestamp(snapshot_us) AS snapshot_at, make_timestamp(published_us) AS published_at,
-  lists, items
+  lists, items, feed, everybody
 FROM stored_generations;
 
 -- A step of a batch run, of the last 30 days.
 CREATE OR REPLACE VIEW runs AS
-SELECT run_id, job, step, make_timestamp(started_us) AS started_at, seconds, rows, peak_mb, outcome
+SELECT run_id, job, tier, feed, step, make_timestamp(started_us) AS started_at, seconds, rows, peak_mb, outcome
 FROM stored_runs;
 
 -- Events counted since the store was made.
@@ -279,21 +302,31 @@ CREATE OR REPLACE MACRO wilson_low(rate, n) AS CASE WHEN n > 0 THEN greatest(
 CREATE OR REPLACE MACRO wilson_high(rate, n) AS CASE WHEN n > 0 THEN least(
   (rate + 1.9208 / n + 1.96 * sqrt(rate * (1 - rate) / n + 0.9604 / pow(n, 2))) / (1 + 3.8416 / n), 1) END;
 
--- The first time each viewer was served each post after one time and up to another, and what they did with it: liked it
+-- How far a change with this variance of its estimate may be from the truth, at 95 % confidence however often somebody looks
+-- while viewers come: the mixture sequential probability ratio test, tightest where the change is as large as effect.
+CREATE OR REPLACE MACRO safe_margin(variance, effect) AS CASE WHEN variance > 0 AND effect <> 0 THEN sqrt(
+  variance * (variance + pow(effect, 2)) / pow(effect, 2) * ln((variance + pow(effect, 2)) / (variance * 0.0025))) END;
+
+-- The first time each feed served each post to each viewer after one time and up to another, and what they did with it: liked it
 -- within some hours, or answered with "show less" or "show more" at any time since. ripe: these hours are over, so that no
 -- like can come any more that counts. Only ripe ones belong in a rate of likes.
-CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours) AS TABLE
+-- of_feed is a record key; '' takes all feeds: what two feeds served counts in each.
+CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours, of_feed) AS TABLE
 WITH first AS (
   SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
-    arg_min(source, served_us) AS source, arg_min(variant, served_us) AS variant
+    arg_min(source, served_us) AS source, arg_min(variant, served_us) AS variant, feed_rkey AS feed
   FROM stored_impressions
-  WHERE served_us > from_us AND served_us <= until_us
-  GROUP BY viewer_did, post_uri
+  WHERE served_us > from_us AND served_us <= until_us AND of_feed IN ('', feed_rkey)
+  GROUP BY feed_rkey, viewer_did, post_uri
+), served AS (  -- addresses are cut once a post, not once an impression
+  SELECT u.post_uri, a.actor_id AS author_id, uri_rkey(u.post_uri) AS rkey
+  FROM (SELECT DISTINCT post_uri FROM first) AS u
+  LEFT JOIN stored_actors AS a ON a.did = uri_author(u.post_uri)
 ), numbered AS MATERIALIZED (
-  SELECT f.*, v.actor_id AS viewer_id, a.actor_id AS author_id, uri_rkey(f.post_uri) AS rkey
+  SELECT f.*, v.actor_id AS viewer_id, s.author_id, s.rkey
   FROM first AS f
+  JOIN served AS s ON s.post_uri = f.post_uri
   LEFT JOIN stored_actors AS v ON v.did = f.viewer_did
-  LEFT JOIN stored_actors AS a ON a.did = uri_author(f.post_uri)
 ), liked AS MATERIALIZED (
   -- The few records of served posts, before they are judged as in like_records_between.
   SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us, r.open
@@ -312,12 +345,15 @@ WITH first AS (
   ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
   GROUP BY r.liker_id, r.author_id, r.post_rkey
 ), answered AS (
-  SELECT viewer_did, post_uri, bool_or(event = 'requestLess') AS less, bool_or(event = 'requestMore') AS more
+  SELECT
+    feed_rkey AS feed, viewer_did, post_uri, bool_or(event = 'requestLess') AS less,
+    bool_or(event = 'requestMore') AS more
   FROM stored_interactions
-  GROUP BY viewer_did, post_uri
+  WHERE of_feed IN ('', feed_rkey)
+  GROUP BY feed_rkey, viewer_did, post_uri
 )
 SELECT
-  n.viewer_did, n.post_uri, n.position,
+  n.viewer_did, n.post_uri, n.author_id, n.rkey, n.feed, n.position,
   source_name(n.source) AS source,
   n.variant, n.served_us, (n.served_us - (n.rkey >> 10)) / 3600000000.0::DOUBLE AS age_hours,
   n.served_us + (within_hours * 3600000000.0)::BIGINT <= getvariable('now_us') AS ripe,
@@ -326,7 +362,7 @@ SELECT
   coalesce(i.less, false) AS less, coalesce(i.more, false) AS more
 FROM numbered AS n
 LEFT JOIN counted AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
-LEFT JOIN answered AS i ON i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;
+LEFT JOIN answered AS i ON i.feed = n.feed AND i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;
 
 -- What each view and column is, for programs that show it (duckdb_views(), duckdb_columns()). ANALYSTS.md has the same
 -- texts; a test compares them.
@@ -352,7 +388,8 @@ COMMENT ON COLUMN posts.langs IS 'two-letter codes, ''en,pt''; '''' for none';
 COMMENT ON VIEW actors IS 'One row per DID that liked, was liked or posted.';
 COMMENT ON COLUMN actors.actor_did IS 'the DID';
 COMMENT ON COLUMN actors.status IS 'active, deactivated, takendown, suspended, deleted, inactive';
-COMMENT ON VIEW candidates IS 'One row per item of a list of the newest run for everybody. In an experiment each variant has a generation of its own, so count lists over all of them.';
+COMMENT ON VIEW candidates IS 'One row per item of a list of the newest run for everybody of each feed. In an experiment each variant has a generation of its own, so count lists over all of them.';
+COMMENT ON COLUMN candidates.feed IS 'record key of the feed';
 COMMENT ON COLUMN candidates.viewer_did IS 'whose list';
 COMMENT ON COLUMN candidates.rank IS 'place in the list, from 1';
 COMMENT ON COLUMN candidates.post_uri IS 'at-uri';
@@ -361,7 +398,7 @@ COMMENT ON COLUMN candidates.source IS '''co-likers''; ''popular'' where the lis
 COMMENT ON COLUMN candidates.generation IS 'number of the generation';
 COMMENT ON COLUMN candidates.co_likers IS 'neighbours of the viewer who liked it recently';
 COMMENT ON COLUMN candidates.created_at IS 'the post''s creation';
-COMMENT ON VIEW daily_candidates IS 'One row per item of the first 30 of a list, as the day''s first run for everybody made it. Kept for a week.';
+COMMENT ON VIEW daily_candidates IS 'One row per item of the first 30 of a list of the first feed, as the day''s first run for everybody made it. Kept for a week.';
 COMMENT ON COLUMN daily_candidates.day IS 'the day, in UTC';
 COMMENT ON COLUMN daily_candidates.viewer_did IS 'whose list';
 COMMENT ON COLUMN daily_candidates.rank IS 'place in the list, from 1';
@@ -382,6 +419,8 @@ COMMENT ON COLUMN generations.snapshot_at IS 'stream time up to which likes were
 COMMENT ON COLUMN generations.published_at IS 'when it became visible';
 COMMENT ON COLUMN generations.lists IS 'lists that were new or had changed';
 COMMENT ON COLUMN generations.items IS 'posts in those lists';
+COMMENT ON COLUMN generations.feed IS 'record key of the feed; NULL when a version before 0.2 published it';
+COMMENT ON COLUMN generations.everybody IS 'of a run for everybody, not for some viewers; NULL as feed';
 COMMENT ON VIEW impressions IS 'One row per post on a page that was served.';
 COMMENT ON COLUMN impressions.viewer_did IS 'to whom';
 COMMENT ON COLUMN impressions.post_uri IS 'at-uri';
@@ -407,6 +446,8 @@ COMMENT ON COLUMN visits.last_at IS 'last page';
 COMMENT ON VIEW runs IS 'One row per step of a batch run of the last 30 days.';
 COMMENT ON COLUMN runs.run_id IS 'number of the run';
 COMMENT ON COLUMN runs.job IS 'compact, neighbours, candidates';
+COMMENT ON COLUMN runs.tier IS 'whose lists: all, changed, recent, waiting';
+COMMENT ON COLUMN runs.feed IS 'record key of the feed; '''' where a step is of all feeds';
 COMMENT ON COLUMN runs.step IS 'name of the step';
 COMMENT ON COLUMN runs.started_at IS 'when';
 COMMENT ON COLUMN runs.seconds IS 'how long';

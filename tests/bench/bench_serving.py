@@ -89,7 +89,7 @@ def make_store(path: Path, viewers: int) -> None:
         "INSERT INTO lists VALUES (1, ?, 1, ?)", ((viewer, lists[viewer % len(lists)]) for viewer in numbers)
     )
     connection.execute(
-        "INSERT INTO generations VALUES (1, ?, ?, ?, ?)",
+        "INSERT INTO generations VALUES (1, ?, ?, ?, ?, NULL, NULL)",
         (int(time.time() * 1e6), int(time.time() * 1e6), viewers, viewers * ITEMS),
     )
     connection.execute("COMMIT")

@@ -22,19 +22,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_tools import parser_of
 
+from pipeline.batch.inputs.neighbour_files import SCHEMA
 from pipeline.explore import queries, session, table_copies
 from pipeline.explore.explain_command import explain
 from pipeline.lake.day_files import write_likes
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
+    DAILY_LISTS,
+    DAILY_POSTS,
+    FEED_LIST_POSTS,
+    FEED_LISTS,
+    FEED_VARIANTS,
+    FEEDS,
     LIST_CROWDS,
     LIST_NEIGHBOURS,
+    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
     LISTS,
     OPEN_CHANGES,
     OPEN_LIKES,
     RANKING,
     SNAPSHOT,
+    VARIANTS,
     make_snapshot,
 )
 from pipeline.store.model import DAY_US, HOUR_US
@@ -43,6 +52,7 @@ from sql import places
 TODAY = 1_790_000_000_000_000 // DAY_US
 NOW_US = TODAY * DAY_US + 20 * HOUR_US
 LIST_LENGTH = 300
+FEED = "for-you"
 
 
 def did(number: int) -> str:
@@ -150,6 +160,9 @@ class Maker:
         self.input("visits", {name: pa.array([], pa.string() if name != "last_us" else pa.int64())
                               for name in ("viewer_did", "languages", "last_us")})  # fmt: skip
         self.input(
+            "own_settings", {"viewer_did": pa.array([], pa.string()), "is_paused": pa.array([], pa.bool_())}
+        )
+        self.input(
             "interactions", {name: pa.array([], pa.string()) for name in ("viewer_did", "post_uri", "event")}
         )
 
@@ -173,6 +186,7 @@ class Maker:
             {
                 "language": [""] * len(popular), "author_id": self.author[popular].astype(np.int32),
                 "rkey": self.rkey[popular], "share": self.rng.pareto(1.2, len(popular)) / 1e4,
+                "generation": np.ones(len(popular), np.int32),
             },
         )  # fmt: skip
         viewers = np.sort(self.rng.choice(self.actors, self.lists, replace=False)) + 1
@@ -208,6 +222,15 @@ class Maker:
         assert near is not None and far is not None
         near.close()
         far.close()
+        first_page = pq.read_table(self.copies[LISTS], filters=[("position", "<=", 30)])
+        yesterday = f"day={places.day_name(TODAY - 1)}"
+        pq.write_table(first_page, self.copy(f"{DAILY_LISTS}/{yesterday}"), compression="zstd")
+        for name, relation in (
+            (LISTS, f"{FEED_LISTS}/feed={FEED}/lists"),
+            (LIST_POSTS, f"{FEED_LIST_POSTS}/feed={FEED}/lists"),
+            (LIST_POSTS, f"{DAILY_POSTS}/{yesterday}"),
+        ):
+            os.link(self.copies[name], self.copy(relation))
         self.viewers = viewers
 
     def make_impressions(self, count: int) -> None:
@@ -227,10 +250,10 @@ class Maker:
         self.post = names[int(np.bincount(post).argmax())]
         columns: dict[str, object] = {
             "viewer_did": [did(number) for number in liker[pick].tolist()],
-            "post_uri": [names[p] for p in post.tolist()], "feed_rkey": ["for-you"] * count,
+            "post_uri": [names[p] for p in post.tolist()], "feed_rkey": [FEED] * count,
             "generation": np.ones(count, np.int32), "position": self.rng.integers(1, 61, count).astype(np.int32),
             "source": self.rng.integers(1, 3, count).astype(np.int32), "served_us": served,
-            "variant": np.array(["a", "b"])[liker[pick] % 2],
+            "variant": np.array(["x/a", "x/control"])[liker[pick] % 2],
         }  # fmt: skip
         day = places.day_name(TODAY - 1)
         write(self.data_dir / "lake" / "impressions" / f"day={day}" / "impressions.parquet", columns)
@@ -248,7 +271,13 @@ class Maker:
             {"name": list(parameters), "value": list(parameters.values())},
         )
         write(self.copy(SNAPSHOT), {"generation": [1], "snapshot_us": [NOW_US]})
+        write(self.copy(FEEDS), {"feed": [FEED], "place": [1]})
+        split = {"generation": [1, 1], "experiment": ["x", "x"], "name": ["a", "control"]}
+        split |= {"from_share": [0.0, 0.5], "until_share": [0.5, 1.0]}
+        write(self.copy(VARIANTS), split | {name: [value] * 2 for name, value in parameters.items()})
+        os.link(self.copies[VARIANTS], self.copy(f"{FEED_VARIANTS}/feed={FEED}/lists"))
         os.link(places.neighbours(self.data_dir), self.copy(LIST_NEIGHBOURS))
+        pq.write_table(SCHEMA.empty_table(), self.copy(LIST_NEWER_NEIGHBOURS))
         make_snapshot(self.data_dir, self.copies)
         table_copies.export(self.data_dir)
         viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]

@@ -47,6 +47,7 @@ class GenerationOrigin:
     likes are in it. ``variant`` is the label of an experiment's variant, '' outside one. ``before`` is the newest
     generation when the run began: a viewer who has had a list since, from a later snapshot, keeps it. With
     ``with_fallbacks`` the feed's fallback lists are written too. ``prune`` says what ``renewed`` and ``all_rkeys`` are.
+    ``everybody`` tells whether the run is for everybody.
     """
 
     data_dir: Path
@@ -58,6 +59,7 @@ class GenerationOrigin:
     with_fallbacks: bool
     renewed: Sequence[int]
     all_rkeys: Sequence[str] | None
+    everybody: bool = True
 
 
 def publish(
@@ -105,9 +107,17 @@ def publish(
             insert(serving, "fallbacks", "language", rows_of)
             serving.execute(sql.load("serving/keep_posts"), keep_posts | {"generation": generation})
             serving.execute(
-                "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (generation, origin.snapshot_us, now_us, len(written), sum(map(length, written))),
+                "INSERT INTO generations (generation, snapshot_us, published_us, lists, items, feed, everybody) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    generation,
+                    origin.snapshot_us,
+                    now_us,
+                    len(written),
+                    sum(map(length, written)),
+                    origin.feed_rkey,
+                    int(origin.everybody),
+                ),
             )
             if origin.variant:
                 serving.execute("INSERT INTO variants VALUES (?, ?)", (generation, origin.variant))
