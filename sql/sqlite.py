@@ -23,7 +23,7 @@ class SchemaError(Exception):
 
 
 class _Writer(sqlite3.Connection):
-    """A connection that leaves the log and its index there when it is the last to be closed.
+    """A connection that leaves an empty log and its index there when it is the last to be closed.
 
     SQLite would remove them then, which needs an exclusive lock. Nobody gets that while a reader has the file open, and
     the reader itself may not have it.
@@ -33,7 +33,9 @@ class _Writer(sqlite3.Connection):
         reader = None
         try:
             if not self.in_transaction:
-                self.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                # What is left in it would become part of a file that is put in this one's place.
+                self.execute("PRAGMA busy_timeout = 0")
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             (_, _, path) = self.execute("PRAGMA database_list").fetchone()
             reader = _open(Path(path), "ro", 0.0)
             reader.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -61,6 +61,7 @@ def test_what_was_written_is_in_the_file_itself_when_its_writer_has_closed_it(tm
         first.execute("INSERT INTO numbers VALUES (-1)")
         second.execute("BEGIN IMMEDIATE")
         second.execute("INSERT INTO numbers VALUES (-2)")  # is taken back, as its connection is closed
+    assert path.with_name("serving.sqlite-wal").stat().st_size == 0
     copied = tmp_path / "copy.sqlite"
     copied.write_bytes(path.read_bytes())
     with closing(connect(copied)) as store:
