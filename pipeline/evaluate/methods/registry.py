@@ -21,6 +21,7 @@ from pipeline.evaluate.measures import DEPTH
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.forecast import forecast_lists
 from pipeline.evaluate.methods.popularity import decayed_lists, fill, popular_items, popular_lists
+from pipeline.evaluate.methods.session_neighbours import session_neighbour_lists
 from pipeline.evaluate.splits import Split
 from pipeline.ranking import Ranking, ranking_from
 
@@ -130,6 +131,12 @@ _ALL = (
            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000)}, needs_implicit=True),
     Method("user-cosine", "people alike by their likes (cosine)", classical.user_user_cosine,
            {"neighbours": 500, "fresh_hours": FOREVER}, {"fresh_hours": FRESH_HOURS, "neighbours": (100, 500, 2000)}),
+    Method("vmis-knn", "sessions alike by the viewer's latest likes (VMIS-kNN, as in Serenade)",
+           session_neighbour_lists,
+           {"recent_sessions": 500, "neighbours": 100, "latest": 9, "pause_hours": 0.5, "idf": 1.0},
+           {"pause_hours": (0.5, 3.0, 24.0, FOREVER), ("recent_sessions", "neighbours"):
+            ((100, 50), (500, 100), (500, 500), (1000, 1000), (2500, 1500), (5000, 5000)),
+            "latest": (1, 2, 3, 5, 9), "idf": (0.0, 0.5, 1.0, 2.0)}),
     Method("bm25", "items alike under BM25 weights (implicit)", classical.bm25,
            {"neighbours": 200, "k1": 1.2, "b": 0.75, "fresh_hours": FOREVER},
            {"fresh_hours": FRESH_HOURS, "neighbours": (50, 200, 1000), "b": (0.25, 0.75)}, needs_implicit=True),
