@@ -139,15 +139,16 @@ def create_app(
         app.set_error_serializer(error_form(config, xrpc.error_form))
         app.add_route("/assets/{name}", Assets())
         app.add_route("/favicon.ico", Favicon())
+        sessions = None
         if config.pages == "public":
-            _add_sign_in(app, config, appview, settings, classes, memory, store, now)
+            sessions = _add_sign_in(app, config, appview, settings, classes, memory, store, now)
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
         app.add_route("/plots", AnalystPlotsPage(config, now))
         app.add_route("/dashboard", DashboardPage(config, OperatorState(config, store, recent, now), now))
         if config.explain:
-            parts = Explainer(config), Handles(config.appview_url), appview, now
+            parts = Explainer(config), Handles(config.appview_url), appview, now, sessions
             app.add_route("/why", WhyPage(config, *parts))
             app.add_route("/compare", ComparePage(config, *parts))
     app.add_route(
@@ -170,8 +171,8 @@ def _add_sign_in(
     memory: ViewerMemory,
     lists: ListStore,
     now: Callable[[], float],
-) -> None:
-    """Add the pages for people who are signed in."""
+) -> BrowserSessions:
+    """Add the pages for people who are signed in; return who that is."""
     private = config.on_loopback_network
     fetcher = Fetcher(allowed=is_loopback if private else is_public)
     client, store = OAuthClient(config), SessionStore(config.sessions_path)
@@ -197,3 +198,4 @@ def _add_sign_in(
     if config.known:
         app.add_route(DOWNLOAD, Download(me))
     app.add_route(RETENTION, RetentionPage(config))
+    return sessions

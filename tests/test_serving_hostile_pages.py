@@ -20,7 +20,7 @@ PARAMETERS = (
     "half_life_hours", "like_decay_hours", "crowd_weight", "left_out_weight", "popularity_exponent",
     "max_neighbours", "max_per_author", "author_spacing", "media",
 )  # fmt: skip
-REASON = {"did": EVIL, "share": 0.5, "like_age_hours": 1.0, "shared": 2, "posts": [POST, POST]}
+REASON = {"did": EVIL, "share": 0.5, "like_age_hours": 1.0, "shared": 2, "picked": 0, "posts": [POST, POST]}
 WHY: dict[str, Any] = {
     "viewer": EVIL,
     "neighbours": 3,

@@ -16,6 +16,7 @@ from worlds import World
 
 from pipeline.batch import jobs
 from pipeline.explore.explain_command import explain
+from pipeline.explore.explain_text import as_text, list_as_text
 from pipeline.explore.generation_inputs import ExplainError
 from pipeline.explore.list_reasons import changes_of, recently, spaced, why, with_rules
 from pipeline.settings import SettingError
@@ -70,6 +71,23 @@ def test_each_post_names_who_brought_it_and_what_they_share(store: tuple[Path, W
     assert {reason["did"] for reason in reasons} == {made.did(name) for name in CROWD}
     crowd = posts[made.uri("q6")]["crowd_share"]
     assert sum(reason["share"] for reason in reasons) + crowd == pytest.approx(1)
+
+
+def test_picks_are_named_to_their_reader_and_to_the_operator_alone(tmp_path: Path) -> None:
+    """zoe liked nothing and picked two posts; everybody else sees no list of hers."""
+    made = _world().actor("zoe").interaction("zoe", "old1", "pick").interaction("zoe", "old2", "pick")
+    data_dir = made.interaction("ann", "old3", "pick").write(tmp_path)  # which she likes: a like
+    jobs.run(settings_for(data_dir), "all")
+    found = why(data_dir, 1, made.did("zoe"), {}, public=False)
+    for post in found["posts"]:
+        assert post["because"]
+        assert all(reason["picked"] == reason["shared"] == 2 for reason in post["because"])
+        assert all(set(reason["posts"]) == {made.uri("old1"), made.uri("old2")} for reason in post["because"])
+    assert why(data_dir, 1, made.did("zoe"), {}, public=True)["posts"] == []
+    assert "2 of them because the viewer picked the post" in list_as_text(found)
+    assert "because the viewer picked it" in as_text(explain(data_dir, 1, made.did("zoe")))
+    reasons = [post["because"] for post in why(data_dir, 1, made.did("ann"), {}, public=False)["posts"]]
+    assert all(reason["picked"] == 0 for some in reasons for reason in some)
 
 
 def test_fewer_neighbours_leave_more_to_the_crowd(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def _neighbours(explanation: Explanation) -> list[str]:
             lines.append(f"    likes have changed since; today it would be {total:.4g}")
         lines += [
             f"    {row['value']:<9.4g} {row['likers']:>6} likers  {row['post_uri']}"
+            + (", because the viewer picked it" if row["picked"] else "")
             for row in seeds[:SHOWN_SEEDS]
         ]
         if len(seeds) > SHOWN_SEEDS:
@@ -174,10 +175,15 @@ def list_as_text(found: Row) -> str:
         for reason in post.get("because", []):
             lines.append(
                 f"      {reason['share']:5.0%}  {reason['did']}, {reason['like_age_hours']:.1f} h ago; "
-                f"{reason['shared']} shared likes, such as {', '.join(reason['posts'][:1])}"
+                f"{reason['shared']} shared likes{_picked(reason)}, such as {', '.join(reason['posts'][:1])}"
             )
         if post.get("because") and post["crowd_share"] >= LEAST_SHOWN:
             soon = post.get("expected")
             what = f"expected to get {soon:.2%} of the next hours' likes" if soon else "what is popular now"
             lines.append(f"      {post['crowd_share']:5.0%}  {what}")
     return "\n".join(lines)
+
+
+def _picked(reason: Row) -> str:
+    """Say that the viewer picked posts that a neighbour liked."""
+    return f", {reason['picked']} of them because the viewer picked the post" if reason["picked"] else ""

@@ -310,14 +310,14 @@ def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequenc
         execute(f"INSERT INTO shown_posts {query}", _key(post))
     execute("SET VARIABLE reasons_shown = ?", [REASONS_SHOWN])
     keys = {post_no: key for post_no, *key in execute("FROM shown_posts").fetchall()}
-    seeds: dict[str, list[str]] = {}
+    seeds: dict[str, list[Row]] = {}
     for row in shared:
         if row["value"] > 0:
-            seeds.setdefault(row["neighbour_did"], []).append(row["post_uri"])
+            seeds.setdefault(row["neighbour_did"], []).append(row)
     reasons: dict[tuple[int, int], list[Row]] = {}
     ages: dict[tuple[int, int], list[float]] = {}
     for row in inputs.rows("reasons"):
-        likes = seeds.get(row["neighbour_did"], [])
+        mine = seeds.get(row["neighbour_did"], [])
         key = tuple(keys[row["post_no"]])
         ages[key] = row["all_ages"]
         reasons.setdefault(key, []).append(
@@ -325,8 +325,9 @@ def _add_reasons(inputs: GenerationInputs, posts: Sequence[Row], shared: Sequenc
                 "did": row["neighbour_did"],
                 "share": row["share"],
                 "like_age_hours": row["like_age_hours"],
-                "shared": len(likes),
-                "posts": likes[:SEEDS_SHOWN],
+                "shared": len(mine),
+                "picked": sum(seed["picked"] for seed in mine),
+                "posts": [seed["post_uri"] for seed in mine[:SEEDS_SHOWN]],
             }
         )
     for post in posts:

@@ -91,6 +91,7 @@ def _no_score(facts: dict[str, Any], parameters: dict[str, float]) -> list[str]:
         (facts["own"], "it is the viewer's own post"),
         (facts["liked"], "the viewer has already liked it"),
         (facts["show_less"], "the viewer answered it with 'show less'"),
+        (facts["picked"], "the viewer picked it to begin with, so it brings others"),
         (facts["reply"], "it is a reply: only top-level posts are candidates"),
         (facts["adult"], "it has a label of adult content"),
         (facts["hidden"], "it has the label !hide or !no-promote"),

@@ -1,8 +1,9 @@
 """GET /why and GET /compare: why a list is as it is, what another recipe makes of it, and two lists side by side.
 
 Owns: the two pages, and who may see what. With ``pages`` = "local" they answer this machine alone. With "public" they
-answer everybody, and show others what follows from public likes and nothing that only this installation knows. Leaves
-to others: the recipe's words (``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
+answer everybody, and show others what follows from public likes and nothing that only this installation knows.
+Whoever is signed in sees what else made their own list, such as their picks. Leaves to others: the recipe's words
+(``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
 
 ``part=result`` answers what the script puts in the place of a page's list, without the rest of the page.
 """
@@ -31,6 +32,7 @@ from serving.pages.recipe import (
     read_recipe,
     sliders_of,
 )
+from serving.sign_in.browser_sessions import BrowserSessions
 
 _TYPED_MAX = 300
 LEAST_SHOWN = 0.005  # share of a post's score
@@ -46,16 +48,24 @@ class _Pages:
     handles: Handles
     appview: AppViewReader
     now: Callable[[], float]
+    sessions: BrowserSessions | None
 
     def list_of(self, request: falcon.Request, typed: str, changes: dict[str, float | str]) -> List:
         """Return a person's list with reasons; raise HandleError or ExplainingError."""
-        public = not is_local(request, self.config)
-        client = client_address(request, self.config.trusted_proxies) if public else ""
+        here = is_local(request, self.config)
+        client = "" if here else client_address(request, self.config.trusted_proxies)
         did = typed
         if not typed.startswith("did:"):  # it may take a while
             with self.explainer.place(client):
                 did = self.handles.did_of(typed)
-        return self.explainer.why(self.handles.did_of(did), changes, client=client, public=public)
+        did = self.handles.did_of(did)
+        public = not here and not self.is_own(request, did)
+        return self.explainer.why(did, changes, client=client, public=public)
+
+    def is_own(self, request: falcon.Request, did: str) -> bool:
+        """Tell whether a list is that of who is signed in, who may see what else is known of them."""
+        session = self.sessions.of(request) if self.sessions else None
+        return session is not None and session.did == did
 
     def describe(self, request: falcon.Request, uris: list[str], dids: list[str]) -> Described:
         """Return what is known of the posts and people of a page."""
@@ -93,6 +103,7 @@ class WhyPage(_Pages):
             "why_result.html" if found and parameter(request, "part") == "result" else "why.html",
             self.config,
             here=is_local(request, self.config),
+            mine=found is not None and self.is_own(request, found["viewer"]),
             now=self.now(),
             typed=typed,
             note=note,

@@ -25,6 +25,9 @@ SELECT
     WHERE f.viewer_id = getvariable('viewer_id') AND f.event = 'requestLess'
     AND c.author_id = q.author_id AND c.rkey = q.rkey) AS show_less,
   EXISTS (SELECT 1 FROM feedback AS f JOIN candidate_posts AS c ON c.post_no = f.post_no
+    WHERE f.viewer_id = getvariable('viewer_id') AND f.event = 'pick'
+    AND c.author_id = q.author_id AND c.rkey = q.rkey) AS picked,
+  EXISTS (SELECT 1 FROM feedback AS f JOIN candidate_posts AS c ON c.post_no = f.post_no
     WHERE f.viewer_id = getvariable('viewer_id') AND f.event = 'interactionSeen'
     AND c.author_id = q.author_id AND c.rkey = q.rkey) AS seen,
   EXISTS (SELECT 1 FROM candidate_posts AS c WHERE c.author_id = q.author_id AND c.rkey = q.rkey) AS candidate,
