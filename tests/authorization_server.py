@@ -1,7 +1,8 @@
 """A small authorization server, and the host of its people's repositories: it speaks the wire of AT Protocol OAuth.
 
 Owns: pushed requests, PKCE, DPoP with a nonce, codes and tokens, checked as an honest server does, and the faults that
-a test asks for. Leaves to the tests: what follows. Its people agree to everything: ``agree`` is their page.
+a test asks for. Leaves to the tests: what follows. Its people agree to everything: ``agree`` is their page,
+and a browser gets one with a link.
 """
 
 import base64
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -161,7 +163,20 @@ def authorization_server() -> Iterator[AuthorizationServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer({})
+            if self.path.startswith(AUTHORIZE + "?"):
+                self._page()
+            else:
+                self._answer({})
+
+        def _page(self) -> None:
+            goal = escape(held.agree(held.origin + self.path))
+            head = '<!doctype html><html lang="en"><title>Sign in</title><link rel="icon" href="data:,">'
+            body = f'{head}<p><a href="{goal}">Agree</a></p>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()

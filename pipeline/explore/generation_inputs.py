@@ -150,7 +150,8 @@ class GenerationInputs:
             found = self.connection.execute(query, [text.removeprefix(BSKY)]).fetchall()
         if not found:
             raise ExplainError(
-                f"nobody in the store is called {text!r}: give a DID or a part of one (handles are not stored)"
+                f"nobody in the store is called {text!r}: give a DID or a part of one (handles are not stored); "
+                "who is new is known after the next run for everybody"
             )
         if len(found) > 1:
             names = ", ".join(row[1] for row in found[:5]) + (", …" if len(found) > 5 else "")

@@ -105,6 +105,12 @@ class ListSnapshot:
         query = "SELECT min(published_us) FROM generations WHERE generation >= ?"
         return int(self._connection.execute(query, (generation,)).fetchone()[0] or 0)
 
+    def waited_us(self, viewer: str) -> int:
+        """Return when the last run for a viewer who waited began, 0 for none."""
+        query = "SELECT began_us FROM waiting_runs WHERE viewer_did = ?"
+        row = self._connection.execute(query, (viewer,)).fetchone()
+        return int(row[0]) if row else 0
+
     def communities(self, feed: str, languages: Sequence[str]) -> dict[str, list[list[str]]]:
         """Return a feed's communities of some languages ("" for all): at-uris of posts that anybody may see."""
         try:

@@ -18,13 +18,14 @@ DUE_US = 600_000_000  # a list that is not renewed within this time does not wai
 
 
 class OwnList(NamedTuple):
-    """When a reader's list was made, in microseconds, 0 while there is none; and its first posts."""
+    """When a reader's list was made, and the last run for them began, 0 for never; and the list's first posts."""
 
     published_us: int
+    began_us: int
     posts: list[str]
 
 
-NO_LIST = OwnList(0, [])
+NO_LIST = OwnList(0, 0, [])
 
 
 def own_list(store: ListStore, feed: str, did: str) -> OwnList:
@@ -38,7 +39,7 @@ def own_list(store: ListStore, feed: str, did: str) -> OwnList:
             items = list_bytes.items(stored.blob, 0, PREVIEW)
             posts = snapshot.posts_of(items, anybody=False)
             uris = [posts[item.post_id].uri for item in items if item.post_id in posts]
-            return OwnList(snapshot.published_us(stored.generation), uris)
+            return OwnList(snapshot.published_us(stored.generation), snapshot.waited_us(did), uris)
     except (StoreUnreadableError, list_bytes.ListError):
         return NO_LIST
 
@@ -59,5 +60,6 @@ def picked_by(path: Path, store: ListStore, feed: str, did: str, now_us: int) ->
         picks = []
     made = own_list(store, feed, did) if picks else NO_LIST
     last_us = max((pick.at_us for pick in picks), default=0)
-    # A list from before the last pick does not know of it.
-    return Picked(picks, made, bool(picks) and made.published_us < last_us and now_us - last_us < DUE_US)
+    # A list knows of the last pick when a run made it that began after it; other runs may publish meanwhile.
+    is_made = last_us <= made.began_us <= made.published_us
+    return Picked(picks, made, bool(picks) and not is_made and now_us - last_us < DUE_US)
