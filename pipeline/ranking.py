@@ -128,6 +128,9 @@ class Ranking:
     less_author_posts: int = _parameter(2, 1, 100_000)
     # Posts that a language needs to have a fallback list of its own.
     fallback_min_posts: int = _parameter(20, 1, 1_000_000)
+    # Posts of one author in what is popular in a language: in the crowd, and in fallback lists, which keep to
+    # max_per_author as well. The crowd is everybody's, so what a viewer sets for themselves can't change it.
+    fallback_max_per_author: int = _parameter(3, 1, 1000)
     # Added to a liker's number of likes before the square root in the fallback lists. So an account with one like,
     # which is cheap to make, weighs about as much as an ordinary one.
     fallback_smoothing: float = _parameter(10.0, 0.0, 1e6)
@@ -148,6 +151,12 @@ NEIGHBOUR_PARAMETERS = (
     "newcomer_hours", "overlap_exponent", "max_neighbours", "max_seed_likers", "viewer_active_days",
 )  # fmt: skip
 
+# What a reader may set for themselves (sql/batch/list_viewers.sql): it changes nothing that all readers share.
+OWN_PARAMETERS = (
+    "half_life_hours", "popularity_exponent", "crowd_weight", "left_out_weight", "max_neighbours", "max_per_author",
+    "author_spacing",
+)  # fmt: skip
+
 MEDIA = {"images": 8, "video": 16, "link": 32, "quote": 64}
 
 
@@ -156,6 +165,14 @@ def neighbours_key(ranking: Ranking) -> str:
     values = asdict(ranking)
     text = json.dumps([float(values[name]) for name in NEIGHBOUR_PARAMETERS])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def with_own(ranking: Ranking, values: Mapping[str, Any]) -> Ranking:
+    """Return the parameters by which a reader's list is made who set some themselves."""
+    own = {name: values[name] for name in OWN_PARAMETERS if name in values}
+    if "max_neighbours" in own:
+        own["max_neighbours"] = min(own["max_neighbours"], ranking.max_neighbours)
+    return ranking_from({**asdict(ranking), **own})
 
 
 def ranking_from(table: Mapping[str, Any], where: str = "[ranking]") -> Ranking:

@@ -136,8 +136,7 @@ def neighbours(
         weighted = sorted((pair for pair in weighted if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
         if weighted:
             result[viewer] = weighted[: ranking.max_neighbours]
-            rest = everybody - sum(weight for _, weight in result[viewer])
-            left_out[viewer] = rest if rest > 1e-6 * everybody else 0.0
+            left_out[viewer] = everybody - sum(weight for _, weight in result[viewer])
     return result, left_out
 
 
@@ -204,8 +203,10 @@ def ranked(
                 sums[post] += weight * value
                 counts[post] += 1
         spoken = language(viewer, names[viewer], rows, fresh, langs)
-        heard = ranking.crowd_weight * sum(weight for _, weight in near)
-        heard += ranking.left_out_weight * left_out[viewer]
+        kept = sum(weight for _, weight in near)
+        heard, rest = ranking.crowd_weight * kept, left_out[viewer]
+        if rest > 1e-6 * (kept + rest):
+            heard += ranking.left_out_weight * rest
         for post in crowds.get(spoken, crowds[""]):
             sums[post] += heard * shares[post]
         scored = []
@@ -334,7 +335,7 @@ def popular(
     for code, listed in lists.items():
         by_author = defaultdict(int)
         for post in ordered:
-            if (not code or code in langs[post]) and by_author[post[0]] < ranking.max_per_author:
+            if (not code or code in langs[post]) and by_author[post[0]] < ranking.fallback_max_per_author:
                 by_author[post[0]] += 1
                 listed.append(post)
         del listed[ranking.list_length :]

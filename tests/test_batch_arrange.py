@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracle import arranged
 
 from pipeline.batch.kernel import Sparse, Top, sparse
-from pipeline.batch.lists.arrange import Popular, arrange, popular_lists
+from pipeline.batch.lists.arrange import Popular, arrange, popular_lists, rules_of
 from pipeline.ranking import Ranking
 
 RANKING = replace(Ranking(), list_length=8, max_per_author=3, author_spacing=3)
@@ -44,7 +44,8 @@ def one(
         np.ones(len(both[0]) + len(both[1]), np.float32),
     )
     found = arrange(
-        top, lists, np.array([1]), matrix(excluded or []), matrix(seen or []), np.array(authors, np.int32), ranking
+        top, lists, np.array([1]), matrix(excluded or []), matrix(seen or []), np.array(authors, np.int32),
+        rules_of(ranking, 1),
     )  # fmt: skip
     return list(zip(found.posts.tolist(), found.sources.tolist(), strict=True))
 

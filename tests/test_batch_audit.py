@@ -8,7 +8,7 @@ import pytest
 import sql
 from pipeline.batch.kernel import Sparse
 from pipeline.batch.list_sources import CO_LIKERS, POPULAR
-from pipeline.batch.lists.arrange import Lists
+from pipeline.batch.lists.arrange import Lists, rules_of
 from pipeline.batch.lists.checks import FAULTS, check_entries
 from pipeline.errors import BatchError
 from pipeline.ranking import Ranking
@@ -36,7 +36,7 @@ def lists_of(first: list[int], second: list[int]) -> Lists:
 def look(lists: Lists) -> None:
     """Audit with viewer 70 having post 5 excluded."""
     excluded = Sparse(np.array([0, 1, 1, 1], np.int64), np.array([5], np.int32), np.empty(0))
-    check_entries(VIEWERS, lists, excluded, AUTHORS, AUTHOR_IDS, RANKING)
+    check_entries(VIEWERS, lists, excluded, AUTHORS, AUTHOR_IDS, rules_of(RANKING, len(VIEWERS)))
 
 
 def changed(name: str, place: int, value: float) -> Lists:

@@ -6,6 +6,7 @@ Names stand for actors and posts, which are numbered in order of first use. Time
 stream (the watermark).
 """
 
+import json
 from pathlib import Path
 
 from pipeline.identifiers import post_uri, tid_at
@@ -34,6 +35,7 @@ class World:
         self.interactions: list[tuple[str, str, str, str, str, str, int]] = []
         self.like_rkeys: dict[tuple[str, str], int] = {}
         self.trees: list[tuple[list[str], list[float], list[float]]] = []  # inputs, thresholds, leaves
+        self.own: dict[str, tuple[bool, dict[str, float]]] = {}  # by DID: pauses, parameters
         self.withheld: list[tuple[int, int, int, int]] = []  # author, rkey (-1: all of them), cause, level
 
     def time(self, hours_ago: float) -> int:
@@ -118,6 +120,11 @@ class World:
         self.interactions.append(row)
         return self
 
+    def sets(self, viewer: str, *, pauses: bool = False, **parameters: float) -> "World":
+        """Let a viewer set something for themselves: to pause, or parameters of the ranking."""
+        self.own[self.did(viewer)] = (pauses, parameters)
+        return self
+
     def withhold(self, name: str, level: int, cause: int = WithheldBy.LABELER) -> "World":
         """Withhold a post, or else all posts of an actor; authors (cause 2) can withhold nothing but all."""
         author, rkey = self.posts[name] if name in self.posts else (self.id(name), -1)
@@ -197,12 +204,19 @@ class World:
         landing.execute("INSERT INTO watermark VALUES (1, ?1, ?1, ?1)", (self.now_us,))
         landing.execute("COMMIT")
         landing.close()
-        if self.visits or self.interactions:
+        if self.visits or self.interactions or self.own:
             activity = connect(data_dir / "activity.sqlite")
             migrate(activity, "activity")
             activity.executemany("INSERT OR REPLACE INTO visits VALUES (?, ?, ?, ?, ?, ?)", self.visits)
             activity.executemany(
                 "INSERT OR REPLACE INTO interactions VALUES (?, ?, ?, ?, ?, ?, ?)", self.interactions
+            )
+            activity.executemany(
+                "INSERT OR REPLACE INTO viewer_settings VALUES (?, '', 1, ?, ?, 0)",
+                [
+                    (did, pauses, json.dumps({"ranking": parameters}))
+                    for did, (pauses, parameters) in self.own.items()
+                ],
             )
             activity.close()
         return data_dir
@@ -227,6 +241,9 @@ class World:
             ],
             "visits": [(visit[0], visit[2], visit[5]) for visit in self.visits],
             "interactions": [(row[0], row[1], row[2]) for row in self.interactions],
+            "own_settings": [
+                (did, pauses, json.dumps(parameters)) for did, (pauses, parameters) in self.own.items()
+            ],
             "withheld": list(self.withheld),
             "forecast_trees": [(number, 1, *tree) for number, tree in enumerate(self.trees)],
         }

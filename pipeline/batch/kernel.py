@@ -8,10 +8,12 @@ the best ``keep`` columns by
 
     score = (sum of a * b) ^ power * scale[column]
 
+Rows may differ in their scales, which are a few rows of a table, and in how many columns of a group they may have.
+
 Sums are float64. Scores are compared as float32, and a tie goes to the column with the smaller name. So the list
 does not depend on the order of summation, except for one rounding in about 10^8. Columns that a row excludes are
-passed over. Of one group at most ``per_group`` columns are kept, the best ones. Each score comes with the number
-of its summands; those from B's rows after the first ``counted`` do not count.
+passed over. Of one group at most so many columns are kept as the row may have, the best ones. Each score comes with
+the number of its summands; those from B's rows after the first ``counted`` do not count.
 
 The accumulator is too large for the caches, so each access to a column waits for memory. Three things follow. A
 column's sum and count lie side by side. Callers give small numbers to the columns with most entries. No branch
@@ -70,11 +72,12 @@ class Top(NamedTuple):
 class Selection(NamedTuple):
     """What decides which columns of a row are kept, and what they are called."""
 
-    scale: NDArray[np.float64]  # (columns)
+    scales: NDArray[np.float64]  # (scales, columns)
+    scale_of: NDArray[np.int32]  # (rows): which of the scales
     power: float
     keep: int
     groups: NDArray[np.int32]  # (columns), or (0) without groups
-    per_group: int  # 0 without groups
+    per_group: NDArray[np.int32]  # (rows), or (0) without groups
     counted: int  # rows of B whose summands count
     names: NDArray[np.int32]  # (columns): the name of each, or (0) when it is the column's number
     named: NDArray[np.int32]  # (columns): the column of each name, or (0)
@@ -115,30 +118,36 @@ def top_rows(
     power: float,
     excluded: Sparse,
     keep: int,
+    scale_of: NDArray[np.int32] | None = None,
     groups: NDArray[np.int32] | None = None,
-    per_group: int = 0,
+    per_group: int | NDArray[np.int32] = 0,
     counted: int | None = None,
     names: NDArray[np.int32] | None = None,
     threads: int = 1,
 ) -> Top:
     """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values.
 
+    ``scale`` is (columns), or a table (scales, columns) of which ``scale_of`` names each row's. ``per_group`` is one
+    number or (rows).
     ``names`` numbers the columns anew, from 0 without gaps: the answer calls a column so, and a tie goes to the smaller
     name. By default a column's name is its number.
     """
     if len(a.values) != len(a.columns):
         raise ValueError("the left matrix has entries without values")
-    row_count, column_count = len(a.starts) - 1, len(scale)
+    row_count, column_count = len(a.starts) - 1, scale.shape[-1]
     columns, counts = np.zeros((2, row_count, keep), np.int32)
     top = Top(columns, np.zeros((row_count, keep), np.float32), counts, np.zeros(row_count, np.int32))
+    if scale_of is None:
+        scale_of = np.zeros(row_count, np.int32)
+    most = NO_NUMBERS if groups is None else np.full(row_count, per_group, np.int32)
     if groups is None:
-        groups, per_group = NO_NUMBERS, 0
+        groups = NO_NUMBERS
     named = NO_NUMBERS
     if names is not None:
         named = np.empty(column_count, np.int32)
         named[names] = np.arange(column_count, dtype=np.int32)
     selection = Selection(
-        scale, power, keep, groups, per_group,
+        np.ascontiguousarray(np.atleast_2d(scale)), scale_of, power, keep, groups, most,
         len(b.starts) - 1 if counted is None else counted,
         NO_NUMBERS if names is None else names, named,
     )  # fmt: skip
@@ -183,13 +192,14 @@ def _top_rows(
 ) -> None:  # fmt: skip
     """Write the best columns of the rows from ``first`` up to ``last``."""
     cells, touched = space.cells, space.touched
-    keep = selection.keep
-    room = keep if selection.per_group == 0 else 2 * keep
+    keep, scales, scale_of = selection.keep, selection.scales, selection.scale_of
+    room = keep if selection.per_group.size == 0 else 2 * keep
     for row in range(first, last):
         count = _add_up(row, a, b, selection.counted, cells, touched)
         for x in range(excluded.starts[row], excluded.starts[row + 1]):
             cells[excluded.columns[x], 1] *= -1.0
-        size, left_out = _write_keys(count, selection, space, room)
+        scale = scales[scale_of[row]]
+        size, left_out = _write_keys(count, scale, selection, space, room)
         limit = room
         while True:
             _best_first(space.keys, size, limit)
@@ -197,7 +207,7 @@ def _top_rows(
             if filled == keep or (size <= limit and not left_out):
                 break
             if left_out:
-                size, left_out = _write_keys(count, selection, space, 0)
+                size, left_out = _write_keys(count, scale, selection, space, 0)
             limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
         top.filled[row] = filled
         for t in range(count):
@@ -240,7 +250,9 @@ def _raised(total: float, power: float) -> Any:
 
 
 @compiled
-def _write_keys(count: int, selection: Selection, space: Workspace, wanted: int) -> tuple[int, bool]:
+def _write_keys(
+    count: int, scale: Any, selection: Selection, space: Workspace, wanted: int
+) -> tuple[int, bool]:
     """Write a key for every column that may be kept; return how many, and whether any was left out.
 
     A larger key is better. Its upper half is the score's bits, which sort as positive floats do. Its lower half is the
@@ -250,7 +262,7 @@ def _write_keys(count: int, selection: Selection, space: Workspace, wanted: int)
     """
     cells, touched, scores = space.cells, space.touched, space.scores
     bits, keys = space.bits, space.keys
-    scale, power, names = selection.scale, selection.power, selection.names
+    power, names = selection.power, selection.names
     size, left_out = 0, False
     least = 0.0  # what the score, for a root its square, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
@@ -314,7 +326,8 @@ def _best_first(keys: Any, size: int, limit: int) -> None:
 def _take(row: int, size: int, selection: Selection, space: Workspace, top: Top) -> int:
     """Write a row's best columns, of ``size`` sorted keys, none beyond its group's cap; return how many."""
     cells, keys, bits, used = space.cells, space.keys, space.bits, space.used
-    named, groups, per_group = selection.named, selection.groups, selection.per_group
+    named, groups = selection.named, selection.groups
+    per_group = selection.per_group[row] if groups.size else 0
     columns = top.columns
     filled = place = 0
     while place < size and filled < selection.keep:

@@ -8,6 +8,7 @@ of ``sql/explain`` pick those that can matter to one viewer, so that the batch's
 numbers in a moment.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.errors import PipelineError
 from pipeline.feeds import Variant
 from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
-from pipeline.ranking import Ranking, ranking_from
+from pipeline.ranking import Ranking, ranking_from, with_own
 from pipeline.store.analyst_snapshot import (
     DAILY_LISTS,
     DAILY_POSTS,
@@ -82,11 +83,12 @@ class GenerationInputs:
         )
         self.connection.execute(sql.load("batch/inputs"))
         for name in input_tables():
-            if not copy_of(snapshot, f"inputs/{name}").exists():
+            if name == "own_settings" or not copy_of(snapshot, f"inputs/{name}").exists():
                 continue  # a run of an earlier version left the copies
             self.connection.execute(f"DROP TABLE {name}")
             self._view(f"all_{name}", copy_of(snapshot, f"inputs/{name}"))
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")
+        self._make_settings(copy_of(snapshot, "inputs/own_settings"))
         made = self.connection.execute("SELECT max(made_us) FROM forecast_trees").fetchone()
         self.forecast_us: int | None = made[0] if made else None
         interactions = copy_of(snapshot, NEIGHBOURS_INTERACTIONS)
@@ -173,13 +175,22 @@ class GenerationInputs:
         author, rkey = parsed
         return self.find_viewer(author)[0], rkey
 
-    def choose_variant(self, did: str) -> None:
-        """Take the parameters and the generation of the viewer's lists, which an experiment may have changed."""
-        rows = self.connection.execute("SELECT viewer_did FROM own_settings WHERE viewer_did = ?", [did])
-        own = {row[0] for row in rows.fetchall()}
+    def choose_variant(self, did: str, *, public: bool = False) -> None:
+        """Take the parameters and the generation of the viewer's lists, which an experiment or they may have changed.
+
+        With ``public``, it is as if they had set nothing.
+        """
+        if public:
+            self.connection.execute("CREATE OR REPLACE VIEW own_settings AS FROM no_settings")
+        query = (
+            "SELECT viewer_did, ranking FROM stored_settings SEMI JOIN own_settings USING (viewer_did) "
+            "WHERE viewer_did = ?"
+        )
+        own = dict(self.connection.execute(query, [did]).fetchall())
         for variant, generation in self._variants:
             if variant.has(did, own):
-                self.variant, self.ranking, self.generation = variant.label, variant.ranking, generation
+                self.ranking = with_own(variant.ranking, json.loads(own.get(did) or "{}"))
+                self.variant, self.generation = variant.label, generation
                 sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
                 crowds = f"FROM all_crowds WHERE generation = {generation}"
                 self.connection.execute(f"CREATE OR REPLACE VIEW stored_crowds AS {crowds}")
@@ -204,6 +215,11 @@ class GenerationInputs:
                 break
         [(made_us,)] = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchall()
         self.neighbours_us = made_us or self.neighbours_us
+        # Fewer may count than were found; what the others weigh goes to the crowd.
+        beyond = {"most": self.ranking.max_neighbours}
+        others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM viewer_neighbours WHERE rank > $most"
+        execute(f"UPDATE viewer_neighbours SET left_out = left_out + ({others})", beyond)
+        execute("DELETE FROM viewer_neighbours WHERE rank > $most", beyond)
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
 
     def use_interactions(self, name: str) -> None:
@@ -216,6 +232,16 @@ class GenerationInputs:
         self.run("like_records")
         window = {"snapshot_us": snapshot_us, "window_hours": window_hours}
         sql_steps.set_variables(self.connection, window)
+
+    def _make_settings(self, path: Path) -> None:
+        """Make ``stored_settings``, and ``own_settings`` without the parameters, which ``ranking`` has."""
+        execute = self.connection.execute
+        execute("ALTER TABLE own_settings RENAME TO no_settings")
+        stored = f"UNION ALL BY NAME FROM {parquet(path)}" if path.exists() else ""
+        execute(f"CREATE VIEW stored_settings AS FROM no_settings {stored}")
+        execute(
+            "CREATE VIEW own_settings AS SELECT * REPLACE (NULL::VARCHAR AS ranking) FROM stored_settings"
+        )
 
     def _make_records(self, snapshot: Path) -> None:
         """Make ``stored_records``, ``recent_records`` and ``changes``; sql/explore/views.sql does it for analysts."""

@@ -106,7 +106,7 @@ def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, Change]
 
 def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], public: bool) -> Row:
     viewer_id, did = inputs.find_viewer(viewer)
-    inputs.choose_variant(did)
+    inputs.choose_variant(did, public=public)
     usual = inputs.ranking
     if changes.get(DAYS_AGO):
         return _former_list(inputs, viewer_id, did, str(changes[DAYS_AGO]), public=public)
@@ -122,8 +122,6 @@ def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], p
     inputs.run(*PICKS)
     weigh_neighbours(inputs)
     shared = inputs.rows("shared_seeds")
-    if inputs.ranking.max_neighbours < usual.max_neighbours:
-        leave_out(inputs, inputs.ranking.max_neighbours)
     score_candidates(inputs)
     listed = inputs.rows("listed")
     places = {item["post_uri"]: item["position"] for item in listed}
@@ -185,13 +183,6 @@ def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: s
         "usual": _values(inputs.ranking),
         "posts": [post | reasons for post in posts[:POSTS_SHOWN]],
     }
-
-
-def leave_out(inputs: GenerationInputs, most: int) -> None:
-    """Leave the viewer so many neighbours; the others' weight goes to the crowd."""
-    others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM neighbours WHERE rank > $most"
-    inputs.connection.execute(f"UPDATE neighbours SET left_out = left_out + ({others})", {"most": most})
-    inputs.connection.execute("DELETE FROM neighbours WHERE rank > $most", {"most": most})
 
 
 def find_public_neighbours(inputs: GenerationInputs) -> None:

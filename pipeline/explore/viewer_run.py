@@ -47,7 +47,7 @@ def popular_score(inputs: GenerationInputs) -> float | None:
     inputs.use_records("likers_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
     for name in (*sql_steps.LIKES, "candidate_posts", "fresh_likes", "crowd_likers"):
         sql_steps.run_file(inputs.connection, name)
-    everything: dict[str, float] = {"list_length": 2**31 - 1, "max_per_author": 2**31 - 1}
+    everything: dict[str, float] = {"list_length": 2**31 - 1, "fallback_max_per_author": 2**31 - 1}
     sql_steps.set_variables(inputs.connection, everything)
     sql_steps.run_file(inputs.connection, "popular")
     sql_steps.set_variables(inputs.connection, {name: getattr(inputs.ranking, name) for name in everything})

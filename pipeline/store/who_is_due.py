@@ -77,7 +77,7 @@ def unknown_viewers(data_dir: Path, since_us: int) -> list[str]:
 def viewers_with_settings(data_dir: Path, dids: Sequence[str]) -> set[str]:
     """Return which of some viewers set something for themselves at the pages."""
     found = _rows(data_dir, "activity", (), "activity/settings_of", {"dids": json.dumps(list(dids))})
-    return {did for did, _ in found}
+    return {did for did, *_ in found}
 
 
 def has_gaps(data_dir: Path, window_days: int) -> bool:

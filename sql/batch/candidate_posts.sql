@@ -1,13 +1,12 @@
--- Question: which posts may be in a list, and how do age and popularity scale their score?
+-- Question: which posts may be in a list?
 -- Reads: likes, posts, ruled_accounts, ruled_posts, withheld
 -- Writes: candidate_posts
 -- Grain: one row per known, top-level post without an adult or !hide label that the operator does not block and nobody
 --   withholds from everybody, liked lately and with the wanted media
--- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, half_life_hours, popularity_exponent, media
--- Units: likers are distinct, in the window; scale = 0.5 ^ (age / half-life) / likers ^ popularity_exponent. post_no
---   counts from 0, newest rkey first and then by author_id, so a smaller number wins a tie. level: 0 for everybody, 1 not
---   for who is not signed in, 2 nor as what is popular
--- Columns: post_no, author_no, author_id, rkey, created_us, langs, media INTEGER, level INTEGER, likers, scale
+-- Parameters: snapshot_us, candidate_window_hours, post_max_age_hours, media
+-- Units: likers are distinct, in the window. post_no counts from 0, newest rkey first and then by author_id, so a
+--   smaller number wins a tie. level: 0 for everybody, 1 not for who is not signed in, 2 nor as what is popular
+-- Columns: post_no, author_no, author_id, rkey, created_us, langs, media INTEGER, level INTEGER, likers
 CREATE OR REPLACE TABLE candidate_posts AS
 WITH fresh AS (
   SELECT DISTINCT author_id, post_rkey
@@ -49,9 +48,7 @@ WITH fresh AS (
 SELECT
   (row_number() OVER (ORDER BY a.rkey DESC, a.author_id) - 1)::INTEGER AS post_no,
   (dense_rank() OVER (ORDER BY a.author_id) - 1)::INTEGER AS author_no,
-  a.author_id, a.rkey, a.created_us, a.langs, a.media, a.level, c.likers,
-  pow(0.5::DOUBLE, greatest(hours_before(a.created_us), 0) / getvariable('half_life_hours'))
-    * pow(c.likers::DOUBLE, -getvariable('popularity_exponent')) AS scale
+  a.author_id, a.rkey, a.created_us, a.langs, a.media, a.level, c.likers
 FROM allowed AS a
 JOIN counted AS c ON c.author_id = a.author_id AND c.post_rkey = a.rkey
 ORDER BY post_no;

@@ -2,15 +2,15 @@
 -- Reads: neighbours, crowd_weights, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row per (viewer, candidate post)
--- Parameters: score_exponent
--- Units: similarity = sum of weight * value + crowd weight * share; score = similarity ^ score_exponent * the post's
---   scale; co_likers counts the neighbours who liked it, 0 where only the crowd did
+-- Parameters: snapshot_us, score_exponent
+-- Units: similarity = sum of weight * value + crowd weight * share; score = similarity ^ score_exponent * how age and
+--   popularity scale the post for this viewer; co_likers counts the neighbours who liked it, 0 where only the crowd did
 -- Columns: viewer_id, post_no, score FLOAT, co_likers
 CREATE OR REPLACE TABLE candidates AS
 WITH parts AS (
   SELECT n.viewer_id, f.post_no, n.weight::DOUBLE * f.value AS part, 1 AS co_likers
   FROM neighbours AS n
-  SEMI JOIN list_viewers AS v ON v.viewer_id = n.viewer_id
+  JOIN list_viewers AS v ON v.viewer_id = n.viewer_id AND n.rank <= v.max_neighbours
   JOIN fresh_likes AS f ON f.liker_id = n.neighbour_id
   UNION ALL
   SELECT v.viewer_id, c.post_no, h.weight * c.share, 0
@@ -25,8 +25,10 @@ WITH parts AS (
 )
 SELECT
   s.viewer_id, s.post_no,
-  (pow(s.similarity, getvariable('score_exponent')) * p.scale)::FLOAT AS score,
+  (pow(s.similarity, getvariable('score_exponent'))
+    * post_scale(p.created_us, p.likers, v.half_life_hours, v.popularity_exponent))::FLOAT AS score,
   s.co_likers
 FROM summed AS s
+JOIN list_viewers AS v ON v.viewer_id = s.viewer_id
 JOIN candidate_posts AS p ON p.post_no = s.post_no
 ANTI JOIN exclusions AS e ON e.viewer_id = s.viewer_id AND e.post_no = s.post_no;

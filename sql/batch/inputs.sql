@@ -23,8 +23,9 @@ CREATE OR REPLACE TABLE posts (
 CREATE OR REPLACE TABLE actors (actor_id INTEGER, did VARCHAR, status INTEGER, deleted_us BIGINT);
 CREATE OR REPLACE TABLE visits (viewer_did VARCHAR, languages VARCHAR, last_us BIGINT);
 CREATE OR REPLACE TABLE interactions (viewer_did VARCHAR, post_uri VARCHAR, event VARCHAR);
--- Who set something for themselves at the pages, and who of them wants no list for now.
-CREATE OR REPLACE TABLE own_settings (viewer_did VARCHAR, is_paused BOOLEAN);
+-- Who set something for themselves at the pages, who of them wants no list for now, and their own parameters of the ranking
+-- as an object of JSON.
+CREATE OR REPLACE TABLE own_settings (viewer_did VARCHAR, is_paused BOOLEAN, ranking VARCHAR);
 -- What the operator's rules say of accounts and posts, as whether they are blocked; else they are allowed.
 -- From whom posts are withheld, and by which cause (pipeline/store/model.py); an rkey below 0 is all of an author's posts.
 CREATE OR REPLACE TABLE withheld (author_id INTEGER, rkey BIGINT, cause INTEGER, level INTEGER);

@@ -1,12 +1,15 @@
--- Question: who gets a list, and in which language is it filled up?
+-- Question: who gets a list, in which language is it filled up, and by which parameters is it made?
 -- Reads: neighbours, actors, visits, own_settings, fresh_likes, candidate_posts
 -- Writes: list_viewers
 -- Grain: one row per active actor with neighbours who does not pause; in an experiment, per actor of one variant. Whoever
 --   set something for themselves is in no experiment: their list is made with the control's
--- Parameters: experiment, from_share, until_share, is_control
+-- Parameters: experiment, from_share, until_share, is_control, half_life_hours, popularity_exponent, crowd_weight,
+--   left_out_weight, max_neighbours, max_per_author, author_spacing
 -- Units: language is a primary subtag: the first of the last visit, else the commonest of the viewer's fresh likes,
---   else ''
--- Columns: viewer_id, did, language
+--   else ''. The parameters are those that viewers may set for themselves, and the feed's where they did not; nobody has
+--   more neighbours than the feed
+-- Columns: viewer_id, did, language, half_life_hours, popularity_exponent, crowd_weight, left_out_weight,
+--   max_neighbours INTEGER, max_per_author INTEGER, author_spacing INTEGER
 CREATE OR REPLACE TABLE list_viewers AS
 WITH listed AS (
   SELECT DISTINCT viewer_id FROM neighbours WHERE rank = 1
@@ -26,7 +29,14 @@ WITH listed AS (
 )
 SELECT
   n.viewer_id, a.did,
-  coalesce(nullif(string_split(v.languages, ',')[1], ''), l.language, '') AS language
+  coalesce(nullif(string_split(v.languages, ',')[1], ''), l.language, '') AS language,
+  coalesce((o.ranking ->> 'half_life_hours')::DOUBLE, getvariable('half_life_hours')) AS half_life_hours,
+  coalesce((o.ranking ->> 'popularity_exponent')::DOUBLE, getvariable('popularity_exponent')) AS popularity_exponent,
+  coalesce((o.ranking ->> 'crowd_weight')::DOUBLE, getvariable('crowd_weight')) AS crowd_weight,
+  coalesce((o.ranking ->> 'left_out_weight')::DOUBLE, getvariable('left_out_weight')) AS left_out_weight,
+  least((o.ranking ->> 'max_neighbours')::INTEGER, getvariable('max_neighbours'))::INTEGER AS max_neighbours,
+  coalesce((o.ranking ->> 'max_per_author')::INTEGER, getvariable('max_per_author'))::INTEGER AS max_per_author,
+  coalesce((o.ranking ->> 'author_spacing')::INTEGER, getvariable('author_spacing'))::INTEGER AS author_spacing
 FROM listed AS n
 JOIN actors AS a ON a.actor_id = n.viewer_id AND a.status = 0
 LEFT JOIN requested AS v ON v.viewer_did = a.did

@@ -1,7 +1,7 @@
 -- Question: which formulas do several steps share?
 -- Reads: none
 -- Writes: hours_before, tid_number, tid_digit, tid_text, post_uri, sample_mix, sample_number, variant_number, newness,
---   damped
+--   damped, post_scale
 -- Grain: one macro per formula
 -- Parameters: snapshot_us, newcomer_hours
 -- Units: a TID's number is microseconds * 1024 + clock id (pipeline/identifiers.py has the same)
@@ -56,6 +56,11 @@ CREATE OR REPLACE MACRO newness(first_us) AS CASE
   WHEN getvariable('newcomer_hours') > 0
     THEN least(greatest(hours_before(first_us), 0) / getvariable('newcomer_hours'), 1::DOUBLE)
   ELSE 1::DOUBLE END;
+
+-- How age and popularity scale a post's score, for a viewer with this half-life and this exponent.
+CREATE OR REPLACE MACRO post_scale(created_us, likers, half_life_hours, popularity_exponent) AS
+  pow(0.5::DOUBLE, greatest(hours_before(created_us), 0) / half_life_hours)
+  * pow(likers::DOUBLE, -popularity_exponent);
 
 -- What a crowd of this mass counts: ln(1 + mass), by its series where 1 + mass would lose the digits.
 CREATE OR REPLACE MACRO damped(mass) AS CASE

@@ -4,7 +4,8 @@
 -- Grain: one row per (viewer, neighbour), at most max_neighbours for a viewer
 -- Parameters: max_neighbours, overlap_exponent
 -- Units: weight = (sum of shared seeds' values) ^ overlap_exponent * the co-liker's scale; a sum of 0 or less, from
---   "show less", makes no neighbour. rank counts from 1. left_out is the viewer's: the weight of all other co-likers
+--   "show less", makes no neighbour. rank counts from 1. left_out is the viewer's: the weight of all other co-likers as in
+--   everybody.sql, below 0 where these neighbours alone weigh more than all do there
 -- Columns: viewer_id, neighbour_id, weight FLOAT, rank, left_out FLOAT
 CREATE OR REPLACE TABLE neighbours AS
 WITH summed AS (
@@ -30,7 +31,7 @@ WITH summed AS (
 )
 SELECT
   r.viewer_id, r.neighbour_id, r.weight, r.rank,
-  (CASE WHEN e.weight - t.weight > 1e-6 * e.weight THEN e.weight - t.weight ELSE 0 END)::FLOAT AS left_out
+  (coalesce(e.weight, 0) - t.weight)::FLOAT AS left_out
 FROM ranked AS r
 JOIN totals AS t ON t.viewer_id = r.viewer_id
 LEFT JOIN everybody AS e ON e.viewer_id = r.viewer_id

@@ -62,4 +62,5 @@ SET VARIABLE trial_share = 0.0::DOUBLE;
 SET VARIABLE trial_max_likers = 5;
 SET VARIABLE less_author_posts = 2;
 SET VARIABLE fallback_min_posts = 20;
+SET VARIABLE fallback_max_per_author = 3;
 SET VARIABLE fallback_smoothing = 10.0::DOUBLE;

@@ -1,9 +1,9 @@
 -- Question: what is popular now, in all languages and in each, without letting one crowd take the list?
 -- Reads: fresh_likes, candidate_posts, crowd_likers
 -- Writes: popular
--- Grain: one row per (language, post) that is not withheld as popular, at most max_per_author per author and list_length
+-- Grain: one row per (language, post) that is not withheld as popular, at most fallback_max_per_author per author and list_length
 --   per language; '' is all
--- Parameters: fallback_min_posts, max_per_author, list_length
+-- Parameters: fallback_min_posts, fallback_max_per_author, list_length
 -- Units: position counts from 1. score = sum over crowds of ln(1 + mass), mass = sum of value * worth: in full while a
 --   crowd is small, hardly more once it is large. So many likers of one circle weigh less than as many who agree on
 --   nothing else
@@ -33,7 +33,7 @@ WITH crowds AS (
   JOIN candidate_posts AS p ON p.post_no = s.post_no
   WHERE s.score > 0 AND p.level < 2
   QUALIFY row_number() OVER (
-    PARTITION BY g.language, p.author_no ORDER BY s.score DESC, s.post_no) <= getvariable('max_per_author')
+    PARTITION BY g.language, p.author_no ORDER BY s.score DESC, s.post_no) <= getvariable('fallback_max_per_author')
 )
 SELECT
   language,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
-from pipeline.batch.lists.arrange import Draw, Popular, arrange
+from pipeline.batch.lists.arrange import Draw, Popular, arrange, rules_of
 from pipeline.batch.lists.checks import check_entries
 from pipeline.batch.neighbours.author_ranges import LAST_ACTOR
 from pipeline.batch.neighbours.like_graph import build
@@ -90,14 +90,16 @@ def lists_case(case: str) -> Callable[[], object]:
     ranking = replace(Ranking(), trial_share=0.1)
 
     def arranged() -> Any:
-        return arrange(top, popular, rows, excluded, seen, authors, ranking, 1, draw)
+        return arrange(top, popular, rows, excluded, seen, authors, rules_of(ranking, viewers), 1, draw)
 
     lists = arranged()
     if case == "arrange":
         return arranged
     if case == "checks":
         author_ids = authors.astype(np.int64)
-        return lambda: check_entries(ids + 10**6, lists, excluded, authors, author_ids, ranking)
+        return lambda: check_entries(
+            ids + 10**6, lists, excluded, authors, author_ids, rules_of(ranking, viewers)
+        )
     return lambda: pack(lists.starts, lists.posts.astype(np.int64), lists.scores, lists.co_likers)
 
 

@@ -202,7 +202,7 @@ def _read_activity(
     finally:
         activity.close()
     if own:
-        connection.executemany("INSERT INTO own_settings VALUES (?, ?)", own)
+        connection.executemany("INSERT INTO own_settings VALUES (?, ?, ?)", own)
     if visits:
         connection.executemany("INSERT INTO visits VALUES (?, ?, ?)", visits)
     if answers:

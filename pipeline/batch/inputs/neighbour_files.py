@@ -13,8 +13,8 @@ A file may have no rows of its own and name others instead, in lake/neighbour-pa
 made (``neighbours.graph_parts``). Then it is their manifest: renaming it is what makes them count.
 
 Columns: viewer_id int32; neighbour_id int32; weight float32; rank int32 from 1; and of the viewer snapshot_us int64
-(stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh). Rows are sorted
-by viewer and rank.
+(stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh; ``neighbours.sql``
+has the details). Rows are sorted by viewer and rank.
 
 Invariant: each file is replaced as a whole, by a rename. Two jobs change the newer neighbours, one at a time,
 under the lock "newer-neighbours".
@@ -50,6 +50,7 @@ SCHEMA = pa.schema(
      ("snapshot_us", pa.int64()), ("left_out", pa.float32())]
 )  # fmt: skip
 PARTS_KEPT = 4  # folders of parts, so that a run beside may still read those that it found
+LEAST_LEFT_OUT = 1e-6  # of what all co-likers weigh; less is rounding (sql/batch/crowd_weights.sql)
 
 
 @dataclass(frozen=True, slots=True)

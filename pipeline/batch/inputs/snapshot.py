@@ -127,5 +127,4 @@ def _read_activity(
         )
         append(connection, "interactions", reader.stream(interactions))
         if has_settings:
-            settings = "SELECT viewer_did, is_paused FROM viewer_settings"
-            append(connection, "own_settings", reader.stream(settings))
+            append(connection, "own_settings", reader.stream(sql.load("activity/all_settings")))

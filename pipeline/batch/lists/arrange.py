@@ -12,6 +12,7 @@ For each list, in this order:
    place goes to the post that is drawn for it. The list ends when no post fits.
 """
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from pipeline.batch.lists import trial_places
 from pipeline.ranking import Ranking
 
 AHEAD = trial_places.AHEAD
+NEVER = -(2**40)  # a place that is far enough from all
 
 _is_place = compiled(trial_places.is_place)
 _turn = compiled(trial_places.turn)
@@ -57,12 +59,12 @@ class Lists(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """The parameters of the rules, as ``Ranking`` has them."""
+    """The parameters of the rules; two of them are each viewer's own."""
 
     list_length: int
-    max_per_author: int
-    author_spacing: int
     trial_share: float
+    max_per_author: NDArray[np.int32]  # (lists)
+    author_spacing: NDArray[np.int32]  # (lists)
 
 
 class Items(NamedTuple):
@@ -85,9 +87,14 @@ class Scratch(NamedTuple):
     turns: NDArray[np.float64]  # (list_length): by item when it would be drawn for a trial place
 
 
-def rules_of(ranking: Ranking) -> Rules:
-    """Return the rules' parameters in a form that compiled code takes."""
-    return Rules(*(getattr(ranking, name) for name in Rules._fields))
+def rules_of(ranking: Ranking, count: int) -> Rules:
+    """Return the rules of so many lists that are all made with the same parameters."""
+    return Rules(
+        ranking.list_length,
+        ranking.trial_share,
+        np.full(count, ranking.max_per_author, np.int32),
+        np.full(count, ranking.author_spacing, np.int32),
+    )
 
 
 def arrange(
@@ -97,7 +104,7 @@ def arrange(
     excluded: Sparse,
     seen: Sparse,
     authors: NDArray[np.int32],
-    ranking: Ranking,
+    rules: Rules,
     threads: int = 1,
     draw: Draw | None = None,
 ) -> Lists:
@@ -108,11 +115,10 @@ def arrange(
 
     A list without any post from co-likers stays empty: its viewer is served the fallback list.
     """
-    count, length = len(top.filled), ranking.list_length
+    count, length = len(top.filled), rules.list_length
     places = _items((count, length))
     filled = np.zeros(count, np.int64)
     author_count = int(authors.max()) + 1 if len(authors) else 0
-    rules = rules_of(ranking)
     if draw is None:
         rules = rules._replace(trial_share=0.0)
         draw = Draw(np.zeros(count, np.int64), 0, np.zeros(0, np.int64), np.zeros(0, np.bool_))
@@ -120,7 +126,7 @@ def arrange(
     def work(first: int, last: int) -> None:
         scratch = Scratch(
             np.zeros(len(authors), np.uint8), np.zeros(len(authors), np.uint8), np.zeros(author_count, np.int32),
-            np.full(author_count, -1 - rules.author_spacing, np.int64),
+            np.full(author_count, NEVER, np.int64),
             np.empty(length, np.int32), np.empty(length),
         )  # fmt: skip
         _arrange(
@@ -141,16 +147,22 @@ def arrange(
 def popular_lists(popular: Popular, authors: NDArray[np.int32], ranking: Ranking) -> Lists:
     """Return the fallback lists themselves, arranged by the same rules, a list a row of ``popular``."""
     count, length = len(popular.starts) - 1, ranking.list_length
-    filled = np.minimum(np.diff(popular.starts), length).astype(np.int32)
+    filled = np.zeros(count, np.int32)
     posts, scores, ones, _ = _items((count, length))
     ones[:] = 1
-    for row, (first, size) in enumerate(zip(popular.starts[:-1], filled, strict=True)):
-        posts[row, :size] = popular.posts[first : first + size]
-        scores[row, :size] = popular.scores[first : first + size]
+    for row in range(count):
+        by_author: Counter[int] = Counter()
+        for x in range(popular.starts[row], popular.starts[row + 1]):
+            author = int(authors[popular.posts[x]])
+            if filled[row] == length or by_author[author] == ranking.max_per_author:
+                continue
+            by_author[author] += 1
+            posts[row, filled[row]], scores[row, filled[row]] = popular.posts[x], popular.scores[x]
+            filled[row] += 1
     none = Sparse(np.zeros(count + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
     nothing = Popular(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     top = Top(posts, scores, ones, filled)
-    lists = arrange(top, nothing, np.zeros(count, np.int64), none, none, authors, ranking)
+    lists = arrange(top, nothing, np.zeros(count, np.int64), none, none, authors, rules_of(ranking, count))
     lists.sources[:] = POPULAR
     lists.co_likers[:] = 0
     return lists
@@ -169,26 +181,28 @@ def _arrange(
 ) -> None:  # fmt: skip
     """Arrange the lists from ``first`` up to ``last``; marks by post and by author are clean between two of them."""
     barred, used, newest = scratch.barred, scratch.used, scratch.last
-    posts = items.posts
+    posts, max_per_author, author_spacing = items.posts, rules.max_per_author, rules.author_spacing
     for viewer in range(first, last):
         _mark(excluded, viewer, barred, 1)
         size = _take_ranked(viewer, top, authors, items, barred, used)
         if size > 0:
-            size = _fill_up(rows[viewer], size, popular, authors, rules, items, barred, used)
+            most, length = max_per_author[viewer], rules.list_length
+            size = _fill_up(rows[viewer], size, popular, authors, length, most, items, barred, used)
             if rows[viewer] != 0:
-                size = _fill_up(0, size, popular, authors, rules, items, barred, used)
+                size = _fill_up(0, size, popular, authors, length, most, items, barred, used)
         _mark(seen, viewer, scratch.seen, 1)
         _put_seen_last(size, posts, scratch.seen, scratch.order)
         if rules.trial_share > 0:
             _write_turns(viewer, size, draw, scratch.seen, items, scratch.turns)
-        filled[viewer] = _place(viewer, size, authors, rules, scratch, items, places)
+        spacing, share = author_spacing[viewer], rules.trial_share
+        filled[viewer] = _place(viewer, size, authors, spacing, share, scratch, items, places)
         _mark(excluded, viewer, barred, 0)
         _mark(seen, viewer, scratch.seen, 0)
         for i in range(size):
             post = posts[i]
             barred[post] = 0
             used[authors[post]] = 0
-            newest[authors[post]] = -1 - rules.author_spacing
+            newest[authors[post]] = NEVER
 
 
 @compiled
@@ -218,16 +232,16 @@ def _take_ranked(viewer: int, top: Top, authors: Any, items: Items, barred: Any,
 
 @compiled
 def _fill_up(
-    row: int, size: int, popular: Popular, authors: Any, rules: Rules, items: Items, barred: Any, used: Any
+    row: int, size: int, popular: Popular, authors: Any, length: int, most: int, items: Items, barred: Any, used: Any
 ) -> int:  # fmt: skip
-    """Add popular posts of one language to a list of ``size`` posts; return how many it has then."""
+    """Add popular posts of one language to a list of ``size`` posts, ``most`` an author; return its size then."""
     starts, popular_posts, popular_scores = popular
     posts, scores, co_likers, sources = items
     for x in range(starts[row], starts[row + 1]):
-        if size == rules.list_length:
+        if size == length:
             break
         post = popular_posts[x]
-        if barred[post] != 0 or used[authors[post]] >= rules.max_per_author:
+        if barred[post] != 0 or used[authors[post]] >= most:
             continue
         posts[size], scores[size], co_likers[size], sources[size] = post, popular_scores[x], 0, POPULAR
         barred[post] = 1
@@ -249,20 +263,21 @@ def _put_seen_last(size: int, posts: Any, seen: Any, order: Any) -> None:
 
 @compiled
 def _place(
-    viewer: int, size: int, authors: Any, rules: Rules, scratch: Scratch, items: Items, places: Items
-) -> int:
+    viewer: int, size: int, authors: Any, spacing: int, trial_share: float, scratch: Scratch, items: Items,
+    places: Items,
+) -> int:  # fmt: skip
     """Give places to a list's items; return how many, 0 when no item from co-likers got one.
 
     A seen post may find no place behind popular posts of its author.
     """
-    last, order, turns, spacing = scratch.last, scratch.order, scratch.turns, rules.author_spacing
+    last, order, turns = scratch.last, scratch.order, scratch.turns
     posts, scores, co_likers, sources = items
     placed_posts, placed_scores, placed_co_likers, placed_sources = places
     place, left = 0, size
     ranked = False
     while left > 0:
         found = -1
-        if rules.trial_share > 0 and _is_place(place, rules.trial_share):
+        if trial_share > 0 and _is_place(place, trial_share):
             found = _drawn(place, left, order, turns, posts, authors, last, spacing)
         tried = found >= 0
         for i in range(0 if tried else left):

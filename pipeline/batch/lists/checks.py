@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 import sql
 from pipeline.batch.kernel import Sparse, compiled
 from pipeline.batch.list_sources import CO_LIKERS, POPULAR, TRIAL
-from pipeline.batch.lists.arrange import Lists, Rules, rules_of
+from pipeline.batch.lists.arrange import Lists, Rules
 from pipeline.errors import BatchError
-from pipeline.ranking import Ranking
 
 # The SQL takes about a microsecond an entry: with more entries than this, it runs on a sample of the lists.
 SAMPLE_ENTRIES = 2_000_000
@@ -63,7 +62,7 @@ def check_entries(
     excluded: Sparse,
     authors: NDArray[np.int32],
     author_ids: NDArray[np.int64],
-    ranking: Ranking,
+    rules: Rules,
 ) -> None:
     """Raise BatchError, naming the fault and a viewer, when a list breaks a rule.
 
@@ -72,9 +71,7 @@ def check_entries(
     """
     faults, example = np.zeros(len(FAULTS), np.int64), np.full(len(FAULTS), -1, np.int64)
     author_count = int(authors.max(initial=-1)) + 1
-    _count_faults(
-        viewers, lists, excluded, authors, author_count, author_ids, rules_of(ranking), faults, example
-    )  # fmt: skip
+    _count_faults(viewers, lists, excluded, authors, author_count, author_ids, rules, faults, example)
     for name, count, viewer in zip(FAULTS, faults.tolist(), example.tolist(), strict=True):
         if count:
             raise BatchError(
@@ -90,6 +87,7 @@ def _count_faults(
 ) -> None:  # fmt: skip
     """Add up the entries with each fault, and note the last viewer who has one; both are int64 (len(FAULTS))."""
     posts, scores, co_likers, sources = lists.posts, lists.scores, lists.co_likers, lists.sources
+    most, spacing = rules.max_per_author, rules.author_spacing
     in_list = np.zeros(len(authors), np.int32)  # times
     by_author = np.zeros(author_count, np.int32)
     last_place = np.zeros(author_count, np.int64)
@@ -107,8 +105,8 @@ def _count_faults(
             found[ENTRIES] += not good or (source == POPULAR) != (co_likers[i] == 0)
             found[DUPLICATES] += in_list[post] > 0
             found[OWN_POSTS] += author_ids[post] == viewers[row]
-            found[AUTHOR_CAP] += by_author[author] >= rules.max_per_author
-            found[AUTHOR_SPACING] += by_author[author] > 0 and i - last_place[author] <= rules.author_spacing
+            found[AUTHOR_CAP] += by_author[author] >= most[row]
+            found[AUTHOR_SPACING] += by_author[author] > 0 and i - last_place[author] <= spacing[row]
             in_list[post] += 1
             by_author[author] += 1
             last_place[author] = i

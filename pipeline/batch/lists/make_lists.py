@@ -85,13 +85,7 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1) as writer:
         for block in candidate_blocks(connection, ranking, threads):
-            languages = columns(
-                connection,
-                "SELECT language FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
-                int(block.viewers[0]),
-                int(block.viewers[-1]),
-            )[0]
-            names, inverse = np.unique(languages.astype(str), return_inverse=True)
+            names, inverse = np.unique(block.languages, return_inverse=True)
             rows = np.array([row_of.get(str(name), 0) for name in names], np.int64)[inverse]
             seen = entries(
                 connection,
@@ -99,8 +93,10 @@ def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
                 block.viewers,
             )
             draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, few)
-            lists = arrange(block.top, popular, rows, block.excluded, seen, authors, ranking, threads, draw)
-            check_entries(block.viewers, lists, block.excluded, authors, author_ids, ranking)
+            lists = arrange(
+                block.top, popular, rows, block.excluded, seen, authors, block.rules, threads, draw
+            )
+            check_entries(block.viewers, lists, block.excluded, authors, author_ids, block.rules)
             listed[lists.posts] = True
             viewers.append(block.viewers[np.diff(lists.starts) > 0])
             table = _table(block.viewers, lists, staging.generation)

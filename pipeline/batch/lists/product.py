@@ -3,19 +3,24 @@
 Owns: turning relations into matrices. Leaves to others: the arithmetic (``kernel``), what the relations mean
 (``sql/batch``), the rules after ranking (``arrange``).
 
+Viewers with parameters of their own are rows like all others. How many neighbours count and what the crowd weighs is
+decided where N is made; how age and popularity scale a post is one of a few scales, which the kernel looks up by row.
+
 Invariant: only F and one block of viewers are in memory at once. Posts are numbered by (rkey descending, author_id),
 so the kernel's "smaller name wins" is the documented order of ties.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
+from pipeline.batch.inputs.neighbour_files import LEAST_LEFT_OUT
+from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
+from pipeline.batch.lists.arrange import Rules
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
 
@@ -24,11 +29,31 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The product's rows for some viewers, ascending."""
+    """The product's rows for some viewers, ascending, with the language and the rules of each."""
 
     viewers: Ids
+    languages: NDArray[Any]
     top: Top
     excluded: Sparse
+    rules: Rules
+
+
+class Near(NamedTuple):
+    """Rows of the relation ``neighbours``, by viewer and rank; viewers may stand in any order."""
+
+    viewers: NDArray[np.int32]
+    neighbours: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    left_out: NDArray[np.float32]
+
+
+class Weighing(NamedTuple):
+    """What of the neighbours and of the crowd each viewer of a block gets; each array is (viewers)."""
+
+    max_neighbours: NDArray[np.int32]
+    crowd_weight: NDArray[np.float64]
+    left_out_weight: NDArray[np.float64]
+    crowd: NDArray[np.int64]  # the row of F that is the viewer's crowd, -1 for none
 
 
 def candidate_blocks(
@@ -39,7 +64,7 @@ def candidate_blocks(
     Within the product the most liked posts have the smallest columns; ``kernel`` says why. The crowds are rows of F
     after the likers' rows. A viewer's crowd is an entry of N that does not count as a co-liker.
     """
-    scale, authors = columns(connection, "SELECT scale, author_no FROM candidate_posts ORDER BY post_no")
+    [authors] = columns(connection, "SELECT author_no FROM candidate_posts ORDER BY post_no")
     liker_ids, posts, values = columns(
         connection,
         "SELECT liker_id, post_no, value FROM fresh_likes ORDER BY liker_id, post_no",
@@ -53,7 +78,7 @@ def candidate_blocks(
         connection, "SELECT language, post_no, share FROM crowds ORDER BY language, post_no"
     )
     names, sizes = np.unique(crowds.astype(str), return_counts=True)
-    post_of = np.argsort(-np.bincount(posts, minlength=len(scale)), kind="stable").astype(np.int32)
+    post_of = np.argsort(-np.bincount(posts, minlength=len(authors)), kind="stable").astype(np.int32)
     column_of = np.empty(len(post_of), np.int32)
     column_of[post_of] = np.arange(len(post_of), dtype=np.int32)
     f = Sparse(
@@ -62,66 +87,122 @@ def candidate_blocks(
         np.concatenate([values, shares]).astype(np.float64),
     )
     del posts, values
-    scale, authors = scale[post_of], np.asarray(authors, np.int32)[post_of]
+    authors = np.asarray(authors, np.int32)[post_of]
+    pairs, scales = _scales(connection, post_of)
     viewers = np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
     for first in range(0, len(viewers), ranking.block_viewers):
         block = viewers[first : first + ranking.block_viewers]
         span = int(block[0]), int(block[-1])
-        # By viewer and rank, as the file has them; rows are looked up here, since a join would sort all again.
-        ids, neighbour, weight, left_out = columns(
+        language, half_life, popularity, crowd_weight, left_out_weight, most, per_author, spacing = columns(
             connection,
-            "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
+            "SELECT language, half_life_hours, popularity_exponent, crowd_weight, left_out_weight, max_neighbours, "
+            "max_per_author, author_spacing FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
             *span,
+        )
+        languages = language.astype(str)
+        place = np.searchsorted(names, languages)
+        crowd = np.where(place < len(names), likers + place, -1)  # none has a crowd before the first likes
+        rules = Rules(ranking.list_length, ranking.trial_share, per_author, spacing)
+        # As the file has them; a join or an order would sort all again.
+        near = Near(
+            *columns(
+                connection,
+                "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
+                *span,
+            )
         )
         row_of_viewer = np.full(span[1] - span[0] + 1, -1, np.int32)
         row_of_viewer[block - span[0]] = np.arange(len(block), dtype=np.int32)
-        row, weight = row_of_viewer[ids - span[0]], np.asarray(weight, np.float64)
-        neighbour = row_of_liker[np.minimum(neighbour, len(row_of_liker) - 1)]
-        listed = row >= 0
-        crowd_weights = ranking.crowd_weight * np.bincount(
-            row[listed], weights=weight[listed], minlength=len(block)
+        room = len(near.viewers) + len(block)
+        n = Sparse(np.zeros(len(block) + 1, np.int64), np.empty(room, np.int32), np.empty(room))
+        size = _weigh(
+            near,
+            span[0],
+            row_of_viewer,
+            row_of_liker,
+            Weighing(most, crowd_weight, left_out_weight, crowd),
+            n,
         )
-        of_viewer = np.zeros(len(block))
-        of_viewer[row[listed]] = left_out[listed]
-        crowd_weights += ranking.left_out_weight * of_viewer
-        fruitful = listed & (neighbour >= 0)
-        row, neighbour, weight = row[fruitful], neighbour[fruitful], weight[fruitful]
-        if crowd_weights.any():
-            crowd_row, crowd = _crowd_entries(connection, names, block)
-            row = np.concatenate([row, crowd_row])
-            neighbour = np.concatenate([neighbour, likers + crowd])
-            weight = np.concatenate([weight, crowd_weights[crowd_row]])
-        if len(row) and np.diff(row).min(initial=0) < 0:
-            order = np.argsort(row, kind="stable")
-            row, neighbour, weight = row[order], neighbour[order], weight[order]
         excluded = entries(connection, "SELECT viewer_id, post_no FROM exclusions", block)
+        scale_of = np.zeros(len(block), np.int32)
+        for number, (hours, exponent) in enumerate(pairs):
+            scale_of[(half_life == hours) & (popularity == exponent)] = number
         top = top_rows(
-            sparse(row, neighbour, weight, len(block)),
+            Sparse(n.starts, n.columns[:size], n.values[:size]),
             f,
-            scale=scale,
+            scale=scales,
+            scale_of=scale_of,
             power=ranking.score_exponent,
             excluded=excluded._replace(columns=column_of[excluded.columns]),
             keep=ranking.list_length,
             groups=authors,
-            per_group=ranking.max_per_author,
+            per_group=per_author,
             counted=likers,
             names=post_of,
             threads=threads,
         )
-        yield Block(block, top, excluded)
+        yield Block(block, languages, top, excluded, rules)
 
 
-def _crowd_entries(connection: duckdb.DuckDBPyConnection, names: NDArray[Any], block: Ids) -> tuple[Ids, Ids]:
-    """Return viewers' rows in the block, and for each the row of the crowd that serves their language."""
-    ids, language = columns(
-        connection,
-        "SELECT viewer_id, language FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
-        int(block[0]),
-        int(block[-1]),
-    )
-    place = np.searchsorted(names, language.astype(str))
-    known = np.flatnonzero(place < len(names))  # before the first likes no language has a crowd
-    return np.searchsorted(block, ids)[known], place[known]
+def _scales(
+    connection: duckdb.DuckDBPyConnection, post_of: NDArray[np.int32]
+) -> tuple[list[tuple[float, float]], NDArray[np.float64]]:
+    """Return the pairs of half-life and popularity exponent that are in use, and how each scales the columns."""
+    used = "SELECT DISTINCT half_life_hours, popularity_exponent FROM list_viewers ORDER BY ALL"
+    pairs = connection.execute(used).fetchall()
+    query = "SELECT post_scale(created_us, likers, ?, ?) FROM candidate_posts ORDER BY post_no"
+    scales = np.zeros((max(len(pairs), 1), len(post_of)))
+    for number, pair in enumerate(pairs):
+        scales[number] = columns(connection, query, *pair)[0][post_of]
+    return pairs, scales
+
+
+@compiled
+def _weigh(near: Near, first: int, viewer_rows: Any, liker_rows: Any, weighing: Weighing, n: Sparse) -> int:
+    """Write N, each viewer's neighbours and then their crowd; return its entries.
+
+    ``viewer_rows`` has the row of each viewer from the number ``first`` on, ``liker_rows`` of each liker; -1 is none.
+    The last of ``liker_rows`` stands for all likers above. ``crowd_weights.sql`` says what the crowd weighs.
+    """
+    viewers, neighbours, weights, left_out = near
+    most, crowd_weight, left_out_weight, crowd = weighing
+    starts, columns, values = n
+    rows = len(most)
+    rank, size = np.zeros(rows, np.int32), np.zeros(rows, np.int64)
+    kept, everybody, of_crowd = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for i in range(len(viewers)):
+        row = viewer_rows[viewers[i] - first]
+        if row < 0:
+            continue
+        if rank[row] == 0:
+            of_crowd[row] = left_out[i]
+        everybody[row] += weights[i]
+        if rank[row] < most[row]:
+            kept[row] += weights[i]
+            size[row] += liker_rows[min(neighbours[i], len(liker_rows) - 1)] >= 0
+        rank[row] += 1
+    for row in range(rows):
+        everybody[row] += of_crowd[row]
+        rest = everybody[row] - kept[row]
+        of_crowd[row] = crowd_weight[row] * kept[row]
+        if rest > LEAST_LEFT_OUT * everybody[row]:
+            of_crowd[row] += left_out_weight[row] * rest
+        starts[row + 1] = starts[row] + size[row] + (of_crowd[row] > 0.0 and crowd[row] >= 0)
+        rank[row], size[row] = 0, starts[row]
+    for i in range(len(viewers)):
+        row = viewer_rows[viewers[i] - first]
+        if row < 0:
+            continue
+        if rank[row] < most[row]:
+            liker = liker_rows[min(neighbours[i], len(liker_rows) - 1)]
+            if liker >= 0:
+                columns[size[row]], values[size[row]] = liker, weights[i]
+                size[row] += 1
+        rank[row] += 1
+    for row in range(rows):
+        if size[row] < starts[row + 1]:
+            columns[size[row]], values[size[row]] = crowd[row], of_crowd[row]
+    return int(starts[rows])
 
 
 def entries(connection: duckdb.DuckDBPyConnection, query: str, block: Ids) -> Sparse:

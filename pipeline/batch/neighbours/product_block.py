@@ -22,8 +22,6 @@ from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scale
 from pipeline.ranking import Ranking
 from pipeline.store.model import HOUR_US
 
-LEAST_LEFT_OUT = 1e-6
-
 
 class ViewerBlock(NamedTuple):
     """Some viewers, and what their seeds are picked from."""
@@ -146,10 +144,8 @@ def co_liker_scale(
 
 
 def weight_left_out(everybody: NDArray[np.float64], top: Top) -> NDArray[np.float32]:
-    """Return for each viewer what the co-likers outside the best weigh; ``everybody`` is what all of them weigh.
-
-    A tiny rest counts as 0: then all were kept, and the rest is rounding.
-    """
+    """Return for each viewer what the co-likers outside the best weigh; ``everybody`` is what all of them weigh."""
     kept = np.arange(top.scores.shape[1]) < top.filled[:, None]
     rest = everybody - np.sum(top.scores, axis=1, dtype=np.float64, where=kept)
-    return np.where(rest > LEAST_LEFT_OUT * everybody, rest, 0.0).astype(np.float32)
+    result: NDArray[np.float32] = rest.astype(np.float32)
+    return result

@@ -102,7 +102,7 @@ def best_items(
     items = items[np.lexsort((items, -score[items]))]
     if authors is not None:
         place = pl.DataFrame({"author": authors[items]}).select(pl.int_range(pl.len()).over("author"))
-        items = items[place.to_series().to_numpy() < ranking.max_per_author]
+        items = items[place.to_series().to_numpy() < ranking.fallback_max_per_author]
     return items[: ranking.list_length]
 
 

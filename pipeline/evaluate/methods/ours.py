@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.batch.inputs.neighbour_files import LEAST_LEFT_OUT
 from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
 from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scales, is_looked_at, pick_seeds
 from pipeline.batch.neighbours.product_block import co_liker_scale, newness_of, weight_left_out
@@ -168,8 +169,11 @@ class _Candidates:
         """Return the best items of some viewers; ``near`` is their neighbours' weights."""
         events, ranking = self._split.events, self._ranking
         weighted = row_numbers(near)
-        crowd_weight = ranking.crowd_weight * np.bincount(weighted, weights=near.values, minlength=len(rows))
-        crowd_weight += ranking.left_out_weight * left_out
+        kept = np.bincount(weighted, weights=near.values, minlength=len(rows))
+        rest = np.where(
+            left_out > LEAST_LEFT_OUT * (left_out + kept), left_out, 0.0
+        )  # as in crowd_weights.sql
+        crowd_weight = ranking.crowd_weight * kept + ranking.left_out_weight * rest
         some = np.flatnonzero(crowd_weight)
         n = matrix(
             np.concatenate([weighted, some]),

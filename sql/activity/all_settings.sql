@@ -1,0 +1,8 @@
+-- Question: who set something for themselves, who of them pauses, and which parameters of the ranking are their own?
+-- Reads: viewer_settings
+-- Writes: none
+-- Grain: one row per viewer who did
+-- Parameters: none
+-- Units: ranking is an object of JSON
+SELECT viewer_did, is_paused, coalesce(json_extract(settings, '$.ranking'), '{}') AS ranking
+FROM viewer_settings
