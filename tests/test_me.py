@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from authorization_server import AuthorizationServer, authorization_server
+from batch_tools import settings_for
 from browser_client import PORT, Browser
 from falcon.testing import TestClient
 from serving_worlds import (
@@ -30,10 +31,14 @@ from serving_worlds import (
     post_uri,
 )
 from streams import wait_until
+from worlds import World
 
+from pipeline.batch import jobs
 from pipeline.operate.viewer.forget import forget_requested
+from pipeline.ranking import OWN_PARAMETERS, Ranking, with_own
 from serving.app import create_app
 from serving.budgets.limits import Bounds, ByClass
+from serving.pages.recipe import OWN_CHOICES, read_own
 from serving.sign_in.session_store import SESSION_SECONDS
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.forgotten import forget_activity
@@ -103,7 +108,18 @@ def place(tmp_path: Path) -> Iterator[Place]:
         }
         plc.answers[f"/{ann.did}"] = (200, json.dumps({"id": ann.did, "service": [service]}).encode())
         known = (sys.executable, "-m", "pipeline.cli", "viewer", "--data-dir", str(tmp_path), "export")
-        config = config_of(tmp_path, plc.url, hostname=f"localhost:{PORT}", pages="public", known=known)
+        why = (
+            *known[:3],
+            "explain",
+            "--with-parent",
+            "--why",
+            "--json",
+            "--data-dir",
+            str(tmp_path / "ranked"),
+        )
+        config = config_of(
+            tmp_path, plc.url, hostname=f"localhost:{PORT}", pages="public", known=known, explain=why
+        )
         activity = ActivityWriter(config.activity_path, now=clock)
         app = create_app(config, now=clock, resolver=OneAccount(ann), activity=activity)
         browser = Browser(app)
@@ -156,6 +172,56 @@ def test_a_page_has_the_languages_and_media_that_its_reader_wants(place: Place) 
     assert set(place.page()) == both | unknown
     assert "two or three letters" in place.save(languages="english")
     assert set(place.page(limit=5)) <= both | unknown
+
+
+def test_parameters_of_ones_own_are_saved_and_leave_the_next_page_as_it_is(place: Place) -> None:
+    chosen = {"half_life_hours": "3", "popularity_exponent": "0.2", "max_neighbours": "30"}
+    assert place.save(**chosen, max_per_author="4", author_spacing="drop") == ""  # no positions: as usual
+    own = SettingsStore(places.activity(place.data_dir)).of(place.ann.did)
+    assert own.ranking == {"half_life_hours": 3, "popularity_exponent": 0.2, "max_neighbours": 30}
+    assert place.rows("SELECT json_extract(settings, '$.ranking') FROM viewer_settings") == [
+        ('{"half_life_hours":3,"popularity_exponent":0.2,"max_neighbours":30}',)
+    ]
+    page = place.browser.get("/me").text
+    for choice in OWN_CHOICES:
+        menu = page[page.index(f'name="{choice.name}"') :]
+        selected = re.search(r'value="([^"]*)" selected', menu[: menu.index("</select>")])
+        assert selected is not None
+        assert selected[1] == chosen.get(choice.name, "")
+    assert place.page() == USUAL
+    assert place.save(usual="1") == ""
+    assert place.rows("SELECT count(*) FROM viewer_settings") == [(0,)]
+
+
+def test_each_position_is_one_that_the_batch_takes() -> None:
+    assert [choice.name for choice in OWN_CHOICES] == list(OWN_PARAMETERS)
+    for choice in OWN_CHOICES:
+        for text, _ in choice.options[1:]:
+            own = read_own({choice.name: text})
+            assert getattr(with_own(Ranking(), own), choice.name) == own[choice.name] == float(text)
+    age, fame = (len(choice.options) for choice in OWN_CHOICES[:2])
+    assert age * fame <= 30  # scales of all posts that the batch may keep
+
+
+def test_whoever_is_signed_in_sees_their_own_list_with_their_own_parameters(
+    place: Place,
+) -> None:
+    """Everybody else sees what follows from public likes, by the feed's parameters."""
+    ann, made = place.ann.did.removeprefix("did:plc:"), World()
+    for name in (ann, "bob", "cat"):
+        made.like(name, "old", hours_ago=90)
+    for number in range(4):
+        made.post(f"q{number}", by="dan", hours_ago=1 + number).like("bob", f"q{number}", hours_ago=0.5)
+    data_dir = made.sets(ann, max_per_author=2, author_spacing=0).write(place.data_dir / "ranked")
+    jobs.run(settings_for(data_dir), "all")
+    address = f"/why?viewer={place.ann.did}"
+    mine, others = (
+        place.browser.get(address).text,
+        place.feed.simulate_get("/why", query_string=address[5:]).text,
+    )
+    for page, posts, usual in ((mine, 2, "2"), (others, 1, "3")):
+        assert page.count('class="place"') == posts
+        assert re.search(f'name="max_per_author"[^>]* data-usual="{usual}"', page)
 
 
 def test_what_can_not_be_saved(place: Place) -> None:

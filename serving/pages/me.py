@@ -24,7 +24,7 @@ from serving.pages.explainer import ExplainingError, run_json
 from serving.pages.first_list import picked_by
 from serving.pages.forms import form_of, one
 from serving.pages.html import go, show
-from serving.pages.recipe import CHOICES
+from serving.pages.recipe import CHOICES, OWN_CHOICES, read_own
 from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
 from serving.sign_in.session_store import SESSION_SECONDS, SessionStore
@@ -125,6 +125,8 @@ def show_me(
         own=own,
         seen=_SEEN_WORDS,
         media=_MEDIA,
+        choices=OWN_CHOICES,
+        chosen={name: f"{value:g}" for name, value in own.ranking.items()},
         most=HIDDEN_AUTHORS_MAX,
         known=known,
         picked=picked,
@@ -144,7 +146,7 @@ class SaveSettings:
     parts: MeParts
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Save the form, in force on the next page of the feed; or say what is wrong, with the form as it was sent."""
+        """Save the form, in force on the next page or in the next list; or say what is wrong, with the form as sent."""
         session, fields = self.parts.form(request)
         before = self.parts.settings.of(session.did)
         own = before
@@ -188,6 +190,7 @@ class SaveSettings:
             is_paused=one(fields, "paused") == "1",
             languages=_languages(one(fields, "languages")),
             media=_media(one(fields, "media")),
+            ranking=read_own({choice.name: one(fields, choice.name) for choice in OWN_CHOICES}),
         )
 
 

@@ -1,7 +1,7 @@
-"""The recipe: which parameters of the ranking people may move on a page, in plain words.
+"""The recipe: which parameters of the ranking people may move on a page or make their own, in plain words.
 
-Owns: those parameters, their words and ranges, and reading them from an address. Leaves to others: what they do to a
-list (``explainer``), the sliders' look (``templates``).
+Owns: those parameters, their words, ranges and positions, and reading them from an address. Leaves to others: what they
+do to a list (``explainer``), the sliders' look (``templates``).
 """
 
 import re
@@ -70,6 +70,37 @@ DAY = Choice("days_ago", "List of", "as it was first made that day, whatever the
 ))  # fmt: skip
 
 
+# What readers may make their own (pipeline.ranking.OWN_PARAMETERS), at a few positions each: the batch keeps one scale
+# of all posts for each pair of the first two that is in use.
+AS_USUAL = ("", "as usual")
+OWN_CHOICES = (
+    Choice("half_life_hours", "Posts should be", "how soon a post counts half", (
+        AS_USUAL, ("3", "of the last hours"), ("12", "of half a day"), ("24", "of a day"), ("72", "of three days"),
+        ("240", "good, however old"),
+    )),
+    Choice("popularity_exponent", "Famous posts", "how much a post's likes hold it back", (
+        AS_USUAL, ("0", "as they come"), ("0.2", "somewhat fewer"), ("0.5", "fewer"), ("1", "hardly any"),
+    )),
+    Choice("crowd_weight", "What is popular now", "beside what people with my taste like", (
+        AS_USUAL, ("0", "none of it"), ("0.3", "a little"), ("1", "some"), ("3", "much"),
+    )),
+    Choice("left_out_weight", "What people like who share little with me", "", (
+        AS_USUAL, ("0", "none of it"), ("0.3", "a little"), ("1", "some"), ("3", "much"),
+    )),
+    Choice("max_neighbours", "Whose likes count", "those who share most with me come first", (
+        AS_USUAL, ("10", "the closest 10 people"), ("30", "the closest 30"), ("100", "the closest 100"),
+        ("300", "the closest 300"),
+    )),
+    Choice("max_per_author", "Posts of one author", "in a whole list", (
+        AS_USUAL, ("1", "one"), ("2", "two at most"), ("3", "three at most"), ("5", "five at most"),
+        ("10", "ten at most"),
+    )),
+    Choice("author_spacing", "Between two posts of one author", "", (
+        AS_USUAL, ("0", "nothing"), ("3", "three others"), ("10", "ten others"), ("20", "twenty others"),
+    )),
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Menu:
     """A choice with its value in force and its usual one, both among its options."""
@@ -104,6 +135,16 @@ def read_recipe(request: falcon.Request, prefix: str = "") -> dict[str, float | 
             if _NUMBER.fullmatch(text) is None:
                 raise RecipeError(f"{control.name} must be a number")
             found[control.name] = float(text)
+    return found
+
+
+def read_own(texts: Mapping[str, str]) -> dict[str, float]:
+    """Return the parameters that a form makes its reader's own; what is none of the positions is as usual."""
+    found: dict[str, float] = {}
+    for choice in OWN_CHOICES:
+        text = texts.get(choice.name, "")
+        if text and text in dict(choice.options):
+            found[choice.name] = float(text) if "." in text else int(text)
     return found
 
 

@@ -2,8 +2,8 @@
 
 Owns: the two pages, and who may see what. With ``pages`` = "local" they answer this machine alone. With "public" they
 answer everybody, and show others what follows from public likes and nothing that only this installation knows.
-Whoever is signed in sees what else made their own list, such as their picks. Leaves to others: the recipe's words
-(``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
+Whoever is signed in sees what else made their own list: their picks, and parameters of their own. Leaves to others:
+the recipe's words (``recipe``), handles (``handles``), the lists (``explainer``), posts (``appview``).
 
 ``part=result`` answers what the script puts in the place of a page's list, without the rest of the page.
 """

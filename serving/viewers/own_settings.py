@@ -1,7 +1,8 @@
-"""What viewers set for themselves, which is in force on their next page.
+"""What viewers set for themselves, which is in force on their next page, or in their next list.
 
 Owns: which settings there are, their bounds, and their rows in activity.sqlite. Leaves to others: the form
-(``pages.me``), who somebody is (``sign_in``), and what a setting does to a page (``remembered``, ``feed.paging``).
+(``pages.me``), who somebody is (``sign_in``), what a setting does to a page (``remembered``, ``feed.paging``), and what
+parameters of the ranking do to a list (the batch, which reads the rows).
 
 Saving waits for the disk, and says so when that fails: a setting is in force everywhere once it is saved. Reading one
 is a lookup by key for each page; a store that can't be read has no settings.
@@ -9,9 +10,9 @@ is a lookup by key for each page; a store that can't be read has no settings.
 
 import sqlite3
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
@@ -37,6 +38,7 @@ class OwnSettings:
     """One viewer's settings; ``hidden_authors`` are DIDs, in the order in which they were given.
 
     With ``languages``, posts that state others alone are left out; with ``media``, those that have none of them.
+    ``ranking`` has the parameters of the ranking that are their own (``pages.recipe.OWN_CHOICES``).
     """
 
     seen: str = "last"
@@ -44,6 +46,7 @@ class OwnSettings:
     is_paused: bool = False
     languages: tuple[str, ...] = ()
     media: int = 0  # as in sql/serving/0003_post_contents.sql
+    ranking: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_choosy(self) -> bool:
@@ -126,6 +129,7 @@ def _settings_of(text: str) -> OwnSettings:
             found["is_paused"],
             tuple(found["languages"]),
             found["media"],
+            dict(found.get("ranking") or {}),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return USUAL  # of another version

@@ -1,0 +1,102 @@
+"""What do readers cost the batch who set parameters of their own?
+
+    python tests/bench/bench_own_parameters.py [--viewers 1000000] [--actors 4000000] [--likes 100000000] [--days 14]
+        [--shares 0,10,100,0] [--dir DIR]
+
+Makes a store (synthetic_lake.py) unless DIR has one, and neighbours unless they are there. Then, for each share, that
+percentage of the viewers have settings: of each parameter one of the page's positions, drawn at random, or the usual
+one as often as not. So all pairs of age and fame are in use. The candidates job makes everybody's first list each
+time, as a process, as ``foryou batch`` does. Prints a row per share, with the steps that took longest; last, one line
+of JSON.
+"""
+
+import json
+import random
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+from bench_tools import active_days, parser_of, run_job
+from synthetic_lake import make_store
+
+from serving.pages.recipe import OWN_CHOICES, read_own
+from sql import places
+from sql.sqlite import connect, migrate, transaction
+
+LONGEST = 6
+
+
+def set_parameters(data_dir: Path, percent: int) -> int:
+    """Let a percentage of the viewers with neighbours have parameters of their own; return how many."""
+    query = "SELECT DISTINCT viewer_id FROM read_parquet(?) ORDER BY 1"
+    viewers = [row[0] for row in duckdb.execute(query, [str(places.neighbours(data_dir))]).fetchall()]
+    chance = random.Random(11)
+    chosen = set(chance.sample(viewers, len(viewers) * percent // 100))
+    with closing(sqlite3.connect(places.landing(data_dir))) as landing:
+        dids = [
+            did for number, did in landing.execute("SELECT actor_id, did FROM actors") if number in chosen
+        ]
+    with closing(connect(places.activity(data_dir))) as activity:
+        migrate(activity, "activity")
+        with transaction(activity):
+            activity.execute("DELETE FROM viewer_settings")
+            activity.executemany(
+                "INSERT INTO viewer_settings VALUES (?, '', 1, 0, ?, 0)",
+                ((did, json.dumps({"ranking": _parameters(chance)})) for did in dids),
+            )
+    return len(dids)
+
+
+def _parameters(chance: random.Random) -> dict[str, float]:
+    texts = {
+        choice.name: chance.choice(choice.options[1:])[0] for choice in OWN_CHOICES if chance.random() < 0.5
+    }
+    return read_own(texts)
+
+
+def candidates(data_dir: Path) -> dict[str, float]:
+    """Make everybody's lists anew; return the figures."""
+    for name in ("serving.sqlite", "serving.sqlite-wal", "serving.sqlite-shm"):
+        (data_dir / name).unlink(missing_ok=True)
+    seconds, cpu, peak = run_job(data_dir, "candidates")
+    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
+        steps = dict(serving.execute("SELECT step, seconds FROM runs WHERE job = 'candidates'").fetchall())
+        lists = serving.execute("SELECT count(*) FROM lists").fetchone()[0]
+    longest = sorted(steps, key=lambda step: -steps[step])[:LONGEST]
+    return {
+        "made": lists,
+        "seconds": round(seconds, 1),
+        "cpu": round(cpu, 1),
+        "peak_mb": round(peak),
+        **{step: round(steps[step], 1) for step in longest},
+    }
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = parser_of(
+        __doc__, viewers=1_000_000, actors=4_000_000, likes=100_000_000, days=14, shares="0,10,100,0"
+    )
+    parser.add_argument("--dir", type=Path, help="keep the store here and use it again")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        data_dir = (options.dir or Path(temporary)).resolve()
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not (data_dir / "landing.sqlite").exists():
+            make_store(data_dir, actors=options.actors, likes=options.likes, days=options.days)
+        active = active_days(data_dir, options.viewers)
+        (data_dir / "foryou.toml").write_text(f"[ranking]\nviewer_active_days = {active}\n")
+        if not places.neighbours(data_dir).exists():
+            run_job(data_dir, "neighbours")
+        for share in options.shares.split(","):
+            own = set_parameters(data_dir, int(share))
+            rows.append({"share": int(share), "own": own} | candidates(data_dir))
+            print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+    print(json.dumps({"bench": "own_parameters", "viewers": options.viewers, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
