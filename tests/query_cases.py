@@ -51,7 +51,7 @@ def cases(store: Store) -> dict[str, list[dict[str, Any]]]:
         "experiment_members": [{"variant": "age/short", "rows": 7}, {"feed": SECOND}],
         "experiment_split": [{"days": 1.0}, {"feed": SECOND}],
         "experiment_metrics": [{"days": 4.0, "within_hours": 6.0, "effect": 0.3}, {"feed": FEED}],
-        "retention_by_day": [{"days": 4}, {"feed": SECOND}],
+        "retention_by_day": [{"days": 30}, {"days": 4, "feed": SECOND}],
         "languages": [{"hours": 80.0}],
         "liker_degrees": [{"hours": 100.0, "tail_from": 5}],
         "post_degrees": [{"hours": 100.0, "tail_from": 3}],

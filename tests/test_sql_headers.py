@@ -149,6 +149,11 @@ def test_every_internal_query_is_loaded() -> None:
             assert name in texts or any(set(match.groups()) <= texts for match in found if match), name
 
 
+def test_no_two_migrations_of_a_store_have_the_same_number() -> None:
+    numbered = [name[: name.index("_")] for name in NAMES if is_migration(name)]
+    assert len(numbered) == len(set(numbered)) > 15
+
+
 def test_macros_of_one_name_are_one() -> None:
     """views.sql must run alone, so it repeats what the batch's macros.sql has."""
     batch, analysts = dict(macros("batch/macros")), dict(macros(VIEWS))

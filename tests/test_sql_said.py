@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from analyst_answers import ANSWERS
-from analyst_store import SECOND, Store
+from analyst_store import FEED, SECOND, Store
 
 from pipeline import cli
 from pipeline.explore import queries
@@ -16,6 +16,7 @@ from pipeline.explore import queries
 ROOT = Path(__file__).resolve().parents[1]
 POST = "at://did:plc:nobody/app.bsky.feed.post/3mvxqovrj7s25"
 PEOPLE = [name for name in queries.names() if "viewer" in queries.find(name).parameters]
+FEEDS = [name for name in queries.names() if "feed" in queries.find(name).parameters]
 POSTS = [name for name in queries.names() if "post" in queries.find(name).parameters]
 
 
@@ -79,6 +80,16 @@ def test_a_post_that_is_none_is_an_error(
     given = rest_of(name) | {"post": post}
     assert words in refusal(analysts, name, **given)
     assert words in said(analysts, capsys, name, *(f"--{key}={value}" for key, value in given.items()))
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_a_feed_that_is_none_is_an_error(analysts: Store, name: str) -> None:
+    given = rest_of(name) | {"feed": "nope"}
+    assert f"no feed nope: expected one of {FEED}, {SECOND}" in refusal(analysts, name, **given)
+
+
+def test_a_feed_that_is_none_is_one_line(analysts: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no feed nope: expected one of" in said(analysts, capsys, "list_ages", "--feed=nope")
 
 
 def numbers() -> list[tuple[str, str]]:
