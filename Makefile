@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test check network-test home-test browser-test bench dist clean
+.PHONY: demo test check network-test home-test browser-test engine-test bench dist clean
 
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
@@ -20,7 +20,7 @@ check: $(READY)
 	@$(VENV)/bin/mypy
 	@$(MAKE) --no-print-directory test
 
-# The next three fail when nothing of them could run; --must-run is in tests/conftest.py.
+# The next four fail when nothing of them could run; --must-run is in tests/conftest.py.
 # A real PLC directory and PDS on loopback, from npm packages (see tests/network/README.md).
 network-test: $(READY)
 	@$(VENV)/bin/python -m pytest tests/network --must-run -rs $(ARGS)
@@ -33,6 +33,11 @@ home-test: $(READY)
 browser-test: $(READY)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@$(VENV)/bin/python -m pytest tests/browser --must-run -rs -s $(ARGS)
+
+# The batch on clusters of Ray, with kills (see tests/engine/README.md).
+engine-test: $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	@$(VENV)/bin/python -m pytest tests/engine --must-run -rs $(ARGS)
 
 # The first figures of README.md and tests/bench/RESULTS.md.
 bench: $(READY)

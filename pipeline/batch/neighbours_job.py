@@ -65,7 +65,7 @@ def neighbours(
     progress = progress or Progress("neighbours")
     began_at, began = clock(), time.perf_counter()
     day_files.clear_drafts(data_dir)
-    shared = places.runs(data_dir, f"neighbours-{files.key}") if engine.shares else None
+    shared = places.runs(data_dir.absolute(), f"neighbours-{files.key}") if engine.shares else None
     run = open_run(data_dir, files.ranking, threads, window_hours=window, folder=folder, shared=shared)
     with run as (snapshot, frozen):
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us

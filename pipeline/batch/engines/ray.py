@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import duckdb
+
 from pipeline.batch.engine import EngineLostError
 from pipeline.errors import SettingError
 
@@ -85,7 +87,7 @@ class RayEngine:
             name=stage,
             num_cpus=1,
             max_retries=RETRIES,
-            retry_exceptions=[OSError],
+            retry_exceptions=[OSError, duckdb.IOException],
             scheduling_strategy="SPREAD",
         )
         try:
