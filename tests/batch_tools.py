@@ -13,7 +13,7 @@ from worlds import World
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.lists.product import candidate_blocks
+from pipeline.batch.lists.product import list_viewers, make_fresh, rank_block, read_block
 from pipeline.batch.neighbours.author_ranges import Range
 from pipeline.batch.neighbours.product_of_graph import GraphHere
 from pipeline.lake import reader
@@ -121,15 +121,18 @@ def by_kernel(
         sql_steps.run_file(connection, name)
     posts = connection.execute("SELECT author_id, rkey FROM candidate_posts ORDER BY post_no").fetchall()
     ranked: dict[int, Any] = {}
-    for block in candidate_blocks(connection, ranking, threads):
+    fresh, viewers = make_fresh(connection), list_viewers(connection)
+    for first in range(0, len(viewers), ranking.block_viewers):
+        block = read_block(connection, viewers[first : first + ranking.block_viewers])
+        top = rank_block(fresh, block, ranking, threads)
         for row, viewer in enumerate(block.viewers.tolist()):
             items = [
                 (
-                    posts[block.top.columns[row, i]],
-                    float(block.top.scores[row, i]),
-                    int(block.top.counts[row, i]),
+                    posts[top.columns[row, i]],
+                    float(top.scores[row, i]),
+                    int(top.counts[row, i]),
                 )
-                for i in range(block.top.filled[row])
+                for i in range(top.filled[row])
             ]
             if items:
                 ranked[viewer] = items

@@ -62,7 +62,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.inputs": {"pipeline.lake"} | BATCH,
     "pipeline.batch.neighbours": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.forecast": {"pipeline.batch.inputs"} | BATCH,
-    "pipeline.batch.lists": {"pipeline.batch.inputs"} | BATCH,
+    "pipeline.batch.lists": {"pipeline.batch.inputs", "pipeline.batch.engines.local"} | BATCH,
     "pipeline.batch.publish": BATCH,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
     "pipeline.run": {"pipeline.store", "pipeline.blocking"} | CONFIGURED,

@@ -9,7 +9,7 @@ Invariant: nothing is written to serving.sqlite before every check has passed ov
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -22,10 +22,14 @@ from pipeline.batch.analyst_copies import (
     stage_inputs,
     stage_lists_of,
 )
+from pipeline.batch.engine import Engine
+from pipeline.batch.engines.local import LOCAL
 from pipeline.batch.forecast.history import learn_when_due, load_trees, remember
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
-from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
+from pipeline.batch.inputs.run_inputs import open_run
+from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
 from pipeline.batch.lists.checks import check_relations
 from pipeline.batch.lists.communities import communities, named_posts
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
@@ -34,7 +38,7 @@ from pipeline.batch.publish.generations import GenerationOrigin, publish, write_
 from pipeline.batch.publish.write_communities import write_communities
 from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
-from pipeline.store.duck import columns, copy_to, count
+from pipeline.store.duck import columns, copy_to
 from pipeline.store.newest_generation import newest
 from sql import places
 
@@ -72,13 +76,16 @@ def candidates(
     serving: sqlite3.Connection,
     clock: Callable[[], float],
     progress: Progress | None = None,
+    engine: Engine = LOCAL,
 ) -> Iterator[Step]:
     """Rank, arrange, check and publish the lists of one feed, variant after variant."""
     data_dir, feed, wanted = files.data_dir, to_publish.feed, to_publish.wanted
     ranking, window = feed.ranking, feed.ranking.post_max_age_hours
     progress = progress or Progress("candidates")
     folder, before = places.working(data_dir, "" if wanted is None else "recent"), newest(serving)
-    with open_snapshot(data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
+    shared = places.runs(data_dir.absolute(), f"candidates-{feed.rkey}") if engine.shares else None
+    opened = open_run(data_dir, ranking, threads, window_hours=window, folder=folder, shared=shared)
+    with opened as (snapshot, frozen):
         connection = snapshot.connection
         yield "snapshot", snapshot.records
         foresees = any(variant.ranking.forecast_weight for variant in feed.variants)
@@ -107,12 +114,13 @@ def candidates(
             for name in sql_steps.LISTS:
                 yield prefix + name, sql_steps.run_file(connection, name)
             store_popular(connection, popular_path(data_dir, feed, variant), folder.name)
+            tasks = None if frozen is None else (frozen, files)
             for step, rows in stage_and_publish(
-                snapshot, to_publish, variant, staging, serving, clock, published
+                snapshot, to_publish, variant, staging, serving, clock, published, engine, tasks
             ):
                 yield prefix + step, rows
             if wanted is None:
-                if published.generation != staging.generation:
+                if published.generation != staging.generation or staging.lists.is_dir():
                     renumber(connection, staging.lists, published.generation)
                 staged.append(stage_lists_of(connection, staging.lists, variant, published.generation))
         if wanted is None:
@@ -143,6 +151,8 @@ def stage_and_publish(
     serving: sqlite3.Connection,
     clock: Callable[[], float],
     published: PublishedSoFar,
+    engine: Engine = LOCAL,
+    shared: tuple[Frozen, NeighbourFiles] | None = None,
 ) -> Iterator[Step]:
     """Make the lists of the relations that ``sql_steps.LISTS`` names, check them, and make them visible.
 
@@ -151,8 +161,13 @@ def stage_and_publish(
     the generation is not ``staging.generation``, which the staged file says.
     """
     connection, feed, last = snapshot.connection, to_publish.feed, variant == to_publish.feed.variants[-1]
-    staging.progress.start("product", count(connection, "list_viewers"))
-    entries = stage_lists(snapshot, variant.ranking, staging)
+    # How many viewers make a block is a matter of the run, which may be one that was cut short.
+    ranking = (
+        variant.ranking
+        if shared is None
+        else replace(variant.ranking, block_viewers=shared[0].ranking.block_viewers)
+    )
+    entries = stage_lists(snapshot, ranking, staging, engine, shared)
     yield "product", entries
     yield "checks", check_relations(connection, entries)
     published.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()

@@ -19,11 +19,11 @@ class EngineLostError(BatchError):
     """The engine went away; the parts that exist stay, and the next run goes on from them."""
 
 
-def following(answers: Iterable[Any], progress: Progress) -> Iterator[Any]:
-    """Yield the answers of tasks, and count the tasks."""
-    for answer in answers:
+def following(answers: Iterable[Any], progress: Progress, total: int, tasks: int) -> Iterator[Any]:
+    """Yield the answers of tasks, and count ``total`` units, as many for each."""
+    for number, answer in enumerate(answers, 1):
         yield answer
-        progress.add(1)
+        progress.add(total * number // tasks - total * (number - 1) // tasks)
 
 
 class Engine(Protocol):

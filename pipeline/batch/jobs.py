@@ -231,7 +231,13 @@ def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
                 progress = Progress(f"{name} {batch.name_of(feed)}".strip())
                 to_publish = FeedToPublish(feed, batch.rkeys, wanted)
                 steps = candidates(
-                    batch.files_for(feed), to_publish, threads, batch.serving, batch.clock, progress
+                    batch.files_for(feed),
+                    to_publish,
+                    threads,
+                    batch.serving,
+                    batch.clock,
+                    progress,
+                    batch.engine,
                 )
                 yield Part(name, tier, batch.name_of(feed), steps, progress)
 

@@ -95,12 +95,14 @@ def neighbours(
         yield "graph", likers
         if engine.shares:
             yield "exchange", engine.exchange("route", graph.route, graph.ranges)
-        progress.start("product", graph.blocks)
+        viewers = count(connection, "viewers")
+        progress.start("product", viewers)
         days = sorted(places.closed_days(data_dir))
         metadata = NeighboursMetadata(
             files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.commit_no
         )
-        product, parts = following(engine.map("product", graph.product, graph.blocks), progress), list[Path]()
+        tasks = engine.map("product", graph.product, graph.blocks)
+        product, parts = following(tasks, progress, viewers, graph.blocks), list[Path]()
 
         def described(made: Sequence[Path]) -> NeighboursMetadata:
             parts.extend(made)
@@ -161,7 +163,7 @@ def liked_neighbours(
         for records in LOCAL.map("walk", graph.walk, graph.ranges):
             progress.add(records)
         yield "graph", graph.add_up()
-        rows = pa.concat_tables(following(LOCAL.map("product", graph.product, graph.blocks), progress))
+        rows = pa.concat_tables(LOCAL.map("product", graph.product, graph.blocks))
         yield "product", len(rows)
         if len(rows):
             add_newer(files, rows)

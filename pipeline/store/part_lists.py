@@ -21,6 +21,11 @@ def files_of_rows(path: Path) -> list[Path]:
     return [path, *(path.parent / name for name in _said(path).get("parts", []))]
 
 
+def files_below(path: Path) -> list[Path]:
+    """Return the files of a folder, by name, or the one file that it is."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
 def one_file(source: Path, target: Path) -> None:
     """Give a file a second name, or make a file of all rows where it names others, with what else it says.
 

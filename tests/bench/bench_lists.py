@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_tools import drop_cache, parser_of
 
-from pipeline.batch.lists.make_lists import SCHEMA
+from pipeline.batch.lists.list_block import SCHEMA
 from pipeline.batch.publish import generations
 from pipeline.ranking import Ranking
 from pipeline.store.newest_generation import newest

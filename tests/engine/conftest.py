@@ -2,10 +2,11 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_tools import finish, make_store, neighbour_rows, start
+from engine_tools import finish, list_rows, make_store, neighbour_rows, start
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
@@ -24,8 +25,9 @@ def data_dir(stored: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def expected(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
-    """The neighbours that one process finds."""
+def expected(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, list[Any]]:
+    """The neighbours that one process finds, and the lists that it makes of them."""
     folder = Path(shutil.copytree(stored, tmp_path_factory.mktemp("local") / "data"))
-    finish(start(folder, "neighbours"), folder)
-    return neighbour_rows(folder)
+    for job in ("neighbours", "candidates"):
+        finish(start(folder, job), folder)
+    return neighbour_rows(folder), list_rows(folder)

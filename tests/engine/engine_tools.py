@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,22 @@ def neighbour_rows(data_dir: Path) -> pa.Table:
     paths = files_of_rows(places.neighbours(data_dir))
     assert len(set(paths)) == len(paths)
     return pa.concat_tables([pq.read_table(path) for path in paths]).replace_schema_metadata(None)
+
+
+def list_rows(data_dir: Path) -> list[Any]:
+    """Return all lists and fallback lists that are visible, and how many generations; none before there is a store."""
+    if not places.serving(data_dir).exists():
+        return []
+    serving = connect(places.serving(data_dir), read_only=True)
+    try:
+        queries = (
+            "SELECT viewer_id, items FROM lists ORDER BY viewer_id, generation",
+            "SELECT language, items FROM fallbacks ORDER BY language",
+            "SELECT count(*), sum(lists), sum(items) FROM generations",
+        )
+        return [serving.execute(query).fetchall() for query in queries]
+    finally:
+        serving.close()
 
 
 def workers_at(root: int, stage: str) -> list[int]:

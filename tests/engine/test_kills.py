@@ -1,6 +1,7 @@
-"""kill -9 of a worker in every stage, of a node, of the head: equal rows, no part twice, nothing before the manifest."""
+"""kill -9 of a worker in every stage, of a node, of the head: equal rows, no part twice, none before the manifest."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,23 +10,46 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_tools import finish, neighbour_rows, start, wait_for, workers_at
+from engine_tools import finish, list_rows, neighbour_rows, start, wait_for, workers_at
 from ray.cluster_utils import Cluster
 
 from sql import places
 
-STAGES = ("walk", "route", "product")
+Expected = tuple[pa.Table, list[Any]]
+# Each job, its stages, and the parts that are waited for before something is killed.
+STAGES = {"neighbours": ("walk", "route", "product"), "candidates": ("lists",)}
+AT_WORK = {"neighbours": "route", "candidates": "lists"}
+
+
+@pytest.fixture(scope="session")
+def with_neighbours(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store with its neighbours, of which the second job makes lists."""
+    folder = Path(shutil.copytree(stored, tmp_path_factory.mktemp("neighbours") / "data"))
+    finish(start(folder, "neighbours"), folder)
+    return folder
+
+
+@pytest.fixture(params=list(STAGES))
+def job(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def data_dir(job: str, stored: Path, with_neighbours: Path, tmp_path: Path) -> Path:
+    """The store as a job finds it, for one test."""
+    before = stored if job == "neighbours" else with_neighbours
+    return Path(shutil.copytree(before, tmp_path / "data"))
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A head without processors and two nodes of one, on the loopback."""
     made = head()
     yield made
     made.shutdown()
 
 
 def head() -> Any:
+    """Start a head without processors and two nodes of one, on the loopback."""
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         made.add_node(num_cpus=1)
@@ -34,7 +58,7 @@ def head() -> Any:
 
 def parts(data_dir: Path, stage: str) -> dict[str, int]:
     """Return the parts of a stage that are there, and the inode of each."""
-    root = places.runs(data_dir, "neighbours").parent  # may be removed meanwhile
+    root = places.runs(data_dir, "job").parent  # may be removed meanwhile
     found = [Path(folder, name) for folder, names, files in os.walk(root) for name in (*names, *files)]
     inodes = {}
     for path in found:
@@ -44,46 +68,60 @@ def parts(data_dir: Path, stage: str) -> dict[str, int]:
     return inodes
 
 
-def test_a_worker_is_killed_in_every_stage(data_dir: Path, expected: pa.Table) -> None:
-    run = start(data_dir, "neighbours", "--engine", "ray")
-    for stage in STAGES:
+def is_visible(data_dir: Path, job: str) -> bool:
+    """Tell whether anything of a job can be seen."""
+    if job == "neighbours":
+        return places.neighbours(data_dir).exists() or places.neighbour_parts(data_dir).exists()
+    return any(rows for rows in list_rows(data_dir)[:2])
+
+
+def check(data_dir: Path, job: str, expected: Expected) -> None:
+    if job == "neighbours":
+        assert neighbour_rows(data_dir).equals(expected[0])
+    else:
+        assert list_rows(data_dir) == expected[1]
+    assert list(places.runs(data_dir, "job").parent.glob("*")) == []
+
+
+def test_a_worker_is_killed_in_every_stage(data_dir: Path, job: str, expected: Expected) -> None:
+    run = start(data_dir, job, "--engine", "ray")
+    for stage in STAGES[job]:
         wait_for(lambda stage=stage: workers_at(run.pid, stage), run)
-        assert not places.neighbours(data_dir).exists()
+        assert not is_visible(data_dir, job)
         for worker in workers_at(run.pid, stage)[:1]:
             os.kill(worker, signal.SIGKILL)
     assert "engine: Ray" in finish(run, data_dir)
-    assert neighbour_rows(data_dir).equals(expected)
+    check(data_dir, job, expected)
 
 
-def test_a_node_is_killed(data_dir: Path, expected: pa.Table, cluster: Any) -> None:
-    run = start(data_dir, "neighbours", "--engine", "ray", "--engine-address", cluster.address)
-    wait_for(lambda: len(parts(data_dir, "walk")) > 2, run)
+def test_a_node_is_killed(data_dir: Path, job: str, expected: Expected, cluster: Any) -> None:
+    run = start(data_dir, job, "--engine", "ray", "--engine-address", cluster.address)
+    wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
     cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
     finish(run, data_dir)
-    assert neighbour_rows(data_dir).equals(expected)
+    check(data_dir, job, expected)
 
 
-def test_the_head_is_killed_and_the_next_run_goes_on(data_dir: Path, expected: pa.Table) -> None:
+def test_the_head_is_killed_and_the_next_run_goes_on(data_dir: Path, job: str, expected: Expected) -> None:
+    stage = STAGES[job][0]
     first = head()
-    run = start(data_dir, "neighbours", "--engine", "ray", "--engine-address", first.address)
-    wait_for(lambda: len(parts(data_dir, "route")) > 2, run)
+    run = start(data_dir, job, "--engine", "ray", "--engine-address", first.address)
+    wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
     first.head_node.kill_gcs_server(check_alive=False)
     said = finish(run, data_dir, None)
     assert run.returncode != 0, said
     first.shutdown()
-    assert not places.neighbours(data_dir).exists()
-    assert not places.neighbour_parts(data_dir).exists()
-    before = parts(data_dir, "walk")
+    assert not is_visible(data_dir, job)
+    before = parts(data_dir, stage)
     assert before
     again = head()
-    run = start(data_dir, "neighbours", "--engine", "ray", "--engine-address", again.address)
+    run = start(data_dir, job, "--engine", "ray", "--engine-address", again.address)
     kept = before
-    while run.poll() is None and places.runs(data_dir, "").exists():
-        now = parts(data_dir, "walk")
-        kept = {name: inode for name, inode in kept.items() if not now or now.get(name) == inode}
+    while run.poll() is None:
+        now = parts(data_dir, stage)
+        kept = {name: inode for name, inode in kept.items() if now.get(name, inode) == inode}
     said = finish(run, data_dir)
     again.shutdown()
     assert "going on with the run" in said
     assert kept == before  # none was made again
-    assert neighbour_rows(data_dir).equals(expected)
-    assert list(places.runs(data_dir, "").glob("*")) == []
+    check(data_dir, job, expected)

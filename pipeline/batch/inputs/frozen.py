@@ -23,8 +23,9 @@ from pipeline.ranking import Ranking
 from pipeline.store.duck import copy_to, open_duckdb, parquet
 
 MANIFEST = "frozen.json"
-# Which of them are read by ranges of authors, and are sorted so.
+# Which relations are read by ranges of authors or of viewers, and are sorted so.
 BY_AUTHOR = frozenset({"landed_likes", "deleted_posts"})
+BY_VIEWER = frozenset({"list_viewers", "exclusions", "feedback"})
 # What the relation valid_likes reads.
 OF_LIKES = ("landed_likes", "late_words", "file_changes", "statements", "hidden_accounts", "deleted_posts")
 
@@ -80,7 +81,9 @@ def freeze(snapshot: Snapshot, ranking: Ranking, window_hours: float, folder: Pa
 def add_relations(frozen: Frozen, connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """Write relations that were made since, unless they are there."""
     for name in names:
-        order = "ORDER BY author_id" if name in BY_AUTHOR else ""
+        order = (
+            "ORDER BY author_id" if name in BY_AUTHOR else "ORDER BY viewer_id" if name in BY_VIEWER else ""
+        )
         part_files.put(frozen.file(name), partial(copy_to, connection, f"FROM {name} {order}"))
 
 

@@ -175,15 +175,22 @@ def attach_neighbours(
     if not files.path.exists():
         put(connection, relation, SCHEMA.empty_table())
         return
-    query = f"FROM {parquet(*files.rows)}"
-    if files.newer.exists():
-        newer = parquet(files.newer)
-        query += f" ANTI JOIN (SELECT DISTINCT viewer_id FROM {newer}) USING (viewer_id)"
-        query += f" UNION ALL FROM {newer}"
+    query = newest_of(files.rows, files.newer if files.newer.exists() else None)
     if viewers:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {viewers} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if viewers else "VIEW"
     connection.execute(f"CREATE OR REPLACE {kind} {relation} AS {query}")
+
+
+def newest_of(rows: Sequence[Path], newer: Path | None) -> str:
+    """Return a query for each viewer's newest neighbours, of files of rows and of a file of newer ones."""
+    query = f"FROM {parquet(*rows)}"
+    if newer is None:
+        return query
+    table = parquet(newer)
+    return (
+        f"{query} ANTI JOIN (SELECT DISTINCT viewer_id FROM {table}) USING (viewer_id) UNION ALL FROM {table}"
+    )
 
 
 def newer_rows(files: NeighbourFiles) -> pa.Table:

@@ -62,7 +62,9 @@ def link(source: Path, target: Path) -> None:
 def array(path: Path, name: str) -> NDArray[Any]:
     """Return an array of a part, mapped where it has anything."""
     file = path / f"{name}.npy"
-    found: NDArray[Any] = np.load(file, mmap_mode="r")
+    found: NDArray[Any] = np.load(
+        file, mmap_mode="c"
+    )  # not "r": loops are compiled once more for what is read-only
     return found
 
 

@@ -1,38 +1,35 @@
 """The finished lists of a run before they are published: ranked, arranged and checked, a block of viewers at a time.
 
-Owns: the file they are staged in (lists.parquet), and the relations ``lists``, ``fallbacks``, ``listed_posts`` and
-``listed_viewers``, which are checked and published. Leaves to others: ranking (``product``), the rules (``arrange``),
-the checks (``checks``), the order of a run (``candidates_job``).
+Owns: where they are staged, making them in one process, and the relations ``lists``, ``fallbacks``, ``listed_posts``
+and ``listed_viewers``, which are checked and published. Leaves to others: a block (``list_block``), the same on several
+machines (``list_parts``), the order of a run (``candidates_job``).
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from pipeline.batch.engine import Engine, following
+from pipeline.batch.engines.local import LOCAL
+from pipeline.batch.inputs.frozen import Frozen
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.lists.arrange import Draw, Lists, Popular, arrange, popular_lists
-from pipeline.batch.lists.checks import check_entries
-from pipeline.batch.lists.product import candidate_blocks, entries
+from pipeline.batch.lists.arrange import Lists, popular_lists
+from pipeline.batch.lists.list_block import SCHEMA, fill_shelf, list_block, list_table, read_popular
+from pipeline.batch.lists.list_parts import ListParts
+from pipeline.batch.lists.product import list_viewers, make_fresh, read_block
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns, copy_to, parquet, put, registered
 from pipeline.store.model import HOUR_US
-
-SCHEMA = pa.schema(
-    [
-        ("viewer_id", pa.int32()),
-        ("position", pa.int32()),
-        ("post_no", pa.int32()),
-        ("score", pa.float32()),
-        ("co_likers", pa.int32()),
-        ("source", pa.uint8()),
-        ("generation", pa.int32()),  # of the list_posts.parquet that post_no refers to
-    ]
-)
+from pipeline.store.part_lists import files_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,96 +52,96 @@ class Staging:
 
     @property
     def lists(self) -> Path:
-        """The finished lists, before they are published."""
+        """The finished lists, before they are published: a file, or a folder of parts."""
         return self.folder / "lists.parquet"
 
 
+class ListsHere:
+    """The lists of one variant, made in this process into one file, a row group a block."""
+
+    def __init__(self, snapshot: Snapshot, ranking: Ranking, staging: Staging) -> None:
+        self._connection, self._ranking, self._staging = snapshot.connection, ranking, staging
+        self._hour = snapshot.snapshot_us // HOUR_US
+        self._viewers = list_viewers(self._connection)
+        self._fresh, self._shelf = make_fresh(self._connection), fill_shelf(self._connection, ranking)
+        self._listed = np.zeros(len(self._shelf.authors), np.bool_)
+        self._with_list = [np.zeros(0, np.int64)]
+        staging.lists.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(staging.lists, SCHEMA, compression="zstd", compression_level=1)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of viewers there are."""
+        return -(-len(self._viewers) // self._ranking.block_viewers)
+
+    def make(self, number: int) -> int:
+        """Make the lists of a block; return their entries."""
+        first = number * self._ranking.block_viewers
+        block = read_block(self._connection, self._viewers[first : first + self._ranking.block_viewers])
+        threads = self._staging.threads
+        lists = list_block(self._fresh, self._shelf, block, self._ranking, self._hour, threads)
+        self._listed[lists.posts] = True
+        self._with_list.append(block.viewers[np.diff(lists.starts) > 0])
+        table = list_table(block.viewers, lists, self._staging.generation)
+        if len(table):
+            self._writer.write_table(table, row_group_size=len(table))
+        return len(table)
+
+    def finish(self, lists: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Finish the file; return the posts that are in lists, and the viewers who have one."""
+        self._writer.close()
+        return np.flatnonzero(self._listed), np.concatenate(self._with_list)
+
+
 def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Give published lists another generation's number; a list may lie across two row groups afterwards."""
+    """Make one file of published lists, with their generation's number; a list may lie across two row groups then."""
     other = path.with_suffix(".new")
-    query = f"SELECT * REPLACE ({generation}::INTEGER AS generation) FROM {parquet(path)}"
-    copy_to(connection, query, other).replace(path)
+    query = f"SELECT * REPLACE ({generation}::INTEGER AS generation) FROM {parquet(*files_below(path))}"
+    copy_to(connection, query, other)
+    if path.is_dir():
+        shutil.rmtree(path)
+    other.replace(path)
 
 
-def stage_lists(snapshot: Snapshot, ranking: Ranking, staging: Staging) -> int:
-    """Write the finished lists as Parquet, a row group a block; return their entries.
+def stage_lists(
+    snapshot: Snapshot,
+    ranking: Ranking,
+    staging: Staging,
+    engine: Engine = LOCAL,
+    shared: tuple[Frozen, NeighbourFiles] | None = None,
+) -> int:
+    """Write the finished lists as Parquet; return their entries.
 
     Make the relations ``lists``, ``fallbacks``, ``listed_posts`` (post_no, of both) and ``listed_viewers``
-    (viewer_id). Raises BatchError when a list breaks a rule.
+    (viewer_id). Raises BatchError when a list breaks a rule. ``shared`` is for an engine whose tasks see files alone.
     """
-    connection, threads, path = snapshot.connection, staging.threads, staging.lists
-    language_names, popular = read_popular(connection, "popular")
-    row_of = {name: row for row, name in enumerate(language_names)}
-    numbers, ids, rkeys, likers = columns(
-        connection, "SELECT author_no, author_id, rkey, likers FROM candidate_posts ORDER BY post_no"
-    )
-    rkeys, few = np.asarray(rkeys, np.int64), np.asarray(likers) <= ranking.trial_max_likers
-    authors, author_ids = np.asarray(numbers, np.int32), np.asarray(ids, np.int64)
-    listed, viewers = np.zeros(len(authors), np.bool_), [np.zeros(0, np.int64)]
-    total = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1) as writer:
-        for block in candidate_blocks(connection, ranking, threads):
-            names, inverse = np.unique(block.languages, return_inverse=True)
-            rows = np.array([row_of.get(str(name), 0) for name in names], np.int64)[inverse]
-            seen = entries(
-                connection,
-                "SELECT viewer_id, post_no FROM feedback WHERE event = 'interactionSeen'",
-                block.viewers,
-            )
-            draw = Draw(block.viewers, snapshot.snapshot_us // HOUR_US, rkeys, few)
-            lists = arrange(
-                block.top, popular, rows, block.excluded, seen, authors, block.rules, threads, draw
-            )
-            check_entries(block.viewers, lists, block.excluded, authors, author_ids, block.rules)
-            listed[lists.posts] = True
-            viewers.append(block.viewers[np.diff(lists.starts) > 0])
-            table = _table(block.viewers, lists, staging.generation)
-            if len(table):
-                writer.write_table(table, row_group_size=len(table))
-            total += len(table)
-            staging.progress.add(len(block.viewers))
-    connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(path)}")
+    connection, path = snapshot.connection, staging.lists
+    made: ListsHere | ListParts
+    if shared is None:
+        made = ListsHere(snapshot, ranking, staging)
+    else:
+        made = ListParts.lay_out(snapshot, *shared, ranking, staging.generation)
+    viewers = len(list_viewers(connection))
+    staging.progress.start("product", viewers)
+    tasks = engine.map("lists", made.make, made.blocks)
+    total = int(sum(following(tasks, staging.progress, viewers, made.blocks)))
+    posts, with_list = made.finish(path)
+    if not files_below(path):
+        pq.write_table(SCHEMA.empty_table(), path / "none.parquet")
+    connection.execute(f"CREATE OR REPLACE VIEW lists AS FROM {parquet(*files_below(path))}")
     # Anybody may get a fallback list, also who is not signed in.
     public_names, public = read_popular(connection, "public_popular")
-    fallbacks = popular_lists(public, authors, ranking)
-    listed[fallbacks.posts] = True
+    shelf_authors = columns(connection, "SELECT author_no FROM candidate_posts ORDER BY post_no")[0]
+    fallbacks = popular_lists(public, np.asarray(shelf_authors, np.int32), ranking)
+    listed = np.union1d(posts, fallbacks.posts)
     _make_fallbacks(connection, public_names, fallbacks)
-    put(connection, "listed_posts", pa.table({"post_no": np.flatnonzero(listed).astype(np.int32)}))
-    put(connection, "listed_viewers", pa.table({"viewer_id": np.concatenate(viewers).astype(np.int32)}))
+    put(connection, "listed_posts", pa.table({"post_no": listed.astype(np.int32)}))
+    put(connection, "listed_viewers", pa.table({"viewer_id": with_list.astype(np.int32)}))
     return total
 
 
-def read_popular(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[list[str], Popular]:
-    """Return ``popular`` or ``public_popular`` as arrays, and its languages; the first is "", which means all."""
-    language, posts, scores = columns(
-        connection, f"SELECT language, post_no, score FROM {relation} ORDER BY language, position"
-    )
-    names = sorted({"", *language.astype(str).tolist()})
-    counts = np.bincount(np.searchsorted(names, language.astype(str)), minlength=len(names))
-    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return names, Popular(starts, np.asarray(posts, np.int32), np.asarray(scores, np.float32))
-
-
-def _table(viewers: np.ndarray[tuple[int], np.dtype[np.int64]], lists: Lists, generation: int) -> pa.Table:
-    sizes = np.diff(lists.starts)
-    position = np.arange(len(lists.posts)) - np.repeat(lists.starts[:-1], sizes) + 1
-    return pa.table(
-        [
-            np.repeat(viewers, sizes).astype(np.int32),
-            position.astype(np.int32),
-            lists.posts,
-            lists.scores,
-            lists.co_likers,
-            lists.sources,
-            np.full(len(lists.posts), generation, np.int32),
-        ],
-        schema=SCHEMA,
-    )
-
-
 def _make_fallbacks(connection: duckdb.DuckDBPyConnection, languages: list[str], lists: Lists) -> None:
-    staged = _table(np.arange(len(languages)), lists, 0)
+    staged = list_table(np.arange(len(languages)), lists, 0)
     names = pa.table({"language_no": range(len(languages)), "language": languages})
     with registered(connection, staged_fallbacks=staged, language_names=names):
         connection.execute(

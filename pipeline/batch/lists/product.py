@@ -1,7 +1,8 @@
-"""The product of the candidates, N · F, a block of viewers at a time: weights of neighbours times their fresh likes.
+"""The product of the candidates, N · F, for a block of viewers: weights of neighbours times their fresh likes.
 
-Owns: turning relations into matrices. Leaves to others: the arithmetic (``kernel``), what the relations mean
-(``sql/batch``), the rules after ranking (``arrange``).
+Owns: turning relations into matrices. ``make_fresh`` does so once for all blocks, ``read_block`` for each, and
+``rank_block`` multiplies; it is pure. Leaves to others: the arithmetic (``kernel``), what the relations mean
+(``sql/batch``), the rules after ranking (``arrange``), who does which block (``make_lists``, ``list_parts``).
 
 Viewers with parameters of their own are rows like all others. How many neighbours count and what the crowd weighs is
 decided where N is made; how age and popularity scale a post is one of a few scales, which the kernel looks up by row.
@@ -10,8 +11,6 @@ Invariant: only F and one block of viewers are in memory at once. Posts are numb
 so the kernel's "smaller name wins" is the documented order of ties.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import duckdb
@@ -27,15 +26,23 @@ from pipeline.store.duck import columns
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The product's rows for some viewers, ascending, with the language and the rules of each."""
+class Fresh(NamedTuple):
+    """Matrix F, and what is known of its columns; the same for all blocks.
 
-    viewers: Ids
-    languages: NDArray[Any]
-    top: Top
-    excluded: Sparse
-    rules: Rules
+    Within the product the most liked posts have the smallest columns; ``kernel`` says why. The crowds are rows after
+    the likers' rows.
+    """
+
+    starts: NDArray[np.int64]  # (rows + 1)
+    columns: NDArray[np.int32]  # (entries)
+    values: NDArray[np.float64]  # (entries)
+    rows: NDArray[np.int32]  # (actors): the row of each liker, -1 for none; the last is for all actors above
+    crowds: NDArray[Any]  # (crowds): their languages
+    posts: NDArray[np.int32]  # (columns): the post number of each
+    columns_of: NDArray[np.int32]  # (posts): the column of each
+    authors: NDArray[np.int32]  # (columns): the author's number
+    pairs: NDArray[np.float64]  # (scales, 2): half-life and popularity exponent
+    scales: NDArray[np.float64]  # (scales, columns)
 
 
 class Near(NamedTuple):
@@ -56,14 +63,37 @@ class Weighing(NamedTuple):
     crowd: NDArray[np.int64]  # the row of F that is the viewer's crowd, -1 for none
 
 
-def candidate_blocks(
-    connection: duckdb.DuckDBPyConnection, ranking: Ranking, threads: int
-) -> Iterator[Block]:
-    """Yield each block of viewers with their ranked posts; a column's name is a post number.
+class ListBlock(NamedTuple):
+    """Some viewers, ascending, with all that their lists are made of besides what is the same for everybody.
 
-    Within the product the most liked posts have the smallest columns; ``kernel`` says why. The crowds are rows of F
-    after the likers' rows. A viewer's crowd is an entry of N that does not count as a co-liker.
+    The arrays up to ``author_spacing`` are columns of ``list_viewers``.
     """
+
+    viewers: Ids
+    languages: NDArray[Any]
+    half_life_hours: NDArray[np.float64]
+    popularity_exponent: NDArray[np.float64]
+    crowd_weight: NDArray[np.float64]
+    left_out_weight: NDArray[np.float64]
+    max_neighbours: NDArray[np.int32]
+    max_per_author: NDArray[np.int32]
+    author_spacing: NDArray[np.int32]
+    near: Near
+    excluded: Sparse
+    seen: Sparse
+
+    def rules(self, ranking: Ranking) -> Rules:
+        """Return the rules of these viewers' lists."""
+        return Rules(ranking.list_length, ranking.trial_share, self.max_per_author, self.author_spacing)
+
+
+def list_viewers(connection: duckdb.DuckDBPyConnection) -> Ids:
+    """Return the viewers who get a list, ascending."""
+    return np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
+
+
+def make_fresh(connection: duckdb.DuckDBPyConnection) -> Fresh:
+    """Return F of the relations ``fresh_likes`` and ``crowds``."""
     [authors] = columns(connection, "SELECT author_no FROM candidate_posts ORDER BY post_no")
     liker_ids, posts, values = columns(
         connection,
@@ -71,7 +101,7 @@ def candidate_blocks(
     )
     fresh, starts = np.unique(liker_ids, return_index=True)
     likers, starts = len(fresh), np.append(starts, len(posts))
-    row_of_liker = np.full(int(fresh.max(initial=0)) + 2, -1, np.int32)  # the last one is for all above
+    row_of_liker = np.full(int(fresh.max(initial=0)) + 2, -1, np.int32)
     row_of_liker[fresh] = np.arange(likers, dtype=np.int32)
     del liker_ids
     crowds, crowd_posts, shares = columns(
@@ -81,72 +111,93 @@ def candidate_blocks(
     post_of = np.argsort(-np.bincount(posts, minlength=len(authors)), kind="stable").astype(np.int32)
     column_of = np.empty(len(post_of), np.int32)
     column_of[post_of] = np.arange(len(post_of), dtype=np.int32)
-    f = Sparse(
+    pairs, scales = _scales(connection, post_of)
+    return Fresh(
         np.concatenate([starts, starts[-1] + np.cumsum(sizes)]),
         column_of[np.concatenate([posts, crowd_posts])],
         np.concatenate([values, shares]).astype(np.float64),
+        row_of_liker,
+        names,
+        post_of,
+        column_of,
+        np.asarray(authors, np.int32)[post_of],
+        pairs,
+        scales,
     )
-    del posts, values
-    authors = np.asarray(authors, np.int32)[post_of]
-    pairs, scales = _scales(connection, post_of)
-    viewers = np.asarray(columns(connection, "SELECT viewer_id FROM list_viewers ORDER BY 1")[0], np.int64)
-    for first in range(0, len(viewers), ranking.block_viewers):
-        block = viewers[first : first + ranking.block_viewers]
-        span = int(block[0]), int(block[-1])
-        language, half_life, popularity, crowd_weight, left_out_weight, most, per_author, spacing = columns(
+
+
+def read_block(connection: duckdb.DuckDBPyConnection, viewers: Ids) -> ListBlock:
+    """Return what the lists of some viewers are made of, all of those between the first and the last."""
+    span = int(viewers[0]), int(viewers[-1])
+    language, half_life, popularity, crowd_weight, left_out_weight, most, per_author, spacing = columns(
+        connection,
+        "SELECT language, half_life_hours, popularity_exponent, crowd_weight, left_out_weight, max_neighbours, "
+        "max_per_author, author_spacing FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
+        *span,
+    )
+    # As the file has them; a join or an order would sort all again.
+    near = Near(
+        *columns(
             connection,
-            "SELECT language, half_life_hours, popularity_exponent, crowd_weight, left_out_weight, max_neighbours, "
-            "max_per_author, author_spacing FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
+            "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
             *span,
         )
-        languages = language.astype(str)
-        place = np.searchsorted(names, languages)
-        crowd = np.where(place < len(names), likers + place, -1)  # none has a crowd before the first likes
-        rules = Rules(ranking.list_length, ranking.trial_share, per_author, spacing)
-        # As the file has them; a join or an order would sort all again.
-        near = Near(
-            *columns(
-                connection,
-                "SELECT viewer_id, neighbour_id, weight, left_out FROM neighbours WHERE viewer_id BETWEEN ? AND ?",
-                *span,
-            )
-        )
-        row_of_viewer = np.full(span[1] - span[0] + 1, -1, np.int32)
-        row_of_viewer[block - span[0]] = np.arange(len(block), dtype=np.int32)
-        room = len(near.viewers) + len(block)
-        n = Sparse(np.zeros(len(block) + 1, np.int64), np.empty(room, np.int32), np.empty(room))
-        size = _weigh(
-            near,
-            span[0],
-            row_of_viewer,
-            row_of_liker,
-            Weighing(most, crowd_weight, left_out_weight, crowd),
-            n,
-        )
-        excluded = entries(connection, "SELECT viewer_id, post_no FROM exclusions", block)
-        scale_of = np.zeros(len(block), np.int32)
-        for number, (hours, exponent) in enumerate(pairs):
-            scale_of[(half_life == hours) & (popularity == exponent)] = number
-        top = top_rows(
-            Sparse(n.starts, n.columns[:size], n.values[:size]),
-            f,
-            scale=scales,
-            scale_of=scale_of,
-            power=ranking.score_exponent,
-            excluded=excluded._replace(columns=column_of[excluded.columns]),
-            keep=ranking.list_length,
-            groups=authors,
-            per_group=per_author,
-            counted=likers,
-            names=post_of,
-            threads=threads,
-        )
-        yield Block(block, languages, top, excluded, rules)
+    )
+    return ListBlock(
+        viewers,
+        language.astype(str),
+        half_life,
+        popularity,
+        crowd_weight,
+        left_out_weight,
+        most,
+        per_author,
+        spacing,
+        near,
+        entries(connection, "SELECT viewer_id, post_no FROM exclusions", viewers),
+        entries(
+            connection, "SELECT viewer_id, post_no FROM feedback WHERE event = 'interactionSeen'", viewers
+        ),
+    )
+
+
+def rank_block(fresh: Fresh, block: ListBlock, ranking: Ranking, threads: int) -> Top:
+    """Return the ranked posts of each viewer; a column's name is a post number.
+
+    A viewer's crowd is an entry of N that does not count as a co-liker.
+    """
+    viewers, first = block.viewers, int(block.viewers[0])
+    likers = len(fresh.starts) - 1 - len(fresh.crowds)
+    place = np.searchsorted(fresh.crowds, block.languages)
+    crowd = np.where(place < len(fresh.crowds), likers + place, -1)  # none has a crowd before the first likes
+    row_of_viewer = np.full(int(viewers[-1]) - first + 1, -1, np.int32)
+    row_of_viewer[viewers - first] = np.arange(len(viewers), dtype=np.int32)
+    weighing = Weighing(block.max_neighbours, block.crowd_weight, block.left_out_weight, crowd)
+    room = len(block.near.viewers) + len(viewers)
+    n = Sparse(np.zeros(len(viewers) + 1, np.int64), np.empty(room, np.int32), np.empty(room))
+    size = _weigh(block.near, first, row_of_viewer, fresh.rows, weighing, n)
+    scale_of = np.zeros(len(viewers), np.int32)
+    for number, (hours, exponent) in enumerate(fresh.pairs.tolist()):
+        scale_of[(block.half_life_hours == hours) & (block.popularity_exponent == exponent)] = number
+    return top_rows(
+        Sparse(n.starts, n.columns[:size], n.values[:size]),
+        Sparse(fresh.starts, fresh.columns, fresh.values),
+        scale=fresh.scales,
+        scale_of=scale_of,
+        power=ranking.score_exponent,
+        excluded=block.excluded._replace(columns=fresh.columns_of[block.excluded.columns]),
+        keep=ranking.list_length,
+        groups=fresh.authors,
+        per_group=block.max_per_author,
+        counted=likers,
+        names=fresh.posts,
+        threads=threads,
+    )
 
 
 def _scales(
     connection: duckdb.DuckDBPyConnection, post_of: NDArray[np.int32]
-) -> tuple[list[tuple[float, float]], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the pairs of half-life and popularity exponent that are in use, and how each scales the columns."""
     used = "SELECT DISTINCT half_life_hours, popularity_exponent FROM list_viewers ORDER BY ALL"
     pairs = connection.execute(used).fetchall()
@@ -154,7 +205,7 @@ def _scales(
     scales = np.zeros((max(len(pairs), 1), len(post_of)))
     for number, pair in enumerate(pairs):
         scales[number] = columns(connection, query, *pair)[0][post_of]
-    return pairs, scales
+    return np.array(pairs, np.float64).reshape(-1, 2), scales
 
 
 @compiled

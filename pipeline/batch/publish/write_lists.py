@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import sql
 from pipeline.batch.list_sources import TRIAL
 from pipeline.batch.publish.list_packing import pack, same_posts
+from pipeline.store.part_lists import files_below
 
 PART_LISTS = 20_000  # about 45 MB of items: what one transaction adds to the WAL
 CHUNK_LISTS = 2_000
@@ -42,10 +43,13 @@ class Destination(NamedTuple):
 
 
 def staged_parts(path: Path, post_ids: NDArray[np.int64]) -> Iterator[list[Chunk]]:
-    """Yield the lists of the staged file, PART_LISTS or somewhat more at a time; one empty part if it has no lists."""
+    """Yield the staged lists, of a file or a folder of parts, PART_LISTS or somewhat more at a time.
+
+    Without lists there is one empty part.
+    """
     part: list[Chunk] = []
     first = True
-    for chunk in _chunks(path, post_ids):
+    for chunk in (chunk for file in files_below(path) for chunk in _chunks(file, post_ids)):
         part.append(chunk)
         if sum(len(viewers) for viewers, _ in part) >= PART_LISTS:
             yield part

@@ -1,0 +1,125 @@
+"""Lists in parts, made by tasks on several machines: what they read and leave as files.
+
+Owns: ``ListParts``, whose method ``make`` is the task. Leaves to others: what is done (``list_block``), who runs the
+tasks (``batch.engine``), the same in one process (``make_lists``).
+
+What is the same for all blocks is written once, and mapped by every task: matrix F and the candidate posts. Of a block
+a task reads its viewers' rows of a few relations. It returns how many entries it made, so whoever hands tasks out sees
+no list.
+"""
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.batch.inputs import part_files
+from pipeline.batch.inputs.frozen import Frozen, add_relations, add_views
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles, newest_of
+from pipeline.batch.inputs.part_files import array, arrays, put_arrays
+from pipeline.batch.inputs.snapshot import Snapshot
+from pipeline.batch.lists.list_block import Shelf, fill_shelf, list_block, list_table
+from pipeline.batch.lists.product import Fresh, list_viewers, make_fresh, read_block
+from pipeline.ranking import Ranking
+from pipeline.store.duck import columns, open_duckdb
+from pipeline.store.model import HOUR_US
+
+RELATIONS = ("list_viewers", "exclusions", "feedback")
+TASK_MEMORY_MB = 512  # of DuckDB, which reads a block's rows of files that are sorted by viewer
+
+
+@dataclass(frozen=True, slots=True)
+class ListParts:
+    """The lists of one variant; the parts are in a folder that every task sees."""
+
+    frozen: Frozen
+    ranking: Ranking
+    generation: int
+    viewers: int
+
+    @classmethod
+    def lay_out(
+        cls, snapshot: Snapshot, frozen: Frozen, files: NeighbourFiles, ranking: Ranking, generation: int
+    ) -> "ListParts":
+        """Write what all tasks read. The folder's name stands for it: parts of other input are not taken for these."""
+        connection = snapshot.connection
+        found = columns(connection, "FROM list_viewers ORDER BY viewer_id")
+        contents = [repr(ranking), *(repr(column.tolist()) for column in found)]
+        contents += [str(path.stat().st_ino) for path in (*files.rows, files.newer) if path.exists()]
+        name = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
+        own = replace(frozen, folder=frozen.folder / name)
+        for number, path in enumerate(files.rows):
+            part_files.put(own.folder / "neighbours" / f"{number:05d}", partial(part_files.link, path))
+        if files.newer.exists():
+            part_files.put(own.folder / "newer", partial(part_files.link, files.newer))
+        viewers = list_viewers(connection)
+        put_arrays(own.folder / "viewers", ids=viewers)
+        add_relations(own, connection, *RELATIONS)
+        put_arrays(own.folder / "fresh", **make_fresh(connection)._asdict())
+        put_arrays(own.folder / "shelf", **fill_shelf(connection, ranking)._asdict())
+        return cls(own, ranking, generation, len(viewers))
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of viewers there are."""
+        return -(-self.viewers // self.ranking.block_viewers)
+
+    def make(self, number: int) -> int:
+        """Make the lists of a block; return their entries."""
+        part = self._part(number)
+        if not part.exists():
+            first = number * self.ranking.block_viewers
+            ids = array(self.frozen.folder / "viewers", "ids")[first : first + self.ranking.block_viewers]
+            block = read_block(_inputs(self.frozen), np.array(ids))
+            fresh = Fresh(*arrays(self.frozen.folder / "fresh", *Fresh._fields))
+            shelf = Shelf(*arrays(self.frozen.folder / "shelf", *Shelf._fields))
+            hour = self.frozen.snapshot_us // HOUR_US
+            lists = list_block(fresh, shelf, block, self.ranking, hour, 1)
+            table = list_table(block.viewers, lists, self.generation)
+
+            def write(draft: Path) -> None:
+                draft.mkdir()
+                np.save(draft / "posts.npy", np.unique(lists.posts))
+                np.save(draft / "viewers.npy", block.viewers[np.diff(lists.starts) > 0])
+                size = max(len(table), 1)
+                pq.write_table(
+                    table, draft / "lists", compression="zstd", compression_level=1, row_group_size=size
+                )
+
+            part_files.put(part, write)
+        return int(pq.read_metadata(part / "lists").num_rows)
+
+    def finish(self, lists: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Link the parts into a folder; return the posts that are in them, and the viewers who have a list."""
+        lists.mkdir(parents=True)
+        posts: list[NDArray[Any]] = [np.zeros(0, np.int32)]
+        viewers: list[NDArray[Any]] = [np.zeros(0, np.int64)]
+        for number in range(self.blocks):
+            part = self._part(number)
+            part_files.link(part / "lists", lists / f"{number:05d}.parquet")
+            posts.append(array(part, "posts"))
+            viewers.append(array(part, "viewers"))
+        return np.unique(np.concatenate(posts)), np.concatenate(viewers)
+
+    def _part(self, number: int) -> Path:
+        return self.frozen.folder / "lists" / f"{number:05d}"
+
+
+@lru_cache(maxsize=1)
+def _inputs(frozen: Frozen) -> duckdb.DuckDBPyConnection:
+    """Return a worker's connection to what blocks are read of."""
+    folder = frozen.folder / "spill" / f"{socket.gethostname()}-{os.getpid()}"  # two may not share one
+    connection = open_duckdb(folder, 1, TASK_MEMORY_MB)
+    add_views(connection, frozen, *RELATIONS)
+    newer = frozen.folder / "newer"
+    query = newest_of(sorted((frozen.folder / "neighbours").iterdir()), newer if newer.exists() else None)
+    connection.execute(f"CREATE VIEW neighbours AS {query}")
+    return connection
