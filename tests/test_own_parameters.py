@@ -127,20 +127,20 @@ OWN: Own = {
     "crowd_weight": 0.1,
     "left_out_weight": 0,
     "max_neighbours": 2,
-    "max_per_author": 1,
+    "max_per_author": 2,
     "author_spacing": 0,
 }
 EXPERIMENT = "[experiments.age.young]\nshare = 1.0\nhalf_life_hours = 0.5\n"
 
 
 def town() -> World:
-    """Twelve people share three likes and more; five writers' nine posts are liked, the older the more."""
+    """Twelve people share three likes and more; three writers' nine posts are liked, the older the more."""
     made = World()
     for number, name in enumerate("abcdefghijkl"):
         for seed in range(3 + number % 4):
             made.like(name, f"s{seed}", hours_ago=90 + seed)
     for number in range(9):
-        made.post(f"q{number}", by=f"w{number % 5}", hours_ago=1 + 3 * number, langs="en")
+        made.post(f"q{number}", by=f"w{number // 3}", hours_ago=1 + 3 * number, langs="en")
         for name in "bcdefghijkl"[: 2 + number]:
             made.like(name, f"q{number}", hours_ago=0.5 + number / 10)
     return made.visit("a").visit("l")
