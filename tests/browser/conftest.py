@@ -120,9 +120,10 @@ def _opening(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 
 def _is_trouble(line: Any) -> bool:
-    """Tell whether a line of the console is an error; that a list can't be made just now, the page says by itself."""
-    busy = "503" in line.text and "part=result" in str(line.location.get("url", ""))
-    return line.type == "error" and not busy
+    """Tell whether a line of the console is an error; that a list can't be explained yet, the page says by itself."""
+    address = str(line.location.get("url", ""))
+    said = ("503" in line.text and "part=result" in address) or ("404" in line.text and "/why?" in address)
+    return line.type == "error" and not said
 
 
 def _is_local(url: str) -> bool:
