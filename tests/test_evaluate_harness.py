@@ -14,16 +14,18 @@ from pipeline import cli
 from pipeline.evaluate.event_files import from_file
 from pipeline.evaluate.intervals import summarise
 from pipeline.evaluate.like_events import EvaluateError, LikeEvents, numbered
-from pipeline.evaluate.measures import BY_VIEWER, COVERAGE_RESAMPLES, DEPTH, Measured, measure
+from pipeline.evaluate.measures import BY_VIEWER, DEPTH, OF_ALL_LISTS, Measured, measure
 from pipeline.evaluate.methods import classical, ours
 from pipeline.evaluate.methods.registry import METHODS, Method, chosen, variant
 from pipeline.evaluate.report import MEANINGS, TITLES
 from pipeline.evaluate.splits import REPORTED, TUNING, Split, moments, rolling, split_at
 from pipeline.evaluate.tuning import Trial, tune
+from pipeline.evaluate.variety import RESAMPLES_TOGETHER
 from pipeline.ranking import Ranking
 from pipeline.store.model import HOUR_US
 
 RNG = np.random.default_rng(0)
+TOGETHER = np.full((len(OF_ALL_LISTS), 1 + RESAMPLES_TOGETHER), 0.1)
 
 
 def events(rows: list[tuple[int, int, float]]) -> LikeEvents:
@@ -73,7 +75,8 @@ def test_measures_by_hand() -> None:
     found = measure(split, lists_of(split, {1: [9, 6, 5, 8]})).values[0]
     gain = (1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
     # Likes in the day: 5, 6, 8 once, 9 twice: percentiles 75, 75, 75, 100. 8 and 9 are under an hour old.
-    expected = [1.0, gain, 0.5, 1.0, (75 * 3 + 100) / 4, np.nan, 0.5]
+    # All have few likers, and one list has no stranger's beside it.
+    expected = [1.0, gain, 0.5, 1.0, (75 * 3 + 100) / 4, np.nan, 0.5, 1.0, np.nan]
     assert found == pytest.approx(expected, nan_ok=True)
     nothing = measure(split, np.full((1, DEPTH), -1, np.int32)).values[0]
     assert nothing[:4].tolist() == [0, 0, 0, 0]
@@ -114,6 +117,23 @@ def test_the_packages_methods_find_taste(name: str) -> None:
     split = split_at(communities(), 60 * HOUR_US, 6.0, None, RNG)
     lists = METHODS[name].lists(split, {**METHODS[name].start, "fresh_hours": 12.0}, 1.0)
     assert measure(split, lists).values[:, 0].mean() > 0.3
+
+
+def test_limits_of_age_count_from_an_items_first_event() -> None:
+    """Item 7 is first liked at hour 1 and item 8 at hour 50. At hour 112 the default, as shipped, lists 8 alone."""
+    rows = [(1, 7, 1.0), (1, 8, 50.0), (9, 6, 105.0), (9, 5, 113.0), (8, 5, 100.0)]
+    rows += [(user, item, 110.0 + user / 100) for user in range(20, 40) for item in (6, 7, 8)]
+    known = events(rows)
+    assert known.created_us[known.item_keys.tolist().index(7)] == HOUR_US
+    split = split_at(known, 112 * HOUR_US, 6.0, None, RNG)
+    found = {}
+    for name in ("foryou-default", "foryou-ageless"):
+        lists = METHODS[name].rank(split, DEPTH, **METHODS[name].start)
+        found[name] = set(known.item_keys[lists[lists >= 0]].tolist())
+    assert 8 in found["foryou-default"] and 7 not in found["foryou-default"]
+    assert {7, 8} <= found["foryou-ageless"]
+    assert METHODS["foryou-default"].start == {"base": Ranking()}
+    assert "as shipped" in METHODS["foryou-default"].about
 
 
 def test_tuning_finds_the_better_value_and_reports_every_trial() -> None:
@@ -180,7 +200,7 @@ def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
     rng, missed = np.random.default_rng(5), 0
     for draw in range(200):
         values = rng.random((150, len(BY_VIEWER)))
-        one = Measured(np.arange(150) // 2, np.full(150, 3), values, np.full(1 + COVERAGE_RESAMPLES, 0.1))
+        one = Measured(np.arange(150) // 2, np.full(150, 3), values, TOGETHER)
         two = replace(one, values=values + 0.01)
         found = summarise({"one": [one], "two": [two]}, "one", draw)["all"]
         missed += not found["one"]["recall"].low <= 0.5 <= found["one"]["recall"].high
@@ -189,6 +209,45 @@ def test_an_interval_covers_the_truth_and_pairs_differences() -> None:
             assert found["one"]["coverage"].mean == pytest.approx(0.1)
             assert set(summarise({"one": [one]}, "one", 1)) == {"all", "cold"}
     assert 2 <= missed <= 24
+
+
+def windows_of(means: list[float], people: int = 400) -> list[Measured]:
+    """The same people at every window, whose recalls are alike but for the window's mean."""
+    spread = np.random.default_rng(2).normal(0, 0.1, people)
+    spread -= spread.mean()
+    return [
+        Measured(
+            np.arange(people), np.full(people, 3), np.tile((mean + spread)[:, None], len(BY_VIEWER)), TOGETHER
+        )
+        for mean in means
+    ]
+
+
+def test_another_week_is_as_wide_as_windows_differ() -> None:
+    """Equal windows say no more than people do; one odd window of six makes the figure uncertain."""
+    equal, odd = ({"one": windows_of(means)} for means in ([0.5] * 6, [0.5] * 5 + [0.9]))
+    found = summarise(equal, "one", 1)["all"]["one"]["recall"]
+    assert found.another_week is not None
+    assert (found.another_week.low, found.another_week.high) == pytest.approx((found.low, found.high))
+    found = summarise(odd, "one", 1)["all"]["one"]["recall"]
+    assert found.another_week is not None
+    width = found.another_week.high - found.another_week.low
+    assert width > 5 * (found.high - found.low)
+    # The standard error of the mean of six windows is .4 / 6; 1.96 of it on either side, roughly, for so odd a shape.
+    assert 0.5 < width / (2 * 1.96 * 0.4 / 6) < 1.5
+    assert found.another_week.low < 0.5667 < found.another_week.high
+    assert summarise({"one": windows_of([0.5])}, "one", 1)["all"]["one"]["recall"].another_week is None
+
+
+def test_a_lead_of_one_window_is_no_lead_in_another_week() -> None:
+    """Ahead by .3 in one window of six: surely ahead of people's chance, not of the windows'. Ahead in all: of both."""
+    for leads, sure in (([0.3] + [-0.01] * 5, False), ([0.02, 0.03, 0.02, 0.03, 0.02, 0.03], True)):
+        base = [0.2, 0.5, 0.3, 0.6, 0.4, 0.5]
+        ahead = [mean + lead for mean, lead in zip(base, leads, strict=True)]
+        results = {"one": windows_of(base), "two": windows_of(ahead)}
+        found = summarise(results, "one", 1)["all"]["two"]["recall"]
+        assert found.difference_low > 0 and found.another_week is not None
+        assert (found.another_week.difference_low > 0) == sure
 
 
 def test_wrong_names_are_one_line() -> None:
@@ -247,12 +306,24 @@ def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert report["viewers"]["all"] < report["viewer_moments"]["all"] <= 2 * report["viewers"]["all"]
     counts = report["viewers"]["all"], report["viewer_moments"]["all"]
     assert f"all viewers: {counts[0]} viewers at 2 moments, {counts[1]} viewer-moments (a list each)" in lines
+    # What another week may bring stands beside what people's chance may, in every form of the report.
+    week = summary["all"]["popular"]["ndcg"]["another_week"]
+    assert week["low"] < summary["all"]["popular"]["ndcg"]["mean"] < week["high"]
+    titles = [line.split() for line in lines if line.startswith("method ")]
+    assert all(
+        " ".join(row).startswith("method recall@30 another week NDCG@30 another week") for row in titles
+    )
+    pages = next(place for place, line in enumerate(lines) if line.startswith("first pages  "))
+    assert "in common" in lines[pages] and "few likers" in lines[pages]
+    assert {line.split()[0] for line in lines[pages + 1 : pages + 6]} == set(summary["all"])
     for item in set(TITLES) & set(summary["all"]["foryou"]):
         assert any(line.startswith(TITLES[item] + ":") and MEANINGS[item] in line for line in lines)
     assert "moments to tune on" in printed.err
     page = (tmp_path / "a.html").read_text()
     assert "Evaluation of the set “likes of &lt;b&gt;”" in page and "<b>" not in page
     assert all(f"<dt>{TITLES[item]}</dt><dd>{MEANINGS[item]}</dd>" in page for item in ("recall", "coverage"))
+    assert page.count("<th>another week</th>") == 2 * len(summary)
+    assert page.count("<th>first pages</th>") == page.count("<th>in common</th>") == len(summary)
     assert page.count("<svg") >= 4 and "http" not in page and "prefers-color-scheme: dark" in page
     lines = [json.loads(line) for line in (tmp_path / "a.log").read_text().splitlines()]
     assert {"tuning", "reported"} == {line["stage"] for line in lines}

@@ -1,44 +1,43 @@
 """What a list was worth to a viewer, by what the viewer liked next.
 
-Owns: the measures, one row per viewer. Leaves to others: means and intervals (``intervals``).
+Owns: the measures, one row per viewer. Leaves to others: how lists differ (``variety``), means and intervals
+(``intervals``).
 
 recall@k: targets in the list / targets. NDCG@k: gain 1 / log2(place + 1), relative to the best possible order.
 MRR: 1 / place of the first target, 0 without one. Hit rate: whether there is one. Novelty: mean popularity
 percentile of the listed items among all liked in the last day; 100 is the most popular. Author diversity:
-different authors / items. Fresh: share of items less than an hour old. Coverage, of all lists together:
-different items / items that existed and may be listed.
+different authors / items. Fresh: share of items less than an hour old. ``variety`` has the others.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batch.kernel import compiled
 from pipeline.evaluate.like_events import NONE, Ints
 from pipeline.evaluate.matrices import contains, row_numbers, sorted_rows
 from pipeline.evaluate.splits import Split
+from pipeline.evaluate.variety import coverage, exposure, few_likers, in_common
 from pipeline.store.model import HOUR_US
 
 Floats = NDArray[np.float64]
 DEPTH = 30
 BLOCK = 100_000  # viewers measured at once
-COVERAGE_RESAMPLES = 50
-BY_VIEWER = ("recall", "ndcg", "mrr", "hit", "novelty", "authors", "fresh")
+BY_VIEWER = ("recall", "ndcg", "mrr", "hit", "novelty", "authors", "fresh", "few_likers", "common")
+OF_ALL_LISTS = ("coverage", "exposure")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """``values``: (viewers, measures), in the order of BY_VIEWER, NaN where unknown.
 
-    ``coverage``: of all lists together, then of ``COVERAGE_RESAMPLES`` bootstrap samples of them.
+    ``together``: (OF_ALL_LISTS, of all lists and then of bootstrap samples of them).
     """
 
     users: Ints
     activity: Ints
     values: NDArray[np.float32]
-    coverage: Floats
+    together: Floats
 
 
 def measure(split: Split, lists: NDArray[np.int32], seed: int = 0) -> Measured:
@@ -47,37 +46,11 @@ def measure(split: Split, lists: NDArray[np.int32], seed: int = 0) -> Measured:
     percentile = popularity_percentiles(split)
     for first in range(0, len(lists), BLOCK):
         rows = np.arange(first, min(first + BLOCK, len(lists)))
-        values[rows] = _values(split.only(rows), lists[rows], percentile)
-    return Measured(split.viewers, split.activity, values, coverage(split, lists, seed))
-
-
-def coverage(split: Split, lists: NDArray[np.int32], seed: int) -> Floats:
-    """Return different items / items that may be listed: of all lists, then of bootstrap samples of them.
-
-    A sample leaves out a share e^-1 of the lists; with the same seed, the same viewers' for every method.
-    """
-    rng = np.random.default_rng([seed, 8, split.at_us % 2**32])
-    catalogue = max(int(np.count_nonzero(split.exists)), 1)
-    size = split.events.item_count
-    drawn = np.empty(1 + COVERAGE_RESAMPLES)
-    drawn[0] = _different(lists, np.ones(len(lists), np.bool_), size) / catalogue
-    for draw in range(COVERAGE_RESAMPLES):
-        drawn[1 + draw] = _different(lists, rng.poisson(1.0, len(lists)) > 0, size) / catalogue
-    return drawn
-
-
-@compiled
-def _different(lists: Any, kept: Any, item_count: int) -> int:
-    seen = np.zeros(item_count, np.bool_)
-    count = 0
-    for row in range(len(lists)):
-        if kept[row]:
-            for place in range(lists.shape[1]):
-                item = lists[row, place]
-                if item >= 0 and not seen[item]:
-                    seen[item] = True
-                    count += 1
-    return count
+        values[rows, :-1] = _values(split.only(rows), lists[rows], percentile)
+    # With the same seed, the same strangers for every method.
+    values[:, -1] = in_common(lists, np.random.default_rng([seed, 11, split.at_us % 2**32]))
+    together = np.stack([coverage(split, lists, seed), exposure(split, lists, seed)])
+    return Measured(split.viewers, split.activity, values, together)
 
 
 def _values(split: Split, lists: NDArray[np.int32], percentile: Floats) -> Floats:
@@ -91,6 +64,7 @@ def _values(split: Split, lists: NDArray[np.int32], percentile: Floats) -> Float
             (percentile[safe] * filled).sum(1) / listed,
             _author_shares(split, safe, filled) / listed,
             ((ages < HOUR_US) & filled).sum(1) / listed,
+            few_likers(split, lists),
         ]
     )
     return values

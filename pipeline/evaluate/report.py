@@ -5,7 +5,8 @@ the page for a browser (``report_page``), where the log is kept (tests/bench/eva
 
 A line of the log has at least: date (UTC), set, stage ("tuning" or "reported"), method, parameters (of our ranking:
 what differs from that day's defaults), recall and ndcg. Reported lines add the class of viewers, the intervals, and
-the difference to the reference with its interval, so each line shows what an ablation costs or gains.
+the difference to the reference with its interval, so each line shows what an ablation costs or gains. ``another_week``
+has the intervals of both over windows, too.
 """
 
 import json
@@ -13,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipeline.evaluate.intervals import Estimate
+from pipeline.evaluate.intervals import AnotherWeek, Estimate
 from pipeline.evaluate.tuning import Trial
+from pipeline.evaluate.variety import FEW_LIKERS
 from pipeline.ranking import Ranking
 
 Summary = dict[str, dict[str, dict[str, Estimate]]]
@@ -24,11 +26,18 @@ TITLES = {
     "ndcg": "NDCG@30",
     "mrr": "MRR",
     "hit": "hit rate",
+    "common": "in common",
+    "few_likers": "few likers",
+    "exposure": "author Gini",
+    "authors": "authors",
     "coverage": "coverage",
     "novelty": "popularity %",
-    "authors": "authors",
     "fresh": "under 1 h",
 }
+# The first table says what lists were worth, the second what they are like, whatever they are worth.
+WORTH = ("recall", "ndcg", "mrr", "hit")
+FIRST_PAGES = tuple(item for item in TITLES if item not in WORTH)
+ANOTHER_WEEK = "another week"
 CLASS_TITLES = {
     "all": "all viewers",
     "cold": "cold, 5 likes or fewer before the moment",
@@ -41,9 +50,12 @@ MEANINGS = {
     "ndcg": "the same, but a hit counts more the higher it stands; 1 is the best possible order",
     "mrr": "1 divided by the place of the first hit, 0 without one",
     "hit": "share of lists with a hit among the first 30 places",
+    "common": "items that a list shares with the list of a random stranger, as a share of its 30 places",
+    "few_likers": f"share of listed items that at most {FEW_LIKERS} people had liked",
+    "exposure": "how unequal the places are that authors have in all lists: 0 all alike, 1 one has them all",
+    "authors": "different authors in a list, divided by its items",
     "coverage": "different items in all lists together, as a share of the items that could be listed",
     "novelty": "how popular the listed items were in the last day: 100 is the most popular, 50 the middle",
-    "authors": "different authors in a list, divided by its items",
     "fresh": "share of listed items that were less than an hour old",
 }
 LOG_DIGITS = 5
@@ -78,16 +90,36 @@ class Report:
 
 
 def table(methods: dict[str, dict[str, Estimate]]) -> list[list[str]]:
-    """Return the rows of one class's table, the titles first, then the methods by recall.
+    """Return the rows of one class's table of what lists were worth, the titles first, then the methods by recall.
 
-    A figure that is significantly behind or ahead of the reference ends in - or +.
+    A figure that is significantly below or above that of the reference ends in - or +; so does ``ANOTHER_WEEK``, the
+    half interval over windows and users, where that difference holds at other moments, too.
     """
-    measures = [item for item in TITLES if item in next(iter(methods.values()))]
-    by_recall = sorted(methods, key=lambda name: -methods[name]["recall"].mean)
+    titles = [TITLES[item] for item in WORTH]
+    for item in reversed(MAIN):
+        titles.insert(WORTH.index(item) + 1, ANOTHER_WEEK)
+    rows = []
+    for name in _by_recall(methods):
+        cells = []
+        for item in WORTH:
+            cells.append(_cell(methods[name][item], item))
+            if item in MAIN:
+                cells.append(_week_cell(methods[name][item].another_week))
+        rows.append([name, *cells])
+    return [["method", *titles], *rows]
+
+
+def first_pages_table(methods: dict[str, dict[str, Estimate]]) -> list[list[str]]:
+    """Return the rows of one class's table of what lists are like, in the order of the first table."""
+    measures = [item for item in FIRST_PAGES if item in next(iter(methods.values()))]
     return [
-        ["method", *(TITLES[item] for item in measures)],
-        *([name, *(_cell(methods[name][item], item) for item in measures)] for name in by_recall),
+        ["first pages", *(TITLES[item] for item in measures)],
+        *([name, *(_cell(methods[name][item], item) for item in measures)] for name in _by_recall(methods)),
     ]
+
+
+def _by_recall(methods: dict[str, dict[str, Estimate]]) -> list[str]:
+    return sorted(methods, key=lambda name: -methods[name]["recall"].mean)
 
 
 def _cell(estimate: Estimate, item: str) -> str:
@@ -95,8 +127,15 @@ def _cell(estimate: Estimate, item: str) -> str:
         return "unknown "
     digits = 1 if item == "novelty" else 3
     half = (estimate.high - estimate.low) / 2
-    mark = "-" if estimate.difference_high < 0 else "+" if estimate.difference_low > 0 else " "
-    return f"{estimate.mean:.{digits}f} ±{half:.{digits}f} {mark}"
+    return f"{estimate.mean:.{digits}f} ±{half:.{digits}f} {_mark(estimate)}"
+
+
+def _week_cell(week: AnotherWeek | None) -> str:
+    return "unknown " if week is None else f"±{(week.high - week.low) / 2:.3f} {_mark(week)}"
+
+
+def _mark(found: Estimate | AnotherWeek) -> str:
+    return "-" if found.difference_high < 0 else "+" if found.difference_low > 0 else " "
 
 
 def class_title(report: Report, label: str) -> str:
@@ -129,20 +168,23 @@ def as_text(report: Report) -> str:
         "items",
         f"{len(report.moments)} moments from {report.moments[0]} to {report.moments[-1]} (UTC), targets in the next "
         f"{report.window_hours:g} h{sample}; {chosen}",
-        f"± half of the 95 % interval; - / + : significantly behind / ahead of {report.reference} (paired, by user)",
+        f"± half of the 95 % interval over people; - / + : significantly below / above {report.reference} (paired)",
+        f"{ANOTHER_WEEK}: the same over people and moments, so what to expect of moments that were not looked at",
     ]
     for label, methods in report.summary.items():
-        lines += ["", class_title(report, label)]
-        wide = max(18, *map(len, methods))
-        lines += [
-            "  ".join([name.ljust(wide), *(cell.rjust(15) for cell in cells)])
-            for name, *cells in table(methods)
-        ]
+        lines += ["", class_title(report, label), *_lines(table(methods))]
+    lines += ["", "first pages of all viewers", *_lines(first_pages_table(report.summary["all"]))]
     lines += ["", *(f"{TITLES[item] + ':':<14}{meaning}" for item, meaning in meanings(report)), ""]
     for name in report.parameters:
-        lines.append(f"{name:<18}  {report.seconds[name]:6.1f} s  {parameters_text(report, name)}")
+        lines.append(f"{name:<18}  {report.seconds[name]:6.1f} s  {report.about[name]}")
+        lines.append(f"{'':<30}{parameters_text(report, name)}")
     lines.append(f"peak memory {report.peak_mb:,.0f} MB")
     return "\n".join(lines)
+
+
+def _lines(rows: list[list[str]]) -> list[str]:
+    wide = max(18, *(len(row[0]) for row in rows))
+    return ["  ".join([name.ljust(wide), *(cell.rjust(14) for cell in cells)]) for name, *cells in rows]
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -190,8 +232,11 @@ def as_log_lines(report: Report, now: datetime) -> str:
                 "parameters": shown(report.parameters[name]),
             }
             for item in MAIN:
-                mean, *values = (round(value, LOG_DIGITS) for value in asdict(measures[item]).values())
+                found = asdict(measures[item])
+                week = found.pop("another_week") or {}
+                mean, *values = (round(value, LOG_DIGITS) for value in found.values())
                 line |= {item: mean, f"{item}_interval": values[:2], f"{item}_difference": values[2:]}
+                line[f"{item}_another_week"] = [round(value, LOG_DIGITS) for value in week.values()]
             lines.append(line)
     return "".join(json.dumps(line, default=str) + "\n" for line in lines)
 

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluate.intervals import Estimate
-from pipeline.evaluate.report import MAIN, TITLES, Report, class_title, meanings, parameters_text, table
+from pipeline.evaluate.report import (
+    ANOTHER_WEEK,
+    MAIN,
+    TITLES,
+    Report,
+    class_title,
+    first_pages_table,
+    meanings,
+    parameters_text,
+    table,
+)
 
 BAR = 290  # width of the longest bar
 LETTER = 6.6  # width at 12 px
@@ -20,7 +30,11 @@ def as_html(report: Report) -> str:
     from jinja2 import Environment, StrictUndefined
 
     classes = [
-        (class_title(report, label), [_plot(item, methods) for item in MAIN], table(methods))
+        (
+            class_title(report, label),
+            [_plot(item, methods) for item in MAIN],
+            [table(methods), first_pages_table(methods)],
+        )
         for label, methods in report.summary.items()
     ]
     rows = [
@@ -37,6 +51,7 @@ def as_html(report: Report) -> str:
             methods=[["method", "what", "parameters", "seconds"], *rows],
             meanings=[(TITLES[item], meaning) for item, meaning in meanings(report)],
             bar=BAR,
+            another_week=ANOTHER_WEEK,
         )
     )
 
@@ -44,10 +59,12 @@ def as_html(report: Report) -> str:
 def _plot(item: str, methods: dict[str, dict[str, Estimate]]) -> dict[str, Any]:
     """Return a plot's title, the width of its labels, its pixels per unit and its bars, best first."""
     found = {name: measures[item] for name, measures in methods.items()}
-    bars = [(name, each.mean, each.low, each.high) for name, each in found.items()]
+    bars = [
+        (name, each.mean, (each.low, each.high), each.another_week or each) for name, each in found.items()
+    ]
     return {
         "title": TITLES[item],
         "label": round(max(130.0, LETTER * max(map(len, methods)))),
-        "scale": BAR / max(*(high for *_, high in bars), 1e-9),
+        "scale": BAR / max(*(max(inner[1], outer.high) for *_, inner, outer in bars), 1e-9),
         "bars": sorted(bars, key=lambda bar: -bar[1]),
     }

@@ -10,8 +10,8 @@ lists of 300. Differences are to the first method, viewer by viewer. Nothing is 
 
 A second table says of the first pages: the share of posts that viewers can read, and of posts in their own language, of
 those whose language is not English; how much the pages of two strangers have in common; the share of posts that at most
-five people like. The row "optimum" is of the best possible pages. Last comes one line of JSON; --log appends a line per
-method.
+five people like; how unequal the places are that authors have (``pipeline.evaluate.variety``). The row "optimum" is of
+the best possible pages. Last comes one line of JSON; --log appends a line per method.
 """
 
 import json
@@ -30,6 +30,7 @@ from pipeline.evaluate.like_events import LikeEvents, events_of
 from pipeline.evaluate.methods.popularity import fill, popular_items
 from pipeline.evaluate.methods.registry import METHODS, Method, ranked
 from pipeline.evaluate.splits import Split, liked_before, with_own
+from pipeline.evaluate.variety import exposure, few_likers, in_common
 from pipeline.ranking import Ranking
 from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.simulate.world.communities import LANGUAGES
@@ -38,7 +39,6 @@ from pipeline.simulate.world.posts import Mark
 
 END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
-FEW_LIKERS = 5
 
 
 def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
@@ -111,16 +111,15 @@ def first_pages(world: World, split: Split, posts: np.ndarray, lists: np.ndarray
     readable = people.reads[persons[:, None], languages[pages]] & filled
     own = (languages[pages] == home[:, None]) & filled
     others = home != 0
-    likers = np.bincount(split.events.items, minlength=split.events.item_count)
-    common = [
-        len(np.intersect1d(pages[one], pages[one - 1])) / PAGE for one in range(len(pages))
-    ]  # viewers are in no order, so the one before is a stranger
+    # As ``foryou evaluate`` measures them; the same strangers for every method.
+    common = in_common(pages, np.random.default_rng(1))
     return {
         "readable": readable.sum() / max(filled.sum(), 1),
         "readable_others": readable[others].sum() / max(filled[others].sum(), 1),
         "own_language": own[others].sum() / max(filled[others].sum(), 1),
-        "common": float(np.mean(common)),
-        "few_likers": ((likers[pages] <= FEW_LIKERS) & filled).sum() / max(filled.sum(), 1),
+        "common": float(common.mean()),
+        "few_likers": float(few_likers(split, pages).mean()),
+        "author_gini": float(exposure(split, pages, 1)[0]),
     }
 
 

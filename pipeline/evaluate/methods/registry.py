@@ -85,23 +85,25 @@ NEWS: Parameters = {
     "likers_exponent": 0.25, "seed_weight_newest": 1.0, "popularity_exponent": 0.1,
 }  # fmt: skip
 # What tuning may try of our ranking. It begins at the best of the defaults and the two sets above. A split caches the
-# neighbours of a trial for the next, so the parameters that decide on neighbours come last.
+# neighbours of a trial for the next, so the parameters that decide on neighbours come last. "Slow" must be among the
+# values: an exponent of 0 means that a like never fades.
 OURS_GRID: Grid = {
     ("post_max_age_hours", "half_life_hours"): (
         (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (FOREVER, 72.0), (FOREVER, FOREVER),
     ),
     ("like_decay_exponent", "like_decay_hours"): (
         (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
-        (6.0, 2.0), (8.0, 1.0),
+        (6.0, 2.0), (8.0, 1.0), (1.0, 6.0), (1.0, 24.0), (0.0, 1.0),
     ),
     "left_out_weight": (0.0, 0.3, 1.0, 3.0, 10.0),
     "crowd_weight": (0.0, 0.1, 0.3, 1.0),
     ("crowd_decay_exponent", "crowd_decay_hours"): (
         (1.0, 0.5), (2.0, 0.25), (4.0, 0.5), (4.0, 1.0), (8.0, 0.5), (8.0, 1.0), (12.0, 1.0),
+        (4.0, 4.0), (2.0, 12.0), (0.0, 1.0),
     ),
     "fallback_smoothing": (10.0, 1000.0),
     "popularity_exponent": (0.0, 0.1),
-    "candidate_window_hours": (24.0, 48.0, 96.0),
+    "candidate_window_hours": (24.0, 48.0, 96.0, 400.0),
     ("max_seed_likers", "max_neighbours"): (
         (300, 300), (1000, 1000), (5000, 3000), (1_000_000, 10_000),
     ),
@@ -115,9 +117,10 @@ OURS_GRID: Grid = {
 _ALL = (
     Method("foryou", "our ranking, its parameters tuned on the earlier windows", ranked,
            {"base": Ranking()}, OURS_GRID, starts=(EVERYBODY, NEWS)),
-    Method("foryou-ageless", "the defaults without limits on a post's age: a file does not say when items were made",
+    Method("foryou-ageless", "the defaults without limits on a post's age: a first event may come long after it",
            ranked, {"base": replace(Ranking(), **AGELESS)}),
-    Method("foryou-default", "our ranking with its default parameters", ranked, {"base": Ranking()}),
+    Method("foryou-default", "our ranking as shipped: the default parameters, limits on a post's age included", ranked,
+           {"base": Ranking()}),
     Method("popular", "most liked in the last hours, with the best window", popular_lists,
            {"hours": 1.0}, {"hours": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 12.0, 24.0)}),
     Method("popular-decayed", "most liked, a like counting half after some minutes or hours", decayed_lists,
