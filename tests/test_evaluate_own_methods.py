@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ import polars as pl
         events.item_keys[split.liked.columns[: split.liked.starts[1]]]
     )
     assert (lists[1:] < 0).all()
+
+
+def test_a_stores_posts_have_authors_and_nobody_gets_their_own(tmp_path: Path) -> None:
+    """Keys of a store name no post alone, so posts are numbers; user n made item n."""
+    rows = [(n % 20, n % 33, n * HOUR_US // 9) for n in range(900)]
+    events = numbered("store", pl.DataFrame(rows, ["user", "item", "time_us"], orient="row"))
+    owners = np.where(events.item_keys < 20, events.item_keys, -1).astype(np.int32)
+    split = split_of(replace(events, authors=(events.item_keys % 7).astype(np.int32), owners=owners))
+    text = """
+def by_author(history, moment):
+    best = moment.items.sort("author", "item")["item"].to_list()
+    return {user: best for user in moment.users}
+"""
+    (method,) = own_methods(written(tmp_path / "mine.py", text))
+    lists = method.rank(split, DEPTH)
+    assert (lists >= 0).any()
+    for row, viewer in enumerate(split.viewers.tolist()):
+        listed = lists[row][lists[row] >= 0]
+        assert np.all(np.diff(events.item_keys[listed] % 7) >= 0)
+        assert events.user_keys[viewer] not in events.item_keys[listed]
 
 
 def test_a_file_of_methods_at_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
