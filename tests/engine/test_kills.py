@@ -107,7 +107,7 @@ def test_the_head_is_killed_and_the_next_run_goes_on(data_dir: Path, job: str, e
     first = head()
     run = start(data_dir, job, "--engine", "ray", "--engine-address", first.address)
     wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
-    first.head_node.kill_gcs_server(check_alive=False)
+    first.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
     said = finish(run, data_dir, None)
     assert run.returncode != 0, said
     first.shutdown()

@@ -1,0 +1,137 @@
+"""What do the jobs cost on Ray, compared with one process, while the store grows and blocks and ranges stay?
+
+    python tests/bench/bench_engine.py [--likes 300000] [--actors 8000] [--days 14] [--times 1,4,16] [--dir DIR]
+        [--block 2000] [--range-mb 100]
+
+For each size: neighbours and candidates in one process with one thread, then as tasks of two processes of Ray on this
+machine. CPU is that of all processes of a run, Ray's own included, and the start of the cluster; the peak is the
+largest of any worker that did a task. Compares neighbours bit by bit and lists byte by byte. Prints a table, then one
+line of JSON.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from bench_tools import ROOT, parser_of
+from synthetic_lake import make_store
+
+from pipeline.store.part_lists import files_of_rows
+from sql import places
+
+TICKS = os.sysconf("SC_CLK_TCK")
+JOBS = ("neighbours", "candidates")
+
+
+def run(data_dir: Path, job: str, *arguments: str) -> dict[str, float]:
+    """Run a job; return its wall and CPU seconds and the peak memory of its workers in MB, or its own."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "batch", "--job", job, "--data-dir", str(data_dir), *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=data_dir, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    cpu: dict[int, float] = {}
+    peaks: dict[bool, float] = {False: 0.0, True: 0.0}
+    while process.poll() is None:
+        for member in members(process.pid):
+            try:
+                fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+                cpu[member] = (int(fields[11]) + int(fields[12])) / TICKS
+                status = Path(f"/proc/{member}/status").read_text()
+                is_worker = Path(f"/proc/{member}/cmdline").read_bytes().startswith(b"ray::")
+            except OSError:
+                continue
+            for line in status.splitlines():
+                if line.startswith("VmHWM:") and (is_worker or member == process.pid):
+                    peaks[is_worker] = max(peaks[is_worker], int(line.split()[1]) / 1024)
+        time.sleep(0.1)
+    if process.returncode:
+        raise SystemExit(f"{job} failed")
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu": round(sum(cpu.values()), 1),
+        "peak_mb": round(peaks[True] or peaks[False]),
+    }
+
+
+def members(process: int) -> list[int]:
+    """Return a process and all below it."""
+    found, waiting = [], [process]
+    while waiting:
+        found.append(waiting.pop())
+        try:
+            text = Path(f"/proc/{found[-1]}/task/{found[-1]}/children").read_text()
+        except OSError:
+            continue
+        waiting += map(int, text.split())
+    return found
+
+
+def results(data_dir: Path) -> str:
+    """Return a hash of the neighbours and of the lists."""
+    hashed = hashlib.sha256()
+    tables = [pq.read_table(path) for path in files_of_rows(places.neighbours(data_dir))]
+    for name in tables[0].column_names:
+        for table in tables:
+            hashed.update(table.column(name).to_numpy().tobytes())
+    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
+        for viewer, items in serving.execute("SELECT viewer_id, items FROM lists ORDER BY 1"):
+            hashed.update(b"%d" % viewer + items)
+    return hashed.hexdigest()[:16]
+
+
+def step_rows(data_dir: Path, step: str) -> int:
+    """Return how many rows the record of runs has of a step."""
+    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
+        [rows] = serving.execute("SELECT sum(rows) FROM runs WHERE step = ?", (step,)).fetchone()
+    return int(rows or 0)
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = parser_of(
+        __doc__, likes=300_000, actors=8_000, days=14, times="1,4,16", block=2_000, range_mb=100
+    )
+    parser.add_argument("--dir", type=Path, help="keep the stores here and use them again")
+    options = parser.parse_args()
+    answer: dict[str, object] = {"bench": "engine", "likes": options.likes}
+    with tempfile.TemporaryDirectory() as temporary:
+        for times in map(int, options.times.split(",")):
+            store = (options.dir or Path(temporary)) / f"x{times}"
+            if not store.exists():
+                store.mkdir(parents=True)
+                make_store(
+                    store, actors=options.actors * times, likes=options.likes * times, days=options.days
+                )
+            (store / "foryou.toml").write_text(
+                f"[ranking]\nblock_viewers = {options.block}\nmemory_limit_gb = {options.range_mb / 1000}\n"
+            )
+            hashes = {}
+            for engine in ("local", "ray"):
+                data_dir = Path(temporary) / "run"
+                shutil.copytree(store, data_dir)
+                threads = ("--batch-threads", "1" if engine == "local" else "2")
+                for job in JOBS:
+                    found = run(data_dir, job, "--engine", engine, *threads)
+                    answer[f"x{times} {engine} {job}"] = found
+                    print(f"{times:>3}x {engine:<6} {job:<11} {found}", flush=True)
+                hashes[engine] = results(data_dir)
+                sent = step_rows(data_dir, "exchange")
+                shutil.rmtree(data_dir)
+            equal = hashes["local"] == hashes["ray"]
+            answer[f"x{times}"] = {"equal": equal, "likers_sent": sent}
+            print(f"{times:>3}x equal: {equal}; likers sent to blocks: {sent:,}", flush=True)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
