@@ -107,9 +107,16 @@ def test_the_head_is_killed_and_the_next_run_goes_on(data_dir: Path, job: str, e
     first = head()
     run = start(data_dir, job, "--engine", "ray", "--engine-address", first.address)
     wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
+    # Workers that were not stopped might finish before anybody notices.
+    workers = workers_at(os.getpid(), "")
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
     first.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
     said = finish(run, data_dir, None)
     assert run.returncode != 0, said
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
     first.shutdown()
     assert not is_visible(data_dir, job)
     before = parts(data_dir, stage)
