@@ -104,6 +104,12 @@ class Ranking:
     # done before there is a forecast. On later days of both sets all of it does best: news gains 0.041 recall@30 and
     # 0.016 NDCG, retweets 0.007 and 0.016 (tests/bench/RESULTS.md).
     forecast_weight: float = _parameter(1.0, 0.0, 1.0)
+    # A post's score is multiplied by this when it is in none of the languages that a viewer reads: those of their
+    # visits, and those that have at least this share of their fresh likes. Whoever has neither reads everything.
+    # Simulated, weak to strong tastes: 0.3 brings the own language of viewers who are not English from .34, .46, .56 of
+    # the first page to about .46, .56, .64, for at most .007 of the share of the optimum; 0 brings little more.
+    foreign_weight: float = _parameter(0.3, 0.0, 1.0)
+    reading_share: float = _parameter(0.05, 0.0, 1.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
     # half-life of 6 h costs half the recall on retweets and 0.01 of the optimum on the simulated network, where 24 and

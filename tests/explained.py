@@ -46,6 +46,7 @@ def check_list(store: Store, inputs: GenerationInputs, viewer: str, checked: Che
         assert row is not None
         assert row["co_likers"] == co_likers
         terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
+        terms *= row["readable"]
         checked.near(float(np.float32(terms)), row["score"])
         if viewer in store.renewed:
             checked.near(row["score"], score)

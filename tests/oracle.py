@@ -203,6 +203,7 @@ def ranked(
                 sums[post] += weight * value
                 counts[post] += 1
         spoken = language(viewer, names[viewer], rows, fresh, langs)
+        reads = languages_read(viewer, names[viewer], rows, fresh, langs, ranking)
         kept = sum(weight for _, weight in near)
         heard, rest = ranking.crowd_weight * kept, left_out[viewer]
         if rest > 1e-6 * (kept + rest):
@@ -219,6 +220,8 @@ def ranked(
             age_hours = max(now_us - allowed[post], 0) / HOUR_US
             score = similarity**ranking.score_exponent * 0.5 ** (age_hours / ranking.half_life_hours)
             score *= len(likers[post]) ** -ranking.popularity_exponent
+            if reads and langs[post] and not reads & set(langs[post]):
+                score *= ranking.foreign_weight
             scored.append((post, float32(score), counts[post]))
         scored.sort(key=lambda item: (-item[1], -item[0][1], item[0][0]))
         taken: list[tuple[Post, float, int]] = []
@@ -252,6 +255,25 @@ def language(
         for code in langs[post]:
             counted[code] += 1
     return min(counted, key=lambda code: (-counted[code], code)) if counted else ""
+
+
+def languages_read(
+    viewer: int,
+    did: str,
+    rows: dict[str, list[Any]],
+    fresh: dict[int, dict[Post, float]],
+    langs: dict[Post, Any],
+    ranking: Ranking,
+) -> set[str]:
+    """Return the languages of the last visit and the common ones of fresh likes; none when nothing is known."""
+    visits = [visit for visit in rows["visits"] if visit[0] == did]
+    found = set(max(visits, key=lambda visit: visit[2])[1].split(",")) if visits else set()
+    counted: dict[str, int] = defaultdict(int)
+    for post in fresh.get(viewer, {}):
+        for code in langs[post]:
+            counted[code] += 1
+    least = ranking.reading_share * sum(counted.values())
+    return (found | {code for code, likes in counted.items() if likes >= least}) - {""}
 
 
 def newness(age_hours: float, ranking: Ranking) -> float:

@@ -328,8 +328,9 @@ TASTES = st.sampled_from(["t0", "t1", "t2"])
 POSTS = st.sampled_from([f"q{i}" for i in range(12)])
 WISHES = st.tuples(st.one_of(POSTS, st.sampled_from("axy")), st.integers(1, 3), st.sampled_from([1, 1, 2]))
 KINDS = st.tuples(
-    st.sampled_from("axy"), FRESH_HOURS, st.sampled_from([0, 0, 0, 0, 0, 1, 8]), st.integers(0, 9)
-)
+    st.sampled_from("axy"), FRESH_HOURS, st.sampled_from([0, 0, 0, 0, 0, 1, 8]), st.integers(0, 9),
+    st.sampled_from(["en", "en", "fr", "de,fr", ""]),
+)  # fmt: skip
 
 # Thresholds that no input of these worlds equals, so that rounding decides nothing.
 QUESTIONS = st.tuples(st.sampled_from(INPUTS), st.sampled_from([1e-9, 0.0313, 0.287, 0.773, 2.91, 11.3]))
@@ -343,8 +344,10 @@ def worlds(draw: st.DrawFn) -> World:
         world.actor(name)
     if draw(st.integers(0, 3)) == 0:
         world.actor(draw(ACTORS), status=2)
-    for i, (author, hours, flags, deleted) in enumerate(draw(st.lists(KINDS, min_size=6, max_size=11))):
-        world.post(f"q{i}", by=author, hours_ago=hours, flags=flags, deleted=not deleted)
+    for i, (author, hours, flags, deleted, langs) in enumerate(
+        draw(st.lists(KINDS, min_size=6, max_size=11))
+    ):
+        world.post(f"q{i}", by=author, hours_ago=hours, flags=flags, deleted=not deleted, langs=langs)
     old, fresh = st.tuples(ACTORS, TASTES, HOURS, CLAIMED), st.tuples(ACTORS, POSTS, FRESH_HOURS, CLAIMED)
     for likes in (st.lists(old, min_size=4, max_size=20), st.lists(fresh, min_size=10, max_size=40)):
         for liker, post, hours, claimed in draw(likes):
@@ -386,6 +389,8 @@ def rankings(draw: st.DrawFn) -> Ranking:
         seed_weight_less=draw(st.sampled_from([0.1, 1.0, 2.0])),
         less_author_posts=draw(st.sampled_from([1, 2])),
         media=draw(st.sampled_from([0, 0, 8, 24])),
+        foreign_weight=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        reading_share=draw(st.sampled_from([0.05, 0.5])),
         forecast_weight=draw(st.sampled_from([0.0, 0.4, 1.0])),
         block_viewers=draw(st.sampled_from([1, 3, 100])),
     )

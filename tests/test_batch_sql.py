@@ -26,6 +26,7 @@ RUN_VARIABLES = {"snapshot_us", "window_hours", "forecast_hours", "first_author"
     "from_share",
     "until_share",
     "is_control",
+    "reported_late_us",
 }
 USUAL_TYPES = {
     r".*_id|.*_no|position|rank": "INTEGER",

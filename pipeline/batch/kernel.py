@@ -9,6 +9,7 @@ the best ``keep`` columns by
     score = (sum of a * b) ^ power * scale[column]
 
 Rows may differ in their scales, which are a few rows of a table, and in how many columns of a group they may have.
+Columns may be of kinds, and a row's scores of each kind are then multiplied by a factor, also a row of a table.
 
 Sums are float64. Scores are compared as float32, and a tie goes to the column with the smaller name. So the list
 does not depend on the order of summation, except for one rounding in about 10^8. Columns that a row excludes are
@@ -69,6 +70,14 @@ class Top(NamedTuple):
     filled: NDArray[np.int32]  # (rows)
 
 
+class Kinds(NamedTuple):
+    """Kinds of columns, and what a row's scores of each kind are multiplied by, at most 1."""
+
+    of_columns: NDArray[np.int32]  # (columns)
+    factors: NDArray[np.float64]  # (factors, kinds)
+    factors_of: NDArray[np.int32]  # (rows): which of the factors
+
+
 class Selection(NamedTuple):
     """What decides which columns of a row are kept, and what they are called."""
 
@@ -81,6 +90,9 @@ class Selection(NamedTuple):
     counted: int  # rows of B whose summands count
     names: NDArray[np.int32]  # (columns): the name of each, or (0) when it is the column's number
     named: NDArray[np.int32]  # (columns): the column of each name, or (0)
+    kinds: NDArray[np.int32]  # (columns): the kind of each, or (0) without kinds
+    factors: NDArray[np.float64]  # (factors, kinds)
+    factors_of: NDArray[np.int32]  # (rows): which of the factors
 
 
 class Workspace(NamedTuple):
@@ -123,6 +135,7 @@ def top_rows(
     per_group: int | NDArray[np.int32] = 0,
     counted: int | None = None,
     names: NDArray[np.int32] | None = None,
+    kinds: Kinds | None = None,
     threads: int = 1,
 ) -> Top:
     """Return the best ``keep`` columns of each row of A · B; see the module's text. A must have values.
@@ -146,10 +159,12 @@ def top_rows(
     if names is not None:
         named = np.empty(column_count, np.int32)
         named[names] = np.arange(column_count, dtype=np.int32)
+    if kinds is None:
+        kinds = Kinds(NO_NUMBERS, np.ones((1, 1)), np.zeros(row_count, np.int32))
     selection = Selection(
         np.ascontiguousarray(np.atleast_2d(scale)), scale_of, power, keep, groups, most,
         len(b.starts) - 1 if counted is None else counted,
-        NO_NUMBERS if names is None else names, named,
+        NO_NUMBERS if names is None else names, named, *kinds,
     )  # fmt: skip
     spaces: SimpleQueue[Workspace] = SimpleQueue()
     for _ in range(threads):
@@ -198,8 +213,8 @@ def _top_rows(
         count = _add_up(row, a, b, selection.counted, cells, touched)
         for x in range(excluded.starts[row], excluded.starts[row + 1]):
             cells[excluded.columns[x], 1] *= -1.0
-        scale = scales[scale_of[row]]
-        size, left_out = _write_keys(count, scale, selection, space, room)
+        scale, factors = scales[scale_of[row]], selection.factors[selection.factors_of[row]]
+        size, left_out = _write_keys(count, scale, factors, selection, space, room)
         limit = room
         while True:
             _best_first(space.keys, size, limit)
@@ -207,7 +222,7 @@ def _top_rows(
             if filled == keep or (size <= limit and not left_out):
                 break
             if left_out:
-                size, left_out = _write_keys(count, scale, selection, space, 0)
+                size, left_out = _write_keys(count, scale, factors, selection, space, 0)
             limit *= 4  # so many columns fell to the cap that the list is short: look at more of them
         top.filled[row] = filled
         for t in range(count):
@@ -251,7 +266,7 @@ def _raised(total: float, power: float) -> Any:
 
 @compiled
 def _write_keys(
-    count: int, scale: Any, selection: Selection, space: Workspace, wanted: int
+    count: int, scales: Any, factors: Any, selection: Selection, space: Workspace, wanted: int
 ) -> tuple[int, bool]:
     """Write a key for every column that may be kept; return how many, and whether any was left out.
 
@@ -262,7 +277,7 @@ def _write_keys(
     """
     cells, touched, scores = space.cells, space.touched, space.scores
     bits, keys = space.bits, space.keys
-    power, names = selection.power, selection.names
+    power, names, kinds = selection.power, selection.names, selection.kinds
     size, left_out = 0, False
     least = 0.0  # what the score, for a root its square, must reach; a margin leaves room for the rounding of scores
     for t in range(count):
@@ -270,15 +285,18 @@ def _write_keys(
         if cells[column, 1] < 0.0:
             continue
         total = cells[column, 0]
+        scale = scales[column]
+        if kinds.size:
+            scale *= factors[kinds[column]]
         if power == 0.5:
-            if total * scale[column] * scale[column] < least:
+            if total * scale * scale < least:
                 continue
             raised = np.sqrt(total)
         else:
             raised = total if power == 1.0 else _raised(total, power)
-            if raised * scale[column] < least:
+            if raised * scale < least:
                 continue
-        scores[size] = raised * scale[column]
+        scores[size] = raised * scale
         if not scores[size] > 0.0:
             continue
         name = names[column] if names.size else column

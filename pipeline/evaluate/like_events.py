@@ -35,7 +35,8 @@ class LikeEvents:
     ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
-    ``claimed``: likes whose time only their owner's repository tells, None when there are none. ``cache``: what
+    ``reported_us``: when a stream or an archive reported each like (``sql/evaluate/claimed.sql``), None when that is
+    always the like's time. ``cache``: what
     rankings keep of the past for the next moment.
     """
 
@@ -50,7 +51,7 @@ class LikeEvents:
     authors: Small | None = None
     speaks: NDArray[np.bool_] | None = None
     owners: Small | None = None
-    claimed: NDArray[np.bool_] | None = None
+    reported_us: Ints | None = None
     user_texts: pl.Series | None = None
     item_texts: pl.Series | None = None
     cache: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
@@ -84,8 +85,8 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
     """Return the events of frames that are numbered already; row n of ``users`` and ``items`` is number n.
 
     ``users``: keys, ascending. ``items``: key, made_us and, where known, author (a user key), listable, and langs, a
-    text of codes with commas between them. ``likes``: user_no, item_no, time_us and, from a store, claimed, sorted by
-    time, then by the numbers; its columns leave the frame one by one, so that memory never holds all of them twice.
+    text of codes with commas between them. ``likes``: user_no, item_no, time_us and, from a store, reported_us, sorted
+    by time, then by the numbers; its columns leave the frame one by one, so that memory never holds all of them twice.
     """
     user_texts, item_texts = (keys if keys.dtype == pl.String else None for keys in (users, items["key"]))
     numbers: dict[str, Any] = {
@@ -96,7 +97,9 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         "item_keys": _numbers(items["key"]),
         "created_us": items["made_us"].to_numpy(),
     }
-    claimed = likes.drop_in_place("claimed").to_numpy() if "claimed" in likes.columns else None
+    reported_us = likes.drop_in_place("reported_us").to_numpy() if "reported_us" in likes.columns else None
+    if reported_us is not None and np.array_equal(reported_us, numbers["times_us"]):
+        reported_us = None
     if "author" not in items.columns:
         return LikeEvents(
             name,
@@ -114,7 +117,7 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         authors=(authors.rank("dense") - 1).cast(pl.Int32).to_numpy(),
         speaks=_speaks(items["langs"]),
         owners=owners.to_numpy(),
-        claimed=claimed if claimed is not None and claimed.any() else None,
+        reported_us=reported_us,
     )
 
 

@@ -53,15 +53,22 @@ def _score(explanation: Explanation) -> list[str]:
         return []
     exponent = explanation.parameters["score_exponent"]
     similar = f"{row['similarity']:.6g} ^ {exponent:g}"
+    foreign, reads = "", []
+    if row["readable"] != 1:
+        foreign = f" × {row['readable']:.6g}"
+        reads = [
+            f"            language {row['readable']:.6g}: it is in {row['langs']}, the viewer reads {row['reads']}"
+        ]
     return [
         "",
-        f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}",
+        f"score       {row['score']:.6g} = {similar} × {row['decay']:.6g} × {row['popularity']:.6g}{foreign}",
         f"            similarity {row['similarity']:.6g}: the sum of weight × value below, and "
         f"{row['crowd']:.6g} from the crowd{_expected(row)}",
         f"            decay {row['decay']:.6g}: {row['age_hours']:.1f} hours old, halved every "
         f"{explanation.parameters['half_life_hours']:g} hours",
         f"            popularity {row['popularity']:.6g}: {row['likers']} likers ^ "
         f"-{explanation.parameters['popularity_exponent']:g}",
+        *reads,
     ]
 
 

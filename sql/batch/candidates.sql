@@ -2,9 +2,10 @@
 -- Reads: neighbours, crowd_weights, list_viewers, fresh_likes, crowds, candidate_posts, exclusions
 -- Writes: candidates
 -- Grain: one row per (viewer, candidate post)
--- Parameters: snapshot_us, score_exponent
--- Units: similarity = sum of weight * value + crowd weight * share; score = similarity ^ score_exponent * how age and
---   popularity scale the post for this viewer; co_likers counts the neighbours who liked it, 0 where only the crowd did
+-- Parameters: snapshot_us, score_exponent, foreign_weight
+-- Units: similarity = sum of weight * value + crowd weight * share; score = similarity ^ score_exponent * how age,
+--   popularity and language scale the post for this viewer; co_likers counts the neighbours who liked it, 0 where only
+--   the crowd did
 -- Columns: viewer_id, post_no, score FLOAT, co_likers
 CREATE OR REPLACE TABLE candidates AS
 WITH parts AS (
@@ -26,7 +27,8 @@ WITH parts AS (
 SELECT
   s.viewer_id, s.post_no,
   (pow(s.similarity, getvariable('score_exponent'))
-    * post_scale(p.created_us, p.likers, v.half_life_hours, v.popularity_exponent))::FLOAT AS score,
+    * (post_scale(p.created_us, p.likers, v.half_life_hours, v.popularity_exponent)
+      * readable(v.reads, p.langs)))::FLOAT AS score,
   s.co_likers
 FROM summed AS s
 JOIN list_viewers AS v ON v.viewer_id = s.viewer_id

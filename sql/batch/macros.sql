@@ -1,9 +1,9 @@
 -- Question: which formulas do several steps share?
 -- Reads: none
 -- Writes: hours_before, tid_number, tid_digit, tid_text, post_uri, sample_mix, sample_number, variant_number, newness,
---   damped, post_scale
+--   damped, post_scale, readable
 -- Grain: one macro per formula
--- Parameters: snapshot_us, newcomer_hours
+-- Parameters: snapshot_us, newcomer_hours, foreign_weight
 -- Units: a TID's number is microseconds * 1024 + clock id (pipeline/identifiers.py has the same)
 
 -- Hours from a time to the snapshot.
@@ -61,6 +61,11 @@ CREATE OR REPLACE MACRO newness(first_us) AS CASE
 CREATE OR REPLACE MACRO post_scale(created_us, likers, half_life_hours, popularity_exponent) AS
   pow(0.5::DOUBLE, greatest(hours_before(created_us), 0) / half_life_hours)
   * pow(likers::DOUBLE, -popularity_exponent);
+
+-- How much a post in these languages counts for who reads those: codes with commas between them, '' for not known.
+CREATE OR REPLACE MACRO readable(reads, langs) AS CASE
+  WHEN reads = '' OR langs = '' OR list_has_any(string_split(reads, ','), string_split(langs, ',')) THEN 1::DOUBLE
+  ELSE getvariable('foreign_weight') END;
 
 -- What a crowd of this mass counts: ln(1 + mass), by its series where 1 + mass would lose the digits.
 CREATE OR REPLACE MACRO damped(mass) AS CASE

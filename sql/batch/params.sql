@@ -41,6 +41,8 @@ SET VARIABLE viewer_active_days = 8.0::DOUBLE;
 
 -- Candidates.
 SET VARIABLE media = 0;
+SET VARIABLE foreign_weight = 0.3::DOUBLE;
+SET VARIABLE reading_share = 0.05::DOUBLE;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
 SET VARIABLE post_max_age_hours = 96.0::DOUBLE;
 SET VARIABLE like_decay_hours = 0.5::DOUBLE;

@@ -3,8 +3,8 @@
 -- Writes: none
 -- Grain: one row per (liker, post)
 -- Parameters: none
--- Units: time_us is microseconds since 1970 (UTC)
-SELECT u.user_no, i.item_no, l.seen_us AS time_us, c.liker_id IS NOT NULL AS claimed
+-- Units: microseconds since 1970 (UTC); reported_us is when a stream or an archive reported the like, as in claimed.sql
+SELECT u.user_no, i.item_no, l.seen_us AS time_us, coalesce(c.reported_us, l.seen_us) AS reported_us
 FROM likes AS l
 JOIN users AS u USING (liker_id)
 JOIN items AS i ON i.author = l.author_id AND i.key = l.post_rkey

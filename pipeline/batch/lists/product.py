@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.inputs.neighbour_files import LEAST_LEFT_OUT
-from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
+from pipeline.batch.kernel import Kinds, Sparse, Top, compiled, sparse, top_rows
 from pipeline.batch.lists.arrange import Rules
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
@@ -43,6 +43,9 @@ class Fresh(NamedTuple):
     authors: NDArray[np.int32]  # (columns): the author's number
     pairs: NDArray[np.float64]  # (scales, 2): half-life and popularity exponent
     scales: NDArray[np.float64]  # (scales, columns)
+    kinds: NDArray[np.int32]  # (columns): the post's languages, as a number
+    reads: NDArray[Any]  # (texts): what viewers read
+    factors: NDArray[np.float64]  # (texts, kinds): what a post counts for who reads that
 
 
 class Near(NamedTuple):
@@ -71,6 +74,7 @@ class ListBlock(NamedTuple):
 
     viewers: Ids
     languages: NDArray[Any]
+    reads: NDArray[Any]
     half_life_hours: NDArray[np.float64]
     popularity_exponent: NDArray[np.float64]
     crowd_weight: NDArray[np.float64]
@@ -123,17 +127,21 @@ def make_fresh(connection: duckdb.DuckDBPyConnection) -> Fresh:
         np.asarray(authors, np.int32)[post_of],
         pairs,
         scales,
+        *_reading(connection, post_of),
     )
 
 
 def read_block(connection: duckdb.DuckDBPyConnection, viewers: Ids) -> ListBlock:
     """Return what the lists of some viewers are made of, all of those between the first and the last."""
     span = int(viewers[0]), int(viewers[-1])
-    language, half_life, popularity, crowd_weight, left_out_weight, most, per_author, spacing = columns(
-        connection,
-        "SELECT language, half_life_hours, popularity_exponent, crowd_weight, left_out_weight, max_neighbours, "
-        "max_per_author, author_spacing FROM list_viewers WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
-        *span,
+    language, reads, half_life, popularity, crowd_weight, left_out_weight, most, per_author, spacing = (
+        columns(
+            connection,
+            "SELECT language, reads, half_life_hours, popularity_exponent, crowd_weight, left_out_weight, "
+            "max_neighbours, max_per_author, author_spacing FROM list_viewers "
+            "WHERE viewer_id BETWEEN ? AND ? ORDER BY viewer_id",
+            *span,
+        )
     )
     # As the file has them; a join or an order would sort all again.
     near = Near(
@@ -146,6 +154,7 @@ def read_block(connection: duckdb.DuckDBPyConnection, viewers: Ids) -> ListBlock
     return ListBlock(
         viewers,
         language.astype(str),
+        reads.astype(str),
         half_life,
         popularity,
         crowd_weight,
@@ -191,8 +200,19 @@ def rank_block(fresh: Fresh, block: ListBlock, ranking: Ranking, threads: int) -
         per_group=block.max_per_author,
         counted=likers,
         names=fresh.posts,
+        kinds=_kinds(fresh, block.reads),
         threads=threads,
     )
+
+
+def _kinds(fresh: Fresh, reads: NDArray[Any]) -> Kinds | None:
+    """Return what posts in each language count for viewers who read these; None where all count in full."""
+    if fresh.factors.min(initial=1.0) == 1.0:
+        return None
+    row_of = {text: row for row, text in enumerate(fresh.reads.tolist())}
+    texts, places = np.unique(reads, return_inverse=True)
+    rows = np.array([row_of[text] for text in texts.tolist()], np.int32)
+    return Kinds(fresh.kinds, fresh.factors, rows[places])
 
 
 def _scales(
@@ -206,6 +226,22 @@ def _scales(
     for number, pair in enumerate(pairs):
         scales[number] = columns(connection, query, *pair)[0][post_of]
     return np.array(pairs, np.float64).reshape(-1, 2), scales
+
+
+def _reading(
+    connection: duckdb.DuckDBPyConnection, post_of: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[Any], NDArray[np.float64]]:
+    """Return the columns' languages as kinds, the texts of what viewers read, and what each kind counts for each."""
+    number = "SELECT dense_rank() OVER (ORDER BY langs) - 1 AS kind FROM candidate_posts ORDER BY post_no"
+    kinds = np.asarray(columns(connection, number)[0], np.int32)[post_of]
+    texts = columns(connection, "SELECT DISTINCT reads FROM list_viewers ORDER BY reads")[0].astype(str)
+    factors = columns(
+        connection,
+        "SELECT readable(r.reads, p.langs) AS factor FROM (SELECT DISTINCT reads FROM list_viewers) AS r "
+        "CROSS JOIN (SELECT DISTINCT langs FROM candidate_posts) AS p ORDER BY r.reads, p.langs",
+    )[0]
+    table = np.asarray(factors, np.float64).reshape(len(texts), len(factors) // max(len(texts), 1))
+    return kinds, texts, table
 
 
 @compiled

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.batch.kernel import Kinds
 from pipeline.batch.neighbours.product_block import newness_of
 from pipeline.evaluate.like_events import Ints, LikeEvents, Small
 from pipeline.evaluate.splits import Split
@@ -59,9 +60,10 @@ def first_likes(split: Split, window: slice) -> Ints:
     events = split.events
     firsts_us = np.full(events.user_count, split.at_us, np.int64)
     users, times_us = events.users[window], events.times_us[window]
-    if events.claimed is not None:
-        users, times_us = users[~events.claimed[window]], times_us[~events.claimed[window]]
-    firsts_us[users[::-1]] = times_us[::-1]
+    if events.reported_us is None:
+        firsts_us[users[::-1]] = times_us[::-1]
+    else:
+        np.minimum.at(firsts_us, users, events.reported_us[window])
     return firsts_us
 
 
@@ -156,14 +158,39 @@ class Crowds:
         self.shares: Floats = shares[self.items]
 
 
+def reading(popular: PopularItems, events: LikeEvents, viewers: Ints, ranking: Ranking) -> Kinds | None:
+    """Return the items' languages as kinds, and how much posts in each count for each viewer.
+
+    ``sql/batch/list_viewers.sql`` and ``readable`` in ``macros.sql`` say the same. None where no language matters.
+    """
+    if events.speaks is None or ranking.foreign_weight == 1.0:
+        return None
+    counts = _liked_languages(popular.fresh, events, viewers)
+    reads = (counts > 0) & (counts >= ranking.reading_share * counts.sum(0))
+    spoken, kinds = np.unique(events.speaks, axis=0, return_inverse=True)
+    read, factors_of = np.unique(reads.T, axis=0, return_inverse=True)
+    shared: NDArray[np.bool_] = read.astype(np.int64) @ spoken.T.astype(np.int64) > 0
+    everything = shared | ~read.any(axis=1, keepdims=True) | ~spoken.any(axis=1)
+    return Kinds(
+        kinds.reshape(-1).astype(np.int32),
+        np.where(everything, 1.0, ranking.foreign_weight),
+        factors_of.reshape(-1).astype(np.int32),
+    )
+
+
 def _languages(fresh: FreshLikes, events: LikeEvents, viewers: Ints) -> Ints:
     """Return the commonest language of each viewer's fresh likes, the first by name in a tie, -1 for none."""
+    counts = _liked_languages(fresh, events, viewers)
+    return np.where(counts.max(0) > 0, counts.argmax(0), -1)
+
+
+def _liked_languages(fresh: FreshLikes, events: LikeEvents, viewers: Ints) -> Floats:
+    """Return (languages, viewers): how many fresh likes each viewer has in each language."""
     row_of = np.full(events.user_count, -1)
     row_of[viewers] = np.arange(len(viewers))
     mine = row_of[fresh.likers] >= 0
     rows, items = row_of[fresh.likers[mine]], fresh.items[mine]
     assert events.speaks is not None
-    counts = np.stack(
+    return np.stack(
         [np.bincount(rows, weights=spoken[items], minlength=len(viewers)) for spoken in events.speaks.T]
     )
-    return np.where(counts.max(0) > 0, counts.argmax(0), -1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batch.inputs.neighbour_files import LEAST_LEFT_OUT
-from pipeline.batch.kernel import Sparse, Top, compiled, sparse, top_rows
+from pipeline.batch.kernel import Kinds, Sparse, Top, compiled, sparse, top_rows
 from pipeline.batch.neighbours.like_loops import SeedPosts, SeedRules, add_scales, is_looked_at, pick_seeds
 from pipeline.batch.neighbours.product_block import co_liker_scale, newness_of, weight_left_out
 from pipeline.evaluate.like_events import NONE, Ints
@@ -157,6 +157,7 @@ class _Candidates:
         popular = crowd.PopularItems(split, allowed, ranking)
         fresh = popular.fresh
         self._crowds = crowd.Crowds(popular, forecast.shares(popular, split, ranking), events, split.viewers)
+        self._languages = crowd.reading(popular, events, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
             np.concatenate([fresh.likers, everyone + self._crowds.rows]),
@@ -191,5 +192,10 @@ class _Candidates:
             groups=events.authors,
             per_group=0 if events.authors is None else ranking.max_per_author,
             counted=events.user_count,
+            kinds=self._kinds(rows),
             threads=threads,
         )
+
+    def _kinds(self, rows: Ints) -> Kinds | None:
+        known = self._languages
+        return None if known is None else known._replace(factors_of=known.factors_of[rows])
