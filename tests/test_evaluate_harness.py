@@ -366,6 +366,20 @@ def test_moments_lie_where_posts_are_known() -> None:
     assert moments(replace(known, allowed=np.zeros(known.item_count, np.bool_)), 3, 6.0, TUNING) == []
 
 
+@pytest.mark.parametrize("name", ["foryou", "vmis-knn", "popular-decayed"])
+def test_windows_side_by_side_give_the_same_trials(name: str) -> None:
+    """Three moments share what is kept of the past; whoever ranks first changes no figure."""
+    known = communities(users=120)
+    figures = []
+    for method in (METHODS[name], replace(METHODS[name], one_by_one=True)):
+        known.cache.clear()
+        splits = [split_at(known, hour * HOUR_US, 6.0, None, RNG) for hour in (40, 50, 60)]
+        reported: list[Trial] = []
+        best = tune(method, splits, 1.0, reported.append, 8)
+        figures.append((best, [(trial.parameters, trial.by_window) for trial in reported]))
+    assert figures[0] == figures[1]
+
+
 def test_a_number_of_trials_bounds_tuning() -> None:
     splits = [split_at(communities(), 50 * HOUR_US, 6.0, None, RNG)]
     for most in (0, 1, 2, 5):

@@ -70,7 +70,7 @@ def own_methods(path: Path) -> list[Method]:
         used |= further.keys()
         grid = {key: tuple(values) for key, values in tries.items() if key in further}
         about = (inspect.getdoc(function) or f"of {path.name}").splitlines()[0]
-        methods.append(Method(name, about, _ranker(path, function), further, grid))
+        methods.append(Method(name, about, _ranker(path, function), further, grid, one_by_one=True))
     if not methods:
         raise EvaluateError(f"{path} has no function whose first parameters are history and moment")
     if tries.keys() - used:

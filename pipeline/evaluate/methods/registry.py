@@ -38,6 +38,7 @@ class Method:
     """``start``: parameters before tuning; ``starts``: changes of them that tuning may begin at instead.
 
     ``grid``: the values tuning tries, a parameter at a time, or several together where the key names several.
+    ``one_by_one``: it may not rank several splits at once.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     grid: Grid = field(default_factory=dict)
     needs_implicit: bool = False
     starts: tuple[Parameters, ...] = ()
+    one_by_one: bool = False
 
     def lists(self, split: Split, parameters: Parameters, popular_hours: float) -> NDArray[np.int32]:
         """Return finished lists of DEPTH items."""
