@@ -48,9 +48,22 @@ def compiled(function: Function) -> Function:
     do so within the loop would cost a reference count at every turn.
     """
     try:
-        return cast(Function, numba.njit(nogil=True, cache=True)(function))
+        dispatcher = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return cast(Function, numba.njit(nogil=True)(function))
+    cache = dispatcher._cache  # type: ignore[attr-defined]
+    load = cache.load_overload
+
+    def load_or_forget(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except (AttributeError, ImportError, TypeError):
+            # The index names a class of another version of the program. Numba asks whether it is stale after this.
+            cache.flush()
+            return None
+
+    cache.load_overload = load_or_forget
+    return cast(Function, dispatcher)
 
 
 class Sparse(NamedTuple):
