@@ -65,7 +65,8 @@ def open_ray(address: str, processes: int) -> Iterator["RayEngine"]:
         ) from error
     try:
         dashboard = context.dashboard_url
-        slots = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+        resources: Any = ray.cluster_resources  # has no types, where it is installed
+        slots = int(resources().get("CPU", 0))
         log.info(
             "engine: Ray with %d processors%s",
             slots,
