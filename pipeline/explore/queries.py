@@ -186,6 +186,6 @@ def description(query: Query) -> str:
 
 def _parameter_lines(query: Query) -> list[str]:
     return [
-        f"--{parameter.name}{'' if parameter.default is None else f' {parameter.default}'}: {parameter.meaning}"
+        f"--{parameter.name}{'' if parameter.default in (None, '') else f' {parameter.default}'}: {parameter.meaning}"
         for parameter in query.parameters.values()
     ]

@@ -228,7 +228,7 @@ JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
 CREATE OR REPLACE VIEW generations AS
 SELECT
   generation, make_timestamp(snapshot_us) AS snapshot_at, make_timestamp(published_us) AS published_at,
-  lists, items, feed, everybody
+  lists, items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody
 FROM stored_generations;
 
 -- A step of a batch run, of the last 30 days.
