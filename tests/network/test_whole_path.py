@@ -112,6 +112,8 @@ def test_a_moderation_list_is_followed(network: Network, env: dict[str, str]) ->
 
     def is_known() -> bool:
         result = commands.run("block", address, env=env)
+        if f"nobody has the handle {owner['handle']}" in result.stderr:  # the AppView has not heard of it yet
+            return False
         assert result.returncode == 0, result.stderr
         for path in (data_dir / "lists").glob("*.txt"):
             if not members_of(data_dir, uri):
