@@ -4,7 +4,7 @@ Written from DESIGN.md and the parameters' descriptions, without the SQL.
 """
 
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from math import floor, log1p
 from typing import Any
 
@@ -208,7 +208,7 @@ def ranked(
         heard, rest = ranking.crowd_weight * kept, left_out[viewer]
         if rest > 1e-6 * (kept + rest):
             heard += ranking.left_out_weight * rest
-        for post in crowds.get(spoken, crowds[""]):
+        for post in crowds.get(spoken) or crowds[""]:
             sums[post] += heard * shares[post]
         scored = []
         for post, similarity in sums.items():
@@ -250,10 +250,7 @@ def language(
     visits = [visit for visit in rows["visits"] if visit[0] == did]
     if visits and (asked := max(visits, key=lambda visit: visit[2])[1].split(",")[0]):
         return asked
-    counted: dict[str, int] = defaultdict(int)
-    for post in fresh.get(viewer, {}):
-        for code in langs[post]:
-            counted[code] += 1
+    counted = Counter(code for post in fresh.get(viewer, {}) for code in langs[post])
     return min(counted, key=lambda code: (-counted[code], code)) if counted else ""
 
 
@@ -268,10 +265,7 @@ def languages_read(
     """Return the languages of the last visit and the common ones of fresh likes; none when nothing is known."""
     visits = [visit for visit in rows["visits"] if visit[0] == did]
     found = set(max(visits, key=lambda visit: visit[2])[1].split(",")) if visits else set()
-    counted: dict[str, int] = defaultdict(int)
-    for post in fresh.get(viewer, {}):
-        for code in langs[post]:
-            counted[code] += 1
+    counted = Counter(code for post in fresh.get(viewer, {}) for code in langs[post])
     least = ranking.reading_share * sum(counted.values())
     return (found | {code for code, likes in counted.items() if likes >= least}) - {""}
 

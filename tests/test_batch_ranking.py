@@ -322,6 +322,19 @@ def test_popular_is_not_taken_by_one_crowd():
 # every cap bites in many of these worlds.
 HOURS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 47.5, 48.0, 95.0, 200.0, 24.0 * 91])
 FRESH_HOURS = st.sampled_from([0.0, 0.5, 0.5, 1.0, 3.0, 47.5, 48.0])
+
+
+def test_a_language_whose_popular_posts_are_all_withheld_has_the_crowd_of_all():
+    """Two posts make a list in French, and a labeler withholds both from what is popular: what is left is English."""
+    world = World().post("f1", by="fran", langs="fr").post("f2", by="fran", langs="fr").post("e1", by="eli")
+    world.like("ann", "f1").like("ann", "f2").like("bob", "f1").like("cat", "e1").withhold("fran", 2, 1)
+    ranking = replace(RANKING, crowd_weight=0.1, fallback_min_posts=2)
+    _, lists = solve(world, ranking)
+    assert [post for post, _, _ in lists["ann"]] == ["e1"]
+    _, expected, _ = by_oracle(world, ranking)
+    assert [post for post, _, _ in expected[world.id("ann")]] == [world.posts["e1"]]
+
+
 ACTORS = st.sampled_from("abcdef")
 CLAIMED = st.sampled_from([False, False, False, True])
 TASTES = st.sampled_from(["t0", "t1", "t2"])

@@ -131,8 +131,10 @@ class PopularItems:
         for code in range(0 if events.speaks is None else events.speaks.shape[1]):
             spoken = events.speaks[:, code]  # type: ignore[index]
             if np.count_nonzero(spoken & allowed & liked) >= ranking.fallback_min_posts:
-                self.languages.append(code)
-                self.lists.append(best_items(score, allowed & spoken, events.authors, ranking))
+                found = best_items(score, allowed & spoken, events.authors, ranking)
+                if len(found):  # else what is popular in all languages serves it (``crowds.sql``)
+                    self.languages.append(code)
+                    self.lists.append(found)
         self.items: Ints = np.unique(np.concatenate(self.lists)).astype(np.int64)
 
     def shares(self) -> Floats:
