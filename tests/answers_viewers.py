@@ -141,21 +141,7 @@ def viewer_retention(store: Store, weeks: int = 8, feed: str = "") -> Rows:
     for shown in _of(store, feed):
         when = day(shown.served_us)
         came[shown.viewer].add(when - timedelta(days=when.weekday()))
-    counted: Counter[tuple[date, int]] = Counter()
-    for found in came.values():
-        counted.update((min(found), (week - min(found)).days // 7) for week in found)
-    oldest = day(store.now_us - 168 * weeks * HOUR_US)
-    return [
-        (
-            first,
-            later,
-            viewers,
-            viewers / counted[first, 0],
-            first + timedelta(days=7 * (later + 1)) > day(store.now_us),
-        )
-        for (first, later), viewers in sorted(counted.items())
-        if first > oldest
-    ]
+    return _cohorts(store, came, 7, day(store.now_us - 168 * weeks * HOUR_US))
 
 
 def viewers_per_day(store: Store, days: float = 14.0, feed: str = "") -> Rows:
@@ -173,15 +159,21 @@ def retention_by_day(store: Store, days: int = 14, feed: str = "") -> Rows:
     came: dict[str, set[date]] = defaultdict(set)
     for shown in _of(store, feed):
         came[shown.viewer].add(day(shown.served_us))
-    counted = Counter((min(found), (when - min(found)).days) for found in came.values() for when in found)
-    oldest = day(store.now_us - 24 * days * HOUR_US)
+    return _cohorts(store, came, 1, day(store.now_us - 24 * days * HOUR_US))
+
+
+def _cohorts(store: Store, came: dict[str, set[date]], length: int, oldest: date) -> Rows:
+    """Return who came again how many spans of so many days after the first, by first span."""
+    counted: Counter[tuple[date, int]] = Counter()
+    for found in came.values():
+        counted.update((min(found), (when - min(found)).days // length) for when in found)
     return [
         (
             first,
             later,
             viewers,
             viewers / counted[first, 0],
-            first + timedelta(days=later) >= day(store.now_us),
+            first + timedelta(days=length * (later + 1)) > day(store.now_us),
         )
         for (first, later), viewers in sorted(counted.items())
         if first > oldest

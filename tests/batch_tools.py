@@ -15,6 +15,7 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.product import list_viewers, make_fresh, rank_block, read_block
 from pipeline.batch.neighbours.author_ranges import Range
+from pipeline.batch.neighbours.like_graph import LikeGraph
 from pipeline.batch.neighbours.product_of_graph import GraphHere
 from pipeline.lake import reader
 from pipeline.ranking import Ranking
@@ -188,3 +189,14 @@ def by_oracle(world: World, ranking: Ranking) -> tuple[Any, Any, Any]:
     rows["uris"] = [{world.posts[name]: world.uri(name) for name in world.posts}]
     near, left_out = oracle.neighbours(rows, world.now_us, ranking)
     return near, oracle.ranked(rows, world.now_us, ranking, near, left_out), left_out
+
+
+def graph_of(
+    connection: duckdb.DuckDBPyConnection, ranking: Ranking, folder: Path, ranges: Sequence[Range]
+) -> LikeGraph:
+    """Return the graph that a full pass makes of ``valid_likes``, reading these ranges of authors."""
+    whole = GraphHere(Snapshot(connection, 0, [], 0), ranking, folder, ranges, None, 1)
+    for number in range(whole.ranges):
+        whole.walk(number)
+    whole.add_up()
+    return whole.graph

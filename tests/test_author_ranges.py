@@ -8,12 +8,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from batch_tools import graph_of
 from numpy.typing import NDArray
 
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.neighbours.author_ranges import LAST_ACTOR, Range, author_ranges
-from pipeline.batch.neighbours.like_graph import build
 from pipeline.lake import day_files
 from pipeline.ranking import Ranking
 from pipeline.store.model import DAY_US
@@ -95,7 +95,7 @@ class Likes:
         sql_steps.set_variables(self.connection, {"window_hours": 24.0 * 60})
         for name in sql_steps.BEFORE_GRAPH:
             sql_steps.run_file(self.connection, name)
-        graph = build(self.connection, ranking, folder, ranges)
+        graph = graph_of(self.connection, ranking, folder, ranges)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
         return files | {"degrees": graph.degrees.tobytes(), "columns": graph.columns.tobytes()}
 

@@ -209,8 +209,9 @@ def batch_parts(batch: BatchRun, names: Sequence[str]) -> Iterator[Part]:
             began_us = int(batch.clock() * 1e6)
             for number, files in enumerate(batch.files):
                 note = partial(_mark_liked, batch.serving, began_us)
-                steps = liked_neighbours(files, wanted, threads, note, Progress(name))
-                yield Part(name, tier, files.rkeys[0] if number else "", steps, Progress(name))
+                progress = Progress(name)
+                steps = liked_neighbours(files, wanted, threads, note, progress)
+                yield Part(name, tier, files.rkeys[0] if number else "", steps, progress)
         elif name == "neighbours":
             for number, files in enumerate(batch.files):
                 feed_name = files.rkeys[0] if number else ""

@@ -245,9 +245,12 @@ class Timetable:
         if job == "neighbours":
             self._space_neighbours(seconds)
         if everybody and done:
-            # Half an interval early, so that an inexact timer does not skip a whole one.
-            minutes = self._settings.everybody_after(seconds) - self._settings.candidates_minutes / 2
-            self._everybody_due = began + minutes * 60
+            self._everybody_due = self._due_after(began, self._settings.everybody_after(seconds) * 60)
+
+    def _due_after(self, began: float, seconds: float) -> float:
+        """Return when a job that began is due again, so many seconds later."""
+        # Half an interval early, so that an inexact timer does not skip a whole one.
+        return began + seconds - self._settings.candidates_minutes * 30
 
     def _follow_likes(self) -> None:
         """Renew the neighbours of viewers who were seen lately and liked something, then their lists."""
@@ -255,9 +258,7 @@ class Timetable:
         if began < self._liked_due or not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
             return
         self._run_child("liked", ["batch", "--job", "neighbours", "--viewers", "liked"])
-        seconds = time.monotonic() - began
-        # Half an interval early, so that an inexact timer does not skip a whole one.
-        self._liked_due = began + seconds / LIKED_TIME_SHARE - self._settings.candidates_minutes * 30
+        self._liked_due = self._due_after(began, (time.monotonic() - began) / LIKED_TIME_SHARE)
         if not self._stopping.is_set():
             self._scheduler.modify_job("recent", next_run_time=datetime.now(UTC))
 

@@ -1,6 +1,6 @@
 """Parquet files that have no rows of their own and name others instead: a manifest in the file's metadata.
 
-Owns: which files those are, and one file of them all. Leaves to others: what the rows are
+Owns: which files those are, one file of them all, and second names of files. Leaves to others: what the rows are
 (``batch.inputs.neighbour_files``).
 """
 
@@ -35,6 +35,11 @@ def one_file(source: Path, target: Path) -> None:
     if len(paths) > 1:
         _write_whole(paths, target)
         return
+    link(source, target)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that can't be; FileNotFoundError when it is not there."""
     try:
         os.link(source, target)
     except FileNotFoundError:

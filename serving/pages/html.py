@@ -57,6 +57,12 @@ def show(
         response.set_header(name, value)
 
 
+def show_form(response: falcon.Response, template: str, config: ServingConfig, **values: Any) -> None:
+    """Set a page with a form, whose answer must say that it comes from a page of ours."""
+    show(response, template, config, **values)
+    response.set_header("Referrer-Policy", "same-origin")  # else browsers hide where a form comes from
+
+
 def go(response: falcon.Response, address: str) -> None:
     """Send the browser to a page of ours, after a form that it sent."""
     response.status = falcon.HTTP_303

@@ -23,7 +23,7 @@ from serving.pages.appview import AppViewReader
 from serving.pages.explainer import ExplainingError, run_json
 from serving.pages.first_list import picked_by
 from serving.pages.forms import form_of, one
-from serving.pages.html import go, show
+from serving.pages.html import go, show, show_form
 from serving.pages.recipe import CHOICES, OWN_CHOICES, read_own
 from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
@@ -116,7 +116,7 @@ def show_me(
     uris = [*(each.post_uri for each in known.answers), *(each.post_uri for each in picked.picks)]
     uris += picked.made.posts
     described = parts.appview.describe(uris, dids=[session.did, *own.hidden_authors][:25])
-    show(
+    show_form(
         response,
         "me.html",
         parts.config,
@@ -136,7 +136,6 @@ def show_me(
         described=described,
         now=parts.now(),
     )
-    response.set_header("Referrer-Policy", "same-origin")  # else browsers hide where a form comes from
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from serving.http.clients import client_address
 from serving.http.xrpc import parameter
 from serving.identity.lookup_slots import Slots
 from serving.pages.forms import form_of, one
-from serving.pages.html import go, show
+from serving.pages.html import go, show, show_form
 from serving.pages.turns import network_of
 from serving.sign_in.authorization_servers import SignInError
 from serving.sign_in.browser_sessions import BrowserSessions
@@ -91,8 +91,7 @@ class SignInPage:
         response.set_header("Refresh", f"0; url={begun.address}")
 
     def _show(self, response: falcon.Response, failure: str) -> None:
-        show(response, "sign_in.html", self.parts.config, failure=failure)
-        response.set_header("Referrer-Policy", "same-origin")  # else browsers hide where a form comes from
+        show_form(response, "sign_in.html", self.parts.config, failure=failure)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import falcon
 
 from serving.lists.list_store import ListSnapshot, ListStore
 from serving.pages.appview import Described
-from serving.pages.html import go, show
+from serving.pages.html import go, show_form
 from serving.pages.me import ME, MeParts
 from serving.pages.recipe import CHOICES
 from serving.read_pool import StoreUnreadableError
@@ -98,7 +98,7 @@ class StartPage:
         uris = [uri for _, posts in found for uri in posts]
         described = self.parts.appview.describe(uris, here=False)
         communities = [_named(language, posts, described) for language, posts in found]
-        show(
+        show_form(
             response,
             "start.html",
             self.parts.config,
@@ -111,7 +111,6 @@ class StartPage:
             described=described,
             now=self.parts.now(),
         )
-        response.set_header("Referrer-Policy", "same-origin")  # else browsers hide where a form comes from
 
 
 @dataclass(slots=True)

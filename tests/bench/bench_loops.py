@@ -27,13 +27,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sql
+from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, Top, sparse, top_rows
 from pipeline.batch.lists.arrange import Draw, Popular, arrange, rules_of
 from pipeline.batch.lists.checks import check_entries
 from pipeline.batch.neighbours.author_ranges import LAST_ACTOR
-from pipeline.batch.neighbours.like_graph import build
+from pipeline.batch.neighbours.like_graph import LikeGraph
 from pipeline.batch.neighbours.product_block import pick_block_seeds
-from pipeline.batch.neighbours.product_of_graph import graph_answers, graph_matrices, viewer_block
+from pipeline.batch.neighbours.product_of_graph import GraphHere, graph_answers, graph_matrices, viewer_block
 from pipeline.batch.publish.list_packing import pack
 from pipeline.ranking import Ranking
 
@@ -121,11 +122,19 @@ def graph_case(case: str, folder: Path) -> Callable[[], object]:
         "CREATE TABLE answer_weights AS SELECT liker_id AS viewer_id, author_id, post_rkey, -1.0::DOUBLE AS weight "
         "FROM valid_likes WHERE liker_id % 10 = 0 AND post_rkey % 17 = 0 GROUP BY ALL"
     )
+    connection.execute("CREATE TABLE first_reported (liker_id INTEGER, first_us BIGINT)")
     connection.execute(sql.load("batch/params"))
     ranking = replace(Ranking(), block_viewers=3000)
-    graph = build(connection, ranking, folder, [(0, LAST_ACTOR)])
+
+    def made() -> LikeGraph:
+        whole = GraphHere(Snapshot(connection, 0, [], 0), ranking, folder, [(0, LAST_ACTOR)], None, 1)
+        whole.walk(0)
+        whole.add_up()
+        return whole.graph
+
     if case == "graph":
-        return lambda: build(connection, ranking, folder, [(0, LAST_ACTOR)])
+        return made
+    graph = made()
     posts, co_likers = graph_matrices(connection, graph, ranking)
     answers = graph_answers(connection, graph)
     return lambda: [

@@ -7,7 +7,9 @@ Invariant: the file ``frozen.json`` is written last. A folder without it holds n
 """
 
 import json
+import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +23,7 @@ from pipeline.batch.inputs import part_files, sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.ranking import Ranking
 from pipeline.store.duck import copy_to, open_duckdb, parquet
+from pipeline.store.part_lists import link
 
 MANIFEST = "frozen.json"
 # Which relations are read by ranges of authors or of viewers, and are sorted so.
@@ -46,6 +49,11 @@ class Frozen:
         """Return the file of a relation."""
         return self.folder / "inputs" / f"{relation}.parquet"
 
+    @property
+    def spill(self) -> Path:
+        """Where the DuckDB of a task spills to: two processes may not share a folder."""
+        return self.folder / "spill" / f"{socket.gethostname()}-{os.getpid()}"
+
     def is_for(self, ranking: Ranking) -> bool:
         """Tell whether it was made with these parameters, but for those that the memory decides."""
         block, memory = ranking.block_viewers, ranking.memory_limit_gb
@@ -59,7 +67,7 @@ def freeze(snapshot: Snapshot, ranking: Ranking, window_hours: float, folder: Pa
     links = [folder / "held" / file.parent.name / file.name for file in snapshot.lake_files]
     for file, name in zip(snapshot.lake_files, links, strict=True):
         name.parent.mkdir(parents=True)
-        part_files.link(file, name)
+        link(file, name)
     frozen = Frozen(
         folder,
         ranking,

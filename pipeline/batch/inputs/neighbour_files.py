@@ -42,7 +42,7 @@ from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import parquet, put
 from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
-from pipeline.store.part_lists import KEY, files_of_rows
+from pipeline.store.part_lists import KEY, files_of_rows, link
 from sql import places
 
 SCHEMA = pa.schema(
@@ -131,7 +131,7 @@ def add_parts(data_dir: Path, run: str, made: Sequence[Path]) -> list[str]:
     folder = places.neighbour_parts(data_dir) / run
     folder.mkdir(parents=True, exist_ok=True)
     for path in made:
-        part_files.put(folder / path.name, partial(part_files.link, path))
+        part_files.put(folder / path.name, partial(link, path))
     return [str((folder / path.name).relative_to(places.lake(data_dir))) for path in made]
 
 

@@ -49,16 +49,6 @@ def put(path: Path, write: Callable[[Path], Any]) -> None:
     sync(path.parent)
 
 
-def link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system knows no such names."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def array(path: Path, name: str) -> NDArray[Any]:
     """Return an array of a part, mapped where it has anything."""
     file = path / f"{name}.npy"

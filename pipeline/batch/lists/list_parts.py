@@ -9,8 +9,6 @@ no list.
 """
 
 import hashlib
-import os
-import socket
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,6 +29,7 @@ from pipeline.batch.lists.product import Fresh, list_viewers, make_fresh, read_b
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns, open_duckdb
 from pipeline.store.model import HOUR_US
+from pipeline.store.part_lists import link
 
 RELATIONS = ("list_viewers", "exclusions", "feedback")
 TASK_MEMORY_MB = 512  # of DuckDB, which reads a block's rows of files that are sorted by viewer
@@ -57,9 +56,9 @@ class ListParts:
         name = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
         own = replace(frozen, folder=frozen.folder / name)
         for number, path in enumerate(files.rows):
-            part_files.put(own.folder / "neighbours" / f"{number:05d}", partial(part_files.link, path))
+            part_files.put(own.folder / "neighbours" / f"{number:05d}", partial(link, path))
         if files.newer.exists():
-            part_files.put(own.folder / "newer", partial(part_files.link, files.newer))
+            part_files.put(own.folder / "newer", partial(link, files.newer))
         viewers = list_viewers(connection)
         put_arrays(own.folder / "viewers", ids=viewers)
         add_relations(own, connection, *RELATIONS)
@@ -104,7 +103,7 @@ class ListParts:
         viewers: list[NDArray[Any]] = [np.zeros(0, np.int64)]
         for number in range(self.blocks):
             part = self._part(number)
-            part_files.link(part / "lists", lists / f"{number:05d}.parquet")
+            link(part / "lists", lists / f"{number:05d}.parquet")
             posts.append(array(part, "posts"))
             viewers.append(array(part, "viewers"))
         return np.unique(np.concatenate(posts)), np.concatenate(viewers)
@@ -116,8 +115,7 @@ class ListParts:
 @lru_cache(maxsize=1)
 def _inputs(frozen: Frozen) -> duckdb.DuckDBPyConnection:
     """Return a worker's connection to what blocks are read of."""
-    folder = frozen.folder / "spill" / f"{socket.gethostname()}-{os.getpid()}"  # two may not share one
-    connection = open_duckdb(folder, 1, TASK_MEMORY_MB)
+    connection = open_duckdb(frozen.spill, 1, TASK_MEMORY_MB)
     add_views(connection, frozen, *RELATIONS)
     newer = frozen.folder / "newer"
     query = newest_of(sorted((frozen.folder / "neighbours").iterdir()), newer if newer.exists() else None)

@@ -70,6 +70,11 @@ class ListsHere:
         self._writer = pq.ParquetWriter(staging.lists, SCHEMA, compression="zstd", compression_level=1)
 
     @property
+    def viewers(self) -> int:
+        """How many viewers get a list."""
+        return len(self._viewers)
+
+    @property
     def blocks(self) -> int:
         """How many blocks of viewers there are."""
         return -(-len(self._viewers) // self._ranking.block_viewers)
@@ -121,10 +126,9 @@ def stage_lists(
         made = ListsHere(snapshot, ranking, staging)
     else:
         made = ListParts.lay_out(snapshot, *shared, ranking, staging.generation)
-    viewers = len(list_viewers(connection))
-    staging.progress.start("product", viewers)
+    staging.progress.start("product", made.viewers)
     tasks = engine.map("lists", made.make, made.blocks)
-    total = int(sum(following(tasks, staging.progress, viewers, made.blocks)))
+    total = int(sum(following(tasks, staging.progress, made.viewers, made.blocks)))
     posts, with_list = made.finish(path)
     if not files_below(path):
         pq.write_table(SCHEMA.empty_table(), path / "none.parquet")

@@ -15,8 +15,6 @@ by actor_id. So ties are decided as in one process, and the rows are the same, b
 """
 
 import hashlib
-import os
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -293,8 +291,7 @@ class GraphParts:
 @lru_cache(maxsize=1)
 def _likes(frozen: Frozen, ranking: Ranking) -> duckdb.DuckDBPyConnection:
     """Return a worker's connection to a frozen input."""
-    folder = frozen.folder / "spill" / f"{socket.gethostname()}-{os.getpid()}"  # two may not share one
-    return frozen_inputs.open_likes(frozen, folder, 1, int(ranking.memory_limit_gb * 1024))
+    return frozen_inputs.open_likes(frozen, frozen.spill, 1, int(ranking.memory_limit_gb * 1024))
 
 
 def _likers_of(

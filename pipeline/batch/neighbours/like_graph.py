@@ -15,7 +15,6 @@ out. A record is not always a like: a post may be liked twice, or be deleted. Vi
 read once more, in full.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,8 @@ from pipeline.batch.neighbours.walk_range import (
     Viewers,
     WalkedRange,
     read_likes_of,
-    read_records,
     viewer_ids,
     viewers_of,
-    walk_range,
 )
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
@@ -97,32 +94,16 @@ def plan(snapshot: Snapshot, ranking: Ranking) -> tuple[list[Range], NDArray[np.
     return author_ranges(connection, files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES)), since
 
 
-def build(
-    connection: duckdb.DuckDBPyConnection,
-    ranking: Ranking,
-    folder: Path,
-    ranges: Sequence[Range],
-    since_us: NDArray[np.int64] | None = None,
-) -> LikeGraph:
-    """Read ``valid_likes`` a range of authors at a time; the relation ``viewers`` says whose likes are seeds.
-
-    ``since_us`` has for each viewer the time before which likes are left out at first.
-    """
-    graph = new_graph(connection, ranking, folder, since_us)
-    for span in ranges:
-        walked = walk_range(read_records(connection, span), graph.viewers, ranking.max_seed_likers)
-        add_range(graph, walked)
-    add_up(graph, connection, ranking)
-    return graph
-
-
 def new_graph(
     connection: duckdb.DuckDBPyConnection,
     ranking: Ranking,
     folder: Path,
     since_us: NDArray[np.int64] | None = None,
 ) -> LikeGraph:
-    """Return a graph of no likes yet; ``since_us`` as in ``build``."""
+    """Return a graph of no likes yet.
+
+    ``since_us`` has for each viewer of the relation ``viewers`` the time before which likes are left out at first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     viewers = viewers_of(connection, ranking.block_viewers, since_us)
     actors = len(viewers.rows)
