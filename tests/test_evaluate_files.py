@@ -1,7 +1,9 @@
 """Files as others publish them go through ``foryou evaluate`` unprepared, and it says what it made of them."""
 
 import gzip
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +14,8 @@ from evaluation_sets import LIKES, SECONDS, mind, movielens, texts
 from pipeline import cli
 from pipeline.evaluate.event_files import from_file
 from pipeline.evaluate.like_events import EvaluateError, LikeEvents
+from pipeline.evaluate.splits import REPORTED, TUNING, moments
+from pipeline.store.model import HOUR_US
 
 BRIEF = ("--windows", "2", "--methods", "popular", "--trials", "2", "--tuning-users", "20", "--users", "50")
 
@@ -202,6 +206,41 @@ def test_columns_can_be_stated(tmp_path: Path) -> None:
     by_place = from_file(path, {"user": "2", "item": "3", "time": "1"})
     assert named_likes(stated) == named_likes(by_place)
     assert len(stated.users) == 35
+
+
+def test_a_later_file_is_reported_and_never_tuned_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A set cut at a moment: the same likes as whole; all moments to tune on are before it, all reported after it."""
+    whole = tmp_path / "whole.parquet"
+    texts(whole)
+    likes = pl.read_parquet(whole).sort("created_at")
+    cut = len(likes) * 3 // 5
+    while likes["created_at"][cut] == likes["created_at"][cut - 1]:
+        cut += 1
+    earlier, later = tmp_path / "earlier.parquet", tmp_path / "later.parquet"
+    likes[:cut].write_parquet(earlier)
+    likes[cut:].write_parquet(later)
+    events, _ = said(earlier, later=later)
+    assert named_likes(events) == named_likes(said(whole)[0])
+    begin_us = events.later_us
+    assert begin_us == said(later)[0].times_us[0]
+    for count in (1, 3, 20):
+        tuned, reported = (moments(events, count, 2.0, part) for part in (TUNING, REPORTED))
+        assert tuned and reported and max(tuned) + 2 * HOUR_US <= begin_us <= min(reported)
+    page = tmp_path / "figures.json"
+    command = ["evaluate", str(earlier), "--later", str(later), "--window-hours", "2", "--json", str(page)]
+    assert cli.main([*command, *BRIEF]) == 0
+    begin = f"{datetime.fromtimestamp(begin_us / 1e6, UTC):%Y-%m-%d %H:%M}"
+    figures = json.loads(page.read_text())
+    assert max(figures["tuning_moments"]) < begin <= min(figures["moments"])
+    capsys.readouterr()
+    for arguments, text in (
+        ([str(later), "--later", str(earlier)], "tuning would see what is reported"),
+        (["--later", str(later)], "--later needs a first FILE"),
+    ):
+        assert cli.main(["evaluate", *arguments]) == 1
+        assert text in capsys.readouterr().err
 
 
 def test_what_is_wrong_with_a_file_is_one_clear_line(

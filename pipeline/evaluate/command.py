@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "such as userId, item_id, timestamp (default: the store)",
     )
     add(
+        "--later",
+        type=Path,
+        metavar="FILE",
+        help="report on these likes, which come after those of the first file, and tune on the first alone",
+    )
+    add(
         "--columns",
         metavar="ROLE=NAME,…",
         help="columns of user, item, time and rating whose names are not usual; places from 1 without a header",
@@ -111,9 +117,12 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
     variants = [variant(text) for text in options.variant]
     columns = stated_columns(options.columns)
     if options.file is None:
+        if options.later is not None:
+            raise EvaluateError("--later needs a first FILE, whose likes come before")
         events = from_store(settings)
     else:
-        events = from_file(options.file, columns, options.time_unit, options.min_rating, _say)
+        unit, least = options.time_unit, options.min_rating
+        events = from_file(options.file, columns, unit, least, _say, options.later)
     report = evaluate(
         events,
         methods,

@@ -10,6 +10,7 @@ is left out, chosen or converted without a line that says so.
 import gzip
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -34,12 +35,38 @@ def from_file(
     unit: str | None = None,
     least_rating: float | None = None,
     say: Say = lambda line: None,
+    later: Path | None = None,
 ) -> LikeEvents:
     """Return the likes of a file; EvaluateError says what is missing, and what to state.
 
     ``columns``: by role, where their names are not usual. ``unit``: of numbers that are times. ``least_rating``: rows
-    that are rated lower are no likes. ``say`` gets what was understood.
+    that are rated lower are no likes. ``say`` gets what was understood. ``later``: a file of the same form, whose likes
+    all come after those of the first; only moments of its time are reported.
     """
+    name = path.name.split(".")[0] or path.name
+    likes = _likes(path, columns, unit, least_rating, say)
+    if later is None:
+        return numbered(name, likes)
+    after = _likes(later, columns, unit, least_rating, say)
+    last_us, later_us = int(likes["time_us"].to_numpy().max()), int(after["time_us"].to_numpy().min())
+    if later_us <= last_us:
+        first, last = pl.Series([later_us, last_us]).cast(pl.Datetime("us"))
+        raise EvaluateError(
+            f"--later {later} begins at {first:%Y-%m-%d %H:%M:%S}, before {path} ends, {last:%Y-%m-%d %H:%M:%S}: "
+            "tuning would see what is reported. Cut the files at one moment"
+        )
+    both = pl.concat([likes, after], how="vertical_relaxed")
+    return replace(numbered(name, both), later_us=later_us)
+
+
+def _likes(
+    path: Path,
+    columns: Mapping[str, str] | None,
+    unit: str | None,
+    least_rating: float | None,
+    say: Say,
+) -> pl.DataFrame:
+    """Return the likes of one file: user, item, time_us."""
     try:
         rows = _rows(path, dict(columns or {}), say)
     except (OSError, EOFError, zstandard.ZstdError, pl.exceptions.PolarsError, UnicodeDecodeError) as error:
@@ -62,7 +89,7 @@ def from_file(
         pl.Series([kept["time_us"].min(), kept["time_us"].max()]).cast(pl.Datetime("us"))
     ).to_list()
     say(f"times are {meaning}: from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}")
-    return numbered(path.name.split(".")[0] or path.name, kept)
+    return kept.cast({"time_us": pl.Int64})
 
 
 def _rows(path: Path, stated: dict[str, str], say: Say) -> pl.DataFrame:

@@ -36,8 +36,8 @@ class LikeEvents:
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
     ``reported_us``: when a stream or an archive reported each like (``sql/evaluate/claimed.sql``), None when that is
-    always the like's time. ``cache``: what
-    rankings keep of the past for the next moment.
+    always the like's time. ``later_us``: when the likes begin that only the report may see, None where tuning and
+    report share the time. ``cache``: what rankings keep of the past for the next moment.
     """
 
     name: str
@@ -54,6 +54,7 @@ class LikeEvents:
     reported_us: Ints | None = None
     user_texts: pl.Series | None = None
     item_texts: pl.Series | None = None
+    later_us: int | None = None
     cache: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property

@@ -26,6 +26,8 @@ from pipeline.store.model import HOUR_US
 # Moments lie at even quantiles of the likes, so that busy and quiet hours count by their likes.
 TUNING = (0.30, 0.58)
 REPORTED = (0.62, 0.97)
+# Of the earlier and of the later file, where there are two: then nothing is kept back for the report.
+OF_TWO = {TUNING: (TUNING[0], REPORTED[1]), REPORTED: (0.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ def moments(events: LikeEvents, count: int, window_hours: float, quantiles: tupl
     Only likes of items that may be listed count: a store knows posts for two weeks, but likes for three months.
     """
     times_us = events.times_us if events.allowed.all() else events.times_us[events.allowed[events.items]]
+    if events.later_us is not None:
+        times_us = times_us[(times_us >= events.later_us) == (quantiles == REPORTED)]
+        quantiles = OF_TWO[quantiles]
     if not len(times_us):
         return []
     low, high = (int(np.quantile(times_us, q)) for q in quantiles)
