@@ -32,6 +32,7 @@ from pipeline.store.analyst_snapshot import (
     FEEDS,
     HISTORY_LIKES,
     LIST_CROWDS,
+    LIST_DEGREES,
     LIST_NEIGHBOURS,
     LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
@@ -158,6 +159,9 @@ def make_list_snapshot(
     ):
         files[name] = folder / f"{name}.parquet"
         _link(source, files[name])
+    if neighbour_files.degrees.exists():
+        files[LIST_DEGREES] = folder / f"{LIST_DEGREES}.parquet"
+        one_file(neighbour_files.degrees, files[LIST_DEGREES])
     files |= _daily_lists(connection, neighbour_files.data_dir, files, snapshot_us)
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
     make_snapshot(neighbour_files.data_dir, files)

@@ -29,6 +29,7 @@ from pipeline.store.analyst_snapshot import (
     DAILY_POSTS,
     HISTORY_LIKES,
     LIST_CROWDS,
+    LIST_DEGREES,
     LIST_NEIGHBOURS,
     LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
@@ -53,6 +54,10 @@ BSKY = "https://bsky.app/profile/"
 PICKS = ("people", "own_records", "answered_posts", "wanted_posts", "candidate_records", "seed_records")
 
 
+# The inputs that ``sql/explain/near.sql`` reduces.
+NEAR = ("posts", "actors", "claimed_likes", "withheld")
+
+
 class ExplainError(PipelineError):
     """The viewer or the post to explain is not in the store."""
 
@@ -65,7 +70,7 @@ class GenerationInputs:
         if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
             raise ExplainError(f"no lists yet in {data_dir}: run 'foryou batch' first")
         [stamp] = pq.read_table(copy_of(snapshot, SNAPSHOT)).to_pylist()
-        self._snapshot = snapshot
+        self._data_dir, self._snapshot, self._stamp = data_dir, snapshot, _stamp_of(snapshot)
         self.generation: int = stamp["generation"]
         self.snapshot_us: int = stamp["snapshot_us"]
         parameters = pq.read_table(copy_of(snapshot, RANKING)).to_pylist()
@@ -83,10 +88,14 @@ class GenerationInputs:
         )
         self.connection.execute(sql.load("batch/inputs"))
         for name in input_tables():
-            if name == "own_settings" or not copy_of(snapshot, f"inputs/{name}").exists():
-                continue  # a run of an earlier version left the copies
-            self.connection.execute(f"DROP TABLE {name}")
-            self._view(f"all_{name}", copy_of(snapshot, f"inputs/{name}"))
+            if name == "own_settings":
+                continue
+            self.connection.execute(f"ALTER TABLE {name} RENAME TO all_{name}")
+            if copy_of(
+                snapshot, f"inputs/{name}"
+            ).exists():  # not where a run of an earlier version left them
+                self.connection.execute(f"DROP TABLE all_{name}")
+                self._view(f"all_{name}", copy_of(snapshot, f"inputs/{name}"))
             self.connection.execute(f"CREATE VIEW {name} AS FROM all_{name}")
         self._make_settings(copy_of(snapshot, "inputs/own_settings"))
         made = self.connection.execute("SELECT max(made_us) FROM forecast_trees").fetchone()
@@ -95,11 +104,13 @@ class GenerationInputs:
         if not interactions.exists():  # no neighbours job has run
             interactions = copy_of(snapshot, "inputs/interactions")
         self._view("all_neighbours_interactions", interactions)
+        known = "FROM all_claimed_likes"
         if copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES).exists():
             self._view("older_claimed_likes", copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES))
             older = "FROM older_claimed_likes ANTI JOIN all_claimed_likes USING (liker_id, rkey)"
-            query = f"FROM all_claimed_likes UNION ALL {older}"
-            self.connection.execute(f"CREATE OR REPLACE VIEW claimed_likes AS {query}")
+            known += f" UNION ALL {older}"
+        self.connection.execute(f"CREATE VIEW known_claimed_likes AS {known}")
+        self.connection.execute("CREATE OR REPLACE VIEW claimed_likes AS FROM known_claimed_likes")
         self._view("stored_lists", copy_of(snapshot, LISTS))
         self._view("stored_list_posts", copy_of(snapshot, LIST_POSTS))
         self._view("known_crowds", copy_of(snapshot, LIST_CROWDS))
@@ -117,6 +128,14 @@ class GenerationInputs:
     def close(self) -> None:
         """Close the DuckDB."""
         self.connection.close()
+
+    def is_newest(self) -> bool:
+        """Tell whether the newest lists are still those of these inputs, whose files are kept so long."""
+        newest = current_snapshot(self._data_dir)
+        try:
+            return newest is not None and self._stamp == _stamp_of(newest) and self._snapshot.exists()
+        except FileNotFoundError:
+            return False
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Run a file of ``sql/explain`` that returns rows."""
@@ -215,12 +234,37 @@ class GenerationInputs:
                 break
         [(made_us,)] = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchall()
         self.neighbours_us = made_us or self.neighbours_us
-        # Fewer may count than were found; what the others weigh goes to the crowd.
-        beyond = {"most": self.ranking.max_neighbours}
-        others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM viewer_neighbours WHERE rank > $most"
-        execute(f"UPDATE viewer_neighbours SET left_out = left_out + ({others})", beyond)
-        execute("DELETE FROM viewer_neighbours WHERE rank > $most", beyond)
+        execute("CREATE OR REPLACE TABLE found_neighbours AS FROM viewer_neighbours")
+        self.use_neighbours(self.ranking.max_neighbours)
+
+    def use_neighbours(self, most: int) -> None:
+        """Let so many of the found neighbours count; what the others weigh goes to the crowd."""
+        execute = self.connection.execute
+        others = "SELECT coalesce(sum(weight::DOUBLE), 0) FROM found_neighbours WHERE rank > $most"
+        kept = f"SELECT * REPLACE ((left_out + ({others}))::FLOAT AS left_out) FROM found_neighbours"
+        query = f"CREATE OR REPLACE TABLE viewer_neighbours AS {kept} WHERE rank <= $most"
+        execute(query, {"most": most})
         execute("CREATE OR REPLACE TABLE neighbours AS FROM viewer_neighbours")
+
+    def use_degrees(self) -> bool:
+        """Give the SQL everybody's number of likes by the last full pass; return whether there was one."""
+        path = copy_of(self._snapshot, LIST_DEGREES)
+        if path.exists():
+            self.connection.execute("DROP TABLE IF EXISTS degrees")
+            self._view("degrees", path)
+        return path.exists()
+
+    def use_near(self, records: str) -> None:
+        """Reduce the other inputs to what these like records name, so that reading them takes no time that shows."""
+        self.connection.execute(f"CREATE OR REPLACE VIEW records AS FROM {records}")
+        self.run("near")
+        for name in NEAR:
+            self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM near_{name}")
+
+    def use_language(self, language: str) -> None:
+        """Let only posts count that name a language, of two or three letters; all for ''."""
+        named = f"WHERE list_contains(string_split(langs, ','), '{language}')" if language else ""
+        self.connection.execute(f"CREATE OR REPLACE VIEW posts AS FROM near_posts {named}")
 
     def use_interactions(self, name: str) -> None:
         """Set which of the viewer's interactions the batch's SQL sees: the table ``my_NAME``."""
@@ -283,6 +327,12 @@ def _variants(path: Path) -> list[tuple[Variant, int]]:
         )
         for row in pq.read_table(path).to_pylist()
     ]
+
+
+def _stamp_of(snapshot: Path) -> tuple[int, int]:
+    """Return what tells the lists of a snapshot from others: which file says when they were made."""
+    found = copy_of(snapshot, SNAPSHOT).stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _neighbours_time(path: Path) -> int:

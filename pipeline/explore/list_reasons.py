@@ -1,19 +1,15 @@
 """``foryou explain VIEWER --why``: a whole list, who brought each post there, and what other parameters change.
 
 Owns: the list under changed parameters, and the reasons for its first posts. Leaves to others: the inputs
-(``generation_inputs``), the ranking itself (``sql/batch``), showing it (``explain_text``; the web app's page /why reads
+(``viewer_inputs``), the ranking itself (``sql/batch``), showing it (``explain_text``; the web app's page /why reads
 the JSON).
 
 The ranking's own SQL computes the list again. The rules after it (unseen posts first, places between posts of one
 author, trial posts) are applied here in plain Python, for the web app's sandbox lets no program compile code. A test
 compares the result with the batch's lists. Popular posts come from the viewer's list as it is.
-
-``public`` leaves out all that only this installation knows of a viewer: what they were shown, have seen and have
-answered. What is left follows from likes, which everybody can read on the network.
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, fields
@@ -22,8 +18,9 @@ from pathlib import Path
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.lists import trial_places
 from pipeline.explore.explanation import Row
-from pipeline.explore.generation_inputs import PICKS, ExplainError, GenerationInputs
-from pipeline.explore.viewer_run import run_for_viewer, score_candidates, weigh_neighbours
+from pipeline.explore.generation_inputs import ExplainError, GenerationInputs
+from pipeline.explore.viewer_inputs import ViewerInputs
+from pipeline.explore.viewer_run import score_likes
 from pipeline.ranking import Ranking, ranking_from
 from pipeline.store.duck import count
 from pipeline.store.model import DAY_US, HOUR_US
@@ -32,7 +29,6 @@ POSTS_SHOWN = 30
 REASONS_SHOWN = 3
 RECENT_HOURS = (1, 2, 3, 6, 12, 24, 48)  # "in the last … hours", in words of people
 SEEDS_SHOWN = 3
-MEMORY_LIMIT = "700MB"  # it runs beside the web app
 # Parameters that change a list without new neighbours.
 CHANGEABLE = (
     "half_life_hours",
@@ -97,50 +93,40 @@ def changed(ranking: Ranking, changes: Mapping[str, Change]) -> Ranking:
 
 def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, Change], *, public: bool) -> Row:
     """Return a viewer's list with reasons, as plain values."""
-    spills = tempfile.TemporaryDirectory(prefix="foryou-why-")
-    with spills as spill, closing(GenerationInputs(data_dir, threads)) as inputs:
-        inputs.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        inputs.connection.execute("SET temp_directory = $folder", {"folder": spill})
-        return _why(inputs, viewer, changes, public)
+    with closing(ViewerInputs(data_dir, threads, viewer, public=public)) as of_viewer:
+        return why_of(of_viewer, changes)
 
 
-def _why(inputs: GenerationInputs, viewer: str, changes: Mapping[str, Change], public: bool) -> Row:
-    viewer_id, did = inputs.find_viewer(viewer)
-    inputs.choose_variant(did, public=public)
-    usual = inputs.ranking
+def why_of(of_viewer: ViewerInputs, changes: Mapping[str, Change]) -> Row:
+    """Return a list of open inputs, which may be asked for one recipe after another."""
+    inputs, usual = of_viewer.inputs, of_viewer.ranking
     if changes.get(DAYS_AGO):
-        return _former_list(inputs, viewer_id, did, str(changes[DAYS_AGO]), public=public)
-    inputs.ranking = changed(usual, changes)
+        return _former_list(of_viewer, str(changes[DAYS_AGO]))
+    ranking = changed(usual, changes)
+    of_viewer.read()
+    inputs.ranking = ranking
     sql_steps.prepare(inputs.connection, inputs.ranking, inputs.snapshot_us)
-    inputs.restrict(viewer_id, did, None)
+    inputs.use_neighbours(inputs.ranking.max_neighbours)
     language = str(changes.get(LANGUAGE, ""))
-    if language:
-        named = f"list_contains(string_split(langs, ','), '{language}')"  # two or three letters
-        inputs.connection.execute(f"CREATE OR REPLACE VIEW posts AS FROM all_posts WHERE {named}")
-    if public:
-        find_public_neighbours(inputs)
-    inputs.run(*PICKS)
-    weigh_neighbours(inputs)
-    shared = inputs.rows("shared_seeds")
-    score_candidates(inputs)
-    listed = inputs.rows("listed")
-    places = {item["post_uri"]: item["position"] for item in listed}
+    inputs.use_language(language)
+    score_likes(inputs)
+    places = {item["post_uri"]: item["position"] for item in of_viewer.listed}
     # What fills a short list is stored as it is, whatever its posts have.
-    filling = [] if language or inputs.ranking.media != usual.media else listed
-    posts = _list(inputs, viewer_id, filling)
+    filling = [] if language or inputs.ranking.media != usual.media else of_viewer.listed
+    posts = _list(inputs, of_viewer.viewer_id, filling)
     length, posts = len(posts), posts[:POSTS_SHOWN]
-    _add_reasons(inputs, posts, shared)
+    _add_reasons(inputs, posts, of_viewer.shared)
     for post in posts:
         # In public, the list as it is served would show what the viewer has seen.
-        post["was"] = None if public else places.get(post["post_uri"])
+        post["was"] = None if of_viewer.public else places.get(post["post_uri"])
     return {
-        "viewer": did,
+        "viewer": of_viewer.did,
         "generation": inputs.generation,
         "snapshot_us": inputs.snapshot_us,
         "variant": inputs.variant,
         "neighbours": count(inputs.connection, "neighbours"),
         "length": length,
-        "public": public,
+        "public": of_viewer.public,
         "parameters": _values(inputs.ranking) | {LANGUAGE: language},
         "usual": _values(usual),
         "posts": posts,
@@ -152,14 +138,15 @@ def _values(ranking: Ranking) -> Row:
     return {name: getattr(ranking, name) for name in CHANGEABLE} | dict.fromkeys(NO_PARAMETERS, "")
 
 
-def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: str, *, public: bool) -> Row:
-    """Return the beginning of a list as it was first made on a day, in the form of ``_why``."""
-    if public:
+def _former_list(of_viewer: ViewerInputs, days_ago: str) -> Row:
+    """Return the beginning of a list as it was first made on a day, in the form of ``why_of``."""
+    if of_viewer.public:
         raise ExplainError(
             "a list as it was served shows what its viewer had seen: only this machine may see it"
         )
+    inputs = of_viewer.inputs
     inputs.use_lists_of(int(days_ago))
-    inputs.connection.execute("SET VARIABLE viewer_id = ?", [viewer_id])
+    inputs.connection.execute("SET VARIABLE viewer_id = ?", [of_viewer.viewer_id])
     posts = inputs.rows("listed")
     made = "SELECT max(generation) FROM stored_lists WHERE viewer_id = getvariable('viewer_id')"
     [(generation,)] = inputs.connection.execute(made).fetchall()
@@ -172,34 +159,17 @@ def _former_list(inputs: GenerationInputs, viewer_id: int, did: str, days_ago: s
         "expected": None,
     }
     return {
-        "viewer": did,
+        "viewer": of_viewer.did,
         "generation": generation or 0,
         "snapshot_us": inputs.snapshot_us - int(days_ago) * DAY_US,
         "variant": inputs.variant,
         "neighbours": 0,
         "length": len(posts),
-        "public": public,
-        "parameters": _values(inputs.ranking) | {DAYS_AGO: days_ago},
-        "usual": _values(inputs.ranking),
+        "public": False,
+        "parameters": _values(of_viewer.ranking) | {DAYS_AGO: days_ago},
+        "usual": _values(of_viewer.ranking),
         "posts": [post | reasons for post in posts[:POSTS_SHOWN]],
     }
-
-
-def find_public_neighbours(inputs: GenerationInputs) -> None:
-    """Make the viewer's inputs what they would be if only likes were known of the viewer."""
-    execute = inputs.connection.execute
-    for name in ("interactions", "neighbours_interactions", "visits"):
-        execute(f"DELETE FROM my_{name}")
-    window_hours = inputs.ranking.seed_window_days * 24.0
-    execute("DELETE FROM viewer_neighbours")
-    inputs.run("people", "own_records", "answered_posts", "seed_records")
-    inputs.use_records("seed_records", inputs.neighbours_us, window_hours)
-    run_for_viewer(inputs, sql_steps.SEEDS)
-    # A co-liker's weight depends on all their likes. So they are read, for the sample of likers of the seeds.
-    inputs.run("public_people", "own_records")
-    inputs.use_records("own_records", inputs.neighbours_us, window_hours)
-    run_for_viewer(inputs, (*sql_steps.LIKES, *sql_steps.NEIGHBOURS))
-    execute("CREATE OR REPLACE TABLE viewer_neighbours AS FROM neighbours")
 
 
 def _list(inputs: GenerationInputs, viewer_id: int, listed: Sequence[Row]) -> list[Row]:

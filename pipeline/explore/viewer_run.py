@@ -13,7 +13,14 @@ from pipeline.explore.generation_inputs import GenerationInputs
 def score_candidates(inputs: GenerationInputs) -> None:
     """Make ``candidates`` and ``ranked`` of the viewer, as the candidates job does."""
     inputs.use_records("candidate_records", inputs.snapshot_us, inputs.ranking.post_max_age_hours)
-    for name in sql_steps.BEFORE_CANDIDATES + sql_steps.CANDIDATES:
+    for name in sql_steps.LIKES:
+        sql_steps.run_file(inputs.connection, name)
+    score_likes(inputs)
+
+
+def score_likes(inputs: GenerationInputs) -> None:
+    """Make ``candidates`` and ``ranked`` of the viewer, of ``likes`` that are there already."""
+    for name in sql_steps.LISTS + sql_steps.CANDIDATES:
         if name == "crowds":
             inputs.run("crowds")  # as the batch left it, for it is made of everybody's likes, as popular is
         elif name not in sql_steps.OF_EVERYBODY:

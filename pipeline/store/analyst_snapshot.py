@@ -44,6 +44,7 @@ LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_NEWER_NEIGHBOURS = (
     "list_newer_neighbours",
 )
 LIST_CROWDS = "list_crowds"
+LIST_DEGREES = "list_degrees"  # how many likes each liker has, by the full pass before
 # The same of each feed, feed=RKEY, from the feed's own last run for everybody; and which feeds there are, in order.
 FEED_LISTS, FEED_LIST_POSTS, FEED_VARIANTS, FEEDS = "feed_lists", "feed_list_posts", "feed_variants", "feeds"
 VARIANTS = (
