@@ -56,6 +56,13 @@ def test_home_test_on_a_machine_without_its_tools_fails_and_names_them(tmp_path:
     assert re.search(r"^missing: .*(debootstrap|root)", result.stdout, re.MULTILINE)
 
 
+def test_engine_test_without_ray_fails_and_names_it(tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("raise ModuleNotFoundError('no such module')")
+    result = run("tests/engine", "--must-run", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert result.returncode, result.stdout + result.stderr
+    assert re.search(r"^missing: .*extra 'ray'", result.stdout, re.MULTILINE)
+
+
 def test_every_target_with_needs_must_run() -> None:
     text = (ROOT / "Makefile").read_text()
     folders = [path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")]

@@ -6,9 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_tools import finish, list_rows, make_store, neighbour_rows, start
-
-pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+from engine.engine_tools import finish, list_rows, make_store, neighbour_rows, start
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_tools import finish, list_rows, neighbour_rows, start, wait_for, workers_at
-from ray.cluster_utils import Cluster
+from engine.engine_tools import finish, list_rows, neighbour_rows, start, wait_for, workers_at
 
 from sql import places
 
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra 'ray' is not installed")
 Expected = tuple[pa.Table, list[Any]]
 # Each job, its stages, and the parts that are waited for before something is killed.
 STAGES = {"neighbours": ("walk", "route", "product"), "candidates": ("lists",)}
@@ -50,7 +50,9 @@ def cluster() -> Iterator[Any]:
 
 def head() -> Any:
     """Start a head without processors and two nodes of one, on the loopback."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
     for _ in range(2):
         made.add_node(num_cpus=1)
     return made
