@@ -140,7 +140,8 @@ def _parser(name: str | None, *, with_settings: bool = False) -> argparse.Argume
         default="all",
         help="for whom; docs/tiers.md explains each (default: all)",
     )
-    explain("viewer", metavar="VIEWER", help="a DID, or a part of one that no other DID has")
+    viewer = "a DID, or a part of one that no other DID has; with --why, - reads requests from standard input"
+    explain("viewer", metavar="VIEWER", help=viewer)
     explain("post", nargs="?", metavar="POST", help="at-uri or bsky.app address (default: explain the list)")
     explain("--why", action="store_true", help="for each of the first posts, show who brought it there")
     explain("--public", action="store_true", help="with --why: use public likes only")

@@ -68,7 +68,7 @@ def serve(options: argparse.Namespace) -> None:
         threads=settings.serve_threads,
         workers=settings.serve_workers,
         explain=(
-            *(sys.executable, "-m", "pipeline.cli", "explain", "--with-parent", "--why", "--json"),
+            *(sys.executable, "-m", "pipeline.cli", "explain", "--why", "--json", "-"),
             *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
         ),
         known=(
@@ -139,7 +139,11 @@ def explain(options: argparse.Namespace) -> None:
     from pipeline.explore import explain_command
 
     settings = _settings(options)
-    if options.why:
+    if options.why and options.viewer == "-":
+        from pipeline.explore import explain_requests
+
+        explain_requests.run(settings.data_dir, settings.batch_threads)
+    elif options.why:
         explain_command.run_why(
             settings, options.viewer, options.set, public=options.public, as_json=options.json
         )

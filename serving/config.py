@@ -25,9 +25,9 @@ class ServingConfig:
 
     ``workers`` is how many processes answer; ``threads`` is how many requests each works on at once, without those that
     wait for a DID document. ``pages``: "off", "local" (pages that name viewers answer at ``pages_listen``, this machine
-    alone), or "public" (``/why`` answers everybody). ``explain`` is the command that says why a list is as it is,
-    without its last arguments; without it there is no page ``/why``. ``known`` is likewise the one that says what is
-    known about a viewer. ``trusted_proxies`` are the addresses or networks
+    alone), or "public" (``/why`` answers everybody). ``explain`` is the command that says why lists are as they
+    are, one request after another; without it there is no page ``/why``. ``known`` is the one that says what is known
+    about a viewer, without its last argument. ``trusted_proxies`` are the addresses or networks
     whose forwarding headers are believed. ``access_log``: "problems", "all" or "off". With ``page_posts`` the pages
     show posts as the AppView describes them, with pictures from ``image_hosts`` (origins, such as
     https://cdn.bsky.app). Links to posts lead to ``app_url``.

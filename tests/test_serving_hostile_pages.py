@@ -85,7 +85,7 @@ def client(tmp_path: Path) -> TestClient:
         tmp_path,
         publisher_did=EVIL,
         feed_rkeys=(EVIL,),
-        explain=("/bin/sh", "-c", f"cat {tmp_path}/why.json"),
+        explain=("/bin/sh", "-c", f"while read -r line; do cat {tmp_path}/why.json; echo; done"),
     )
     return TestClient(create_app(config, now=Clock()))
 

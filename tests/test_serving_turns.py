@@ -90,7 +90,7 @@ def test_a_looping_stranger_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest
     values = dict.fromkeys(NAMES, 1) | {"language": 1}
     answer = {"viewer": "did:plc:x", "neighbours": 0, "length": 0, "public": True, "posts": []}
     (tmp_path / "why.json").write_text(json.dumps(answer | {"parameters": values, "usual": values}))
-    slow = ("/bin/sh", "-c", f"sleep 0.3; cat {tmp_path}/why.json")
+    slow = ("/bin/sh", "-c", f"while read -r line; do sleep 0.3; cat {tmp_path}/why.json; echo; done")
     client = TestClient(create_app(config_of(tmp_path, explain=slow, pages="public"), now=Clock()))
     stop = threading.Event()
     looped: list[int] = []

@@ -231,6 +231,7 @@ def _configured(data_dir: Path, **changes: Any) -> ServingConfig:
         "explain",
         "--why",
         "--json",
+        "-",
         "--data-dir",
         str(data_dir),
     )

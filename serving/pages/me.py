@@ -20,10 +20,10 @@ from serving.identity.dids import is_signer
 from serving.identity.handles import HandleError, Handles
 from serving.lists.list_store import ListStore
 from serving.pages.appview import AppViewReader
-from serving.pages.explainer import ExplainingError, run_json
 from serving.pages.first_list import picked_by
 from serving.pages.forms import form_of, one
 from serving.pages.html import go, show, show_form
+from serving.pages.own_commands import CommandError, run_json
 from serving.pages.recipe import CHOICES, OWN_CHOICES, read_own
 from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
@@ -251,7 +251,7 @@ class Download:
         try:
             with turns.place(client), turns.turn(client, TURN_SECONDS):
                 response.media = run_json(command, DOWNLOAD_MAX_BYTES)
-        except (BusyError, ExplainingError, OSError) as error:
+        except (BusyError, CommandError, OSError) as error:
             raise UnavailableError("this can't be gathered just now: try again in a minute") from error
         response.set_header("Content-Disposition", 'attachment; filename="what-this-feed-knows.json"')
         response.set_header("Cache-Control", "private, no-store")
