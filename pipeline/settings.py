@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import setting_values as values
 from pipeline.errors import SettingError, unknown
+from sql.shards import Shard
 
 PREFIX = "FORYOU_"
 CONFIG_FILE = "foryou.toml"
@@ -141,6 +142,16 @@ class Settings:
         values.engine_address,
         "HOST:PORT of Ray's head; none when Ray is to run on this machine, as long as a run",
     )
+    shared_dir: Path | None = _setting(
+        "",
+        values.optional_path,
+        "folder that all machines see, where several serve (docs/scale.md); none when empty",
+    )
+    shard: Shard | None = _setting(
+        "",
+        values.shard,
+        "N/COUNT: which viewers this machine serves as a node, such as 1/2; all, as the head, when empty",
+    )
     compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")
     candidates_minutes: float = _setting(
@@ -213,7 +224,8 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Return the settings as FORYOU_* variables, for a child process that must see the same ones."""
-        texts = {name: str(getattr(self, name)) for name in option_names()}
+        values_of = {name: getattr(self, name) for name in option_names()}
+        texts = {name: "" if value is None else str(value) for name, value in values_of.items()}
         texts |= {
             "stream_url": ",".join(self.stream_url),
             "labelers": ",".join(self.labelers),

@@ -26,6 +26,14 @@ others: what is in the files. The pipeline and the web app share these names, an
     log                                                               logs of the parts that ``foryou demo`` runs
     .DUTY.lock                                                        held by the process that does this duty
     web                                                               where there is one, all that the web app writes
+    tmp-sync                                                          what ``foryou sync`` is about to give or take
+
+The folder that all machines see, where several serve:
+
+    manifest.json, lists/N.sqlite                                     lists by bucket of their viewers, as parts
+    removals.sqlite, cursor.key                                       copies for the nodes
+    journals/MACHINE/FILE                                             what viewers did, as each machine writes it
+    machines/MACHINE.json                                             what each machine has
 
 What the web app writes is activity.sqlite, keys.sqlite, sessions.sqlite, cursor.key, client.key and its locks. An
 operator who makes the folder ``web`` can give it the right to write there alone.
@@ -295,6 +303,31 @@ def forecast_trees(data_dir: Path, feed_rkey: str) -> Path:
 def forecast_moments(data_dir: Path, feed_rkey: str) -> Path:
     """Return what was popular in a feed at moments of the past, and what was liked after them."""
     return lake(data_dir) / f"moments-{feed_rkey}.parquet"
+
+
+def syncing(data_dir: Path) -> Path:
+    """Return the folder of files that are about to be given to other machines, or were just taken from them."""
+    return working(data_dir, "sync")
+
+
+def list_manifest(shared_dir: Path) -> Path:
+    """Return the file that names the parts of the lists, in the folder that all machines see."""
+    return shared_dir / "manifest.json"
+
+
+def list_parts(shared_dir: Path) -> Path:
+    """Return the folder of the parts of the lists."""
+    return shared_dir / "lists"
+
+
+def journals(shared_dir: Path) -> Path:
+    """Return the folder of the journals, which has a folder for each machine."""
+    return shared_dir / "journals"
+
+
+def machines(shared_dir: Path) -> Path:
+    """Return the folder in which each machine says what it has."""
+    return shared_dir / "machines"
 
 
 def day_name(day: int) -> str:

@@ -64,6 +64,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.batch.forecast": {"pipeline.batch.inputs"} | BATCH,
     "pipeline.batch.lists": {"pipeline.batch.inputs", "pipeline.batch.engines.local"} | BATCH,
     "pipeline.batch.publish": BATCH,
+    "pipeline.nodes": {"pipeline.store", "pipeline.run", "pipeline.batch.publish.prune"} | CONFIGURED,
     "pipeline.simulate": {"pipeline.errors", "pipeline.identifiers", "pipeline.notify"},
     "pipeline.run": {"pipeline.store", "pipeline.blocking"} | CONFIGURED,
     "pipeline.demo": {

@@ -32,6 +32,8 @@ COMMANDS = (
     "restore",
     "evaluate",
     "viewer",
+    "sync",
+    "node",
 )
 
 

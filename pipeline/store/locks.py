@@ -35,6 +35,7 @@ DUTIES = (
     "viewers",
     "lake",
     "newer-neighbours",
+    "sync",
 )
 MARK_SECONDS = 2.0  # others who begin at the same time have the directory for moments
 _MARK_BYTES = 32

@@ -1,0 +1,159 @@
+"""``foryou sync``: what a machine gives to the others, and takes from them, again and again.
+
+Owns: the order, how often, and what happens when the shared folder can't be reached. Leaves to others: each of the
+things that are exchanged.
+
+The head, which has no ``FORYOU_SHARD``, gives lists, removals and the key of page cursors. A node takes them. Both take
+what viewers did from the journals of all machines into their own activity.sqlite, through a function that the command
+line passes.
+
+Invariant: nothing here keeps the web app from answering. While the folder can't be reached, a node serves what it has.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import PipelineError, SettingError
+from pipeline.nodes.give_lists import give_lists, remove_old_parts
+from pipeline.nodes.shared_files import RemovalsGiver, give_key, put_text, take_key, take_removals
+from pipeline.nodes.take_lists import generation_taken, take_lists
+from pipeline.notify import service_manager
+from pipeline.ranking import ranking_from
+from pipeline.settings import Settings
+from pipeline.store.locks import exclusive
+from pipeline.store.newest_generation import newest_generation
+from sql import places
+from sql.sqlite import SchemaError
+
+log = logging.getLogger("foryou.sync")
+
+TURN_SECONDS = 0.5
+CLEAN_SECONDS = 60.0
+SAY_SECONDS = 60.0  # between two lines about the same failure
+
+Exchange = Callable[[], object]
+
+
+def run(settings: Settings, journals: Exchange) -> None:
+    """Exchange until SIGTERM or SIGINT. ``journals`` takes what viewers did from all journals."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with exclusive(settings.data_dir, "sync"):
+        turns = SyncTurns(settings, journals)
+        turns.take_turn()
+        service_manager().ready()
+        log.info("exchanging as %s through %s", turns.role, turns.shared_dir)
+        while not stopping.wait(TURN_SECONDS):
+            turns.take_turn()
+            service_manager().alive()
+        turns.close()
+
+
+class SyncTurns:
+    """Everything that is exchanged, once a turn."""
+
+    def __init__(self, settings: Settings, journals: Exchange) -> None:
+        if settings.shared_dir is None:
+            raise SettingError("FORYOU_SHARED_DIR is not set: it is the folder that all machines see")
+        self.shared_dir = settings.shared_dir
+        self._settings, self._data_dir = settings, settings.data_dir
+        self.role = "the head" if settings.shard is None else f"a node of shard {settings.shard}"
+        self._ranking = ranking_from(settings.ranking)
+        self._journals = journals
+        self._removals = RemovalsGiver(self._data_dir, self.shared_dir)
+        self._removals_taken: tuple[int, int] | None = None
+        self._clean_at = 0.0
+        self._said: dict[str, float] = {}
+        self._state = ""
+
+    def take_turn(self) -> bool:
+        """Exchange everything once; tell whether all of it worked. What fails is tried again at the next turn."""
+        if not self._try("folder", self._look):
+            return False
+        # Journals first: a node serves nobody before it knows what they did elsewhere.
+        steps: dict[str, Exchange] = {"journals": self._journals}
+        if self._settings.shard is None:
+            steps |= {"lists": self._give_lists, "removals": self._removals.give, "key": self._give_key}
+        else:
+            steps |= {"lists": self._take_lists, "removals": self._take_removals, "key": self._take_key}
+        steps["state"] = self._note
+        worked = [self._try(name, step) for name, step in steps.items()]
+        return all(worked)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._removals.close()
+
+    def _try(self, name: str, step: Exchange) -> bool:
+        try:
+            step()
+        except (OSError, PipelineError, SchemaError, sqlite3.Error, ValueError) as error:
+            failure = error
+        else:
+            if self._said.pop(name, None) is not None:
+                log.info("%s are exchanged again", name)
+            return True
+        now = time.monotonic()
+        if now - self._said.get(name, -SAY_SECONDS) >= SAY_SECONDS:
+            self._said[name] = now
+            log.warning("%s: %s", name, failure)
+        return False
+
+    def _look(self) -> None:
+        if not self.shared_dir.is_dir():  # made here, it would be a folder that no other machine sees
+            raise FileNotFoundError(f"there is no folder {self.shared_dir}")
+
+    def _give_lists(self) -> None:
+        part = give_lists(self._data_dir, self.shared_dir)
+        if part is not None:
+            log.info("part %d of the lists: %.1f MB", part.number, part.size / 1e6)
+        if time.monotonic() >= self._clean_at:
+            self._clean_at = time.monotonic() + CLEAN_SECONDS
+            remove_old_parts(self.shared_dir)
+
+    def _give_key(self) -> None:
+        give_key(self._data_dir, self.shared_dir)
+
+    def _take_lists(self) -> None:
+        assert self._settings.shard is not None
+        taken = take_lists(
+            self._data_dir,
+            self.shared_dir,
+            self._settings.shard,
+            self._ranking,
+            written=service_manager().alive,
+        )
+        if taken:
+            log.info("%d parts of the lists, up to generation %d", taken, generation_taken(self._data_dir))
+
+    def _take_removals(self) -> None:
+        self._removals_taken = take_removals(self._data_dir, self.shared_dir, self._removals_taken)
+
+    def _take_key(self) -> None:
+        take_key(self._data_dir, self.shared_dir)
+
+    def _note(self) -> None:
+        """Say in the shared folder what this machine has, when that changed."""
+        shard = self._settings.shard
+        state = json.dumps(
+            {"shard": "" if shard is None else str(shard), "generation": newest_generation(self._data_dir)}
+        )
+        if state != self._state:
+            put_text(state, places.machines(self.shared_dir) / f"{machine_name(self._data_dir)}.json")
+            self._state = state
+
+
+def machine_name(data_dir: Path) -> str:
+    """Return a name that no other installation has which shares the folder."""
+    mark = zlib.crc32(os.fsencode(data_dir.absolute()))
+    return f"{socket.gethostname()}-{mark:08x}"
