@@ -86,6 +86,7 @@ def serve(options: argparse.Namespace) -> None:
         privacy_policy_url=settings.privacy_policy_url,
         terms_url=settings.terms_url,
         pinned_posts=settings.pinned_posts,
+        journal=_journal_folder(settings),
     )
     try:
         run(config, lambda: watch_address(settings.local_address))
@@ -270,9 +271,35 @@ def _change_rules(options: argparse.Namespace, action: str) -> None:
     )
 
 
+def _journal_folder(settings: Settings) -> Path | None:
+    """Return this machine's folder of journals, None where it serves alone."""
+    from pipeline.nodes.machine import machine_name
+
+    if settings.shared_dir is None:
+        return None
+    return places.journals(settings.shared_dir) / machine_name(settings.data_dir)
+
+
 def _journals(settings: Settings) -> Callable[[], object]:
     """Return what takes in what viewers did on all machines."""
-    return lambda: 0
+    from pipeline.nodes.take_lists import forget_lists
+    from serving.viewers.forgotten import forget_activity, request_forgetting
+    from serving.viewers.taken_journals import JournalTaker
+
+    folder = _journal_folder(settings)
+    if folder is None or settings.shared_dir is None:
+        return lambda: 0
+    activity = places.activity(settings.data_dir)
+
+    def forget(did: str, at_us: int) -> None:
+        forget_activity(activity, did, at_us)
+        if settings.shard is None:
+            request_forgetting(activity, did, at_us)  # the next batch deletes the rest
+        else:
+            forget_lists(settings.data_dir, did)
+
+    journals = places.journals(settings.shared_dir)
+    return JournalTaker(settings.data_dir, journals, folder.name, settings.shard, forget).take
 
 
 def _forgetting(settings: Settings) -> Callable[[str, int], Mapping[str, int]]:
@@ -280,8 +307,15 @@ def _forgetting(settings: Settings) -> Callable[[str, int], Mapping[str, int]]:
     from serving.identity.key_store import forget_stored_key
     from serving.sign_in.session_store import SessionStore
     from serving.viewers.forgotten import forget_activity
+    from serving.viewers.journal import Journal, OwnWord, report
+
+    folder = _journal_folder(settings)
 
     def forget(did: str, at_us: int) -> dict[str, int]:
+        if folder is not None:  # the other machines, too
+            journal = Journal(folder)
+            report(journal, OwnWord("forget", did, at_us, {}))
+            journal.close()
         rows = forget_activity(places.activity(settings.data_dir), did, at_us)
         rows["keys"] = forget_stored_key(places.keys(settings.data_dir), did)
         return rows | {"sessions": SessionStore(places.sessions(settings.data_dir)).close_all(did, at_us)}

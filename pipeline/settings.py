@@ -150,7 +150,7 @@ class Settings:
     shard: Shard | None = _setting(
         "",
         values.shard,
-        "N/COUNT: which viewers this machine serves as a node, such as 1/2; all, as the head, when empty",
+        "N/COUNT, such as 1/2: which viewers this machine serves as a node (docs/scale.md); none on the head",
     )
     compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")

@@ -77,6 +77,7 @@ from serving.sign_in.oauth_client import CALLBACK, KEYS, METADATA, OAuthClient
 from serving.sign_in.session_store import SessionStore
 from serving.sign_in.sign_in_flow import SignInFlow
 from serving.viewers.activity_writer import ActivityWriter
+from serving.viewers.journal import Journal
 from serving.viewers.own_settings import SettingsStore
 from serving.viewers.peers import Peers
 from serving.viewers.recall import Recall
@@ -92,6 +93,7 @@ def create_app(
     now: Callable[[], float] = time.time,
     resolver: KeyResolver | None = None,
     activity: ActivityWriter | None = None,
+    journal: Journal | None = None,
     peers: Peers | None = None,
     metrics: WebMetrics | None = None,
     recent: RecentPages | None = None,
@@ -99,13 +101,15 @@ def create_app(
 ) -> App:
     """Return the app of an installation.
 
-    ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers; whoever passes
-    ``activity`` closes it. ``rehearsed`` makes the first request as fast as later ones (``rehearsal``).
+    ``now`` gives seconds since 1970, ``resolver`` the signers' keys, ``peers`` the other workers. Whoever passes
+    ``activity`` closes it, and passes the ``journal`` that it writes, if it does. ``rehearsed`` makes the first request
+    as fast as later ones (``rehearsal``).
     """
     metrics = metrics or WebMetrics()
     recent = recent or RecentPages(metrics)
+    journal = journal or journal_of(config)
     if activity is None:
-        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc)
+        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc, journal=journal)
     classes = ViewerClasses(config.data_dir, now=now)
     resolver = resolver or default_resolver(config, now, is_known=classes.is_known)
     authenticator = Authenticator(config, resolver, now)
@@ -113,7 +117,8 @@ def create_app(
     cursors = CursorCodec(installation_key(config.cursor_key_path))
     memory = ViewerMemory(Recall(config.activity_path, now=now), peers=peers, now=now)
     activity.tell_forgotten(memory.forget)
-    settings = SettingsStore(config.activity_path, now=now)
+    activity.tell_changed(memory.read_again)
+    settings = SettingsStore(config.activity_path, now=now, journal=journal)
     used = UsedTokens(now, tell=peers.send) if peers else UsedTokens(now)
     if peers:
         peers.listen(used.take)
@@ -141,7 +146,7 @@ def create_app(
         app.add_route("/favicon.ico", Favicon())
         sessions = None
         if config.pages == "public":
-            sessions = _add_sign_in(app, config, appview, settings, classes, memory, store, now)
+            sessions = _add_sign_in(app, config, appview, settings, classes, memory, store, journal, now)
         app.add_route("/", HomePage(config, store, appview, now))
         app.add_route("/viewers", ViewersPage(config, store, appview, now))
         app.add_route("/viewer/{did}", ViewerPage(config, store, appview, now))
@@ -162,6 +167,11 @@ def create_app(
     return app
 
 
+def journal_of(config: ServingConfig) -> Journal | None:
+    """Return this process's journal, None where one machine serves alone."""
+    return None if config.journal is None else Journal(config.journal)
+
+
 def _add_sign_in(
     app: App,
     config: ServingConfig,
@@ -170,6 +180,7 @@ def _add_sign_in(
     classes: ViewerClasses,
     memory: ViewerMemory,
     lists: ListStore,
+    journal: Journal | None,
     now: Callable[[], float],
 ) -> BrowserSessions:
     """Add the pages for people who are signed in; return who that is."""
@@ -188,7 +199,9 @@ def _add_sign_in(
     app.add_route(SIGN_IN, SignInPage(parts))
     app.add_route(SIGN_OUT, SignOut(parts))
     turns = Turns(places.lock(config.data_dir, "known"))
-    me = MeParts(config, sessions, store, settings, classes, memory, appview, handles, turns, lists, now)
+    me = MeParts(
+        config, sessions, store, settings, classes, memory, appview, handles, turns, lists, journal, now
+    )
     app.add_route(ME, MePage(me))
     app.add_route(SAVE, SaveSettings(me))
     app.add_route(TAKE_BACK, TakeBack(me))

@@ -57,6 +57,7 @@ class ServingConfig:
     privacy_policy_url: str = ""
     terms_url: str = ""
     pinned_posts: Mapping[str, str] = field(default_factory=dict)  # at-uris, by the feed's record key
+    journal: Path | None = None  # this machine's folder of journals, where several machines serve
 
     def feed_uri(self, rkey: str) -> str:
         """Return the at-uri of one of this installation's feeds."""

@@ -58,8 +58,8 @@ def rows_of(data_dir: Path, shard: Shard | None = None) -> list[tuple[object, ..
     """Return the newest lists, the posts, the fallback lists and the generations that a web app can read."""
     with closing(connect(places.serving(data_dir), read_only=True)) as connection:
         lists = connection.execute(
-            "SELECT v.did, feed_id, l.viewer_id, max(generation), items FROM lists AS l JOIN viewers AS v USING (viewer_id) "
-            "GROUP BY l.viewer_id, feed_id ORDER BY v.did"
+            "SELECT v.did, feed_id, l.viewer_id, max(generation), items "
+            "FROM lists AS l JOIN viewers AS v USING (viewer_id) GROUP BY l.viewer_id, feed_id ORDER BY v.did"
         ).fetchall()
         mine = [row for row in lists if shard is None or shard.has(bucket_of(row[0]))]
         posts = connection.execute("SELECT post_id, author_id, rkey, uri FROM posts ORDER BY 1").fetchall()

@@ -12,18 +12,15 @@ Invariant: nothing here keeps the web app from answering. While the folder can't
 
 import json
 import logging
-import os
 import signal
-import socket
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 from pipeline.errors import PipelineError, SettingError
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
+from pipeline.nodes.machine import machine_name
 from pipeline.nodes.shared_files import RemovalsGiver, give_key, put_text, take_key, take_removals
 from pipeline.nodes.take_lists import generation_taken, take_lists
 from pipeline.notify import service_manager
@@ -151,9 +148,3 @@ class SyncTurns:
         if state != self._state:
             put_text(state, places.machines(self.shared_dir) / f"{machine_name(self._data_dir)}.json")
             self._state = state
-
-
-def machine_name(data_dir: Path) -> str:
-    """Return a name that no other installation has which shares the folder."""
-    mark = zlib.crc32(os.fsencode(data_dir.absolute()))
-    return f"{socket.gethostname()}-{mark:08x}"

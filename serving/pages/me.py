@@ -29,6 +29,7 @@ from serving.pages.turns import BusyError, Turns
 from serving.sign_in.browser_sessions import BrowserSession, BrowserSessions
 from serving.sign_in.session_store import SESSION_SECONDS, SessionStore
 from serving.viewers.forgotten import forget_activity, request_forgetting
+from serving.viewers.journal import Journal, OwnWord, report
 from serving.viewers.known_to_us import NOTHING, known_to_us, take_back
 from serving.viewers.own_settings import (
     HIDDEN_AUTHORS_MAX,
@@ -73,7 +74,13 @@ class MeParts:
     handles: Handles
     turns: Turns
     lists: ListStore
+    journal: Journal | None
     now: Callable[[], float]
+
+    def report(self, kind: str, viewer: str, at_us: int, **values: str) -> None:
+        """Let the other machines know, where several serve; OSError when that fails."""
+        if self.journal is not None:
+            report(self.journal, OwnWord(kind, viewer, at_us, values))
 
     def form(self, request: falcon.Request) -> tuple[BrowserSession, dict[str, list[str]]]:
         """Return the session and the fields of a form that may be sent; 401 or 403 else."""
@@ -204,8 +211,9 @@ class TakeBack:
         session, fields = self.parts.form(request)
         try:
             at_us = int(self.parts.now() * 1e6)
+            self.parts.report("taken back", session.did, at_us, post_uri=one(fields, "post"))
             take_back(self.parts.config.activity_path, session.did, one(fields, "post"), at_us)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise UnavailableError("it can't be taken back just now") from error
         self.parts.memory.forget_viewer(session.did)
         go(response, ME)
@@ -227,6 +235,7 @@ class ForgetMe:
             return
         path, now_us = self.parts.config.activity_path, int(self.parts.now() * 1e6)
         try:
+            self.parts.report("forget", session.did, now_us)
             forget_activity(path, session.did, now_us, busy_seconds=BUSY_SECONDS)
             request_forgetting(path, session.did, now_us)
         except (sqlite3.Error, OSError) as error:

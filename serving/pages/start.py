@@ -123,8 +123,10 @@ class TakePicksBack:
         """Delete the picks; the next run makes the list without them."""
         session, _ = self.parts.form(request)
         try:
-            take_back_picks(self.parts.config.activity_path, session.did, int(self.parts.now() * 1e6))
-        except sqlite3.Error as error:
+            at_us = int(self.parts.now() * 1e6)
+            self.parts.report("taken back", session.did, at_us, post_uri="")
+            take_back_picks(self.parts.config.activity_path, session.did, at_us)
+        except (sqlite3.Error, OSError) as error:
             raise UnavailableError("they can't be taken back just now") from error
         self.parts.memory.forget_viewer(session.did)
         go(response, ME)

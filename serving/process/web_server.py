@@ -19,7 +19,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 
-from serving.app import create_app
+from serving.app import create_app, journal_of
 from serving.config import ServingConfig
 from serving.http.clients import PAGES_LISTENER
 from serving.http.recent_pages import SAMPLE_SECONDS, RecentPages
@@ -58,10 +58,12 @@ class WebServer:
     ) -> None:
         metrics = WebMetrics()
         self._recent = RecentPages(metrics)
-        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc)
+        journal = journal_of(config)
+        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc, journal=journal)
         app = create_app(
             config,
             activity=self._activity,
+            journal=journal,
             peers=peers,
             metrics=metrics,
             recent=self._recent,

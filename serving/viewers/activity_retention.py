@@ -17,7 +17,7 @@ from pathlib import Path
 import sql
 from serving.budgets import limits
 from serving.read_pool import ReadPool, StoreUnreadableError
-from serving.viewers.forgotten import prune_forgotten
+from serving.viewers.forgotten import KEPT_US, prune_forgotten
 from sql import places
 
 PRUNE_SECONDS = 600.0
@@ -41,8 +41,10 @@ ACTIVITY_TIMES = (
 class ActivityRetention:
     """Removes what is too old or too much; only the writer's thread uses it."""
 
-    def __init__(self, data_dir: Path, now: Callable[[], float]) -> None:
+    def __init__(self, data_dir: Path, now: Callable[[], float], *, marks_us: int = KEPT_US) -> None:
+        """Look for deleted viewers and days of the lake in ``data_dir``; keep marks of the forgotten so long."""
         self._data_dir = data_dir
+        self._marks_us = marks_us
         self._serving = ReadPool(places.serving(data_dir), "serving", busy_seconds=2.0)
         self._purged: dict[str, int] = {}  # up to when each viewer's activity was removed, by this process
         self._now = now
@@ -80,7 +82,7 @@ class ActivityRetention:
             span = {"from_us": day * DAY_US, "to_us": (day + 1) * DAY_US, "rows": PRUNE_ROWS}
             most = max(most, connection.execute(sql.load("activity/prune_pages"), span).rowcount)
         connection.execute(sql.load("activity/prune_takers"))
-        prune_forgotten(connection, int(now * 1_000_000))
+        prune_forgotten(connection, int(now * 1_000_000) - self._marks_us)
         self._note_newest_viewer(connection, int(now * 1_000_000) // DAY_US)
         self._next_prune = now + (0 if most >= PRUNE_ROWS else PRUNE_SECONDS)
 

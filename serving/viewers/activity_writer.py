@@ -9,18 +9,18 @@ error, pages and visits are counted as lost. A batch that can't be written is tr
 queue fills. The complaint is logged once a minute, and /health shows it. ``close`` writes what is queued before it
 returns. Each worker of the web app writes in short transactions of its own, two a second at most; SQLite's lock
 lets one in at a time. What was queued of a viewer before they were forgotten is not written (``forgotten``).
+
+Where several machines serve, events go into a ``journal`` instead, from which each machine takes them. Interactions
+then wait for its disk: what was answered 200 outlasts this machine.
 """
 
-import json
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import sql
 from serving.budgets.allowances import Allowance
 from serving.budgets.limits import (
     IMPRESSIONS_AN_HOUR,
@@ -29,7 +29,6 @@ from serving.budgets.limits import (
     Bounds,
     ByClass,
 )
-from serving.budgets.takers import taker_of
 from serving.log_throttle import LogThrottle
 from serving.viewers.activity_queue import (
     ActivityEvent,
@@ -40,7 +39,9 @@ from serving.viewers.activity_queue import (
     Visit,
 )
 from serving.viewers.activity_retention import ActivityRetention
+from serving.viewers.activity_rows import write_events
 from serving.viewers.forgotten import forgotten_since, remembered
+from serving.viewers.journal import Journal, lines_of
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,10 @@ class ActivityWriter:
         now: Callable[[], float] = time.time,
         queue_bytes: ByClass[Bounds] = QUEUE_BYTES,
         lost: Callable[[int], None] = lambda _events: None,
+        journal: Journal | None = None,
     ) -> None:
         self._path = path
+        self._journal = journal
         self._lost = lost
         self._queue = ActivityQueue(queue_bytes)
         self._impressions = Allowance(IMPRESSIONS_AN_HOUR, 3600.0, now=now)
@@ -74,6 +77,8 @@ class ActivityWriter:
         self._connection: sqlite3.Connection | None = None
         self._forgotten_us = int(now() * 1_000_000)  # of the last viewer who is known to be forgotten
         self._forget: Callable[[Collection[bytes]], None] = lambda _marks: None
+        self._changed_us = self._forgotten_us  # of the last viewer who is known to have been elsewhere
+        self._read_again: Callable[[Collection[str]], None] = lambda _viewers: None
         self._retention = ActivityRetention(path.parent, now)
         self._complaints = LogThrottle(60.0)
         self.written = self.dropped = self.failures = 0
@@ -82,6 +87,10 @@ class ActivityWriter:
     def tell_forgotten(self, forget: Callable[[Collection[bytes]], None]) -> None:
         """Give the marks of viewers who were forgotten to ``forget``, within a second."""
         self._forget = forget
+
+    def tell_changed(self, read_again: Callable[[Collection[str]], None]) -> None:
+        """Give viewers of whom another machine reported something to ``read_again``, within a second."""
+        self._read_again = read_again
 
     def start(self) -> None:
         """Start the thread, and open the file if there is one; without this the first event does both."""
@@ -106,13 +115,28 @@ class ActivityWriter:
         return taken
 
     def record_whole(self, events: Sequence[Interaction], *, known: bool) -> bool:
-        """Queue all of one viewer's interactions or none; tell whether they found room."""
+        """Queue all of one viewer's interactions or none; tell whether they found room.
+
+        With a journal they are on its disk, or it is as if they had found none.
+        """
+        if self._journal is not None:
+            return self._record_in_journal(self._journal, [Queued(event, known) for event in events])
         with self._lock:
             if self._stopping or not self._queue.put_whole(events, known=known):
                 return False
             if events:
                 self._start()
         return True
+
+    def _record_in_journal(self, journal: Journal, batch: Sequence[Queued]) -> bool:
+        try:
+            is_written = journal.append(lines_of(batch))
+        except OSError as error:
+            self._fail(f"{error}")
+            is_written = False
+        if is_written:
+            self.written += len(batch)
+        return is_written
 
     def _is_allowed(self, event: ActivityEvent, known: bool) -> bool:
         """Tell whether a page or a visit is within its viewer's allowance, and count it."""
@@ -157,11 +181,14 @@ class ActivityWriter:
             with self._lock:
                 self._wake.clear()
                 stopping = self._stopping
-                self._pending += self._queue.take(BATCH_MAX - len(self._pending))
+                if not self._pending or self._journal is None:
+                    self._pending += self._queue.take(BATCH_MAX - len(self._pending))
                 more = bool(self._queue)
             self._look_for_forgotten()
             if self._pending and self._write(self._pending):
                 self._pending = []
+            elif self._journal is not None and self.failure:
+                self._flush(self._journal)
             if more and not self._pending:
                 self._wake.set()
             elif stopping:
@@ -175,25 +202,13 @@ class ActivityWriter:
 
     def _write(self, batch: list[Queued]) -> bool:
         """Commit a batch and what retention removes; False when it must be tried again."""
+        if self._journal is not None:
+            return self._write_in_journal(self._journal, batch)
         try:
             connection = self._open()
             with sqlite.transaction(connection):
                 batch = remembered(batch, forgotten_since(connection, 0))
-                events = [queued.event for queued in batch]
-                takers = {queued.event.viewer_did: queued.known for queued in batch}
-                connection.executemany(
-                    sql.load("activity/record_taker"),
-                    [
-                        {"viewer_did": viewer, "taker": taker_of(viewer), "is_known": known}
-                        for viewer, known in takers.items()
-                    ],
-                )
-                interactions = (asdict(event) for event in events if isinstance(event, Interaction))
-                connection.executemany(sql.load("activity/record_interaction"), interactions)
-                visits = (asdict(event) for event in events if isinstance(event, Visit))
-                connection.executemany(sql.load("activity/record_visit"), visits)
-                pages = (_page(event) for event in events if isinstance(event, ShownPage))
-                connection.executemany(sql.load("activity/record_page"), pages)
+                takers = write_events(connection, batch)
                 strangers = sum(not queued.known for queued in batch)
                 self._retention.prune(connection, takers, strangers)
         except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
@@ -207,16 +222,54 @@ class ActivityWriter:
         self.failure = ""
         return True
 
+    def _write_in_journal(self, journal: Journal, batch: list[Queued]) -> bool:
+        """Append a batch; False when it must be tried again. What the journal took is in its hands, written or not."""
+        try:
+            is_written = journal.append(lines_of(batch))
+        except OSError as error:
+            self._fail(f"{error}")
+            return False
+        if is_written:
+            self.failure = ""
+        else:
+            self._fail("the shared folder does not write")
+        self.written += len(batch)
+        return True
+
+    def _flush(self, journal: Journal) -> None:
+        try:
+            journal.flush()
+        except OSError as error:
+            self._fail(f"{error}")
+        else:
+            self.failure = ""
+
+    def _fail(self, failure: str) -> None:
+        self.failures += 1
+        self.failure = f"the journal can't be written: {failure}"
+        if self._complaints.allows("write"):
+            log.error("%s", self.failure)
+
     def _look_for_forgotten(self) -> None:
         if not self._path.exists():
             return
         try:
             marks = forgotten_since(self._open(), self._forgotten_us)
+            self._look_for_changed(self._open())
         except (sqlite3.Error, sqlite.SchemaError, OSError):
             return  # locked or damaged: the next batch complains, and the next look finds the same
         if marks:
             self._forgotten_us = max(marks.values())
             self._forget(marks.keys())
+
+    def _look_for_changed(self, connection: sqlite3.Connection) -> None:
+        if self._journal is None:
+            return
+        query = "SELECT viewer_did, at_us FROM changed_viewers WHERE at_us > ?"
+        changed = dict(connection.execute(query, (self._changed_us,)))
+        if changed:
+            self._changed_us = max(changed.values())
+            self._read_again(changed.keys())
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and not self._path.exists():
@@ -229,18 +282,3 @@ class ActivityWriter:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _page(event: ShownPage) -> dict[str, str | int]:
-    posts = [uri.removeprefix("at://").replace("/app.bsky.feed.post/", "/") for uri in event.post_uris]
-    return {
-        "viewer_did": event.viewer_did,
-        "feed_rkey": event.feed_rkey,
-        "generation": event.generation,
-        "start": event.start,
-        "posts": json.dumps(posts, separators=(",", ":")),
-        # A source has one digit in the row; there is no other source.
-        "sources": "".join(str(source) if 0 <= source <= 9 else "0" for source in event.sources),
-        "variant": event.variant,
-        "served_us": event.served_us,
-    }

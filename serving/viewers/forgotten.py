@@ -5,7 +5,8 @@ Owns: which rows go, and the marks by which workers learn of it. Leaves to other
 ``foryou viewer forget`` empties.
 
 A mark is a hash of the DID and is kept for an hour: a worker's events of the viewer from before are then written or
-dropped. What the viewer does afterwards is new and is kept.
+dropped. Where several machines serve it is eight days, longer than any journal has an event. What the viewer does
+afterwards is new and is kept.
 """
 
 import hashlib
@@ -66,9 +67,9 @@ def forgotten_since(connection: sqlite3.Connection, since_us: int) -> dict[bytes
     return dict(connection.execute("SELECT mark, at_us FROM forgotten WHERE at_us > ?", (since_us,)))
 
 
-def prune_forgotten(connection: sqlite3.Connection, now_us: int) -> None:
-    """Remove marks that every worker knows by now."""
-    connection.execute("DELETE FROM forgotten WHERE at_us < ?", (now_us - KEPT_US,))
+def prune_forgotten(connection: sqlite3.Connection, before_us: int) -> None:
+    """Remove marks of before a time, which every worker knows by now."""
+    connection.execute("DELETE FROM forgotten WHERE at_us < ?", (before_us,))
 
 
 def remembered(batch: Sequence[Queued], marks: dict[bytes, int]) -> list[Queued]:

@@ -21,6 +21,7 @@ import sql
 from serving.budgets.limits import SETTINGS_KEPT
 from serving.budgets.takers import taker_of
 from serving.read_pool import ReadPool, StoreUnreadableError
+from serving.viewers.journal import Journal, OwnWord, report
 from sql import sqlite
 
 HIDDEN_AUTHORS_MAX = 100
@@ -70,8 +71,11 @@ USUAL = OwnSettings()
 class SettingsStore:
     """The settings of all viewers; may be used from any thread."""
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, now: Callable[[], float] = time.time, journal: Journal | None = None
+    ) -> None:
         self._path = path
+        self._journal = journal
         self._pool = ReadPool(path, "activity", busy_seconds=0.2)
         self._now = now
 
@@ -112,6 +116,10 @@ class SettingsStore:
                 else:
                     connection.execute("DELETE FROM viewer_settings WHERE viewer_did = ?", (viewer,))
                     saved = True
+                if saved and self._journal is not None:
+                    names = ("is_known", "is_paused", "settings")
+                    said = {name: row[name] for name in names} if settings.is_own else {}
+                    report(self._journal, OwnWord("settings", viewer, int(str(row["changed_us"])), said))
         except (sqlite3.Error, sqlite.SchemaError, OSError) as error:
             raise SettingsNotSavedError("it can't be saved just now; try again") from error
         if not saved:

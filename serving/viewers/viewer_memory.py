@@ -123,6 +123,13 @@ class ViewerMemory:
                 for key in [key for key in viewers if mark_of(key[0]) in marks]:
                     self._bytes[known] -= viewers.pop(key).counted
 
+    def read_again(self, dids: Collection[str]) -> None:
+        """Forget viewers of whom another machine reported something: activity.sqlite has it."""
+        with self._lock:
+            for known, viewers in self._viewers.items():
+                for key in [key for key in viewers if key[0] in dids]:
+                    self._bytes[known] -= viewers.pop(key).counted
+
     def forget_viewer(self, viewer: str) -> None:
         """Forget one viewer, in every worker; what activity.sqlite has is read back when they come."""
         self.forget([mark_of(viewer)])

@@ -9,4 +9,5 @@ VALUES (:viewer_did, :feed_rkey, :languages, 1, :at_us, :at_us)
 ON CONFLICT (viewer_did, feed_rkey) DO UPDATE SET
   languages = CASE excluded.languages WHEN '' THEN languages ELSE excluded.languages END,
   pages = pages + excluded.pages,
+  first_us = min(first_us, excluded.first_us),
   last_us = max(last_us, excluded.last_us);

@@ -1,5 +1,5 @@
 -- Question: which lists does a node not need any more, as a part with all lists says?
--- Reads: part.viewers
+-- Reads: part.viewers, main.lists
 -- Writes: lists
 -- Grain: one row per list
 -- Parameters: :generation (the newest of the part), :shards (how many), :remainder (of the shard's buckets)

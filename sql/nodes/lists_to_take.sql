@@ -1,5 +1,5 @@
 -- Question: which lists of a shard does a part have of a generation, that are not here?
--- Reads: part.lists, lists
+-- Reads: part.lists, main.lists
 -- Writes: none
 -- Grain: one row per list
 -- Parameters: :generation, :shards (how many), :remainder (of the shard's buckets)

@@ -1,5 +1,5 @@
 -- Question: which viewers of a shard does a part bring?
--- Reads: part.viewers
+-- Reads: part.viewers, main.viewers
 -- Writes: viewers
 -- Grain: one row per viewer
 -- Parameters: :shards (how many), :remainder (of the shard's buckets)
