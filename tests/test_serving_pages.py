@@ -41,7 +41,7 @@ def test_the_picker_lists_viewers_and_searches(client: TestClient) -> None:
     page = _page(client, "/viewers")
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "Generation 41, published 1 min ago" in page.text
+    assert "Updated 1 min ago, with likes up to" in page.text
     assert "79 viewers" in page.text
     assert page.text.count('href="/viewer/') == 50
     after = page.text.partition("&amp;after=")[2].partition('"')[0]

@@ -44,7 +44,7 @@ class _Page:
         published, snapshot = (
             age_text(self.now() - us / 1_000_000) for us in (current.published_us, current.snapshot_us)
         )
-        return f"Generation {current.number:,}, published {published} ago, likes up to {snapshot} ago"
+        return f"Updated {published} ago, with likes up to {snapshot} ago"
 
 
 class ViewersPage(_Page):

@@ -40,19 +40,20 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
     found, deadline = RunningDemo(), time.monotonic() + START_SECONDS
-    assert process.stdout is not None
-    for line in process.stdout:
-        found.text += line
-        if "What this feed is" in line:
-            found.address = line.split()[-1].rstrip("/")
-        person = re.fullmatch(r"\s+(\S.*), who likes (\S.*?)\s+http\S+/viewer/(\S+)\n", line)
-        if person:
-            found.people[person[1]] = person[3]
-        if "Ctrl-C" in line:
-            break
-        assert time.monotonic() < deadline, found.text
-    assert found.address and found.people, found.text
     try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            found.text += line
+            if "What this feed is" in line:
+                found.address = line.split()[-1].rstrip("/")
+            person = re.fullmatch(r"\s+(\S.*), who likes (\S.*?)\s+http\S+/viewer/(\S+)\n", line)
+            if person:
+                found.people[person[1]] = person[3]
+            if "Ctrl-C" in line:
+                break
+            assert time.monotonic() < deadline, found.text
+        assert found.address, found.text
+        assert found.people, found.text
         yield found
     finally:
         process.send_signal(signal.SIGINT)
@@ -120,9 +121,11 @@ def _opening(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 
 def _is_trouble(line: Any) -> bool:
-    """Tell whether a line of the console is an error; that a list can't be explained yet, the page says by itself."""
+    """Tell whether a line is an error; pages say by themselves that there is nothing, or others' turn."""
     address = str(line.location.get("url", ""))
-    said = ("503" in line.text and "part=result" in address) or ("404" in line.text and "/why?" in address)
+    said = ("404" in line.text and not address.endswith((".css", ".js", ".svg"))) or (
+        "503" in line.text and ("/why?" in address or "/compare?" in address)
+    )
     return line.type == "error" and not said
 
 

@@ -2,13 +2,29 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from page_checks import SCHEMES, WIDTHS, serious, tab_to
+from falcon.inspect import inspect_routes
+from page_checks import (
+    FOR_PROGRAMS,
+    IN_DEMO,
+    SCHEMES,
+    SIGNED_IN,
+    WIDTHS,
+    serious,
+    tab_to,
+    until_shown,
+    until_whole,
+)
 from running_demo import RunningDemo
+from serving_worlds import Clock, config_of
+
+from serving.app import create_app
 
 LOOKS = [(width, scheme) for width in WIDTHS for scheme in SCHEMES]
 SLIDER_SECONDS = 2.0
@@ -30,9 +46,32 @@ def _paths(demo: RunningDemo) -> dict[str, str]:
         "why-form": "/why",
         "compare": f"/compare?a={first}&b={second}",
         "compare-form": "/compare",
+        "compare-changed": f"/compare?a={first}&b={first}&b_max_per_author=1",
         "dashboard": "/dashboard",
         "plots": "/plots",
     }
+
+
+# What people see where there is nothing.
+MISSING = {
+    "nothing": "/nothing",
+    "viewer-nobody": "/viewer/did:plc:nobody",
+    "why-nobody": "/why?viewer=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa",
+}
+
+
+def test_every_page_is_looked_at(demo: RunningDemo, tmp_path: Path) -> None:
+    """A new page must be among the addresses that these tests open."""
+    app = create_app(config_of(tmp_path, pages="public", explain=("x",), known=("x",)), now=Clock())
+    pages = {
+        route.path
+        for route in inspect_routes(app)
+        for method in route.methods
+        if method.method == "GET" and not method.internal and not FOR_PROGRAMS.fullmatch(route.path)
+    }
+    assert pages == IN_DEMO | SIGNED_IN
+    opened = {path.partition("?")[0] for path in _paths(demo).values()}
+    assert {re.sub("/viewer/.*", "/viewer/{did}", path) for path in opened} == IN_DEMO
 
 
 def _move(page: Any, name: str, presses: int, key: str = "ArrowRight") -> float:
@@ -40,10 +79,9 @@ def _move(page: Any, name: str, presses: int, key: str = "ArrowRight") -> float:
     page.locator(f"input[name={name}]").focus()
     for _ in range(presses - 1):
         page.keyboard.press(key)
-    with page.expect_response(lambda answer: "part=result" in answer.url) as answered:
+    with page.expect_response(lambda answer: "part=result" in answer.url and answer.status == 200):
         page.keyboard.press(key)
         began = time.monotonic()
-    assert answered.value.status == 200
     page.locator("#result:not(.working)").wait_for()  # no function: the page's policy lets nobody compile one
     return time.monotonic() - began
 
@@ -58,8 +96,10 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     page.get_by_role("link", name="Viewers").click()
     page.get_by_label("DID").fill(did)
     page.get_by_role("button", name="Find").click()
+    until_shown(page, page.get_by_role("link", name=name))
     page.get_by_role("link", name=name).click()
-    page.get_by_role("heading", name=f"The feed of {name}").wait_for()
+    until_shown(page, page.get_by_role("heading", name=f"The feed of {name}"))
+    until_whole(page)
     posts = page.locator("article.post")
     assert posts.count() >= 20
     assert posts.first.locator(".text").first.inner_text()
@@ -67,7 +107,8 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     keep_picture(page, f"walk-feed-{width}-{scheme}")
     page.get_by_role("link", name="Why these posts?").last.click()
-    page.get_by_role("heading", name=f"Why {name} sees these posts").wait_for()
+    until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
+    until_whole(page)
     assert "taste liked it" in page.locator(".why-line").first.inner_text()
     _move(page, "popularity_exponent", 12)
     assert "of 30 are new" in page.locator(".change").inner_text()
@@ -75,6 +116,7 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     assert "popularity_exponent=0.6" in page.url
     keep_picture(page, f"walk-changed-{width}-{scheme}")
     page.reload()
+    until_whole(page)
     assert page.locator("input[name=popularity_exponent]").input_value() == "0.6", (
         "the link keeps the setting"
     )
@@ -87,12 +129,13 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     page.get_by_role("link", name="Compare with somebody else").click()
     page.get_by_label("Right: handle or DID").fill(list(demo.people.values())[1])
     page.get_by_role("button", name="Compare").click()
-    page.locator(".change").wait_for()
+    until_shown(page, page.locator(".change"))
+    until_whole(page)
     assert "of the first 30 posts are the same" in page.locator(".change").inner_text()
     keep_picture(page, f"walk-compare-{width}-{scheme}")
     page.go_back()
     page.go_back()
-    page.get_by_role("heading", name=f"Why {name} sees these posts").wait_for()
+    until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -107,13 +150,15 @@ def test_the_keyboard_alone_is_enough(open_page: Open, demo: RunningDemo, width:
     tab_to(page, "e => e.id === 'q'")
     page.keyboard.type(did)
     page.keyboard.press("Enter")
-    page.get_by_role("link", name=name).wait_for()
+    until_shown(page, page.get_by_role("link", name=name))
     tab_to(page, f"e => e.textContent.includes({json.dumps(name)})")
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name=f"The feed of {name}").wait_for()
+    page.wait_for_url("**/viewer/**")
+    until_shown(page, page.get_by_role("heading", name=f"The feed of {name}"))
     tab_to(page, "e => e.matches('main a.button')")
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name=f"Why {name} sees these posts").wait_for()
+    page.wait_for_url("**/why?**")
+    until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
     tab_to(page, "e => e.name === 'max_per_author'")
     page.keyboard.press("Home")
     page.locator(".change").wait_for()
@@ -126,7 +171,8 @@ def test_the_keyboard_alone_is_enough(open_page: Open, demo: RunningDemo, width:
     tab_to(page, "e => e.id === 'b'")
     page.keyboard.type(list(demo.people.values())[1])
     page.keyboard.press("Enter")
-    page.locator(".change").wait_for()
+    page.wait_for_url("**&b=did**")
+    until_shown(page, page.locator(".change"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
@@ -135,8 +181,9 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     """The rules include contrast of 4.5 and targets of 24 pixels; no page is wider than its window."""
     found = {}
-    for name, path in _paths(demo).items():
+    for name, path in (_paths(demo) | MISSING).items():
         page = open_page(path, width=width, scheme=scheme)
+        until_whole(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         found |= {f"{name}: {what}": where for what, where in serious(page).items()}
         keep_picture(page, f"page-{name}-{width}-{scheme}")
@@ -157,18 +204,22 @@ def test_a_page_for_people_where_there_is_nothing(demo: RunningDemo, browser: An
 def test_everything_works_without_a_script(open_page: Open, demo: RunningDemo) -> None:
     did = next(iter(demo.people.values()))
     page = open_page(f"/why?viewer={did}", script=False)
+    until_whole(page)
     first = page.locator("article.post .text").first.inner_text()
     page.locator("input[name=max_per_author]").focus()
     page.keyboard.press("Home")
     page.get_by_label("Before and after, side by side").check()
     page.get_by_role("button", name="Apply").click()
-    page.get_by_role("heading", name="Before: the usual recipe").wait_for()
+    page.wait_for_url("**side=1**")
+    until_shown(page, page.get_by_role("heading", name="Before: the usual recipe"))
+    until_whole(page)
     assert "max_per_author=1" in page.url
     assert first in page.locator("#result").inner_text()
 
 
 def test_a_slider_changes_the_list_within_two_seconds(open_page: Open, demo: RunningDemo) -> None:
     page = open_page(f"/why?viewer={next(iter(demo.people.values()))}")
+    until_whole(page)
     times = sorted(
         _move(page, name, 1, key)
         for name in (

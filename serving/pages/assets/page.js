@@ -2,6 +2,8 @@
 // form is sent with its button.
 "use strict";
 
+const TRIES = 8;
+const PAUSE = 1000;  // milliseconds
 const form = document.querySelector("#recipe, #compare");
 const result = document.getElementById("result");
 const said = document.getElementById("said");  // for screen readers: what changed
@@ -38,7 +40,13 @@ if (form && result) {
     result.classList.add("working");
     result.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(target + "&part=result", { signal: mine.signal });
+      // 503: the list of a former setting is still being made, or others have their turn.
+      let answer = await fetch(target + "&part=result", { signal: mine.signal });
+      for (let tries = 1; answer.status === 503 && tries < TRIES; tries += 1) {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        if (mine !== pending) return;
+        answer = await fetch(target + "&part=result", { signal: mine.signal });
+      }
       const text = await answer.text();
       if (mine !== pending) return;
       if (answer.ok) {
@@ -67,6 +75,7 @@ if (form && result) {
     timer = setTimeout(show, 200);
   };
 
+  form.querySelector(".apply")?.remove();  // the list changes by itself
   for (const input of controls) {
     mark(input);
     input.addEventListener("input", () => {
