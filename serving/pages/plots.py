@@ -30,6 +30,7 @@ class Size(NamedTuple):
 
 SIZE = Size()
 CATEGORIES = 10  # of a plot by names, at most
+BARS_LEAST = 7  # over time, there is room for so many
 _NAME = 24  # letters of a name
 
 
@@ -63,6 +64,8 @@ def plot(
     if not points:
         return Plot(title, query)
     least, most = points[0][0], points[-1][0] + (bars or 0.0)
+    if bars and times:
+        least = min(least, most - BARS_LEAST * bars)  # one bar alone would be as wide as the plot
     span = max(most - least, 1e-9)
     highest = _round_up(top or max(y for _, y in points))
 
@@ -72,7 +75,7 @@ def plot(
     def y_of(y: float) -> float:
         return _y_of(y, highest)
 
-    made = Plot(title, query, first=_label(points[0][0], times), last=_label(points[-1][0], times))
+    made = Plot(title, query, first=_label(least, times), last=_label(points[-1][0], times))
     levels = (share * highest for share in (0.0, 0.5, 1.0))
     made.levels = [(y_of(level), _value(level, percent)) for level in levels]
     if bars is None:
