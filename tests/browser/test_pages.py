@@ -30,6 +30,12 @@ LOOKS = [(width, scheme) for width in WIDTHS for scheme in SCHEMES]
 SLIDER_SECONDS = 2.0
 FIRST_PAINT_SECONDS = 0.3
 BUSY = 2.0  # the demo alone is less
+# Addresses that the walk comes to.
+FOUND, WHOSE, BOTH = (
+    re.compile(r"/viewers\?.*q=did"),
+    re.compile(r"/why\?viewer=did"),
+    re.compile(r"/compare\?a=.*b=did"),
+)
 Open = Callable[..., Any]
 Keep = Callable[[Any, str], None]
 
@@ -94,10 +100,13 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     assert page.title() == "A For You feed · foryou"
     assert page.get_by_role("link", name="Add for-you in Bluesky").is_visible()
     page.get_by_role("link", name="Viewers").click()
+    page.wait_for_url("**/viewers")
     page.get_by_label("DID").fill(did)
     page.get_by_role("button", name="Find").click()
+    page.wait_for_url(FOUND)
     until_shown(page, page.get_by_role("link", name=name))
     page.get_by_role("link", name=name).click()
+    page.wait_for_url("**/viewer/**")
     until_shown(page, page.get_by_role("heading", name=f"The feed of {name}"))
     until_whole(page)
     posts = page.locator("article.post")
@@ -107,6 +116,7 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     keep_picture(page, f"walk-feed-{width}-{scheme}")
     page.get_by_role("link", name="Why these posts?").last.click()
+    page.wait_for_url(WHOSE)
     until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
     until_whole(page)
     assert "taste liked it" in page.locator(".why-line").first.inner_text()
@@ -129,12 +139,14 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     page.get_by_role("link", name="Compare with somebody else").click()
     page.get_by_label("Right: handle or DID").fill(list(demo.people.values())[1])
     page.get_by_role("button", name="Compare").click()
+    page.wait_for_url(BOTH)
     until_shown(page, page.locator(".change"))
     until_whole(page)
     assert "of the first 30 posts are the same" in page.locator(".change").inner_text()
     keep_picture(page, f"walk-compare-{width}-{scheme}")
     page.go_back()
     page.go_back()
+    page.wait_for_url(WHOSE)
     until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
 
 
@@ -150,6 +162,7 @@ def test_the_keyboard_alone_is_enough(open_page: Open, demo: RunningDemo, width:
     tab_to(page, "e => e.id === 'q'")
     page.keyboard.type(did)
     page.keyboard.press("Enter")
+    page.wait_for_url(FOUND)
     until_shown(page, page.get_by_role("link", name=name))
     tab_to(page, f"e => e.textContent.includes({json.dumps(name)})")
     page.keyboard.press("Enter")
@@ -157,7 +170,7 @@ def test_the_keyboard_alone_is_enough(open_page: Open, demo: RunningDemo, width:
     until_shown(page, page.get_by_role("heading", name=f"The feed of {name}"))
     tab_to(page, "e => e.matches('main a.button')")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/why?**")
+    page.wait_for_url(WHOSE)
     until_shown(page, page.get_by_role("heading", name=f"Why {name} sees these posts"))
     tab_to(page, "e => e.name === 'max_per_author'")
     page.keyboard.press("Home")
@@ -171,7 +184,7 @@ def test_the_keyboard_alone_is_enough(open_page: Open, demo: RunningDemo, width:
     tab_to(page, "e => e.id === 'b'")
     page.keyboard.type(list(demo.people.values())[1])
     page.keyboard.press("Enter")
-    page.wait_for_url("**&b=did**")
+    page.wait_for_url(BOTH)
     until_shown(page, page.locator(".change"))
 
 
@@ -210,7 +223,7 @@ def test_everything_works_without_a_script(open_page: Open, demo: RunningDemo) -
     page.keyboard.press("Home")
     page.get_by_label("Before and after, side by side").check()
     page.get_by_role("button", name="Apply").click()
-    page.wait_for_url("**side=1**")
+    page.wait_for_url(re.compile("side=1"))
     until_shown(page, page.get_by_role("heading", name="Before: the usual recipe"))
     until_whole(page)
     assert "max_per_author=1" in page.url
