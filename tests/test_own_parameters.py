@@ -27,7 +27,7 @@ from worlds import NOW_US, World
 from pipeline.batch import jobs
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.lists.checks import check_relations
+from pipeline.batch.lists.checks import check_relations, sampled
 from pipeline.batch.lists.make_lists import Staging, stage_lists
 from pipeline.explore.explain_command import explain
 from pipeline.explore.list_reasons import why
@@ -81,7 +81,8 @@ def finished(world: World, ranking: Ranking, near: Any, left_out: Any) -> dict[i
     with tempfile.TemporaryDirectory() as folder:
         staging = Staging(Path(folder), Path(folder), 1, 0, Progress("candidates"))
         entries = stage_lists(Snapshot(connection, world.now_us, [], 0), ranking, staging)
-        check_relations(connection, entries)
+        with sampled(connection, entries):
+            check_relations(connection)
         query = (
             "SELECT viewer_id, author_id, rkey, source, score, co_likers FROM lists "
             "JOIN candidate_posts USING (post_no) ORDER BY viewer_id, position"

@@ -160,3 +160,9 @@ def test_macros_of_one_name_are_one() -> None:
     common = batch.keys() & analysts.keys()
     assert common == {"tid_digit", "tid_text", "post_uri", "variant_number"}
     assert all(batch[name].split() == analysts[name].split() for name in common)
+
+
+@pytest.mark.parametrize("store", ["landing", "serving", "activity", "removals"])
+def test_migrations_are_numbered_from_1_without_a_number_twice(store: str) -> None:
+    numbers = sorted(int(found[1]) for name in sql.names(store) if (found := re.search(r"/(\d{4})_", name)))
+    assert numbers == list(range(1, len(numbers) + 1))

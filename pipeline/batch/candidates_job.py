@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+import sql
 from pipeline.batch.analyst_copies import (
     AnalystsRun,
     StagedLists,
@@ -30,7 +31,7 @@ from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.run_inputs import open_run
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
-from pipeline.batch.lists.checks import check_relations
+from pipeline.batch.lists.checks import check_relations, sampled
 from pipeline.batch.lists.communities import communities, named_posts
 from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
 from pipeline.batch.lists.taste_sketches import sketches
@@ -169,7 +170,13 @@ def stage_and_publish(
     )
     entries = stage_lists(snapshot, ranking, staging, engine, shared)
     yield "product", entries
-    yield "checks", check_relations(connection, entries)
+    with sampled(connection, entries):
+        yield "checks", check_relations(connection)
+        pages = (
+            connection.execute(sql.load("batch/first_pages")).fetchone()
+            if to_publish.wanted is None
+            else None
+        )
     published.viewers += columns(connection, "SELECT viewer_id FROM listed_viewers ORDER BY 1")[0].tolist()
     origin = GenerationOrigin(
         staging.data_dir,
@@ -181,7 +188,7 @@ def stage_and_publish(
         with_fallbacks=last,
         renewed=sorted(published.viewers),
         all_rkeys=to_publish.all_rkeys if to_publish.wanted is None and last else None,
-        everybody=to_publish.wanted is None,
+        first_pages=pages,
     )
     published.generation = yield from publish(serving, connection, origin, variant.ranking, clock)
 

@@ -8,11 +8,16 @@
 WITH present AS (
   FROM store_rows
   UNION ALL BY NAME
-  SELECT NULL::VARCHAR AS feed, NULL::INTEGER AS everybody WHERE false
+  SELECT
+    NULL::VARCHAR AS feed, NULL::INTEGER AS everybody, NULL::DOUBLE AS in_common, NULL::DOUBLE AS few_likers,
+    NULL::DOUBLE AS under_hour, NULL::DOUBLE AS top_authors
+  WHERE false
 )
 SELECT
   generation::INTEGER AS generation, snapshot_us::BIGINT AS snapshot_us, published_us::BIGINT AS published_us,
-  lists::BIGINT AS lists, items::BIGINT AS items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody
+  lists::BIGINT AS lists, items::BIGINT AS items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody,
+  in_common::DOUBLE AS in_common, few_likers::DOUBLE AS few_likers, under_hour::DOUBLE AS under_hour,
+  top_authors::DOUBLE AS top_authors
 FROM present
 UNION ALL BY NAME
 SELECT * REPLACE (generation::INTEGER AS generation)

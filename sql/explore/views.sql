@@ -228,7 +228,7 @@ JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
 CREATE OR REPLACE VIEW generations AS
 SELECT
   generation, make_timestamp(snapshot_us) AS snapshot_at, make_timestamp(published_us) AS published_at,
-  lists, items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody
+  lists, items, feed::VARCHAR AS feed, everybody::BOOLEAN AS everybody, in_common, few_likers, under_hour, top_authors
 FROM stored_generations;
 
 -- A step of a batch run, of the last 30 days.
@@ -420,6 +420,10 @@ COMMENT ON COLUMN generations.published_at IS 'when it became visible';
 COMMENT ON COLUMN generations.lists IS 'lists that were new or had changed';
 COMMENT ON COLUMN generations.items IS 'posts in those lists';
 COMMENT ON COLUMN generations.feed IS 'record key of the feed; NULL when a version before 0.2 published it';
+COMMENT ON COLUMN generations.in_common IS 'of a run for everybody: share of the first 30 posts that two strangers have in common';
+COMMENT ON COLUMN generations.few_likers IS 'share of the first 30 posts with at most five likers';
+COMMENT ON COLUMN generations.under_hour IS 'share of the first 30 posts that were made in the last hour';
+COMMENT ON COLUMN generations.top_authors IS 'share of the first 30 places that the hundredth of the authors with most have';
 COMMENT ON COLUMN generations.everybody IS 'of a run for everybody, not for some viewers; NULL as feed';
 COMMENT ON VIEW impressions IS 'One row per post on a page that was served.';
 COMMENT ON COLUMN impressions.viewer_did IS 'to whom';

@@ -1,12 +1,14 @@
 """The checks that finished lists must pass before anything becomes visible.
 
-Owns: ``check_entries``, one compiled pass over every entry of every list, and ``check_relations``, which runs
-every file of ``sql/checks`` and is a hundred times as slow. Leaves to others: what each file of ``sql/checks``
-asks, which its header says.
+Owns: ``check_entries``, one compiled pass over every entry of every list, ``check_relations``, which runs
+every file of ``sql/checks`` and is a hundred times as slow, and the sample of lists that it looks at. Leaves to others:
+what each file of ``sql/checks`` asks, which its header says.
 
 ``check_entries`` looks through the work of ``arrange`` and shares no code with it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -29,30 +31,36 @@ FAULTS = (
 POSITIONS, ENTRIES, DUPLICATES, OWN_POSTS, AUTHOR_CAP, AUTHOR_SPACING, EMPTY_LISTS, EXCLUDED = range(8)
 
 
-def check_relations(connection: duckdb.DuckDBPyConnection, entries: int = 0) -> int:
-    """Run every file of ``sql/checks`` over ``lists``, of so many entries, and ``fallbacks``; return how many files.
-
-    Raises BatchError, naming the first check that found rows, and one of them.
-    """
-    names = sql.names("checks")
+@contextmanager
+def sampled(connection: duckdb.DuckDBPyConnection, entries: int) -> Iterator[None]:
+    """Let ``lists``, of so many entries, be whole lists of a random part of the viewers where they are many."""
     every = max(1, entries // SAMPLE_ENTRIES)
     if every > 1:
         sample = f"SELECT * FROM main.lists WHERE hash(viewer_id) % {every} = 0"
         connection.execute(f"CREATE OR REPLACE TEMP TABLE lists AS {sample}")
     try:
-        for name in names:
-            found = connection.execute(sql.load(name))
-            heads = [column[0] for column in found.description or []]
-            rows = found.fetchall()
-            if rows:
-                example = ", ".join(f"{head} {value}" for head, value in zip(heads, rows[0], strict=True))
-                raise BatchError(
-                    f"check {name.removeprefix('checks/')} found {len(rows)} rows, nothing was published; "
-                    f"for example {example}"
-                )
+        yield
     finally:
         if every > 1:
             connection.execute("DROP TABLE temp.lists")
+
+
+def check_relations(connection: duckdb.DuckDBPyConnection) -> int:
+    """Run every file of ``sql/checks`` over ``lists`` and ``fallbacks``; return how many files.
+
+    Raises BatchError, naming the first check that found rows, and one of them.
+    """
+    names = sql.names("checks")
+    for name in names:
+        found = connection.execute(sql.load(name))
+        heads = [column[0] for column in found.description or []]
+        rows = found.fetchall()
+        if rows:
+            example = ", ".join(f"{head} {value}" for head, value in zip(heads, rows[0], strict=True))
+            raise BatchError(
+                f"check {name.removeprefix('checks/')} found {len(rows)} rows, nothing was published; "
+                f"for example {example}"
+            )
     return len(names)
 
 

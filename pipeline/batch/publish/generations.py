@@ -47,7 +47,8 @@ class GenerationOrigin:
     likes are in it. ``variant`` is the label of an experiment's variant, '' outside one. ``before`` is the newest
     generation when the run began: a viewer who has had a list since, from a later snapshot, keeps it. With
     ``with_fallbacks`` the feed's fallback lists are written too. ``prune`` says what ``renewed`` and ``all_rkeys`` are.
-    ``everybody`` tells whether the run is for everybody.
+    ``first_pages`` has, in the order of the columns of ``generations``, how different the lists are where the run is
+    for everybody (``sql/batch/first_pages.sql``).
     """
 
     data_dir: Path
@@ -59,7 +60,7 @@ class GenerationOrigin:
     with_fallbacks: bool
     renewed: Sequence[int]
     all_rkeys: Sequence[str] | None
-    everybody: bool = True
+    first_pages: tuple[float | None, ...] | None = None
 
 
 def publish(
@@ -107,8 +108,8 @@ def publish(
             insert(serving, "fallbacks", "language", rows_of)
             serving.execute(sql.load("serving/keep_posts"), keep_posts | {"generation": generation})
             serving.execute(
-                "INSERT INTO generations (generation, snapshot_us, published_us, lists, items, feed, everybody) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO generations (generation, snapshot_us, published_us, lists, items, feed, everybody, "
+                "in_common, few_likers, under_hour, top_authors) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     generation,
                     origin.snapshot_us,
@@ -116,7 +117,8 @@ def publish(
                     len(written),
                     sum(map(length, written)),
                     origin.feed_rkey,
-                    int(origin.everybody),
+                    int(origin.first_pages is not None),
+                    *(origin.first_pages or (None,) * 4),
                 ),
             )
             if origin.variant:

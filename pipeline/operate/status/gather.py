@@ -65,6 +65,7 @@ def gather(settings: Settings) -> Figures:
         },
         "lake": lake,
         "generation": _one(data_dir, "serving/status_generation", now) or None,
+        "first_pages": _rows(data_dir, "serving/status_first_pages"),
         "everybody_age_seconds": _age(_one(data_dir, "serving/everybody_renewed").get("renewed_us"), now_us),
         "serving_bytes": _store_size(data_dir, "serving"),
         "activity_bytes": _store_size(data_dir, "activity"),
@@ -167,7 +168,7 @@ def _rows(data_dir: Path, query: str, parameters: Mapping[str, Any] | None = Non
         try:
             return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
         except sqlite3.OperationalError as error:
-            if "no such table" in str(error):  # the writer has not made it yet
+            if "no such" in str(error):  # the writer has not made the table or its column yet
                 return []
             raise
 

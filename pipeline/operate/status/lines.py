@@ -58,6 +58,7 @@ def lines(figures: Mapping[str, Any]) -> list[Line]:
         _stream(figures),
         *_labelers(figures),
         _lists(figures),
+        *_first_pages(figures),
         *_served(figures),
         *_runs(figures),
         *_gaps(figures),
@@ -249,6 +250,21 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     if age > old_seconds:
         return Line("lists", f"old: {text}; is the schedule running?", Level.BAD)
     return Line("lists", text, Level.OK if age < old_seconds / 2 else Level.WARN)
+
+
+def _first_pages(figures: Mapping[str, Any]) -> Iterator[Line]:
+    """Say how different first pages are; a feed is named where there are several."""
+    feeds = figures["first_pages"]
+    for pages in feeds:
+        text = f"{pages['feed']}: " if len(feeds) > 1 else ""
+        if pages["in_common"] is not None:
+            text += f"two strangers have {pages['in_common']:.0%} in common; "
+        text += (
+            f"{pages['few_likers']:.0%} of posts have five likers or fewer, "
+            f"{pages['under_hour']:.0%} are under an hour old; "
+            f"the most shown hundredth of authors has {pages['top_authors']:.0%} of places"
+        )
+        yield Line("first pages", text)
 
 
 def _served(figures: Mapping[str, Any]) -> Iterator[Line]:
