@@ -49,6 +49,8 @@ SCHEMA = pa.schema(
     [("viewer_id", pa.int32()), ("neighbour_id", pa.int32()), ("weight", pa.float32()), ("rank", pa.int32()),
      ("snapshot_us", pa.int64()), ("left_out", pa.float32())]
 )  # fmt: skip
+# Values that come again. To look for such among the weights takes longer than to write the other columns.
+REPEATED = [name for name in SCHEMA.names if name != "weight"]
 PARTS_KEPT = 4  # folders of parts, so that a run beside may still read those that it found
 LEAST_LEFT_OUT = 1e-6  # of what all co-likers weigh; less is rounding (sql/batch/crowd_weights.sql)
 
@@ -146,7 +148,7 @@ def read_metadata(files: NeighbourFiles) -> NeighboursMetadata | None:
 
 def write_rows(path: Path, tables: Iterable[pa.Table], metadata: Callable[[], NeighboursMetadata]) -> None:
     """Write rows, a row group a table, and then the metadata, which is computed after the last row."""
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=REPEATED) as writer:
         for table in tables:
             if len(table):
                 writer.write_table(table)

@@ -29,6 +29,8 @@ SCHEMA = pa.schema(
         ("generation", pa.int32()),  # of the list_posts.parquet that post_no refers to
     ]
 )
+# Values that come again: those of the other columns are not looked for when a file is written.
+REPEATED = [name for name in SCHEMA.names if name != "score"]
 
 
 class Shelf(NamedTuple):

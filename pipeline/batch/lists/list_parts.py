@@ -24,10 +24,10 @@ from pipeline.batch.inputs.frozen import Frozen, add_relations, add_views
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, newest_of
 from pipeline.batch.inputs.part_files import array, arrays, put_arrays
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.batch.lists.list_block import Shelf, fill_shelf, list_block, list_table
+from pipeline.batch.lists.list_block import REPEATED, Shelf, fill_shelf, list_block, list_table
 from pipeline.batch.lists.product import Fresh, list_viewers, make_fresh, read_block
 from pipeline.ranking import Ranking
-from pipeline.store.duck import columns, open_duckdb
+from pipeline.store.duck import open_duckdb
 from pipeline.store.model import HOUR_US
 from pipeline.store.part_lists import link
 
@@ -50,8 +50,8 @@ class ListParts:
     ) -> "ListParts":
         """Write what all tasks read. The folder's name stands for it: parts of other input are not taken for these."""
         connection = snapshot.connection
-        found = columns(connection, "FROM list_viewers ORDER BY viewer_id")
-        contents = [repr(ranking), *(repr(column.tolist()) for column in found)]
+        rows = "SELECT count(*), bit_xor(hash(v)), sum(hash(v)) FROM list_viewers AS v"
+        contents = [repr(ranking), repr(connection.execute(rows).fetchone())]
         contents += [str(path.stat().st_ino) for path in (*files.rows, files.newer) if path.exists()]
         name = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
         own = replace(frozen, folder=frozen.folder / name)
@@ -83,15 +83,17 @@ class ListParts:
             hour = self.frozen.snapshot_us // HOUR_US
             lists = list_block(fresh, shelf, block, self.ranking, hour, 1)
             table = list_table(block.viewers, lists, self.generation)
+            listed = np.zeros(len(shelf.authors), np.bool_)
+            listed[lists.posts] = True
 
             def write(draft: Path) -> None:
                 draft.mkdir()
-                np.save(draft / "posts.npy", np.unique(lists.posts))
+                np.save(draft / "posts.npy", np.flatnonzero(listed).astype(np.int32))
                 np.save(draft / "viewers.npy", block.viewers[np.diff(lists.starts) > 0])
-                size = max(len(table), 1)
                 pq.write_table(
-                    table, draft / "lists", compression="zstd", compression_level=1, row_group_size=size
-                )
+                    table, draft / "lists", compression="zstd", compression_level=1, use_dictionary=REPEATED,
+                    row_group_size=max(len(table), 1),
+                )  # fmt: skip
 
             part_files.put(part, write)
         return int(pq.read_metadata(part / "lists").num_rows)

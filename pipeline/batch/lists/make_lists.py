@@ -22,7 +22,7 @@ from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.arrange import Lists, popular_lists
-from pipeline.batch.lists.list_block import SCHEMA, fill_shelf, list_block, list_table, read_popular
+from pipeline.batch.lists.list_block import REPEATED, SCHEMA, fill_shelf, list_block, list_table, read_popular
 from pipeline.batch.lists.list_parts import ListParts
 from pipeline.batch.lists.product import list_viewers, make_fresh, read_block
 from pipeline.progress import Progress
@@ -67,7 +67,9 @@ class ListsHere:
         self._listed = np.zeros(len(self._shelf.authors), np.bool_)
         self._with_list = [np.zeros(0, np.int64)]
         staging.lists.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(staging.lists, SCHEMA, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(
+            staging.lists, SCHEMA, compression="zstd", compression_level=1, use_dictionary=REPEATED
+        )
 
     @property
     def viewers(self) -> int:

@@ -17,7 +17,7 @@ by actor_id. So ties are decided as in one process, and the rows are the same, b
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.inputs import frozen as frozen_inputs
 from pipeline.batch.inputs.frozen import Frozen
-from pipeline.batch.inputs.neighbour_files import NeighboursMetadata, write_rows
+from pipeline.batch.inputs.neighbour_files import REPEATED, NeighboursMetadata, write_rows
 from pipeline.batch.inputs.part_files import array, arrays, put, put_arrays
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, compiled, sparse
@@ -96,7 +96,7 @@ class GraphParts:
         name = hashlib.sha256(b"".join([plan, *(column.tobytes() for column in contents)])).hexdigest()[:16]
         graph = cls(frozen.folder / name, frozen, ranking, tuple(spans), len(viewers.rows), viewers.blocks)
         names = ("ids", "since_us", "answers", "late", "reported_us")
-        put_arrays(graph.folder / "viewers", **dict(zip(names, contents, strict=True)))
+        put_arrays(graph.folder / "viewers", rows=viewers.rows, **dict(zip(names, contents, strict=True)))
         return graph
 
     @property
@@ -157,13 +157,18 @@ class GraphParts:
         walked = self._part("walk", number)
         rows, starts = array(walked, "rows"), array(walked, "starts")
         posts = {name: array(walked, name) for name in POSTS}
-        viewers = self._viewers()
+        viewers, firsts = self._viewers(), np.arange(self.blocks + 1) * self.ranking.block_viewers
         short = array(self.folder / "people", "short")
+        is_short = np.zeros(len(viewers.ids), np.bool_)
+        is_short[viewers.rows[short]] = True
         again = self._short_rows(number, short, posts, viewers)
-        answers = array(self.folder / "viewers", "answers")
+        again = again[np.argsort(again["viewer"] // viewers.in_block, kind="stable")]
+        again_starts = np.searchsorted(again["viewer"] // viewers.in_block, np.arange(self.blocks + 1))
+        answers = array(self.folder / "viewers", "answers")  # by viewer
         found = np.empty(len(answers), np.int64)
         find_posts(answers["author"], answers["rkey"], posts["authors"], posts["rkeys"], found)
         answered = np.flatnonzero(found >= 0)
+        answered_starts = np.searchsorted(answers["viewer"][answered], firsts)
         sent: dict[str, list[NDArray[Any]]] = {
             name: []
             for name in ("rows", "rkeys", "counts", "ends", "likers", "viewers", "answered", "weights")
@@ -171,9 +176,9 @@ class GraphParts:
         for block in range(self.blocks):
             likes = rows[starts[block] : starts[block + 1]]
             if len(short):
-                likes = likes[~np.isin(likes["viewer"], viewers.rows[short])]
-                likes = np.concatenate([likes, again[again["viewer"] // viewers.in_block == block]])
-            mine = answered[answers["viewer"][answered] // viewers.in_block == block]
+                likes = likes[~is_short[likes["viewer"]]]
+                likes = np.concatenate([likes, again[again_starts[block] : again_starts[block + 1]]])
+            mine = answered[answered_starts[block] : answered_starts[block + 1]]
             named, local = np.unique(np.concatenate([likes["post"], found[mine]]), return_inverse=True)
             likes = likes.copy()
             likes["viewer"] -= block * viewers.in_block
@@ -196,7 +201,9 @@ class GraphParts:
         """Write the neighbours of a block's viewers; return how many rows."""
         path = self.product_file(number)
         if not path.exists():
-            viewers = self._viewers().block(number)
+            first = number * self.ranking.block_viewers
+            ids = array(self.folder / "viewers", "ids")[first : first + self.ranking.block_viewers]
+            viewers = np.array(ids)
             block, co_likers, posts = self._matrices(number, viewers)
             masses = np.empty(len(posts["counts"]))
             known = liked_posts(
@@ -204,12 +211,11 @@ class GraphParts:
             )
             top, left_out = product_block(block, known, co_likers, self.ranking, 1)
             table = neighbour_table(viewers, top, left_out, self.frozen.snapshot_us)
-            put(
-                path,
-                lambda draft: pq.write_table(
-                    table, draft, compression="zstd", row_group_size=max(len(table), 1)
-                ),
+            size = max(len(table), 1)
+            write = partial(
+                pq.write_table, table, compression="zstd", use_dictionary=REPEATED, row_group_size=size
             )
+            put(path, write)
         return int(pq.read_metadata(path).num_rows)
 
     def write(
@@ -230,10 +236,8 @@ class GraphParts:
         return self.folder / stage / f"{number:05d}"
 
     def _viewers(self) -> Viewers:
-        ids, since_us = arrays(self.folder / "viewers", "ids", "since_us")
-        rows = np.full(self.actors, -1, np.int32)
-        rows[ids] = np.arange(len(ids))
-        return Viewers(np.asarray(ids), np.asarray(since_us), rows, self.ranking.block_viewers)
+        ids, since_us, rows = map(np.asarray, arrays(self.folder / "viewers", "ids", "since_us", "rows"))
+        return Viewers(ids, since_us, rows, self.ranking.block_viewers)
 
     def _short_rows(
         self, number: int, short: NDArray[np.int64], posts: dict[str, NDArray[Any]], viewers: Viewers
