@@ -143,6 +143,7 @@ def _parser(name: str | None, *, with_settings: bool = False) -> argparse.Argume
     viewer = "a DID, or a part of one that no other DID has; with --why, - reads requests from standard input"
     explain("viewer", metavar="VIEWER", help=viewer)
     explain("post", nargs="?", metavar="POST", help="at-uri or bsky.app address (default: explain the list)")
+    explain("--feed", metavar="RKEY", default="", help="record key of the feed (default: the first)")
     explain("--why", action="store_true", help="for each of the first posts, show who brought it there")
     explain("--public", action="store_true", help="with --why: use public likes only")
     change = "with --why: use another value of a ranking parameter; may be repeated"

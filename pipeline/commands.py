@@ -162,10 +162,15 @@ def explain(options: argparse.Namespace) -> None:
         explain_requests.run(settings.data_dir, settings.batch_threads)
     elif options.why:
         explain_command.run_why(
-            settings, options.viewer, options.set, public=options.public, as_json=options.json
+            settings,
+            options.viewer,
+            options.set,
+            feed=options.feed,
+            public=options.public,
+            as_json=options.json,
         )
     else:
-        explain_command.run(settings, options.viewer, options.post, as_json=options.json)
+        explain_command.run(settings, options.viewer, options.post, feed=options.feed, as_json=options.json)
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -105,7 +105,8 @@ class Store:
     undone_keys: dict[Like, int] = field(default_factory=dict)  # when the keys of those were made
     undone: list[Like] = field(default_factory=list)  # likes whose unlike came when their day was in the lake
 
-    first_lists: dict[str, list[tuple[str, float, int, int]]] = field(default_factory=dict)  # as ``lists``
+    # Of each feed, as ``lists``.
+    first_lists: dict[str, dict[str, list[tuple[str, float, int, int]]]] = field(default_factory=dict)
 
     @cached_property
     def truth(self) -> GroundTruth:
@@ -244,7 +245,7 @@ def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) ->
     follow(store)
     jobs.run(settings, "all")
     known = set(vars(store))
-    first_lists = store.lists
+    first_lists = {FEED: store.lists, SECOND: store.lists_of_second}
     for name in set(vars(store)) - known:  # the next run changes what they say
         delattr(store, name)
     store.first_lists = first_lists

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from statistics import mean
 from typing import Any
 
-from analyst_store import FEED, Store
+from analyst_store import FEED, SECOND, Store
 from analyst_truth import SOURCES, Rows, listed, newest_first, rkey
 from answers_viewers import outcomes, rate_of
 
@@ -29,12 +29,13 @@ def viewer_list(store: Store, viewer: str, rows: int = 30, feed: str = FEED) -> 
     ]  # fmt: skip
 
 
-def list_changes(store: Store, viewer: str, days: int, rows: int = 30) -> Rows:
+def list_changes(store: Store, viewer: str, days: int, rows: int = 30, feed: str = FEED) -> Rows:
     """Since the day's first lists; tests/test_daily_lists.py has other days."""
     assert days == 0
+    mine, first = _lists(store, feed)[viewer], store.first_lists[feed].get(viewer, [])
     now, then = (
         {post: (place, SOURCES[source], score) for place, (post, score, _, source) in enumerate(items, 1)}
-        for items in (store.lists[viewer][:rows], store.first_lists.get(viewer, [])[:rows])
+        for items in (mine[:rows], first[:rows])
     )
     found = []
     for post, (place, source, score) in now.items():
@@ -63,8 +64,10 @@ def viewer_co_likers(
 
 
 def viewer_taste(
-    store: Store, viewer: str, hours: float = 48.0, min_neighbours: int = 3, rows: int = 20
+    store: Store, viewer: str, hours: float = 48.0, min_neighbours: int = 3, rows: int = 20, feed: str = FEED
 ) -> Rows:
+    """Both feeds have the same parameters of neighbours, so they share them; tests/test_sql_feeds.py has others."""
+    assert feed in (FEED, SECOND)
     near = dict(store.neighbours[viewer])
     likers: dict[str, set[str]] = defaultdict(set)
     for like in store.since(hours):
@@ -79,7 +82,10 @@ def viewer_taste(
     return sorted(found, key=lambda row: (-round(row[3], 9), row[0]))[:rows]
 
 
-def viewer_communities(store: Store, viewer: str, hours: float = 168.0, rows: int = 20) -> Rows:
+def viewer_communities(
+    store: Store, viewer: str, hours: float = 168.0, rows: int = 20, feed: str = FEED
+) -> Rows:
+    assert feed in (FEED, SECOND)
     near = dict(store.neighbours[viewer])
     liked: dict[str, Counter[str]] = defaultdict(Counter)
     for like in store.since(hours):

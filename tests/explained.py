@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from analyst_store import Store
+from analyst_store import FEED, Store
 
 from pipeline.explore.explain_command import explain_from
 from pipeline.explore.explanation import Explanation
@@ -31,14 +31,17 @@ class Checked:
         self.popular |= other.popular
 
 
-def check_list(store: Store, inputs: GenerationInputs, viewer: str, checked: Checked) -> Explanation:
+def check_list(
+    store: Store, inputs: GenerationInputs, viewer: str, checked: Checked, feed: str = FEED
+) -> Explanation:
     """Compare a viewer's list, read from serving.sqlite, with its explanation; AssertionError for other posts."""
     found = explain_from(inputs, viewer)
+    listed, renewed = store.lists_in(feed)[viewer], store.renewed_in(feed)
     assert [(row["post_uri"], row["co_likers"]) for row in found.listed] == [
-        (item[0], item[2]) for item in store.lists[viewer]
+        (item[0], item[2]) for item in listed
     ]
     scored = {row["post_uri"]: row for row in found.scored}
-    for post, score, co_likers, source in store.lists[viewer]:
+    for post, score, co_likers, source in listed:
         row = scored.get(post)
         if source == 2 and (row is None or row["position"] is None):
             checked.popular[post] = viewer, score
@@ -48,7 +51,7 @@ def check_list(store: Store, inputs: GenerationInputs, viewer: str, checked: Che
         terms = row["similarity"] ** found.parameters["score_exponent"] * row["decay"] * row["popularity"]
         terms *= row["readable"]
         checked.near(float(np.float32(terms)), row["score"])
-        if viewer in store.renewed:
+        if viewer in renewed:
             checked.near(row["score"], score)
             checked.scores += 1
     sums: dict[str, float] = {}

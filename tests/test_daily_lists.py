@@ -67,15 +67,16 @@ def test_a_week_is_kept(tmp_path: Path) -> None:
     data_dir = lists_of(tmp_path, 0, ("p1",))
     snapshot = current_snapshot(data_dir)
     assert snapshot is not None
-    today = next((snapshot / "daily_lists").iterdir()).stem
+    [feed] = (path.name for path in (snapshot / "daily_lists").iterdir())
+    today = next((snapshot / "daily_lists" / feed).iterdir()).stem
     for day in range(1, 10):
         made = {}
         for name in ("daily_lists", "daily_posts"):
-            relation = f"{name}/day=2026-06-{day:02}"
-            made[relation] = shutil.copyfile(snapshot / name / f"{today}.parquet", tmp_path / name)
+            relation = f"{name}/{feed}/day=2026-06-{day:02}"
+            made[relation] = shutil.copyfile(snapshot / name / feed / f"{today}.parquet", tmp_path / name)
         newest = make_snapshot(data_dir, made)
     kept = [f"day=2026-06-{day:02}" for day in range(2, 10)]
     for name in ("daily_lists", "daily_posts"):
-        assert sorted(path.stem for path in (newest / name).iterdir()) == kept
+        assert sorted(path.stem for path in (newest / name / feed).iterdir()) == kept
     with pytest.raises(QueryError, match=r"no lists of .* are kept, only those of 2026-06-02, "):
         changes(data_dir)

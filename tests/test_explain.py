@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analyst_store import Store
+from analyst_store import FEEDS, SECOND, Store
 from batch_tools import settings_for
 from explained import Checked, check_list, check_popular
 from worlds import World
@@ -17,6 +17,7 @@ from pipeline.batch import jobs
 from pipeline.explore.explain_command import explain
 from pipeline.explore.explanation import Explanation
 from pipeline.explore.generation_inputs import ExplainError, GenerationInputs
+from pipeline.explore.list_reasons import why
 from pipeline.store.model import AccountStatus, PostFlag
 
 CROWD = ("bob", "cat", "dan")
@@ -58,6 +59,24 @@ def test_every_number_of_many_lists_is_the_batchs(analysts: Store) -> None:
     similarity = next(row["similarity"] for row in found.scored if row["post_uri"] == first)
     crowd = next(row["crowd"] for row in found.scored if row["post_uri"] == first)
     assert sum(row["part"] for row in parts) + crowd == pytest.approx(similarity, rel=1e-9)
+
+
+def test_a_feed_beside_the_first_is_explained_by_its_own_inputs(analysts: Store) -> None:
+    viewers = sorted(analysts.renewed_in(SECOND) & analysts.lists_of_second.keys())[::9][:5]
+    checked = Checked()
+    with closing(GenerationInputs(analysts.data_dir, 2, SECOND)) as inputs:
+        assert inputs.ranking.half_life_hours == FEEDS[SECOND]["half_life_hours"]
+        for viewer in viewers:
+            found = check_list(analysts, inputs, viewer, checked, SECOND)
+    assert checked.scores > 50 and checked.worst < 1e-5
+    whole = why(analysts.data_dir, 2, viewers[-1], {}, public=False, feed=SECOND)
+    assert (whole["generation"], whole["usual"]["half_life_hours"]) == (found.generation, 48.0)
+    assert [post["was"] for post in whole["posts"]] == list(range(1, len(whole["posts"]) + 1))
+    former = why(analysts.data_dir, 2, viewers[-1], {"days_ago": "0"}, public=False, feed=SECOND)
+    first = analysts.first_lists[SECOND].get(viewers[-1], [])
+    assert [post["post_uri"] for post in former["posts"]] == [item[0] for item in first[:30]]
+    with pytest.raises(ExplainError, match="no feed videos: expected one of for-you, moving"):
+        GenerationInputs(analysts.data_dir, 2, "videos")
 
 
 def test_a_post_in_the_list(tmp_path: Path) -> None:

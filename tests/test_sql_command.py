@@ -136,11 +136,11 @@ def test_an_empty_store_is_one_clear_line(ask: Any, tmp_path: Path) -> None:
 
 def test_a_missing_copy_is_one_clear_line(ask: Any, data_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(data_dir, tmp_path / "data")
-    for copy in (tmp_path / "data" / "explore").rglob("neighbours.parquet"):
+    for copy in (tmp_path / "data" / "explore").glob("*/feed_neighbours/*/lists.parquet"):
         copy.unlink()
     status, _, err = ask("coverage", folder=tmp_path / "data")
     assert status == 1
-    assert "neighbours.parquet" in err and "run 'foryou batch'" in err
+    assert "feed_neighbours" in err and "run 'foryou batch'" in err
     assert len(err.splitlines()) == 1
 
 

@@ -17,7 +17,7 @@ FOLDERS = sorted({path.parent.name for path in (ROOT / "sql").glob("*/*.sql")})
 NAMES = [name for folder in FOLDERS for name in sql.names(folder)]
 FIELDS = ("Question", "Reads", "Writes", "Grain", "Parameters", "Units")
 VIEWS = "explore/views"  # makes every view of the folder, of files that it finds by their names
-BUILT_IN = {"json_each", "read_parquet", "parquet_file_metadata"}
+BUILT_IN = {"json_each", "range", "read_parquet", "parquet_file_metadata"}
 NAME = r"([a-z_][\w.]*)"
 CREATE = rf"CREATE (?:OR REPLACE )?(?:TEMP )?(?:TABLE|VIEW|MACRO) (?:IF NOT EXISTS )?{NAME}"
 
@@ -166,3 +166,18 @@ def test_macros_of_one_name_are_one() -> None:
 def test_migrations_are_numbered_from_1_without_a_number_twice(store: str) -> None:
     numbers = sorted(int(found[1]) for name in sql.names(store) if (found := re.search(r"/(\d{4})_", name)))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+# What reads a row of likes or impressions for each of a span: seconds on a store with a hundred million likes.
+SPANS = {"likes_between", "like_records_between", "outcomes_between", "first_impressions"}
+
+
+@pytest.mark.parametrize("name", [name for name in sql.names("explore") if name != VIEWS])
+def test_a_query_that_reads_a_span_says_what_to_narrow(name: str) -> None:
+    fields = header(name)
+    if not SPANS & set(listed(fields["Reads"])):
+        return
+    [span] = [
+        part.split()[0] for part in listed(fields["Parameters"]) if part.startswith(("hours =", "days ="))
+    ]
+    assert re.search(rf"On a large\s+store, choose fewer\s+{span}", fields["Units"]), span

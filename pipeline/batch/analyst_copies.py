@@ -26,8 +26,11 @@ from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
     DAILY_LISTS,
     DAILY_POSTS,
+    EXPLAINED,
     FEED_LIST_POSTS,
     FEED_LISTS,
+    FEED_NEIGHBOURS,
+    FEED_NEWER_NEIGHBOURS,
     FEED_VARIANTS,
     FEEDS,
     HISTORY_LIKES,
@@ -72,7 +75,7 @@ class StagedLists:
 
 @dataclass(frozen=True, slots=True)
 class AnalystsRun:
-    """A run of the first feed for everybody: its feed, all feeds in order, the stream time up to which likes count."""
+    """A run of a feed for everybody: its feed, all feeds in order, the stream time up to which likes count."""
 
     feed: str
     feeds: Sequence[str]
@@ -138,7 +141,10 @@ def make_list_snapshot(
     staged: Sequence[StagedLists],
     run: AnalystsRun,
 ) -> int:
-    """Make a snapshot of a published run's files, with the last variant's generation; return its rows of lists."""
+    """Make a snapshot of a published run's files, with the last variant's generation; return its rows of lists.
+
+    Of a feed beside the first, ``foryou explain`` reads what its lists were made of; analysts read its lists.
+    """
     last, snapshot_us = staged[-1], run.snapshot_us
     folder = last.files[LISTS].parent
     files = inputs | _of_all_variants(connection, staged)
@@ -146,13 +152,11 @@ def make_list_snapshot(
     stamp = [pa.array([last.generation], pa.int32()), pa.array([snapshot_us], pa.int64())]
     for name, table in {
         RANKING: pa.table({"name": list(values), "value": list(values.values())}),
-        FEEDS: pa.table({"feed": run.feeds, "place": pa.array(range(1, len(run.feeds) + 1), pa.int32())}),
         SNAPSHOT: pa.table(stamp, names=["generation", "snapshot_us"]),
     }.items():
         files[name] = folder / f"{name}.parquet"
         pq.write_table(table, files[name])
     files[VARIANTS] = _variants(staged, folder)
-    files |= _of_feed(files, run.feed)
     for name, source in (
         (LIST_NEIGHBOURS, neighbour_files.path),
         (LIST_NEWER_NEIGHBOURS, neighbour_files.newer),
@@ -162,21 +166,16 @@ def make_list_snapshot(
     if neighbour_files.degrees.exists():
         files[LIST_DEGREES] = folder / f"{LIST_DEGREES}.parquet"
         one_file(neighbour_files.degrees, files[LIST_DEGREES])
-    files |= _daily_lists(connection, neighbour_files.data_dir, files, snapshot_us)
     rows = int(pq.read_metadata(files[LISTS]).num_rows)
-    make_snapshot(neighbour_files.data_dir, files)
-    return rows
-
-
-def make_feed_snapshot(
-    connection: duckdb.DuckDBPyConnection, data_dir: Path, feed: str, staged: Sequence[StagedLists]
-) -> int:
-    """Make a snapshot with the lists of a feed beside the first; return their rows."""
-    files = _of_all_variants(connection, staged)
-    files[VARIANTS] = _variants(staged, files[LISTS].parent)
-    files = _of_feed(files, feed)
-    rows = int(pq.read_metadata(files[f"{FEED_LISTS}/feed={feed}/lists"]).num_rows)
-    make_snapshot(data_dir, files)
+    finished = _of_feed(files, run.feed) | _daily_lists(connection, neighbour_files.data_dir, files, run)
+    if run.feed == run.feeds[0]:
+        finished |= files
+    else:
+        finished |= {f"{EXPLAINED}/{run.feed}/{name}": path for name, path in files.items()}
+    finished[FEEDS] = folder / f"{FEEDS}.parquet"
+    feeds = {"feed": run.feeds, "place": pa.array(range(1, len(run.feeds) + 1), pa.int32())}
+    pq.write_table(pa.table(feeds), finished[FEEDS])
+    make_snapshot(neighbour_files.data_dir, finished)
     return rows
 
 
@@ -198,9 +197,15 @@ def _variants(staged: Sequence[StagedLists], folder: Path) -> Path:
 
 
 def _of_feed(files: dict[str, Path], feed: str) -> dict[str, Path]:
-    """Give lists, their posts and the variants a second name, by feed."""
+    """Give lists and what they were made of a second name, by feed."""
     found = {}
-    for name, relation in ((LISTS, FEED_LISTS), (LIST_POSTS, FEED_LIST_POSTS), (VARIANTS, FEED_VARIANTS)):
+    for name, relation in (
+        (LISTS, FEED_LISTS),
+        (LIST_POSTS, FEED_LIST_POSTS),
+        (VARIANTS, FEED_VARIANTS),
+        (LIST_NEIGHBOURS, FEED_NEIGHBOURS),
+        (LIST_NEWER_NEIGHBOURS, FEED_NEWER_NEIGHBOURS),
+    ):
         target = files[name].with_name(f"feed-{name}.parquet")
         _link(files[name], target)
         found[f"{relation}/feed={feed}/lists"] = target
@@ -208,10 +213,10 @@ def _of_feed(files: dict[str, Path], feed: str) -> dict[str, Path]:
 
 
 def _daily_lists(
-    connection: duckdb.DuckDBPyConnection, data_dir: Path, files: dict[str, Path], snapshot_us: int
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, files: dict[str, Path], run: AnalystsRun
 ) -> dict[str, Path]:
     """Write the beginning of each list to be kept for a week, if there is none of that day; return it by relation."""
-    day = f"day={places.day_name(day_of(snapshot_us))}"
+    day = f"feed={run.feed}/day={places.day_name(day_of(run.snapshot_us))}"
     former = current_snapshot(data_dir)
     if former is not None and copy_of(former, f"{DAILY_LISTS}/{day}").exists():
         return {}

@@ -18,7 +18,6 @@ import sql
 from pipeline.batch.analyst_copies import (
     AnalystsRun,
     StagedLists,
-    make_feed_snapshot,
     make_list_snapshot,
     stage_inputs,
     stage_lists_of,
@@ -58,8 +57,8 @@ class FeedToPublish:
 
     @property
     def for_analysts(self) -> bool:
-        """Whether the run leaves its inputs in explore/: one of the first feed for everybody; others leave lists."""
-        return self.wanted is None and self.feed.rkey == self.all_rkeys[0]
+        """Whether the run leaves its lists and inputs in explore/: one for everybody."""
+        return self.wanted is None
 
 
 @dataclass(slots=True)
@@ -140,8 +139,6 @@ def candidates(
         if to_publish.for_analysts:
             run = AnalystsRun(feed.rkey, to_publish.all_rkeys, snapshot.snapshot_us)
             yield "copy lists", make_list_snapshot(connection, files, inputs, staged, run)
-        elif staged:
-            yield "copy lists", make_feed_snapshot(connection, data_dir, feed.rkey, staged)
 
 
 def stage_and_publish(

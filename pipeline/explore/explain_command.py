@@ -24,23 +24,32 @@ from pipeline.settings import Settings
 from pipeline.store.duck import count
 
 
-def run(settings: Settings, viewer: str, post: str | None, *, as_json: bool) -> None:
+def run(settings: Settings, viewer: str, post: str | None, *, feed: str = "", as_json: bool) -> None:
     """Print the explanation; ExplainError when the viewer or the post is unknown."""
-    explanation = explain(settings.data_dir, settings.batch_threads, viewer, post)
+    explanation = explain(settings.data_dir, settings.batch_threads, viewer, post, feed)
     print(json.dumps(asdict(explanation), indent=2) if as_json else as_text(explanation))
 
 
-def run_why(settings: Settings, viewer: str, texts: Sequence[str], *, public: bool, as_json: bool) -> None:
+def run_why(
+    settings: Settings, viewer: str, texts: Sequence[str], *, feed: str = "", public: bool, as_json: bool
+) -> None:
     """Print a list with reasons, under the changes that NAME=VALUE texts ask for; ExplainError as ``run``."""
     found = list_reasons.why(
-        settings.data_dir, settings.batch_threads, viewer, list_reasons.changes_of(texts), public=public
+        settings.data_dir,
+        settings.batch_threads,
+        viewer,
+        list_reasons.changes_of(texts),
+        public=public,
+        feed=feed,
     )
     print(json.dumps(found) if as_json else list_as_text(found))
 
 
-def explain(data_dir: Path, threads: int, viewer: str, post: str | None = None) -> Explanation:
-    """Return why a viewer's list is as it is, and what happened to a post."""
-    with closing(GenerationInputs(data_dir, threads)) as inputs:
+def explain(
+    data_dir: Path, threads: int, viewer: str, post: str | None = None, feed: str = ""
+) -> Explanation:
+    """Return why a viewer's list in a feed is as it is, and what happened to a post; "" is the first feed."""
+    with closing(GenerationInputs(data_dir, threads, feed)) as inputs:
         return explain_from(inputs, viewer, post)
 
 

@@ -41,8 +41,10 @@ from pipeline.store.analyst_snapshot import (
     SNAPSHOT,
     VARIANTS,
     changes_in,
+    copies_of_feed,
     copy_of,
     current_snapshot,
+    feeds_in,
     likes_since,
 )
 from pipeline.store.duck import count, listed, parquet
@@ -65,12 +67,21 @@ class ExplainError(PipelineError):
 class GenerationInputs:
     """A DuckDB over one generation's inputs; close it after use."""
 
-    def __init__(self, data_dir: Path, threads: int) -> None:
-        snapshot = current_snapshot(data_dir)
-        if snapshot is None or not copy_of(snapshot, SNAPSHOT).exists():
+    def __init__(self, data_dir: Path, threads: int, feed: str = "") -> None:
+        """Open the inputs of a feed, by its record key; "" is the first."""
+        whole = current_snapshot(data_dir)
+        if whole is None or not copy_of(whole, SNAPSHOT).exists():
             raise ExplainError(f"no lists yet in {data_dir}: run 'foryou batch' first")
+        feeds = feeds_in(whole)
+        if feed not in ("", *feeds):
+            raise ExplainError(f"no feed {feed}: expected one of {', '.join(feeds)}")
+        self._feed = feed or feeds[0]
+        # What is the same for all feeds is in the snapshot itself.
+        self._snapshot, snapshot = whole, copies_of_feed(whole, self._feed)
+        if snapshot == whole and self._feed != feeds[0]:
+            raise ExplainError(f"no lists of the feed {feed} yet: run 'foryou batch' first")
         [stamp] = pq.read_table(copy_of(snapshot, SNAPSHOT)).to_pylist()
-        self._data_dir, self._snapshot, self._stamp = data_dir, snapshot, _stamp_of(snapshot)
+        self._data_dir, self._copies, self._stamp = data_dir, snapshot, _stamp_of(snapshot)
         self.generation: int = stamp["generation"]
         self.snapshot_us: int = stamp["snapshot_us"]
         parameters = pq.read_table(copy_of(snapshot, RANKING)).to_pylist()
@@ -100,13 +111,13 @@ class GenerationInputs:
         self._make_settings(copy_of(snapshot, "inputs/own_settings"))
         made = self.connection.execute("SELECT max(made_us) FROM forecast_trees").fetchone()
         self.forecast_us: int | None = made[0] if made else None
-        interactions = copy_of(snapshot, NEIGHBOURS_INTERACTIONS)
+        interactions = copy_of(whole, NEIGHBOURS_INTERACTIONS)
         if not interactions.exists():  # no neighbours job has run
             interactions = copy_of(snapshot, "inputs/interactions")
         self._view("all_neighbours_interactions", interactions)
         known = "FROM all_claimed_likes"
-        if copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES).exists():
-            self._view("older_claimed_likes", copy_of(snapshot, NEIGHBOURS_CLAIMED_LIKES))
+        if copy_of(whole, NEIGHBOURS_CLAIMED_LIKES).exists():
+            self._view("older_claimed_likes", copy_of(whole, NEIGHBOURS_CLAIMED_LIKES))
             older = "FROM older_claimed_likes ANTI JOIN all_claimed_likes USING (liker_id, rkey)"
             known += f" UNION ALL {older}"
         self.connection.execute(f"CREATE VIEW known_claimed_likes AS {known}")
@@ -133,7 +144,9 @@ class GenerationInputs:
         """Tell whether the newest lists are still those of these inputs, whose files are kept so long."""
         newest = current_snapshot(self._data_dir)
         try:
-            return newest is not None and self._stamp == _stamp_of(newest) and self._snapshot.exists()
+            if newest is None or not self._snapshot.exists():
+                return False
+            return self._stamp == _stamp_of(copies_of_feed(newest, self._feed))
         except FileNotFoundError:
             return False
 
@@ -152,7 +165,7 @@ class GenerationInputs:
         """Let ``stored_lists`` be those that a day began with; ExplainError when that day's are not kept."""
         day = places.day_name(day_of(self.snapshot_us) - days_ago)
         files = {
-            name: copy_of(self._snapshot, f"{folder}/day={day}")
+            name: copy_of(self._snapshot, f"{folder}/feed={self._feed}/day={day}")
             for name, folder in (("stored_lists", DAILY_LISTS), ("stored_list_posts", DAILY_POSTS))
         }
         if not all(path.exists() for path in files.values()):
@@ -248,7 +261,7 @@ class GenerationInputs:
 
     def use_degrees(self) -> bool:
         """Give the SQL everybody's number of likes by the last full pass; return whether there was one."""
-        path = copy_of(self._snapshot, LIST_DEGREES)
+        path = copy_of(self._copies, LIST_DEGREES)
         if path.exists():
             self.connection.execute("DROP TABLE IF EXISTS degrees")
             self._view("degrees", path)
@@ -290,16 +303,16 @@ class GenerationInputs:
     def _make_records(self, snapshot: Path) -> None:
         """Make ``stored_records``, ``recent_records`` and ``changes``; sql/explore/views.sql does it for analysts."""
         self.connection.execute("DROP TABLE like_records; DROP TABLE changes")
-        files = parquet(*changes_in(snapshot), by_name=True)
+        files = parquet(*changes_in(self._snapshot, self._feed), by_name=True)
         self.connection.execute(
             f"CREATE VIEW changes AS SELECT liker_id, rkey, rev FROM {files} WHERE NOT settled"
         )
         first_day = day_of(self.neighbours_us) - self.ranking.seed_window_days
         first_recent = day_of(int(self.snapshot_us - self.ranking.post_max_age_hours * HOUR_US))
-        history = copy_of(snapshot, HISTORY_LIKES)
+        history = copy_of(self._snapshot, HISTORY_LIKES)
         for name, first in (("recent_records", first_recent), ("stored_records", first_day)):
             parts = [f"SELECT *, true AS open FROM lake_likes({listed(copy_of(snapshot, OPEN_LIKES))})"]
-            closed = likes_since(snapshot, first)
+            closed = likes_since(self._snapshot, first)
             if closed:
                 parts.append(f"SELECT *, false AS open FROM lake_likes({listed(*closed)})")
             if name == "stored_records" and history.exists():

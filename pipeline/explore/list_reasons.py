@@ -91,9 +91,11 @@ def changed(ranking: Ranking, changes: Mapping[str, Change]) -> Ranking:
     return ranking_from({**asdict(ranking), **values})
 
 
-def why(data_dir: Path, threads: int, viewer: str, changes: Mapping[str, Change], *, public: bool) -> Row:
-    """Return a viewer's list with reasons, as plain values."""
-    with closing(ViewerInputs(data_dir, threads, viewer, public=public)) as of_viewer:
+def why(
+    data_dir: Path, threads: int, viewer: str, changes: Mapping[str, Change], *, public: bool, feed: str = ""
+) -> Row:
+    """Return a viewer's list in a feed with reasons, as plain values; "" is the first feed."""
+    with closing(ViewerInputs(data_dir, threads, viewer, public=public, feed=feed)) as of_viewer:
         return why_of(of_viewer, changes)
 
 

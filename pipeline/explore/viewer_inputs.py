@@ -31,9 +31,9 @@ class ViewerInputs:
     list as it is.
     """
 
-    def __init__(self, data_dir: Path, threads: int, viewer: str, *, public: bool) -> None:
+    def __init__(self, data_dir: Path, threads: int, viewer: str, *, public: bool, feed: str = "") -> None:
         self._spill = tempfile.TemporaryDirectory(prefix="foryou-why-")
-        self.inputs = GenerationInputs(data_dir, threads)
+        self.inputs = GenerationInputs(data_dir, threads, feed)
         try:
             execute = self.inputs.connection.execute
             execute(f"SET memory_limit = '{MEMORY_LIMIT}'")

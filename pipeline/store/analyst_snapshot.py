@@ -21,12 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.part_lists import files_of_rows, one_file
 from sql import places
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
 WORKING = ".working-"
-NEIGHBOURS = "neighbours"
 CURRENT = "current.parquet"
 
 # What is not in the lake lies beside the lake's days, so that one pattern finds both. Open are days of which a
@@ -47,10 +45,13 @@ LIST_CROWDS = "list_crowds"
 LIST_DEGREES = "list_degrees"  # how many likes each liker has, by the full pass before
 # The same of each feed, feed=RKEY, from the feed's own last run for everybody; and which feeds there are, in order.
 FEED_LISTS, FEED_LIST_POSTS, FEED_VARIANTS, FEEDS = "feed_lists", "feed_list_posts", "feed_variants", "feeds"
+FEED_NEIGHBOURS, FEED_NEWER_NEIGHBOURS = "feed_neighbours", "feed_newer_neighbours"
+# All that the lists of a feed beside the first were made of, under the names that the first feed's have: in it, RKEY.
+EXPLAINED = "explained"
 VARIANTS = (
     "variants"  # whose lists were made by which parameters: a row a variant of an experiment, one row outside
 )
-# The lists of the first run of each day, as far as a first page, and their posts: day=YYYY-MM-DD in each.
+# The lists of a feed's first run of a day, as far as a first page, and their posts: feed=RKEY/day=YYYY-MM-DD in each.
 DAILY_LISTS, DAILY_POSTS = "daily_lists", "daily_posts"
 DAYS_KEPT = 8  # a week and today
 SNAPSHOT, RANKING = "snapshot", "ranking"
@@ -72,15 +73,28 @@ def copy_of(snapshot: Path, name: str) -> Path:
     return snapshot / f"{name}.parquet"
 
 
+def copies_of_feed(snapshot: Path, feed: str) -> Path:
+    """Return the folder of what the lists of a feed were made of: the snapshot itself for the first."""
+    folder = snapshot / EXPLAINED / feed
+    return folder if folder.is_dir() else snapshot
+
+
+def feeds_in(snapshot: Path) -> list[str]:
+    """Return the record keys of the feeds, in order."""
+    rows = pq.read_table(copy_of(snapshot, FEEDS)).to_pylist()
+    return [row["feed"] for row in sorted(rows, key=lambda row: row["place"])]
+
+
 def likes_since(snapshot: Path, day: int) -> list[Path]:
     """Return a snapshot's files of closed days' likes, from a day on, in days since 1970."""
     first = f"day={places.day_name(day)}.parquet"
     return sorted(path for path in (snapshot / "likes").glob("day=*.parquet") if path.name >= first)
 
 
-def changes_in(snapshot: Path) -> list[Path]:
-    """Return a snapshot's files of changes to closed days."""
-    return sorted((snapshot / "changes").glob("*.parquet"))
+def changes_in(snapshot: Path, feed: str) -> list[Path]:
+    """Return a snapshot's files of changes to closed days, as a run of a feed knew them."""
+    days = sorted((snapshot / "changes").glob("day=*.parquet"))
+    return [*days, copy_of(copies_of_feed(snapshot, feed), OPEN_CHANGES)]
 
 
 def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
@@ -101,10 +115,10 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
         for name, path in finished.items():
             copy_of(making, name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, copy_of(making, name))
+        feeds = feeds_in(making) if FEEDS in finished else None
         for name, path in (*_lake_files(data_dir), *_former_files(former, finished)):
-            if name == NEIGHBOURS and path.exists() and len(files_of_rows(path)) > 1:
-                one_file(path, copy_of(making, name))  # analysts read one file
-            else:
+            feed = _feed_of(name)
+            if feed is None or feeds is None or feed in feeds:  # else it is of a feed that is no more
                 _link(path, copy_of(making, name))
         os.replace(making, folder)
         temporary = root / ".current"
@@ -133,21 +147,28 @@ def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
         yield f"likes/day={places.day_name(day)}", places.likes(data_dir, day)
     for day in sorted(places.impression_days(data_dir)):
         yield f"impressions/day={places.day_name(day)}", places.impressions(data_dir, day)
-    yield NEIGHBOURS, places.neighbours(data_dir)
 
 
 def _former_files(former: Path | None, finished: Collection[str]) -> Iterator[tuple[str, Path]]:
     """Yield what is made by runs, of the former snapshot; the lake's files are taken as they are now."""
-    files = () if former is None else (former / DAILY_LISTS).glob("day=*.parquet")
+    files = () if former is None else (former / DAILY_LISTS).glob("feed=*/day=*.parquet")
     known = {path.stem for path in files} | {
-        name.partition("/")[2] for name in finished if name.startswith(f"{DAILY_LISTS}/")
+        name.rpartition("/")[2] for name in finished if name.startswith(f"{DAILY_LISTS}/")
     }
     days = sorted(known)[-DAYS_KEPT:]
     for path in sorted(former.rglob("*.parquet")) if former is not None else ():
         name = str(path.relative_to(former)).removesuffix(".parquet") if former is not None else ""
-        folder, _, day = name.partition("/")
-        if "/day=" not in name or (folder in (DAILY_LISTS, DAILY_POSTS) and day in days):
+        folder, day = name.partition("/")[0], name.rpartition("/")[2]
+        if "/day=" not in name or (folder in (DAILY_LISTS, DAILY_POSTS) and "/feed=" in name and day in days):
             yield name, path
+
+
+def _feed_of(name: str) -> str | None:
+    """Return the feed whose copy a relation is, None for one of all feeds, or of the first alone."""
+    parts = name.split("/")
+    if parts[0] == EXPLAINED:
+        return parts[1]
+    return parts[1].removeprefix("feed=") if len(parts) > 2 and parts[1].startswith("feed=") else None
 
 
 def _link(source: Path, target: Path) -> None:

@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per account, most likes first
 -- Parameters: hours = 24.0 (hours back from now), rows = 20 (accounts shown)
--- Units: busiest_hour is the most likes in one clock hour, active_hours the clock hours with a like
+-- Units: busiest_hour is the most likes in one clock hour, active_hours the clock hours with a like. On a large
+--   store, choose fewer hours
 WITH hourly AS (
   SELECT liker_id, seen_us // 3600000000 AS hour, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

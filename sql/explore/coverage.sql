@@ -4,7 +4,8 @@
 -- Grain: one row per band of activity, and one for all
 -- Parameters: hours = 24.0 (who liked something in these hours), items = 100 (posts of a long list), feed = ''
 --   (record key of a feed; '' for the first)
--- Units: likers are people; long_share = those with a list of that many posts / likers
+-- Units: likers are people; long_share = those with a list of that many posts / likers. On a large store, choose
+--   fewer hours
 SET VARIABLE of_feed = one_feed(getvariable('feed'));
 
 WITH active AS (

@@ -4,7 +4,8 @@
 -- Grain: one row per language; a post with several counts in each, a post that names none as ''. Likes
 --   of posts that are no longer stored (older than post_max_age_hours) are 'unknown'
 -- Parameters: hours = 24.0 (hours back from now)
--- Units: posts were created in the span and are not deleted; likes are of the span, like_share is of its likes
+-- Units: posts were created in the span and are not deleted; likes are of the span, like_share is of its likes. On a
+--   large store, choose fewer hours
 WITH written AS (
   SELECT author_id, rkey, created_us, unnest(string_split(langs, ',')) AS language
   FROM stored_posts

@@ -4,7 +4,7 @@
 -- Grain: one row per doubling of likes per liker
 -- Parameters: hours = 24.0 (hours back from now), tail_from = 20 (likes at which the power law's tail begins)
 -- Units: like_share is of all likes; tail_exponent is the maximum-likelihood exponent of the number of likers with at
---   least tail_from likes (the same in every row): P(likes) ~ likes ^ -exponent
+--   least tail_from likes (the same in every row): P(likes) ~ likes ^ -exponent. On a large store, choose fewer hours
 WITH counted AS (
   SELECT liker_id, count(*) AS likes
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

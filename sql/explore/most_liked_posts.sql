@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per post, most liked first; a tie goes to the newer rkey
 -- Parameters: hours = 24 (hours back from now), rows = 20 (posts shown)
--- Units: likes are distinct likers in the span; seen_first is the time of the first, UTC
+-- Units: likes are distinct likers in the span; seen_first is the time of the first, UTC. On a large store, choose
+--   fewer hours
 WITH counted AS (
   SELECT author_id, post_rkey, count(*) AS likes, min(seen_us) AS first_us
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24)), getvariable('now_us'))

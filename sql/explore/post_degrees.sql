@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per doubling of likers per post
 -- Parameters: hours = 24.0 (hours back from now), tail_from = 20 (likers at which the power law's tail begins)
--- Units: as in liker_degrees, for posts that were liked at all
+-- Units: as in liker_degrees, for posts that were liked at all. On a large store, choose fewer hours
 WITH counted AS (
   SELECT author_id, post_rkey, count(*) AS likers
   FROM likes_between(hours_ago(coalesce(getvariable('hours'), 24.0)), getvariable('now_us'))

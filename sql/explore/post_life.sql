@@ -3,7 +3,8 @@
 -- Writes: none
 -- Grain: one row per hour of the post's age with likes, youngest first
 -- Parameters: post (at-uri or bsky.app address with a DID), days = 30.0 (days back from now)
--- Units: age_hours is whole hours since the time in the post's rkey; so_far is the sum up to then
+-- Units: age_hours is whole hours since the time in the post's rkey; so_far is the sum up to then. On a large store,
+--   choose fewer days
 SET VARIABLE post_author = author_number(getvariable('post'));
 SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
 

@@ -4,7 +4,7 @@
 -- Grain: one row per post with min_likes or more in the last hours, fastest riser first
 -- Parameters: hours = 2 (length of each of the two spans compared, hours), min_likes = 5 (likes in the last span), rows
 --   = 20 (posts shown)
--- Units: rise = (likes now + 1) / (likes before + 1)
+-- Units: rise = (likes now + 1) / (likes before + 1). On a large store, choose fewer hours
 WITH counted AS (
   SELECT
     author_id, post_rkey,

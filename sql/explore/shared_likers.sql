@@ -3,7 +3,7 @@
 -- Writes: none
 -- Grain: one row per person who liked both, by DID
 -- Parameters: post (at-uri or bsky.app address with a DID), other (the second post), days = 30.0 (days back from now)
--- Units: times are UTC
+-- Units: times are UTC. On a large store, choose fewer days
 SET VARIABLE post_author = author_number(getvariable('post'));
 SET VARIABLE post_rkey = uri_rkey(getvariable('post'));
 SET VARIABLE other_author = author_number(getvariable('other'));

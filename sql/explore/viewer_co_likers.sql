@@ -1,17 +1,17 @@
 -- Question: who are the co-likers behind a viewer's list, and how much of it do they bring?
--- Reads: stored_neighbours, lists_of, stored_list_posts, like_records_between, stored_actors
+-- Reads: neighbours_of, lists_of, stored_list_posts, like_records_between, stored_actors
 -- Writes: none
 -- Grain: one row per neighbour, closest first
 -- Parameters: viewer (DID), hours = 48.0 (hours of likes that make candidates), rows = 20 (neighbours shown), feed =
 --   '' (record key of a feed; '' for the first)
 -- Units: weight as in the ranking; list_posts is how many posts of the viewer's list the neighbour liked lately,
---   best_rank the best place of these
+--   best_rank the best place of these. On a large store, choose fewer hours
 SET VARIABLE of_feed = one_feed(getvariable('feed'));
 SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
   SELECT neighbour_id, weight, rank
-  FROM stored_neighbours
+  FROM neighbours_of(getvariable('of_feed'))
   WHERE viewer_id = getvariable('viewer_id') AND rank <= coalesce(getvariable('rows'), 20)
 ), listed AS (
   SELECT l.position, p.author_id, p.rkey

@@ -1,15 +1,17 @@
 -- Question: to which communities do a viewer's neighbours belong?
--- Reads: stored_neighbours, like_records_between, stored_actors
+-- Reads: neighbours_of, like_records_between, stored_actors
 -- Writes: none
 -- Grain: one row per community: neighbours whose most liked author is the same, heaviest first
--- Parameters: viewer (DID), hours = 168.0 (hours back from now), rows = 20 (communities shown)
--- Units: weight = sum of the neighbours' weights; share is of all neighbours' weight; those without a like in the span
---   are the row without an author
+-- Parameters: viewer (DID), hours = 168.0 (hours back from now), rows = 20 (communities shown), feed =
+--   '' (record key of a feed; '' for the first)
+-- Units: weight = sum of the neighbours' weights; share is of all neighbours' weight; those without a like in the
+--   span are the row without an author. On a large store, choose fewer hours
+SET VARIABLE of_feed = one_feed(getvariable('feed'));
 SET VARIABLE viewer_id = actor_number(getvariable('viewer'));
 
 WITH near AS (
   SELECT neighbour_id, weight::DOUBLE AS weight
-  FROM stored_neighbours
+  FROM neighbours_of(getvariable('of_feed'))
   WHERE viewer_id = getvariable('viewer_id')
 ), liked AS (
   SELECT l.liker_id, l.author_id, count(DISTINCT l.post_rkey) AS likes

@@ -37,11 +37,14 @@ CREATE OR REPLACE MACRO post_uri(author_did, rkey) AS
   'at://' || author_did || '/app.bsky.feed.post/' || tid_text(rkey);
 -- The author's DID, and the rkey's number, of an at-uri or of a bsky.app address with a DID in it.
 CREATE OR REPLACE MACRO uri_author(uri) AS regexp_extract(uri, '^(at:/|https://bsky\.app/profile)/([^/]+)/', 2);
-CREATE OR REPLACE MACRO uri_rkey(uri) AS list_reduce(
-  list_transform(
-    list_prepend(' ', string_split(regexp_extract(uri, '/(app\.bsky\.feed\.post|post)/([2-7a-z]{13})', 2), '')),
-    lambda digit: greatest(instr('234567abcdefghijklmnopqrstuvwxyz', digit) - 1, 0)::BIGINT),
-  lambda number, digit: number * 32 + digit);
+CREATE OR REPLACE MACRO rkey_digit(tid, place) AS
+  (instr('234567abcdefghijklmnopqrstuvwxyz', substr(tid, place, 1)) - 1) << (5 * (13 - place));
+CREATE OR REPLACE MACRO rkey_number(tid) AS CASE WHEN tid = '' THEN 0 ELSE
+  rkey_digit(tid, 1) + rkey_digit(tid, 2) + rkey_digit(tid, 3) + rkey_digit(tid, 4) + rkey_digit(tid, 5) + rkey_digit(tid, 6)
+  + rkey_digit(tid, 7) + rkey_digit(tid, 8) + rkey_digit(tid, 9) + rkey_digit(tid, 10) + rkey_digit(tid, 11)
+  + rkey_digit(tid, 12) + rkey_digit(tid, 13) END;
+CREATE OR REPLACE MACRO uri_rkey(uri) AS
+  rkey_number(regexp_extract(uri, '/(app\.bsky\.feed\.post|post)/([2-7ab][2-7a-z]{12})', 2));
 
 -- Whether an hour, day or week is not whole: it is the first of an answer, in which the span or the store begins, or it
 -- ends after now.
@@ -60,7 +63,6 @@ CREATE OR REPLACE MACRO copied(name) AS TABLE
 SELECT * FROM read_parquet(getvariable('snapshot') || '/' || name || '.parquet');
 CREATE OR REPLACE VIEW stored_actors AS FROM copied('inputs/actors');
 CREATE OR REPLACE VIEW stored_posts AS FROM copied('inputs/posts');
-CREATE OR REPLACE VIEW stored_neighbours AS FROM copied('neighbours');
 CREATE OR REPLACE VIEW stored_feeds AS FROM copied('feeds');
 CREATE OR REPLACE MACRO of_feeds(name) AS TABLE
 SELECT * FROM read_parquet(
@@ -69,6 +71,14 @@ SELECT * FROM read_parquet(
 -- Lists of all feeds; those of one are lists_of(feed).
 CREATE OR REPLACE VIEW stored_lists AS FROM of_feeds('feed_lists') SEMI JOIN stored_feeds USING (feed);
 CREATE OR REPLACE VIEW stored_list_posts AS FROM of_feeds('feed_list_posts');
+-- Neighbours that the lists of all feeds were made from: those of viewers who were computed since stand for the older.
+CREATE OR REPLACE MACRO all_neighbours() AS TABLE
+SELECT * FROM of_feeds('feed_newer_neighbours')
+UNION ALL BY NAME
+SELECT n.* FROM of_feeds('feed_neighbours') AS n
+ANTI JOIN (SELECT DISTINCT feed, viewer_id FROM of_feeds('feed_newer_neighbours')) AS o
+  ON o.feed = n.feed AND o.viewer_id = n.viewer_id;
+CREATE OR REPLACE VIEW stored_neighbours AS FROM all_neighbours() SEMI JOIN stored_feeds USING (feed);
 -- The variants of each feed's experiment, the control last; a row without an experiment where there is none.
 CREATE OR REPLACE VIEW stored_variants AS FROM of_feeds('feed_variants') SEMI JOIN stored_feeds USING (feed);
 CREATE OR REPLACE VIEW stored_own_settings AS FROM copied('inputs/own_settings');
@@ -92,8 +102,9 @@ SELECT * FROM read_parquet(
 CREATE OR REPLACE MACRO kept_days(name) AS TABLE
 SELECT * EXCLUDE (filename), regexp_extract(filename, 'day=(.{10})\.parquet$', 1)::DATE AS day
 FROM read_parquet(
-  getvariable('snapshot_pattern') || '/' || name || '/*.parquet', hive_partitioning = false, filename = true);
-CREATE OR REPLACE VIEW stored_daily_lists AS FROM kept_days('daily_lists');
+  getvariable('snapshot_pattern') || '/' || name || '/*/*.parquet', hive_partitioning = true,
+  hive_types = {'feed': 'VARCHAR'}, filename = true);
+CREATE OR REPLACE VIEW stored_daily_lists AS FROM kept_days('daily_lists') SEMI JOIN stored_feeds USING (feed);
 CREATE OR REPLACE VIEW stored_daily_posts AS FROM kept_days('daily_posts');
 
 -- The record key of a feed by its name: '' stands for the first feed. A name that is none is an error, as below.
@@ -105,6 +116,7 @@ CREATE OR REPLACE MACRO one_feed(name) AS CASE
 -- The same for what is of several feeds: '' stands for all of them.
 CREATE OR REPLACE MACRO any_feed(name) AS CASE WHEN coalesce(name, '') = '' THEN '' ELSE one_feed(name) END;
 CREATE OR REPLACE MACRO lists_of(of_feed) AS TABLE SELECT * FROM of_feeds('feed_lists') WHERE feed = of_feed;
+CREATE OR REPLACE MACRO neighbours_of(of_feed) AS TABLE SELECT * FROM all_neighbours() WHERE feed = of_feed;
 
 -- The number of an actor by DID, and of a post's author by the post's address. A name that is none is an error, since an
 -- empty answer would say that there is nothing.
@@ -133,6 +145,7 @@ SELECT
   CASE
     WHEN filename LIKE '%/open.parquet' THEN DATE '9999-12-31'
     WHEN filename LIKE '%/history.parquet' THEN make_timestamp(getvariable('recent_us'))::DATE - 1
+    WHEN filename LIKE '%/day=1969-12-31.parquet' THEN DATE '9999-12-31'  -- keys that name no day
     ELSE try_cast(regexp_extract(filename, 'day=(.{10})\.parquet$', 1) AS DATE) END AS file_day,
   filename NOT LIKE '%/day=%.parquet' AS open
 FROM read_parquet(
@@ -148,12 +161,18 @@ WHERE status <> 0 OR deleted_us > 0;
 CREATE OR REPLACE TEMP TABLE deleted_posts AS
 SELECT author_id, rkey FROM stored_posts WHERE deleted;
 
+-- Changes that undo a record of the files of some days: keys name the days, but those before 2023 (pipeline/store/model.py).
+CREATE OR REPLACE MACRO changes_since(from_us) AS TABLE
+SELECT liker_id, rkey
+FROM stored_changes
+WHERE rev >= rkey AND (rkey >= (from_us - from_us % 86400000000) << 10 OR rkey < 19358 * 86400000000 << 10);
+
 -- Like records that count, seen after one time and up to another, by the rules of sql/batch/valid_likes.sql; a liker
 -- may have several of a post.
 CREATE OR REPLACE MACRO like_records_between(from_us, until_us) AS TABLE
 SELECT r.liker_id, r.author_id, r.post_rkey, r.seen_us
 FROM stored_likes AS r
-ANTI JOIN stored_changes AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND c.rev >= r.rkey AND NOT r.open
+ANTI JOIN changes_since(from_us) AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND NOT r.open
 ANTI JOIN statements AS s
   ON s.actor_id = r.liker_id AND s.rev > r.rkey AND s.from_rkey <= r.rkey AND NOT r.open
 ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
@@ -210,16 +229,16 @@ JOIN stored_actors AS a ON a.actor_id = p.author_id;
 -- An item of the beginning of a list as the first run for everybody of a day made it, for a week.
 CREATE OR REPLACE VIEW daily_candidates AS
 SELECT
-  l.day, v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
+  l.feed, l.day, v.did AS viewer_did, l.position AS rank, post_uri(a.did, p.rkey) AS post_uri, l.score,
   source_name(l.source) AS source, l.generation, l.co_likers, make_timestamp(p.created_us) AS created_at
 FROM stored_daily_lists AS l
-JOIN stored_daily_posts AS p ON p.day = l.day AND p.post_no = l.post_no AND p.generation = l.generation
+JOIN stored_daily_posts AS p ON p.feed = l.feed AND p.day = l.day AND p.post_no = l.post_no AND p.generation = l.generation
 JOIN stored_actors AS v ON v.actor_id = l.viewer_id
 JOIN stored_actors AS a ON a.actor_id = p.author_id;
 
 -- A co-liker who counts for a viewer's list.
 CREATE OR REPLACE VIEW neighbours AS
-SELECT v.did AS viewer_did, o.did AS neighbour_did, n.weight, n.rank
+SELECT n.feed, v.did AS viewer_did, o.did AS neighbour_did, n.weight, n.rank
 FROM stored_neighbours AS n
 JOIN stored_actors AS v ON v.actor_id = n.viewer_id
 JOIN stored_actors AS o ON o.actor_id = n.neighbour_id;
@@ -307,18 +326,31 @@ CREATE OR REPLACE MACRO wilson_high(rate, n) AS CASE WHEN n > 0 THEN least(
 CREATE OR REPLACE MACRO safe_margin(variance, effect) AS CASE WHEN variance > 0 AND effect <> 0 THEN sqrt(
   variance * (variance + pow(effect, 2)) / pow(effect, 2) * ln((variance + pow(effect, 2)) / (variance * 0.0025))) END;
 
--- The first time each feed served each post to each viewer after one time and up to another, and what they did with it: liked it
--- within some hours, or answered with "show less" or "show more" at any time since. ripe: these hours are over, so that no
--- like can come any more that counts. Only ripe ones belong in a rate of likes.
--- of_feed is a record key; '' takes all feeds: what two feeds served counts in each.
+-- The first time each feed served each post to each viewer after one time and up to another. of_feed is a record key; ''
+-- takes all feeds: what two feeds served counts in each.
+CREATE OR REPLACE MACRO first_impressions(from_us, until_us, of_feed) AS TABLE
+SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
+  arg_min(source, served_us) AS source, arg_min(variant, served_us) AS variant, feed_rkey AS feed
+FROM stored_impressions
+WHERE served_us > from_us AND served_us <= until_us AND of_feed IN ('', feed_rkey)
+GROUP BY feed_rkey, viewer_did, post_uri;
+
+-- Whether a viewer answered a post in a feed with "show less" or "show more".
+CREATE OR REPLACE MACRO answers_in(of_feed) AS TABLE
+SELECT
+  feed_rkey AS feed, viewer_did, post_uri, bool_or(event = 'requestLess') AS less,
+  bool_or(event = 'requestMore') AS more
+FROM stored_interactions
+WHERE of_feed IN ('', feed_rkey)
+GROUP BY feed_rkey, viewer_did, post_uri;
+
+-- The first impressions of a span, and what the viewers did with them: liked the post within some hours, or answered with
+-- "show less" or "show more" at any time since. ripe: these hours are over, so that no like can come any more that counts.
+-- Only ripe ones belong in a rate of likes.
 CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours, of_feed) AS TABLE
-WITH first AS (
-  SELECT viewer_did, post_uri, min(served_us) AS served_us, arg_min(position, served_us) AS position,
-    arg_min(source, served_us) AS source, arg_min(variant, served_us) AS variant, feed_rkey AS feed
-  FROM stored_impressions
-  WHERE served_us > from_us AND served_us <= until_us AND of_feed IN ('', feed_rkey)
-  GROUP BY feed_rkey, viewer_did, post_uri
-), served AS (  -- addresses are cut once a post, not once an impression
+WITH first AS MATERIALIZED (
+  SELECT * FROM first_impressions(from_us, until_us, of_feed)
+), served AS MATERIALIZED (  -- addresses are cut once a post, not once an impression
   SELECT u.post_uri, a.actor_id AS author_id, uri_rkey(u.post_uri) AS rkey
   FROM (SELECT DISTINCT post_uri FROM first) AS u
   LEFT JOIN stored_actors AS a ON a.did = uri_author(u.post_uri)
@@ -331,26 +363,20 @@ WITH first AS (
   -- The few records of served posts, before they are judged as in like_records_between.
   SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us, r.open
   FROM stored_likes AS r
+  SEMI JOIN served AS p ON p.author_id = r.author_id AND p.rkey = r.post_rkey  -- first, since it leaves few
   JOIN numbered AS n ON n.viewer_id = r.liker_id AND n.author_id = r.author_id AND n.rkey = r.post_rkey
   WHERE r.file_day >= make_timestamp(from_us)::DATE
     AND r.seen_us > from_us AND r.seen_us <= getvariable('now_us') AND r.liker_id <> r.author_id
 ), counted AS (
   SELECT r.liker_id, r.author_id, r.post_rkey, min(r.seen_us) AS seen_us
   FROM liked AS r
-  ANTI JOIN stored_changes AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND c.rev >= r.rkey AND NOT r.open
+  ANTI JOIN changes_since(from_us) AS c ON c.liker_id = r.liker_id AND c.rkey = r.rkey AND NOT r.open
   ANTI JOIN statements AS s
     ON s.actor_id = r.liker_id AND s.rev > r.rkey AND s.from_rkey <= r.rkey AND NOT r.open
   ANTI JOIN hidden_accounts AS a ON a.actor_id = r.liker_id AND a.hidden_us >= r.seen_us
   ANTI JOIN hidden_accounts AS b ON b.actor_id = r.author_id AND b.hidden_us >= r.post_rkey >> 10
   ANTI JOIN deleted_posts AS d ON d.author_id = r.author_id AND d.rkey = r.post_rkey
   GROUP BY r.liker_id, r.author_id, r.post_rkey
-), answered AS (
-  SELECT
-    feed_rkey AS feed, viewer_did, post_uri, bool_or(event = 'requestLess') AS less,
-    bool_or(event = 'requestMore') AS more
-  FROM stored_interactions
-  WHERE of_feed IN ('', feed_rkey)
-  GROUP BY feed_rkey, viewer_did, post_uri
 )
 SELECT
   n.viewer_did, n.post_uri, n.author_id, n.rkey, n.feed, n.position,
@@ -362,7 +388,7 @@ SELECT
   coalesce(i.less, false) AS less, coalesce(i.more, false) AS more
 FROM numbered AS n
 LEFT JOIN counted AS l ON l.liker_id = n.viewer_id AND l.author_id = n.author_id AND l.post_rkey = n.rkey
-LEFT JOIN answered AS i ON i.feed = n.feed AND i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;
+LEFT JOIN answers_in(of_feed) AS i ON i.feed = n.feed AND i.viewer_did = n.viewer_did AND i.post_uri = n.post_uri;
 
 -- What each view and column is, for programs that show it (duckdb_views(), duckdb_columns()). ANALYSTS.md has the same
 -- texts; a test compares them.
@@ -398,7 +424,8 @@ COMMENT ON COLUMN candidates.source IS '''co-likers''; ''popular'' where the lis
 COMMENT ON COLUMN candidates.generation IS 'number of the generation';
 COMMENT ON COLUMN candidates.co_likers IS 'neighbours of the viewer who liked it recently';
 COMMENT ON COLUMN candidates.created_at IS 'the post''s creation';
-COMMENT ON VIEW daily_candidates IS 'One row per item of the first 30 of a list of the first feed, as the day''s first run for everybody made it. Kept for a week.';
+COMMENT ON VIEW daily_candidates IS 'One row per item of the first 30 of a list, as the feed''s first run of the day for everybody made it. Kept for a week.';
+COMMENT ON COLUMN daily_candidates.feed IS 'record key of the feed';
 COMMENT ON COLUMN daily_candidates.day IS 'the day, in UTC';
 COMMENT ON COLUMN daily_candidates.viewer_did IS 'whose list';
 COMMENT ON COLUMN daily_candidates.rank IS 'place in the list, from 1';
@@ -408,7 +435,8 @@ COMMENT ON COLUMN daily_candidates.source IS '''co-likers''; ''popular'' where t
 COMMENT ON COLUMN daily_candidates.generation IS 'number of the generation';
 COMMENT ON COLUMN daily_candidates.co_likers IS 'neighbours of the viewer who liked it recently';
 COMMENT ON COLUMN daily_candidates.created_at IS 'the post''s creation';
-COMMENT ON VIEW neighbours IS 'One row per (viewer, neighbour).';
+COMMENT ON VIEW neighbours IS 'One row per (feed, viewer, neighbour), as the feed''s lists were made from them.';
+COMMENT ON COLUMN neighbours.feed IS 'record key of the feed';
 COMMENT ON COLUMN neighbours.viewer_did IS 'whose neighbour';
 COMMENT ON COLUMN neighbours.neighbour_did IS 'who shares taste';
 COMMENT ON COLUMN neighbours.weight IS 'the ranking''s; comparable within one viewer';

@@ -32,6 +32,8 @@ from pipeline.store.analyst_snapshot import (
     DAILY_POSTS,
     FEED_LIST_POSTS,
     FEED_LISTS,
+    FEED_NEIGHBOURS,
+    FEED_NEWER_NEIGHBOURS,
     FEED_VARIANTS,
     FEEDS,
     LIST_CROWDS,
@@ -223,7 +225,7 @@ class Maker:
         near.close()
         far.close()
         first_page = pq.read_table(self.copies[LISTS], filters=[("position", "<=", 30)])
-        yesterday = f"day={places.day_name(TODAY - 1)}"
+        yesterday = f"feed={FEED}/day={places.day_name(TODAY - 1)}"
         pq.write_table(first_page, self.copy(f"{DAILY_LISTS}/{yesterday}"), compression="zstd")
         for name, relation in (
             (LISTS, f"{FEED_LISTS}/feed={FEED}/lists"),
@@ -277,7 +279,9 @@ class Maker:
         write(self.copy(VARIANTS), split | {name: [value] * 2 for name, value in parameters.items()})
         os.link(self.copies[VARIANTS], self.copy(f"{FEED_VARIANTS}/feed={FEED}/lists"))
         os.link(places.neighbours(self.data_dir), self.copy(LIST_NEIGHBOURS))
-        pq.write_table(SCHEMA.empty_table(), self.copy(LIST_NEWER_NEIGHBOURS))
+        os.link(places.neighbours(self.data_dir), self.copy(f"{FEED_NEIGHBOURS}/feed={FEED}/lists"))
+        for name in (LIST_NEWER_NEIGHBOURS, f"{FEED_NEWER_NEIGHBOURS}/feed={FEED}/lists"):
+            pq.write_table(SCHEMA.empty_table(), self.copy(name))
         make_snapshot(self.data_dir, self.copies)
         table_copies.export(self.data_dir)
         viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]
