@@ -16,6 +16,10 @@ from pipeline.settings import Settings, load_settings, option_names
 from serving import log_form
 from sql import places
 
+EXPLAIN_THREADS = (
+    2  # for the first look at somebody in a large store; a slider takes a fraction of a second of one
+)
+
 
 def _settings(options: argparse.Namespace) -> Settings:
     flags = {name: getattr(options, f"setting_{name}", None) for name in option_names()}
@@ -69,7 +73,8 @@ def serve(options: argparse.Namespace) -> None:
         workers=settings.serve_workers,
         explain=(
             *(sys.executable, "-m", "pipeline.cli", "explain", "--why", "--json", "-"),
-            *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads", "1"),
+            *("--data-dir", str(settings.data_dir.absolute()), "--batch-threads"),
+            str(min(settings.batch_threads, EXPLAIN_THREADS)),
         ),
         known=(
             *(sys.executable, "-m", "pipeline.cli", "viewer", "--with-parent"),
