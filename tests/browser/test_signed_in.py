@@ -17,7 +17,7 @@ def _sign_in(page: Any, feed: Running) -> None:
     page.get_by_label("Handle").fill(feed.reader)
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("link", name="Agree").click()  # at the server of the account
-    page.get_by_role("heading", name="Your feed").wait_for()
+    page.get_by_role("heading", name="Your feed", exact=True).wait_for()
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
@@ -78,7 +78,7 @@ def test_the_keyboard_alone_and_no_script_are_enough(open_public: Open, feed: Ru
     page.keyboard.type(feed.reader)
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Agree").click()
-    page.get_by_role("heading", name="Your feed").wait_for()
+    page.get_by_role("heading", name="Your feed", exact=True).wait_for()
     page.goto("/start")
     page.locator("fieldset .all input").first.focus()
     page.keyboard.press("Space")
