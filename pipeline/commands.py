@@ -323,9 +323,7 @@ def _forgetting(settings: Settings) -> Callable[[str, int], Mapping[str, int]]:
 
     def forget(did: str, at_us: int) -> dict[str, int]:
         if folder is not None:  # the other machines, too
-            journal = Journal(folder)
-            report(journal, OwnWord("forget", did, at_us, {}))
-            journal.close()
+            report(Journal(folder), OwnWord("forget", did, at_us, {}))
         rows = forget_activity(places.activity(settings.data_dir), did, at_us)
         rows["keys"] = forget_stored_key(places.keys(settings.data_dir), did)
         return rows | {"sessions": SessionStore(places.sessions(settings.data_dir)).close_all(did, at_us)}

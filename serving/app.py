@@ -109,7 +109,13 @@ def create_app(
     recent = recent or RecentPages(metrics)
     journal = journal or journal_of(config)
     if activity is None:
-        activity = ActivityWriter(config.activity_path, now=now, lost=metrics.lost.inc, journal=journal)
+        activity = ActivityWriter(
+            config.activity_path,
+            now=now,
+            lost=metrics.lost.inc,
+            journal=journal,
+            data_dir=config.data_dir,
+        )
     classes = ViewerClasses(config.data_dir, now=now)
     resolver = resolver or default_resolver(config, now, is_known=classes.is_known)
     authenticator = Authenticator(config, resolver, now)

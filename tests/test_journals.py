@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -200,6 +201,31 @@ def test_what_the_disk_refuses_is_written_later_in_the_same_place(
     assert journal.append(third)
     head.taker.take()
     assert head.rows("SELECT pages, last_us FROM visits") == [(3, NOW_US + 2)]
+
+
+def test_nobody_waits_long_for_a_disk_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, node = Machine(tmp_path, "head"), Machine(tmp_path, "node")
+    answers, fsync = threading.Event(), os.fsync
+
+    def hangs(descriptor: int) -> None:
+        answers.wait(300)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hangs)
+    monkeypatch.setattr("serving.viewers.activity_writer.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(journal_module, "GROUP_BYTES", 2_000)
+    writer = ActivityWriter(places.activity(node.data_dir), journal=node.journal())
+    for number in range(30):  # neither long nor without bound
+        assert not writer.record_whole([interaction(VIEWERS[0], number)], known=True)
+    answers.set()
+    monkeypatch.undo()
+    assert wait_until(lambda: writer.record_whole([interaction(VIEWERS[0], 40)], known=True))
+    taken = head.taker.take()
+    assert 2 <= taken < 30  # those that timed out before there were too many, and the last
+    assert len(head.rows("SELECT * FROM interactions")) == taken
+    writer.close()
 
 
 def test_a_machine_whose_lines_nobody_takes_stops_writing(

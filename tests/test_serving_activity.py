@@ -5,12 +5,28 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from falcon.testing import TestClient
-from serving_worlds import START, Clock, ServingStore, blob, config_of, flush, plc_did, post_uri, wait_until
+from serving_worlds import (
+    FEED,
+    SKELETON,
+    START,
+    Account,
+    Clock,
+    OneAccount,
+    ServingStore,
+    bearer,
+    blob,
+    config_of,
+    flush,
+    plc_did,
+    post_uri,
+    wait_until,
+)
 
 from serving.app import create_app
 from serving.budgets import limits
@@ -18,7 +34,7 @@ from serving.budgets.limits import Bounds, ByClass
 from serving.viewers import activity_writer as module
 from serving.viewers.activity_queue import Interaction, Visit
 from serving.viewers.activity_writer import ActivityWriter
-from sql import sqlite
+from sql import places, sqlite
 
 
 def _seen(post: int, viewer: int = 1, at: float = START) -> Interaction:
@@ -244,3 +260,22 @@ def test_health_says_what_is_wrong(tmp_path: Path) -> None:
     assert state["activity"]["failures"] >= 1
     writer.close()
     store.close()
+
+
+def test_a_web_app_with_a_folder_of_its_own_looks_for_the_lists_outside_it(tmp_path: Path) -> None:
+    """Otherwise nobody's number is noted, nobody's deleted account is seen, and no day is known to be in the lake."""
+    (tmp_path / "web").mkdir()
+    account = Account(plc_did(1))
+    store = ServingStore(places.serving(tmp_path))
+    store.posts(range(1, 9))
+    store.publish(1, {account.did: blob(range(1, 9))}, {"": blob([1])})
+    store.close()
+    app = create_app(config_of(tmp_path), now=Clock(), resolver=OneAccount(account))
+    TestClient(app).simulate_get(SKELETON, params={"feed": FEED}, headers=bearer(account.token()))
+    path = places.activity(tmp_path)
+    assert path.parent.name == "web"
+    assert wait_until(lambda: sqlite.has_tables(path, "newest_viewers"))
+    with closing(sqlite.connect(path, read_only=True)) as connection:
+        assert wait_until(
+            lambda: connection.execute("SELECT viewer_id FROM newest_viewers").fetchall() == [(1,)]
+        )

@@ -59,7 +59,9 @@ class WebServer:
         metrics = WebMetrics()
         self._recent = RecentPages(metrics)
         journal = journal_of(config)
-        self._activity = ActivityWriter(config.activity_path, lost=metrics.lost.inc, journal=journal)
+        self._activity = ActivityWriter(
+            config.activity_path, lost=metrics.lost.inc, journal=journal, data_dir=config.data_dir
+        )
         app = create_app(
             config,
             activity=self._activity,

@@ -41,7 +41,7 @@ from serving.viewers.activity_queue import (
 from serving.viewers.activity_retention import ActivityRetention
 from serving.viewers.activity_rows import write_events
 from serving.viewers.forgotten import forgotten_since, remembered
-from serving.viewers.journal import Journal, lines_of
+from serving.viewers.journal import WAIT_SECONDS, Journal, lines_of
 from sql import sqlite
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,9 @@ class ActivityWriter:
         queue_bytes: ByClass[Bounds] = QUEUE_BYTES,
         lost: Callable[[int], None] = lambda _events: None,
         journal: Journal | None = None,
+        data_dir: Path | None = None,
     ) -> None:
+        """Write the store at ``path``; the other stores are in ``data_dir``, or beside it."""
         self._path = path
         self._journal = journal
         self._lost = lost
@@ -79,7 +81,7 @@ class ActivityWriter:
         self._forget: Callable[[Collection[bytes]], None] = lambda _marks: None
         self._changed_us = self._forgotten_us  # of the last viewer who is known to have been elsewhere
         self._read_again: Callable[[Collection[str]], None] = lambda _viewers: None
-        self._retention = ActivityRetention(path.parent, now)
+        self._retention = ActivityRetention(path.parent if data_dir is None else data_dir, now)
         self._complaints = LogThrottle(60.0)
         self.written = self.dropped = self.failures = 0
         self.failure = ""
@@ -130,7 +132,7 @@ class ActivityWriter:
 
     def _record_in_journal(self, journal: Journal, batch: Sequence[Queued]) -> bool:
         try:
-            is_written = journal.append(lines_of(batch))
+            is_written = not batch or journal.append(lines_of(batch), WAIT_SECONDS)
         except OSError as error:
             self._fail(f"{error}")
             is_written = False
@@ -238,7 +240,7 @@ class ActivityWriter:
 
     def _flush(self, journal: Journal) -> None:
         try:
-            journal.flush()
+            journal.append(b"")
         except OSError as error:
             self._fail(f"{error}")
         else:

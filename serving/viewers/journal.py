@@ -6,7 +6,8 @@ machine as on all others (``taken_journals``, which ``foryou sync`` runs), and w
 A process has a file of its own and appends to it, so no two write one. A line is the viewer's bucket in hexadecimal, by
 which a machine passes over viewers of others, and a JSON array.
 
-Invariants: ``append`` tells the caller whether the lines are on the disk of the shared folder. After a failure the same
+Invariants: ``append`` tells the caller whether the lines are on the disk of the shared folder, and no request waits
+for it longer than it says: a thread writes, since a network file system may take forever. After a failure the same
 bytes are written in the same place before anything else, so no reader ever sees a line twice. What one machine has
 there is bounded: beyond that nothing is taken, and its viewers' answers are refused.
 """
@@ -17,7 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from sql.shards import bucket_of
 FILE_BYTES = 64 << 20
 FILE_SECONDS = 86_400.0
 MACHINE_BYTES = 32 << 30  # the head removes what is more than half of it, once it has taken it
+GROUP_BYTES = 16 << 20  # that wait for the disk
+WAIT_SECONDS = 2.0  # that somebody waits for an answer
 SUFFIX = ".lines"
 
 _EVENTS: dict[str, type[Interaction] | type[Visit] | type[ShownPage]] = {
@@ -83,45 +86,51 @@ class Journal:
     """The lines of this process; may be used from any thread."""
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
-        """Write into the folder of this machine; it and a file are made with the first lines."""
+        """Write into the folder of this machine; it, a thread and a file are made with the first lines."""
         self._folder = folder
         self._now = now
-        self._lock = threading.Lock()  # of the file
-        self._gathering = threading.Lock()  # of the group
+        self._lock = threading.Condition()  # of the group
         self._group: list[_Lines] = []
-        self._file: int | None = None
+        self._group_bytes = 0
+        self._thread: threading.Thread | None = None
+        self._file: int | None = None  # from here on the thread's alone
         self._began = 0.0
         self._end = 0
         self._unwritten = b""
 
-    def append(self, lines: bytes) -> bool:
+    def append(self, lines: bytes, seconds: float | None = None) -> bool:
         """Write lines: True when they are on the disk, False when they will be before any others.
 
-        Raises OSError when they were not taken at all. Threads that come at once share one write to the disk.
+        Raises OSError when they were not taken at all, and TimeoutError, which is one, when that is not known after
+        some seconds. Threads that come at once share one write to the disk. Without lines it writes what failed
+        before.
         """
-        if not lines:
-            return True
         mine = _Lines(lines)
-        with self._gathering:
-            self._group.append(mine)
         with self._lock:
-            if mine.written is None and mine.failure is None:
-                with self._gathering:
-                    group, self._group = self._group, []
-                self._write(group)
+            if self._group_bytes + len(lines) > GROUP_BYTES:
+                raise OSError(errno.EAGAIN, "the shared folder does not keep up", str(self._folder))
+            self._group.append(mine)
+            self._group_bytes += len(lines)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+                self._thread.start()
+            self._lock.notify()
+        if not mine.done.wait(seconds):
+            raise TimeoutError(errno.ETIMEDOUT, "the shared folder does not answer", str(self._folder))
         if mine.failure is not None:
             raise mine.failure
-        return bool(mine.written)
+        return mine.written
 
-    def flush(self) -> None:
-        """Write what failed before; OSError when it fails again."""
-        with self._lock:
-            self._flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._close()
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._group:
+                    self._lock.wait()
+                group, self._group = self._group, []
+                self._group_bytes = 0
+            self._write(group)
+            for each in group:
+                each.done.set()
 
     def _write(self, group: list["_Lines"]) -> None:
         try:
@@ -155,7 +164,9 @@ class Journal:
             and 0 <= self._now() - self._began < FILE_SECONDS
         ):
             return
-        self._close()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
         self._folder.mkdir(parents=True, exist_ok=True)
         if sum(_sizes(self._folder)) > MACHINE_BYTES:
             raise OSError(errno.ENOSPC, "the head has not taken what viewers did for days", str(self._folder))
@@ -168,18 +179,14 @@ class Journal:
         finally:
             os.close(folder)
 
-    def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
 
 @dataclass(slots=True)
 class _Lines:
     """Lines of one caller, and what became of them."""
 
     lines: bytes
-    written: bool | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    written: bool = False
     failure: OSError | None = None
 
 
@@ -196,5 +203,5 @@ def lines_of(batch: Sequence[Queued]) -> bytes:
 
 def report(journal: Journal, word: OwnWord) -> None:
     """Write what a viewer did at a page for people; OSError when it is not on the disk."""
-    if not journal.append(word_line(word)):
+    if not journal.append(word_line(word), WAIT_SECONDS):
         raise OSError(errno.EIO, "the shared folder does not write")
