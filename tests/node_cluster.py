@@ -90,7 +90,9 @@ class Cluster:
         self.shared.mkdir()
         self.store = ServingStore(places.serving(self.folder / "head"))
         self.posts = 600
+        self.store.connection.execute("BEGIN IMMEDIATE")
         self.store.posts(range(1, self.posts))
+        self.store.connection.execute("COMMIT")
 
     @property
     def shared(self) -> Path:
