@@ -1,7 +1,7 @@
 """How close do lists come to the best possible, on a simulated network whose tastes are known?
 
     python tests/bench/bench_optimum.py [--people 6000] [--days 7] [--viewers 300] [--clustering middle] [--methods A,B]
-        [--set name=value[,name=value] ...] [--seed 1] [--log FILE]
+        [--set name=value[,name=value] ...] [--seed 1] [--spree 0] [--log FILE]
 
 The simulator knows how likely each person's next like falls on each post. The worth of a list of 30 is the sum of these
 weights. The reachable optimum is the 30 best posts that somebody has liked by then, that may be listed, and that the
@@ -12,6 +12,10 @@ A second table says of the first pages: the share of posts that viewers can read
 those whose language is not English; how much the pages of two strangers have in common; the share of posts that at most
 five people like; how unequal the places are that authors have (``pipeline.evaluate.variety``). The row "optimum" is of
 the best possible pages. Last comes one line of JSON; --log appends a line per method.
+
+With --spree, each viewer has liked so many posts against their taste one to three hours ago: the newest likes of a
+random stranger, as somebody does who reads of one event for an evening or lends their phone. The worth stays that of
+the viewer's own taste, so the share that is lost says how far the latest likes carry a list away.
 """
 
 import json
@@ -36,6 +40,7 @@ from pipeline.simulate.timeline import World, WorldParameters
 from pipeline.simulate.world.communities import LANGUAGES
 from pipeline.simulate.world.event_columns import Kind, join
 from pipeline.simulate.world.posts import Mark
+from pipeline.store.model import HOUR_US
 
 END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
@@ -78,6 +83,28 @@ def split_of(events: LikeEvents, viewers: np.ndarray) -> Split:
     activity = np.bincount(events.users, minlength=events.user_count)[viewers]
     barred = with_own(liked, events, viewers)
     return Split(events, END_US, len(events.users), viewers, nothing, liked, barred, activity, events.allowed)
+
+
+def after_spree(events: LikeEvents, viewers: np.ndarray, count: int, rng: np.random.Generator) -> LikeEvents:
+    """Return the events with ``count`` likes of a stranger's newest items by each viewer, one to three hours ago."""
+    newest: dict[int, list[int]] = {}
+    for user, item in zip(events.users[::-1].tolist(), events.items[::-1].tolist(), strict=True):
+        if events.allowed[item] and len(newest.setdefault(user, [])) < count:
+            newest[user].append(item)
+    readers = [user for user, items in newest.items() if len(items) == count]
+    liked = set(zip(events.users.tolist(), events.items.tolist(), strict=True))
+    users, items = [], []
+    for viewer in viewers.tolist():
+        stranger = int(rng.choice(readers))
+        fresh = [item for item in newest[stranger] if (viewer, item) not in liked and stranger != viewer]
+        users += [viewer] * len(fresh)
+        items += fresh
+    times_us = END_US - rng.integers(HOUR_US, 3 * HOUR_US, len(users))
+    all_users = np.concatenate([events.users, np.array(users, np.int32)])
+    all_items = np.concatenate([events.items, np.array(items, np.int32)])
+    all_times = np.concatenate([events.times_us, times_us])
+    order = np.lexsort((all_items, all_users, all_times))
+    return replace(events, users=all_users[order], items=all_items[order], times_us=all_times[order])
 
 
 def worth(world: World, split: Split, posts: np.ndarray) -> np.ndarray:
@@ -125,7 +152,7 @@ def first_pages(world: World, split: Split, posts: np.ndarray, lists: np.ndarray
 
 def main() -> None:
     """Run the benchmark."""
-    parser = parser_of(__doc__, people=6000, days=7.0, viewers=300, seed=1)
+    parser = parser_of(__doc__, people=6000, days=7.0, viewers=300, seed=1, spree=0)
     parser.add_argument("--clustering", choices=("weak", "middle", "strong"), default="middle")
     parser.add_argument(
         "--methods", default="foryou-default,for-you-formula,re-implementation,popular,user-cosine"
@@ -149,6 +176,8 @@ def main() -> None:
     events, posts = events_in(world)
     rng = np.random.default_rng(options.seed)
     viewers = np.sort(rng.choice(events.user_count, min(options.viewers, events.user_count), replace=False))
+    if options.spree:
+        events = after_spree(events, viewers, options.spree, np.random.default_rng(options.seed))
     split = split_of(events, viewers)
     weights = worth(world, split, posts)
     print(
