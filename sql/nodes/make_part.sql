@@ -31,7 +31,11 @@ CREATE TABLE generations (
   lists        INTEGER NOT NULL,
   items        INTEGER NOT NULL,
   feed         TEXT,
-  everybody    INTEGER
+  everybody    INTEGER,
+  in_common    REAL,
+  few_likers   REAL,
+  under_hour   REAL,
+  top_authors  REAL
 );
 CREATE TABLE variants (generation INTEGER PRIMARY KEY, variant TEXT NOT NULL);
 CREATE TABLE feeds (feed_id INTEGER PRIMARY KEY, rkey TEXT NOT NULL);
