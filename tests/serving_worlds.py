@@ -349,7 +349,7 @@ class ServingStore:
                 "INSERT INTO fallbacks VALUES (?, ?, ?, ?)", (feed_id, language, generation, items)
             )
         self.connection.execute(
-            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+            "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) VALUES (?, ?, ?, ?, ?)",
             (generation, int(at * 1e6) - 30_000_000, int(at * 1e6), len(lists), 0),
         )
         self.connection.execute("COMMIT")

@@ -102,7 +102,7 @@ def test_other_runs_publish_between_parts_and_no_post_is_lost(
         if step == "lists" and newest_generation(other) < 100:
             later_us = int((START - 1) * 1e6)
             other.executemany(
-                "INSERT INTO generations VALUES (?, ?, ?, 0, 0, NULL, NULL)",
+                "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) VALUES (?, ?, ?, 0, 0)",
                 [(number, later_us, later_us) for number in range(2, 101)],
             )
     other.close()

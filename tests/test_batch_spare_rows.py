@@ -28,7 +28,8 @@ def test_a_new_list_takes_the_row_of_one_that_nobody_reads(
     for generation, minutes in ((3, 100), (4, 101)):
         at_us = int((START + minutes * 60) * 1e6)
         serving.execute(
-            "INSERT INTO generations VALUES (?, ?, ?, 0, 0, NULL, NULL)", (generation, at_us, at_us)
+            "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) VALUES (?, ?, ?, 0, 0)",
+            (generation, at_us, at_us),
         )
     before = rows(serving)
     assert before.keys() == {1, 2}

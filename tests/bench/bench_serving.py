@@ -89,7 +89,7 @@ def make_store(path: Path, viewers: int) -> None:
         "INSERT INTO lists VALUES (1, ?, 1, ?)", ((viewer, lists[viewer % len(lists)]) for viewer in numbers)
     )
     connection.execute(
-        "INSERT INTO generations VALUES (1, ?, ?, ?, ?, NULL, NULL)",
+        "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) VALUES (1, ?, ?, ?, ?)",
         (int(time.time() * 1e6), int(time.time() * 1e6), viewers, viewers * ITEMS),
     )
     connection.execute("COMMIT")
