@@ -96,6 +96,28 @@ def test_the_short_way_is_five_commands_whose_files_are_accepted(tmp_path: Path)
     assert result.returncode == 0, result.stderr
 
 
+def test_the_short_way_in_containers_is_five_commands_for_the_parts_of_the_file(tmp_path: Path) -> None:
+    [block] = re.findall(
+        r"^```sh compose\n(.*?)^```", (DEPLOY.parent / "OPERATIONS.md").read_text(), re.M | re.S
+    )
+    lines = block.splitlines()
+    assert len(lines) == 5
+    [values] = (line for line in lines if line.startswith("printf"))
+    (tmp_path / "container").mkdir()
+    line = values.replace("did:plc:...", VALUES["FORYOU_PUBLISHER_DID"])
+    subprocess.run(["sh", "-c", line], cwd=tmp_path / "container", check=True)
+    written = dict(line.split("=") for line in (tmp_path / "foryou.env").read_text().splitlines())
+    loaded = load_settings({}, written, tmp_path)
+    assert (loaded.hostname, loaded.publisher_did) == ("feed.example.com", VALUES["FORYOU_PUBLISHER_DID"])
+    assert "10.0.0.0/8" in loaded.trusted_proxies
+    # Where the second command leads are the file, and above it the values that all parts read.
+    folder = DEPLOY.parent / re.findall(r"cd foryou/(\S+)", block)[0]
+    compose = (folder / "compose.yml").read_text()
+    assert set(re.findall(r"env_file: (\S+)", compose)) == {"../foryou.env"}
+    [part] = re.findall(r"exec (\w+) foryou publish", block)
+    assert f"\n  {part}:\n" in compose
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_units_run_our_commands_as_their_own_user_within_limits(path: Path) -> None:
     service = unit(path)["Service"]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,32 @@ def test_engine_test_without_ray_fails_and_names_it(tmp_path: Path) -> None:
     result = run("tests/engine", "--must-run", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert result.returncode, result.stdout + result.stderr
     assert re.search(r"^missing: .*extra 'ray'", result.stdout, re.MULTILINE)
+
+
+def test_network_test_without_the_recipe_of_a_network_fails_and_names_it(tmp_path: Path) -> None:
+    """In a copy of the tests beside which there is no recipe."""
+    hidden = shutil.ignore_patterns("bench", "__pycache__")
+    shutil.copytree(ROOT / "tests", tmp_path / "foryou" / "tests", ignore=hidden)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "foryou")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/network", "--must-run"],
+        cwd=tmp_path / "foryou", env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert re.search(r"^missing: the recipe of a real network is not at ", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("there", "named"), [(False, "extra 'browser'"), (True, "Chromium")])
+def test_browser_test_without_a_browser_fails_and_names_it(tmp_path: Path, there: bool, named: str) -> None:
+    package = tmp_path / "playwright"
+    package.mkdir()
+    (package / "__init__.py").write_text("" if there else "raise ModuleNotFoundError('no such module')")
+    (package / "sync_api.py").write_text("")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    result = run("tests/browser", "--must-run", PYTHONPATH=paths, PATH=str(tmp_path), FORYOU_CHROMIUM="")
+    assert result.returncode, result.stdout + result.stderr
+    assert named in result.stdout + result.stderr
 
 
 def test_every_target_with_needs_must_run() -> None:

@@ -27,12 +27,14 @@ from test_ingest import LIKES
 from worlds import World
 
 from pipeline.batch import jobs
+from pipeline.explore import after_batch, session
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
 from pipeline.store.any_likes import has_likes
 from pipeline.store.events import EventBatch
 from pipeline.store.locks import exclusive
 from serving.process.web_server import WebServer
+from sql import places
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "foryou.rules.yml"
@@ -49,8 +51,8 @@ REMEDIES = {
     "ForYouUnhealthy": "test_runbook.py::test_health_says_what_is_wrong_until_a_batch_has_run",
     "ForYouAway": "home/test_chain.py::test_home_goes_away_and_comes_back",
     "ForYouCertificate": "test_doctor.py::test_certificates",
-    "ForYouDisk": "test_batch_compact.py::test_days_past_retention_leave_and_stay_away",
-    "ForYouUnitFailed": "home/test_chain.py::test_units_run_as_they_are_meant_to",
+    "ForYouDisk": "test_runbook.py::test_fewer_days_and_fewer_backups_take_less_room",
+    "ForYouUnitFailed": "test_runbook.py::test_a_backup_that_failed_says_why_in_one_line_and_the_next_one_succeeds",
 }
 
 
@@ -199,3 +201,69 @@ def test_health_says_what_is_wrong_until_a_batch_has_run(tmp_path: Path) -> None
     finally:
         server.stop()
         thread.join()
+
+
+def names_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_fewer_days_and_fewer_backups_take_less_room(tmp_path: Path) -> None:
+    data_dir, backups = tmp_path / "data", tmp_path / "backups"
+    world = World()
+    for hours in range(1, 96, 3):
+        world.like("ann", f"p{hours}", hours_ago=hours).like("bob", f"p{hours}", hours_ago=hours)
+    jobs.run(settings_for(world.write(data_dir)), "all")
+    env = commands.environment(data_dir)
+    for _ in range(2):
+        assert commands.run("backup", str(backups), env=env).returncode == 0
+    assert len(list(backups.glob("*Z"))) == 2
+    assert commands.run("backup", str(backups), "--keep", "1", env=env).returncode == 0
+    assert len(list(backups.glob("*Z"))) == 1
+    days, lake = len(places.closed_days(data_dir)), names_below(places.lake(data_dir) / "likes")
+    jobs.run(settings_for(data_dir, {"seed_window_days": 2}), "compact")
+    assert len(places.closed_days(data_dir)) < days
+    assert names_below(places.lake(data_dir) / "likes") < lake
+
+
+def test_a_backup_that_failed_says_why_in_one_line_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    """What ``journalctl -u foryou-backup`` shows is what the command says; systemd calls status 1 failed."""
+    data_dir, folder = tmp_path / "data", tmp_path / "backups"
+    jobs.run(settings_for(World().like("ann", "p1").like("bob", "p1").write(data_dir)), "all")
+    env = commands.environment(data_dir)
+    folder.write_text("a file where the disk of the backups should be mounted")
+    failed = commands.run("backup", str(folder), env=env)
+    assert failed.returncode == 1
+    assert re.fullmatch(rf"foryou: .*{re.escape(str(folder))}.*\n", failed.stderr), failed.stderr
+    folder.unlink()
+    assert commands.run("backup", str(folder), env=env).returncode == 0
+    assert len(list(folder.glob("*Z/backup.json"))) == 1
+
+
+def test_what_may_be_deleted_when_it_is_damaged_is_computed_again(tmp_path: Path) -> None:
+    text = (ROOT / "OPERATIONS.md").read_text()
+    [listed] = re.findall(r"You can delete (.*?)\. They are computed again", text)
+    names = re.split(r", | and ", listed)
+    assert {"serving.sqlite", "explore/", "lake/neighbours.parquet"} <= set(names)
+    world = World()
+    for number, name in enumerate(("ann", "bob", "cat")):
+        world.like(name, "old1", hours_ago=60).like(name, "old2", hours_ago=50)
+        world.post(f"p{number}", by=f"author {number}").like(name, f"p{number}", hours_ago=1)
+    settings = settings_for(world.write(tmp_path))
+
+    def lists() -> list[tuple[object, ...]]:
+        jobs.run(settings, "all")
+        after_batch.run(settings)
+        with session.open_session(tmp_path, 1) as connection:
+            query = "SELECT viewer_did, rank, post_uri, score FROM candidates ORDER BY ALL"
+            return connection.execute(query).fetchall()
+
+    before = lists()
+    assert len(before) > 3
+    for name in names:
+        path = tmp_path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            for each in path.parent.glob(f"{path.name}*"):
+                each.unlink()
+    assert lists() == before

@@ -60,10 +60,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+@pytest.fixture(scope="session", autouse=True)
+def chromium() -> None:
+    """Before the demo starts, which takes minutes; tests that need no browser are no success without one either."""
     if not CHROMIUM:
         pytest.skip("there is no Chromium: install Debian's package chromium, or set FORYOU_CHROMIUM")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield running

@@ -215,14 +215,13 @@ def test_from_a_bare_debian_to_a_published_feed(place: Place) -> None:
         token = place.control("serviceJwt", did=viewer, aud=f"did:web:{HOSTNAME}", lxm=SKELETON)["token"]
         feed = f"at://{publisher['did']}/app.bsky.feed.generator/{FEED_RKEY}"
         context = ssl.create_default_context(cafile=str(place.machine.root / "home/anna/caddy.crt"))
+        client = httpx.Client(verify=context, trust_env=False)
         answer = place.machine.network.do(
-            lambda: httpx.get(
+            lambda: client.get(
                 f"https://127.0.0.1/xrpc/{SKELETON}",
                 params={"feed": feed, "limit": 30},
                 headers={"Host": HOSTNAME, "Authorization": f"Bearer {token}"},
                 extensions={"sni_hostname": HOSTNAME},
-                verify=context,
-                trust_env=False,
             )
         )
         assert answer.status_code == 200, answer.text
