@@ -26,6 +26,7 @@ from serving_worlds import ON_PAGES, config_of
 from pipeline.store.analyst_snapshot import LIST_NEIGHBOURS, copy_of, current_snapshot
 from pipeline.store.duck import parquet
 from serving.app import create_app
+from serving.pages import explainer
 
 HERE = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
 AWAY = {"host": "feed.example.com", "remote_addr": "203.0.113.9"}
@@ -62,6 +63,7 @@ def main() -> None:
     command = (sys.executable, "-m", "pipeline.cli", "explain", "--why", "--json", "-")
     settings = ("--data-dir", str(data_dir), "--batch-threads", str(options.threads))
     config = config_of(data_dir, pages="public", explain=(*command, *settings))
+    explainer.DEADLINE_SECONDS = 600.0  # what takes too long for a page is to be measured, too
     client = TestClient(create_app(config))
     people = people_of(data_dir, options.people, options.seed)
     answer: dict[str, object] = {"bench": "playground", "people": len(people), "threads": options.threads}

@@ -133,6 +133,7 @@ def test_the_walk(open_page: Open, keep_picture: Keep, demo: RunningDemo, width:
     assert page.locator(".change").is_visible()
     page.get_by_label("Before and after, side by side").check()
     page.get_by_role("heading", name="Before: the usual recipe").wait_for()
+    page.evaluate("scrollTo(0, 0)")
     keep_picture(page, f"walk-side-{width}-{scheme}")
     page.get_by_role("link", name="Reset").click()
     page.locator(".change").wait_for(state="detached")
