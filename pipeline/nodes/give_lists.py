@@ -156,14 +156,17 @@ def _fill(part: sqlite3.Connection, since: PartManifest | None, seen: _Seen) -> 
     anchor = None if since is None else since.newest_post
     query = "SELECT author_id, rkey FROM head.posts WHERE post_id = ?"
     is_there = anchor is not None and part.execute(query, anchor[:1]).fetchone() == anchor[1:]
-    part.execute(sql.load("nodes/give_posts"), {"post_id": anchor[0] if anchor and is_there else -1})
-    for table in ("generations", "variants", "fallbacks"):
-        part.execute(f"INSERT INTO {table} SELECT * FROM head.{table} WHERE generation > :generation", after)
-    part.execute("INSERT INTO feeds SELECT feed_id, rkey FROM head.feeds")
-    if since is None or since.renewal != seen.renewal:
-        for table in ("taste_sketches", "communities"):
-            part.execute(f"INSERT INTO {table} SELECT * FROM head.{table}")
-        part.execute("INSERT INTO runs SELECT * FROM head.runs WHERE step = 'prune generations'")
-    if since is None or since.deleted != seen.deleted:
-        part.execute("INSERT INTO deleted_viewers SELECT * FROM head.deleted_viewers")
+    after_post = anchor[0] if anchor and is_there else -1
+    is_renewed = since is None or since.renewal != seen.renewal
+    is_deleted = since is None or since.deleted != seen.deleted
+    copied = {
+        "posts": f"post_id > {after_post}",
+        **dict.fromkeys(("generations", "variants", "fallbacks"), f"generation > {generation}"),
+        "feeds": "true",
+        **dict.fromkeys(("taste_sketches", "communities"), str(is_renewed)),
+        "runs": f"{is_renewed} AND step = 'prune generations'",
+        "deleted_viewers": str(is_deleted),
+    }
+    for table, condition in copied.items():  # with whatever columns this version's serving.sqlite has
+        part.execute(f"CREATE TABLE {table} AS SELECT * FROM head.{table} WHERE {condition}")
     part.execute("CREATE INDEX lists_by_generation ON lists (generation, bucket)")

@@ -128,7 +128,7 @@ class _Taking:
                     self._serving.execute(f"DELETE FROM main.{table}")
             with self._step(in_one=replaces):
                 self._serving.execute("INSERT OR REPLACE INTO feeds SELECT * FROM part.feeds")
-                self._serving.execute(sql.load("nodes/take_posts"))
+                self._serving.execute("INSERT OR REPLACE INTO main.posts SELECT * FROM part.posts")
                 self._serving.execute(sql.load("nodes/take_viewers"), self._shard)
             generations = self._serving.execute("SELECT generation FROM part.generations ORDER BY generation")
             for (generation,) in generations.fetchall():
@@ -157,11 +157,9 @@ class _Taking:
         found = self._serving.execute(sql.load("nodes/lists_to_take"), named)
         while rows := found.fetchmany(CHUNK_LISTS):
             self._write(generation, rows)
-        self._serving.execute(sql.load("nodes/take_fallbacks"), {"generation": generation})
-        self._serving.execute(
-            "INSERT OR REPLACE INTO variants SELECT * FROM part.variants WHERE generation = ?", (generation,)
-        )
-        self._serving.execute(sql.load("nodes/take_generation"), {"generation": generation})
+        for table in ("fallbacks", "variants", "generations"):  # the last makes it visible
+            query = f"INSERT OR REPLACE INTO main.{table} SELECT * FROM part.{table} WHERE generation = ?"
+            self._serving.execute(query, (generation,))
 
     def _write(self, generation: int, rows: list[tuple[int, int, bytes]]) -> None:
         """Write lists; those of viewers who are not reading take the rows of their former ones, as at the head."""
