@@ -275,6 +275,8 @@ def test_the_list_of_now_beside_that_of_the_morning(store: tuple[Path, World]) -
     here = {"host": "localhost", "remote_addr": "127.0.0.1", "extras": ON_PAGES}
     page = client.simulate_get("/compare", query_string=f"a={did}&b={did}&a_days_ago=0", **here).text
     assert re.search("6 of the first 6 posts are the same", page)
+    said = re.sub(r'href="[^"]*"', "", page.partition("<main")[2])
+    assert not re.search(r"\b(you|your)\b", said), "it may be anybody's page"
     assert "today, first" in page and '<option value="0" selected>' in page
     missing = client.simulate_get("/compare", query_string=f"a={did}&b={did}&b_days_ago=1", **here)
     assert missing.status_code == 404 and "are kept: a week of them is" in missing.text
