@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +110,28 @@ def list_rows(data_dir: Path) -> list[Any]:
         serving.close()
 
 
-def workers_at(root: int, stage: str) -> list[int]:
-    """Return the workers of Ray below a process that do a task of a stage now."""
+def children(root: int) -> list[int]:
+    """Return the processes below a process."""
     found, waiting = [], [root]
     while waiting:
         process = waiting.pop()
-        try:
+        with suppress(OSError):
             waiting += map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(f"ray::{stage}".encode()):
-                found.append(process)
-        except OSError:
-            continue
-    return found
+        found.append(process)
+    return found[1:]
+
+
+def name_of(process: int) -> bytes:
+    """Return the name that a process has, nothing when it ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]
+    except OSError:
+        return b""
+
+
+def workers_at(root: int, stage: str) -> list[int]:
+    """Return the workers of Ray below a process that do a task of a stage now."""
+    return [process for process in children(root) if name_of(process).startswith(f"ray::{stage}".encode())]
 
 
 def wait_for(what: Callable[[], object], process: "subprocess.Popen[str]") -> None:

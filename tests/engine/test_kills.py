@@ -10,7 +10,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine.engine_tools import finish, list_rows, neighbour_rows, start, wait_for, workers_at
+from engine.engine_tools import (
+    children,
+    finish,
+    list_rows,
+    name_of,
+    neighbour_rows,
+    start,
+    wait_for,
+    workers_at,
+)
 
 from sql import places
 
@@ -48,11 +57,12 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-def head() -> Any:
+def head(port: int | None = None) -> Any:
     """Start a head without processors and two nodes of one, on the loopback."""
-    made = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
+    arguments: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
+    if port is not None:
+        arguments["gcs_server_port"] = port
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args=arguments)
     for _ in range(2):
         made.add_node(num_cpus=1)
     return made
@@ -104,33 +114,74 @@ def test_a_node_is_killed(data_dir: Path, job: str, expected: Expected, cluster:
     check(data_dir, job, expected)
 
 
-def test_the_head_is_killed_and_the_next_run_goes_on(data_dir: Path, job: str, expected: Expected) -> None:
-    stage = STAGES[job][0]
-    first = head()
-    run = start(data_dir, job, "--engine", "ray", "--engine-address", first.address)
+def test_the_head_of_this_machine_is_killed_and_the_same_run_goes_on(
+    data_dir: Path, job: str, expected: Expected
+) -> None:
+    run = start(data_dir, job, "--engine", "ray")
     wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
-    # Workers that were not stopped might finish before anybody notices.
-    workers = workers_at(os.getpid(), "")
-    for worker in workers:
-        os.kill(worker, signal.SIGSTOP)
+    before = stop_workers(run.pid, data_dir, STAGES[job][0])
+    for process in children(run.pid):
+        if name_of(process).endswith((b"gcs_server", b"raylet")):
+            os.kill(process, signal.SIGKILL)
+    assert not is_visible(data_dir, job)
+    kept = still_there(run, data_dir, STAGES[job][0], before)
+    said = finish(run, data_dir)
+    assert "beginning again, 1 of 3" in said
+    assert kept == before  # none was made again
+    check(data_dir, job, expected)
+
+
+def test_the_head_of_a_cluster_is_killed_and_started_again(
+    data_dir: Path, job: str, expected: Expected
+) -> None:
+    first = head()
+    address = first.address
+    run = start(data_dir, job, "--engine", "ray", "--engine-address", address)
+    wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
+    stop_workers(os.getpid(), data_dir, STAGES[job][0])
     first.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-    said = finish(run, data_dir, None)
-    assert run.returncode != 0, said
-    for worker in workers:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
     first.shutdown()
+    again = head(int(address.rpartition(":")[2]))
+    said = finish(run, data_dir)
+    again.shutdown()
+    assert "beginning again" in said
+    check(data_dir, job, expected)
+
+
+def test_the_run_itself_is_killed_and_the_next_one_goes_on(
+    data_dir: Path, job: str, expected: Expected, cluster: Any
+) -> None:
+    stage = STAGES[job][0]
+    arguments = ("--engine", "ray", "--engine-address", cluster.address)
+    run = start(data_dir, job, *arguments)
+    wait_for(lambda: len(parts(data_dir, AT_WORK[job])) > 1, run)
+    run.kill()
+    finish(run, data_dir, None)
     assert not is_visible(data_dir, job)
     before = parts(data_dir, stage)
     assert before
-    again = head()
-    run = start(data_dir, job, "--engine", "ray", "--engine-address", again.address)
+    run = start(data_dir, job, *arguments)
+    kept = still_there(run, data_dir, stage, before)
+    assert "going on with the run" in finish(run, data_dir)
+    assert kept == before  # none was made again
+    check(data_dir, job, expected)
+
+
+def stop_workers(root: int, data_dir: Path, stage: str) -> dict[str, int]:
+    """Stop the workers below a process, which might finish before anybody notices; return the parts of a stage."""
+    workers = workers_at(root, "")
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    made = parts(data_dir, stage)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    return made
+
+
+def still_there(run: Any, data_dir: Path, stage: str, before: dict[str, int]) -> dict[str, int]:
+    """Return which parts a run leaves as they were, up to its end."""
     kept = before
     while run.poll() is None:
         now = parts(data_dir, stage)
         kept = {name: inode for name, inode in kept.items() if now.get(name, inode) == inode}
-    said = finish(run, data_dir)
-    again.shutdown()
-    assert "going on with the run" in said
-    assert kept == before  # none was made again
-    check(data_dir, job, expected)
+    return kept

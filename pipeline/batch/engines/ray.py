@@ -1,80 +1,41 @@
 """Tasks on a cluster of Ray: the machines of one address, or processes of this machine.
 
-Owns: joining or starting the cluster, handing out tasks, trying again, and giving up. Leaves to others: what a task is
-(``batch.engine``), and scheduling, health checks and the dashboard, which are Ray's.
+Owns: handing out tasks, and beginning again where the cluster was lost. Leaves to others: joining or starting the
+cluster and trying single tasks again (``ray_driver``), what a task is (``batch.engine``).
 
-Without an address the cluster is this machine's, on its loopback alone, and ends with the run. Ray's own telemetry is
-off. A cluster with an address is the operator's, with the operator's authentication (``RAY_AUTH_MODE``).
-
-A task is retried when its worker or machine died, when it took longer than ``TASK_SECONDS``, and after an error of the
-file system. Any other error of a task ends the run: it would be the same again.
+A process of its own is in the cluster, because Ray ends that process when the cluster's head is gone. Then another one
+joins the cluster, or starts one, at most ``RESTARTS`` times a run. Tasks without an answer are handed out again; of
+those, the ones whose parts exist return at once.
 """
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
-
-import duckdb
 
 from pipeline.batch.engine import EngineLostError
 from pipeline.errors import SettingError
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ.setdefault(
-    "RAY_AUTH_MODE", "disabled"
-)  # without it Ray writes a token file into the home directory
-
-try:
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-except ImportError as error:
-    raise SettingError("FORYOU_ENGINE = 'ray' needs Ray: pip install 'foryou[ray]'") from error
-
 log = logging.getLogger("foryou.batch")
 
-LOOPBACK = "127.0.0.1"
-RETRIES = 5
-TASK_SECONDS = 3600.0
-WAIT_SECONDS = 1.0
-STORE_BYTES = 80 << 20  # Ray's least: tasks leave files, not objects
+RESTARTS = 3
+RESTART_SECONDS = 10.0  # before the first time; somebody has to start the head of a cluster that is not ours
+CLOSE_SECONDS = 30.0
 
 
 @contextmanager
 def open_ray(address: str, processes: int) -> Iterator["RayEngine"]:
     """Give the cluster at an address, or one of so many processes on this machine, while the block lasts."""
+    engine = RayEngine(address, processes)
     try:
-        if address:
-            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            context = ray.init(
-                address="local",  # else Ray would join whatever cluster it finds
-                num_cpus=processes,
-                object_store_memory=STORE_BYTES,
-                include_dashboard=True,
-                dashboard_host=LOOPBACK,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address=LOOPBACK,
-            )
-    except (RayError, ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-        raise EngineLostError(
-            f"can't reach the engine {address or 'of this machine'}: {_line(error)}"
-        ) from error
-    try:
-        dashboard = context.dashboard_url
-        resources: Any = ray.cluster_resources  # has no types, where it is installed
-        slots = int(resources().get("CPU", 0))
-        log.info(
-            "engine: Ray with %d processors%s",
-            slots,
-            f", dashboard at http://{dashboard}" if dashboard else "",
-        )
-        yield RayEngine()
+        yield engine
     finally:
-        ray.shutdown()
+        engine.close()
 
 
 class RayEngine:
@@ -82,43 +43,108 @@ class RayEngine:
 
     shares = True
 
+    def __init__(self, address: str, processes: int) -> None:
+        self._address, self._processes, self._lost = address, processes, 0
+        self._driver = _Driver(address, processes)
+
     def map(self, stage: str, task: Callable[[int], Any], count: int) -> Iterator[Any]:
         """Do the tasks; yield what each returns, in the order in which they end."""
-        remote = ray.remote(_do).options(
-            name=stage,
-            num_cpus=1,
-            max_retries=RETRIES,
-            retry_exceptions=[OSError, duckdb.IOException],
-            scheduling_strategy="SPREAD",
-        )
-        try:
-            shared = ray.put(task)
-            pending = [remote.remote(shared, number, TASK_SECONDS) for number in range(count)]
-            while pending:
-                done, pending = ray.wait(pending, timeout=WAIT_SECONDS)
-                for answer in done:
-                    yield ray.get(answer)
-        except RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            raise cause from error
-        except RayError as error:
-            raise EngineLostError(f"{stage}: the engine was lost: {_line(error)}") from error
+        pickled, waiting = pickle.dumps(task), set(range(count))
+        while waiting:
+            try:
+                for number, answer in self._driver.answers(stage, pickled, sorted(waiting)):
+                    waiting.remove(number)
+                    yield answer
+            except EngineLostError as error:
+                self._begin_again(stage, error)
 
     def exchange(self, stage: str, task: Callable[[int], int], count: int) -> int:
         """Do the tasks; return the sum of what they return."""
         return sum(self.map(stage, task, count))
 
+    def close(self) -> None:
+        """Leave the cluster, or end it."""
+        self._driver.close()
 
-def _do(task: Callable[[int], Any], number: int, seconds: float) -> Any:
-    """Do a task; end the worker when that takes too long, so that Ray tries again elsewhere."""
-    deadline = threading.Timer(seconds, os._exit, (1,))
-    deadline.daemon = True
-    deadline.start()
-    try:
-        return task(number)
-    finally:
-        deadline.cancel()
+    def _begin_again(self, stage: str, error: EngineLostError) -> None:
+        self._driver.close()
+        while self._lost < RESTARTS:
+            self._lost += 1
+            log.warning("%s: %s: beginning again, %d of %d", stage, error, self._lost, RESTARTS)
+            if self._address:
+                time.sleep(RESTART_SECONDS * self._lost)
+            try:
+                self._driver = _Driver(self._address, self._processes)
+            except EngineLostError as again:
+                error = again
+            else:
+                return
+        raise error
 
 
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+class _Driver:
+    """The process that is in the cluster, from its start to its end."""
+
+    def __init__(self, address: str, processes: int) -> None:
+        arguments = [address, str(processes)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.batch.engines.ray_driver", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C stops this process, which stops that one
+        )
+        try:
+            self._start(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, address: str) -> None:
+        kind, *said = self._receive()
+        if kind == "missing":
+            raise SettingError("FORYOU_ENGINE = 'ray' needs Ray: pip install 'foryou[ray]'")
+        if kind == "unreachable":
+            raise EngineLostError(f"can't reach the engine {address or 'of this machine'}: {said[0]}")
+        slots, dashboard = said
+        where = f", dashboard at http://{dashboard}" if dashboard else ""
+        log.info("engine: Ray with %d processors%s", slots, where)
+
+    def answers(self, stage: str, task: bytes, numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Let tasks be done; yield the number of each and its answer. Raises what a task raised."""
+        try:
+            pickle.dump((stage, task, list(numbers)), self._pipes[0])
+            self._pipes[0].flush()
+        except OSError as error:
+            raise EngineLostError("the engine was lost: its process ended") from error
+        while True:
+            kind, *said = self._receive()
+            if kind == "done":
+                return
+            if kind == "failed":
+                raise said[0]
+            if kind == "lost":
+                raise EngineLostError(f"the engine was lost: {said[0]}")
+            yield said[0], said[1]
+
+    def close(self) -> None:
+        """End the process; it ends by itself when nobody writes to it any more."""
+        for pipe in self._pipes:
+            with suppress(OSError):
+                pipe.close()
+        try:
+            self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def _pipes(self) -> tuple[Any, Any]:
+        return self._process.stdin, self._process.stdout
+
+    def _receive(self) -> tuple[Any, ...]:
+        try:
+            message: tuple[Any, ...] = pickle.load(self._pipes[1])
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise EngineLostError("the engine was lost: its process ended") from error
+        return message
