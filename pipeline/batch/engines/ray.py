@@ -3,7 +3,7 @@
 Owns: handing out tasks, and beginning again where the cluster was lost. Leaves to others: joining or starting the
 cluster and trying single tasks again (``ray_driver``), what a task is (``batch.engine``).
 
-A process of its own is in the cluster, because Ray ends that process when the cluster's head is gone. Then another one
+A process of its own is in the cluster, because Ray ends that process when the cluster's head has died. Then another one
 joins the cluster, or starts one, at most ``RESTARTS`` times a run. Tasks without an answer are handed out again; of
 those, the ones whose parts exist return at once.
 """

@@ -1,8 +1,8 @@
 """The process that is in a cluster of Ray for a run: ``python -m pipeline.batch.engines.ray_driver ADDRESS COUNT``.
 
 Owns: joining or starting the cluster, handing single tasks to it, and trying them again. Leaves to others: what is
-asked for, through a pipe, and what happens when this process ends (``engines.ray``); scheduling, health checks and
-the dashboard, which are Ray's.
+wanted, which comes through a pipe, and what happens when this process ends (``engines.ray``); scheduling, health
+checks and the dashboard, which are Ray's.
 
 Without an address the cluster is this machine's, on its loopback alone, and ends with this process. It has a dashboard
 when somebody looks on at a terminal. Ray's own telemetry is off. A cluster with an address is the operator's, with
@@ -32,12 +32,12 @@ RETRIES = 5
 TASK_SECONDS = 3600.0
 WAIT_SECONDS = 1.0
 ASK_SECONDS = 5.0
-HEARD_SECONDS = 60.0
+SILENT_SECONDS = 60.0
 STORE_BYTES = 80 << 20  # Ray's least: tasks leave files, not objects
 
 
 def main() -> None:
-    """Join, do what is asked for, and end when nobody can ask any more."""
+    """Join, do what is wanted, and end when nobody can ask any more."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what Ray prints is no answer
     requests = sys.stdin.buffer
@@ -96,9 +96,9 @@ def _do_all(requests: BinaryIO, answers: BinaryIO, stage: str, task: bytes, numb
         pending = {remote.remote(shared, number, TASK_SECONDS): number for number in numbers}
         while pending:
             if select.select([requests], [], [], 0)[0]:
-                raise EOFError  # nothing is asked for meanwhile: who asked has ended
-            if time.monotonic() - head.heard_at > HEARD_SECONDS:
-                _send(answers, "lost", f"nothing was heard of its head for {HEARD_SECONDS:.0f} s")
+                raise EOFError  # no request comes meanwhile: whoever made this one has ended
+            if time.monotonic() - head.answered_at > SILENT_SECONDS:
+                _send(answers, "lost", f"its head said nothing for {SILENT_SECONDS:.0f} s")
                 os._exit(1)  # Ray's own shutdown would wait for the head
             for done in ray.wait(list(pending), timeout=WAIT_SECONDS)[0]:
                 _send(answers, "answer", pending.pop(done), ray.get(done))
@@ -118,7 +118,7 @@ class _Head:
     """
 
     def __init__(self) -> None:
-        self.heard_at = time.monotonic()
+        self.answered_at = time.monotonic()
         self._over = threading.Event()
         threading.Thread(target=self._ask, daemon=True).start()
 
@@ -132,9 +132,9 @@ class _Head:
         own = ray.get_runtime_context().get_node_id()
         nodes: Any = ray.nodes  # has no types
         while not self._over.wait(ASK_SECONDS):
-            with suppress(Exception):  # it is asked again
+            with suppress(Exception):  # the next time may do
                 if any(node["NodeID"] == own and node["Alive"] for node in nodes()):
-                    self.heard_at = time.monotonic()
+                    self.answered_at = time.monotonic()
 
 
 def _do(task: bytes, number: int, seconds: float) -> Any:
