@@ -348,9 +348,9 @@ GROUP BY feed_rkey, viewer_did, post_uri;
 -- "show less" or "show more" at any time since. ripe: these hours are over, so that no like can come any more that counts.
 -- Only ripe ones belong in a rate of likes.
 CREATE OR REPLACE MACRO outcomes_between(from_us, until_us, within_hours, of_feed) AS TABLE
-WITH first AS MATERIALIZED (
+WITH first AS (
   SELECT * FROM first_impressions(from_us, until_us, of_feed)
-), served AS MATERIALIZED (  -- addresses are cut once a post, not once an impression
+), served AS (  -- addresses are cut once a post, not once an impression
   SELECT u.post_uri, a.actor_id AS author_id, uri_rkey(u.post_uri) AS rkey
   FROM (SELECT DISTINCT post_uri FROM first) AS u
   LEFT JOIN stored_actors AS a ON a.did = uri_author(u.post_uri)
@@ -363,7 +363,6 @@ WITH first AS MATERIALIZED (
   -- The few records of served posts, before they are judged as in like_records_between.
   SELECT r.liker_id, r.rkey, r.author_id, r.post_rkey, r.seen_us, r.open
   FROM stored_likes AS r
-  SEMI JOIN served AS p ON p.author_id = r.author_id AND p.rkey = r.post_rkey  -- first, since it leaves few
   JOIN numbered AS n ON n.viewer_id = r.liker_id AND n.author_id = r.author_id AND n.rkey = r.post_rkey
   WHERE r.file_day >= make_timestamp(from_us)::DATE
     AND r.seen_us > from_us AND r.seen_us <= getvariable('now_us') AND r.liker_id <> r.author_id
