@@ -24,7 +24,7 @@ from pipeline.nodes.part_manifest import ListPart, PartManifest, read_manifest
 from pipeline.nodes.shared_files import put
 from sql import places
 from sql.shards import bucket_of
-from sql.sqlite import has_tables, statements, transaction
+from sql.sqlite import has_tables, statements
 
 PARTS_MAX = 2_000
 SMALL_BYTES = 64 << 20
@@ -51,17 +51,23 @@ def give_lists(data_dir: Path, shared_dir: Path, clock: Callable[[], float] = ti
     inode = source.stat().st_ino
     draft = places.syncing(data_dir) / "part"
     draft.parent.mkdir(parents=True, exist_ok=True)
-    with _part(draft, source) as part:
+    now_us = int(clock() * 1e6)
+    with _beside(":memory:", source) as looking:
+        if not _is_new(looking, before, inode, now_us):
+            return None
+    draft.unlink(missing_ok=True)  # of a killed process
+    with _beside(f"file:{quote(str(draft))}", source) as part:
+        part.execute(
+            "PRAGMA main.journal_mode = OFF"
+        )  # whoever is killed here leaves a file that nobody reads
+        part.execute("PRAGMA main.synchronous = OFF")
         part.execute("BEGIN")  # from here on the head's store stands still
         seen = _seen(part)
-        if not seen.generation:
-            return None
-        now_us = int(clock() * 1e6)
         chain = _chain(part, before, inode, seen)
         is_whole = before is None or chain != before.chain or _is_due(before, now_us)
-        if not is_whole and before is not None and _is_same(before, seen):
-            return None
         since = None if is_whole else before
+        for statement in statements(sql.load("nodes/make_part")):
+            part.execute(statement)
         _fill(part, since, seen)
         part.execute("COMMIT")
         part.execute("DETACH head")
@@ -92,18 +98,21 @@ def remove_old_parts(shared_dir: Path, clock: Callable[[], float] = time.time) -
 
 
 @contextmanager
-def _part(draft: Path, source: Path) -> Iterator[sqlite3.Connection]:
-    """Open a new part with its tables, and the head's store beside it, for reading alone."""
-    draft.unlink(missing_ok=True)
-    with closing(sqlite3.connect(f"file:{quote(str(draft))}", uri=True, isolation_level=None)) as part:
-        part.execute("PRAGMA journal_mode = OFF")  # whoever is killed here leaves a file that nobody reads
-        part.execute("PRAGMA synchronous = OFF")
+def _beside(main: str, source: Path) -> Iterator[sqlite3.Connection]:
+    """Open a new store with the head's beside it, for reading alone."""
+    with closing(sqlite3.connect(main, uri=True, isolation_level=None)) as part:
         part.create_function("bucket_of", 1, bucket_of, deterministic=True)
-        with transaction(part):
-            for statement in statements(sql.load("nodes/make_part")):
-                part.execute(statement)
         part.execute("ATTACH ? AS head", (f"file:{quote(str(source))}?mode=ro",))
         yield part
+
+
+def _is_new(looking: sqlite3.Connection, before: PartManifest | None, inode: int, now_us: int) -> bool:
+    """Tell whether a part is due, without making one."""
+    seen = _seen(looking)
+    if before is None or not seen.generation:
+        return bool(seen.generation)
+    is_other = _chain(looking, before, inode, seen) != before.chain
+    return is_other or _is_due(before, now_us) or not _is_same(before, seen)
 
 
 def _seen(part: sqlite3.Connection) -> _Seen:
