@@ -58,7 +58,7 @@ def test_a_viewers_page_says_what_and_why(client: TestClient) -> None:
     assert page.count('class="place"') == 25
     author, rkey = post_uri(3).split("/")[2], post_uri(3).rpartition("/")[2]
     assert f'href="https://bsky.app/profile/{author}/post/{rkey}"' in page
-    assert "liked by 2 neighbours" in page
+    assert "liked by 2 people who share this taste" in page
     assert not re.search(r"\b(you|your)\b", re.sub(r'href="[^"]*"', "", page)), "it is somebody's page"
     assert "popular now" in page
     assert "1 h old" in page

@@ -18,7 +18,7 @@ from serving.lists import list_bytes
 from serving.lists.list_bytes import ListItem
 from serving.lists.list_store import Generation, ListStore
 from serving.pages.appview import AppViewReader
-from serving.pages.html import age_text, counted, show
+from serving.pages.html import age_text, show
 from serving.read_pool import StoreUnreadableError
 from serving.web_errors import InvalidRequestError, UnavailableError
 
@@ -134,9 +134,9 @@ class ViewerPage(_Page):
 def source_text(item: ListItem) -> str:
     """Return in words why an item is in a list."""
     if item.source == list_bytes.SOURCE_CO_LIKERS:
-        return f"liked by {counted(item.co_likers, 'neighbour')}"
+        return f"liked by {_people(item.co_likers)}"
     if item.source == list_bytes.SOURCE_TRIAL:
-        return f"on trial, liked by {counted(item.co_likers, 'neighbour')}"
+        return f"on trial, liked by {_people(item.co_likers)}"
     return "popular now" if item.source == list_bytes.SOURCE_POPULAR else "unknown source"
 
 
@@ -147,3 +147,7 @@ def _number(request: falcon.Request, name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise InvalidRequestError(f"{name} must be a number")
     return int(text)
+
+
+def _people(number: int) -> str:
+    return "1 person who shares this taste" if number == 1 else f"{number:,} people who share this taste"
