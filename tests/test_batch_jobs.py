@@ -49,7 +49,8 @@ def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogC
     assert serving.execute("SELECT rows FROM runs WHERE step = 'lists'").fetchone() == (3,)
     assert serving.execute("SELECT min(peak_mb) > 10 FROM runs").fetchone() == (1,)
     serving.close()
-    runs = [record.getMessage() for record in caplog.records if record.name == "foryou.batch"]
+    said = [record.getMessage() for record in caplog.records if record.name == "foryou.batch"]
+    runs = [line for line in said if " of memory are free " not in line]  # a line more where there is little
     assert [line.partition(":")[0] for line in runs] == [
         "compact",
         "neighbours",
