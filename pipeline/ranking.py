@@ -33,7 +33,9 @@ class Ranking:
     # A viewer's newest likes that start the search. For You: 500.
     max_seeds: int = _parameter(500, 1, 100_000)
     # Weights of the newest and of the oldest seed; in between they are linear by place, and a single seed has the
-    # oldest's. For You: 0.1 to 1.0, so that the latest likes do not dominate (a 27-day test: -2 % "show less").
+    # oldest's. For You: 0.1 to 1.0, so that the latest likes do not dominate (a 27-day test: -2 % "show less"). As
+    # heavy as the oldest, the newest gains up to 0.016 of the optimum on the simulated network, and loses 0.02 to 0.05
+    # after an evening of twenty likes against one's taste (bench_optimum.py --spree).
     seed_weight_newest: float = _parameter(0.1, 0.0, 1000.0)
     seed_weight_oldest: float = _parameter(1.0, 0.0, 1000.0)
     # Weight of a post answered with "show less", held against its likers, and of one answered with "show more". With
@@ -113,8 +115,10 @@ class Ranking:
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
     # half-life of 6 h costs half the recall on retweets and 0.01 of the optimum on the simulated network, where 24 and
-    # 72 h are equal. A popularity_exponent of 0.2 makes a quieter feed (For You: -8 % "show less") and costs 0.06 of
-    # the optimum.
+    # 72 h are equal. The popularity_exponent is the dial of variety, for readers and feeds, and 0 on purpose. With 0.1
+    # simulated first pages are as different from one another as the best possible ones, at 0.005 of the optimum at most
+    # (tests/bench/RESULTS.md, variety). But retweets lose 0.007 of recall, and news more. For You has 0.2 to 0.3 (-8 %
+    # "show less").
     score_exponent: float = _parameter(0.5, 0.05, 4.0)
     half_life_hours: float = _parameter(72.0, 0.01, 2400.0)
     popularity_exponent: float = _parameter(0.0, 0.0, 4.0)
