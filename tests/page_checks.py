@@ -4,7 +4,11 @@ import re
 import time
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
+import pytest
+
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed"
+)
 
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
@@ -23,7 +27,7 @@ UNFINISHED = re.compile("AppView does not answer|try again in a moment|takes mor
 
 def serious(page: Any) -> dict[str, list[str]]:
     """Return what axe-core finds serious on a page, and where; also that it is wider than its window."""
-    result = Axe().run(page, options={"runOnly": TAGS, "rules": {"target-size": {"enabled": True}}})
+    result = axe.Axe().run(page, options={"runOnly": TAGS, "rules": {"target-size": {"enabled": True}}})
     found = {
         violation["id"]: [node["html"][:200] for node in violation["nodes"][:3]]
         for violation in result.response["violations"]

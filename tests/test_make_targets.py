@@ -80,10 +80,11 @@ def test_network_test_without_the_recipe_of_a_network_fails_and_names_it(tmp_pat
 
 @pytest.mark.parametrize(("there", "named"), [(False, "extra 'browser'"), (True, "Chromium")])
 def test_browser_test_without_a_browser_fails_and_names_it(tmp_path: Path, there: bool, named: str) -> None:
-    package = tmp_path / "playwright"
-    package.mkdir()
-    (package / "__init__.py").write_text("" if there else "raise ModuleNotFoundError('no such module')")
-    (package / "sync_api.py").write_text("")
+    for name, module in (("playwright", "sync_api"), ("axe_playwright_python", "sync_playwright")):
+        package = tmp_path / name
+        package.mkdir()
+        (package / "__init__.py").write_text("" if there else "raise ModuleNotFoundError('no such module')")
+        (package / f"{module}.py").write_text("Axe = None")
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     result = run("tests/browser", "--must-run", PYTHONPATH=paths, PATH=str(tmp_path), FORYOU_CHROMIUM="")
     assert result.returncode, result.stdout + result.stderr

@@ -108,15 +108,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         }
         plc.answers[f"/{ann.did}"] = (200, json.dumps({"id": ann.did, "service": [service]}).encode())
         known = (sys.executable, "-m", "pipeline.cli", "viewer", "--data-dir", str(tmp_path), "export")
-        why = (
-            *known[:3],
-            "explain",
-            "--with-parent",
-            "--why",
-            "--json",
-            "--data-dir",
-            str(tmp_path / "ranked"),
-        )
+        why = (*known[:3], "explain", "--why", "--json", "-", "--data-dir", str(tmp_path / "ranked"))
         config = config_of(
             tmp_path, plc.url, hostname=f"localhost:{PORT}", pages="public", known=known, explain=why
         )

@@ -72,6 +72,13 @@ def _read_start(process: "subprocess.Popen[str]") -> RunningDemo:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def chromium() -> None:
+    """Before the demo starts, which takes minutes; tests that need no browser are no success without one either."""
+    if not CHROMIUM:
+        pytest.skip("there is no Chromium: install Debian's package chromium, or set FORYOU_CHROMIUM")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
