@@ -1,10 +1,13 @@
 """Running ``foryou backfill`` on an archive of the tests, and reading what it made."""
 
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import commands
+import pytest
 from archive_server import ArchiveServer, Event
 from histories import History, Record, did
 
@@ -17,6 +20,18 @@ from pipeline.store.model import DAY_US, NAMED_DAY, day_of, day_of_key
 from sql.sqlite import connect
 
 TODAY = day_of(time.time_ns() // 1000)
+LASTS_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole_today(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let TODAY be the day on which a file's tests run, not that of its import; none begin just before midnight."""
+    while day_of(int((time.time() + LASTS_SECONDS) * 1e6)) != day_of(time.time_ns() // 1000):
+        time.sleep(1)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (sys.modules[__name__], request.module):
+            patch.setattr(module, "TODAY", day_of(time.time_ns() // 1000))
+        yield
 
 
 def readers_see(data_dir: Path, first_day: int = 0) -> set[Record]:

@@ -26,7 +26,7 @@ from atproto_jetstream import JetstreamClient
 from atproto_jetstream.archive.downloader import iter_block_frames
 from atproto_jetstream.archive.segment import SegmentEvent, decompress_block, read_sealed_header
 from atproto_jetstream.archive.segment import decode_block as sdk_decode_block
-from backfill_tools import TODAY, backfill, events_of, readers_see
+from backfill_tools import TODAY, backfill, events_of, readers_see, whole_today  # noqa: F401
 from histories import History
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from pathlib import Path
 import commands
 import pytest
 from archive_server import ArchiveServer, Event, like, segments_of
-from backfill_tools import TODAY, backfill, events_of, holds, readers_see, stream
+from backfill_tools import TODAY, backfill, events_of, holds, readers_see, stream, whole_today  # noqa: F401
 from histories import POST, History, did
 
 from pipeline.identifiers import tid_at, tid_from_int
