@@ -16,9 +16,8 @@ from pipeline.settings import Settings, load_settings, option_names
 from serving import log_form
 from sql import places
 
-EXPLAIN_THREADS = (
-    2  # for the first look at somebody in a large store; a slider takes a fraction of a second of one
-)
+# For the first look at somebody in a large store; a slider takes a fraction of a second of one.
+EXPLAIN_THREADS = 2
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -126,6 +126,16 @@ class Cluster:
             )
         return Part(process, port, self.folder / name)
 
+    def start_all(self) -> None:
+        """Start the head, two nodes for each of two shards, the app that serves alone, and the proxy; wait for them."""
+        self.start_head()
+        for name, shard in (("1a", 1), ("1b", 1), ("2a", 2), ("2b", 2)):
+            self.add_node(name, shard)
+        self.start_alone()
+        self.wait_for("1a", "1b", "2a", "2b", "alone")
+        self.start_proxy()
+        assert wait_until(lambda: self.answers(self.proxy_port)), self.log("haproxy")
+
     def start_head(self) -> None:
         """Start what the head does for nodes, and give it a key of page cursors."""
         places.cursor_key(self.folder / "head").write_bytes(b"k" * 32)

@@ -14,8 +14,9 @@ from pipeline.nodes import give_lists as giving
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.part_manifest import read_manifest
 from pipeline.nodes.shared_files import RemovalsGiver, give_key, take_key, take_removals
-from pipeline.nodes.take_lists import forget_lists, generation_taken, take_lists
+from pipeline.nodes.take_lists import forget_lists, take_lists
 from pipeline.ranking import Ranking
+from pipeline.store.newest_generation import newest_generation
 from pipeline.store.removals import Removals
 from serving.lists.removed_posts import EVERYBODY, RemovedPosts
 from sql import places
@@ -147,7 +148,7 @@ def test_whoever_is_killed_takes_the_part_again_and_no_generation_is_seen_in_par
         except KilledError:
             final = {row[0]: row for row in rows_of(head.data_dir, SHARDS[0]) if isinstance(row[0], str)}
             found = {row[0]: row for row in rows_of(copy) if isinstance(row[0], str)}
-            newest = generation_taken(copy)
+            newest = newest_generation(copy)
             assert found.keys() == final.keys()  # nobody is without a list meanwhile
             for did, row in final.items():
                 # A viewer's list is the head's once its generation is visible, and the one before until then.
@@ -202,7 +203,7 @@ def test_another_serving_sqlite_replaces_everything(head: Head, tmp_path: Path) 
     head.publish(VIEWERS[:30])
     assert head.give()
     assert take(head, node) == 1
-    assert generation_taken(node) == 1
+    assert newest_generation(node) == 1
     assert rows_of(node) == rows_of(head.data_dir, SHARDS[0])
 
 

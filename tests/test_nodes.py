@@ -50,13 +50,7 @@ def test_nodes_behind_the_proxy(tmp_path: Path) -> None:
         busy, quiet = viewers[:24], viewers[24:34]
         without = viewers[34:]  # no list: they get what is popular
         world.publish([*busy, *quiet], chance)
-        world.start_head()
-        for name, shard in (("1a", 1), ("1b", 1), ("2a", 2), ("2b", 2)):
-            world.add_node(name, shard)
-        world.start_alone()
-        world.wait_for("1a", "1b", "2a", "2b", "alone")
-        world.start_proxy()
-        assert wait_until(lambda: world.answers(world.proxy_port)), world.log("haproxy")
+        world.start_all()
         assert world.alone is not None
         port, alone = world.proxy_port, world.alone.port
 

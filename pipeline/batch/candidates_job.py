@@ -55,11 +55,6 @@ class FeedToPublish:
     all_rkeys: tuple[str, ...]
     wanted: Sequence[str] | None = None
 
-    @property
-    def for_analysts(self) -> bool:
-        """Whether the run leaves its lists and inputs in explore/: one for everybody."""
-        return self.wanted is None
-
 
 @dataclass(slots=True)
 class PublishedSoFar:
@@ -92,10 +87,10 @@ def candidates(
         if foresees:
             load_trees(connection, data_dir, feed.rkey)
         inputs: dict[str, Path] = {}
-        if to_publish.for_analysts:
+        if wanted is None:
             inputs = stage_inputs(connection, folder / "inputs")
             yield "copy inputs", len(inputs)
-        if wanted is not None:
+        else:
             name_viewers(connection, wanted)
         attach_neighbours(connection, files, "neighbours", "" if wanted is None else "wanted_viewers")
         for name in sql_steps.LIKES:
@@ -136,7 +131,6 @@ def candidates(
             for path in places.popular_of_variants(data_dir, feed.rkey):
                 if path not in used:  # of an experiment that is over
                     path.unlink(missing_ok=True)
-        if to_publish.for_analysts:
             run = AnalystsRun(feed.rkey, to_publish.all_rkeys, snapshot.snapshot_us)
             yield "copy lists", make_list_snapshot(connection, files, inputs, staged, run)
 

@@ -10,10 +10,10 @@ import threading
 
 from pipeline.errors import SettingError
 from pipeline.nodes.sync import Exchange, SyncTurns
-from pipeline.nodes.take_lists import generation_taken
 from pipeline.run.supervisor import Supervisor, child_environment
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
+from pipeline.store.newest_generation import newest_generation
 from sql import places
 
 log = logging.getLogger("foryou.node")
@@ -55,7 +55,7 @@ def _has_what_it_serves(settings: Settings, journals: Exchange, stopping: thread
         turns = SyncTurns(settings, journals)
         turns.take_turn()  # also where there are lists: those of an hour ago are not the newest
         said = False
-        while not (generation_taken(settings.data_dir) and places.cursor_key(settings.data_dir).exists()):
+        while not (newest_generation(settings.data_dir) and places.cursor_key(settings.data_dir).exists()):
             if not said:
                 log.info("waiting for the head's lists in %s", turns.shared_dir)
                 said = True

@@ -10,7 +10,8 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.store import fsync
@@ -22,25 +23,24 @@ REST = 20  # a copy takes at most a twentieth of the time
 
 def put(source: Path, target: Path) -> None:
     """Copy a file into a folder under its name there, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with _whole(target) as draft:
         shutil.copyfile(source, draft)
-        fsync.sync(draft)
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def put_text(text: str, target: Path) -> None:
     """Write a small file, whole or not at all."""
+    with _whole(target) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Give the place of a draft, which takes the target's name once it is on the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield draft
+        fsync.sync(draft)
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from pipeline.errors import PipelineError, SettingError
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.machine import machine_name
 from pipeline.nodes.shared_files import RemovalsGiver, give_key, put_text, take_key, take_removals
-from pipeline.nodes.take_lists import generation_taken, take_lists
+from pipeline.nodes.take_lists import take_lists
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -131,7 +131,7 @@ class SyncTurns:
             written=service_manager().alive,
         )
         if taken:
-            log.info("%d parts of the lists, up to generation %d", taken, generation_taken(self._data_dir))
+            log.info("%d parts of the lists, up to generation %d", taken, newest_generation(self._data_dir))
 
     def _take_removals(self) -> None:
         self._removals_taken = take_removals(self._data_dir, self.shared_dir, self._removals_taken)

@@ -64,12 +64,6 @@ def take_lists(
     return taken
 
 
-def generation_taken(data_dir: Path) -> int:
-    """Return the newest generation of this node, 0 while it has none."""
-    with closing(open_migrated(places.serving(data_dir), "serving")) as serving:
-        return int(serving.execute("SELECT coalesce(max(generation), 0) FROM generations").fetchone()[0])
-
-
 def forget_lists(data_dir: Path, did: str) -> None:
     """Delete what a node's serving.sqlite has of a viewer."""
     with closing(open_migrated(places.serving(data_dir), "serving")) as serving, transaction(serving):

@@ -165,14 +165,7 @@ def main() -> None:
         found: dict[str, object] = {"parts": parts(Path(folder), options.lists)}
     with tempfile.TemporaryDirectory() as folder, cluster(Path(folder), options.viewers) as world:
         world.publish(list(world.accounts), random.Random(1), length=300)
-        world.start_head()
-        for name, shard in (("1a", 1), ("1b", 1), ("2a", 2), ("2b", 2)):
-            world.add_node(name, shard)
-        world.start_alone()
-        world.wait_for("1a", "1b", "2a", "2b", "alone")
-        world.start_proxy()
-        while not world.answers(world.proxy_port):
-            time.sleep(0.1)
+        world.start_all()
         assert world.alone is not None
         found["alone"] = loaded(world, world.alone.port, options.seconds)
         found["reached"] = reached(world, options.answers)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,13 +129,18 @@ def simulator(network: Network, end: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def chain() -> Iterator[Chain]:
+def need(tools: Sequence[str]) -> None:
+    """Skip, saying what is missing, where machines can't be made."""
     if os.geteuid() != 0:
         pytest.skip("making machines and networks needs root")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not on this machine; see tests/home/README.md")
+
+
+@pytest.fixture(scope="session")
+def chain() -> Iterator[Chain]:
+    need(TOOLS)
     debian = plain_debian(FOLDER)
     networks = {name: Network(f"foryou-{name}") for name in ("home", "vps", "new", "world")}
     for name, (its, vps) in CABLES.items():

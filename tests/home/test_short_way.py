@@ -8,7 +8,6 @@ first.
 import contextlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import ssl
@@ -20,7 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
-from home.conftest import FOLDER, HOSTNAME, commands_of, copy_source
+from home.conftest import FOLDER, HOSTNAME, commands_of, copy_source, need
 from home.machines import Machine, Network, plain_debian, run
 from network.conftest import ATNET, INSTALLED
 from streams import wait_until
@@ -94,11 +93,7 @@ def act_out(control: Callable[..., Any]) -> tuple[dict[str, str], str]:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    if os.geteuid() != 0:
-        pytest.skip("making machines and networks needs root")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} not on this machine; see tests/home/README.md")
+    need(TOOLS)
     if not ATNET.is_dir():
         pytest.skip(f"the recipe of a real network is not at {ATNET}")
     if not (INSTALLED / "net" / "node_modules").is_dir():

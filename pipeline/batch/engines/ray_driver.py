@@ -23,9 +23,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ.setdefault(
-    "RAY_AUTH_MODE", "disabled"
-)  # without it Ray writes a token file into the home directory
+# Without it Ray writes a token file into the home directory.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 LOOPBACK = "127.0.0.1"
 RETRIES = 5
