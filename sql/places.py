@@ -9,6 +9,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     cursor.key                                                        signs page cursors
     client.key                                                        signs requests to authorization servers
     dashboard.json                                                    figures for the operator's page
+    exchange.json                                                     what ``foryou sync`` knows of other machines
     rules.txt                                                         what the operator blocks and allows
     lists/HASH.txt                                                    members of a moderation list that is followed
     lake/likes/day=YYYY-MM-DD/likes.parquet                           a closed day
@@ -130,6 +131,11 @@ def client_key(data_dir: Path) -> Path:
 def dashboard(data_dir: Path) -> Path:
     """Return the figures of the operator's page."""
     return data_dir / "dashboard.json"
+
+
+def exchange(data_dir: Path) -> Path:
+    """Return what ``foryou sync`` knows of the exchange with other machines."""
+    return data_dir / "exchange.json"
 
 
 def rules(data_dir: Path) -> Path:

@@ -58,6 +58,7 @@ class Part:
     process: subprocess.Popen[bytes]
     port: int
     data_dir: Path
+    own_port: int  # of the figures, which this machine alone may read
 
     def send(self, number: int) -> None:
         """Send a signal to all its processes."""
@@ -109,13 +110,14 @@ class Cluster:
 
     def start(self, name: str, *arguments: str, **settings: str) -> Part:
         """Start a command with a data directory of its own."""
-        port = free_port()
+        port, own_port = free_port(), free_port()
         env = environment(
             self.folder / name,
             hostname="feed.example.com",
             publisher_did=PUBLISHER_DID,
             plc_url=self.plc.url,
             listen=f"{HOST}:{port}",
+            pages_listen=f"{HOST}:{own_port}",
             pages="off",
             serve_workers=str(self.workers),
             **settings,
@@ -124,7 +126,7 @@ class Cluster:
             process = subprocess.Popen(
                 command(*arguments), env=env, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        return Part(process, port, self.folder / name)
+        return Part(process, port, self.folder / name, own_port)
 
     def start_all(self) -> None:
         """Start the head, two nodes for each of two shards, the app that serves alone, and the proxy; wait for them."""

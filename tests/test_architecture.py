@@ -70,7 +70,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "pipeline.demo": {
         "pipeline.run", "pipeline.lake", "pipeline.store", "pipeline.simulate.world.names",
     } | CONFIGURED,
-    "pipeline.operate.status": {"pipeline.store", "pipeline.progress"} | CONFIGURED,
+    "pipeline.operate.status": {
+        "pipeline.store", "pipeline.progress", "pipeline.nodes.exchange_state",
+    } | CONFIGURED,
     "pipeline.operate.backup": {"pipeline.store", "pipeline.lake.day_files"} | CONFIGURED,
     "pipeline.operate.viewer": {"pipeline.store", "pipeline.lake"} | CONFIGURED,
     "pipeline.operate.feed_record": {
@@ -78,7 +80,7 @@ MAY_KNOW: dict[str, set[str]] = {
     } | CONFIGURED,
     "pipeline.operate.doctor": {
         "pipeline.operate.feed_record", "pipeline.ingest", "pipeline.explore.box.landlock", "pipeline.lake.day_files",
-        "pipeline.feeds", "pipeline.proxies", "pipeline.blocking",
+        "pipeline.feeds", "pipeline.proxies", "pipeline.blocking", "pipeline.nodes.exchange_state",
     } | CONFIGURED,
     "pipeline.explore": {"pipeline.store", "pipeline.batch", "pipeline.feeds"} | CONFIGURED,
     "pipeline.evaluate": {

@@ -10,25 +10,36 @@ line passes.
 Invariant: nothing here keeps the web app from answering. While the folder can't be reached, a node serves what it has.
 """
 
-import json
 import logging
 import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from pipeline.errors import PipelineError, SettingError
+from pipeline.nodes.exchange_state import (
+    ExchangeState,
+    Machine,
+    behind_since,
+    give_state,
+    journal_states,
+    known_nodes,
+    read_exchange,
+    taken_part,
+)
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.machine import machine_name
-from pipeline.nodes.shared_files import RemovalsGiver, give_key, put_text, take_key, take_removals
+from pipeline.nodes.part_manifest import read_manifest
+from pipeline.nodes.shared_files import RemovalsGiver, give_key, take_key, take_removals
 from pipeline.nodes.take_lists import take_lists
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
 from pipeline.store.locks import exclusive
 from pipeline.store.newest_generation import newest_generation
-from sql import places
 from sql.sqlite import SchemaError
 
 log = logging.getLogger("foryou.sync")
@@ -36,6 +47,7 @@ log = logging.getLogger("foryou.sync")
 TURN_SECONDS = 0.5
 CLEAN_SECONDS = 60.0
 SAY_SECONDS = 60.0  # between two lines about the same failure
+STATE_SECONDS = 5.0  # between two words about what this machine has, unless that changed
 
 Exchange = Callable[[], object]
 
@@ -71,10 +83,17 @@ class SyncTurns:
         self._removals_taken: tuple[int, int] | None = None
         self._clean_at = 0.0
         self._said: dict[str, float] = {}
-        self._state = ""
+        self._failures: dict[str, str] = {}
+        self._state: ExchangeState | None = read_exchange(self._data_dir)
+        self._state_due = 0.0
 
     def take_turn(self) -> bool:
         """Exchange everything once; tell whether all of it worked. What fails is tried again at the next turn."""
+        worked = self._exchange()
+        self._try("state", partial(self._note, worked=worked))
+        return worked
+
+    def _exchange(self) -> bool:
         if not self._try("folder", self._look):
             return False
         # Journals first: a node serves nobody before it knows what they did elsewhere.
@@ -83,7 +102,6 @@ class SyncTurns:
             steps |= {"lists": self._give_lists, "removals": self._removals.give, "key": self._give_key}
         else:
             steps |= {"lists": self._take_lists, "removals": self._take_removals, "key": self._take_key}
-        steps["state"] = self._note
         worked = [self._try(name, step) for name, step in steps.items()]
         return all(worked)
 
@@ -97,9 +115,11 @@ class SyncTurns:
         except (OSError, PipelineError, SchemaError, sqlite3.Error, ValueError) as error:
             failure = error
         else:
+            self._failures.pop(name, None)
             if self._said.pop(name, None) is not None:
                 log.info("%s are exchanged again", name)
             return True
+        self._failures[name] = str(failure)
         now = time.monotonic()
         if now - self._said.get(name, -SAY_SECONDS) >= SAY_SECONDS:
             self._said[name] = now
@@ -139,12 +159,48 @@ class SyncTurns:
     def _take_key(self) -> None:
         take_key(self._data_dir, self.shared_dir)
 
-    def _note(self) -> None:
-        """Say in the shared folder what this machine has, when that changed."""
-        shard = self._settings.shard
-        state = json.dumps(
-            {"shard": "" if shard is None else str(shard), "generation": newest_generation(self._data_dir)}
+    def _note(self, *, worked: bool) -> None:
+        """Say what this machine has and knows, in its data directory and, when the folder is there, to the others."""
+        former, shard, now_us = self._state, self._settings.shard, time.time_ns() // 1000
+        failing = dict(self._failures)
+        generation = newest_generation(self._data_dir)
+        is_said = former is not None and (former.own.generation, former.failures) == (generation, failing)
+        if is_said and time.monotonic() < self._state_due:
+            return
+        manifest = None if "folder" in failing else read_manifest(self.shared_dir)
+        newest = manifest.parts[-1] if manifest is not None else None
+        known = former.own if former is not None else None
+        if shard is None:
+            part = newest.number if newest is not None else known.part if known is not None else 0
+            part_us = newest.made_us if newest is not None else known.part_us if known is not None else 0
+            behind_us = 0
+        else:
+            part = taken_part(self._data_dir)
+            part_us = known.part_us if known is not None and known.part == part else now_us if part else 0
+            behind_us = behind_since(manifest, part) or (known.behind_us if known and manifest is None else 0)
+        own = Machine(
+            machine_name(self._data_dir),
+            "" if shard is None else str(shard),
+            generation,
+            part,
+            part_us,
+            now_us,
+            behind_us,
         )
-        if state != self._state:
-            put_text(state, places.machines(self.shared_dir) / f"{machine_name(self._data_dir)}.json")
-            self._state = state
+        if manifest is None and former is not None:  # nothing can be seen of the others
+            state = replace(former, own=own, failures=failing)
+        else:
+            state = ExchangeState(
+                own,
+                former.worked_us if former is not None else 0,
+                failing,
+                manifest.generation if manifest is not None else 0,
+                () if "folder" in failing else journal_states(self._data_dir, self.shared_dir),
+                known_nodes(self.shared_dir) if shard is None and "folder" not in failing else (),
+            )
+        if worked:
+            state = replace(state, worked_us=now_us)
+        state.write(self._data_dir)
+        self._state, self._state_due = state, time.monotonic() + STATE_SECONDS
+        if "folder" not in failing:
+            give_state(self.shared_dir, own)

@@ -9,6 +9,7 @@ figures are the process's own.
 """
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from prometheus_client import Counter, Histogram, Metric, multiprocess, values
 
 from serving.config import COUNTS_VARIABLE, ServingConfig
 from serving.http.clients import require_local
+from serving.http.exchange_metrics import exchange_text
 
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -97,5 +99,5 @@ class MetricsPage:
         """Answer the figures to this machine, 404 to others."""
         require_local(request, self.config)
         response.content_type = prometheus_client.CONTENT_TYPE_LATEST
-        response.data = self.metrics.text()
+        response.data = self.metrics.text() + exchange_text(self.config.data_dir, time.time())
         response.set_header("Cache-Control", "no-store")

@@ -9,7 +9,13 @@ from dataclasses import asdict
 
 from pipeline.errors import PipelineError
 from pipeline.ingest.labels.label_writer import LabelerDirectory
-from pipeline.operate.doctor import feed_checks, labeler_checks, machine_checks, network_checks
+from pipeline.operate.doctor import (
+    exchange_checks,
+    feed_checks,
+    labeler_checks,
+    machine_checks,
+    network_checks,
+)
 from pipeline.operate.doctor.findings import Finding, findings
 from pipeline.operate.feed_record.service_check import http_client
 from pipeline.settings import APP_PASSWORD, Settings
@@ -61,7 +67,7 @@ def _findings(
             "settings", "wrong", str(error), "correct it where it was set, or leave it out to get the default"
         )
         return
-    yield from findings(machine_checks.checks(settings))
+    yield from findings([*machine_checks.checks(settings), *exchange_checks.checks(settings)])
     with http_client() as client:
         of_feeds = feed_checks.checks(settings, environment.get(APP_PASSWORD, ""), client)
         of_labelers = labeler_checks.checks(settings, labelers(settings.plc_url))

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 import sql
 from pipeline.errors import StoreError
+from pipeline.nodes.exchange_state import node_problems, own_problems, read_exchange
 from pipeline.operate.status.web_app_status import web_app_figures
 from pipeline.ranking import ranking_from
 from pipeline.settings import Settings
@@ -27,6 +29,7 @@ from sql.sqlite import connect
 
 GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
+PARTS_OF_NODE = ("sync",)
 
 Figures = dict[str, Any]
 
@@ -46,7 +49,9 @@ def gather(settings: Settings) -> Figures:
     return {
         "now_us": now_us,
         "data_dir": str(data_dir),
-        "parts": {part: process_of(data_dir, part) for part in PARTS},
+        "shard": None if settings.shard is None else str(settings.shard),
+        "parts": {part: process_of(data_dir, part) for part in _parts(settings)},
+        "exchange": _exchange(settings, now_us),
         "stream": streams[0] if streams else None,
         "other_streams": streams[1:],
         "labelers": _rows(data_dir, "landing/status_labelers"),
@@ -76,6 +81,27 @@ def gather(settings: Settings) -> Figures:
             [_with_due(row, settings) for row in _rows(data_dir, "serving/status_runs")], settings, now_us
         ),
         "disk": _disk(data_dir, lake, ranking_from(settings.ranking).seed_window_days),
+    }
+
+
+def _parts(settings: Settings) -> tuple[str, ...]:
+    """Return the duties that a process of this machine should have, or may have."""
+    if settings.shard is not None:
+        return PARTS_OF_NODE
+    return PARTS if settings.shared_dir is None else (*PARTS, *PARTS_OF_NODE)
+
+
+def _exchange(settings: Settings, now_us: int) -> Figures | None:
+    """Return what ``foryou sync`` knows and what is wrong with it, None where one machine serves alone."""
+    if settings.shared_dir is None:
+        return None
+    state = read_exchange(settings.data_dir)
+    wrong = own_problems(state, now_us)
+    nodes = node_problems(state, now_us) if state is not None else []
+    return {
+        "state": None if state is None else asdict(state),
+        "problems": [problem._asdict() for problem in wrong],
+        "node_problems": [problem._asdict() for problem in nodes],
     }
 
 

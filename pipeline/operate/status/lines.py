@@ -52,12 +52,23 @@ class Line:
 
 def lines(figures: Mapping[str, Any]) -> list[Line]:
     """Return the lines of a status: the state of all first, then what to look at first."""
+    if figures["shard"] is not None:  # a node: it has no stream, no lake and no runs of its own
+        shown = [
+            _data(figures),
+            _parts(figures),
+            *_exchange(figures),
+            _lists(figures),
+            *_served(figures),
+            _serving_stores(figures),
+        ]
+        return [_state(shown), *shown]
     shown = [
         _data(figures),
         _parts(figures),
         _stream(figures),
         *_labelers(figures),
         _lists(figures),
+        *_exchange(figures),
         *_first_pages(figures),
         *_served(figures),
         *_runs(figures),
@@ -99,14 +110,62 @@ def _parts(figures: Mapping[str, Any]) -> Line:
     parts = figures["parts"]
     running = [f"{part} (process {pid})" for part, pid in parts.items() if pid is not None]
     running += ["serve"] if figures["web"] is not None else []
-    missing = [part for part in ("ingest", "schedule") if parts[part] is None]
+    missing = [part for part, pid in parts.items() if pid is None and part != "batch"]
     missing += ["serve"] if figures["web"] is None else []
     text = ", ".join(running) or "no part"
     if not missing:
         return Line("running", text, Level.OK)
     if running:
         text += f"; not {' and '.join(missing)}"
-    return Line("running", f"{text}: start it with 'foryou up', or as a service of the system", Level.BAD)
+    command = "foryou up" if figures["shard"] is None else "foryou node"
+    return Line("running", f"{text}: start it with '{command}', or as a service of the system", Level.BAD)
+
+
+def _exchange(figures: Mapping[str, Any]) -> Iterator[Line]:
+    """Say what this machine exchanges with others, and at the head what each of them has."""
+    exchange = figures["exchange"]
+    if exchange is None:
+        return
+    state, now_us = exchange["state"], figures["now_us"]
+    subject = "exchange" if figures["shard"] is None else f"shard {figures['shard']}"
+    wrong = "; ".join(f"{problem['seen']}: {problem['advice']}" for problem in exchange["problems"])
+    if state is None:
+        yield Line(subject, wrong, Level.BAD)
+        return
+    own = state["own"]
+    text = f"generation {own['generation']} of {state['head_generation']}"
+    text += f", lists {'taken' if own['shard'] else 'given'} {_ago(own['part_us'], now_us)}"
+    text += f", all exchanged {_ago(state['worked_us'], now_us)}"
+    if own["behind_us"]:
+        text += f", {duration_text((now_us - own['behind_us']) / 1e6)} behind"
+    yield Line(subject, f"{text}; {wrong}" if wrong else text, Level.BAD if wrong else Level.OK)
+    journals = {journal["machine"]: journal for journal in state["journals"]}
+    for node in state["nodes"]:
+        yield _node(node, exchange["node_problems"], journals.pop(node["name"], None), now_us)
+    for journal in journals.values():
+        yield Line("journals", f"{journal['machine']}: {_journal(journal, now_us)}")
+
+
+def _node(
+    node: Mapping[str, Any], problems: list[dict[str, str]], journal: Mapping[str, Any] | None, now_us: int
+) -> Line:
+    wrong = [each for each in problems if each["seen"].startswith(f"node {node['name']} ")]
+    text = f"{node['name']}, shard {node['shard']}, generation {node['generation']}"
+    text += f", lists taken {_ago(node['part_us'], now_us)}, said so {_ago(node['at_us'], now_us)}"
+    if journal is not None:
+        text += f", journals {_journal(journal, now_us)}"
+    text += "".join(f"; {each['seen']}: {each['advice']}" for each in wrong)
+    return Line("node", text, Level.WARN if wrong else Level.OK)
+
+
+def _journal(journal: Mapping[str, Any], now_us: int) -> str:
+    waiting = journal["waiting_bytes"]
+    text = f"written {_ago(journal['written_us'], now_us)}"
+    return text + (f", {bytes_text(waiting)} not taken yet" if waiting else ", all taken")
+
+
+def _ago(time_us: int, now_us: int) -> str:
+    return f"{duration_text(max(0.0, (now_us - time_us) / 1e6))} ago" if time_us else "never"
 
 
 def _is_ingesting(figures: Mapping[str, Any]) -> bool:
@@ -223,10 +282,12 @@ def _stores(figures: Mapping[str, Any]) -> Iterator[Line]:
     if lake["bytes_per_day"]:
         text += f", {bytes_text(lake['bytes_per_day'])} a day lately; likes: {_by_day(lake['likes_by_day'])}"
     yield Line("lake", text)
-    yield Line(
-        "stores",
-        f"serving {bytes_text(figures['serving_bytes'])}, activity {bytes_text(figures['activity_bytes'])}",
-    )
+    yield _serving_stores(figures)
+
+
+def _serving_stores(figures: Mapping[str, Any]) -> Line:
+    serving, activity = (bytes_text(figures[f"{name}_bytes"]) for name in ("serving", "activity"))
+    return Line("stores", f"serving {serving}, activity {activity}")
 
 
 def _by_day(likes: Mapping[str, int | None]) -> str:
@@ -240,6 +301,7 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     generation = figures["generation"]
     if generation is None:
         return Line("lists", "none published yet", Level.WARN)
+    maker = "the schedule" if figures["shard"] is None else "the schedule of the head"
     # Runs for a few viewers publish too, and say nothing of everybody else's lists.
     age = max(generation["age_seconds"], figures["everybody_age_seconds"])
     text = (
@@ -248,7 +310,7 @@ def _lists(figures: Mapping[str, Any]) -> Line:
     text += f"everybody's {duration_text(age)} ago, {generation['viewers']:,} viewers"
     old_seconds = figures["lists_old_seconds"]
     if age > old_seconds:
-        return Line("lists", f"old: {text}; is the schedule running?", Level.BAD)
+        return Line("lists", f"old: {text}; is {maker} running?", Level.BAD)
     return Line("lists", text, Level.OK if age < old_seconds / 2 else Level.WARN)
 
 
