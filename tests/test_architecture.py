@@ -89,6 +89,7 @@ MAY_KNOW: dict[str, set[str]] = {
     } | CONFIGURED,
     "serving": {"serving", "sql"},
     "serving.web_errors": set(),
+    "serving.secret_files": set(),
     "serving.config": set(),
     "serving.log_form": set(),
     "serving.log_throttle": set(),
@@ -102,10 +103,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "serving.viewers": {"serving.budgets", "serving.lists", "serving.read_pool", "serving.log_throttle"},
     "serving.feed": {
         "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",
-        "serving.config", "serving.read_pool", "serving.log_throttle", "serving.web_errors",
+        "serving.config", "serving.read_pool", "serving.log_throttle", "serving.secret_files", "serving.web_errors",
     },
     "serving.sign_in": {
-        "serving.identity", "serving.budgets", "serving.http", "serving.config", "serving.web_errors",
+        "serving.identity", "serving.budgets", "serving.http", "serving.config", "serving.secret_files",
+        "serving.web_errors",
     },
     "serving.pages": {
         "serving.sign_in", "serving.budgets", "serving.viewers", "serving.lists", "serving.identity", "serving.http",

@@ -78,8 +78,8 @@ def test_the_trees_say_the_same_in_sql(tmp_path: Path) -> None:
     places.lake(tmp_path).mkdir()
     moments = past("young", 30, 40)
     connection = stored(moments)
-    assert learn_when_due(connection, tmp_path, "for-you", NOW_US, "run") == TREES
-    assert learn_when_due(connection, tmp_path, "for-you", NOW_US + HOUR_US, "run") == 0  # not due
+    assert learn_when_due(connection, tmp_path, "for-you", NOW_US) == TREES
+    assert learn_when_due(connection, tmp_path, "for-you", NOW_US + HOUR_US) == 0  # not due
     assert load_trees(connection, tmp_path, "for-you") == TREES
     rows = past("young", 31, 40)[-1].rows
     names = ", ".join(f"{name} DOUBLE" for name in INPUTS)
@@ -100,16 +100,16 @@ def test_the_trees_say_the_same_in_sql(tmp_path: Path) -> None:
 
 def test_trees_that_foresee_nothing_any_more_go_and_a_broken_file_is_no_obstacle(tmp_path: Path) -> None:
     places.lake(tmp_path).mkdir()
-    learn_when_due(stored(past("young", 30, 40)), tmp_path, "for-you", NOW_US, "run")
+    learn_when_due(stored(past("young", 30, 40)), tmp_path, "for-you", NOW_US)
     path = places.forecast_trees(tmp_path, "for-you")
     good = path.read_bytes()
     later = NOW_US + 25 * HOUR_US
-    assert learn_when_due(stored(past("crowd", 30, 40)), tmp_path, "for-you", later, "run") == 0
+    assert learn_when_due(stored(past("crowd", 30, 40)), tmp_path, "for-you", later) == 0
     assert not path.exists()
     path.write_bytes(good[:100])
     connection = stored(past("young", 30, 40))
     assert load_trees(connection, tmp_path, "for-you") == 0
-    assert learn_when_due(connection, tmp_path, "for-you", later, "run") == TREES
+    assert learn_when_due(connection, tmp_path, "for-you", later) == TREES
     assert load_trees(connection, tmp_path, "for-you") == TREES
 
 
@@ -118,7 +118,7 @@ def remembered(world: World, folder: Path) -> list[tuple[int, int | None]]:
     connection = duck(world, Ranking())
     neighbours_by_sql(connection, Ranking())
     candidates_by_sql(connection, Ranking())
-    remember(connection, folder, "for-you", "run")
+    remember(connection, folder, "for-you")
     query = (
         f"SELECT ({world.now_us} - moment_us) / {HOUR_US}, liked FROM forecast_moments "
         f"WHERE rkey = {world.posts['q1'][1]} ORDER BY moment_us"

@@ -13,7 +13,6 @@ matter in which order words are reported, nor how often. What a run fetched is c
 """
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -27,8 +26,8 @@ from numpy.typing import NDArray
 
 from pipeline.backfill.segments import EARLIEST_US, Rows
 from pipeline.lake.reader import WORD_SCHEMA
-from pipeline.store.fsync import sync
 from pipeline.store.model import DAY_US, FIRST_KEY_DAY, NAMED_DAY
+from pipeline.store.whole_files import whole
 from sql import places
 
 GROUP_ROWS = 131_072
@@ -165,19 +164,10 @@ class Spool:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS, use_dictionary=False)
-    _commit(temporary, path)
+    with whole(path) as draft:
+        pq.write_table(table, draft, compression="zstd", row_group_size=GROUP_ROWS, use_dictionary=False)
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    _commit(temporary, path)
-
-
-def _commit(temporary: Path, path: Path) -> None:
-    """Sync a file to the disk and give it its name."""
-    sync(temporary)
-    os.replace(temporary, path)
-    sync(path.parent)
+    with whole(path) as draft:
+        draft.write_text(text)

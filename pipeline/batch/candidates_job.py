@@ -40,6 +40,7 @@ from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
 from pipeline.store.duck import columns, copy_to
 from pipeline.store.newest_generation import newest
+from pipeline.store.whole_files import whole
 from sql import places
 
 
@@ -108,7 +109,7 @@ def candidates(
             sql_steps.set_variant(connection, variant)
             for name in sql_steps.LISTS:
                 yield prefix + name, sql_steps.run_file(connection, name)
-            store_popular(connection, popular_path(data_dir, feed, variant), folder.name)
+            store_popular(connection, popular_path(data_dir, feed, variant))
             tasks = None if frozen is None else (frozen, files)
             for step, rows in stage_and_publish(
                 snapshot, to_publish, variant, staging, serving, clock, published, engine, tasks
@@ -121,8 +122,8 @@ def candidates(
         if wanted is None:
             # The relations are the control's now.
             if foresees:
-                yield "remember", remember(connection, data_dir, feed.rkey, folder.name)
-                trees = learn_when_due(connection, data_dir, feed.rkey, snapshot.snapshot_us, folder.name)
+                yield "remember", remember(connection, data_dir, feed.rkey)
+                trees = learn_when_due(connection, data_dir, feed.rkey, snapshot.snapshot_us)
                 yield "learn", trees
             yield "taste sketches", write_sketches(serving, connection, sketches(connection))
             found = named_posts(connection, communities(connection))
@@ -189,16 +190,12 @@ def popular_path(data_dir: Path, feed: Feed, variant: Variant) -> Path:
     return places.popular(data_dir, feed.rkey, "" if variant == feed.variants[-1] else variant.label)
 
 
-def store_popular(connection: duckdb.DuckDBPyConnection, path: Path, run: str) -> None:
-    """Store the relation ``popular`` by the posts' own keys, for runs that read the likes of few posts only.
-
-    ``run`` distinguishes the runs that may do so at the same time.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{run}")
+def store_popular(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Store the relation ``popular`` by the posts' own keys, for runs that read the likes of few posts only."""
     query = (
         "SELECT s.language, s.position, p.author_id, p.rkey, s.score, c.share FROM popular AS s "
         "JOIN candidate_posts AS p ON p.post_no = s.post_no JOIN crowd_shares AS c ON c.post_no = s.post_no "
         "ORDER BY s.language, s.position"
     )
-    copy_to(connection, query, temporary).replace(path)
+    with whole(path, synced=False) as draft:
+        copy_to(connection, query, draft)

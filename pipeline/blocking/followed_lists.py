@@ -19,7 +19,7 @@ from pipeline.ask_appview import NoAnswerError, appview_client, ask
 from pipeline.blocking.rules import Rule
 from pipeline.errors import PipelineError
 from pipeline.identifiers import is_did
-from pipeline.store.fsync import sync
+from pipeline.store.whole_files import whole
 from sql import places
 
 log = logging.getLogger("foryou.rules")
@@ -131,8 +131,5 @@ def _subject(item: object) -> str | None:
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_suffix(".new")
-    writing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    sync(writing)
-    writing.replace(path)
+    with whole(path) as draft:
+        draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.blocking.rules import LISTS_MAX, Rule, rule_of
 from pipeline.errors import PipelineError
-from pipeline.store.fsync import sync
+from pipeline.store.whole_files import whole
 from sql import places
 
 # So that a file that somebody else's program fills can't fill the memory of those who read it.
@@ -82,14 +82,11 @@ def _changing(data_dir: Path) -> Iterator[list[RuleLine]]:
         if lines == before:
             return
         text = [line.text for line in lines] if before else [*_HEAD, *(line.text for line in lines)]
-        writing = path.with_name(f".{path.name}.new")
         try:
-            writing.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
-            if path.exists():
-                os.chmod(writing, path.stat().st_mode & 0o777)
-            sync(writing)
-            writing.replace(path)
-            sync(data_dir)
+            with whole(path) as draft:
+                draft.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
+                if path.exists():
+                    os.chmod(draft, path.stat().st_mode & 0o777)
         except OSError as error:
             raise RulesError(f"{path} can't be written: {error.strerror}") from error
 

@@ -18,6 +18,7 @@ from pipeline.explore import queries, session, table_copies
 from pipeline.explore.queries import QueryError
 from pipeline.settings import Settings
 from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot, likes_since
+from pipeline.store.whole_files import whole
 from sql import places
 
 TIME_SHARE = 0.02
@@ -62,9 +63,8 @@ def refresh(settings: Settings) -> bool:
     figures["history"] = [*former.get("history", []), point][-HISTORY_POINTS:]
     figures["written_at"] = began
     figures["seconds"] = time.time() - began
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(figures, default=str), encoding="utf-8")
-    temporary.replace(path)
+    with whole(path, synced=False) as draft:
+        draft.write_text(json.dumps(figures, default=str), encoding="utf-8")
     return True
 
 

@@ -10,11 +10,10 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-from pipeline.store import fsync
+from pipeline.store.whole_files import whole
 from sql import places
 from sql.sqlite import connect
 
@@ -23,27 +22,14 @@ REST = 20  # a copy takes at most a twentieth of the time
 
 def put(source: Path, target: Path) -> None:
     """Copy a file into a folder under its name there, whole or not at all."""
-    with _whole(target) as draft:
+    with whole(target) as draft:
         shutil.copyfile(source, draft)
 
 
 def put_text(text: str, target: Path) -> None:
     """Write a small file, whole or not at all."""
-    with _whole(target) as draft:
+    with whole(target) as draft:
         draft.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give the place of a draft, which takes the target's name once it is on the disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        yield draft
-        fsync.sync(draft)
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 class RemovalsGiver:

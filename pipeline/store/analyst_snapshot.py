@@ -21,6 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.store.whole_files import whole
 from sql import places
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
@@ -121,9 +122,8 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
             if feed is None or feeds is None or feed in feeds:  # else it is of a feed that is no more
                 _link(path, copy_of(making, name))
         os.replace(making, folder)
-        temporary = root / ".current"
-        pq.write_table(pa.table({"folder": [folder.name]}), temporary)
-        os.replace(temporary, root / CURRENT)
+        with whole(root / CURRENT, synced=False) as draft:
+            pq.write_table(pa.table({"folder": [folder.name]}), draft)
         if former is not None and former.exists():
             os.utime(former)  # superseded now
         _prune(root, folder)

@@ -12,15 +12,13 @@ anything else.
 import base64
 import hashlib
 import hmac
-import logging
-import os
 import re
 import secrets
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from serving.secret_files import kept
 
 KEY_BYTES = 32
 _VERSION = 2
@@ -94,39 +92,8 @@ class CursorCodec:
 
 
 def installation_key(path: Path) -> bytes:
-    """Return the key in a file, which the first call makes; only its owner may read it.
-
-    When the file can't be written, the key is this process's own, and cursors end with it.
-    """
-    damaged = False
-    try:
-        key = path.read_bytes()
-    except OSError:
-        pass
-    else:
-        if len(key) == KEY_BYTES:
-            return key
-        damaged = True
-    key = secrets.token_bytes(KEY_BYTES)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        if damaged:
-            os.replace(draft, path)
-            return key
-        try:
-            os.link(draft, path)  # unlike a rename this fails when another process was first; its key counts
-        except FileExistsError:
-            key = path.read_bytes()
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s can't be written (%s): page cursors will end with this process", path, error)
-    return key
+    """Return the key in a file, which the first call makes; when it can't be written, cursors end with this process."""
+    return kept(path, lambda: secrets.token_bytes(KEY_BYTES), lambda found: len(found) == KEY_BYTES)
 
 
 def _feed_mark(feed: str) -> bytes:

@@ -4,17 +4,16 @@ Owns: what is in them, and the client's key in its file. Leaves to others: JOSE,
 needed (``exchanges``). Every key is of P-256.
 """
 
-import contextlib
 import json
-import os
 import secrets
-import time
 from pathlib import Path
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+
+from serving.secret_files import kept
 
 ALGORITHM = "ES256"
 ASSERTION_SECONDS = 60
@@ -72,29 +71,13 @@ def assertion(key: ECKey, client_id: str, issuer: str, now: float) -> str:
 
 
 def stored_key(path: Path) -> ECKey:
-    """Return the key in a file, which the first call makes; only its owner may read it.
+    """Return the key in a file, which the first call makes; when it can't be written, this process's own."""
+    return key_of(kept(path, lambda: private_text(new_key()).encode(), _is_key).decode())
 
-    When the file can't be written or read, the key is this process's own.
-    """
-    for _ in range(2):
-        with contextlib.suppress(OSError, ValueError):
-            return key_of(path.read_text(encoding="ascii"))
-        key = new_key()
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(private_text(key))
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                os.replace(draft, path)  # what is there is no key
-                return key
-            os.link(draft, path)  # another worker's may be first: then that one is read
-        except FileExistsError:
-            time.sleep(0)
-        except OSError:
-            return key
-        finally:
-            draft.unlink(missing_ok=True)
-    return key
+
+def _is_key(content: bytes) -> bool:
+    try:
+        key_of(content.decode("ascii"))
+    except ValueError:
+        return False
+    return True

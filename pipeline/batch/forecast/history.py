@@ -25,6 +25,7 @@ from pipeline.batch.forecast.learning import AHEAD_HOURS, INPUTS, Moment, learne
 from pipeline.batch.inputs import sql_steps
 from pipeline.store.duck import copy_to, count, parquet
 from pipeline.store.model import HOUR_US
+from pipeline.store.whole_files import whole
 from sql import places
 
 LEARNED_EVERY_HOURS = 24.0
@@ -44,11 +45,8 @@ def load_trees(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey:
     return count(connection, "forecast_trees")
 
 
-def remember(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: str, run: str) -> int:
-    """Store what the run knows of popular posts, and how those of earlier runs were liked; return the rows.
-
-    ``run`` distinguishes the runs that may do so at the same time.
-    """
+def remember(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: str) -> int:
+    """Store what the run knows of popular posts, and how those of earlier runs were liked; return the rows."""
     path = places.forecast_moments(data_dir, feed_rkey)
     connection.execute(f"CREATE OR REPLACE TABLE stored_moments ({STORED})")
     if path.exists():
@@ -59,12 +57,13 @@ def remember(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: s
     sql_steps.set_variables(connection, {"forecast_hours": AHEAD_HOURS})
     connection.execute(sql.load("batch/forecast_moments"))
     connection.execute("DROP TABLE stored_moments")
-    _replace(connection, "FROM forecast_moments", path, run)
+    with whole(path, synced=False) as draft:
+        copy_to(connection, "FROM forecast_moments", draft)
     return count(connection, "forecast_moments")
 
 
 def learn_when_due(
-    connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: str, snapshot_us: int, run: str
+    connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: str, snapshot_us: int
 ) -> int:
     """Learn the feed's trees from ``forecast_moments`` unless they are of the last day; return how many were learned.
 
@@ -81,9 +80,8 @@ def learn_when_due(
         path.unlink(missing_ok=True)
         return 0
     table = table_of(trees, snapshot_us)
-    temporary = path.with_suffix(f".{run}")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    with whole(path, synced=False) as draft:
+        pq.write_table(table, draft)
     return len(table)
 
 
@@ -121,8 +119,3 @@ def _moments(connection: duckdb.DuckDBPyConnection) -> list[Moment]:
         Moment(rows[first:end], liked[first:end], now[first:end])
         for first, end in zip(starts, [*starts[1:], len(table)], strict=True)
     ]
-
-
-def _replace(connection: duckdb.DuckDBPyConnection, query: str, path: Path, run: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    copy_to(connection, query, path.with_suffix(f".{run}")).replace(path)

@@ -21,7 +21,6 @@ under the lock "newer-neighbours".
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -40,9 +39,9 @@ from pipeline.feeds import Feed
 from pipeline.lake import day_files
 from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import parquet, put
-from pipeline.store.fsync import sync
 from pipeline.store.locks import exclusive
 from pipeline.store.part_lists import KEY, files_of_rows, link
+from pipeline.store.whole_files import whole
 from sql import places
 
 SCHEMA = pa.schema(
@@ -223,9 +222,6 @@ def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table])
         if not len(rows):
             files.newer.unlink(missing_ok=True)
             return
-        temporary = files.newer.with_suffix(".new")
-        rows = rows.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
-        pq.write_table(rows, temporary, compression="zstd")
-        sync(temporary)
-        os.replace(temporary, files.newer)
-        sync(files.newer.parent)
+        with whole(files.newer) as draft:
+            rows = rows.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
+            pq.write_table(rows, draft, compression="zstd")

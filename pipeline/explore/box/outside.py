@@ -19,6 +19,7 @@ from typing import BinaryIO
 from pipeline.explore.box import limits
 from pipeline.explore.box.request import BoxRequest
 from pipeline.explore.queries import QueryError
+from pipeline.store.whole_files import whole
 
 INSIDE = "pipeline.explore.box.inside"
 
@@ -40,15 +41,11 @@ def write_file(make: MakeRequest, path: Path, data_dir: Path) -> None:
     """Run a query; write its rows to a file, in place of one of that name once they are whole."""
     if path.resolve().is_relative_to(data_dir.resolve()):
         raise QueryError(f"can't write {path}: the data directory belongs to foryou, name a file elsewhere")
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("wb") as target:
+        with whole(path, synced=False) as draft, draft.open("wb") as target:
             _run(make, target, lambda _: None)
-        temporary.replace(path)
     except OSError as error:
         raise QueryError(f"can't write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def shell(make: MakeRequest) -> None:

@@ -13,7 +13,6 @@ by one rename, so a reader has the old rows or the new ones. Whoever stops it in
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -29,6 +28,7 @@ from pipeline.store.analyst_snapshot import current_snapshot
 from pipeline.store.duck import copy_to, count, listed, parquet
 from pipeline.store.locks import exclusive
 from pipeline.store.picked import is_only_picked
+from pipeline.store.whole_files import whole
 from sql import places
 from sql.erasing import contains, deleting, erase
 from sql.sqlite import connect, has_tables
@@ -195,9 +195,8 @@ def _forget_copies(data_dir: Path, did: str, viewer_id: int | None, *, is_privat
             condition = _condition(path, did, viewer_id, is_private=is_private)
             rows = _rows_of(connection, path, condition)
             if rows:
-                draft = path.with_name(f".{path.name}")
-                _write_without(connection, path, condition, draft)
-                os.replace(draft, path)
+                with whole(path, synced=False) as draft:
+                    _write_without(connection, path, condition, draft)
                 total += rows
     return total
 
