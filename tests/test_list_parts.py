@@ -67,7 +67,7 @@ def test_parts_are_the_lists_of_one_process(world: World, ranking: Ranking) -> N
         files.path.parent.mkdir()
         near = here(snapshot, ranking, root / "graph", None)
         write_rows(files.path, [near], lambda: NeighboursMetadata("", snapshot.snapshot_us, 0.0, 0.0, 0.0))
-        attach_neighbours(connection, files, "neighbours")
+        attach_neighbours(connection, files, "neighbours", root)
         sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
         frozen = freeze(snapshot, ranking, ranking.post_max_age_hours, root / "run")
         for name in sql_steps.BEFORE_CANDIDATES:

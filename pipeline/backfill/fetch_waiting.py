@@ -19,6 +19,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.backfill.fetch_turns import DIRECTORY_SLOTS, THREADS, FetchTurns, WantedRepository
 from pipeline.backfill.viewer_repository import (
     FIRST_PATIENCE,
@@ -41,6 +44,7 @@ from pipeline.store.fetch_admission import LIKES_ENOUGH
 from pipeline.store.fetched_likes import ENOUGH, DueViewer, HistoryStore, Waiting
 from pipeline.store.locks import exclusive
 from pipeline.store.model import DAY_US
+from pipeline.store.whole_files import read
 from sql import places
 
 log = logging.getLogger("foryou.backfill")
@@ -236,19 +240,16 @@ class _FetchRun:
         streamed: Counter[str] = Counter()
         if not ids:
             return counted, streamed
-        import duckdb  # takes a third of a second, which a run without such viewers need not spend
-
         for day in sorted(places.closed_days(self._data_dir), reverse=True)[:COUNT_DAYS]:
             left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
             if not left:
                 break
-            listed = ",".join(str(number) for number in left)
-            query = f"SELECT liker_id, count(*) FROM read_parquet(?) WHERE liker_id IN ({listed}) GROUP BY 1"
-            with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-                path = str(places.likes(self._data_dir, day))
-                for number, count in connection.execute(query, [path]).fetchall():
-                    counted[ids[number]] += count
-                    streamed[ids[number]] += count
+            likers = read(places.likes(self._data_dir, day), ["liker_id"]).column(0)
+            for found in pc.value_counts(
+                pc.filter(likers, pc.is_in(likers, pa.array(left, likers.type)))
+            ).to_pylist():
+                counted[ids[found["values"]]] += found["counts"]
+                streamed[ids[found["values"]]] += found["counts"]
         left = [number for number, did in ids.items() if counted[did] < LIKES_ENOUGH]
         if left:
             for number, (count, from_stream) in store.count_likes(left).items():

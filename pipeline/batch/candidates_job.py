@@ -93,7 +93,7 @@ def candidates(
             yield "copy inputs", len(inputs)
         else:
             name_viewers(connection, wanted)
-        attach_neighbours(connection, files, "neighbours", "" if wanted is None else "wanted_viewers")
+        attach_neighbours(connection, files, "neighbours", folder, "" if wanted is None else "wanted_viewers")
         for name in sql_steps.LIKES:
             yield name, sql_steps.run_file(connection, name)
         snapshot.drop_records()

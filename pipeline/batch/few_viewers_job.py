@@ -23,6 +23,7 @@ from pipeline.feeds import Variant
 from pipeline.progress import Progress, Step
 from pipeline.store.duck import count, parquet
 from pipeline.store.newest_generation import newest
+from pipeline.store.whole_files import kept
 from sql import places
 
 OWN_LIKES = "SELECT did, count(*) FROM own_records JOIN actors ON actor_id = liker_id GROUP BY did"
@@ -63,7 +64,7 @@ def waiting_neighbours(
         )
         if files.degrees.exists():
             connection.execute("DROP TABLE degrees")
-            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(files.degrees)}")
+            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(kept(files.degrees, folder / 'kept'))}")
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
@@ -92,13 +93,15 @@ def waiting_candidates(
     staging = Staging(data_dir, folder, threads, newest(serving), progress)
     with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
         connection = inputs.connection
-        attach_neighbours(connection, files, "neighbours", "wanted_viewers")
+        attach_neighbours(connection, files, "neighbours", folder, "wanted_viewers")
         yield "waiting viewers", count(connection, "wanted_viewers")
         people = "SELECT viewer_id AS actor_id FROM wanted_viewers UNION SELECT neighbour_id FROM neighbours"
         yield "likes of neighbours", inputs.likes_of_likers("people_records", people)
         popular = popular_path(data_dir, to_publish.feed, variant)
         if popular.exists():
-            connection.execute(f"CREATE VIEW stored_popular AS FROM {parquet(popular)}")
+            connection.execute(
+                f"CREATE VIEW stored_popular AS FROM {parquet(kept(popular, folder / 'kept'))}"
+            )
         else:  # no run for everybody has written it yet
             connection.execute(f"CREATE TABLE stored_popular ({POPULAR_COLUMNS})")
         connection.execute(sql.load("few_viewers/wanted_posts"))

@@ -83,7 +83,7 @@ def neighbours(
         for name in sql_steps.BEFORE_GRAPH:
             rows = sql_steps.run_file(connection, name)
             if name == "viewers" and former is not None:
-                rows = restrict_to_changed(connection, files, former)
+                rows = restrict_to_changed(connection, files, former, folder)
             yield name, rows
         progress.start("graph", snapshot.records)
         graph = _full_pass(snapshot, frozen, ranking, folder / "likes", threads)
@@ -154,7 +154,7 @@ def liked_neighbours(
         name_viewers(connection, dids)
         for name in sql_steps.BEFORE_GRAPH:
             if name == "viewers":
-                yield name, restrict_to_liked(connection, files)
+                yield name, restrict_to_liked(connection, files, folder)
             else:
                 yield name, sql_steps.run_file(connection, name)
         if not count(connection, "viewers"):

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.whole_files import whole
+from pipeline.store.whole_files import read, whole
 from sql import places
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
@@ -66,7 +66,7 @@ def current_snapshot(data_dir: Path) -> Path | None:
     path = places.explore(data_dir) / CURRENT
     if not path.exists():
         return None
-    return path.parent / str(pq.read_table(path).column("folder")[0].as_py())
+    return path.parent / str(read(path).column("folder")[0].as_py())
 
 
 def copy_of(snapshot: Path, name: str) -> Path:

@@ -1,13 +1,17 @@
-"""Files that are there whole or not at all: written beside their place, then given their name.
+"""Files that are replaced while others read them: written beside their place, then given their name.
 
-Owns: ``whole``, the draft's name and what becomes of it. Leaves to others: what is written; the lake's days, whose
-drafts wait for one another (``lake.day_files``); parts that several workers make (``batch.inputs.part_files``).
+Owns: ``whole``, for who writes; ``kept`` and ``read``, for who reads. Leaves to others: what is written; the lake's
+days, whose drafts wait for one another (``lake.day_files``) and which are kept together (``lake.held``); parts that
+several workers make (``batch.inputs.part_files``).
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.store.fsync import sync
 
@@ -30,3 +34,31 @@ def whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
             sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def kept(path: Path, folder: Path) -> Path:
+    """Give what a file is now a second name in a folder of one's own, and return it.
+
+    DuckDB opens a file when it plans a query and again when it runs it. Of a file that was replaced in between, it
+    reads places that the former one named. FileNotFoundError when the file is not there. A file system without links
+    has no second names: then it is the file itself, and who reads it while it is replaced fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = folder / path.name
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return path
+    return name
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a Parquet file, which is opened once; ``pq.read_table`` opens it for its columns and again.
+
+    Raises OSError, or ArrowException when it is no Parquet file.
+    """
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=None if columns is None else list(columns))

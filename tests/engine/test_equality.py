@@ -130,7 +130,7 @@ def test_a_cluster_equals_one_process_equals_the_sql(
         cluster = full_pass(engine, snapshot, frozen, ranking, since_us, files.path)
         assert cluster.equals(local)
         assert close(rows_of(cluster), near)
-        attach_neighbours(connection, files, "neighbours")
+        attach_neighbours(connection, files, "neighbours", root)
         sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
         frozen = freeze(snapshot, ranking, ranking.post_max_age_hours, root / "lists")
         for name in sql_steps.BEFORE_CANDIDATES:

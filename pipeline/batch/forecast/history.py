@@ -23,9 +23,9 @@ import sql
 from pipeline.batch.forecast.boosted_trees import Trees
 from pipeline.batch.forecast.learning import AHEAD_HOURS, INPUTS, Moment, learned
 from pipeline.batch.inputs import sql_steps
-from pipeline.store.duck import copy_to, count, parquet
+from pipeline.store.duck import copy_to, count, registered
 from pipeline.store.model import HOUR_US
-from pipeline.store.whole_files import whole
+from pipeline.store.whole_files import read, whole
 from sql import places
 
 LEARNED_EVERY_HOURS = 24.0
@@ -39,8 +39,8 @@ def load_trees(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey:
     path = places.forecast_trees(data_dir, feed_rkey)
     if path.exists():
         try:
-            connection.execute(f"INSERT INTO forecast_trees SELECT * FROM {parquet(path)}")
-        except duckdb.Error as error:
+            _insert(connection, "forecast_trees", path)
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
             log.warning("forecast: %s can't be used, what is popular now takes its place: %s", path, error)
     return count(connection, "forecast_trees")
 
@@ -51,8 +51,8 @@ def remember(connection: duckdb.DuckDBPyConnection, data_dir: Path, feed_rkey: s
     connection.execute(f"CREATE OR REPLACE TABLE stored_moments ({STORED})")
     if path.exists():
         try:
-            connection.execute(f"INSERT INTO stored_moments SELECT * FROM {parquet(path)}")
-        except duckdb.Error as error:
+            _insert(connection, "stored_moments", path)
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
             log.warning("forecast: %s can't be read and is begun again: %s", path, error)
     sql_steps.set_variables(connection, {"forecast_hours": AHEAD_HOURS})
     connection.execute(sql.load("batch/forecast_moments"))
@@ -98,9 +98,14 @@ def table_of(trees: Trees, made_us: int) -> pa.Table:
     )
 
 
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    with registered(connection, stored_rows=read(path)):
+        connection.execute(f"INSERT INTO {table} SELECT * FROM stored_rows")
+
+
 def _made_us(path: Path) -> int | None:
     try:
-        return int(pq.read_table(path, columns=["made_us"])["made_us"][0].as_py())
+        return int(read(path, ["made_us"])["made_us"][0].as_py())
     except (OSError, pa.ArrowException, IndexError, KeyError):
         return None
 

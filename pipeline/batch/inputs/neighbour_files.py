@@ -41,7 +41,7 @@ from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import parquet, put
 from pipeline.store.locks import exclusive
 from pipeline.store.part_lists import KEY, files_of_rows, link
-from pipeline.store.whole_files import whole
+from pipeline.store.whole_files import kept, read, whole
 from sql import places
 
 SCHEMA = pa.schema(
@@ -167,16 +167,24 @@ def write_degrees(files: NeighbourFiles, degrees: NDArray[np.int32], firsts: NDA
 
 
 def attach_neighbours(
-    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, relation: str, viewers: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    files: NeighbourFiles,
+    relation: str,
+    folder: Path,
+    viewers: str = "",
 ) -> None:
     """Make a view of each viewer's newest neighbours; it is empty until a neighbours job has finished.
 
-    With ``viewers``, a relation (viewer_id), it is a table of these viewers' rows only.
+    With ``viewers``, a relation (viewer_id), it is a table of these viewers' rows only. The run's own ``folder`` keeps
+    the files, since runs beside it replace them.
     """
     if not files.path.exists():
         put(connection, relation, SCHEMA.empty_table())
         return
-    query = newest_of(files.rows, files.newer if files.newer.exists() else None)
+    # First the newer rows: a full run puts them into its file and then removes them.
+    newer = kept(files.newer, folder / "kept") if files.newer.exists() else None
+    rows = [kept(path, folder / "kept") for path in files.rows]
+    query = newest_of(rows, newer)
     if viewers:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {viewers} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if viewers else "VIEW"
@@ -196,7 +204,7 @@ def newest_of(rows: Sequence[Path], newer: Path | None) -> str:
 
 def newer_rows(files: NeighbourFiles) -> pa.Table:
     """Return the rows that were computed between two full runs."""
-    return pq.read_table(files.newer) if files.newer.exists() else SCHEMA.empty_table()
+    return read(files.newer) if files.newer.exists() else SCHEMA.empty_table()
 
 
 def add_newer(files: NeighbourFiles, rows: pa.Table) -> None:

@@ -51,10 +51,10 @@ def is_full_due(former: NeighboursMetadata, snapshot: Snapshot, days: set[int], 
 
 
 def restrict_to_changed(
-    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, former: NeighboursMetadata
+    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, former: NeighboursMetadata, folder: Path
 ) -> int:
     """Leave in ``viewers`` those who changed; make ``unchanged_viewers`` of the others. Return how many changed."""
-    attach_neighbours(connection, files, "former_neighbours")
+    attach_neighbours(connection, files, "former_neighbours", folder)
     since = {"since_us": int(former.made_at * 1e6) - ANSWER_DELAY_US}
     answered = _rows(places.activity(files.data_dir), "activity/answering_viewers", since)
     put(connection, "answered_viewers", pa.table({"viewer_did": pa.array(answered, pa.string())}))
@@ -80,13 +80,13 @@ def restrict_to_changed(
     return count(connection, "viewers")
 
 
-def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles) -> int:
+def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, folder: Path) -> int:
     """Make ``viewers`` of those of ``wanted_viewers`` who liked something since their neighbours were computed.
 
     Return how many. Answers are left to runs for waiting viewers, and unlikes to the next run for all
     who changed.
     """
-    attach_neighbours(connection, files, "former_neighbours", "wanted_viewers")
+    attach_neighbours(connection, files, "former_neighbours", folder, "wanted_viewers")
     put(connection, "answered_viewers", pa.table({"viewer_did": pa.array([], pa.string())}))
     put(connection, "reported_actors", pa.table({"actor_id": pa.array([], pa.int32())}))
     connection.execute("CREATE OR REPLACE TABLE viewers AS FROM wanted_viewers")
