@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from pipeline.store.fsync import sync
 
+TRIES = 100
+
 
 @contextmanager
 def whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
@@ -46,13 +48,16 @@ def kept(path: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / path.name
     name.unlink(missing_ok=True)
-    try:
-        os.link(path, name)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        return path
-    return name
+    for _ in range(TRIES):
+        try:
+            os.link(path, name)
+        except FileNotFoundError:
+            path.stat()  # else the file that was found had lost its name a moment later
+        except OSError:
+            return path
+        else:
+            return name
+    raise FileNotFoundError(f"{path} is replaced without end")
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
