@@ -17,7 +17,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     lake/impressions/day=YYYY-MM-DD/impressions.parquet               what viewers were shown on a day
     lake/neighbours*.parquet, lake/popular-*.parquet                  what runs of the batch leave for each other
     lake/forecast-*.parquet, lake/moments-*.parquet                   what will be liked, learned from the past
-    lake/neighbour-parts/RUN                                          their rows, where several machines made them
+    lake/neighbour-parts/RUN                                          the rows of neighbours that a run made
     lake/.runs/JOB                                                    input and parts of a job on several machines
     lake/.tmp                                                         files that are being written for the lake
     lake/.held                                                        links to the files that a run reads

@@ -20,7 +20,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from batch_tools import settings_for
+from batch_tools import settings_for, stored_neighbours
 from list_bytes import unpack
 
 from pipeline.batch import jobs
@@ -219,7 +219,7 @@ class Store:
     def neighbours(self) -> dict[str, list[tuple[str, float]]]:
         """Each viewer's neighbours with their weights, closest first."""
         found: dict[str, list[tuple[str, float]]] = {}
-        for row in pq.read_table(self.data_dir / "lake" / "neighbours.parquet").to_pylist():
+        for row in stored_neighbours(self.data_dir).to_pylist():
             pair = self.dids[row["neighbour_id"]], row["weight"]
             found.setdefault(self.dids[row["viewer_id"]], []).append(pair)
         return found

@@ -1,7 +1,9 @@
 """What the batch's tests share: a World in DuckDB, the two paths, and the oracle's answers beside them."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -12,6 +14,7 @@ from worlds import World
 
 import sql
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.product import list_viewers, make_fresh, rank_block, read_block
 from pipeline.batch.neighbours.author_ranges import Range
@@ -20,6 +23,7 @@ from pipeline.batch.neighbours.product_of_graph import GraphHere
 from pipeline.lake import reader
 from pipeline.ranking import Ranking
 from pipeline.settings import Settings, load_settings
+from sql import places
 
 INPUTS = (
     "like_records",
@@ -56,6 +60,14 @@ def duck(world: World, ranking: Ranking) -> duckdb.DuckDBPyConnection:
             connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
     sql_steps.prepare(connection, ranking, world.now_us)
     return connection
+
+
+def stored_neighbours(data_dir: Path) -> pa.Table:
+    """Return each viewer's neighbours as the next candidates run sees them, by viewer and rank."""
+    with closing(duckdb.connect()) as connection, TemporaryDirectory(dir=data_dir) as folder:
+        files = NeighbourFiles(data_dir, places.neighbours(data_dir), "", Ranking(), ())
+        attach_neighbours(connection, files, "found", Path(folder))
+        return connection.sql("FROM found ORDER BY viewer_id, rank").to_arrow_table()
 
 
 def read_left_out(connection: duckdb.DuckDBPyConnection) -> dict[int, float]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
+from batch_tools import stored_neighbours
 from list_bytes import unpack
 
 from pipeline.identifiers import post_uri
@@ -92,9 +93,7 @@ class RawFrames:
         )
         newest = rows.sort("generation").unique("viewer", keep="last")
         # The web app has a list for a day longer than its viewer has a neighbour who likes something.
-        near = pl.read_parquet(
-            self.data_dir / "lake" / "neighbours.parquet", columns=["viewer_id", "neighbour_id"]
-        )
+        near = pl.DataFrame(stored_neighbours(self.data_dir).select(["viewer_id", "neighbour_id"]))
         lately = self.since(Ranking().candidate_window_hours).select(pl.col("liker_id").unique())
         near = near.cast(pl.Int64).join(lately, left_on="neighbour_id", right_on="liker_id", how="semi")
         near = near.join(self.actors, left_on="viewer_id", right_on="actor_id")

@@ -47,7 +47,7 @@ KEPT = [
     "lake/changes/day=2026-11-02/changes-0.parquet",
     "lake/impressions/day=2026-11-02/impressions.parquet",
 ]
-FOR_A_MOVE = ["lake/neighbours.parquet"]
+FOR_A_MOVE = ["lake/neighbours.parquet", "lake/neighbour-parts/neighbours-7-1/00000.parquet"]
 REBUILT = [
     "explore/7/likes/open.parquet",
     "explore/current.parquet",

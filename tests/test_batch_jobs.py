@@ -8,9 +8,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from batch_tools import settings_for
+from batch_tools import settings_for, stored_neighbours
 from commands import FORKS
 from list_bytes import unpack
 from worlds import World
@@ -40,7 +39,7 @@ def test_all_makes_lake_neighbours_and_lists(tmp_path: Path, caplog: pytest.LogC
         jobs.run(settings, "all")
     assert newest_generation(tmp_path) == 1
     assert places.closed_days(tmp_path)
-    table = pq.read_table(tmp_path / "lake" / "neighbours.parquet")
+    table = stored_neighbours(tmp_path)
     assert table.column_names == ["viewer_id", "neighbour_id", "weight", "rank", "snapshot_us", "left_out"]
     assert len(table) == 6
     serving = sqlite3.connect(tmp_path / "serving.sqlite")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from batch_tools import settings_for
+from batch_tools import settings_for, stored_neighbours
 from commands import FORKS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,6 +20,7 @@ from test_batch_ranking import EXAMPLES, rankings, worlds
 from worlds import NOW_US, World
 
 from pipeline.batch import jobs
+from pipeline.batch.inputs.neighbour_files import layers_of
 from pipeline.errors import BatchError
 from pipeline.feeds import feeds_of
 from pipeline.identifiers import tid_at
@@ -63,11 +64,7 @@ def generations_of(data_dir: Path) -> dict[str, int]:
 def neighbours_of(data_dir: Path) -> dict[int, list[tuple[int, float]]]:
     """Return each viewer's neighbours as the next candidates run sees them."""
     found: dict[int, list[tuple[int, float]]] = {}
-    arrived = data_dir / "lake" / "neighbours-newer.parquet"
-    newer = pq.read_table(arrived).to_pylist() if arrived.exists() else []
-    over = {row["viewer_id"] for row in newer}
-    older = pq.read_table(data_dir / "lake" / "neighbours.parquet").to_pylist()
-    for row in newer + [row for row in older if row["viewer_id"] not in over]:
+    for row in stored_neighbours(data_dir).to_pylist():
         found.setdefault(row["viewer_id"], []).append((row["neighbour_id"], row["weight"]))
     return found
 
@@ -292,12 +289,10 @@ def test_a_full_pass_is_due_when_the_parameters_changed_or_in_time(
 def forget_neighbours(data_dir: Path, viewers: set[int]) -> None:
     """Remove what was computed of some viewers."""
     places.newer_neighbours(places.neighbours(data_dir)).unlink(missing_ok=True)
-    path = places.neighbours(data_dir)
-    rows, metadata = pq.read_table(path), pq.read_metadata(path).metadata
-    others = pc.invert(pc.is_in(rows.column("viewer_id"), pa.array(sorted(viewers), pa.int32())))
-    with pq.ParquetWriter(path, rows.schema) as writer:
-        writer.write_table(rows.filter(others))
-        writer.add_key_value_metadata(metadata)
+    for path in (path for layer in layers_of(places.neighbours(data_dir)) for path in layer):
+        rows = pq.read_table(path)
+        others = pc.invert(pc.is_in(rows.column("viewer_id"), pa.array(sorted(viewers), pa.int32())))
+        pq.write_table(rows.filter(others), path)
 
 
 def test_who_was_seen_lately_and_likes_has_new_neighbours_within_minutes(
@@ -400,7 +395,7 @@ def test_a_list_from_a_later_snapshot_stays(tmp_path: Path):
     serving.close()
     assert lists_of(tmp_path) == {**before, "did:plc:ann": renewed}
     numbers = [pq.read_table(path).column("generation").unique().to_pylist()
-               for path in (tmp_path / "explore").glob("*/lists.parquet")]  # fmt: skip
+               for path in (tmp_path / "explore").glob("*/feed_lists/*/*.parquet")]  # fmt: skip
     assert [3] in numbers
 
 

@@ -1,6 +1,5 @@
 """Lists in parts, as several machines make them: those of one process, bit by bit."""
 
-import json
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from pipeline.batch.inputs.frozen import freeze
 from pipeline.batch.inputs.neighbour_files import (
     NeighbourFiles,
     NeighboursMetadata,
+    add_layer,
     attach_neighbours,
     write_rows,
 )
@@ -28,7 +28,7 @@ from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.make_lists import Staging, stage_lists
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
-from pipeline.store.part_lists import KEY, files_below, one_file
+from pipeline.store.linked_files import files_below
 from sql import places
 
 
@@ -66,7 +66,9 @@ def test_parts_are_the_lists_of_one_process(world: World, ranking: Ranking) -> N
         files = NeighbourFiles(root, places.neighbours(root), "", ranking, ("for-you",))
         files.path.parent.mkdir()
         near = here(snapshot, ranking, root / "graph", None)
-        write_rows(files.path, [near], lambda: NeighboursMetadata("", snapshot.snapshot_us, 0.0, 0.0, 0.0))
+        write_rows(root / "rows.parquet", [near])
+        metadata = NeighboursMetadata("", snapshot.snapshot_us, 0.0, 0.0, 0.0)
+        add_layer(files, metadata, [root / "rows.parquet"])
         attach_neighbours(connection, files, "neighbours", root)
         sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
         frozen = freeze(snapshot, ranking, ranking.post_max_age_hours, root / "run")
@@ -78,23 +80,3 @@ def test_parts_are_the_lists_of_one_process(world: World, ranking: Ranking) -> N
         )
         assert parts == expected
     connection.close()
-
-
-def test_a_file_that_names_others_becomes_one_file_once(tmp_path: Path) -> None:
-    """Every name that is given to all rows is of the same file, which has no dictionary where the parts have none."""
-    parts = tmp_path / "parts" / "run"
-    parts.mkdir(parents=True)
-    for number in range(2):
-        table = pa.table({"viewer": [number, number], "weight": [0.5, 0.25 * number]})
-        pq.write_table(table, parts / f"{number}.parquet", use_dictionary=["viewer"])
-    said = {"parts": [f"parts/run/{number}.parquet" for number in range(2)], "of": "all"}
-    manifest = table.schema.empty_table().replace_schema_metadata({KEY: json.dumps(said)})
-    pq.write_table(manifest, tmp_path / "manifest.parquet")
-    for name in ("one", "two"):
-        one_file(tmp_path / "manifest.parquet", tmp_path / name)
-    assert (tmp_path / "one").stat().st_ino == (tmp_path / "two").stat().st_ino
-    assert pq.read_table(tmp_path / "one").column("viewer").to_pylist() == [0, 0, 1, 1]
-    metadata = pq.read_metadata(tmp_path / "one")
-    assert json.loads(metadata.metadata[KEY]) == {"parts": [], "of": "all"}
-    found = [metadata.row_group(0).column(number).has_dictionary_page for number in range(2)]
-    assert found == [True, False]

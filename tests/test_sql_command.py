@@ -136,7 +136,7 @@ def test_an_empty_store_is_one_clear_line(ask: Any, tmp_path: Path) -> None:
 
 def test_a_missing_copy_is_one_clear_line(ask: Any, data_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(data_dir, tmp_path / "data")
-    for copy in (tmp_path / "data" / "explore").glob("*/feed_neighbours/*/lists.parquet"):
+    for copy in (tmp_path / "data" / "explore").glob("*/feed_neighbours/*/*.parquet"):
         copy.unlink()
     status, _, err = ask("coverage", folder=tmp_path / "data")
     assert status == 1

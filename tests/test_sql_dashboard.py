@@ -80,7 +80,7 @@ def test_a_failure_does_not_fail_the_batch(tmp_path: Path, caplog: Any) -> None:
     after_batch.run(settings)
     assert caplog.text == "", "no run has left its copies yet, which is no failure"
     jobs.run(settings, "all")
-    for copy in (tmp_path / "explore").rglob("lists.parquet"):
+    for copy in (tmp_path / "explore").glob("*/feed_lists/*/*.parquet"):
         copy.unlink()
     after_batch.run(settings)
     assert "were not refreshed: a copy is missing" in caplog.text

@@ -6,11 +6,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from batch_tools import settings_for
+from batch_tools import settings_for, stored_neighbours
 from worlds import World
 
 from pipeline.batch import jobs
-from pipeline.batch.inputs.neighbour_files import SCHEMA, add_newer, files_of
+from pipeline.batch.inputs.neighbour_files import SCHEMA, add_newer, files_of, layers_of
 from pipeline.explore import after_batch, queries, session
 from pipeline.feeds import feeds_of
 from pipeline.store.analyst_snapshot import current_snapshot
@@ -50,9 +50,10 @@ def test_each_feed_has_its_own_neighbours_and_daily_lists(data_dir: Path) -> Non
     first, near = files_of(data_dir, feeds_of(settings))
     names = dict(rows(data_dir, "SELECT actor_id, did FROM stored_actors"))
     for feed, files in ((FEED, first), (NEAR, near)):
+        [[path]] = layers_of(files.path)
         expected = {
             (names[row["viewer_id"]], names[row["neighbour_id"]], row["weight"], row["rank"])
-            for row in pq.read_table(files.path).to_pylist()
+            for row in pq.read_table(path).to_pylist()
         }
         query = f"SELECT viewer_did, neighbour_did, weight, rank FROM neighbours WHERE feed = '{feed}'"
         assert set(rows(data_dir, query)) == expected
@@ -88,7 +89,7 @@ def test_neighbours_that_were_computed_since_stand_for_the_older(data_dir: Path)
     settings = settings_for(data_dir, RANKING)
     jobs.run(settings, "all")
     [files] = files_of(data_dir, feeds_of(settings))
-    stored = pq.read_table(files.path)
+    stored = stored_neighbours(data_dir)
     ann = {name: number for number, name in rows_of_actors(data_dir)}["did:plc:ann"]
     mine = [row for row in stored.to_pylist() if row["viewer_id"] == ann and row["rank"] == 1]
     newer = [row | {"weight": 0.5, "snapshot_us": row["snapshot_us"] + 1} for row in mine]

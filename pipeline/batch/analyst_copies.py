@@ -10,7 +10,8 @@ job leaves its own inputs from before the window of a candidates run.
 """
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sql
-from pipeline.batch.inputs.neighbour_files import SCHEMA, NeighbourFiles
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles, link_newest, read_metadata
 from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import (
@@ -30,16 +31,13 @@ from pipeline.store.analyst_snapshot import (
     FEED_LIST_POSTS,
     FEED_LISTS,
     FEED_NEIGHBOURS,
-    FEED_NEWER_NEIGHBOURS,
+    FEED_REPLACED,
     FEED_VARIANTS,
     FEEDS,
     HISTORY_LIKES,
     LIST_CROWDS,
     LIST_DEGREES,
-    LIST_NEIGHBOURS,
-    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
-    LISTS,
     NEIGHBOURS_CLAIMED_LIKES,
     NEIGHBOURS_INTERACTIONS,
     OPEN_CHANGES,
@@ -52,8 +50,8 @@ from pipeline.store.analyst_snapshot import (
     make_snapshot,
 )
 from pipeline.store.duck import copy_to, parquet
+from pipeline.store.linked_files import files_below, link
 from pipeline.store.model import HOUR_US, day_of
-from pipeline.store.part_lists import one_file
 from sql import places
 
 # The first two are views over open days and the lake, whose part needs no copy. The degrees only stand in for likes
@@ -66,10 +64,11 @@ _TABLE = re.compile(r"^CREATE OR REPLACE TABLE (\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class StagedLists:
-    """The published lists of one variant, a generation of their own, as files: LISTS, LIST_POSTS and LIST_CROWDS."""
+    """The published lists of one variant, a generation of their own; beside them are LIST_POSTS and LIST_CROWDS."""
 
     variant: Variant
     generation: int
+    lists: Path  # a file, or a folder of parts
     files: dict[str, Path]
 
 
@@ -131,7 +130,7 @@ def stage_lists_of(
         "ORDER BY c.language, p.post_no",
         lists.with_name("list_crowds.parquet"),
     )
-    return StagedLists(variant, generation, {LISTS: lists, LIST_POSTS: posts, LIST_CROWDS: crowds})
+    return StagedLists(variant, generation, lists, {LIST_POSTS: posts, LIST_CROWDS: crowds})
 
 
 def make_list_snapshot(
@@ -146,28 +145,31 @@ def make_list_snapshot(
     Of a feed beside the first, ``foryou explain`` reads what its lists were made of; analysts read its lists.
     """
     last, snapshot_us = staged[-1], run.snapshot_us
-    folder = last.files[LISTS].parent
+    folder = last.lists.parent
     files = inputs | _of_all_variants(connection, staged)
     values = {name: float(value) for name, value in asdict(last.variant.ranking).items()}
-    stamp = [pa.array([last.generation], pa.int32()), pa.array([snapshot_us], pa.int64())]
+    metadata = read_metadata(neighbour_files)
+    neighbours_us = None if metadata is None else metadata.snapshot_us
+    stamp = {
+        "generation": pa.array([last.generation], pa.int32()),
+        "snapshot_us": pa.array([snapshot_us], pa.int64()),
+        "neighbours_us": pa.array([neighbours_us], pa.int64()),
+    }
     for name, table in {
         RANKING: pa.table({"name": list(values), "value": list(values.values())}),
-        SNAPSHOT: pa.table(stamp, names=["generation", "snapshot_us"]),
+        SNAPSHOT: pa.table(stamp),
     }.items():
         files[name] = folder / f"{name}.parquet"
         pq.write_table(table, files[name])
     files[VARIANTS] = _variants(staged, folder)
-    for name, source in (
-        (LIST_NEIGHBOURS, neighbour_files.path),
-        (LIST_NEWER_NEIGHBOURS, neighbour_files.newer),
-    ):
-        files[name] = folder / f"{name}.parquet"
-        _link(source, files[name])
     if neighbour_files.degrees.exists():
         files[LIST_DEGREES] = folder / f"{LIST_DEGREES}.parquet"
-        one_file(neighbour_files.degrees, files[LIST_DEGREES])
-    rows = int(pq.read_metadata(files[LISTS]).num_rows)
-    finished = _of_feed(files, run.feed) | _daily_lists(connection, neighbour_files.data_dir, files, run)
+        link(neighbour_files.degrees, files[LIST_DEGREES])
+    lists = _lists(staged, run.feed)
+    rows = sum(int(pq.read_metadata(path).num_rows) for path in lists.values())
+    daily = _daily_lists(connection, neighbour_files.data_dir, lists.values(), files[LIST_POSTS], run)
+    finished = lists | daily | _of_feed(files, run.feed)
+    finished |= _neighbours(connection, neighbour_files, folder, run.feed)
     if run.feed == run.feeds[0]:
         finished |= files
     else:
@@ -196,35 +198,57 @@ def _variants(staged: Sequence[StagedLists], folder: Path) -> Path:
     return path
 
 
+def _lists(staged: Sequence[StagedLists], feed: str) -> dict[str, Path]:
+    """Return the files of all variants' lists by relation."""
+    return {
+        f"{FEED_LISTS}/feed={feed}/{each.generation:010d}-{number:05d}": path
+        for each in staged
+        for number, path in enumerate(files_below(each.lists))
+    }
+
+
 def _of_feed(files: dict[str, Path], feed: str) -> dict[str, Path]:
     """Give lists and what they were made of a second name, by feed."""
     found = {}
     for name, relation in (
-        (LISTS, FEED_LISTS),
         (LIST_POSTS, FEED_LIST_POSTS),
         (VARIANTS, FEED_VARIANTS),
-        (LIST_NEIGHBOURS, FEED_NEIGHBOURS),
-        (LIST_NEWER_NEIGHBOURS, FEED_NEWER_NEIGHBOURS),
     ):
         target = files[name].with_name(f"feed-{name}.parquet")
-        _link(files[name], target)
+        link(files[name], target)
         found[f"{relation}/feed={feed}/lists"] = target
     return found
 
 
+def _neighbours(
+    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, folder: Path, feed: str
+) -> dict[str, Path]:
+    """Give the files of a feed's neighbours second names; return these by relation."""
+    held = folder / "neighbours"
+    shutil.rmtree(held, ignore_errors=True)  # of the feed before
+    link_newest(connection, files, held)
+    found = {f"{FEED_NEIGHBOURS}/feed={feed}/{path.stem}": path for path in held.iterdir()}
+    found[f"{FEED_REPLACED}/feed={feed}/lists"] = found.pop(f"{FEED_NEIGHBOURS}/feed={feed}/replaced")
+    return found
+
+
 def _daily_lists(
-    connection: duckdb.DuckDBPyConnection, data_dir: Path, files: dict[str, Path], run: AnalystsRun
+    connection: duckdb.DuckDBPyConnection,
+    data_dir: Path,
+    lists: Collection[Path],
+    list_posts: Path,
+    run: AnalystsRun,
 ) -> dict[str, Path]:
     """Write the beginning of each list to be kept for a week, if there is none of that day; return it by relation."""
     day = f"feed={run.feed}/day={places.day_name(day_of(run.snapshot_us))}"
     former = current_snapshot(data_dir)
     if former is not None and copy_of(former, f"{DAILY_LISTS}/{day}").exists():
         return {}
-    lists, posts = files[LISTS], files[LIST_POSTS].with_name("daily_posts.parquet")
-    query = f"SELECT * FROM {parquet(lists)} WHERE position <= {DAILY_POSITIONS}"
-    _link(files[LIST_POSTS], posts)
+    posts = list_posts.with_name("daily_posts.parquet")
+    query = f"SELECT * FROM {parquet(*lists)} WHERE position <= {DAILY_POSITIONS}"
+    link(list_posts, posts)
     return {
-        f"{DAILY_LISTS}/{day}": copy_to(connection, query, lists.with_name("daily_lists.parquet")),
+        f"{DAILY_LISTS}/{day}": copy_to(connection, query, posts.with_name("daily_lists.parquet")),
         f"{DAILY_POSTS}/{day}": posts,
     }
 
@@ -249,11 +273,3 @@ def _variant_row(staged: StagedLists) -> dict[str, float | str]:
         "until_share": variant.until_share,
         **values,
     }
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file of neighbours a second name, under which it stays as it is."""
-    try:
-        one_file(source, target)
-    except FileNotFoundError:
-        pq.write_table(SCHEMA.empty_table(), target)  # no neighbours job has written it yet

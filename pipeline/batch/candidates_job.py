@@ -116,7 +116,7 @@ def candidates(
             ):
                 yield prefix + step, rows
             if wanted is None:
-                if published.generation != staging.generation or staging.lists.is_dir():
+                if published.generation != staging.generation:
                     renumber(connection, staging.lists, published.generation)
                 staged.append(stage_lists_of(connection, staging.lists, variant, published.generation))
         if wanted is None:

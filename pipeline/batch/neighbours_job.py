@@ -1,16 +1,17 @@
-"""The job "neighbours": who shares each viewer's taste, into lake/neighbours.parquet and the files beside it.
+"""The job "neighbours": who shares each viewer's taste, into files that lake/neighbours.parquet names.
 
-Owns: the order of the job, for everybody or for those seen lately who liked something, and the atomic replacement of
-the file. Leaves to others: which co-likers (``sql/batch``, ``neighbours.walk_range``, ``neighbours.product_block``),
-who does the work (``engine``), who changed (``neighbours.changed``), the files (``inputs.neighbour_files``), what
-analysts get of the run's inputs (``analyst_copies``).
+Owns: the order of the job, for everybody, for those who changed, or for those seen lately who liked something. Leaves
+to others: which co-likers (``sql/batch``, ``neighbours.walk_range``, ``neighbours.product_block``), who does the work
+(``engine``), who changed (``neighbours.changed``), the files (``inputs.neighbour_files``), what analysts get of the
+run's inputs (``analyst_copies``).
 
-Invariant: readers see the whole former file or the whole new one.
+Invariant: readers see the former layers or the new ones, each whole (``neighbour_files.add_layer``).
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +26,8 @@ from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import (
     NeighbourFiles,
     NeighboursMetadata,
+    add_layer,
     add_newer,
-    add_parts,
     newer_rows,
     read_metadata,
     remove_newer,
@@ -35,7 +36,12 @@ from pipeline.batch.inputs.neighbour_files import (
 )
 from pipeline.batch.inputs.run_inputs import open_run
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
-from pipeline.batch.neighbours.changed import is_full_due, merged_rows, restrict_to_changed, restrict_to_liked
+from pipeline.batch.neighbours.changed import (
+    carried_rows,
+    is_full_due,
+    restrict_to_changed,
+    restrict_to_liked,
+)
 from pipeline.batch.neighbours.graph_parts import GraphParts
 from pipeline.batch.neighbours.like_graph import plan
 from pipeline.batch.neighbours.product_of_graph import GraphHere
@@ -56,7 +62,7 @@ def neighbours(
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
 ) -> Iterator[Step]:
-    """Compute every viewer's neighbours and replace the file.
+    """Compute every viewer's neighbours.
 
     With ``changed_only``, compute those of viewers who changed, unless a full pass is due.
     """
@@ -71,7 +77,9 @@ def neighbours(
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
         ranking = files.ranking if frozen is None else frozen.ranking
         former = read_metadata(files) if changed_only else None
-        if former is not None and is_full_due(former, snapshot, places.closed_days(data_dir), began_at):
+        if former is not None and is_full_due(
+            files, former, snapshot, places.closed_days(data_dir), began_at
+        ):
             former = None
         yield "snapshot", snapshot.records
         history: dict[str, Path] = {}
@@ -98,35 +106,26 @@ def neighbours(
         viewers = count(connection, "viewers")
         progress.start("product", viewers)
         days = sorted(places.closed_days(data_dir))
-        metadata = NeighboursMetadata(
-            files.key, snapshot_us, began_at, began_at, 0.0, days, snapshot.commit_no
-        )
         tasks = engine.map("product", graph.product, graph.blocks)
-        product, parts = following(tasks, progress, viewers, graph.blocks), list[Path]()
-
-        def described(made: Sequence[Path]) -> NeighboursMetadata:
-            parts.extend(made)
-            names = add_parts(data_dir, f"{path.stem}-{snapshot_us}", made) if former is None else []
-            return replace(metadata, full_seconds=time.perf_counter() - began, parts=names)
-
-        temporary = day_files.write_draft(
-            data_dir, path.name, lambda draft: graph.write(draft, product, described)
-        )
-        rows = _row_count(temporary, *parts)
+        made = graph.write(places.lake_drafts(data_dir), following(tasks, progress, viewers, graph.blocks))
+        rows = _row_count(made)
         yield "product", rows
+        metadata = NeighboursMetadata(
+            files.key, snapshot_us, began_at, began_at, time.perf_counter() - began, days, snapshot.commit_no
+        )
+        replaced = None
         if former is not None:
-            fresh = temporary.rename(temporary.with_name("fresh.parquet"))
-            merged = merged_rows(connection, [fresh, *parts], ranking.block_viewers)
-            known = replace(metadata, full_at=former.full_at, full_seconds=former.full_seconds)
-            temporary = day_files.write_draft(
-                data_dir, path.name, lambda path: write_rows(path, merged, lambda: known)
+            carried, replaced = carried_rows(connection, files, taken, len(former.layers))
+            if len(carried):
+                write = partial(write_rows, tables=[carried])
+                made = [*made, day_files.write_draft(data_dir, "carried.parquet", write)]
+            metadata = replace(
+                metadata, full_at=former.full_at, full_seconds=former.full_seconds, layers=former.layers
             )
-            fresh.unlink()
-            rows = _row_count(temporary)
-            yield "merge", rows
-        day_files.commit(temporary, path)
+        add_layer(files, metadata, made, replaced)
         remove_newer(files, taken)
         yield "commit", rows
+        day_files.clear_drafts(data_dir)
         if history:
             make_snapshot(data_dir, history)
             yield "publish history", len(history)
@@ -184,5 +183,5 @@ def _full_pass(
     return GraphParts.lay_out(snapshot, frozen, own, *plan(snapshot, own))
 
 
-def _row_count(*paths: Path) -> int:
+def _row_count(paths: Sequence[Path]) -> int:
     return sum(int(pq.read_metadata(path).num_rows) for path in paths)

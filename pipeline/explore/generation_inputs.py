@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import sql
 from pipeline.batch.analyst_copies import input_tables
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.neighbour_files import newest_in
 from pipeline.errors import PipelineError
 from pipeline.feeds import Variant
 from pipeline.identifiers import POST_COLLECTION, is_did, parse_post_uri
@@ -27,13 +28,13 @@ from pipeline.ranking import Ranking, ranking_from, with_own
 from pipeline.store.analyst_snapshot import (
     DAILY_LISTS,
     DAILY_POSTS,
+    FEED_LISTS,
+    FEED_NEIGHBOURS,
+    FEED_REPLACED,
     HISTORY_LIKES,
     LIST_CROWDS,
     LIST_DEGREES,
-    LIST_NEIGHBOURS,
-    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
-    LISTS,
     NEIGHBOURS_CLAIMED_LIKES,
     NEIGHBOURS_INTERACTIONS,
     OPEN_LIKES,
@@ -47,7 +48,7 @@ from pipeline.store.analyst_snapshot import (
     feeds_in,
     likes_since,
 )
-from pipeline.store.duck import count, listed, parquet
+from pipeline.store.duck import listed, parquet
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql import places
 
@@ -86,7 +87,8 @@ class GenerationInputs:
         self.snapshot_us: int = stamp["snapshot_us"]
         parameters = pq.read_table(copy_of(snapshot, RANKING)).to_pylist()
         self.ranking = _ranking({row["name"]: row["value"] for row in parameters})
-        self.neighbours_us = _neighbours_time(copy_of(snapshot, LIST_NEIGHBOURS)) or self.snapshot_us
+        # Up to which stream time likes made the neighbours; nothing where no job has, or before a run of this version.
+        self.neighbours_us: int = stamp.get("neighbours_us") or self.snapshot_us
         self.variant = ""  # EXPERIMENT/VARIANT, once a viewer is chosen
         self._variants = _variants(copy_of(snapshot, VARIANTS))
         self.connection = duckdb.connect(
@@ -122,7 +124,8 @@ class GenerationInputs:
             known += f" UNION ALL {older}"
         self.connection.execute(f"CREATE VIEW known_claimed_likes AS {known}")
         self.connection.execute("CREATE OR REPLACE VIEW claimed_likes AS FROM known_claimed_likes")
-        self._view("stored_lists", copy_of(snapshot, LISTS))
+        lists = copy_of(whole, f"{FEED_LISTS}/feed={self._feed}/lists").parent
+        self._view("stored_lists", *sorted(lists.glob("*.parquet")))
         self._view("stored_list_posts", copy_of(snapshot, LIST_POSTS))
         self._view("known_crowds", copy_of(snapshot, LIST_CROWDS))
         # A run of an earlier version left no forecast.
@@ -130,8 +133,9 @@ class GenerationInputs:
         crowds = f"FROM known_crowds UNION ALL BY NAME {later}"
         self.connection.execute(f"CREATE VIEW all_crowds AS {crowds}")
         self.connection.execute("CREATE VIEW stored_crowds AS FROM all_crowds")
-        self._view("stored_neighbours", copy_of(snapshot, LIST_NEIGHBOURS))
-        self._view("newer_neighbours", copy_of(snapshot, LIST_NEWER_NEIGHBOURS))
+        copies = copy_of(whole, f"{FEED_NEIGHBOURS}/feed={self._feed}/lists").parent
+        replaced = copy_of(whole, f"{FEED_REPLACED}/feed={self._feed}/lists")
+        self.connection.execute(f"CREATE VIEW stored_neighbours AS {newest_in(copies, replaced)}")
         self.connection.execute(sql.load("lake/macros"))
         self._make_records(snapshot)
         sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
@@ -240,11 +244,8 @@ class GenerationInputs:
             execute(f"CREATE OR REPLACE TABLE my_{name} AS {rows}", {"did": did})
         self.use_interactions("interactions")
         execute("CREATE OR REPLACE VIEW visits AS FROM my_visits")
-        for stored in ("newer_neighbours", "stored_neighbours"):
-            rows = f"FROM {stored} WHERE viewer_id = $viewer"
-            execute(f"CREATE OR REPLACE TABLE viewer_neighbours AS {rows}", {"viewer": viewer_id})
-            if count(self.connection, "viewer_neighbours"):
-                break
+        rows = "FROM stored_neighbours WHERE viewer_id = $viewer"
+        execute(f"CREATE OR REPLACE TABLE viewer_neighbours AS {rows}", {"viewer": viewer_id})
         [(made_us,)] = execute("SELECT max(snapshot_us) FROM viewer_neighbours").fetchall()
         self.neighbours_us = made_us or self.neighbours_us
         execute("CREATE OR REPLACE TABLE found_neighbours AS FROM viewer_neighbours")
@@ -346,8 +347,3 @@ def _stamp_of(snapshot: Path) -> tuple[int, int]:
     """Return what tells the lists of a snapshot from others: which file says when they were made."""
     found = copy_of(snapshot, SNAPSHOT).stat()
     return found.st_ino, found.st_mtime_ns
-
-
-def _neighbours_time(path: Path) -> int:
-    """Return the stream time up to which likes made the neighbours, 0 when no neighbours job has finished."""
-    return int((pq.read_metadata(path).metadata or {}).get(b"snapshot_us", 0))

@@ -34,19 +34,15 @@ OPEN_LIKES = "likes/open"
 HISTORY_LIKES = "likes/history"
 OPEN_CHANGES = "changes/open"
 OPEN_IMPRESSIONS = "impressions/open"
-# Of one run, so that they fit together; list_neighbours are those the lists were made from, but for viewers in
-# list_newer_neighbours, whose neighbours were worked out later.
-LISTS, LIST_POSTS, LIST_NEIGHBOURS, LIST_NEWER_NEIGHBOURS = (
-    "lists",
-    "list_posts",
-    "list_neighbours",
-    "list_newer_neighbours",
-)
+# Of one run, so that they fit together.
+LIST_POSTS = "list_posts"
 LIST_CROWDS = "list_crowds"
 LIST_DEGREES = "list_degrees"  # how many likes each liker has, by the full pass before
-# The same of each feed, feed=RKEY, from the feed's own last run for everybody; and which feeds there are, in order.
+# Of each feed, feed=RKEY, from the feed's own last run for everybody: its lists, in files by generation, and what
+# they refer to; and which feeds there are, in order.
 FEED_LISTS, FEED_LIST_POSTS, FEED_VARIANTS, FEEDS = "feed_lists", "feed_list_posts", "feed_variants", "feeds"
-FEED_NEIGHBOURS, FEED_NEWER_NEIGHBOURS = "feed_neighbours", "feed_newer_neighbours"
+# Those that the lists were made from, in files by layer, and whose rows of which layers do not count.
+FEED_NEIGHBOURS, FEED_REPLACED = "feed_neighbours", "feed_replaced_neighbours"
 # All that the lists of a feed beside the first were made of, under the names that the first feed's have: in it, RKEY.
 EXPLAINED = "explained"
 VARIANTS = (
@@ -56,6 +52,10 @@ VARIANTS = (
 DAILY_LISTS, DAILY_POSTS = "daily_lists", "daily_posts"
 DAYS_KEPT = 8  # a week and today
 SNAPSHOT, RANKING = "snapshot", "ranking"
+# Folders whose files are of one run, all of them.
+WHOLE_FOLDERS = (f"{FEED_LISTS}/", f"{FEED_NEIGHBOURS}/")
+# What earlier versions left, which nobody reads any more.
+GIVEN_UP = {"lists", "list_neighbours", "list_newer_neighbours", "feed_newer_neighbours"}
 # Those that the neighbours job read.
 NEIGHBOURS_INTERACTIONS = "inputs/neighbours_interactions"
 NEIGHBOURS_CLAIMED_LIKES = "inputs/neighbours_claimed_likes"
@@ -156,9 +156,13 @@ def _former_files(former: Path | None, finished: Collection[str]) -> Iterator[tu
         name.rpartition("/")[2] for name in finished if name.startswith(f"{DAILY_LISTS}/")
     }
     days = sorted(known)[-DAYS_KEPT:]
+    renewed = {name.rpartition("/")[0] for name in finished if name.startswith(WHOLE_FOLDERS)}
     for path in sorted(former.rglob("*.parquet")) if former is not None else ():
         name = str(path.relative_to(former)).removesuffix(".parquet") if former is not None else ""
         folder, day = name.partition("/")[0], name.rpartition("/")[2]
+        of_feed = name.split("/", 2)[-1] if folder == EXPLAINED else name
+        if name.rpartition("/")[0] in renewed or {folder, of_feed} & GIVEN_UP:
+            continue
         if "/day=" not in name or (folder in (DAILY_LISTS, DAILY_POSTS) and "/feed=" in name and day in days):
             yield name, path
 

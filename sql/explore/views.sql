@@ -66,18 +66,22 @@ CREATE OR REPLACE VIEW stored_posts AS FROM copied('inputs/posts');
 CREATE OR REPLACE VIEW stored_feeds AS FROM copied('feeds');
 CREATE OR REPLACE MACRO of_feeds(name) AS TABLE
 SELECT * FROM read_parquet(
-  getvariable('snapshot_pattern') || '/' || name || '/*/lists.parquet', hive_partitioning = true,
+  getvariable('snapshot_pattern') || '/' || name || '/*/*.parquet', hive_partitioning = true,
   hive_types = {'feed': 'VARCHAR'}, union_by_name = true);
 -- Lists of all feeds; those of one are lists_of(feed).
 CREATE OR REPLACE VIEW stored_lists AS FROM of_feeds('feed_lists') SEMI JOIN stored_feeds USING (feed);
 CREATE OR REPLACE VIEW stored_list_posts AS FROM of_feeds('feed_list_posts');
--- Neighbours that the lists of all feeds were made from: those of viewers who were computed since stand for the older.
+-- Neighbours that the lists of all feeds were made from. Each run made a layer of them, LAYER-NUMBER.parquet; those of
+-- viewers who were computed since stand for the older.
 CREATE OR REPLACE MACRO all_neighbours() AS TABLE
-SELECT * FROM of_feeds('feed_newer_neighbours')
-UNION ALL BY NAME
-SELECT n.* FROM of_feeds('feed_neighbours') AS n
-ANTI JOIN (SELECT DISTINCT feed, viewer_id FROM of_feeds('feed_newer_neighbours')) AS o
-  ON o.feed = n.feed AND o.viewer_id = n.viewer_id;
+SELECT n.* EXCLUDE (filename, layer)
+FROM (
+  SELECT *, regexp_extract(filename, '(\d+)-\d+\.parquet$', 1)::INTEGER AS layer
+  FROM read_parquet(
+    getvariable('snapshot_pattern') || '/feed_neighbours/*/*.parquet', hive_partitioning = true,
+    hive_types = {'feed': 'VARCHAR'}, union_by_name = true, filename = true)) AS n
+ANTI JOIN of_feeds('feed_replaced_neighbours') AS r
+  ON r.feed = n.feed AND r.viewer_id = n.viewer_id AND r.layer > n.layer;
 CREATE OR REPLACE VIEW stored_neighbours AS FROM all_neighbours() SEMI JOIN stored_feeds USING (feed);
 -- The variants of each feed's experiment, the control last; a row without an experiment where there is none.
 CREATE OR REPLACE VIEW stored_variants AS FROM of_feeds('feed_variants') SEMI JOIN stored_feeds USING (feed);

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from bench_tools import ROOT, parser_of
 from synthetic_lake import make_store
 
-from pipeline.store.part_lists import files_of_rows
+from pipeline.batch.inputs.neighbour_files import layers_of
 from sql import places
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,7 +81,8 @@ def members(process: int) -> list[int]:
 def results(data_dir: Path) -> str:
     """Return a hash of the neighbours and of the lists."""
     hashed = hashlib.sha256()
-    tables = [pq.read_table(path) for path in files_of_rows(places.neighbours(data_dir))]
+    [paths] = layers_of(places.neighbours(data_dir))
+    tables = [pq.read_table(path) for path in paths]
     for name in tables[0].column_names:
         for table in tables:
             hashed.update(table.column(name).to_numpy().tobytes())

@@ -23,7 +23,7 @@ from bench_tools import cpu_seconds, family, memory_mb, parser_of
 from falcon.testing import TestClient
 from serving_worlds import ON_PAGES, config_of
 
-from pipeline.store.analyst_snapshot import LIST_NEIGHBOURS, copy_of, current_snapshot
+from pipeline.store.analyst_snapshot import FEED_NEIGHBOURS, copy_of, current_snapshot
 from pipeline.store.duck import parquet
 from serving.app import create_app
 from serving.pages import explainer
@@ -45,9 +45,10 @@ def people_of(data_dir: Path, count: int, seed: int) -> list[str]:
     """Return people with lists, drawn at random."""
     snapshot = current_snapshot(data_dir)
     assert snapshot is not None, "there are no lists"
+    neighbours = f"read_parquet('{snapshot}/{FEED_NEIGHBOURS}/*/00000-*.parquet')"  # of the full pass
     query = (
         f"SELECT did FROM {parquet(copy_of(snapshot, 'inputs/actors'))} AS a SEMI JOIN "
-        f"(FROM {parquet(copy_of(snapshot, LIST_NEIGHBOURS))} WHERE rank = 1) AS n ON n.viewer_id = a.actor_id "
+        f"(FROM {neighbours} WHERE rank = 1) AS n ON n.viewer_id = a.actor_id "
         f"ORDER BY hash(actor_id + {seed}) LIMIT {count}"
     )
     with closing(duckdb.connect()) as connection:

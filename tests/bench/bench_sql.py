@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_tools import parser_of
 
-from pipeline.batch.inputs.neighbour_files import SCHEMA
+from pipeline.batch.inputs.neighbour_files import LAYER
 from pipeline.explore import queries, session, table_copies
 from pipeline.explore.explain_command import explain
 from pipeline.lake.day_files import write_likes
@@ -33,14 +33,11 @@ from pipeline.store.analyst_snapshot import (
     FEED_LIST_POSTS,
     FEED_LISTS,
     FEED_NEIGHBOURS,
-    FEED_NEWER_NEIGHBOURS,
+    FEED_REPLACED,
     FEED_VARIANTS,
     FEEDS,
     LIST_CROWDS,
-    LIST_NEIGHBOURS,
-    LIST_NEWER_NEIGHBOURS,
     LIST_POSTS,
-    LISTS,
     OPEN_CHANGES,
     OPEN_LIKES,
     RANKING,
@@ -218,17 +215,16 @@ class Maker:
                 "source": np.ones(size, np.uint8), "generation": np.ones(size, np.int32),
             }  # fmt: skip
             table = pa.table(columns)
-            path = self.copy(LISTS)
+            path = self.copy(f"{FEED_LISTS}/feed={FEED}/0000000001-00000")
             far = far or pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
             far.write_table(table, row_group_size=len(table))
         assert near is not None and far is not None
         near.close()
         far.close()
-        first_page = pq.read_table(self.copies[LISTS], filters=[("position", "<=", 30)])
+        first_page = pq.read_table(path, filters=[("position", "<=", 30)])
         yesterday = f"feed={FEED}/day={places.day_name(TODAY - 1)}"
         pq.write_table(first_page, self.copy(f"{DAILY_LISTS}/{yesterday}"), compression="zstd")
         for name, relation in (
-            (LISTS, f"{FEED_LISTS}/feed={FEED}/lists"),
             (LIST_POSTS, f"{FEED_LIST_POSTS}/feed={FEED}/lists"),
             (LIST_POSTS, f"{DAILY_POSTS}/{yesterday}"),
         ):
@@ -278,10 +274,8 @@ class Maker:
         split |= {"from_share": [0.0, 0.5], "until_share": [0.5, 1.0]}
         write(self.copy(VARIANTS), split | {name: [value] * 2 for name, value in parameters.items()})
         os.link(self.copies[VARIANTS], self.copy(f"{FEED_VARIANTS}/feed={FEED}/lists"))
-        os.link(places.neighbours(self.data_dir), self.copy(LIST_NEIGHBOURS))
-        os.link(places.neighbours(self.data_dir), self.copy(f"{FEED_NEIGHBOURS}/feed={FEED}/lists"))
-        for name in (LIST_NEWER_NEIGHBOURS, f"{FEED_NEWER_NEIGHBOURS}/feed={FEED}/lists"):
-            pq.write_table(SCHEMA.empty_table(), self.copy(name))
+        os.link(places.neighbours(self.data_dir), self.copy(f"{FEED_NEIGHBOURS}/feed={FEED}/00000-00000"))
+        pq.write_table(LAYER.empty_table(), self.copy(f"{FEED_REPLACED}/feed={FEED}/lists"))
         make_snapshot(self.data_dir, self.copies)
         table_copies.export(self.data_dir)
         viewers = [did(int(number)) for number in self.viewers[[10, len(self.viewers) // 2]]]

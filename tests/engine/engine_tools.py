@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.batch.inputs.neighbour_files import layers_of
 from pipeline.store.model import HOUR_US
-from pipeline.store.part_lists import files_of_rows
 from sql import places
 from sql.sqlite import connect, migrate
 
@@ -88,8 +88,8 @@ def finish(process: "subprocess.Popen[str]", data_dir: Path, status: int | None 
 
 
 def neighbour_rows(data_dir: Path) -> pa.Table:
-    """Return the rows of the file of neighbours, in its order, and see that no part is named twice."""
-    paths = files_of_rows(places.neighbours(data_dir))
+    """Return the rows that a full pass made, in order, and see that no part is named twice."""
+    [paths] = layers_of(places.neighbours(data_dir))
     assert len(set(paths)) == len(paths)
     return pa.concat_tables([pq.read_table(path) for path in paths]).replace_schema_metadata(None)
 

@@ -25,7 +25,9 @@ from pipeline.batch.inputs.frozen import Frozen, freeze
 from pipeline.batch.inputs.neighbour_files import (
     NeighbourFiles,
     NeighboursMetadata,
+    add_layer,
     attach_neighbours,
+    layers_of,
 )
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.list_sources import CO_LIKERS, POPULAR
@@ -65,21 +67,17 @@ def capped(draw: st.DrawFn) -> Ranking:
 
 
 def full_pass(
-    engine: Engine, snapshot: Snapshot, frozen: Frozen, ranking: Ranking, since_us: Any, path: Path
+    engine: Engine, snapshot: Snapshot, frozen: Frozen, ranking: Ranking, since_us: Any, files: NeighbourFiles
 ) -> pa.Table:
-    """Let a cluster find all neighbours; return the rows that the file of neighbours names."""
+    """Let a cluster find all neighbours; return the rows that count then."""
     graph = GraphParts.lay_out(snapshot, frozen, ranking, RANGES, since_us)
     assert sum(engine.map("walk", graph.walk, graph.ranges)) > 0
     graph.add_up()
     engine.exchange("route", graph.route, graph.ranges)
-    names: list[str] = []
-
-    def described(made: Any) -> NeighboursMetadata:
-        names.extend(str(part.relative_to(path.parent)) for part in made)
-        return NeighboursMetadata("", snapshot.snapshot_us, 0.0, 0.0, 0.0, parts=names)
-
-    graph.write(path, engine.map("product", graph.product, graph.blocks), described)
-    return pa.concat_tables([pq.read_table(path.parent / name) for name in names])
+    made = graph.write(files.data_dir, engine.map("product", graph.product, graph.blocks))
+    add_layer(files, NeighboursMetadata("", snapshot.snapshot_us, 0.0, 0.0, 0.0), made)
+    [layer] = layers_of(files.path)
+    return pa.concat_tables([pq.read_table(path) for path in layer])
 
 
 def rows_of(table: pa.Table) -> dict[int, list[tuple[int, float]]]:
@@ -127,7 +125,7 @@ def test_a_cluster_equals_one_process_equals_the_sql(
         files.path.parent.mkdir()
         local = here(snapshot, ranking, root / "graph", since_us)
         frozen = freeze(snapshot, ranking, ranking.seed_window_days * 24.0, files.path.parent / "run")
-        cluster = full_pass(engine, snapshot, frozen, ranking, since_us, files.path)
+        cluster = full_pass(engine, snapshot, frozen, ranking, since_us, files)
         assert cluster.equals(local)
         assert close(rows_of(cluster), near)
         attach_neighbours(connection, files, "neighbours", root)

@@ -23,7 +23,7 @@ from pipeline.batch.inputs import part_files, sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.ranking import Ranking
 from pipeline.store.duck import copy_to, open_duckdb, parquet
-from pipeline.store.part_lists import link
+from pipeline.store.linked_files import link
 
 MANIFEST = "frozen.json"
 # Which relations are read by ranges of authors or of viewers, and are sorted so.

@@ -1,31 +1,38 @@
-"""The files of neighbours: which feeds share one, its columns and metadata, and viewers computed between full runs.
+"""The files of neighbours: which feeds share some, in which layers they are, and viewers computed between full runs.
 
-Owns: ``NeighbourFiles``, what a file says of itself, reading and writing, and the file of newer neighbours. Leaves
+Owns: ``NeighbourFiles``, what they say of themselves, reading and writing, and the file of newer neighbours. Leaves
 to others: computing neighbours (``neighbours_job``, ``few_viewers_job``), lists (``candidates_job``), the files' names
 (``sql.places``).
 
     lake/neighbours.parquet             of the feeds that have the neighbour parameters of the first feed
     lake/neighbours-KEY.parquet         of other feeds, by ``ranking.neighbours_key``
+    lake/neighbour-parts/RUN/           the rows that a run made, in files that those name
     …-newer.parquet beside each         of viewers computed since; they replace the rows of these viewers
     …-degrees.parquet beside each       how many likes each liker has, since when (first reported), by a full pass
 
-A file may have no rows of its own and name others instead, in lake/neighbour-parts, which tasks on several machines
-made (``neighbours.graph_parts``). Then it is their manifest: renaming it is what makes them count.
+The first two are manifests: they have no rows and name the files that have. A full pass makes a layer of all viewers,
+and a run for viewers who changed puts a layer of these over it. Nothing is written twice: the manifest also names a
+file of (viewer_id, layer), and the rows of a viewer in earlier layers than that do not count. Newer neighbours are one
+more layer, the last. What an earlier version left, a file with rows of its own, is read as one layer.
 
 Columns: viewer_id int32; neighbour_id int32; weight float32; rank int32 from 1; and of the viewer snapshot_us int64
 (stream time up to which likes were counted) and left_out float32 (what the other co-likers weigh; ``neighbours.sql``
-has the details). Rows are sorted by viewer and rank.
+has the details). Rows of a file are sorted by viewer and rank, and a viewer's rows of a layer are in one file.
 
-Invariant: each file is replaced as a whole, by a rename. Two jobs change the newer neighbours, one at a time,
-under the lock "newer-neighbours".
+Invariants: each file is replaced as a whole, by a rename, and a run's rows count when the manifest names them. Two
+jobs change the newer neighbours, one at a time, under the lock "newer-neighbours".
 """
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -34,14 +41,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.batch.inputs import part_files
 from pipeline.feeds import Feed
 from pipeline.lake import day_files
 from pipeline.ranking import Ranking, neighbours_key
-from pipeline.store.duck import parquet, put
+from pipeline.store.duck import copy_to, parquet, put
+from pipeline.store.fsync import sync
+from pipeline.store.linked_files import link
 from pipeline.store.locks import exclusive
-from pipeline.store.part_lists import KEY, files_of_rows, link
-from pipeline.store.whole_files import kept, read, whole
+from pipeline.store.whole_files import read, whole
 from sql import places
 
 SCHEMA = pa.schema(
@@ -50,7 +57,15 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 # Values that come again. To look for such among the weights takes longer than to write the other columns.
 REPEATED = [name for name in SCHEMA.names if name != "weight"]
-PARTS_KEPT = 4  # folders of parts, so that a run beside may still read those that it found
+LAYER = pa.schema(
+    [("viewer_id", pa.int32()), ("layer", pa.int32())]
+)  # of the file of whose rows do not count
+KEY = b"foryou"  # of a manifest's metadata: the fields of NeighboursMetadata as JSON
+REPLACED = "replaced.parquet"
+NOBODY = "SELECT NULL::INTEGER AS viewer_id, NULL::INTEGER AS layer WHERE false"  # rows of LAYER
+KEPT_SECONDS = (
+    3600.0  # superseded folders are kept so long, so that a run beside may still read what it found
+)
 LEAST_LEFT_OUT = 1e-6  # of what all co-likers weigh; less is rounding (sql/batch/crowd_weights.sql)
 
 
@@ -70,11 +85,6 @@ class NeighbourFiles:
         return places.newer_neighbours(self.path)
 
     @property
-    def rows(self) -> list[Path]:
-        """The files that together have the rows of ``path``."""
-        return files_of_rows(self.path)
-
-    @property
     def degrees(self) -> Path:
         """The rows (liker_id, likes, first_us) of every liker."""
         return places.degrees(self.path)
@@ -82,9 +92,10 @@ class NeighbourFiles:
 
 @dataclass(frozen=True, slots=True)
 class NeighboursMetadata:
-    """What a file of neighbours says of itself; ``full_at`` and ``full_seconds`` are of the last full pass.
+    """What a manifest says; ``full_at`` and ``full_seconds`` are of the last full pass.
 
-    Times ending in _at are when a run began, by this machine's clock, in seconds since 1970.
+    Times ending in _at are when a run began, by this machine's clock, in seconds since 1970. Files are named by their
+    paths from the manifest's folder.
     """
 
     key: str
@@ -94,7 +105,8 @@ class NeighboursMetadata:
     full_seconds: float
     days: list[int] = field(default_factory=list)  # of the lake, in days since 1970
     commit_no: int = 0  # the last commit of landing.sqlite that is in it
-    parts: list[str] = field(default_factory=list)  # names of further files of rows, beside it
+    layers: list[list[str]] = field(default_factory=list)  # the files of rows of each, the full pass first
+    replaced: str = ""  # the file of LAYER, where there are several layers
 
 
 def files_of(data_dir: Path, feeds: Sequence[Feed]) -> list[NeighbourFiles]:
@@ -120,42 +132,73 @@ def remove_unused(data_dir: Path, used: Sequence[NeighbourFiles]) -> None:
     for path in places.all_neighbours(data_dir):
         if path not in wanted:
             path.unlink(missing_ok=True)
-    named = {path.parent for files in used if files.path.exists() for path in files.rows}
-    found = sorted(places.neighbour_parts(data_dir).glob("*"), key=lambda folder: folder.stat().st_mtime)
-    for folder in found[:-PARTS_KEPT]:
-        if folder not in named:
+    named = {folder for files in used for folder in _folders(files)}
+    for folder in places.neighbour_parts(data_dir).glob("*"):
+        if folder not in named and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def add_parts(data_dir: Path, run: str, made: Sequence[Path]) -> list[str]:
-    """Give the parts of a run names beside the files of neighbours, and return these names for the metadata."""
-    folder = places.neighbour_parts(data_dir) / run
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in made:
-        part_files.put(folder / path.name, partial(link, path))
-    return [str((folder / path.name).relative_to(places.lake(data_dir))) for path in made]
-
-
 def read_metadata(files: NeighbourFiles) -> NeighboursMetadata | None:
-    """Return what a file says of itself, None when it is absent or made with other parameters."""
-    if not files.path.exists():
+    """Return what a manifest says, None when it is absent, of an earlier version or made with other parameters."""
+    said = _said(files.path) if files.path.exists() else {}
+    if "layers" not in said or said["key"] != files.key:
         return None
-    text = (pq.read_metadata(files.path).metadata or {}).get(KEY)
-    metadata = NeighboursMetadata(**json.loads(text)) if text else None
-    return metadata if metadata is not None and metadata.key == files.key else None
+    return NeighboursMetadata(**said)
 
 
-def write_rows(path: Path, tables: Iterable[pa.Table], metadata: Callable[[], NeighboursMetadata]) -> None:
-    """Write rows, a row group a table, and then the metadata, which is computed after the last row."""
+def layers_of(path: Path, place: Path | None = None) -> list[list[Path]]:
+    """Return the files of rows of each layer that a manifest names; none while it is not there.
+
+    ``place`` is where it belongs, when ``path`` is a second name of it.
+    """
+    if not path.exists():
+        return []
+    said, place = _said(path), place or path
+    # A file of an earlier version has rows of its own, or names parts beside them.
+    layers = said.get("layers", [[place.name, *said.get("parts", [])]])
+    return [[place.parent / name for name in names] for names in layers]
+
+
+def write_rows(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write rows, a row group a table."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=REPEATED) as writer:
         for table in tables:
             if len(table):
                 writer.write_table(table)
-        values = asdict(metadata())
-        # ``foryou explain`` reads snapshot_us by itself.
-        writer.add_key_value_metadata(
-            {KEY.decode(): json.dumps(values), "snapshot_us": str(values["snapshot_us"])}
-        )
+
+
+def add_layer(
+    files: NeighbourFiles,
+    metadata: NeighboursMetadata,
+    made: Sequence[Path],
+    replaced: pa.Table | None = None,
+) -> None:
+    """Make files of rows count: as the only layer, or with ``replaced``, rows of LAYER, over those of ``metadata``.
+
+    ``made`` get second names. What else ``metadata`` says becomes what the manifest says. A layer over others that
+    has no rows leaves their number as it is.
+    """
+    root = places.lake(files.data_dir)
+    folder = _new_folder(places.neighbour_parts(files.data_dir), f"{files.path.stem}-{metadata.snapshot_us}")
+    if replaced is not None:
+        made = [path for path in made if pq.read_metadata(path).num_rows]
+    for number, path in enumerate(made):
+        link(path, folder / f"{number:05d}.parquet")
+    named = [str(path.relative_to(root)) for path in sorted(folder.iterdir())]
+    said = asdict(metadata) | {"layers": [named], "replaced": ""}
+    if replaced is not None:
+        pq.write_table(replaced.cast(LAYER), folder / REPLACED, compression="zstd")
+        sync(folder / REPLACED)
+        name = str((folder / REPLACED).relative_to(root))
+        said |= {"layers": [*metadata.layers, *([named] if named else [])], "replaced": name}
+    sync(folder)
+    sync(folder.parent)
+    superseded = _folders(files)
+    manifest = SCHEMA.empty_table().replace_schema_metadata({KEY: json.dumps(said)})
+    write = partial(pq.write_table, manifest)
+    day_files.commit(day_files.write_draft(files.data_dir, files.path.name, write), files.path)
+    for former in superseded - _folders(files):
+        os.utime(former)  # superseded now
 
 
 def write_degrees(files: NeighbourFiles, degrees: NDArray[np.int32], firsts: NDArray[np.int64]) -> None:
@@ -181,25 +224,75 @@ def attach_neighbours(
     if not files.path.exists():
         put(connection, relation, SCHEMA.empty_table())
         return
-    # First the newer rows: a full run puts them into its file and then removes them.
-    newer = kept(files.newer, folder / "kept") if files.newer.exists() else None
-    rows = [kept(path, folder / "kept") for path in files.rows]
-    query = newest_of(rows, newer)
+    held = folder / "kept" / relation
+    shutil.rmtree(held, ignore_errors=True)  # of another feed, or of a killed run
+    link_newest(connection, files, held)
+    query = newest_in(held)
     if viewers:
         query = f"SELECT n.* FROM ({query}) AS n SEMI JOIN {viewers} AS k ON k.viewer_id = n.viewer_id"
     kind = "TABLE" if viewers else "VIEW"
     connection.execute(f"CREATE OR REPLACE {kind} {relation} AS {query}")
 
 
-def newest_of(rows: Sequence[Path], newer: Path | None) -> str:
-    """Return a query for each viewer's newest neighbours, of files of rows and of a file of newer ones."""
-    query = f"FROM {parquet(*rows)}"
-    if newer is None:
-        return query
-    table = parquet(newer)
-    return (
-        f"{query} ANTI JOIN (SELECT DISTINCT viewer_id FROM {table}) USING (viewer_id) UNION ALL FROM {table}"
+def replaced_viewers(manifest: Path, path: Path) -> str:
+    """Return a query for rows of LAYER: rows of a viewer in layers before that do not count; names are as above."""
+    replaced = (_said(manifest) if manifest.exists() else {}).get("replaced")
+    return f"FROM {parquet(path.parent / replaced)}" if replaced else NOBODY
+
+
+def newest_of(layers: Sequence[Sequence[Path]], replaced: str) -> str:
+    """Return a query for each viewer's newest neighbours, of the files of each layer and a query as above."""
+    if len(layers) == 1 and replaced == NOBODY:  # as after each full pass: nothing is to be looked up
+        return f"FROM {parquet(*layers[0])}"
+    rows = " UNION ALL ".join(
+        f"SELECT *, {layer} AS layer FROM {parquet(*paths)}" for layer, paths in enumerate(layers) if paths
     )
+    return (
+        f"SELECT n.* EXCLUDE (layer) FROM ({rows}) AS n ANTI JOIN ({replaced}) AS r "
+        "ON r.viewer_id = n.viewer_id AND r.layer > n.layer"
+    )
+
+
+def link_newest(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, folder: Path) -> None:
+    """Make a folder of second names, under which the files stay as they are, and of one file of whose rows count.
+
+    ``newest_in`` reads it, and analysts do (``sql/explore/views.sql``).
+    """
+    folder.mkdir(parents=True)
+    newer, manifest = folder / "newer", folder / "manifest"
+    with suppress(
+        FileNotFoundError
+    ):  # first: a run for all puts them into its own files and then removes them
+        link(files.newer, newer)
+    with suppress(FileNotFoundError):
+        link(files.path, manifest)
+    layers = layers_of(manifest, files.path)
+    for layer, paths in enumerate(layers):
+        for number, path in enumerate(paths):
+            link(path, folder / _file_name(layer, number))
+    last = folder / _file_name(len(layers), 0)
+    queries = [replaced_viewers(manifest, files.path)]
+    if newer.exists():
+        newer.rename(last)
+        queries.append(f"SELECT DISTINCT viewer_id, {len(layers)}::INTEGER AS layer FROM {parquet(last)}")
+    elif not layers:
+        write_rows(last, [])  # no neighbours job has finished yet
+    copy_to(connection, " UNION ALL ".join(queries), folder / REPLACED)
+    manifest.unlink(missing_ok=True)
+
+
+def newest_in(folder: Path, replaced: Path | None = None) -> str:
+    """Return a query for what ``link_newest`` gave names to; ``replaced`` is where its last file is now.
+
+    An earlier version left one file of rows alone: it is a layer.
+    """
+    layers: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if path.name != REPLACED:
+            layers.setdefault(path.stem.partition("-")[0], []).append(path)
+    named = replaced or folder / REPLACED
+    is_needed = named.exists() and pq.read_metadata(named).num_rows
+    return newest_of(list(layers.values()), f"FROM {parquet(named)}" if is_needed else NOBODY)
 
 
 def newer_rows(files: NeighbourFiles) -> pa.Table:
@@ -233,3 +326,34 @@ def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table])
         with whole(files.newer) as draft:
             rows = rows.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
             pq.write_table(rows, draft, compression="zstd")
+
+
+def _file_name(layer: int, number: int) -> str:
+    return f"{layer:05d}-{number:05d}.parquet"
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder of a name that none has yet: two runs may have read the same likes."""
+    number = 1
+    while True:
+        folder = parent / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _folders(files: NeighbourFiles) -> set[Path]:
+    """Return the folders of the files that a manifest names."""
+    parts = places.neighbour_parts(files.data_dir)
+    found = {path.parent for layer in layers_of(files.path) for path in layer}
+    if (replaced := (_said(files.path) if files.path.exists() else {}).get("replaced")) is not None:
+        found.add((files.path.parent / replaced).parent)
+    return {folder for folder in found if folder.parent == parts}
+
+
+def _said(path: Path) -> dict[str, Any]:
+    text = (pq.read_metadata(path).metadata or {}).get(KEY)
+    return dict(json.loads(text)) if text else {}

@@ -9,6 +9,7 @@ no list.
 """
 
 import hashlib
+import shutil
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,15 +22,15 @@ from numpy.typing import NDArray
 
 from pipeline.batch.inputs import part_files
 from pipeline.batch.inputs.frozen import Frozen, add_relations, add_views
-from pipeline.batch.inputs.neighbour_files import NeighbourFiles, newest_of
-from pipeline.batch.inputs.part_files import array, arrays, put_arrays
+from pipeline.batch.inputs.neighbour_files import NeighbourFiles, link_newest, newest_in
+from pipeline.batch.inputs.part_files import array, arrays, put_arrays, write_arrays
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.lists.list_block import REPEATED, Shelf, fill_shelf, list_block, list_table
 from pipeline.batch.lists.product import Fresh, list_viewers, make_fresh, read_block
 from pipeline.ranking import Ranking
 from pipeline.store.duck import open_duckdb
+from pipeline.store.linked_files import link
 from pipeline.store.model import HOUR_US
-from pipeline.store.part_lists import link
 
 RELATIONS = ("list_viewers", "exclusions", "feedback")
 TASK_MEMORY_MB = 512  # of DuckDB, which reads a block's rows of files that are sorted by viewer
@@ -52,13 +53,10 @@ class ListParts:
         connection = snapshot.connection
         rows = "SELECT count(*), bit_xor(hash(v)), sum(hash(v)) FROM list_viewers AS v"
         contents = [repr(ranking), repr(connection.execute(rows).fetchone())]
-        contents += [str(path.stat().st_ino) for path in (*files.rows, files.newer) if path.exists()]
+        contents += [str(path.stat().st_ino) for path in (files.path, files.newer) if path.exists()]
         name = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
         own = replace(frozen, folder=frozen.folder / name)
-        for number, path in enumerate(files.rows):
-            part_files.put(own.folder / "neighbours" / f"{number:05d}", partial(link, path))
-        if files.newer.exists():
-            part_files.put(own.folder / "newer", partial(link, files.newer))
+        part_files.put(own.folder / "neighbours", partial(link_newest, connection, files))
         viewers = list_viewers(connection)
         put_arrays(own.folder / "viewers", ids=viewers)
         add_relations(own, connection, *RELATIONS)
@@ -88,8 +86,8 @@ class ListParts:
 
             def write(draft: Path) -> None:
                 draft.mkdir()
-                np.save(draft / "posts.npy", np.flatnonzero(listed).astype(np.int32))
-                np.save(draft / "viewers.npy", block.viewers[np.diff(lists.starts) > 0])
+                posts = np.flatnonzero(listed).astype(np.int32)
+                write_arrays(draft / "found", posts=posts, viewers=block.viewers[np.diff(lists.starts) > 0])
                 pq.write_table(
                     table, draft / "lists", compression="zstd", compression_level=1, use_dictionary=REPEATED,
                     row_group_size=max(len(table), 1),
@@ -100,14 +98,15 @@ class ListParts:
 
     def finish(self, lists: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Link the parts into a folder; return the posts that are in them, and the viewers who have a list."""
+        shutil.rmtree(lists, ignore_errors=True)  # of the feed before
         lists.mkdir(parents=True)
         posts: list[NDArray[Any]] = [np.zeros(0, np.int32)]
         viewers: list[NDArray[Any]] = [np.zeros(0, np.int64)]
         for number in range(self.blocks):
             part = self._part(number)
             link(part / "lists", lists / f"{number:05d}.parquet")
-            posts.append(array(part, "posts"))
-            viewers.append(array(part, "viewers"))
+            posts.append(array(part / "found", "posts"))
+            viewers.append(array(part / "found", "viewers"))
         return np.unique(np.concatenate(posts)), np.concatenate(viewers)
 
     def _part(self, number: int) -> Path:
@@ -119,7 +118,5 @@ def _inputs(frozen: Frozen) -> duckdb.DuckDBPyConnection:
     """Return a worker's connection to what blocks are read of."""
     connection = open_duckdb(frozen.spill, 1, TASK_MEMORY_MB)
     add_views(connection, frozen, *RELATIONS)
-    newer = frozen.folder / "newer"
-    query = newest_of(sorted((frozen.folder / "neighbours").iterdir()), newer if newer.exists() else None)
-    connection.execute(f"CREATE VIEW neighbours AS {query}")
+    connection.execute(f"CREATE VIEW neighbours AS {newest_in(frozen.folder / 'neighbours')}")
     return connection

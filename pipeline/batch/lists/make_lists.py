@@ -28,8 +28,8 @@ from pipeline.batch.lists.product import list_viewers, make_fresh, read_block
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns, copy_to, parquet, put, registered
+from pipeline.store.linked_files import files_below
 from pipeline.store.model import HOUR_US
-from pipeline.store.part_lists import files_below
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,37 @@
-"""A run for viewers who changed: who they are, and the neighbours of everybody else as they were.
+"""A run for viewers who changed: who they are, and whose former neighbours do not count after it.
 
-Owns: when all viewers are due instead, picking those who changed, and merging old rows with new ones. Leaves to
-others: computing neighbours (``product_block``), the files (``inputs.neighbour_files``).
+Owns: when all viewers are due instead, picking those who changed, and what their layer replaces. Leaves to others:
+computing neighbours (``product_block``), the files and their layers (``inputs.neighbour_files``).
 
 A viewer changed who liked something, took a like back, answered or picked posts, took that back, or had their likes
 fetched since their neighbours were computed. The commits of landing.sqlite are numbered: what it holds since the
 former run has a later number, and what moved to the lake meanwhile is in a file with a later number. The others keep
 theirs. They miss only what their co-likers liked since, which the next full pass brings. A full pass is due after
 ``FULL_SECONDS``, or sooner if it takes at most ``FULL_SHARE`` of the time. It is also due when parameters changed,
-when past days were added to the lake, or when the stream's time went back.
+when past days were added to the lake, when the stream's time went back, or when the layers of runs like this have as
+many rows as the full pass made: so there are at most twice as many as count.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import (
+    LAYER,
     SCHEMA,
     NeighbourFiles,
     NeighboursMetadata,
     attach_neighbours,
+    layers_of,
+    replaced_viewers,
 )
 from pipeline.batch.inputs.snapshot import Snapshot
-from pipeline.store.duck import columns, count, parquet, put
+from pipeline.store.duck import count, put
 from pipeline.store.model import HOUR_US
 from sql import places
 from sql.sqlite import connect
@@ -41,10 +45,15 @@ REPORTED_LATE_US = 60_000_000
 ANSWER_DELAY_US = 60_000_000  # the web app may write an answer some moments after it was given
 
 
-def is_full_due(former: NeighboursMetadata, snapshot: Snapshot, days: set[int], now: float) -> bool:
+def is_full_due(
+    files: NeighbourFiles, former: NeighboursMetadata, snapshot: Snapshot, days: set[int], now: float
+) -> bool:
     """Tell whether all viewers are to be computed again; ``days`` are the lake's, ``now`` is seconds since 1970."""
     if not former.commit_no or snapshot.commit_no < former.commit_no:
         return True  # it is of another program, or of another store
+    rows = [sum(int(pq.read_metadata(path).num_rows) for path in layer) for layer in layers_of(files.path)]
+    if sum(rows[1:]) > rows[0]:
+        return True
     past = {day for day in days - set(former.days) if former.days and day < max(former.days)}
     pause = min(FULL_SECONDS, former.full_seconds / FULL_SHARE)
     return bool(past) or snapshot.snapshot_us < former.snapshot_us or now - former.full_at >= pause
@@ -96,18 +105,24 @@ def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFil
     return count(connection, "viewers")
 
 
-def merged_rows(
-    connection: duckdb.DuckDBPyConnection, fresh: Sequence[Path], block_viewers: int
-) -> Iterator[pa.Table]:
-    """Yield the former rows of ``unchanged_viewers`` and those of fresh files, by viewer, some viewers at a time."""
-    connection.execute(f"CREATE OR REPLACE VIEW fresh_neighbours AS FROM {parquet(*fresh)}")
-    viewers = columns(
-        connection, "SELECT viewer_id FROM (FROM unchanged_viewers UNION ALL FROM viewers) ORDER BY 1"
-    )[0]
-    for first in range(0, len(viewers), block_viewers):
-        block = viewers[first : first + block_viewers]
-        span = {"first": int(block[0]), "last": int(block[-1])}
-        yield connection.sql(sql.load("batch/merged_neighbours"), params=span).to_arrow_table().cast(SCHEMA)
+def carried_rows(
+    connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, taken: pa.Table, layer: int
+) -> tuple[pa.Table, pa.Table]:
+    """Return what a layer of those who changed takes in of newer neighbours, and whose earlier rows do not count then.
+
+    ``taken`` are newer rows that the layer, which gets this number, stands for. The second table has rows of
+    ``neighbour_files.LAYER``.
+    """
+    put(connection, "newer_taken", taken)
+    connection.execute(
+        "CREATE OR REPLACE TABLE carried_neighbours AS "
+        "FROM newer_taken SEMI JOIN unchanged_viewers USING (viewer_id) ORDER BY viewer_id, rank"
+    )
+    known = replaced_viewers(files.path, files.path)
+    connection.execute(f"CREATE OR REPLACE VIEW known_replaced AS {known}")
+    replaced = connection.sql(sql.load("batch/replaced_viewers"), params={"layer": layer}).to_arrow_table()
+    carried = connection.sql("FROM carried_neighbours").to_arrow_table().cast(SCHEMA)
+    return carried, replaced.cast(LAYER)
 
 
 def _rows(path: Path, query: str, parameters: dict[str, int]) -> list[str | int]:

@@ -15,11 +15,11 @@ by actor_id. So ties are decided as in one process, and the rows are the same, b
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 from pipeline.batch.inputs import frozen as frozen_inputs
 from pipeline.batch.inputs.frozen import Frozen
-from pipeline.batch.inputs.neighbour_files import REPEATED, NeighboursMetadata, write_rows
+from pipeline.batch.inputs.neighbour_files import REPEATED
 from pipeline.batch.inputs.part_files import array, arrays, put, put_arrays
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, compiled, sparse
 from pipeline.batch.neighbours.author_ranges import Range
-from pipeline.batch.neighbours.like_loops import find_posts
+from pipeline.batch.neighbours.like_loops import Posts, deal, find_posts
 from pipeline.batch.neighbours.product_block import (
     CoLikers,
     ViewerBlock,
@@ -58,6 +58,33 @@ from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
 
 ANSWER = np.dtype([("viewer", np.int32), ("author", np.int32), ("rkey", np.int64), ("weight", np.float64)])
+
+
+class Sent(NamedTuple):
+    """What a range sends to its blocks, one block after another; posts and viewers are numbered within each block."""
+
+    rows: NDArray[Any]  # (likes) of ROW: the viewers' likes
+    rkeys: NDArray[np.int64]  # (posts)
+    counts: NDArray[np.int32]  # (posts): distinct likers
+    ends: NDArray[np.int64]  # (posts): where the post's part of ``likers`` ends
+    likers: NDArray[np.int32]  # (likers): those who are looked at
+    viewers: NDArray[np.int32]  # (answers)
+    answered: NDArray[np.int32]  # (answers): posts
+    weights: NDArray[np.float64]  # (answers)
+
+    def cut(self, rows: slice, posts: slice, answers: slice) -> "Sent":
+        """Return what one block was sent; its ``ends`` are of its own likers."""
+        first = self.ends[posts.start - 1] if posts.start else 0
+        ends = self.ends[posts]
+        likers = self.likers[first : ends[-1] if len(ends) else first]
+        return Sent(
+            self.rows[rows], self.rkeys[posts], self.counts[posts], ends - first, likers, self.viewers[answers],
+            self.answered[answers], self.weights[answers],
+        )  # fmt: skip
+
+
+# Where the part of each block begins in the arrays by like, post and answer; each is (blocks + 1).
+STARTS = ("row_starts", "post_starts", "answer_starts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,48 +181,35 @@ class GraphParts:
         part = self._part("route", number)
         if part.exists():
             return len(array(part, "likers"))
-        walked = self._part("walk", number)
-        rows, starts = array(walked, "rows"), array(walked, "starts")
-        posts = {name: array(walked, name) for name in POSTS}
-        viewers, firsts = self._viewers(), np.arange(self.blocks + 1) * self.ranking.block_viewers
+        walked_rows, starts, *columns = arrays(self._part("walk", number), "rows", "starts", *POSTS)
+        posts = Posts(*columns)
+        viewers, rows = self._viewers(), np.array(walked_rows)
         short = array(self.folder / "people", "short")
-        is_short = np.zeros(len(viewers.ids), np.bool_)
-        is_short[viewers.rows[short]] = True
-        again = self._short_rows(number, short, posts, viewers)
-        again = again[np.argsort(again["viewer"] // viewers.in_block, kind="stable")]
-        again_starts = np.searchsorted(again["viewer"] // viewers.in_block, np.arange(self.blocks + 1))
+        if len(short):
+            rows, starts = self._with_short_rows(number, rows, short, posts, viewers)
         answers = array(self.folder / "viewers", "answers")  # by viewer
         found = np.empty(len(answers), np.int64)
-        find_posts(answers["author"], answers["rkey"], posts["authors"], posts["rkeys"], found)
+        find_posts(answers["author"], answers["rkey"], posts.authors, posts.rkeys, found)
         answered = np.flatnonzero(found >= 0)
-        answered_starts = np.searchsorted(answers["viewer"][answered], firsts)
-        sent: dict[str, list[NDArray[Any]]] = {
-            name: []
-            for name in ("rows", "rkeys", "counts", "ends", "likers", "viewers", "answered", "weights")
-        }
-        for block in range(self.blocks):
-            likes = rows[starts[block] : starts[block + 1]]
-            if len(short):
-                likes = likes[~is_short[likes["viewer"]]]
-                likes = np.concatenate([likes, again[again_starts[block] : again_starts[block + 1]]])
-            mine = answered[answered_starts[block] : answered_starts[block + 1]]
-            named, local = np.unique(np.concatenate([likes["post"], found[mine]]), return_inverse=True)
-            likes = likes.copy()
-            likes["viewer"] -= block * viewers.in_block
-            likes["post"] = local[: len(likes)]
-            ends, likers = _likers_of(named, posts["ends"], posts["likers"])
-            for name, column in (
-                ("rows", likes), ("rkeys", posts["rkeys"][named]), ("counts", posts["counts"][named]), ("ends", ends),
-                ("likers", likers), ("viewers", answers["viewer"][mine] - block * viewers.in_block),
-                ("answered", local[len(likes) :].astype(np.int32)), ("weights", answers["weight"][mine]),
-            ):  # fmt: skip
-                sent[name].append(column)
-        edges = {
-            f"{name}_starts": np.cumsum([0, *map(len, sent[name])])
-            for name in ("rows", "ends", "likers", "viewers")
-        }
-        put_arrays(part, **{name: np.concatenate(columns) for name, columns in sent.items()}, **edges)
-        return sum(map(len, sent["likers"]))
+        answered_posts = found[answered].astype(np.int32)
+        block_firsts = np.arange(self.blocks + 1) * self.ranking.block_viewers
+        answered_starts = np.searchsorted(answers["viewer"][answered], block_firsts)
+        named = np.empty(len(rows) + len(answered), np.int64)
+        named_starts = np.zeros(self.blocks + 1, np.int64)
+        size = _number_posts(
+            rows["post"], starts, answered_posts, answered_starts, np.zeros(len(posts.rkeys), np.bool_),
+            np.empty(len(posts.rkeys), np.int32), named, named_starts,
+        )  # fmt: skip
+        rows["viewer"] %= viewers.in_block
+        named = named[:size]
+        ends, likers = _likers_of(named, posts.ends, posts.likers)
+        sent = Sent(
+            rows, posts.rkeys[named], posts.counts[named], ends, likers, answers["viewer"][answered] % viewers.in_block,
+            answered_posts, answers["weight"][answered],
+        )  # fmt: skip
+        edges = dict(zip(STARTS, (starts, named_starts, answered_starts), strict=True))
+        put_arrays(part, **sent._asdict(), **edges)
+        return len(likers)
 
     def product(self, number: int) -> int:
         """Write the neighbours of a block's viewers; return how many rows."""
@@ -218,15 +232,13 @@ class GraphParts:
             put(path, write)
         return int(pq.read_metadata(path).num_rows)
 
-    def write(
-        self, path: Path, products: Iterable[int], metadata: Callable[[Sequence[Path]], NeighboursMetadata]
-    ) -> None:
-        """Write the file of neighbours that names what ``product`` wrote; ``metadata`` is called after the last one."""
+    def write(self, folder: Path, products: Iterable[int]) -> list[Path]:
+        """Return the files that ``product`` wrote, once all of them are there; nothing is written into the folder."""
         rows = sum(products)
         made = [self.product_file(number) for number in range(self.blocks)]
         if sum(int(pq.read_metadata(part).num_rows) for part in made) != rows:
             raise BatchError(f"{self.folder}: the parts have not the {rows} rows that their tasks made")
-        write_rows(path, [], lambda: metadata(made))
+        return made
 
     def product_file(self, number: int) -> Path:
         """Return the file of a block's neighbours, rows of ``neighbour_files.SCHEMA``."""
@@ -239,50 +251,55 @@ class GraphParts:
         ids, since_us, rows = map(np.asarray, arrays(self.folder / "viewers", "ids", "since_us", "rows"))
         return Viewers(ids, since_us, rows, self.ranking.block_viewers)
 
-    def _short_rows(
-        self, number: int, short: NDArray[np.int64], posts: dict[str, NDArray[Any]], viewers: Viewers
-    ) -> NDArray[Any]:
-        """Return all likes in a range of viewers whose newest likes are too few, by post."""
-        if not len(short):
-            return np.empty(0, ROW)
+    def _with_short_rows(
+        self, number: int, rows: NDArray[Any], short: NDArray[np.int64], posts: Posts, viewers: Viewers
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return a range's rows by block with all likes of viewers whose newest are too few, and where blocks start."""
         likes = read_likes_of(_likes(self.frozen, self.ranking), np.asarray(short), self.spans[number])
-        rows, found = np.empty(len(likes.likers), ROW), np.empty(len(likes.likers), np.int64)
-        find_posts(likes.authors, likes.rkeys, posts["authors"], posts["rkeys"], found)
-        rows["viewer"], rows["post"], rows["seen_us"] = viewers.rows[likes.likers], found, likes.seen_us
-        return rows
+        again, found = np.empty(len(likes.likers), ROW), np.empty(len(likes.likers), np.int64)
+        find_posts(likes.authors, likes.rkeys, posts.authors, posts.rkeys, found)
+        again["viewer"], again["post"], again["seen_us"] = viewers.rows[likes.likers], found, likes.seen_us
+        is_short = np.zeros(len(viewers.ids), np.bool_)
+        is_short[viewers.rows[short]] = True
+        rows = np.concatenate([rows[~is_short[rows["viewer"]]], again])
+        starts, order = np.zeros(self.blocks + 1, np.int64), np.empty(len(rows), np.int64)
+        deal(rows["viewer"] // viewers.in_block, self.blocks, starts, order)
+        return rows[order], starts
 
     def _matrices(
         self, number: int, viewers: NDArray[np.int64]
     ) -> tuple[ViewerBlock, CoLikers, dict[str, NDArray[Any]]]:
         """Return a block, the columns of its B, which are its viewers and their co-likers alone, and its posts."""
-        pieces: dict[str, list[NDArray[Any]]] = {}
-        posts = likers = 0
+        pieces = []
         for index in range(self.ranges):
-            part = self._part("route", index)
-            edges = {name: array(part, f"{name}_starts") for name in ("rows", "ends", "likers", "viewers")}
-            for name, edge, more in (
-                ("rows", "rows", 0), ("rkeys", "ends", 0), ("counts", "ends", 0), ("ends", "ends", likers),
-                ("likers", "likers", 0), ("viewers", "viewers", 0), ("answered", "viewers", posts),
-                ("weights", "viewers", 0),
-            ):  # fmt: skip
-                piece = np.array(array(part, name)[edges[edge][number] : edges[edge][number + 1]])
-                if name == "rows":
-                    piece["post"] += posts
-                elif more:
-                    piece += more
-                pieces.setdefault(name, []).append(piece)
-            posts += len(pieces["counts"][-1])
-            likers += len(pieces["likers"][-1])
-        whole = {name: np.concatenate(parts) for name, parts in pieces.items()}
+            found = arrays(self._part("route", index), *Sent._fields, *STARTS)
+            edges = (slice(starts[number], starts[number + 1]) for starts in found[len(Sent._fields) :])
+            pieces.append(Sent(*found[: len(Sent._fields)]).cut(*edges))
+        post_firsts = np.cumsum([0, *(len(piece.counts) for piece in pieces)])
+        liker_firsts = np.cumsum([0, *(len(piece.likers) for piece in pieces)])
+        whole = {
+            name: np.concatenate([getattr(piece, name) for piece in pieces])
+            for name in ("rows", "rkeys", "counts", "ends", "viewers", "answered", "weights")
+        }
+        whole["rows"]["post"] += np.repeat(post_firsts[:-1], [len(piece.rows) for piece in pieces])
+        whole["answered"] += np.repeat(post_firsts[:-1], [len(piece.answered) for piece in pieces])
+        whole["ends"] += np.repeat(liker_firsts[:-1], [len(piece.ends) for piece in pieces])
         degrees, firsts = self.people()
         is_present = np.zeros(self.actors, np.bool_)
-        is_present[whole["likers"]] = True
+        for piece in pieces:
+            is_present[piece.likers] = True
         is_present[viewers] = True
         present = np.flatnonzero(is_present).astype(np.int32)
         names = np.argsort(-degrees[present], kind="stable").astype(np.int32)
         column_of = np.empty(self.actors, np.int32)
         column_of[present[names]] = np.arange(len(present), dtype=np.int32)
-        whole["likers"] = column_of[whole["likers"]]
+        whole["likers"] = np.empty(liker_firsts[-1], np.int32)
+        for piece, first in zip(
+            pieces, liker_firsts[:-1], strict=True
+        ):  # straight from the files to where they stay
+            np.take(
+                column_of, piece.likers, out=whole["likers"][first : first + len(piece.likers)], mode="clip"
+            )
         newness = newness_of(firsts[present[names]], self.frozen.snapshot_us, self.ranking)
         co_likers = CoLikers(co_liker_scale(degrees[present[names]], newness, self.ranking), names, present)
         order = np.argsort(whole["viewers"], kind="stable")
@@ -310,6 +327,45 @@ def _likers_of(
     gathered = np.empty(int(new_ends[-1]), np.int32)
     _gather(firsts, new_ends, likers, gathered)
     return new_ends, gathered
+
+
+@compiled
+def _number_posts(
+    posts: Any,
+    starts: Any,
+    answered: Any,
+    answered_starts: Any,
+    is_named: Any,
+    numbers: Any,
+    named: Any,
+    named_starts: Any,
+) -> int:
+    """Number the posts of each block anew, ascending; return how many there are of all blocks.
+
+    Those of ``posts`` and ``answered`` of a block, which are replaced by their new numbers, are written to ``named``,
+    and where each block's begin to ``named_starts``. ``is_named`` (posts of the range) is false everywhere, also after;
+    ``numbers`` has room for as many.
+    """
+    size = 0
+    for block in range(len(starts) - 1):
+        for i in range(starts[block], starts[block + 1]):
+            is_named[posts[i]] = True
+        for i in range(answered_starts[block], answered_starts[block + 1]):
+            is_named[answered[i]] = True
+        count = 0
+        for post in range(len(is_named)):
+            if is_named[post]:
+                named[size + count] = post
+                numbers[post] = count
+                count += 1
+                is_named[post] = False
+        for i in range(starts[block], starts[block + 1]):
+            posts[i] = numbers[posts[i]]
+        for i in range(answered_starts[block], answered_starts[block + 1]):
+            answered[i] = numbers[answered[i]]
+        size += count
+        named_starts[block + 1] = size
+    return size
 
 
 @compiled

@@ -6,7 +6,7 @@ Owns: ``GraphHere``, whose methods are the tasks. Leaves to others: the graph (`
 B's columns are ``LikeGraph.columns``. Their names are actor numbers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.batch.inputs.neighbour_files import NeighboursMetadata, write_rows
+from pipeline.batch.inputs.neighbour_files import write_rows
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import NO_NUMBERS, Sparse, sparse
 from pipeline.batch.neighbours.author_ranges import Range
@@ -33,6 +33,7 @@ from pipeline.batch.neighbours.product_block import (
 from pipeline.batch.neighbours.walk_range import read_records, walk_range
 from pipeline.ranking import Ranking
 from pipeline.store.duck import columns
+from pipeline.store.fsync import sync
 
 
 class GraphHere:
@@ -88,14 +89,13 @@ class GraphHere:
         top, left_out = product_block(block, posts, co_likers, self._ranking, self._threads)
         return neighbour_table(block.ids, top, left_out, self._snapshot_us)
 
-    def write(
-        self,
-        path: Path,
-        products: Iterable[pa.Table],
-        metadata: Callable[[Sequence[Path]], NeighboursMetadata],
-    ) -> None:
-        """Write the file of neighbours of what ``product`` returns; ``metadata`` is called after the last one."""
-        write_rows(path, products, lambda: metadata([]))
+    def write(self, folder: Path, products: Iterable[pa.Table]) -> list[Path]:
+        """Write what ``product`` returns into a file of a folder, a row group a block; return it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "product.parquet"
+        write_rows(path, products)
+        sync(path)
+        return [path]
 
     @cached_property
     def _matrices(self) -> tuple[LikedPosts, CoLikers]:

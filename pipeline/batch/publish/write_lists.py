@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import sql
 from pipeline.batch.list_sources import TRIAL
 from pipeline.batch.publish.list_packing import pack, same_posts
-from pipeline.store.part_lists import files_below
+from pipeline.store.linked_files import files_below
 
 PART_LISTS = 20_000  # about 45 MB of items: what one transaction adds to the WAL
 CHUNK_LISTS = 2_000

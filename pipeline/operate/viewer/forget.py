@@ -211,7 +211,8 @@ def _condition(path: Path, did: str, viewer_id: int | None = None, *, is_private
         return f"did = '{did}'"
     if "viewer_did" in names:
         return f"viewer_did = '{did}'"  # a DID has no quotes
-    if "viewer_id" in names and "neighbour_id" not in names and viewer_id is not None:
+    of_neighbours = {"neighbour_id", "layer"} & names
+    if "viewer_id" in names and not of_neighbours and viewer_id is not None:
         return f"viewer_id = {viewer_id}"
     return None
 
