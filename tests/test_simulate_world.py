@@ -274,9 +274,39 @@ def test_nobody_likes_what_they_can_not_read() -> None:
     assert 0.05 < (several > 1).mean() < 0.5
 
 
+def test_posts_that_rise_are_liked_hours_after_they_were_made() -> None:
+    """A third of the better posts rise; the other better ones are liked soon."""
+    world = World(WorldParameters(users=300, days=2, seed=4, end_us=END_US, risers=0.3))
+    world.make_until(END_US)
+    made = join(world.kept_slots())
+    likes = made.take((made.kind == Kind.LIKE) & (made.target >= 0))
+    posts = np.unique(likes.target)
+    late = world.posts.of("late", likes.target) > 0
+    hours = (likes.time_us - world.posts.of("created_us", likes.target)) / HOUR_US
+    assert late.sum() > 100
+    assert np.median(hours[late]) > 4 > np.median(hours[~late])
+    # The law says the same: most such posts are worth several times as much when they rise.
+    rises_us = world.posts.of("burst_us", posts)
+    grown = []
+    for post in posts[(world.posts.of("late", posts) > 0) & (rises_us < END_US - HOUR_US)][:30, None]:
+        person = int(np.argmax(world.people.taste[:, world.posts.of("community", post)[0]]))
+        at_us = int(world.posts.of("burst_us", post)[0])
+        before, after = (world.like_weight(person, post, at_us + move)[0] for move in (-HOUR_US, HOUR_US))
+        grown.append(after > 3 * before)
+    assert len(grown) > 5 and np.mean(grown) > 0.6
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("users", 3), ("days", 0), ("seed", -1), ("clustering", "none"), ("communities", 0), ("rubbish", 1.5)],
+    [
+        ("users", 3),
+        ("days", 0),
+        ("seed", -1),
+        ("clustering", "none"),
+        ("communities", 0),
+        ("rubbish", 1.5),
+        ("risers", 2),
+    ],
 )
 def test_parameters_out_of_bounds_are_refused(name: str, value: object) -> None:
     with pytest.raises(SettingError, match=f"--{name}"):

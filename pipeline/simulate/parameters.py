@@ -29,7 +29,8 @@ class WorldParameters:
     """The parameters of a world; equal parameters make equal worlds.
 
     ``users``: people active in some week, of whom three quarters like something. History covers ``days`` before
-    ``end_us``. ``rubbish``: the share of events with a malformed record. ``keep_hours``: how long live events stay
+    ``end_us``. ``rubbish``: the share of events with a malformed record. ``risers``: the share of the better top-level
+    posts that get their likes hours after they were made (``posts``). ``keep_hours``: how long live events stay
     readable after the end of history.
     """
 
@@ -40,6 +41,7 @@ class WorldParameters:
     clustering: str = "middle"
     communities: int = 24
     rubbish: float = 0.001
+    risers: float = 0.0
     keep_hours: float = 72.0
 
     def __post_init__(self) -> None:
@@ -50,6 +52,7 @@ class WorldParameters:
         _check("end", self.end_us, 1_500_000_000_000_000, 4_000_000_000_000_000)
         _check("communities", self.communities, 1, 500)
         _check("rubbish", self.rubbish, 0, 0.5)
+        _check("risers", self.risers, 0, 1)
         _check("keep-hours", self.keep_hours, 1, 24 * 400)
         if self.clustering not in CLUSTERING:
             raise SettingError(f"--clustering = {self.clustering!r}: expected one of {', '.join(CLUSTERING)}")

@@ -139,10 +139,14 @@ class World:
             return first + np.flatnonzero(created < at_us).astype(np.int64)
 
     def like_weight(self, person: int, posts: Ints, at_us: int) -> Floats:
-        """Return weights proportional to the probability that a person's next like falls on each of the posts.
+        """Return weights proportional to the probability that a person's next like falls on each of the posts."""
+        return self.like_weights(np.full(len(posts), person, np.int64), posts, at_us)
+
+    def like_weights(self, people: Ints, posts: Ints, at_us: int) -> Floats:
+        """Return the weight of each post for the person beside it.
 
         This is the law of ``attention`` over the ten minutes from ``at_us``, without regard to what the person has
-        liked already. Weights compare posts for one person and time; they do not sum to 1.
+        liked already. Weights compare posts; those of all posts for one person sum to somewhat less than 1.
         """
         with self.lock:
             everything = self.reachable_posts(at_us)
@@ -151,9 +155,9 @@ class World:
             mass = np.bincount(communities, weights=drawing, minlength=len(self.people.communities))
             mine = self.posts.of("community", posts)
             authors = self.posts.of("author", posts).astype(np.int64)
-            share = self.people.taste[person][mine] / np.maximum(mass[mine], 1e-300)
-            own = np.where(authors == person, 0.05, 1.0)
-            affinity = self.people.affinity(np.full(len(posts), person, np.int64), authors)
+            share = self.people.taste[people, mine] / np.maximum(mass[mine], 1e-300)
+            own = np.where(authors == people, 0.05, 1.0)
+            affinity = self.people.affinity(people, authors)
             within: Flags = (posts >= everything[0]) & (self.posts.of("created_us", posts) < at_us)
             result: Floats = share * self._drawing(posts, at_us) * affinity * own * within
             return result
@@ -174,10 +178,12 @@ class World:
         table = self.posts
         ages = at_us - table.of("created_us", posts).astype(np.float64)
         scale = table.of("scale_us", posts).astype(np.float64)
-        share = survival(ages, scale) - survival(ages + SLOT_US, scale)
-        burst = table.of("burst_us", posts).astype(np.float64)
-        share += np.where(
-            burst > 0, burst_survival(at_us, burst) - burst_survival(at_us + SLOT_US, burst), 0.0
+        share = (survival(ages, scale) - survival(ages + SLOT_US, scale)) * (1.0 - table.of("late", posts))
+        bursting = np.flatnonzero(table.of("burst_us", posts))
+        burst = table.of("burst_us", posts[bursting]).astype(np.float64)
+        length = table.of("burst_scale_us", posts[bursting])
+        share[bursting] += burst_survival(at_us, burst, length) - burst_survival(
+            at_us + SLOT_US, burst, length
         )
         authors = table.of("author", posts).astype(np.int64)
         visible = (table.of("deleted_us", posts) > at_us) & ~self.hidden(authors, at_us)

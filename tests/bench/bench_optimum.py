@@ -46,27 +46,35 @@ END_US = 1_780_000_000_000_000
 PAGE, LIST = 30, 300
 
 
-def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
-    """Return the likes that exist at the end of history, and the post number of each item."""
+def likes_in(world: World, until_us: int = END_US) -> pl.DataFrame:
+    """Return the likes up to a time that are not taken back: user, post, time_us, one a pair; nobody's own posts."""
     made = join(world.kept_slots())
-    made = made.take(made.time_us <= END_US)
+    made = made.take(made.time_us <= until_us)
     rows = pl.DataFrame({"kind": made.kind, "user": made.actor, "post": made.target, "rkey": made.rkey,
                          "time_us": made.time_us})  # fmt: skip
     likes = rows.filter(pl.col("kind") == Kind.LIKE, pl.col("post") >= 0)
     likes = likes.join(rows.filter(pl.col("kind") == Kind.UNLIKE), on=["user", "rkey"], how="anti")
     likes = likes.group_by("user", "post").agg(pl.col("time_us").min())
-    likes = likes.filter(world.posts.of("author", likes["post"].to_numpy()) != likes["user"].to_numpy())
-    posts = likes["post"].unique().to_numpy()
-    created_us, languages = world.posts.of("created_us", posts), world.people.communities.languages
+    return likes.filter(world.posts.of("author", likes["post"].to_numpy()) != likes["user"].to_numpy())
+
+
+def may_be_listed(world: World, posts: np.ndarray) -> np.ndarray:
+    """Tell which posts may be listed as long as they exist; those of before the history are not in the stream."""
     barred = world.posts.of("marks", posts) & int(Mark.REPLY | Mark.ADULT | Mark.HIDE) != 0
-    known = created_us >= world.parameters.start_us  # the others are not in the stream
+    return (world.posts.of("created_us", posts) >= world.parameters.start_us) & ~barred
+
+
+def events_of_likes(world: World, likes: pl.DataFrame) -> tuple[LikeEvents, np.ndarray]:
+    """Return likes as events, in which posts that are deleted later are allowed, and the post number of each item."""
+    posts = likes["post"].unique().to_numpy()
+    languages = world.people.communities.languages
     items = pl.DataFrame(
         {
             "post": posts,
             "key": world.posts.of("rkey", posts),
-            "made_us": created_us,
+            "made_us": world.posts.of("created_us", posts),
             "author": world.posts.of("author", posts).astype(np.int64),
-            "listable": known & ~barred & (world.posts.of("deleted_us", posts) > END_US),
+            "listable": may_be_listed(world, posts),
             "langs": [LANGUAGES[code][0] for code in languages[world.posts.of("community", posts)]],
         }
     ).sort("key", "author", descending=[True, False])
@@ -76,13 +84,22 @@ def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
     return events_of("simulated", users, items, likes), items["post"].to_numpy()
 
 
-def split_of(events: LikeEvents, viewers: np.ndarray) -> Split:
-    """Return everything known at the end of history, for some viewers."""
+def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
+    """Return the likes that exist at the end of history, and the post number of each item."""
+    events, posts = events_of_likes(world, likes_in(world))
+    return replace(events, allowed=events.allowed & (world.posts.of("deleted_us", posts) > END_US)), posts
+
+
+def split_of(
+    events: LikeEvents, viewers: np.ndarray, at_us: int = END_US, exists: np.ndarray | None = None
+) -> Split:
+    """Return everything known at a time when all likes of the events were made, for some viewers."""
     liked = liked_before(events, len(events.users), viewers)
     nothing = Sparse(np.zeros(len(viewers) + 1, np.int64), np.zeros(0, np.int32), np.empty(0))
     activity = np.bincount(events.users, minlength=events.user_count)[viewers]
     barred = with_own(liked, events, viewers)
-    return Split(events, END_US, len(events.users), viewers, nothing, liked, barred, activity, events.allowed)
+    exists = events.allowed if exists is None else exists
+    return Split(events, at_us, len(events.users), viewers, nothing, liked, barred, activity, exists)
 
 
 def after_spree(events: LikeEvents, viewers: np.ndarray, count: int, rng: np.random.Generator) -> LikeEvents:

@@ -91,7 +91,7 @@ def measured(events: LikeEvents, people: int, viewers: np.ndarray, ranking: Rank
     """Return how far item 0 comes, and how many neighbours are of the ring: users that the world does not have."""
     split = split_of(events, viewers)
     lists = ours.rank(split, LIST, ranking)
-    taken = sum(int((weights.columns >= people).sum()) for _, weights, _ in ours._weights(split, ranking, 1))
+    taken = sum(int((weights.columns >= people).sum()) for _, weights, _ in ours.near_viewers(split, ranking))
     popular = PopularItems(split, events.allowed, ranking).lists[0]
     place = np.flatnonzero(popular == 0)
     return {

@@ -89,6 +89,11 @@ def trees_before(split: Split, ranking: Ranking) -> Trees | None:
     return found
 
 
+def keep_trees(earlier: Split, later: Split) -> None:
+    """Let a split use what an earlier one has learned, as the batch does for a day, instead of learning again."""
+    later.cache.update({key: trees for key, trees in earlier.cache.items() if key[0] == "forecast"})
+
+
 def _moment(events: LikeEvents, at_us: int, ranking: Ranking) -> Moment:
     """Return what was popular at a moment of the past, and what came next."""
     past = _earlier(events, at_us)

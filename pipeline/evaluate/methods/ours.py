@@ -39,9 +39,9 @@ def rank(
     scores: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
     """Return the best ``keep`` items for every viewer, NONE where there are fewer; ``scores`` receives their scores."""
-    fresh = _Candidates(split, ranking)
+    fresh = Candidates(split, ranking)
     lists = np.full((len(split.viewers), keep), NONE, np.int32)
-    for rows, weights, left_out in _weights(split, ranking, threads):
+    for rows, weights, left_out in near_viewers(split, ranking, threads):
         top = fresh.top(rows, weights, left_out, keep, threads)
         lists[rows] = columns_of(top)
         if scores is not None:
@@ -49,7 +49,7 @@ def rank(
     return lists
 
 
-def _weights(split: Split, ranking: Ranking, threads: int) -> Iterator[tuple[Ints, Sparse, Floats]]:
+def near_viewers(split: Split, ranking: Ranking, threads: int = 1) -> Iterator[tuple[Ints, Sparse, Floats]]:
     """Yield blocks of viewers, their neighbours' weights, and the weight of the co-likers left out.
 
     A small split caches them for the next trial.
@@ -140,23 +140,28 @@ def _look_at(
         kept[i] = kept[i] and is_looked_at(user_keys[users[i]], item_keys[item], counts[item], most)
 
 
-class _Candidates:
-    """N · F of a split: fresh likes, the crowd's row, and how age and popularity scale each item."""
+class Candidates:
+    """N · F of a split: fresh likes, the crowd's row, and how age and popularity scale each item.
+
+    ``popular``: what is popular in each language; ``crowd_of``: by viewer the place of their language in its lists.
+    ``likers``: of each item, in the hours after which a post is no candidate.
+    """
 
     def __init__(self, split: Split, ranking: Ranking) -> None:
         self._ranking, self._split = ranking, split
         events = split.events
         window = split.since(ranking.post_max_age_hours)
-        likers = np.bincount(events.items[window], minlength=events.item_count)
+        self.likers = np.bincount(events.items[window], minlength=events.item_count)
         ages = (split.at_us - events.created_us) / HOUR_US
         allowed = split.exists & (ages < ranking.post_max_age_hours)
         self._scale = (
             0.5 ** (np.maximum(ages, 0.0) / ranking.half_life_hours)
-            * np.maximum(likers, 1).astype(np.float64) ** -ranking.popularity_exponent
+            * np.maximum(self.likers, 1).astype(np.float64) ** -ranking.popularity_exponent
         )
-        popular = crowd.PopularItems(split, allowed, ranking)
+        self.popular = popular = crowd.PopularItems(split, allowed, ranking)
         fresh = popular.fresh
         self._crowds = crowd.Crowds(popular, forecast.shares(popular, split, ranking), events, split.viewers)
+        self.crowd_of = self._crowds.row_of
         self._languages = crowd.reading(popular, events, split.viewers, ranking)
         everyone = events.user_count
         self._f = matrix(
@@ -178,7 +183,7 @@ class _Candidates:
         some = np.flatnonzero(crowd_weight)
         n = matrix(
             np.concatenate([weighted, some]),
-            np.concatenate([near.columns, events.user_count + self._crowds.row_of[rows[some]]]),
+            np.concatenate([near.columns, events.user_count + self.crowd_of[rows[some]]]),
             np.concatenate([near.values, crowd_weight[some]]),
             len(rows),
         )

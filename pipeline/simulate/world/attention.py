@@ -5,19 +5,19 @@ to quality x attention, then keeps it with probability proportional to the affin
 twice. Leaves to others: who acts when (``day_plan``).
 
 Attention to a post of age t has the density of a Weibull law, so that likes come as N(t) ~ t^0.65 at first; a few
-posts have a burst some hours later. Within a slot, the time of a young post's like is drawn from exactly that law; an
-older post is liked at the time of the session.
+posts have a burst some hours later, and posts that rise have nearly all of their attention then. Within a slot, the
+time of a young post's like is drawn from exactly that law; an older post is liked at the time of the session.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.simulate.parameters import MINUTE_US, SLOT_US
+from pipeline.simulate.parameters import SLOT_US
 from pipeline.simulate.randomness import Flags, Floats, Ints
 from pipeline.simulate.world.pairs import PairSet
 from pipeline.simulate.world.people import People
-from pipeline.simulate.world.posts import BURST_MINUTES, SHAPE, PostTable
+from pipeline.simulate.world.posts import SHAPE, PostTable
 
 # Nobody sees a post sooner.
 SEEN_AFTER_US = 25_000_000
@@ -31,9 +31,9 @@ def survival(ages_us: Floats, scale_us: Floats) -> Floats:
     return result
 
 
-def burst_survival(now_us: float, burst_us: Floats) -> Floats:
+def burst_survival(now_us: float, burst_us: Floats, scale_us: Floats) -> Floats:
     """Return the share of a burst still to come."""
-    result: Floats = np.exp(-np.maximum(now_us - burst_us, 0.0) / (BURST_MINUTES * MINUTE_US))
+    result: Floats = np.exp(-np.maximum(now_us - burst_us, 0.0) / scale_us)
     return result
 
 
@@ -56,11 +56,15 @@ class Attention:
         scale = table.since("scale_us", first)
         left, burst_left = table.since("left", first), table.since("burst_left", first)
         after = survival(self._end - created.astype(np.float64), scale.astype(np.float64))
-        weights = table.since("quality", first) * (left - after)
+        weights = table.since("quality", first) * (left - after) * (1.0 - table.since("late", first))
         left[:] = after
         bursting = np.flatnonzero(burst_left)
         if len(bursting):
-            burst_after = burst_survival(float(self._end), table.since("burst_us", first)[bursting])
+            burst_after = burst_survival(
+                float(self._end),
+                table.since("burst_us", first)[bursting],
+                table.since("burst_scale_us", first)[bursting],
+            )
             share = np.maximum(burst_left[bursting] - burst_after, 0.0)
             weights[bursting] += table.since("quality", first)[bursting] * share
             burst_left[bursting] = np.where(burst_after < 1e-3, 0.0, burst_after)

@@ -25,6 +25,8 @@ REPLY_BODY, REPLY_TAIL = (-0.3, 2.0), (42.0, 1.0)
 SHAPE = 0.65
 SCALE_MINUTES, SCALE_SIGMA = 105.0, 0.85
 BURST_SHARE, BURST_QUALITY, BURST_MINUTES = 0.02, 3.0, 12.0  # a share of better top-level posts
+# Posts that rise (``WorldParameters.risers``): hardly anybody looks at them for some hours, then many do, for hours.
+RISE_AFTER_HOURS, RISE_HOURS, RISE_LATE = (4.0, 16.0), 3.0, 0.95
 
 
 class Mark(IntFlag):
@@ -48,6 +50,8 @@ _COLUMNS: dict[str, type] = {
     "quality": np.float64,
     "scale_us": np.float64,
     "burst_us": np.int64,
+    "burst_scale_us": np.float64,
+    "late": np.float64,
     "left": np.float64,
     "burst_left": np.float64,
     "marks": np.uint16,
@@ -60,10 +64,11 @@ _COLUMNS: dict[str, type] = {
 class PostTable:
     """The posts numbered ``base`` .. ``end`` - 1; columns are read by name with ``of`` or ``since``.
 
-    author (person), community, created_us, rkey (TID number), quality (expected likes in a typical world),
-    scale_us, burst_us (start of a burst, 0 for none), left and burst_left (share of attention still to
-    come), marks (Mark), parent (post answered or quoted) and root (post numbers, -1 for none), deleted_us
-    (NEVER_US while it exists).
+    author (person), community, created_us, rkey (TID number), quality (expected likes in a typical world), scale_us,
+    burst_us and burst_scale_us (start of a burst, 0 for none, and how long it lasts), late (share of the attention
+    before the burst that a post that rises lacks), left and burst_left (share of attention still to come), marks
+    (Mark), parent (post answered or quoted) and root (post numbers, -1 for none), deleted_us (NEVER_US while it
+    exists).
     """
 
     def __init__(self, seed: int) -> None:

@@ -10,8 +10,8 @@ account changes and the pending rows. So a world is the same, however far it is 
 import numpy as np
 
 from pipeline.simulate.mischief.malformed import BAD_LIKES, BAD_POSTS
-from pipeline.simulate.parameters import DAY_US, SLOT_US, SLOTS_A_DAY, WorldParameters
-from pipeline.simulate.randomness import Bytes, Ints, seeded_generator
+from pipeline.simulate.parameters import DAY_US, HOUR_US, MINUTE_US, SLOT_US, SLOTS_A_DAY, WorldParameters
+from pipeline.simulate.randomness import Bytes, Flags, Ints, fraction, hashed, seeded_generator
 from pipeline.simulate.world.account_changes import AccountChanges
 from pipeline.simulate.world.attention import Attention, survival
 from pipeline.simulate.world.day_plan import Action, DayPlan, plan_day
@@ -20,9 +20,13 @@ from pipeline.simulate.world.odd_likes import UNFOLLOW, UNREPOST, delays_us, mak
 from pipeline.simulate.world.pairs import PairSet
 from pipeline.simulate.world.people import People
 from pipeline.simulate.world.posts import (
+    BURST_MINUTES,
     BURST_QUALITY,
     BURST_SHARE,
     NEVER_US,
+    RISE_AFTER_HOURS,
+    RISE_HOURS,
+    RISE_LATE,
     Mark,
     PostTable,
     draw_marks,
@@ -150,6 +154,9 @@ class SlotMaker:
         quality = draw_quality(rng, reply, count, self._most)
         bursting = (rng.random(count) < BURST_SHARE) & (quality > BURST_QUALITY) & (not reply)
         burst = times + delays_us(rng, count, 2.5 * 3600, 1.0)
+        rising, rise = self._rising(times)
+        rising &= (quality > BURST_QUALITY) & (not reply)
+        later = bursting | rising
         marks = draw_marks(rng, communities == self._people.communities.adult, reply)
         if parents is None:  # any recent post may be quoted
             quoted = rng.integers(self._slot_first[0] if self._slot_first else 0, self._table.end + 1, count)
@@ -164,8 +171,10 @@ class SlotMaker:
             rkey=keys,
             quality=quality,
             scale_us=draw_scale_us(rng, count),
-            burst_us=np.where(bursting, burst, 0),
-            burst_left=bursting.astype(np.float64),
+            burst_us=np.where(later, np.where(rising, rise, burst), 0),
+            burst_scale_us=np.where(rising, RISE_HOURS * HOUR_US, BURST_MINUTES * MINUTE_US),
+            burst_left=later.astype(np.float64),
+            late=np.where(rising, RISE_LATE, 0.0),
             marks=marks,
             deleted_us=np.full(count, NEVER_US),
             parent=above,
@@ -177,6 +186,18 @@ class SlotMaker:
                 roots >= self._slot_first[0], roots, parents
             )
         return make_events(times, Kind.POST, authors, numbers, keys)
+
+    def _rising(self, times: Ints) -> tuple[Flags, Ints]:
+        """Tell which of the next posts rise, if they are good enough, and when; none from before the history.
+
+        A function of the post's number, so that all that is drawn stays the same whatever their share.
+        """
+        numbers = self._table.end + np.arange(len(times), dtype=np.int64)
+        drawn = fraction(hashed(self._seed, 44, numbers)) < self._parameters.risers
+        rising: Flags = drawn & (times >= self._parameters.start_us)
+        low, high = RISE_AFTER_HOURS
+        hours = low + (high - low) * fraction(hashed(self._seed, 45, numbers))
+        return rising, times + (hours * HOUR_US).astype(np.int64)
 
     def _deletions(self, rng: np.random.Generator, written: Events) -> Events:
         """Decide which of the new posts will be deleted; return the events."""
