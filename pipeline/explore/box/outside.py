@@ -41,6 +41,8 @@ def write_file(make: MakeRequest, path: Path, data_dir: Path) -> None:
     """Run a query; write its rows to a file, in place of one of that name once they are whole."""
     if path.resolve().is_relative_to(data_dir.resolve()):
         raise QueryError(f"can't write {path}: the data directory belongs to foryou, name a file elsewhere")
+    if not path.parent.is_dir():
+        raise QueryError(f"can't write {path}: there is no folder {path.parent}")
     try:
         with whole(path, synced=False) as draft, draft.open("wb") as target:
             _run(make, target, lambda _: None)
