@@ -89,7 +89,10 @@ class Events:
 
     def take(self, rows: "Ints | Flags | slice") -> "Events":
         """Return some rows."""
-        return Events(*(getattr(self, item.name)[rows] for item in fields(self)))
+        return Events(*(getattr(self, name)[rows] for name in _NAMES))
+
+
+_NAMES = tuple(item.name for item in fields(Events))
 
 
 def make_events(
@@ -121,7 +124,7 @@ def join(parts: Sequence[Events]) -> Events:
     """Return the rows of all parts, in that order."""
     if not parts:
         return no_events()
-    return Events(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Events)))
+    return Events(*(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES))
 
 
 def in_order(events: Events, after_us: int) -> Events:
