@@ -1,12 +1,16 @@
 """A simulated store with everything analysts ask about, and the same truth as plain Python values.
 
-Owns: making the store once (a world's stream through the real decoder, landing, batch and copies) and the
-record of what is true, taken from the simulator and from the rows written here, never from our SQL.
+Owns: making the store once for all processes of a run of tests (a world's stream through the real decoder, landing,
+batch and copies) and the record of what is true, taken from the simulator and from the rows written here, never from
+our SQL.
 """
 
+import fcntl
 import hashlib
 import json
+import pickle
 import random
+import shutil
 import sqlite3
 import zlib
 from collections import Counter
@@ -88,8 +92,8 @@ class Store:
     """The store's folder, and what is true of it."""
 
     data_dir: Path
-    world: World
     settings: Settings
+    truth: GroundTruth = field(init=False)  # the simulator's own record
     now_us: int = 0
     impressions: list[Impression] = field(default_factory=list)
     interactions: list[tuple[str, str, str, int]] = field(default_factory=list)  # viewer, post, event, at
@@ -107,11 +111,6 @@ class Store:
 
     # Of each feed, as ``lists``.
     first_lists: dict[str, dict[str, list[tuple[str, float, int, int]]]] = field(default_factory=dict)
-
-    @cached_property
-    def truth(self) -> GroundTruth:
-        """The simulator's own record."""
-        return ground_truth(self.world, self.now_us)
 
     @cached_property
     def live(self) -> list[Like]:
@@ -235,14 +234,28 @@ def earliest(likes: Iterable[Like]) -> list[Like]:
     return list(first.values())
 
 
+def own_copy(shared: Path, data_dir: Path) -> Store:
+    """Return a copy of the store in ``data_dir``; whichever process is first makes the one in ``shared``."""
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = shared / "store.pickle"
+        if not made.exists():
+            made.write_bytes(pickle.dumps(build(shared / "data")))
+    store: Store = pickle.loads(made.read_bytes())
+    shutil.copytree(shared / "data", data_dir)
+    store.data_dir, store.settings = data_dir, replace(store.settings, data_dir=data_dir)
+    return store
+
+
 @mock.patch.object(merge, "SHARE", 1.0)  # what is undone stays in the files of likes
 def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) -> Store:
     """Make the store: stream, batch, what viewers did, a second batch."""
     world = World(WorldParameters(users=users, days=days, seed=seed, end_us=END_US, keep_hours=1000))
     settings = replace(settings_for(data_dir, RANKING), experiments=EXPERIMENT, feeds=FEEDS)
     data_dir.mkdir(parents=True, exist_ok=True)
-    store = Store(data_dir, world, settings)
-    follow(store)
+    store = Store(data_dir, settings)
+    follow(store, world)
     jobs.run(settings, "all")
     known = set(vars(store))
     first_lists = {FEED: store.lists, SECOND: store.lists_of_second}
@@ -255,7 +268,7 @@ def build(data_dir: Path, users: int = 260, days: float = 6.0, seed: int = 5) ->
     return store
 
 
-def follow(store: Store) -> None:
+def follow(store: Store, world: World) -> None:
     """Take the stream in, some days of it into the lake before the rest comes, so that there are tombstones.
 
     On the way an account is deleted and comes back, and likes of closed days are fetched from repositories.
@@ -263,7 +276,7 @@ def follow(store: Store) -> None:
     landing = Landing(store.data_dir)
     compacted_day, start_us = 0, 0
     seen: dict[tuple[str, int], Like] = {}
-    for lines in batches(store.world.lines(), 2_000):
+    for lines in batches(world.lines(), 2_000):
         batch = EventBatch()
         jetstream.decode(lines, batch)
         batch.low_us = batch.newest_us
@@ -278,8 +291,9 @@ def follow(store: Store) -> None:
                 store.compacted.setdefault(day, now_us)
             undo(store, landing, seen)
         if not store.departed and now_us > start_us + 2.5 * DAY_US:
-            leave(store, landing)
+            leave(store, world, landing)
     store.now_us = landing.watermark_us
+    store.truth = ground_truth(world, store.now_us)
     retention = Retention(landing, store.data_dir, 90)
     for _ in range(60):  # old tombstones are in the lake alone then
         retention.step()
@@ -324,10 +338,10 @@ def undo(store: Store, landing: Landing, seen: dict[tuple[str, int], Like]) -> N
     note_undone(store, batch, seen)
 
 
-def leave(store: Store, landing: Landing) -> None:
+def leave(store: Store, world: World, landing: Landing) -> None:
     """Delete the account that likes most, and bring it back a minute later."""
     now_us = landing.watermark_us
-    likes = Counter(like.did for like in ground_truth(store.world, now_us).likes())
+    likes = Counter(like.did for like in ground_truth(world, now_us).likes())
     (did, _), *_ = likes.most_common(1)
     batch = EventBatch(newest_us=now_us + 1, low_us=now_us + 1)
     batch.accounts.append(AccountChange(did, AccountStatus.DELETED, now_us))

@@ -5,12 +5,17 @@ Owns also: the priority of the processes that tests start, and that the longest 
 
 import os
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from analyst_store import Store, build
 from commands import EVEN
 from must_run import HOOKS
+
+if TYPE_CHECKING:
+    import duckdb
+    from analyst_store import Store
 
 pytest_addoption, pytest_sessionfinish, pytest_terminal_summary = HOOKS  # of the flag --must-run
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -24,13 +29,14 @@ runpy.run_path(str(EVEN / "sitecustomize.py"))  # for commands that a test runs 
 LONGEST = [
     Path(__file__).parent / f"test_{name}.py"
     for name in (
-        "sql_queries_program", "sql_queries", "sql_queries_command", "kill", "explain", "up",
-        "sql_command", "ingest_faults", "sql_said", "backfill_gaps",
+        # The first makes the analysts' store, for which others would wait.
+        "sql_queries_command", "kill", "up", "ingest_faults", "backfill_gaps", "explain", "sql_command",
         "job_turns", "lying_clocks", "newcomer", "timetable_clock", "doctor", "backup", "backfill_days",
         "fetched_repositories", "sql_shell", "newcomer_first_likes", "small_inputs", "ingest",
-        "batch_ranking", "sql_box", "strangers",
+        "batch_ranking", "sql_box", "strangers", "sql_queries_program",
         "serving_why", "bench_imports", "fetch_waiting", "serving_workers", "histories", "trial_places", "batch_tiers",
-        "status", "evaluate_harness", "landing_and_lake", "ingest_v2", "removals", "locks",
+        "status", "evaluate_harness", "landing_and_lake", "ingest_v2", "removals", "locks", "sql_said", "sql_queries",
+        "viewer_forgotten", "make_targets", "wheel",
     )
 ]  # fmt: skip
 assert all(path.exists() for path in LONGEST)
@@ -52,6 +58,30 @@ def real_bytes() -> Path:
 
 
 @pytest.fixture(scope="session")
-def analysts(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def analysts(tmp_path_factory: pytest.TempPathFactory) -> "Store":
     """A simulated store with everything analysts ask about; read it only."""
-    return build(tmp_path_factory.mktemp("analysts") / "data")
+    from analyst_store import own_copy  # here, since it brings the whole program
+
+    base = tmp_path_factory.getbasetemp()
+    of_all_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return own_copy(of_all_workers / "analysts", tmp_path_factory.mktemp("analysts") / "data")
+
+
+@pytest.fixture(scope="session")
+def notebook(analysts: "Store") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """duckdb.connect() and views.sql on that store, once: the views take longer than most questions. Change nothing."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
+        connection.execute((Path(__file__).parents[1] / "sql/explore/views.sql").read_text())
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def opened(analysts: "Store") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """What the process of ``foryou sql`` opens on that store, once."""
+    from pipeline.explore import session
+
+    with session.open_session(analysts.data_dir, analysts.settings.batch_threads) as connection:
+        yield connection

@@ -1,15 +1,19 @@
 """With which parameters every query of sql/explore is tried, and how its rows are compared with what is true.
 
-Owns: ``tries``, ``same``, and rows as JSON has them. Leaves to others: the answers (``analyst_answers``).
+Owns: ``tries``, ``rows_of``, ``same``, and rows as JSON has them. Leaves to others: the answers (``analyst_answers``).
 """
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
+import duckdb
 from analyst_store import FEED, SECOND, Store
 from analyst_truth import Rows
 
+import sql
 from pipeline.explore import queries
 
 
@@ -91,6 +95,24 @@ def tries(store: Store, name: str) -> list[dict[str, Any]]:
     """Return every set of parameters a query is tried with; its defaults first, where it has them all."""
     needed = [found for found in queries.find(name).parameters.values() if found.default is None]
     return ([] if needed else [{}]) + cases(store).get(name, [])
+
+
+def rows_of(notebook: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, Any]) -> Rows:
+    """Return what a query gives in a notebook that has the views: its parameters are variables meanwhile."""
+    with variables(notebook, parameters):
+        return notebook.execute(sql.load(f"explore/{name}")).fetchall()
+
+
+@contextmanager
+def variables(connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Give a connection these variables while the block runs."""
+    for parameter, value in parameters.items():
+        connection.execute(f"SET VARIABLE {parameter} = ?", [value])
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            connection.execute(f"RESET VARIABLE {parameter}")
 
 
 # The web app's lists, from which what is true is read, keep scores to this; analysts have them whole.

@@ -1,6 +1,5 @@
 """Every query of sql/explore in a notebook, and the views, against answers worked out in plain Python."""
 
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -8,11 +7,9 @@ import pytest
 from analyst_answers import ANSWERS
 from analyst_store import FEED, SECOND, Store
 from analyst_truth import SOURCES
-from query_cases import SCORES, cases, near_of, same, tries
+from query_cases import SCORES, cases, near_of, rows_of, same, tries
 
 from pipeline.explore import queries
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -26,29 +23,18 @@ def test_every_query_has_an_answer_to_compare_with() -> None:
 
 
 @pytest.mark.parametrize("name", queries.names())
-def test_a_notebook_gets_what_is_true(store: Store, name: str) -> None:
-    """duckdb.connect() and views.sql, with parameters as variables."""
+def test_a_notebook_gets_what_is_true(store: Store, notebook: duckdb.DuckDBPyConnection, name: str) -> None:
     for parameters in tries(store, name):
-        connection = duckdb.connect()
-        connection.execute("SET VARIABLE data_dir = ?", [str(store.data_dir)])
-        connection.execute((ROOT / "sql/explore/views.sql").read_text())
-        for parameter, value in parameters.items():
-            connection.execute(f"SET VARIABLE {parameter} = ?", [value])
-        found = connection.execute((ROOT / f"sql/explore/{name}.sql").read_text()).fetchall()
-        connection.close()
+        found = rows_of(notebook, name, parameters)
         expected = ANSWERS[name](store, **parameters)
         same(found, expected, near_of(name))
         if parameters == (cases(store).get(name) or [{}])[0]:
             assert expected, "an answer without rows proves little"
 
 
-def test_views_agree_with_what_is_true(store: Store) -> None:
-    connection = duckdb.connect()
-    connection.execute("SET VARIABLE data_dir = ?", [str(store.data_dir)])
-    connection.execute((ROOT / "sql/explore/views.sql").read_text())
-
+def test_views_agree_with_what_is_true(store: Store, notebook: duckdb.DuckDBPyConnection) -> None:
     def rows(query: str) -> set[tuple[Any, ...]]:
-        found = connection.execute(query).fetchall()
+        found = notebook.execute(query).fetchall()
         assert len(found) == len(set(found))
         return set(found)
 
@@ -76,4 +62,3 @@ def test_views_agree_with_what_is_true(store: Store) -> None:
     )
     deleted = rows("SELECT post_uri FROM posts WHERE deleted")
     assert deleted <= {(uri,) for uri in store.truth.deleted_posts}
-    connection.close()

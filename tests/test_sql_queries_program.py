@@ -14,6 +14,7 @@ from query_cases import near_of, normal, plain, same, tries
 from pipeline.explore import queries
 
 ROOT = Path(__file__).resolve().parents[1]
+END = "the end of an answer"
 
 
 @pytest.fixture
@@ -35,23 +36,23 @@ def test_the_duckdb_program_gets_what_is_true(store: Store, name: str, duckdb_pr
     def literal(value: Any) -> str:
         return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
-    for parameters in tries(store, name):
-        arguments = [
-            duckdb_program,
-            "-json",
-            "-cmd",
-            f"SET VARIABLE data_dir = {literal(str(store.data_dir))}",
-        ]
-        arguments += ["-cmd", ".read sql/explore/views.sql"]
+    tried = tries(store, name)
+    arguments = ["-cmd", f"SET VARIABLE data_dir = {literal(str(store.data_dir))}"]
+    arguments += ["-cmd", ".read sql/explore/views.sql"]
+    for parameters in tried:
         for parameter, value in parameters.items():
             arguments += ["-cmd", f"SET VARIABLE {parameter} = {literal(value)}"]
-        ran = subprocess.run(
-            [*arguments, "-f", f"sql/explore/{name}.sql"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (ran.returncode, ran.stderr) == (0, "")
+        arguments += ["-cmd", f".read sql/explore/{name}.sql", "-cmd", f".print {END}"]
+        arguments += [text for parameter in parameters for text in ("-cmd", f"RESET VARIABLE {parameter}")]
+    ran = subprocess.run(
+        [duckdb_program, "-json", *arguments, "-c", "SELECT 1 WHERE false"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    outputs = ran.stdout.split(END)
+    for parameters, output in zip(tried, outputs[:-1], strict=True):
         expected = plain(ANSWERS[name](store, **parameters))
-        same(normal(json.loads(ran.stdout or "[]"), expected), expected, near_of(name))
+        same(normal(json.loads(output.strip() or "[]"), expected), expected, near_of(name))

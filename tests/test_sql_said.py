@@ -1,5 +1,6 @@
 """What a named query refuses to answer, instead of an empty table, and what it says of parts of a whole."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pyarrow as pa
 import pytest
 from analyst_answers import ANSWERS
 from analyst_store import FEED, SECOND, Store
+from query_cases import rows_of, variables
 
 from pipeline import cli
-from pipeline.explore import queries
+from pipeline.explore import queries, session
+from pipeline.explore.queries import QueryError
 
 ROOT = Path(__file__).resolve().parents[1]
 POST = "at://did:plc:nobody/app.bsky.feed.post/3mvxqovrj7s25"
@@ -20,16 +23,19 @@ FEEDS = [name for name in queries.names() if "feed" in queries.find(name).parame
 POSTS = [name for name in queries.names() if "post" in queries.find(name).parameters]
 
 
-def refusal(store: Store, name: str, **given: str) -> str:
-    """Return what ``foryou sql`` says on stderr, once a notebook is known to be refused for the same reason."""
-    connection = duckdb.connect()
-    connection.execute("SET VARIABLE data_dir = ?", [str(store.data_dir)])
-    connection.execute((ROOT / "sql/explore/views.sql").read_text())
-    for parameter, value in given.items():
-        connection.execute(f"SET VARIABLE {parameter} = ?", [value])
+def refusal(notebook: duckdb.DuckDBPyConnection, name: str, given: Mapping[str, str]) -> str:
+    """Return what a notebook is refused for."""
     with pytest.raises(duckdb.InvalidInputException) as caught:
-        connection.execute((ROOT / f"sql/explore/{name}.sql").read_text()).fetchall()
-    connection.close()
+        rows_of(notebook, name, given)
+    return str(caught.value)
+
+
+def complaint(opened: duckdb.DuckDBPyConnection, name: str, given: Mapping[str, str]) -> str:
+    """Return the one line that the process of ``foryou sql`` hands to the command."""
+    query = queries.find(name)
+    with variables(opened, given), pytest.raises(QueryError) as caught:
+        list(session.results(opened, query, query.values(given)))
+    assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
@@ -58,10 +64,15 @@ def rest_of(name: str) -> dict[str, str]:
     ],
 )
 def test_a_viewer_who_is_none_is_an_error(
-    analysts: Store, capsys: pytest.CaptureFixture[str], name: str, viewer: str, words: str
+    notebook: duckdb.DuckDBPyConnection,
+    opened: duckdb.DuckDBPyConnection,
+    name: str,
+    viewer: str,
+    words: str,
 ) -> None:
-    assert words in refusal(analysts, name, viewer=viewer)
-    assert words in said(analysts, capsys, name, f"--viewer={viewer}")
+    given = rest_of(name) | {"viewer": viewer}
+    assert words in refusal(notebook, name, given)
+    assert words in complaint(opened, name, given)
 
 
 @pytest.mark.parametrize("name", POSTS)
@@ -75,21 +86,36 @@ def test_a_viewer_who_is_none_is_an_error(
     ],
 )
 def test_a_post_that_is_none_is_an_error(
-    analysts: Store, capsys: pytest.CaptureFixture[str], name: str, post: str, words: str
+    notebook: duckdb.DuckDBPyConnection,
+    opened: duckdb.DuckDBPyConnection,
+    name: str,
+    post: str,
+    words: str,
 ) -> None:
     given = rest_of(name) | {"post": post}
-    assert words in refusal(analysts, name, **given)
-    assert words in said(analysts, capsys, name, *(f"--{key}={value}" for key, value in given.items()))
+    assert words in refusal(notebook, name, given)
+    assert words in complaint(opened, name, given)
 
 
 @pytest.mark.parametrize("name", FEEDS)
-def test_a_feed_that_is_none_is_an_error(analysts: Store, name: str) -> None:
+def test_a_feed_that_is_none_is_an_error(notebook: duckdb.DuckDBPyConnection, name: str) -> None:
     given = rest_of(name) | {"feed": "nope"}
-    assert f"no feed nope: expected one of {FEED}, {SECOND}" in refusal(analysts, name, **given)
+    assert f"no feed nope: expected one of {FEED}, {SECOND}" in refusal(notebook, name, given)
 
 
-def test_a_feed_that_is_none_is_one_line(analysts: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no feed nope: expected one of" in said(analysts, capsys, "list_ages", "--feed=nope")
+@pytest.mark.parametrize(
+    ("name", "flag", "words"),
+    [
+        (PEOPLE[0], "--viewer=ann.bsky.social", "'ann.bsky.social' is not a DID"),
+        (PEOPLE[0], "--viewer=", "'' is not a DID"),
+        ("post_life", "--post=did:plc:nobody", "'did:plc:nobody' is not a post's address"),
+        ("list_ages", "--feed=nope", "no feed nope: expected one of"),
+    ],
+)
+def test_the_command_prints_that_line(
+    analysts: Store, capsys: pytest.CaptureFixture[str], name: str, flag: str, words: str
+) -> None:
+    assert words in said(analysts, capsys, name, flag)
 
 
 def numbers() -> list[tuple[str, str]]:
@@ -111,14 +137,9 @@ def test_a_number_below_0_is_refused(
         assert f"--{parameter} = '{wrong}': must be a" in said(analysts, capsys, name, *flags)
 
 
-def test_a_notebook_is_refused_a_span_below_0(analysts: Store) -> None:
-    connection = duckdb.connect()
-    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
-    connection.execute((ROOT / "sql/explore/views.sql").read_text())
-    connection.execute("SET VARIABLE hours = -3")
+def test_a_notebook_is_refused_a_span_below_0(notebook: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=r"a span of -3 hours.* 0 or more"):
-        connection.execute((ROOT / "sql/explore/likes_per_hour.sql").read_text()).fetchall()
-    connection.close()
+        rows_of(notebook, "likes_per_hour", {"hours": -3})
 
 
 def test_a_query_of_ones_own_may_take_numbers_below_0() -> None:
@@ -145,30 +166,23 @@ def rates(connection: duckdb.DuckDBPyConnection, *viewers: tuple[int, int]) -> t
         f"SELECT wilson_low(rate, n), wilson_high(rate, n) FROM (SELECT {sum(k for k, _ in viewers)} / "
         f"{sum(n for _, n in viewers)}::DOUBLE AS rate, trials_of({sums}, {len(viewers)}) AS n)"
     )
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    ((low, high),) = connection.execute(query).fetchall()
+    return low, high
 
 
-def test_bounds_of_a_rate(analysts: Store) -> None:
-    connection = duckdb.connect()
-    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
-    connection.execute((ROOT / "sql/explore/views.sql").read_text())
-    assert rates(connection, (3, 10)) == (None, None)  # one viewer: nothing follows for others
-    assert rates(connection, (0, 10)) == (None, None)
-    low, high = rates(connection, *[(0, 10)] * 20)
+def test_bounds_of_a_rate(notebook: duckdb.DuckDBPyConnection) -> None:
+    assert rates(notebook, (3, 10)) == (None, None)  # one viewer: nothing follows for others
+    assert rates(notebook, (0, 10)) == (None, None)
+    low, high = rates(notebook, *[(0, 10)] * 20)
     assert low == pytest.approx(0, abs=1e-12)
     assert high == pytest.approx(0.1611, abs=1e-4)  # none of twenty, as tables have it
-    low, high = rates(connection, *[(10, 10)] * 20)
+    low, high = rates(notebook, *[(10, 10)] * 20)
     assert (low, high) == (pytest.approx(0.8389, abs=1e-4), pytest.approx(1))
-    low, high = rates(
-        connection, *[(1, 10)] * 10
-    )  # all alike: as if each impression were a viewer of its own
+    low, high = rates(notebook, *[(1, 10)] * 10)  # all alike: as if each impression were a viewer of its own
     assert (low, high) == (pytest.approx(0.0552, abs=1e-4), pytest.approx(0.1744, abs=1e-4))
     # One viewer who likes all and nine who like none: hardly more than ten trials.
-    low, high = rates(connection, (10, 10), *[(0, 10)] * 9)
+    low, high = rates(notebook, (10, 10), *[(0, 10)] * 9)
     assert (low, high) == (pytest.approx(0.017, abs=2e-3), pytest.approx(0.43, abs=0.03))
-    connection.close()
 
 
 def test_the_store_has_rates_of_every_kind(analysts: Store) -> None:
@@ -197,7 +211,7 @@ def test_a_step_of_two_feeds_is_one_row(analysts: Store) -> None:
     connection.close()
 
 
-def test_safe_bounds_hold_however_often_somebody_looks(analysts: Store) -> None:
+def test_safe_bounds_hold_however_often_somebody_looks(notebook: duckdb.DuckDBPyConnection) -> None:
     """400 experiments that change nothing, looked at after every ten viewers of each variant, up to 1,000."""
     rng = np.random.default_rng(8)
     looks = np.arange(20, 1001, 10)
@@ -205,12 +219,9 @@ def test_safe_bounds_hold_however_often_somebody_looks(analysts: Store) -> None:
         np.cumsum(rng.normal(size=(400, 1000)) - rng.normal(size=(400, 1000)), axis=1)[:, looks - 1] / looks
     )
     variance = np.broadcast_to(2.0 / looks, change.shape)
-    connection = duckdb.connect()
-    connection.execute("SET VARIABLE data_dir = ?", [str(analysts.data_dir)])
-    connection.execute((ROOT / "sql/explore/views.sql").read_text())
-    connection.register("seen", pa.table({"change": change.ravel(), "variance": variance.ravel()}))
+    notebook.register("seen", pa.table({"change": change.ravel(), "variance": variance.ravel()}))
     query = "SELECT abs(change) > safe_margin(variance, 0.2), abs(change) > 1.96 * sqrt(variance) FROM seen"
-    safe, usual = np.array(connection.execute(query).fetchall()).reshape(*change.shape, 2).any(axis=1).T
-    connection.close()
+    safe, usual = np.array(notebook.execute(query).fetchall()).reshape(*change.shape, 2).any(axis=1).T
+    notebook.unregister("seen")
     assert safe.mean() <= 0.05
     assert usual.mean() > 0.25, "whoever stops at the first surprise finds changes where there are none"
