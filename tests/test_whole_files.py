@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.store.duck import parquet
-from pipeline.store.whole_files import kept, read, whole
+from pipeline.store.linked_files import kept
+from pipeline.store.whole_files import read, whole
 
 SIZES = (10, 150_000)  # rows of the files that take turns: their columns lie at different places
 

@@ -22,8 +22,8 @@ from pipeline.batch.lists.make_lists import Staging
 from pipeline.feeds import Variant
 from pipeline.progress import Progress, Step
 from pipeline.store.duck import count, parquet
+from pipeline.store.linked_files import kept
 from pipeline.store.newest_generation import newest
-from pipeline.store.whole_files import kept
 from sql import places
 
 OWN_LIKES = "SELECT did, count(*) FROM own_records JOIN actors ON actor_id = liker_id GROUP BY did"
@@ -64,7 +64,8 @@ def waiting_neighbours(
         )
         if files.degrees.exists():
             connection.execute("DROP TABLE degrees")
-            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(kept(files.degrees, folder / 'kept'))}")
+            degrees = kept(files.degrees, folder / "kept")
+            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(degrees)}")
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)
@@ -99,9 +100,8 @@ def waiting_candidates(
         yield "likes of neighbours", inputs.likes_of_likers("people_records", people)
         popular = popular_path(data_dir, to_publish.feed, variant)
         if popular.exists():
-            connection.execute(
-                f"CREATE VIEW stored_popular AS FROM {parquet(kept(popular, folder / 'kept'))}"
-            )
+            stored = kept(popular, folder / "kept")
+            connection.execute(f"CREATE VIEW stored_popular AS FROM {parquet(stored)}")
         else:  # no run for everybody has written it yet
             connection.execute(f"CREATE TABLE stored_popular ({POPULAR_COLUMNS})")
         connection.execute(sql.load("few_viewers/wanted_posts"))

@@ -57,15 +57,12 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 # Values that come again. To look for such among the weights takes longer than to write the other columns.
 REPEATED = [name for name in SCHEMA.names if name != "weight"]
-LAYER = pa.schema(
-    [("viewer_id", pa.int32()), ("layer", pa.int32())]
-)  # of the file of whose rows do not count
+# Whose rows do not count: those of the viewer in layers before this one.
+LAYER = pa.schema([("viewer_id", pa.int32()), ("layer", pa.int32())])
 KEY = b"foryou"  # of a manifest's metadata: the fields of NeighboursMetadata as JSON
 REPLACED = "replaced.parquet"
 NOBODY = "SELECT NULL::INTEGER AS viewer_id, NULL::INTEGER AS layer WHERE false"  # rows of LAYER
-KEPT_SECONDS = (
-    3600.0  # superseded folders are kept so long, so that a run beside may still read what it found
-)
+KEPT_SECONDS = 3600.0  # how long superseded folders stay, for a run beside that found them
 LEAST_LEFT_OUT = 1e-6  # of what all co-likers weigh; less is rounding (sql/batch/crowd_weights.sql)
 
 
@@ -260,9 +257,8 @@ def link_newest(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, fo
     """
     folder.mkdir(parents=True)
     newer, manifest = folder / "newer", folder / "manifest"
-    with suppress(
-        FileNotFoundError
-    ):  # first: a run for all puts them into its own files and then removes them
+    # The newer rows first: a run for all puts them into its own files and then removes them.
+    with suppress(FileNotFoundError):
         link(files.newer, newer)
     with suppress(FileNotFoundError):
         link(files.path, manifest)
