@@ -39,9 +39,9 @@ from sql.sqlite import connect
 LINE = json.dumps({"did": plc_did(3), "time_us": time.time_ns() // 1000, "kind": "identity"})
 DAY = places.day_number("2026-11-01")
 NAMES = [
-    "settings", "data directory", "permissions", "disk", "stores", "lake", "rules", "analysts' SQL", "web app", "lists",
-    "network", "PLC directory", "clock", "stream", "certificate", "did.json", "proxy", "labelers",
-    "feed record", "signed fetch", "AppView",
+    "settings", "data directory", "permissions", "disk", "stores", "lake", "rules", "analysts' SQL",
+    "exchange", "nodes", "web app", "lists", "network", "PLC directory", "clock", "stream", "certificate",
+    "did.json", "proxy", "labelers", "feed record", "signed fetch", "AppView",
 ]  # fmt: skip
 
 
@@ -116,8 +116,8 @@ def test_all_is_well(world: World) -> None:
     lines = text.stdout.splitlines()
     assert [line[8:24].strip() for line in lines] == NAMES
     assert [line[:8].strip() for line in lines] == [
-        *["ok"] * 6, "skipped", "ok" if landlock.version() else "skipped", *["ok"] * 6, "skipped", "ok", "skipped",
-        "skipped", "ok", "ok", "skipped",
+        *["ok"] * 6, "skipped", "ok" if landlock.version() else "skipped", "skipped", "skipped", *["ok"] * 6,
+        "skipped", "ok", "skipped", "skipped", "ok", "ok", "skipped",
     ]  # fmt: skip
     assert "landing version" in lines[4]
     assert "1 closed days, 2026-11-01 to 2026-11-01" in lines[5]
