@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.store.linked_files import hard_link
 from pipeline.store.model import NAMED_DAY
 from sql import places
 
@@ -104,10 +105,5 @@ def _link(source: Path, folder: Path | None) -> Path:
         source.stat()  # FileNotFoundError when it is not there any more
         return source
     target = folder / source.name
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        return source  # a file system without links: a merge meanwhile ends the run, and the next one sees its result
-    return target
+    # On a file system without links a merge meanwhile ends the run, and the next one sees its result.
+    return target if hard_link(source, target) else source

@@ -9,17 +9,17 @@ microseconds since 1970 by the clocks of the machines, which agree to the second
 """
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.nodes.part_manifest import PartManifest, read_manifest
+from pipeline.nodes.part_manifest import PartManifest
 from pipeline.nodes.shared_files import put_text
+from pipeline.store.whole_files import whole
 from sql import places
 from sql.sqlite import connect
 
@@ -62,10 +62,8 @@ class ExchangeState:
 
     def write(self, data_dir: Path) -> None:
         """Put it into the data directory, whole."""
-        path = places.exchange(data_dir)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        os.replace(draft, path)
+        with whole(places.exchange(data_dir), synced=False) as draft:
+            draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 class Problem(NamedTuple):
@@ -73,6 +71,7 @@ class Problem(NamedTuple):
 
     seen: str
     advice: str
+    node: str = ""  # which one it is about, where it is another than this
 
 
 def read_exchange(data_dir: Path) -> ExchangeState | None:
@@ -111,16 +110,16 @@ def behind_since(manifest: PartManifest | None, part: int) -> int:
     return min((each.made_us for each in manifest.parts if each.number > part), default=0) if manifest else 0
 
 
-def known_nodes(shared_dir: Path) -> tuple[Machine, ...]:
+def known_nodes(shared_dir: Path, manifest: PartManifest | None) -> tuple[Machine, ...]:
     """Return what every node said last, by shard and name; what can't be read is passed over."""
-    manifest, found = read_manifest(shared_dir), []
+    found = []
     for path in places.machines(shared_dir).glob("*.json"):
         try:
             said = Machine(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):  # it is being removed, or is of another version
             continue
         if said.shard:
-            found.append(Machine(**asdict(said) | {"behind_us": behind_since(manifest, said.part)}))
+            found.append(replace(said, behind_us=behind_since(manifest, said.part)))
     return tuple(sorted(found, key=lambda node: (node.shard, node.name)))
 
 
@@ -183,6 +182,7 @@ def node_problems(state: ExchangeState, now_us: int) -> list[Problem]:
                     f"node {node.name} of shard {node.shard} said nothing for {silent:,.0f} s",
                     f"'foryou doctor' there says why; if it is no more, remove machines/{node.name}.json "
                     "from the shared folder",
+                    node.name,
                 )
             )
         elif behind > BEHIND_SECONDS:
@@ -190,6 +190,7 @@ def node_problems(state: ExchangeState, now_us: int) -> list[Problem]:
                 Problem(
                     f"node {node.name} of shard {node.shard} has not taken lists that were given {behind:,.0f} s ago",
                     "'foryou doctor' there says why; it serves its older lists meanwhile",
+                    node.name,
                 )
             )
     return found

@@ -167,26 +167,18 @@ class SyncTurns:
         is_said = former is not None and (former.own.generation, former.failures) == (generation, failing)
         if is_said and time.monotonic() < self._state_due:
             return
-        manifest = None if "folder" in failing else read_manifest(self.shared_dir)
-        newest = manifest.parts[-1] if manifest is not None else None
-        known = former.own if former is not None else None
-        if shard is None:
-            part = newest.number if newest is not None else known.part if known is not None else 0
-            part_us = newest.made_us if newest is not None else known.part_us if known is not None else 0
-            behind_us = 0
-        else:
+        is_away = "folder" in failing
+        manifest = None if is_away else read_manifest(self.shared_dir)
+        name, of_shard = machine_name(self._data_dir), "" if shard is None else str(shard)
+        known = former.own if former is not None else Machine(name, of_shard, 0, 0, 0, 0)
+        part, part_us, behind_us = known.part, known.part_us, 0
+        if shard is not None:
             part = taken_part(self._data_dir)
-            part_us = known.part_us if known is not None and known.part == part else now_us if part else 0
-            behind_us = behind_since(manifest, part) or (known.behind_us if known and manifest is None else 0)
-        own = Machine(
-            machine_name(self._data_dir),
-            "" if shard is None else str(shard),
-            generation,
-            part,
-            part_us,
-            now_us,
-            behind_us,
-        )
+            part_us = known.part_us if known.part == part else now_us if part else 0
+            behind_us = known.behind_us if manifest is None else behind_since(manifest, part)
+        elif manifest is not None and manifest.parts:
+            part, part_us = manifest.parts[-1].number, manifest.parts[-1].made_us
+        own = Machine(name, of_shard, generation, part, part_us, now_us, behind_us)
         if manifest is None and former is not None:  # nothing can be seen of the others
             state = replace(former, own=own, failures=failing)
         else:
@@ -195,12 +187,12 @@ class SyncTurns:
                 former.worked_us if former is not None else 0,
                 failing,
                 manifest.generation if manifest is not None else 0,
-                () if "folder" in failing else journal_states(self._data_dir, self.shared_dir),
-                known_nodes(self.shared_dir) if shard is None and "folder" not in failing else (),
+                () if is_away else journal_states(self._data_dir, self.shared_dir),
+                known_nodes(self.shared_dir, manifest) if shard is None and not is_away else (),
             )
         if worked:
             state = replace(state, worked_us=now_us)
         state.write(self._data_dir)
         self._state, self._state_due = state, time.monotonic() + STATE_SECONDS
-        if "folder" not in failing:
+        if not is_away:
             give_state(self.shared_dir, own)

@@ -15,12 +15,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.store.linked_files import hard_link
 from pipeline.store.whole_files import read, whole
 from sql import places
 
@@ -179,12 +180,9 @@ def _link(source: Path, target: Path) -> None:
     if target.exists() or not source.exists():
         return  # made anew by this run, or not there yet
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        return  # removed just now
-    except OSError:
-        target.symlink_to(source.resolve())  # a lake on a disk of its own
+    with suppress(FileNotFoundError):  # removed just now
+        if not hard_link(source, target):
+            target.symlink_to(source.resolve())  # a lake on a disk of its own
 
 
 def _prune(root: Path, newest: Path) -> None:

@@ -1,6 +1,6 @@
 """Second names of files, under which they stay as they are, and the files of a folder that stand for one.
 
-Owns: ``link``, ``kept`` and ``files_below``. Leaves to others: what is in the files; replacing them (``whole_files``);
+Owns: ``hard_link``, ``link``, ``kept`` and ``files_below``. Leaves to others: what is in the files; replacing them (``whole_files``);
 the lake's days, of which several belong together (``lake.held``).
 
 DuckDB opens a file when it plans a query and again when it runs it. Of a file that was replaced in between, it reads
@@ -19,19 +19,27 @@ def files_below(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
-def link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where that can't be; FileNotFoundError when it is not there."""
+def hard_link(source: Path, target: Path) -> bool:
+    """Give a file a second name; tell whether that can be, for it can't on another disk, or on one without links.
+
+    Raises FileNotFoundError when the file is not there.
+    """
     for _ in range(TRIES):
         try:
             os.link(source, target)
         except FileNotFoundError:
             source.stat()  # else what was found there had lost its name a moment later
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(source, target)
-            return
+        except OSError:
+            return False
         else:
-            return
+            return True
     raise FileNotFoundError(f"{source} is replaced without end")
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that can't be; FileNotFoundError when it is not there."""
+    if not hard_link(source, target):
+        shutil.copyfile(source, target)
 
 
 def kept(path: Path, folder: Path) -> Path:

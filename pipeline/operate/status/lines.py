@@ -149,7 +149,7 @@ def _exchange(figures: Mapping[str, Any]) -> Iterator[Line]:
 def _node(
     node: Mapping[str, Any], problems: list[dict[str, str]], journal: Mapping[str, Any] | None, now_us: int
 ) -> Line:
-    wrong = [each for each in problems if each["seen"].startswith(f"node {node['name']} ")]
+    wrong = [each for each in problems if each["node"] == node["name"]]
     text = f"{node['name']}, shard {node['shard']}, generation {node['generation']}"
     text += f", lists taken {_ago(node['part_us'], now_us)}, said so {_ago(node['at_us'], now_us)}"
     if journal is not None:
