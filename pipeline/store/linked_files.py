@@ -1,7 +1,7 @@
 """Second names of files, under which they stay as they are, and the files of a folder that stand for one.
 
-Owns: ``hard_link``, ``link``, ``kept`` and ``files_below``. Leaves to others: what is in the files; replacing them (``whole_files``);
-the lake's days, of which several belong together (``lake.held``).
+Owns: ``hard_link``, ``link``, ``kept`` and ``files_below``. Leaves to others: what is in the files; replacing them
+(``whole_files``); the lake's days, of which several belong together (``lake.held``).
 
 DuckDB opens a file when it plans a query and again when it runs it. Of a file that was replaced in between, it reads
 places that the former one named. So a run gives second names to what runs beside it replace.
