@@ -43,6 +43,7 @@ from sql.sqlite import connect
 
 DEPLOYED = Path(__file__).resolve().parents[1] / "deploy" / "haproxy.cfg"
 HOST = "127.0.0.1"
+NODES = {"1a": 1, "1b": 1, "2a": 2, "2b": 2}  # the shard of each
 
 
 def free_port() -> int:
@@ -128,13 +129,13 @@ class Cluster:
             )
         return Part(process, port, self.folder / name, own_port)
 
-    def start_all(self) -> None:
+    def start_all(self, seconds: float = 120.0) -> None:
         """Start the head, two nodes for each of two shards, the app that serves alone, and the proxy; wait for them."""
         self.start_head()
-        for name, shard in (("1a", 1), ("1b", 1), ("2a", 2), ("2b", 2)):
+        for name, shard in NODES.items():
             self.add_node(name, shard)
         self.start_alone()
-        self.wait_for("1a", "1b", "2a", "2b", "alone")
+        self.wait_for(*NODES, "alone", seconds=seconds)
         self.start_proxy()
         assert wait_until(lambda: self.answers(self.proxy_port)), self.log("haproxy")
 
@@ -146,7 +147,7 @@ class Cluster:
     def start_alone(self) -> None:
         """Start a web app that serves everybody from the head's lists."""
         folder = self.folder / "alone"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         places.serving(folder).symlink_to(places.serving(self.folder / "head"))
         for end in ("-wal", "-shm"):
             Path(f"{places.serving(folder)}{end}").symlink_to(f"{places.serving(self.folder / 'head')}{end}")
@@ -158,6 +159,19 @@ class Cluster:
         text = f"{shard}/{self.shards}"
         part = self.start(name, "node", "--shared-dir", str(self.shared), "--shard", text)
         self.nodes[name] = part, Shard(shard, self.shards)
+
+    def stop_exchange(self, name: str) -> None:
+        """Stop a node's exchange, which takes lists and journals, until the node is sent SIGCONT."""
+        group = self.nodes[name][0].process.pid
+        stopped = 0
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(ProcessLookupError, FileNotFoundError):
+                    is_of_group = os.getpgid(int(entry.name)) == group
+                    if is_of_group and b"sync" in (entry / "cmdline").read_bytes().split(b"\0"):
+                        os.kill(int(entry.name), signal.SIGSTOP)
+                        stopped += 1
+        assert stopped
 
     def nodes_of(self, did: str) -> list[str]:
         """Return the nodes of a viewer's shard."""
@@ -205,12 +219,12 @@ class Cluster:
         self.configuration()
         self.proxy.send_signal(signal.SIGUSR2)
 
-    def wait_for(self, *names: str) -> None:
+    def wait_for(self, *names: str, seconds: float = 120.0) -> None:
         """Wait until nodes, or the machine that serves alone, answer."""
         for name in names:
             part = self.alone if name == "alone" else self.nodes[name][0]
             assert part is not None
-            assert wait_until(lambda part=part: self.answers(part.port)), self.log(name)  # type: ignore[misc]
+            assert wait_until(lambda part=part: self.answers(part.port), seconds), self.log(name)  # type: ignore[misc]
 
     def log(self, name: str) -> str:
         """Return what a command said."""
@@ -281,9 +295,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, viewers: int, workers: int = 1) -> Iterator[Cluster]:
-    """Give a cluster with viewers who have keys, and nothing that runs yet."""
-    accounts = [Account(plc_did(number)) for number in range(viewers)]
+def cluster(folder: Path, viewers: int | Sequence[int], workers: int = 1) -> Iterator[Cluster]:
+    """Give a cluster with viewers who have keys, so many or of these numbers, and nothing that runs yet."""
+    numbers = range(viewers) if isinstance(viewers, int) else viewers
+    accounts = [Account(plc_did(number)) for number in numbers]
     with directory(keeps=True) as plc:
         plc.publish(*accounts)
         made = Cluster(folder, plc, {account.did: account for account in accounts}, workers=workers)
@@ -291,6 +306,20 @@ def cluster(folder: Path, viewers: int, workers: int = 1) -> Iterator[Cluster]:
             yield made
         finally:
             made.end()
+
+
+def pages_of(world: Cluster, port: int, did: str | None) -> list[Any]:
+    """Return all posts of a feed, page by page, with what the app reports back about each."""
+    """Return all posts of a feed, page by page, with what the app reports back about each."""
+    posts: list[Any] = []
+    cursor = ""
+    while True:
+        status, page = world.page(port, did, 50, cursor)
+        assert status == 200, page
+        posts += page["feed"]
+        cursor = page.get("cursor", "")
+        if not cursor:
+            return posts
 
 
 class Load:

@@ -1,16 +1,14 @@
 """Two shards with two nodes each behind the real HAProxy: killed, behind, added; and the pages of one machine."""
 
-import os
 import random
 import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import commands
 import pytest
-from node_cluster import DEPLOYED, Cluster, Load, cluster
+from node_cluster import DEPLOYED, Cluster, Load, cluster, pages_of
 from serving_worlds import wait_until
 
 from sql.shards import Shard, bucket_of
@@ -19,19 +17,6 @@ needs_haproxy = pytest.mark.skipif(
     shutil.which("haproxy") is None or not Path("/proc/self").exists(),
     reason="haproxy or /proc is not on this machine",
 )
-
-
-def pages_of(world: Cluster, port: int, did: str | None) -> list[Any]:
-    """Return all posts of a feed, page by page, with what the app reports back about each."""
-    posts: list[Any] = []
-    cursor = ""
-    while True:
-        status, page = world.page(port, did, 50, cursor)
-        assert status == 200, page
-        posts += page["feed"]
-        cursor = page.get("cursor", "")
-        if not cursor:
-            return posts
 
 
 @needs_haproxy
@@ -67,8 +52,7 @@ def test_nodes_behind_the_proxy(tmp_path: Path) -> None:
         count = sum(load.answered.values())
         assert wait_until(lambda: sum(load.answered.values()) > count + 100)
 
-        world.nodes["2b"][0].send(signal.SIGSTOP)  # for a moment; its sync alone stays so
-        _continue_all_but_sync(world, "2b")
+        world.stop_exchange("2b")
         world.publish(viewers[:34], chance)
         for name in ("1b", "2a"):
             assert wait_until(lambda name=name: world.generation_of(name) == 2), world.log(name)  # type: ignore[misc]
@@ -103,20 +87,6 @@ def test_nodes_behind_the_proxy(tmp_path: Path) -> None:
 
 def posts_on(world: Cluster, port: int, did: str) -> set[str]:
     return {item["post"] for item in pages_of(world, port, did)}
-
-
-def _continue_all_but_sync(world: Cluster, name: str) -> None:
-    """Let all of a node's processes go on but the one that takes lists and journals."""
-    group = world.nodes[name][0].process.pid
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                is_of_group = os.getpgid(int(entry.name)) == group
-                line = (entry / "cmdline").read_bytes().split(b"\0")
-            except (ProcessLookupError, FileNotFoundError):
-                continue
-            if is_of_group and b"sync" not in line:
-                os.kill(int(entry.name), signal.SIGCONT)
 
 
 def test_a_node_waits_for_its_first_lists_and_stops_when_it_is_told_to(tmp_path: Path) -> None:

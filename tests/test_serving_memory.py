@@ -34,7 +34,7 @@ from serving_worlds import (
 from serving.app import create_app
 from serving.budgets import limits
 from serving.budgets.limits import ByClass
-from serving.lists.list_store import ListStore, tid_number
+from serving.lists.list_store import ListSnapshot, ListStore, tid_number
 from serving.viewers import list_order, peers, remembered
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers, drain, new_pipes
@@ -271,6 +271,31 @@ def test_show_less_outlives_what_a_worker_hears_before_it_serves(tmp_path: Path)
         state = memory.state(ALICE.did, "for-you", snapshot)
     assert state.hidden == {1}
     assert list(state.seen[-2:]) == [answers[-2].post, answers[-1].post]
+
+
+def test_a_rejected_author_of_many_posts_costs_a_page_no_more(tmp_path: Path) -> None:
+    store = ServingStore(tmp_path / "serving.sqlite")
+    listed = range(1, 301)
+
+    def steps() -> int:
+        """Return how many hundred instructions of SQLite it takes to find what of a list is by one author."""
+        counted: list[int] = []
+        store.connection.set_progress_handler(lambda: counted.append(1), 100)
+        assert ListSnapshot(store.connection).posts_by([3], [*listed]) == {
+            post for post in listed if post % 7 == 3
+        }
+        store.connection.set_progress_handler(None, 0)
+        return len(counted)
+
+    store.connection.execute("BEGIN")
+    store.posts(listed)
+    store.connection.execute("COMMIT")
+    few = steps()
+    store.connection.execute("BEGIN")
+    store.posts(range(301, 100_000))
+    store.connection.execute("COMMIT")
+    assert steps() <= 2 * few
+    store.close()
 
 
 def test_what_one_worker_answered_counts_at_every_other_at_once(tmp_path: Path) -> None:

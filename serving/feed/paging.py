@@ -12,7 +12,7 @@ shown since the first page. When those are not known, it goes on from the same p
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from serving.feed.page_cursors import BEGAN_MAX, Cursor
@@ -105,6 +105,9 @@ def page_of(
     chosen = None if current is None else _chosen(snapshot, request, current.number)
     if chosen is None:
         return NO_PAGE
+    if state.authors:
+        by_them = snapshot.posts_by(state.authors, list_bytes.post_ids(chosen.stored.blob))
+        state = replace(state, hidden=state.hidden | by_them)
     cursor, limit = request.cursor, request.limit - bool(request.begins_with)
     began = cursor.began if cursor else min(max(int(now), 0), BEGAN_MAX)
     marks, start = _order(snapshot, chosen, request, state)

@@ -146,9 +146,10 @@ class ListSnapshot:
         """Return the sketches of who likes those posts, where there are any."""
         return dict(self._rows("serving/taste_sketches_of", posts=json.dumps(post_ids)))
 
-    def posts_by(self, author_ids: Sequence[int]) -> set[int]:
-        """Return the stored posts of some authors."""
-        rows = self._rows("serving/posts_by_author", authors=json.dumps(author_ids))
+    def posts_by(self, author_ids: Sequence[int], post_ids: Sequence[int]) -> set[int]:
+        """Return those posts that are by some authors."""
+        named = {"authors": json.dumps(author_ids), "posts": json.dumps(post_ids)}
+        rows = self._rows("serving/posts_by_author", **named)
         return {post_id for (post_id,) in rows}
 
     def viewers_like(self, feed: str, search: str, after: str, rows: int) -> list[tuple[str, int]]:

@@ -60,7 +60,7 @@ class ViewerState:
     first_page: FirstPage | None = None
     less: Sequence[int] = ()
     more: Sequence[int] = ()
-    authors: Sequence[int] = ()  # whose posts are hidden, too
+    authors: Sequence[int] = ()  # whose posts are hidden, too (``paging``)
     own: OwnSettings = USUAL
 
     def marks(self, posts: Sequence[int], snapshot: ListSnapshot, since: int | None = None) -> bytes:

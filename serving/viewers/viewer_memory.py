@@ -17,7 +17,6 @@ from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from serving.budgets.limits import VIEWER_BYTES, ByClass
 from serving.budgets.takers import taker_of
@@ -60,10 +59,7 @@ class ViewerMemory:
             if not remembered.recalled:
                 # What the other workers said meanwhile is newer than what is read back.
                 remembered.recall(self._recalled(viewer, feed, snapshot))
-            state = remembered.at(int(self._now()))
-        if state.authors:
-            return replace(state, hidden=state.hidden | snapshot.posts_by(state.authors))
-        return state
+            return remembered.at(int(self._now()))
 
     def page_shown(
         self,

@@ -127,7 +127,7 @@ def serve(
             before = cpu_seconds(process.pid)
             child = multiprocessing.Process(target=load, args=(port, batch_of, at_once, 0.0, results))
             child.start()
-            latencies, wrong, seconds, _ = results.get()
+            latencies, wrong, seconds, *_ = results.get()
             child.join()
             assert wrong == 0, f"{wrong} answers were no page"
         used = cpu_seconds(process.pid) - before

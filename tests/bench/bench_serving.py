@@ -31,9 +31,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -56,7 +57,7 @@ from serving.identity.key_store import KeyStore
 from serving.identity.keys import signing_key
 
 COLD = 1_100  # requests one after another at the start
-POSTS = 200_000
+POSTS, AUTHORS = 200_000, 50_000
 ITEMS = 300
 PROGRAM = """
 import sys
@@ -69,16 +70,21 @@ run(ServingConfig(Path(sys.argv[1]), "feed.example.com", "did:web:feed.example.c
 
 
 def make_store(path: Path, viewers: int) -> None:
-    """Write posts and one list for each viewer; lists repeat after some thousand."""
-    chance = random.Random(1)
+    """Make a serving.sqlite with posts and one list for each viewer."""
     store = ServingStore(path)
-    connection = store.connection
+    fill(store, viewers)
+    store.close()
+
+
+def fill(store: ServingStore, viewers: int) -> None:
+    """Write posts, one list for each viewer, and what is popular; lists repeat after some thousand."""
+    chance, connection = random.Random(1), store.connection
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO posts (post_id, author_id, rkey, uri, created_us, likers, last_generation)"
+        "INSERT OR REPLACE INTO posts (post_id, author_id, rkey, uri, created_us, likers, last_generation)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((post, post % 7, post_rkey(post), post_uri(post), 1, 5, 1) for post in range(1, POSTS + 1)),
+        ((post, post % AUTHORS, post_rkey(post), post_uri(post), 1, 5, 1) for post in range(1, POSTS + 1)),
     )
     lists = [blob(chance.sample(range(1, POSTS + 1), ITEMS)) for _ in range(2_000)]
     numbers = range(1, viewers + 1)
@@ -88,13 +94,13 @@ def make_store(path: Path, viewers: int) -> None:
     connection.executemany(
         "INSERT INTO lists VALUES (1, ?, 1, ?)", ((viewer, lists[viewer % len(lists)]) for viewer in numbers)
     )
+    connection.execute("INSERT INTO fallbacks VALUES (1, '', 1, ?)", (lists[0],))
     connection.execute(
         "INSERT INTO generations (generation, snapshot_us, published_us, lists, items) VALUES (1, ?, ?, ?, ?)",
         (int(time.time() * 1e6), int(time.time() * 1e6), viewers, viewers * ITEMS),
     )
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store.close()
 
 
 def make_plain_store(path: Path, lists: Path, signers: list[int]) -> None:
@@ -129,38 +135,85 @@ def request(account: Account, now: float) -> bytes:
     ).encode()
 
 
+class Loaded(NamedTuple):
+    """What a load saw: seconds of each answer, answers that were wrong, its own span and CPU seconds.
+
+    ``again``: requests that were sent a second time, because their connection was closed before any answer came.
+    """
+
+    latencies: list[float]
+    wrong: int
+    seconds: float
+    cpu: float
+    again: int
+
+
+@dataclass
+class Kept:
+    """A kept connection: what has come of its answer, when its request was due, and the request."""
+
+    received: bytes = b""
+    due: float = 0.0
+    request: bytes = b""
+
+
 def load(port: int, requests: list[bytes], connections: int, rate: float, result: Any) -> None:
-    """Send requests over kept connections; put the latencies (s), statuses and span (s) into ``result``."""
+    """Send requests over kept connections; put a ``Loaded`` into ``result``."""
     waiting = list(reversed(requests))
     selector = selectors.DefaultSelector()
     latencies: list[float] = []
-    wrong = 0
+    wrong = again = 0
     free = []
-    for _ in range(connections):
+
+    def connect(kept: Kept) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        free.append(connection)
-        selector.register(connection, selectors.EVENT_READ, [b"", 0.0])
+        selector.register(connection, selectors.EVENT_READ, kept)
+        return connection
+
+    for _ in range(connections):
+        free.append(connect(Kept()))
     begun, sent, total = time.perf_counter(), 0, len(requests)
     while len(latencies) < total:
         now = time.perf_counter()
         while waiting and free and (not rate or now - begun >= sent / rate):
             connection = free.pop()
-            selector.get_key(connection).data[1] = begun + sent / rate if rate else now
-            connection.sendall(waiting.pop())
+            kept = selector.get_key(connection).data
+            kept.due, kept.request = begun + sent / rate if rate else now, waiting.pop()
+            with suppress(OSError):  # a connection that is closed is seen below
+                connection.sendall(kept.request)
             sent += 1
         pause = max(0.0, begun + sent / rate - now) if rate and waiting and free else 1.0
         for key, _ in selector.select(pause):
-            key.data[0] += key.fileobj.recv(262_144)  # type: ignore[union-attr]
-            head, _, body = key.data[0].partition(b"\r\n\r\n")
+            connection, kept = key.fileobj, key.data
+            try:
+                received = connection.recv(262_144)  # type: ignore[union-attr]
+            except OSError:
+                received = b""
+            kept.received += received
+            head, _, body = kept.received.partition(b"\r\n\r\n")
             place = head.lower().find(b"content-length: ")
-            if place < 0 or len(body) < int(head[place + 16 :].split(b"\r\n")[0]):
-                continue
-            wrong += not head.startswith(b"HTTP/1.1 200") or b'"post"' not in body
-            latencies.append(time.perf_counter() - key.data[1])
-            key.data[0] = b""
-            free.append(key.fileobj)  # type: ignore[arg-type]
-    result.put((latencies, wrong, time.perf_counter() - begun, time.process_time()))
+            is_whole = place >= 0 and len(body) >= int(head[place + 16 :].split(b"\r\n")[0])
+            if not received:  # closed, as by a proxy that is loaded again
+                selector.unregister(connection)
+                connection.close()  # type: ignore[union-attr]
+                if not kept.request:
+                    free.remove(connection)
+                    free.append(connect(Kept()))
+                elif kept.received:
+                    wrong += 1
+                    latencies.append(time.perf_counter() - kept.due)
+                    free.append(connect(Kept()))
+                else:
+                    again += 1
+                    connect(kept).sendall(kept.request)
+            elif is_whole and kept.request:
+                is_page = kept.request.startswith(b"GET")
+                wrong += not head.startswith(b"HTTP/1.1 200") or (is_page and b'"post"' not in body)
+                latencies.append(time.perf_counter() - kept.due)
+                kept.received = kept.request = b""
+                free.append(connection)  # type: ignore[arg-type]
+    result.put(Loaded(latencies, wrong, time.perf_counter() - begun, time.process_time(), again))
 
 
 @contextmanager
@@ -184,10 +237,8 @@ def server(command: list[str], tree: Path = ROOT) -> Iterator[tuple[subprocess.P
         process.wait(5)
 
 
-def run(
-    port: int, requests: list[bytes], connections: int, rate: float
-) -> tuple[list[float], int, float, float]:
-    """Run the load in a process of its own; return latencies, wrong answers, the span and the load's own CPU."""
+def run(port: int, requests: list[bytes], connections: int, rate: float) -> Loaded:
+    """Run the load in a process of its own."""
     results: Any = multiprocessing.Queue()
     child = multiprocessing.Process(target=load, args=(port, requests, connections, rate, results))
     child.start()
@@ -230,11 +281,11 @@ def measure(
     chance, rows = random.Random(2), []
     first = [request(account, time.time()) for account in accounts[:COLD]]
     with server(command) as (process, port):
-        cold, wrong_cold, _, _ = run(port, first, 1, 0.0)
+        cold, wrong_cold = run(port, first, 1, 0.0)[:2]
         for rate in options.rate:
             requests = [request(chance.choice(accounts), time.time()) for _ in range(options.requests)]
             before = cpu_seconds(process.pid)
-            latencies, wrong, seconds, own = run(port, requests, options.connections, rate)
+            latencies, wrong, seconds, own, _ = run(port, requests, options.connections, rate)
             used = cpu_seconds(process.pid) - before
             latencies.sort()
             rows.append(

@@ -60,6 +60,19 @@ def cpu_seconds(process: int) -> float:
     return ticks / _TICKS
 
 
+def session_cpu_seconds(session: int) -> float:
+    """Return the processor time of all processes of a session, and of those that they have waited for."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))
+        except (ProcessLookupError, FileNotFoundError):  # it has ended just now
+            continue
+    return ticks / _TICKS
+
+
 def memory_mb(process: int, field: str = "VmRSS") -> float:
     """Return the resident memory of one process; with VmHWM, its peak."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
