@@ -29,6 +29,7 @@ from bench_tools import active_days, parser_of, run_job
 from synthetic_lake import make_store
 
 from pipeline.batch.inputs import sql_steps
+from pipeline.batch.inputs.neighbour_files import layers_of
 from pipeline.batch.inputs.snapshot import open_snapshot
 from pipeline.batch.lists.make_lists import Staging, stage_lists
 from pipeline.progress import Progress
@@ -41,10 +42,15 @@ from sql.sqlite import connect, migrate, transaction
 LONGEST = 6
 
 
+def full_pass(data_dir: Path) -> list[Path]:
+    """Return the files of everybody's neighbours."""
+    return layers_of(places.neighbours(data_dir))[0]
+
+
 def set_parameters(data_dir: Path, percent: int) -> int:
     """Let a percentage of the viewers with neighbours have parameters of their own; return how many."""
     query = "SELECT DISTINCT viewer_id FROM read_parquet(?) ORDER BY 1"
-    viewers = [row[0] for row in duckdb.execute(query, [str(places.neighbours(data_dir))]).fetchall()]
+    viewers = [row[0] for row in duckdb.execute(query, [[*map(str, full_pass(data_dir))]]).fetchall()]
     chance = random.Random(11)
     chosen = set(chance.sample(viewers, len(viewers) * percent // 100))
     with closing(sqlite3.connect(places.landing(data_dir))) as landing:
@@ -96,7 +102,7 @@ def within(data_dir: Path, every: int, shares: list[int]) -> Iterator[dict[str, 
             data_dir, ranking, 1, window_hours=ranking.post_max_age_hours, folder=folder
         ) as snapshot:
             connection = snapshot.connection
-            some = f"FROM {parquet(places.neighbours(data_dir))} WHERE viewer_id % {every} = 0"
+            some = f"FROM {parquet(*full_pass(data_dir))} WHERE viewer_id % {every} = 0"
             connection.execute(f"CREATE TABLE neighbours AS {some}")
             for name in sql_steps.BEFORE_CANDIDATES:
                 sql_steps.run_file(connection, name)

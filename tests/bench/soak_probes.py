@@ -28,10 +28,12 @@ import numpy as np
 from synthetic_lake import actor_of, did_of
 
 import sql
+from pipeline.batch.inputs.neighbour_files import layers_of
 from pipeline.identifiers import parse_post_uri, tid_at
 from pipeline.simulate.randomness import hashed
 from pipeline.simulate.text_columns import did_matrix, texts
 from serving.lists.list_bytes import post_ids
+from sql import places
 
 KINDS = ("own", "neighbour", "seed")
 LOOK_SECONDS = 0.5
@@ -187,11 +189,11 @@ def quantile(values: list[float], share: float) -> float | None:
 
 
 def neighbours_of(data_dir: Path, viewers: list[int]) -> dict[int, list[int]]:
-    """Return the first neighbours of some viewers by actor number, of those who have so many."""
-    path = str(data_dir / "lake" / "neighbours.parquet").replace("'", "''")
-    marks = ", ".join(map(str, viewers))
+    """Return the first neighbours of some viewers by actor number, of those who have so many in the last full pass."""
+    files = [str(path) for path in layers_of(places.neighbours(data_dir))[0]]
     rows = duckdb.execute(
-        f"SELECT viewer_id, list(neighbour_id ORDER BY rank) FROM read_parquet('{path}') "
-        f"WHERE rank <= {NEIGHBOURS} AND viewer_id IN ({marks}) GROUP BY 1"
+        "SELECT viewer_id, list(neighbour_id ORDER BY rank) FROM read_parquet(?) "
+        "WHERE rank <= ? AND viewer_id IN (SELECT unnest(?)) GROUP BY 1",
+        [files, NEIGHBOURS, viewers],
     ).fetchall()
     return {viewer: near for viewer, near in rows if len(near) == NEIGHBOURS}
