@@ -11,7 +11,7 @@ job leaves its own inputs from before the window of a candidates run.
 
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -167,7 +167,7 @@ def make_list_snapshot(
         link(neighbour_files.degrees, files[LIST_DEGREES])
     lists = _lists(staged, run.feed)
     rows = sum(int(pq.read_metadata(path).num_rows) for path in lists.values())
-    daily = _daily_lists(connection, neighbour_files.data_dir, lists.values(), files[LIST_POSTS], run)
+    daily = _daily_lists(connection, neighbour_files.data_dir, staged, files[LIST_POSTS], run)
     finished = lists | daily | _of_feed(files, run.feed)
     finished |= _neighbours(connection, neighbour_files, folder, run.feed)
     if run.feed == run.feeds[0]:
@@ -199,7 +199,7 @@ def _variants(staged: Sequence[StagedLists], folder: Path) -> Path:
 
 
 def _lists(staged: Sequence[StagedLists], feed: str) -> dict[str, Path]:
-    """Return the files of all variants' lists by relation."""
+    """Return the files of all variants' lists by relation: the generation is known when they are published."""
     return {
         f"{FEED_LISTS}/feed={feed}/{each.generation:010d}-{number:05d}": path
         for each in staged
@@ -235,7 +235,7 @@ def _neighbours(
 def _daily_lists(
     connection: duckdb.DuckDBPyConnection,
     data_dir: Path,
-    lists: Collection[Path],
+    staged: Sequence[StagedLists],
     list_posts: Path,
     run: AnalystsRun,
 ) -> dict[str, Path]:
@@ -245,7 +245,11 @@ def _daily_lists(
     if former is not None and copy_of(former, f"{DAILY_LISTS}/{day}").exists():
         return {}
     posts = list_posts.with_name("daily_posts.parquet")
-    query = f"SELECT * FROM {parquet(*lists)} WHERE position <= {DAILY_POSITIONS}"
+    query = " UNION ALL ".join(
+        f"SELECT *, {each.generation}::INTEGER AS generation FROM {parquet(*files_below(each.lists))} "
+        f"WHERE position <= {DAILY_POSITIONS}"
+        for each in staged
+    )
     link(list_posts, posts)
     return {
         f"{DAILY_LISTS}/{day}": copy_to(connection, query, posts.with_name("daily_lists.parquet")),

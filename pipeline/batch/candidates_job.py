@@ -32,7 +32,7 @@ from pipeline.batch.inputs.run_inputs import open_run
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
 from pipeline.batch.lists.checks import check_relations, sampled
 from pipeline.batch.lists.communities import communities, named_posts
-from pipeline.batch.lists.make_lists import Staging, renumber, stage_lists
+from pipeline.batch.lists.make_lists import Staging, stage_lists
 from pipeline.batch.lists.taste_sketches import sketches
 from pipeline.batch.publish.generations import GenerationOrigin, publish, write_sketches
 from pipeline.batch.publish.write_communities import write_communities
@@ -116,8 +116,6 @@ def candidates(
             ):
                 yield prefix + step, rows
             if wanted is None:
-                if published.generation != staging.generation:
-                    renumber(connection, staging.lists, published.generation)
                 staged.append(stage_lists_of(connection, staging.lists, variant, published.generation))
         if wanted is None:
             # The relations are the control's now.
@@ -151,7 +149,7 @@ def stage_and_publish(
 
     ``published`` collects their generation and the viewers who got a list, variant by variant. After the last variant
     of a run for everybody, superseded lists of all other viewers are removed. Another run may publish meanwhile; then
-    the generation is not ``staging.generation``, which the staged file says.
+    their generation is not the next after ``staging.before``.
     """
     connection, feed, last = snapshot.connection, to_publish.feed, variant == to_publish.feed.variants[-1]
     # How many viewers make a block is a matter of the run, which may be one that was cut short.

@@ -68,8 +68,15 @@ CREATE OR REPLACE MACRO of_feeds(name) AS TABLE
 SELECT * FROM read_parquet(
   getvariable('snapshot_pattern') || '/' || name || '/*/*.parquet', hive_partitioning = true,
   hive_types = {'feed': 'VARCHAR'}, union_by_name = true);
--- Lists of all feeds; those of one are lists_of(feed).
-CREATE OR REPLACE VIEW stored_lists AS FROM of_feeds('feed_lists') SEMI JOIN stored_feeds USING (feed);
+-- Lists of all feeds, GENERATION-NUMBER.parquet; those of one feed are lists_of(feed).
+CREATE OR REPLACE MACRO all_lists() AS TABLE
+SELECT
+  COLUMNS(lambda c: c NOT IN ('filename', 'generation')),   -- earlier versions wrote the generation into the rows, too
+  regexp_extract(filename, '(\d+)-\d+\.parquet$', 1)::INTEGER AS generation
+FROM read_parquet(
+  getvariable('snapshot_pattern') || '/feed_lists/*/*.parquet', hive_partitioning = true,
+  hive_types = {'feed': 'VARCHAR'}, union_by_name = true, filename = true);
+CREATE OR REPLACE VIEW stored_lists AS FROM all_lists() SEMI JOIN stored_feeds USING (feed);
 CREATE OR REPLACE VIEW stored_list_posts AS FROM of_feeds('feed_list_posts');
 -- Neighbours that the lists of all feeds were made from. Each run made a layer of them, LAYER-NUMBER.parquet; those of
 -- viewers who were computed since stand for the older.
@@ -119,7 +126,7 @@ CREATE OR REPLACE MACRO one_feed(name) AS CASE
     'no feed {}: expected one of {}', name, (SELECT string_agg(feed, ', ' ORDER BY place) FROM stored_feeds))) END;
 -- The same for what is of several feeds: '' stands for all of them.
 CREATE OR REPLACE MACRO any_feed(name) AS CASE WHEN coalesce(name, '') = '' THEN '' ELSE one_feed(name) END;
-CREATE OR REPLACE MACRO lists_of(of_feed) AS TABLE SELECT * FROM of_feeds('feed_lists') WHERE feed = of_feed;
+CREATE OR REPLACE MACRO lists_of(of_feed) AS TABLE SELECT * FROM all_lists() WHERE feed = of_feed;
 CREATE OR REPLACE MACRO neighbours_of(of_feed) AS TABLE SELECT * FROM all_neighbours() WHERE feed = of_feed;
 
 -- The number of an actor by DID, and of a post's author by the post's address. A name that is none is an error, since an

@@ -212,7 +212,7 @@ class Maker:
                 "post_no": (len(recent) * self.rng.random(size) ** 3).astype(np.int32),
                 "score": self.rng.random(size).astype(np.float32),
                 "co_likers": self.rng.integers(1, 40, size).astype(np.int32),
-                "source": np.ones(size, np.uint8), "generation": np.ones(size, np.int32),
+                "source": np.ones(size, np.uint8),
             }  # fmt: skip
             table = pa.table(columns)
             path = self.copy(f"{FEED_LISTS}/feed={FEED}/0000000001-00000")
@@ -222,6 +222,7 @@ class Maker:
         near.close()
         far.close()
         first_page = pq.read_table(path, filters=[("position", "<=", 30)])
+        first_page = first_page.append_column("generation", pa.array(np.ones(len(first_page), np.int32)))
         yesterday = f"feed={FEED}/day={places.day_name(TODAY - 1)}"
         pq.write_table(first_page, self.copy(f"{DAILY_LISTS}/{yesterday}"), compression="zstd")
         for name, relation in (

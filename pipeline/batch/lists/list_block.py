@@ -26,7 +26,6 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
         ("co_likers", pa.int32()),
         ("source", pa.uint8()),
-        ("generation", pa.int32()),  # of the list_posts.parquet that post_no refers to
     ]
 )
 # Values that come again: those of the other columns are not looked for when a file is written.
@@ -81,7 +80,7 @@ def list_block(
     return lists
 
 
-def list_table(viewers: NDArray[np.int64], lists: Lists, generation: int) -> pa.Table:
+def list_table(viewers: NDArray[np.int64], lists: Lists) -> pa.Table:
     """Return lists as rows of SCHEMA."""
     sizes = np.diff(lists.starts)
     position = np.arange(len(lists.posts)) - np.repeat(lists.starts[:-1], sizes) + 1
@@ -93,7 +92,6 @@ def list_table(viewers: NDArray[np.int64], lists: Lists, generation: int) -> pa.
             lists.scores,
             lists.co_likers,
             lists.sources,
-            np.full(len(lists.posts), generation, np.int32),
         ],
         schema=SCHEMA,
     )

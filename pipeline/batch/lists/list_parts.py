@@ -42,12 +42,11 @@ class ListParts:
 
     frozen: Frozen
     ranking: Ranking
-    generation: int
     viewers: int
 
     @classmethod
     def lay_out(
-        cls, snapshot: Snapshot, frozen: Frozen, files: NeighbourFiles, ranking: Ranking, generation: int
+        cls, snapshot: Snapshot, frozen: Frozen, files: NeighbourFiles, ranking: Ranking
     ) -> "ListParts":
         """Write what all tasks read. The folder's name stands for it: parts of other input are not taken for these."""
         connection = snapshot.connection
@@ -62,7 +61,7 @@ class ListParts:
         add_relations(own, connection, *RELATIONS)
         put_arrays(own.folder / "fresh", **make_fresh(connection)._asdict())
         put_arrays(own.folder / "shelf", **fill_shelf(connection, ranking)._asdict())
-        return cls(own, ranking, generation, len(viewers))
+        return cls(own, ranking, len(viewers))
 
     @property
     def blocks(self) -> int:
@@ -80,7 +79,7 @@ class ListParts:
             shelf = Shelf(*arrays(self.frozen.folder / "shelf", *Shelf._fields))
             hour = self.frozen.snapshot_us // HOUR_US
             lists = list_block(fresh, shelf, block, self.ranking, hour, 1)
-            table = list_table(block.viewers, lists, self.generation)
+            table = list_table(block.viewers, lists)
             listed = np.zeros(len(shelf.authors), np.bool_)
             listed[lists.posts] = True
 

@@ -5,7 +5,6 @@ and ``listed_viewers``, which are checked and published. Leaves to others: a blo
 machines (``list_parts``), the order of a run (``candidates_job``).
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from pipeline.batch.lists.list_parts import ListParts
 from pipeline.batch.lists.product import list_viewers, make_fresh, read_block
 from pipeline.progress import Progress
 from pipeline.ranking import Ranking
-from pipeline.store.duck import columns, copy_to, parquet, put, registered
+from pipeline.store.duck import columns, parquet, put, registered
 from pipeline.store.linked_files import files_below
 from pipeline.store.model import HOUR_US
 
@@ -44,11 +43,6 @@ class Staging:
     threads: int
     before: int
     progress: Progress
-
-    @property
-    def generation(self) -> int:
-        """The number in the staged file: the lists' own, unless another run publishes meanwhile."""
-        return self.before + 1
 
     @property
     def lists(self) -> Path:
@@ -89,7 +83,7 @@ class ListsHere:
         lists = list_block(self._fresh, self._shelf, block, self._ranking, self._hour, threads)
         self._listed[lists.posts] = True
         self._with_list.append(block.viewers[np.diff(lists.starts) > 0])
-        table = list_table(block.viewers, lists, self._staging.generation)
+        table = list_table(block.viewers, lists)
         if len(table):
             self._writer.write_table(table, row_group_size=len(table))
         return len(table)
@@ -98,16 +92,6 @@ class ListsHere:
         """Finish the file; return the posts that are in lists, and the viewers who have one."""
         self._writer.close()
         return np.flatnonzero(self._listed), np.concatenate(self._with_list)
-
-
-def renumber(connection: duckdb.DuckDBPyConnection, path: Path, generation: int) -> None:
-    """Make one file of published lists, with their generation's number; a list may lie across two row groups then."""
-    other = path.with_suffix(".new")
-    query = f"SELECT * REPLACE ({generation}::INTEGER AS generation) FROM {parquet(*files_below(path))}"
-    copy_to(connection, query, other)
-    if path.is_dir():
-        shutil.rmtree(path)
-    other.replace(path)
 
 
 def stage_lists(
@@ -123,11 +107,11 @@ def stage_lists(
     (viewer_id). Raises BatchError when a list breaks a rule. ``shared`` is for an engine whose tasks see files alone.
     """
     connection, path = snapshot.connection, staging.lists
-    made: ListsHere | ListParts
-    if shared is None:
-        made = ListsHere(snapshot, ranking, staging)
-    else:
-        made = ListParts.lay_out(snapshot, *shared, ranking, staging.generation)
+    made: ListsHere | ListParts = (
+        ListsHere(snapshot, ranking, staging)
+        if shared is None
+        else ListParts.lay_out(snapshot, *shared, ranking)
+    )
     staging.progress.start("product", made.viewers)
     tasks = engine.map("lists", made.make, made.blocks)
     total = int(sum(following(tasks, staging.progress, made.viewers, made.blocks)))
@@ -147,7 +131,7 @@ def stage_lists(
 
 
 def _make_fallbacks(connection: duckdb.DuckDBPyConnection, languages: list[str], lists: Lists) -> None:
-    staged = list_table(np.arange(len(languages)), lists, 0)
+    staged = list_table(np.arange(len(languages)), lists)
     names = pa.table({"language_no": range(len(languages)), "language": languages})
     with registered(connection, staged_fallbacks=staged, language_names=names):
         connection.execute(
