@@ -4,12 +4,16 @@ it."""
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_tools import settings_for
+from serving_worlds import wait_until
 from test_batch_tiers import run, town
 from worlds import World
 
@@ -110,6 +114,38 @@ def test_a_restart_goes_on_with_the_timetable(tmp_path: Path) -> None:
         assert before + 59 < timetable._everybody_due < after + 61
     finally:
         timetable._scheduler.shutdown(wait=False)
+
+
+def test_lists_of_viewers_seen_lately_are_made_after_their_new_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come due together, again and again; none begins while the other runs, and lists follow every time."""
+    town().write(tmp_path)
+    run(tmp_path)
+    stopping, steps = threading.Event(), list[str]()
+    timetable = Timetable(replace(settings_for(tmp_path), candidates_minutes=0.005), stopping)
+
+    def child(job: str, arguments: Sequence[str], *_: Any, **__: Any) -> bool:
+        if job in ("liked", "recent"):
+            steps.append(f"{job} begins")
+            time.sleep(0.05)
+            steps.append(f"{job} ends")
+        return True
+
+    monkeypatch.setattr(timetable, "_run_child", child)
+    monkeypatch.setattr("pipeline.run.timetable.recent_viewers", lambda *_: ["did:plc:ann"])
+    thread = threading.Thread(target=timetable.run, daemon=True)
+    thread.start()
+    assert wait_until(lambda: steps.count("liked ends") >= 5)
+    stopping.set()
+    thread.join(120)
+    assert not thread.is_alive()
+    assert all(
+        first.split()[0] == second.split()[0] for first, second in zip(steps[::2], steps[1::2], strict=True)
+    )
+    jobs = [step.split()[0] for step in steps[::2]]
+    assert jobs[0] == "liked"
+    assert all(after == "recent" for job, after in pairwise(jobs) if job == "liked")
 
 
 def test_it_stops_while_a_job_is_about_to_hurry_another(

@@ -9,7 +9,8 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
     liked        every candidates_minutes: neighbours of viewers seen in the last half hour who liked something since;
                  takes at most a fifth of the time
-    recent       every candidates_minutes, and after liked: lists of viewers seen in the last half hour
+    recent       every candidates_minutes, and after liked: lists of viewers seen in the last half hour. When both are
+                 due, liked goes first: beside it the lists would be ready no sooner, and lack what it found
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
     gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
     rules        the members of moderation lists that the operator follows, an hour after they were last fetched
@@ -71,7 +72,8 @@ FIRST_LIKES_SECONDS, FIRST_LIKES_AGAIN_SECONDS = 30.0, 600.0
 ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
-QUEUES |= {job: job for job in ("liked", "recent", "fetch", "gaps", "rules", "profiles", "waiting")}
+QUEUES |= {"liked": "recent", "recent": "recent"}
+QUEUES |= {job: job for job in ("fetch", "gaps", "rules", "profiles", "waiting")}
 # Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the

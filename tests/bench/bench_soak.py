@@ -92,7 +92,7 @@ def soak(data_dir: Path, options: argparse.Namespace, plc: Directory, stack: Exi
     newcomers = unlisted(data_dir, int(options.new * (options.minutes + options.tail_minutes)) + 1)
     known, new = ([Account(did_of(viewer)) for viewer in some] for some in (viewers, newcomers))
     keep_keys(data_dir / "keys.sqlite", known)
-    plc.publish(*known[:PROBED_VIEWERS], *new)
+    plc.publish(*known, *new)  # all: a change of identity on the stream makes the app ask again
     bring_in(data_dir, viewers)
     stream, port = Stream(data_dir, options.events), free_port()
     stack.callback(stream.end)
