@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ import pytest
 
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
+from pipeline.nodes.exchange_state import ExchangeState, Machine
 from pipeline.settings import load_settings
 from pipeline.store.events import EventBatch
+from serving.http.exchange_metrics import exchange_text
 from serving.http.recent_pages import FEED_ADDRESS
 from serving.http.web_metrics import WebMetrics
 from serving.identity.default_resolver import SLOTS
@@ -251,11 +254,15 @@ def test_every_alert_is_made_to_fire() -> None:
 
 
 def exported() -> set[tuple[str, frozenset[str]]]:
-    """Every figure that ingest offers Prometheus: its name, and its labels' names and, of buckets, their bounds."""
+    """Every figure of ingest and of the exchange: its name, and its labels' names and, of buckets, their bounds."""
     metrics = Metrics()
     batch = EventBatch(counts=Counter({(kind, "x"): 1 for kind in ("event", "drop", "connection")}))
     metrics.committed(batch, size=1, seconds=0.1, lag_seconds=1.0, queued=1)
     text = prometheus_client.generate_latest(metrics.registry).decode()
+    head, node = Machine("head", "", 1, 1, 1, 1), Machine("node-1", "1/2", 1, 1, 1, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        ExchangeState(head, 1, {}, 1, (), (node,)).write(Path(folder))
+        text += exchange_text(Path(folder), 2.0).decode()
     return {
         (sample.name, labels_of(sample.labels))
         for family in prometheus_client.parser.text_string_to_metric_families(text)
@@ -268,13 +275,13 @@ def labels_of(labels: Mapping[str, str]) -> frozenset[str]:
     return frozenset(f"le={float(value)}" if name == "le" else name for name, value in labels.items())
 
 
-def test_the_alerts_watch_figures_that_ingest_offers() -> None:
+def test_the_alerts_watch_figures_that_are_offered() -> None:
     offered = exported()
     rules = (DEPLOY / "prometheus" / "foryou.rules.yml").read_text()
     watched = set(re.findall(r"\bforyou_[a-z_]+", rules))
     assert len(watched) >= 5
     assert watched <= {name for name, _ in offered}
-    # What the rules are tried on looks like what ingest says.
+    # What the rules are tried on looks like what the programs say.
     tried = re.findall(
         r"series: '(foryou_\w+)(?:\{(.*?)\})?'", (DEPLOY / "prometheus" / "foryou.rules.test.yml").read_text()
     )

@@ -53,6 +53,9 @@ REMEDIES = {
     "ForYouCertificate": "test_doctor.py::test_certificates",
     "ForYouDisk": "test_runbook.py::test_fewer_days_and_fewer_backups_take_less_room",
     "ForYouUnitFailed": "test_runbook.py::test_a_backup_that_failed_says_why_in_one_line_and_the_next_one_succeeds",
+    "ForYouNodeSilent": "test_nodes.py::test_nodes_behind_the_proxy",
+    "ForYouNodeBehind": "test_exchange_state.py::test_a_node_and_the_head_say_how_far_they_are",
+    "ForYouExchange": "test_exchange_state.py::test_who_never_exchanged_or_stopped_has_what_to_start_named",
 }
 
 
