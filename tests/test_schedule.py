@@ -148,6 +148,28 @@ def test_lists_of_viewers_seen_lately_are_made_after_their_new_neighbours(
     assert all(after == "recent" for job, after in pairwise(jobs) if job == "liked")
 
 
+def test_viewers_seen_lately_are_served_at_once_after_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town().write(tmp_path)
+    run(tmp_path)
+    stopping, jobs = threading.Event(), list[str]()
+    timetable = Timetable(replace(settings_for(tmp_path), candidates_minutes=60.0), stopping)
+
+    def child(job: str, *_: Any, **__: Any) -> bool:
+        jobs.append(job)
+        return True
+
+    monkeypatch.setattr(timetable, "_run_child", child)
+    monkeypatch.setattr("pipeline.run.timetable.recent_viewers", lambda *_: ["did:plc:ann"])
+    thread = threading.Thread(target=timetable.run, daemon=True)
+    thread.start()
+    assert wait_until(lambda: {"liked", "recent"} <= {*jobs})
+    stopping.set()
+    thread.join(120)
+    assert not thread.is_alive()
+
+
 def test_it_stops_while_a_job_is_about_to_hurry_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

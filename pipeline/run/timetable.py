@@ -8,7 +8,7 @@ themselves. Each runs as a process of its own, which returns its memory and whos
                  the time, but runs at least every neighbours_minutes
     candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
     liked        every candidates_minutes: neighbours of viewers seen in the last half hour who liked something since;
-                 takes at most a fifth of the time
+                 takes at most three tenths of the time
     recent       every candidates_minutes, and after liked: lists of viewers seen in the last half hour. When both are
                  due, liked goes first: beside it the lists would be ready no sooner, and lack what it found
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
@@ -18,7 +18,8 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     waiting      neighbours and lists of viewers without a list, or who like while they scroll: looked for every
                  waiting_seconds, and after a fetch
 
-A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next.
+A restart does not change the timetable: when a job ran last, and how long it took, says when it is due next. Those for
+viewers seen lately are due at once.
 
 Only one of the first three runs at a time, for each needs the whole machine and the batch's lock. One that comes due
 meanwhile waits, and then runs once, however often it came due. The others run beside them and take most of the
@@ -79,7 +80,7 @@ SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
 # time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
-LIKED_TIME_SHARE = 0.2
+LIKED_TIME_SHARE = 0.3
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
@@ -138,6 +139,8 @@ class Timetable:
             self._remember(time.time())
             self._add_job("liked", self._follow_likes, settings.candidates_minutes * 60)
             self._add_job("recent", self._renew_recent, settings.candidates_minutes * 60)
+            for job in ("liked", "recent"):  # who was seen lately has waited while nothing ran
+                self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
             seconds = settings.waiting_seconds
             self._add_job("fetch", self._fetch, seconds)
             self._add_job("waiting", self._serve_waiting, seconds)
