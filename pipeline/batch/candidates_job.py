@@ -38,7 +38,7 @@ from pipeline.batch.publish.generations import GenerationOrigin, publish, write_
 from pipeline.batch.publish.write_communities import write_communities
 from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
-from pipeline.store.duck import columns, copy_to
+from pipeline.store.duck import columns, copy_to, count
 from pipeline.store.newest_generation import newest
 from pipeline.store.whole_files import whole
 from sql import places
@@ -94,6 +94,8 @@ def candidates(
         else:
             name_viewers(connection, wanted)
         attach_neighbours(connection, files, "neighbours", folder, "" if wanted is None else "wanted_viewers")
+        if wanted is not None:  # else it is a view
+            yield "neighbours of viewers", count(connection, "neighbours")
         for name in sql_steps.LIKES:
             yield name, sql_steps.run_file(connection, name)
         snapshot.drop_records()
