@@ -114,7 +114,7 @@ def renew(world: Cluster, viewers: list[int]) -> None:
     lists = [blob(chance.sample(range(1, LESS_POSTS + 1), ITEMS)) for _ in range(200)]
     execute("BEGIN IMMEDIATE")
     for number in viewers:
-        execute("DELETE FROM lists WHERE viewer_id = ?", (number,))
+        execute("DELETE FROM lists WHERE feed_id = 1 AND viewer_id = ?", (number,))
         execute(
             "INSERT INTO lists VALUES (1, ?, ?, ?)", (number, world.generation, lists[number % len(lists)])
         )
