@@ -264,9 +264,8 @@ class Cluster:
     def less(self, port: int, did: str, post: str) -> int:
         """Say "show less" of a post."""
         token = self.accounts[did].token("app.bsky.feed.sendInteractions", now=time.time())
-        body = json.dumps({"interactions": [{"item": post, "event": "app.bsky.feed.defs#requestLess"}]})
         headers = bearer(token) | {"Content-Type": "application/json"}
-        return self.request(port, "POST", INTERACTIONS, headers, body)[0]
+        return self.request(port, "POST", INTERACTIONS, headers, less_body(post))[0]
 
     def generation_of(self, name: str) -> int:
         """Return which generation a node has."""
@@ -292,6 +291,11 @@ class Cluster:
                 os.killpg(self.proxy.pid, signal.SIGKILL)
             self.proxy.wait()
         self.store.close()
+
+
+def less_body(post: str) -> str:
+    """Return the body of a "show less"."""
+    return json.dumps({"interactions": [{"item": post, "event": "app.bsky.feed.defs#requestLess"}]})
 
 
 @contextmanager

@@ -4,8 +4,8 @@ it."""
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -116,6 +116,17 @@ def test_a_restart_goes_on_with_the_timetable(tmp_path: Path) -> None:
         timetable._scheduler.shutdown(wait=False)
 
 
+@contextmanager
+def going(timetable: Timetable, stopping: threading.Event) -> Iterator[None]:
+    """Let a timetable run while the block does; it must end then."""
+    thread = threading.Thread(target=timetable.run, daemon=True)
+    thread.start()
+    yield
+    stopping.set()
+    thread.join(120)
+    assert not thread.is_alive()
+
+
 def test_lists_of_viewers_seen_lately_are_made_after_their_new_neighbours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +136,7 @@ def test_lists_of_viewers_seen_lately_are_made_after_their_new_neighbours(
     stopping, steps = threading.Event(), list[str]()
     timetable = Timetable(replace(settings_for(tmp_path), candidates_minutes=0.005), stopping)
 
-    def child(job: str, arguments: Sequence[str], *_: Any, **__: Any) -> bool:
+    def child(job: str, *_: Any, **__: Any) -> bool:
         if job in ("liked", "recent"):
             steps.append(f"{job} begins")
             time.sleep(0.05)
@@ -134,12 +145,8 @@ def test_lists_of_viewers_seen_lately_are_made_after_their_new_neighbours(
 
     monkeypatch.setattr(timetable, "_run_child", child)
     monkeypatch.setattr("pipeline.run.timetable.recent_viewers", lambda *_: ["did:plc:ann"])
-    thread = threading.Thread(target=timetable.run, daemon=True)
-    thread.start()
-    assert wait_until(lambda: steps.count("liked ends") >= 5)
-    stopping.set()
-    thread.join(120)
-    assert not thread.is_alive()
+    with going(timetable, stopping):
+        assert wait_until(lambda: steps.count("liked ends") >= 5)
     assert all(
         first.split()[0] == second.split()[0] for first, second in zip(steps[::2], steps[1::2], strict=True)
     )
@@ -162,12 +169,8 @@ def test_viewers_seen_lately_are_served_at_once_after_a_start(
 
     monkeypatch.setattr(timetable, "_run_child", child)
     monkeypatch.setattr("pipeline.run.timetable.recent_viewers", lambda *_: ["did:plc:ann"])
-    thread = threading.Thread(target=timetable.run, daemon=True)
-    thread.start()
-    assert wait_until(lambda: {"liked", "recent"} <= {*jobs})
-    stopping.set()
-    thread.join(120)
-    assert not thread.is_alive()
+    with going(timetable, stopping):
+        assert wait_until(lambda: {"liked", "recent"} <= {*jobs})
 
 
 def test_it_stops_while_a_job_is_about_to_hurry_another(
@@ -187,12 +190,8 @@ def test_it_stops_while_a_job_is_about_to_hurry_another(
 
     monkeypatch.setattr(timetable, "_fetch", fetch)
     monkeypatch.setattr(timetable, "_serve_waiting", lambda: None)
-    thread = threading.Thread(target=timetable.run, daemon=True)
-    thread.start()
-    assert began.wait(120)
-    stopping.set()
-    thread.join(120)
-    assert not thread.is_alive()
+    with going(timetable, stopping):
+        assert began.wait(120)
 
 
 def test_all_kinds_of_those_who_wait_are_in_a_run(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class GenerationInputs:
         self.connection.execute(f"CREATE VIEW known_claimed_likes AS {known}")
         self.connection.execute("CREATE OR REPLACE VIEW claimed_likes AS FROM known_claimed_likes")
         lists = copy_of(whole, f"{FEED_LISTS}/feed={self._feed}/lists").parent
-        self.connection.execute(f"CREATE VIEW stored_lists AS {lists_in(lists)}")
+        self.connection.execute(f"CREATE VIEW stored_lists AS {_lists_in(lists)}")
         self._view("stored_list_posts", copy_of(snapshot, LIST_POSTS))
         self._view("known_crowds", copy_of(snapshot, LIST_CROWDS))
         # A run of an earlier version left no forecast.
@@ -325,7 +325,7 @@ class GenerationInputs:
         self.connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM {parquet(*files)}")
 
 
-def lists_in(folder: Path) -> str:
+def _lists_in(folder: Path) -> str:
     """Return a query for the lists of a feed, GENERATION-NUMBER.parquet, with their generation (as in views.sql)."""
     return (
         "SELECT COLUMNS(lambda c: c NOT IN ('filename', 'generation')), "

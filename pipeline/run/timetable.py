@@ -137,21 +137,18 @@ class Timetable:
             self._add("neighbours", settings.neighbours_minutes)
             self._add("candidates", settings.candidates_minutes)
             self._remember(time.time())
-            self._add_job("liked", self._follow_likes, settings.candidates_minutes * 60)
-            self._add_job("recent", self._renew_recent, settings.candidates_minutes * 60)
-            for job in ("liked", "recent"):  # who was seen lately has waited while nothing ran
-                self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
+            # Who was seen lately has waited while nothing ran.
+            self._add_job("liked", self._follow_likes, settings.candidates_minutes * 60, at_once=True)
+            self._add_job("recent", self._renew_recent, settings.candidates_minutes * 60, at_once=True)
             seconds = settings.waiting_seconds
             self._add_job("fetch", self._fetch, seconds)
             self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
             self._add_job("rules", self._refresh_lists, RULES_SECONDS)
             if settings.ask_profiles == "on":
-                self._add_job("profiles", self._ask_profiles, PROFILES_SECONDS)
-                self._scheduler.modify_job("profiles", next_run_time=datetime.now(UTC))
+                self._add_job("profiles", self._ask_profiles, PROFILES_SECONDS, at_once=True)
             if self._archive_key:
-                self._add_job("gaps", self._fill_gaps, GAPS_SECONDS)
-                self._scheduler.modify_job("gaps", next_run_time=datetime.now(UTC))
+                self._add_job("gaps", self._fill_gaps, GAPS_SECONDS, at_once=True)
             self._scheduler.start()
             while not self._stopping.wait(ALIVE_SECONDS):
                 step = self._machine.step_seconds()
@@ -208,7 +205,9 @@ class Timetable:
         self._add_job(job, partial(self._run_job, job), minutes * 60)
         log.info("%s every %g minutes", job, minutes)
 
-    def _add_job(self, job: str, work: Callable[[], None], seconds: float) -> None:
+    def _add_job(self, job: str, work: Callable[[], None], seconds: float, *, at_once: bool = False) -> None:
+        """Add a job that is due every so many seconds, for the first time after so many or at once."""
+
         def in_turn() -> None:
             with self._turns.turn(job):
                 if not self._stopping.is_set():
@@ -216,6 +215,8 @@ class Timetable:
 
         trigger = IntervalTrigger(seconds=seconds)
         self._scheduler.add_job(in_turn, trigger, id=job, name=job, executor=QUEUES[job])
+        if at_once:
+            self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
 
     def _remember(self, now: float) -> None:
         """Resume the timetable from the record of runs; ``now`` is in seconds since 1970."""

@@ -11,8 +11,6 @@ line a run, the medians, and one line of JSON.
 
 import json
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_tools import number, parser_of, run_job
+from bench_tools import lists_anew, number, parser_of
 
 from pipeline.batch.forecast.history import table_of
 from pipeline.batch.forecast.learning import INPUTS, KEPT_DAYS, Moment, learned
@@ -32,15 +30,16 @@ POSTS = 1_000  # a moment
 STEPS = ("forecast_inputs", "forecast", "crowd_shares", "remember", "learn")
 
 
-def write_past(data_dir: Path) -> int:
-    """Write two weeks of moments, and trees that are due to be learned again; return the rows."""
+def write_past(data_dir: Path) -> None:
+    """Write two weeks of moments, and trees that are due to be learned again."""
     chance = np.random.default_rng(1)
     now_us = number(data_dir, "landing", "SELECT seen_us FROM watermark")
     times = now_us - np.arange(KEPT_DAYS * 24 - 1, 6, -1) * HOUR_US
     rows = chance.lognormal(0.0, 2.0, (len(times), POSTS, len(INPUTS)))
-    expected = rows[:, :, 13] / (1.0 + rows[:, :, 20])  # likes of the last hour, less of old posts
+    hour, half_hour, age = (rows[:, :, INPUTS.index(name)] for name in ("share_1h", "share_30m", "age_hours"))
+    expected = hour / (1.0 + age)
     liked = chance.poisson(50.0 * expected / expected.mean())
-    crowd = rows[:, :, 12] / rows[:, :, 12].sum(axis=1, keepdims=True)
+    crowd = half_hour / half_hour.sum(axis=1, keepdims=True)
     trees = learned(
         [Moment(*each) for each in zip(rows[:48], liked[:48].astype(float), crowd[:48], strict=True)]
     )
@@ -57,30 +56,17 @@ def write_past(data_dir: Path) -> int:
         }
     )
     pq.write_table(table, places.forecast_moments(data_dir, FEED))
-    return len(table)
 
 
 def run(data_dir: Path, parameters: str, *, with_forecast: bool) -> dict[str, Any]:
     """Make everybody's lists anew; return the figures."""
-    for store in ("serving.sqlite", "serving.sqlite-wal", "serving.sqlite-shm"):
-        (data_dir / store).unlink(missing_ok=True)
     weight = "" if with_forecast else "forecast_weight = 0\n"
     (data_dir / "foryou.toml").write_text(parameters + weight)
     if with_forecast:
         write_past(data_dir)
-    seconds, cpu, peak = run_job(data_dir, "candidates")
-    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
-        steps = dict(serving.execute("SELECT step, seconds FROM runs WHERE job = 'candidates'").fetchall())
-        lists = serving.execute("SELECT count(*) FROM lists").fetchone()[0]
+    found, steps = lists_anew(data_dir)
     assert bool(steps.get("learn")) == with_forecast, steps
-    took = {step: round(steps.get(step, 0.0), 2) for step in STEPS}
-    return {
-        "lists": lists,
-        "seconds": round(seconds, 1),
-        "cpu": round(cpu, 1),
-        "peak_mb": round(peak),
-        **took,
-    }
+    return found | {step: round(steps.get(step, 0.0), 2) for step in STEPS}
 
 
 def main() -> None:

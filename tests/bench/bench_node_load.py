@@ -28,22 +28,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench_serving import ITEMS, Loaded, fill, keep_keys, request, run
+from bench_serving import ITEMS, POSTS, Loaded, fill, keep_keys, request, run
 from bench_tools import parser_of, session_cpu_seconds
-from node_cluster import NODES, Cluster, cluster, pages_of
+from node_cluster import NODES, Cluster, cluster, less_body, pages_of
 from serving_worlds import INTERACTIONS, Account, blob, plc_did, post_uri, wait_until
 
 from sql import places
 
 RENEWED = 20_000
 QUIET = 40
-LESS_POSTS = 200_000
 READY_SECONDS = 900.0
 
 
 def less(account: Account, post: str, now: float) -> bytes:
     """Return a "show less" of the kind that an AppView passes on."""
-    body = json.dumps({"interactions": [{"item": post, "event": "app.bsky.feed.defs#requestLess"}]})
+    body = less_body(post)
     token = account.token("app.bsky.feed.sendInteractions", now=now, exp=int(now) + 3500)
     return (
         f"POST {INTERACTIONS} HTTP/1.1\r\nHost: feed.example.com\r\nUser-Agent: BskyAppView\r\n"
@@ -67,7 +66,7 @@ class Requests:
         account = self._chance.choice(self._accounts)
         if self._chance.random() >= self._less_share:
             return request(account, time.time())
-        post = post_uri(self._chance.randint(1, LESS_POSTS))
+        post = post_uri(self._chance.randint(1, POSTS))
         if counted:
             self.less.add((account.did, post))
         return less(account, post, time.time())
@@ -100,10 +99,8 @@ def figures(world: Cluster, loaded: Loaded, before: dict[str, float]) -> dict[st
 def cpu(world: Cluster) -> dict[str, float]:
     """Return the CPU seconds of everything that runs, by name."""
     groups = {name: part.process.pid for name, (part, _) in world.nodes.items()}
-    for name in ("head", "alone"):
-        groups[name] = getattr(world, name).process.pid
-    if world.proxy is not None:
-        groups["proxy"] = world.proxy.pid
+    assert world.head is not None and world.alone is not None and world.proxy is not None
+    groups |= {"head": world.head.process.pid, "alone": world.alone.process.pid, "proxy": world.proxy.pid}
     return {name: session_cpu_seconds(group) for name, group in groups.items()}
 
 
@@ -111,7 +108,7 @@ def renew(world: Cluster, viewers: list[int]) -> None:
     """Publish new lists of some viewers, as the batch does."""
     chance, execute = random.Random(7), world.store.connection.execute
     world.generation += 1
-    lists = [blob(chance.sample(range(1, LESS_POSTS + 1), ITEMS)) for _ in range(200)]
+    lists = [blob(chance.sample(range(1, POSTS + 1), ITEMS)) for _ in range(200)]
     execute("BEGIN IMMEDIATE")
     for number in viewers:
         execute("DELETE FROM lists WHERE feed_id = 1 AND viewer_id = ?", (number,))
@@ -154,19 +151,14 @@ def come_and_go(world: Cluster, viewers: list[int], accounts: list[Account]) -> 
     assert wait_until(partial(has_newest, world, "2b")), world.log("2b")
     now("behind_no_more")
     del world.nodes["1a"]
-    add(world, "1c", 1, accounts)
+    keep(world, "1c", accounts)
+    world.add_node("1c", NODES["1a"])
     now("added")
     world.wait_for("1c", seconds=READY_SECONDS)
     now("answers")
     world.reload_proxy()
     now("in_use")
     return at
-
-
-def add(world: Cluster, name: str, shard: int, accounts: list[Account]) -> None:
-    """Start a node that has the keys of viewers."""
-    keep(world, name, accounts)
-    world.add_node(name, shard)
 
 
 def keep(world: Cluster, name: str, accounts: list[Account]) -> None:

@@ -25,7 +25,7 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-from bench_tools import active_days, parser_of, run_job
+from bench_tools import active_days, lists_anew, parser_of, run_job
 from synthetic_lake import make_store
 
 from pipeline.batch.inputs import sql_steps
@@ -77,20 +77,9 @@ def _parameters(chance: random.Random) -> dict[str, float]:
 
 def candidates(data_dir: Path) -> dict[str, float]:
     """Make everybody's lists anew; return the figures."""
-    for name in ("serving.sqlite", "serving.sqlite-wal", "serving.sqlite-shm"):
-        (data_dir / name).unlink(missing_ok=True)
-    seconds, cpu, peak = run_job(data_dir, "candidates")
-    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
-        steps = dict(serving.execute("SELECT step, seconds FROM runs WHERE job = 'candidates'").fetchall())
-        lists = serving.execute("SELECT count(*) FROM lists").fetchone()[0]
+    found, steps = lists_anew(data_dir)
     longest = sorted(steps, key=lambda step: -steps[step])[:LONGEST]
-    return {
-        "made": lists,
-        "seconds": round(seconds, 1),
-        "cpu": round(cpu, 1),
-        "peak_mb": round(peak),
-        **{step: round(steps[step], 1) for step in longest},
-    }
+    return found | {step: round(steps[step], 1) for step in longest}
 
 
 def within(data_dir: Path, every: int, shares: list[int]) -> Iterator[dict[str, float]]:

@@ -109,6 +109,17 @@ def run_job(data_dir: Path, job: str, tier: str = "all") -> tuple[float, float, 
     return time.perf_counter() - began, cpu, usage.ru_maxrss / 1024
 
 
+def lists_anew(data_dir: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Make everybody's lists in a new serving.sqlite; return how many and what that took, and the seconds by step."""
+    for end in ("", "-wal", "-shm"):
+        Path(f"{places.serving(data_dir)}{end}").unlink(missing_ok=True)
+    seconds, cpu, peak = run_job(data_dir, "candidates")
+    with closing(sqlite3.connect(places.serving(data_dir))) as serving:
+        steps = dict(serving.execute("SELECT step, seconds FROM runs WHERE job = 'candidates'").fetchall())
+        made = serving.execute("SELECT count(*) FROM lists").fetchone()[0]
+    return {"made": made, "seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mb": round(peak)}, steps
+
+
 def active_days(data_dir: Path, viewers: int) -> float:
     """Return the viewer_active_days with which about so many actors are viewers."""
     files = [str(places.likes(data_dir, day)) for day in sorted(places.closed_days(data_dir))[-8:]]
