@@ -3,7 +3,7 @@
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from serving_worlds import Clock, ServingStore, blob, plc_did
 
 from pipeline.nodes import give_lists as giving
+from pipeline.nodes.exchange_state import Machine, give_state
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.part_manifest import read_manifest
 from pipeline.nodes.shared_files import RemovalsGiver, give_key, take_key, take_removals
@@ -19,6 +20,7 @@ from pipeline.ranking import Ranking
 from pipeline.store.newest_generation import newest_generation
 from pipeline.store.removals import Removals
 from serving.lists.removed_posts import EVERYBODY, RemovedPosts
+from serving.viewers.journal import Journal
 from sql import places
 from sql.shards import BUCKETS, Shard, bucket_of
 from sql.sqlite import connect
@@ -281,6 +283,40 @@ def test_removals_and_the_key_of_cursors_reach_a_node(head: Head, tmp_path: Path
     give_key(head.data_dir, head.shared)
     assert take_key(node, head.shared)
     assert places.cursor_key(node).read_bytes() == b"k" * 32
+
+
+def test_nobody_makes_the_shared_folder_while_it_is_away(head: Head) -> None:
+    """Made here it is a folder of this machine, as a mount that fell off leaves it, and no other machine sees it."""
+    head.publish(VIEWERS)
+    removals, giver = Removals(head.data_dir), RemovalsGiver(head.data_dir, head.shared)
+    places.cursor_key(head.data_dir).write_bytes(b"k" * 32)
+    assert head.give()
+    manifest = read_manifest(head.shared)
+    assert manifest is not None
+    writers: list[Callable[[], object]] = [
+        head.give,
+        giver.give,
+        lambda: give_key(head.data_dir, head.shared),
+        lambda: give_state(head.shared, Machine("head", "", 1, 1, 0, 0)),
+        lambda: manifest.write(head.shared),
+        lambda: Journal(places.journals(head.shared) / "head").append(b"00[]\n"),
+    ]
+    shutil.rmtree(head.shared)
+    for write in writers:
+        with pytest.raises(FileNotFoundError):
+            write()
+        assert not head.shared.exists()
+    head.shared.mkdir()
+    for write in writers:
+        giver._due = 0.0
+        write()
+    assert sorted(path.name for path in head.shared.iterdir() if path.is_dir()) == [
+        "journals",
+        "lists",
+        "machines",
+    ]
+    giver.close()
+    removals.close()
 
 
 def test_shards_share_the_buckets_out() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -163,6 +164,27 @@ def test_the_shell_outlives_a_stopped_query_and_a_removed_snapshot(
     shown = terminal.type("SELECT count(*) AS n FROM likes;")
     assert "newest snapshot" in shown and shown.endswith("n\n4\n")
     assert terminal.end() == 0
+
+
+def test_ctrl_c_is_seen_also_by_who_began_to_wait_after_it() -> None:
+    """As readline does when the signal comes between its prompt and its waiting: nothing wakes it but a second one."""
+    script = """
+import ctypes, signal, threading, time
+from pipeline.explore.box import stop
+def press(): signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # noted; the main thread goes on waiting
+try:
+    with stop.raised():
+        threading.Timer(0.5, press).start()
+        ctypes.CDLL(None).usleep(900_000_000)
+except KeyboardInterrupt:
+    print("stopped")
+signal.raise_signal(signal.SIGINT)
+print("and not again")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600, cwd=ROOT
+    )
+    assert (ran.stdout, ran.stderr) == ("stopped\nand not again\n", "")
 
 
 def test_tools_can_read_what_views_and_columns_are(data_dir: Path) -> None:

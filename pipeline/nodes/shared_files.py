@@ -3,7 +3,8 @@
 Owns: putting a file, the copy of removals.sqlite and of the key of page cursors, and giving these back to a node.
 Leaves to others: lists (``give_lists``), journals, and what is in the stores.
 
-Invariant: a file appears under its name when it is whole and on the disk. Who reads it has the old one or the new one.
+Invariants: a file appears under its name when it is whole and on the disk. Who reads it has the old one or the new one.
+The shared folder itself is never made: while it is away, one made here is seen by no other machine.
 """
 
 import os
@@ -21,14 +22,14 @@ REST = 20  # a copy takes at most a twentieth of the time
 
 
 def put(source: Path, target: Path) -> None:
-    """Copy a file into a folder under its name there, whole or not at all."""
-    with whole(target) as draft:
+    """Copy a file into a folder that is there, under its name there, whole or not at all."""
+    with whole(target, makes_folder=False) as draft:
         shutil.copyfile(source, draft)
 
 
 def put_text(text: str, target: Path) -> None:
-    """Write a small file, whole or not at all."""
-    with whole(target) as draft:
+    """Write a small file into a folder that is there, whole or not at all."""
+    with whole(target, makes_folder=False) as draft:
         draft.write_text(text, encoding="utf-8")
 
 

@@ -17,13 +17,15 @@ from pipeline.store.fsync import sync
 
 
 @contextmanager
-def whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
+def whole(path: Path, *, synced: bool = True, makes_folder: bool = True) -> Iterator[Path]:
     """Give the place of a draft, which takes the file's name at the end; when something fails it is removed.
 
     The draft is named for this process, so two processes may make a file at once: the later one's counts. Without
-    ``synced``, a power cut may leave a file of nothing: for what can be made again.
+    ``synced``, a power cut may leave a file of nothing: for what can be made again. Without ``makes_folder``, a folder
+    that is missing is a FileNotFoundError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if makes_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield draft

@@ -86,7 +86,10 @@ class Journal:
     """The lines of this process; may be used from any thread."""
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
-        """Write into the folder of this machine; it, a thread and a file are made with the first lines."""
+        """Write into the folder of this machine; it, a thread and a file are made with the first lines.
+
+        The folder is SHARED/journals/MACHINE. SHARED is never made: lines in it would be seen by no other machine.
+        """
         self._folder = folder
         self._now = now
         self._lock = threading.Condition()  # of the group
@@ -167,7 +170,8 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.parent.mkdir(exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         if sum(_sizes(self._folder)) > MACHINE_BYTES:
             raise OSError(errno.ENOSPC, "the head has not taken what viewers did for days", str(self._folder))
         path = self._folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"

@@ -1,15 +1,16 @@
-"""Ctrl-C while a query runs.
+"""Ctrl-C while a query runs, or while a line is awaited.
 
-Owns: telling DuckDB to stop, as often as it takes. Leaves to others: what is said then (``shell``, ``inside``).
+Owns: telling who waits in C to stop, as often as it takes. Leaves to others: what is said then (``shell``, ``inside``).
 
 DuckDB looks for a signal at some points of its work alone, and while rows leave it through Arrow it takes one and goes
-on. So Python's note that a signal came is read by a thread, and that interrupts the connection until the block ends.
+on. Readline does not see a signal that comes after it showed the prompt and before it waits. So Python's note that a
+signal came is read by a thread, and that tells the main thread's work again until the block ends.
 """
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import duckdb
@@ -23,33 +24,13 @@ def stoppable(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
     Raises KeyboardInterrupt then, whatever DuckDB makes of it.
     """
-    ours, pythons = os.pipe()
-    os.set_blocking(pythons, False)
-    ended = threading.Event()
-    stopped: list[int] = []
-
-    def interrupt() -> None:
-        while signum := os.read(ours, 1):
-            if signum[0] == signal.SIGINT:
-                stopped.append(signum[0])
-                while not ended.wait(AGAIN_S):
-                    connection.interrupt()
-
-    thread = threading.Thread(target=interrupt, name="stop", daemon=True)
-    former = signal.set_wakeup_fd(pythons, warn_on_full_buffer=False)
     failure: Exception | None = None
-    try:
-        thread.start()
-        yield
-    except Exception as error:
-        failure = error
-    finally:
-        ended.set()
-        signal.set_wakeup_fd(former)
-        os.close(pythons)  # the thread reads what is left, then ends
-        thread.join()
-        os.close(ours)
-    if stopped:
+    with _again_and_again(connection.interrupt) as came:
+        try:
+            yield
+        except Exception as error:
+            failure = error
+    if came:
         raise KeyboardInterrupt
     if failure is not None:
         raise failure
@@ -57,9 +38,46 @@ def stoppable(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Have SIGINT raise KeyboardInterrupt in the block, and nothing else outside it: a second one may come too late."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Have SIGINT raise KeyboardInterrupt in the block, once, and nothing outside it; enter it in the main thread."""
+    main, is_due = threading.get_ident(), True
+
+    def raise_once(*_: object) -> None:
+        nonlocal is_due
+        if is_due:
+            is_due = False
+            raise KeyboardInterrupt
+
+    with _again_and_again(lambda: signal.pthread_kill(main, signal.SIGINT)):
+        signal.signal(signal.SIGINT, raise_once)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, lambda *_: None)
+
+
+@contextmanager
+def _again_and_again(tell: Callable[[], object]) -> Iterator[list[int]]:
+    """Call ``tell`` in a thread from when SIGINT comes until the block ends; give the list of signals that came."""
+    ours, pythons = os.pipe()
+    os.set_blocking(pythons, False)
+    ended = threading.Event()
+    came: list[int] = []
+
+    def read() -> None:
+        while signum := os.read(ours, 1):
+            if signum[0] == signal.SIGINT:
+                came.append(signum[0])
+                while not ended.wait(AGAIN_S):
+                    tell()
+
+    thread = threading.Thread(target=read, name="stop", daemon=True)
+    former = signal.set_wakeup_fd(pythons, warn_on_full_buffer=False)
     try:
-        yield
+        thread.start()
+        yield came
     finally:
-        signal.signal(signal.SIGINT, lambda *_: None)
+        ended.set()
+        signal.set_wakeup_fd(former)
+        os.close(pythons)  # the thread reads what is left, then ends
+        thread.join()
+        os.close(ours)
