@@ -74,6 +74,32 @@ def small_world() -> World:
     return world.interaction("ann", "q2", "interactionSeen")
 
 
+def test_what_lists_are_made_of_does_not_depend_on_the_order_of_rows():
+    """Which is another with every number of threads: a sum of the same numbers has other last bits then."""
+    chance, world = random.Random(4), World()
+    for number in range(12):
+        world.post(f"q{number}", by=f"author{number}")
+    for number in range(300):
+        for post in chance.sample(range(12), 4):
+            world.like(f"liker{number}", f"q{post}", hours_ago=chance.uniform(0.1, 40))
+    connection = duck(world, RANKING)
+    neighbours_by_sql(connection, RANKING)
+    candidates_by_sql(connection, RANKING)
+    found = []
+    for order in ("liker_id, author_id", "hash(liker_id), author_id", "seen_us"):
+        connection.execute(f"CREATE OR REPLACE TABLE likes AS FROM likes ORDER BY {order}")
+        for name in ("fresh_likes", "crowd_likers", "popular", "crowd_shares", "crowds"):
+            sql_steps.run_file(connection, name)
+        both = [
+            connection.execute(f"FROM {name} ORDER BY language, post_no").fetchall()
+            for name in ("popular", "crowds")
+        ]
+        sums = connection.execute("SELECT now FROM crowd_shares ORDER BY post_no").fetchall()
+        found.append((both, sums))
+    assert found[0][0] == found[1][0] == found[2][0]
+    assert len({str(sums) for _, sums in found}) > 1  # else this test says nothing
+
+
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     made = (
         "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"

@@ -28,7 +28,7 @@ from sql import places
 
 OWN_LIKES = "SELECT did, count(*) FROM own_records JOIN actors ON actor_id = liker_id GROUP BY did"
 POPULAR_COLUMNS = (
-    "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share DOUBLE"
+    "language VARCHAR, position INTEGER, author_id INTEGER, rkey BIGINT, score FLOAT, share FLOAT"
 )
 
 
@@ -51,14 +51,12 @@ def waiting_neighbours(
         inputs.set_posts(
             "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
         )
-        inputs.add_actors("SELECT author_id AS actor_id FROM own_records")
-        connection.execute("CREATE VIEW like_records AS FROM own_records")
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
         connection.execute("CREATE TABLE viewers AS FROM wanted_viewers")
         for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
             sql_steps.run_file(connection, name)
         seeds = "SELECT author_id, post_rkey FROM seeds"
         yield "likes of seeds", inputs.likes_of_posts("seed_records", seeds)
-        inputs.add_actors(_actors_of("seed_records"))
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
@@ -108,8 +106,8 @@ def waiting_candidates(
         connection.execute("CREATE TABLE candidate_keys AS FROM wanted_posts")
         yield "likes of candidates", inputs.likes_of_posts("candidate_records", "FROM candidate_keys")
         inputs.set_posts("FROM candidate_keys")
-        inputs.add_actors(_actors_of("candidate_records"))
-        connection.execute("CREATE VIEW like_records AS FROM candidate_records")
+        inputs.add_actors("SELECT author_id AS actor_id FROM candidate_keys")
+        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
         for name in sql_steps.BEFORE_CANDIDATES:
             if name in {"popular", "crowd_shares"}:  # of everybody's likes
                 connection.execute(sql.load(f"few_viewers/{name}"))
@@ -119,7 +117,3 @@ def waiting_candidates(
         yield from stage_and_publish(
             inputs.snapshot(), to_publish, variant, staging, serving, clock, published
         )  # fmt: skip
-
-
-def _actors_of(records: str) -> str:
-    return f"SELECT liker_id AS actor_id FROM {records} UNION SELECT author_id FROM {records}"

@@ -3,9 +3,9 @@
 Owns: ``reading`` and ``Reader``. Leaves to others: which rows. DuckDB's own SQLite extension would be downloaded at run
 time, so rows come this way.
 
-Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written. Nothing else
-in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a file in one of two drops
-the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+Invariants: every query of one ``reading`` block sees the same commit of the store, and nothing is written into it.
+Nothing else in the process has the file open meanwhile: the driver has an SQLite of its own, and closing a file in one
+of two drops the locks of the other (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 from collections.abc import Iterator
@@ -51,6 +51,11 @@ class Reader:
         column = self.table(query).column(0)
         value = column[0].as_py() if len(column) else None
         return int(value or 0)
+
+    def put(self, table: str, rows: pa.Table) -> None:
+        """Make a temporary table, which queries of this block see and the store does not have."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(table, rows, mode="replace", temporary=True)
 
     def close(self) -> None:
         for cursor in self._cursors:

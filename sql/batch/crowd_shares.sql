@@ -5,8 +5,9 @@
 -- Parameters: snapshot_us, candidate_window_hours, crowd_decay_hours, crowd_decay_exponent, forecast_weight
 -- Units: now = sum over crowds of ln(1 + mass) / the sum of all likers' worth. Unlike in popular, a like counts (1 +
 --   age / crowd_decay_hours) ^ -crowd_decay_exponent, so that a post whose time is over has little share. expected = as
---   in forecast. share = now, of which forecast_weight is dealt out again in proportion to what is expected
--- Columns: post_no, share, now, expected
+--   in forecast. share = now, of which forecast_weight is dealt out again in proportion to what is expected,
+--   as a FLOAT: lists are made of it, and the last bits of a sum depend on the order of rows, and so on the threads
+-- Columns: post_no, share FLOAT, now, expected
 CREATE OR REPLACE TABLE crowd_shares AS
 WITH listed AS (
   SELECT p.post_no, p.author_id, p.rkey
@@ -37,7 +38,7 @@ WITH listed AS (
 )
 SELECT
   p.post_no,
-  ((1 - w.weight) * p.now + w.weight * coalesce(f.expected / w.expected * w.now, 0))::DOUBLE AS share,
+  ((1 - w.weight) * p.now + w.weight * coalesce(f.expected / w.expected * w.now, 0))::FLOAT AS share,
   p.now, coalesce(f.expected / w.expected, 0)::DOUBLE AS expected
 FROM present AS p
 LEFT JOIN forecast AS f ON f.post_no = p.post_no

@@ -4,7 +4,7 @@
 -- Grain: one row per (viewers' language, post), from that language's popular posts or else from all
 -- Parameters: none
 -- Units: share as in crowd_shares
--- Columns: language, post_no, share
+-- Columns: language, post_no, share FLOAT
 CREATE OR REPLACE TABLE crowds AS
 WITH served AS (
   SELECT l.language, coalesce(p.language, '') AS list

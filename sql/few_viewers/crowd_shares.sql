@@ -4,7 +4,7 @@
 -- Grain: one row per post, as in sql/batch/crowd_shares.sql
 -- Parameters: none
 -- Units: share as stored
--- Columns: post_no, share
+-- Columns: post_no, share FLOAT
 CREATE OR REPLACE TABLE crowd_shares AS
 SELECT DISTINCT p.post_no, k.share
 FROM stored_popular AS k

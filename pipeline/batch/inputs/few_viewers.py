@@ -2,14 +2,13 @@
 
 Owns: picking like records by liker and by post, what is known of the posts and actors in them, and the relations of
 ``sql/batch/inputs.sql`` as far as these go. Leaves to others: which likers and posts, and what is made of them
-(``few_viewers_job``). The same SQL runs over it as over a whole snapshot.
+(``few_viewers_job``); which records there are (``lake.reader``). The same SQL runs over it as over a whole snapshot.
 
 Invariant: rows of landing.sqlite come from one read transaction, and the lake's files are held from then on, so
 compaction may go on beside the run (``lake.reader`` has the rule).
 """
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,21 +20,19 @@ import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, read_rules
 from pipeline.lake.held import DayFiles, held_lake
-from pipeline.lake.reader import (
-    CLAIMED,
-    STATEMENT_SCHEMA,
-    STATEMENTS,
-    WORD_SCHEMA,
-    late_words,
-    make_changes,
-)
+from pipeline.lake.reader import read_like_records
 from pipeline.ranking import Ranking
-from pipeline.store.duck import append, count, open_duckdb, registered
-from pipeline.store.model import HOUR_US, NAMED_DAY, day_of, keys_of_day
+from pipeline.store.arrow import Reader, reading
+from pipeline.store.duck import append, count, open_duckdb
+from pipeline.store.model import HOUR_US, day_of
 from sql import places
 from sql.sqlite import connect, has_tables, tables
 
-ROWS = 100_000  # at a time from SQLite
+# By what the records of wanted likers and posts are found.
+KEYS = {
+    "likers": "w.actor_id = l.liker_id",
+    "posts": "w.author_id = l.author_id AND w.post_rkey = l.post_rkey",
+}
 
 
 class FewViewersInputs:
@@ -44,115 +41,70 @@ class FewViewersInputs:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        landing: sqlite3.Connection,
+        landing: Reader,
         held: Mapping[int, DayFiles],
         window_hours: float,
     ) -> None:
+        """Take what landing.sqlite holds beside the lake, and the accounts that are not active."""
         self.connection, self._landing = connection, landing
-        self.snapshot_us = int(landing.execute("SELECT seen_us FROM watermark").fetchone()[0])
+        self.snapshot_us = landing.number("SELECT seen_us FROM watermark")
         first_day = day_of(int(self.snapshot_us - window_hours * HOUR_US))
-        self._since = {
-            "first_rkey": keys_of_day(max(first_day, 0))[0],
-            "named_rkey": keys_of_day(NAMED_DAY)[1],
-        }
-        landing.execute("CREATE TEMP TABLE wanted_likers (actor_id INTEGER PRIMARY KEY)")
-        landing.execute(
-            "CREATE TEMP TABLE wanted_posts (post_rkey INTEGER, author_id INTEGER, PRIMARY KEY (post_rkey, author_id)) "
-            "WITHOUT ROWID"
-        )
-        landing.execute("CREATE TEMP TABLE closed_days (from_rkey INTEGER PRIMARY KEY, until_rkey INTEGER)")
-        landing.executemany("INSERT INTO temp.closed_days VALUES (?, ?)", [keys_of_day(day) for day in held])
         connection.execute(sql.load("batch/inputs"))
-        connection.execute("ALTER TABLE like_records RENAME TO no_records")
-        connection.execute(sql.load("lake/macros"))
-        late = self._table(late_words(held, first_day), WORD_SCHEMA)
-        make_changes(connection, held, first_day, late, self._table(STATEMENTS, STATEMENT_SCHEMA))
-        files = [
-            str(files.likes) for day, files in held.items() if day >= first_day and files.likes is not None
-        ]
-        self._has_files = bool(files)
-        connection.execute("SET VARIABLE lake_files = ?", [files])
+        connection.execute("DROP TABLE like_records")
+        self._lake_files = read_like_records(connection, landing, held, first_day)
+        append(connection, "actors", landing.stream(sql.load("few_viewers/hidden_actors")))
 
     def likes_of_likers(self, relation: str, likers: str) -> int:
         """Make a relation of the like records of the actors that a query names, without what an unlike undoes.
 
         Return its rows.
         """
-        self._want("likers", "actor_id", likers)
-        return self._pick(relation, "likers")
+        return self._pick(relation, "likers", likers)
 
     def likes_of_posts(self, relation: str, posts: str) -> int:
         """Do the same for the posts that a query (author_id, post_rkey) names."""
-        self._want("posts", "post_rkey, author_id", posts)
-        return self._pick(relation, "posts")
+        return self._pick(relation, "posts", posts)
 
     def set_posts(self, posts: str) -> None:
         """Make ``posts`` and ``withheld`` of what is known of the posts that a query (author_id, post_rkey) names."""
-        self._want("posts", "post_rkey, author_id", posts)
-        self.connection.execute("DELETE FROM posts")
-        self._append("posts", self._landing.execute(sql.load("few_viewers/posts")))
-        self.connection.execute("DELETE FROM withheld")
-        self._append("withheld", self._landing.execute(sql.load("few_viewers/withheld")))
+        self._look_up("wanted_posts", f"SELECT DISTINCT post_rkey, author_id FROM ({posts}) ORDER BY ALL")
+        for relation in ("posts", "withheld"):
+            self.connection.execute(f"DELETE FROM {relation}")
+            append(self.connection, relation, self._landing.stream(sql.load(f"few_viewers/{relation}")))
 
     def add_actors(self, actors: str) -> None:
-        """Add the actors that a query names to ``actors``."""
-        self._want("likers", "actor_id", f"FROM ({actors}) ANTI JOIN actors AS k USING (actor_id)")
-        self._append("actors", self._landing.execute(sql.load("few_viewers/actors")))
+        """Add the actors that a query (actor_id) names to ``actors``."""
+        unknown = (
+            f"SELECT DISTINCT actor_id FROM ({actors}) ANTI JOIN actors AS k USING (actor_id) ORDER BY 1"
+        )
+        self._look_up("wanted_actors", unknown)
+        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors")))
 
     def add_actors_by_did(self, dids: Sequence[str]) -> None:
         """Add the actors with these DIDs to ``actors``."""
-        named = {"dids": json.dumps(sorted(set(dids)))}
-        self._append("actors", self._landing.execute(sql.load("few_viewers/actors_by_did"), named))
+        self._landing.put("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
+        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors_by_did")))
 
     def snapshot(self) -> Snapshot:
         """Return these inputs in the form of a whole snapshot."""
         return Snapshot(self.connection, self.snapshot_us, [], 0)
 
-    def _pick(self, relation: str, kind: str) -> int:
+    def _pick(self, relation: str, kind: str, wanted: str) -> int:
         execute = self.connection.execute
-        words = self._table(sql.load(f"few_viewers/likes_of_{kind}"), WORD_SCHEMA, self._since)
-        with registered(self.connection, open_words=words):
-            execute(f"CREATE OR REPLACE TABLE {relation} AS {sql.load('lake/open_likes')}")
-        keys = "w.actor_id = l.liker_id"
-        if kind == "posts":
-            keys = "w.author_id = l.author_id AND w.post_rkey = l.post_rkey"
+        execute(f"CREATE OR REPLACE TABLE wanted_{kind} AS SELECT DISTINCT * FROM ({wanted})")
         execute(
-            f"INSERT INTO {relation} SELECT l.* FROM changed_likes AS l SEMI JOIN wanted_{kind} AS w ON {keys}"
+            f"CREATE OR REPLACE TABLE {relation} AS SELECT l.* EXCLUDE (claimed) FROM landed_likes AS l "
+            f"SEMI JOIN wanted_{kind} AS w ON {KEYS[kind]}"
         )
-        found = f"FROM ({CLAIMED.format(relation)}) ANTI JOIN claimed_likes USING (liker_id, rkey)"
-        execute(f"INSERT INTO claimed_likes {found}")
-        execute(f"ALTER TABLE {relation} DROP COLUMN claimed")
-        if self._has_files:
+        if self._lake_files:
             execute(sql.load(f"few_viewers/lake_likes_of_{kind}"))
             execute(f"INSERT INTO {relation} {sql.load('few_viewers/like_records')}")
             execute("DROP TABLE lake_records")
         return count(self.connection, relation)
 
-    def _want(self, kind: str, key: str, query: str) -> None:
-        """Name the likers or posts of a query in both databases, as ``wanted_likers`` or ``wanted_posts``."""
-        table = f"wanted_{kind}"
-        self.connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT DISTINCT {key} FROM ({query})")
-        rows = self.connection.execute(f"FROM {table}").fetchall()
-        self._landing.execute(f"DELETE FROM temp.{table}")
-        marks = ", ".join("?" * len(key.split(", ")))
-        self._landing.executemany(f"INSERT INTO temp.{table} VALUES ({marks})", rows)
-
-    def _table(self, query: str, schema: pa.Schema, parameters: Mapping[str, int] | None = None) -> pa.Table:
-        found = self._landing.execute(query, parameters or {})
-        batches = []
-        while rows := found.fetchmany(ROWS):
-            columns = [
-                pa.array(column, field.type)
-                for column, field in zip(zip(*rows, strict=True), schema, strict=True)
-            ]
-            batches.append(pa.record_batch(columns, schema=schema))
-        return pa.Table.from_batches(batches, schema)
-
-    def _append(self, relation: str, found: sqlite3.Cursor) -> None:
-        names = [column[0] for column in found.description]
-        while rows := found.fetchmany(ROWS):
-            columns = [pa.array(column) for column in zip(*rows, strict=True)]
-            append(self.connection, relation, pa.table(columns, names=names))
+    def _look_up(self, table: str, query: str) -> None:
+        """Give landing.sqlite the rows of a query as a temporary table."""
+        self._landing.put(table, self.connection.sql(query).to_arrow_table())
 
 
 @contextmanager
@@ -161,11 +113,10 @@ def open_few_viewers(
 ) -> Iterator[FewViewersInputs]:
     """Open the stores for a few viewers; ``wanted_viewers`` are those of them who are known and active."""
     connection = open_duckdb(folder, threads, int(ranking.memory_limit_gb * 1024))
-    landing = connect(places.landing(data_dir), read_only=True)
     stack = ExitStack()
     try:
-        landing.execute("BEGIN")
-        landing.execute("SELECT seen_us FROM watermark").fetchone()  # the transaction begins with a read
+        landing = stack.enter_context(reading(places.landing(data_dir)))
+        landing.number("SELECT seen_us FROM watermark")  # the transaction begins with a read
         held = stack.enter_context(held_lake(data_dir))
         inputs = FewViewersInputs(connection, landing, held, window_hours)
         since = {
@@ -180,7 +131,6 @@ def open_few_viewers(
         sql_steps.set_variables(connection, {"window_hours": window_hours})
         yield inputs
     finally:
-        landing.close()
         connection.close()
         stack.close()
 
