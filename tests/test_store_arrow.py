@@ -13,7 +13,6 @@ from pipeline.errors import StoreError
 from pipeline.store import arrow
 from sql.sqlite import connect
 
-ROOT = Path(__file__).resolve().parents[1]
 HOLD = """
 import sqlite3, sys, time
 store = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -70,15 +69,15 @@ def test_one_that_is_not_there(tmp_path: Path) -> None:
 
 def test_wanted_rows_are_looked_up_in_the_transaction_that_began(store: Path) -> None:
     """Other processes write meanwhile; the store never has the temporary table."""
-    write = "import sys; from sql.sqlite import connect; connect(sys.argv[1]).execute('INSERT INTO numbers VALUES (3)')"
-    writing = [sys.executable, "-c", write, str(store)]
+    write = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 60, isolation_level=None).execute(sys.argv[2])"
+    writing = [sys.executable, "-c", write, str(store), "INSERT INTO numbers VALUES (3)"]
     looked_up = "SELECT count(*) FROM temp.wanted AS w CROSS JOIN numbers AS n WHERE n.number = w.number"
     with arrow.reading(store) as reader:
         assert reader.number("SELECT count(*) FROM numbers") == 1
-        subprocess.run(writing, check=True, cwd=ROOT)
+        subprocess.run(writing, check=True)
         reader.put("wanted", pa.table({"number": [1, 3, 4]}))
         assert reader.number(looked_up) == 1
-        subprocess.run(writing, check=True, cwd=ROOT)
+        subprocess.run(writing, check=True)
         reader.put("wanted", pa.table({"number": [3]}))  # in the place of the former
         assert reader.number(looked_up) == 0
     with arrow.reading(store) as reader:
