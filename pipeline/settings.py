@@ -155,7 +155,7 @@ class Settings:
     compact_minutes: float = _setting("60", values.positive, "minutes between two compactions")
     neighbours_minutes: float = _setting("180", values.positive, "minutes between two neighbours jobs")
     candidates_minutes: float = _setting(
-        "3", values.positive, "minutes between two candidates jobs for viewers seen lately"
+        "2", values.positive, "minutes between two candidates jobs for viewers seen lately"
     )
     everybody_minutes: float = _setting(
         "60", values.positive, "minutes within which the lists of all viewers are renewed"

@@ -34,14 +34,14 @@ WORD_SCHEMA = pa.schema(
 STATEMENTS = "SELECT actor_id, from_rkey, rev FROM statements"
 STATEMENT_SCHEMA = pa.schema([("actor_id", pa.int32()), ("from_rkey", pa.int64()), ("rev", pa.int64())])
 # Of a relation that is compared with no file of likes.
-CLAIMED = "SELECT liker_id, rkey, NULL::BIGINT AS reported_us FROM {} WHERE claimed"
+_CLAIMED = "SELECT liker_id, rkey, NULL::BIGINT AS reported_us FROM {} WHERE claimed"
 # Not an ordinary like, which can't be later than a like with its key in a file.
-SAYS_MORE = f"(author_id IS NULL OR marks <> 0 OR rev < rkey OR rev >= rkey + {ORDINARY_US << 10})"
+_SAYS_MORE = f"(author_id IS NULL OR marks <> 0 OR rev < rkey OR rev >= rkey + {ORDINARY_US << 10})"
 
 _LAST_KEY = (1 << 63) - 1
 
 
-def open_ranges(held: Mapping[int, DayFiles], first_day: int) -> Iterator[str]:
+def _open_ranges(held: Mapping[int, DayFiles], first_day: int) -> Iterator[str]:
     """Yield conditions on rkey that together name the days without files: from a day on, and that of named keys."""
     begin, end = keys_of_day(NAMED_DAY)
     if NAMED_DAY not in held:
@@ -55,29 +55,29 @@ def open_ranges(held: Mapping[int, DayFiles], first_day: int) -> Iterator[str]:
     yield f"rkey >= {begin} AND rkey <= {_LAST_KEY}"
 
 
-def open_words(held: Mapping[int, DayFiles], first_day: int) -> str:
+def _open_words(held: Mapping[int, DayFiles], first_day: int) -> str:
     """Return a query on landing.sqlite for the likes of days without files, from a day on."""
     return " UNION ALL ".join(
         f"SELECT {WORDS} FROM like_words WHERE {span} AND author_id IS NOT NULL"
-        for span in open_ranges(held, first_day)
+        for span in _open_ranges(held, first_day)
     )
 
 
-def late_words(held: Mapping[int, DayFiles], first_day: int) -> str:
+def _late_words(held: Mapping[int, DayFiles], first_day: int) -> str:
     """Return a query on landing.sqlite for words about days with files that were reported since, from a day on."""
     nothing = f"SELECT {WORDS} FROM like_words WHERE false"
     return " UNION ALL ".join(
         [nothing]
         + [
             f"SELECT {WORDS} FROM like_words WHERE rkey >= {keys_of_day(day)[0]} AND rkey < {keys_of_day(day)[1]} "
-            f"AND commit_no > {files.commit_no} AND {SAYS_MORE}"
+            f"AND commit_no > {files.commit_no} AND {_SAYS_MORE}"
             for day, files in sorted(held.items())
             if day >= first_day or day == NAMED_DAY
         ]
     )
 
 
-def make_changes(
+def _make_changes(
     connection: duckdb.DuckDBPyConnection,
     held: Mapping[int, DayFiles],
     first_day: int,
@@ -124,10 +124,10 @@ def read_like_records(
     """
     connection.execute(sql.load("lake/macros"))
     of_liker = "SELECT * FROM ({})" + ("" if liker_id is None else f" WHERE liker_id = {liker_id}")
-    late = reader.table(of_liker.format(late_words(held, first_day)))
-    make_changes(connection, held, first_day, late, reader.table(STATEMENTS))
+    late = reader.table(of_liker.format(_late_words(held, first_day)))
+    _make_changes(connection, held, first_day, late, reader.table(STATEMENTS))
     connection.execute("CREATE OR REPLACE TABLE landed_likes AS FROM changed_likes")
-    words = of_liker.format(open_words(held, first_day))
+    words = of_liker.format(_open_words(held, first_day))
     with registered(connection, open_words=reader.stream(words)):
         connection.execute(f"INSERT INTO landed_likes {sql.load('lake/open_likes')}")
     files = [
@@ -138,7 +138,7 @@ def read_like_records(
         connection.execute(sql.load("lake/claimed_likes"))
         connection.execute(sql.load("lake/like_records"))
     else:
-        connection.execute(f"CREATE OR REPLACE TABLE claimed_likes AS {CLAIMED.format('landed_likes')}")
+        connection.execute(f"CREATE OR REPLACE TABLE claimed_likes AS {_CLAIMED.format('landed_likes')}")
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS SELECT * EXCLUDE (claimed) FROM landed_likes"
         )

@@ -8,7 +8,7 @@ themselves. Each runs as a process of its own, which returns its memory and whos
                  the time, but runs at least every neighbours_minutes
     candidates   for everybody; takes at most a twentieth of the time, but runs at least every everybody_minutes
     liked        every candidates_minutes: neighbours of viewers seen in the last half hour who liked something since;
-                 takes at most three tenths of the time
+                 takes at most half of the time
     recent       every candidates_minutes, and after liked: lists of viewers seen in the last half hour. When both are
                  due, liked goes first: beside it the lists would be ready no sooner, and lack what it found
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
@@ -80,7 +80,7 @@ SOON_NICENESS, LATER_NICENESS = 10, 15
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
 # time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
-LIKED_TIME_SHARE = 0.3
+LIKED_TIME_SHARE = 0.5
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
