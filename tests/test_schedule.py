@@ -33,7 +33,7 @@ from sql.sqlite import connect
 
 @pytest.mark.parametrize(
     ("seconds", "minutes"),
-    [(1.0, 3.0), (15.0, 5.0), (60.0, 20.0), (120.0, 40.0), (180.0, 60.0), (3600.0, 60.0)],
+    [(1.0, 2.0), (15.0, 5.0), (60.0, 20.0), (120.0, 40.0), (180.0, 60.0), (3600.0, 60.0)],
 )
 def test_everybody_takes_a_twentieth_of_the_time_at_most_unless_an_hour_is_over(
     tmp_path: Path, seconds: float, minutes: float
