@@ -85,7 +85,7 @@ class Probes:
         viewer = self._chance.choice(self._viewers)
         uris = self._page(did_of(viewer))
         now_us, clock = time.time_ns() // 1000, self._chance.randrange(1024)
-        author = self._somebody_else(viewer)
+        author, *more = self._others(viewer)
         post, did = tid_at(now_us, clock), did_of(author)
         steps: list[list[Any]]
         if kind == "own":
@@ -104,8 +104,7 @@ class Probes:
             ]
         else:
             words = hashed(11, time.time_ns() + self._chance.randrange(1 << 20) + _RANGE)
-            others = [did_of(self._somebody_else(viewer)) for _ in range(3)]
-            made = [(other, tid_at(now_us, clock)) for other in others]
+            made = [(did_of(other), tid_at(now_us, clock)) for other in more]
             steps = [["post", *each] for each in [*made, (did, post)]]
             for new in texts(did_matrix(words)):
                 steps += [
@@ -120,10 +119,9 @@ class Probes:
         with self._lock:
             self.made.append(probe)
 
-    def _somebody_else(self, viewer: int) -> int:
-        while (other := self._chance.choice(self._viewers)) == viewer:
-            pass
-        return other
+    def _others(self, viewer: int) -> list[int]:
+        """Return four other people, none twice: their posts of one moment would be one post."""
+        return [other for other in self._chance.sample(self._viewers, 5) if other != viewer][:4]
 
     def _watch(self) -> None:
         serving = sqlite3.connect(f"file:{self._data_dir / 'serving.sqlite'}?mode=ro", uri=True, timeout=10)
