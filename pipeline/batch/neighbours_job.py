@@ -49,8 +49,23 @@ from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import make_snapshot
-from pipeline.store.duck import count
+from pipeline.store.duck import count, parquet
+from pipeline.store.linked_files import kept
 from sql import places
+
+OWN_RECORDS = "FROM all_records SEMI JOIN wanted_viewers ON viewer_id = liker_id"
+LIKES_OF_VIEWERS = (
+    "SELECT did, count(liker_id) FROM viewers JOIN actors ON actor_id = viewer_id "
+    "LEFT JOIN valid_likes ON liker_id = viewer_id GROUP BY did"
+)
+POSTS_OF_VIEWERS = (
+    "SELECT author_id, post_rkey FROM valid_likes SEMI JOIN viewers ON viewer_id = liker_id "
+    "UNION SELECT author_id, post_rkey FROM answer_weights"
+)
+RECORDS_OF_POSTS = (
+    "SELECT r.* FROM all_records AS r "
+    "SEMI JOIN wanted_posts AS w ON w.author_id = r.author_id AND w.post_rkey = r.post_rkey"
+)
 
 
 def neighbours(
@@ -140,10 +155,11 @@ def liked_neighbours(
 ) -> Iterator[Step]:
     """Compute the neighbours of those of some viewers who liked something since theirs were, and store them as newer.
 
-    ``note`` takes how many likes each of these has, and the last commit of landing.sqlite that was read. Does nothing
+    It looks at the likes of posts that these viewers like; how many likes a co-liker has is said by the last full pass.
+    ``note`` takes how many likes each of them has, and the last commit of landing.sqlite that was read. Does nothing
     before there is a file of neighbours.
     """
-    if read_metadata(files) is None:
+    if read_metadata(files) is None or not files.degrees.exists():
         return
     ranking, folder = files.ranking, places.working(files.data_dir, "liked")
     window = ranking.seed_window_days * 24.0
@@ -151,6 +167,10 @@ def liked_neighbours(
         connection = snapshot.connection
         yield "snapshot", snapshot.records
         name_viewers(connection, dids)
+        connection.execute("ALTER VIEW like_records RENAME TO all_records")
+        connection.execute(f"CREATE TABLE own_records AS {OWN_RECORDS}")
+        yield "own likes", count(connection, "own_records")
+        connection.execute("CREATE VIEW like_records AS FROM own_records")
         for name in sql_steps.BEFORE_GRAPH:
             if name == "viewers":
                 yield name, restrict_to_liked(connection, files, folder)
@@ -158,6 +178,13 @@ def liked_neighbours(
                 yield name, sql_steps.run_file(connection, name)
         if not count(connection, "viewers"):
             return
+        likes = dict(connection.execute(LIKES_OF_VIEWERS).fetchall())
+        connection.execute(f"CREATE TABLE wanted_posts AS {POSTS_OF_VIEWERS}")
+        connection.execute(f"CREATE OR REPLACE VIEW like_records AS {RECORDS_OF_POSTS}")
+        connection.execute("DROP TABLE degrees")
+        connection.execute(f"CREATE VIEW degrees AS FROM {parquet(kept(files.degrees, folder / 'kept'))}")
+        yield "posts", count(connection, "wanted_posts")
+        yield "first_reported", sql_steps.run_file(connection, "first_reported")  # by others' likes, too
         graph = _full_pass(snapshot, None, ranking, folder / "likes", threads)
         for records in LOCAL.map("walk", graph.walk, graph.ranges):
             progress.add(records)
@@ -167,9 +194,7 @@ def liked_neighbours(
         if len(rows):
             add_newer(files, rows)
         yield "commit", len(rows)
-        known = connection.execute("SELECT did, actor_id FROM actors JOIN viewers ON viewer_id = actor_id")
-        degrees, _ = graph.people()
-        note({did: int(degrees[actor]) for did, actor in known.fetchall()}, snapshot.commit_no)
+        note(likes, snapshot.commit_no)
 
 
 def _full_pass(

@@ -75,8 +75,8 @@ ALIVE_SECONDS = 5.0
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
 QUEUES |= {"liked": "recent", "recent": "recent"}
 QUEUES |= {job: job for job in ("fetch", "gaps", "rules", "profiles", "waiting")}
-# Ingest and the web app run at 0. Five steps more give a run a third of the other run's share of a processor.
-SOON_NICENESS, LATER_NICENESS = 10, 15
+# Ingest and the web app run at 0. Nine steps more give a run a seventh of the other run's share of a processor.
+SOON_NICENESS, LATER_NICENESS = 10, 19
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
 # time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1

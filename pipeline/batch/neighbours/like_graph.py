@@ -114,9 +114,11 @@ def new_graph(
 
 
 def add_up(graph: LikeGraph, connection: duckdb.DuckDBPyConnection, ranking: Ranking) -> None:
-    """Finish a graph once all ranges are in it."""
+    """Finish a graph once all ranges are in it; what ``degrees`` says of likers counts before what was found."""
     late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported")
     graph.firsts[late] = reported_us
+    known, likes, firsts_us = columns(connection, "FROM degrees SEMI JOIN actors ON actor_id = liker_id")
+    graph.degrees[known], graph.firsts[known] = likes, firsts_us
     _mend_short(graph, connection, ranking)
     _renumber(graph)
 
