@@ -297,11 +297,16 @@ def newer_rows(files: NeighbourFiles) -> pa.Table:
 
 
 def add_newer(files: NeighbourFiles, rows: pa.Table) -> None:
-    """Store the neighbours of some viewers as newer, in place of what was stored so before."""
+    """Store the neighbours of some viewers as newer, in place of what was stored so before.
+
+    ``rows`` are by viewer and rank.
+    """
 
     def change(stored: pa.Table) -> pa.Table:
         others = stored.filter(pc.invert(pc.is_in(stored.column("viewer_id"), rows.column("viewer_id"))))
-        return pa.concat_tables([others, rows])
+        return pa.concat_tables(
+            [others, rows]
+        )  # each viewer's are together and by rank; viewers in any order
 
     _change_newer(files, change)
 
@@ -310,7 +315,12 @@ def remove_newer(files: NeighbourFiles, taken: pa.Table) -> None:
     """Remove newer rows that a neighbours job has replaced, unless their viewers were computed again meanwhile."""
     pairs = taken.select(["viewer_id", "snapshot_us"]).group_by(["viewer_id", "snapshot_us"]).aggregate([])
     if len(pairs):
-        _change_newer(files, lambda stored: stored.join(pairs, pairs.column_names, join_type="left anti"))
+
+        def change(stored: pa.Table) -> pa.Table:
+            others = stored.join(pairs, pairs.column_names, join_type="left anti")
+            return others.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
+
+        _change_newer(files, change)
 
 
 def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -320,8 +330,7 @@ def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table])
             files.newer.unlink(missing_ok=True)
             return
         with whole(files.newer) as draft:
-            rows = rows.sort_by([("viewer_id", "ascending"), ("rank", "ascending")])
-            pq.write_table(rows, draft, compression="zstd")
+            pq.write_table(rows, draft, compression="zstd", use_dictionary=REPEATED)
 
 
 def _file_name(layer: int, number: int) -> str:
