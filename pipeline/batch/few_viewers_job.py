@@ -17,7 +17,13 @@ import sql
 from pipeline.batch.candidates_job import FeedToPublish, PublishedSoFar, popular_path, stage_and_publish
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.few_viewers import open_few_viewers
-from pipeline.batch.inputs.neighbour_files import SCHEMA, NeighbourFiles, add_newer, attach_neighbours
+from pipeline.batch.inputs.neighbour_files import (
+    SCHEMA,
+    NeighbourFiles,
+    add_newer,
+    attach_degrees,
+    attach_neighbours,
+)
 from pipeline.batch.lists.make_lists import Staging
 from pipeline.feeds import Variant
 from pipeline.progress import Progress, Step
@@ -60,10 +66,7 @@ def waiting_neighbours(
         connection.execute(
             "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
         )
-        if files.degrees.exists():
-            connection.execute("DROP TABLE degrees")
-            degrees = kept(files.degrees, folder / "kept")
-            connection.execute(f"CREATE VIEW degrees AS FROM {parquet(degrees)}")
+        attach_degrees(connection, files, folder)
         for name in sql_steps.SEEDS:
             if name != "viewers":
                 yield name, sql_steps.run_file(connection, name)

@@ -28,6 +28,7 @@ from pipeline.batch.inputs.neighbour_files import (
     NeighboursMetadata,
     add_layer,
     add_newer,
+    attach_degrees,
     newer_rows,
     read_metadata,
     remove_newer,
@@ -49,8 +50,7 @@ from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
 from pipeline.ranking import Ranking
 from pipeline.store.analyst_snapshot import make_snapshot
-from pipeline.store.duck import count, parquet
-from pipeline.store.linked_files import kept
+from pipeline.store.duck import count
 from sql import places
 
 OWN_RECORDS = "FROM all_records SEMI JOIN wanted_viewers ON viewer_id = liker_id"
@@ -181,8 +181,7 @@ def liked_neighbours(
         likes = dict(connection.execute(LIKES_OF_VIEWERS).fetchall())
         connection.execute(f"CREATE TABLE wanted_posts AS {POSTS_OF_VIEWERS}")
         connection.execute(f"CREATE OR REPLACE VIEW like_records AS {RECORDS_OF_POSTS}")
-        connection.execute("DROP TABLE degrees")
-        connection.execute(f"CREATE VIEW degrees AS FROM {parquet(kept(files.degrees, folder / 'kept'))}")
+        attach_degrees(connection, files, folder)
         yield "posts", count(connection, "wanted_posts")
         yield "first_reported", sql_steps.run_file(connection, "first_reported")  # by others' likes, too
         graph = _full_pass(snapshot, None, ranking, folder / "likes", threads)

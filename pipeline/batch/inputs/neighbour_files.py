@@ -46,7 +46,7 @@ from pipeline.lake import day_files
 from pipeline.ranking import Ranking, neighbours_key
 from pipeline.store.duck import copy_to, parquet, put
 from pipeline.store.fsync import sync
-from pipeline.store.linked_files import link
+from pipeline.store.linked_files import kept, link
 from pipeline.store.locks import exclusive
 from pipeline.store.whole_files import read, whole
 from sql import places
@@ -206,6 +206,14 @@ def write_degrees(files: NeighbourFiles, degrees: NDArray[np.int32], firsts: NDA
     day_files.commit(day_files.write_draft(files.data_dir, files.degrees.name, write), files.degrees)
 
 
+def attach_degrees(connection: duckdb.DuckDBPyConnection, files: NeighbourFiles, folder: Path) -> None:
+    """Make ``degrees`` a view of what the last full pass wrote, if it did; the file has a second name in a folder."""
+    if files.degrees.exists():
+        connection.execute("DROP TABLE degrees")
+        degrees = kept(files.degrees, folder / "kept")
+        connection.execute(f"CREATE VIEW degrees AS FROM {parquet(degrees)}")
+
+
 def attach_neighbours(
     connection: duckdb.DuckDBPyConnection,
     files: NeighbourFiles,
@@ -304,9 +312,8 @@ def add_newer(files: NeighbourFiles, rows: pa.Table) -> None:
 
     def change(stored: pa.Table) -> pa.Table:
         others = stored.filter(pc.invert(pc.is_in(stored.column("viewer_id"), rows.column("viewer_id"))))
-        return pa.concat_tables(
-            [others, rows]
-        )  # each viewer's are together and by rank; viewers in any order
+        # Each viewer's are together and by rank, as readers want them; viewers may stand in any order.
+        return pa.concat_tables([others, rows])
 
     _change_newer(files, change)
 
