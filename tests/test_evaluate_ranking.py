@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import analyst_store
+import duckdb
 import numpy as np
 import pytest
 from batch_tools import candidates_by_sql, neighbours_by_sql, read_ranked, settings_for
@@ -41,8 +42,8 @@ def test_the_harness_ranks_as_the_batch_does(data_dir: Path, changes: dict[str, 
     ranking = replace(Ranking(), **changes)
     with open_snapshot(data_dir, ranking, 1, window_hours=ranking.seed_window_days * 24.0) as opened:
         connection = opened.connection
-        for name in ("visits", "interactions"):  # a history of likes knows of neither
-            connection.execute(f"DELETE FROM {name}")
+        connection.execute("DELETE FROM interactions")  # a history of likes does not know them
+        give_languages(connection)
         neighbours_by_sql(connection, ranking)
         connection.execute(sql.load("evaluate/claimed"))
         events = events_in(connection, "store")
@@ -80,6 +81,15 @@ def test_the_store_itself_can_be_evaluated(data_dir: Path, capsys: pytest.Captur
     arguments = ["evaluate", "--data-dir", str(data_dir), "--windows", "1", "--tuning-users", "10"]
     assert cli.main([*arguments, "--methods", "for-you-formula"]) == 0
     assert "for-you-formula" in capsys.readouterr().out
+
+
+def give_languages(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let apps of a few hundred actors ask for a feed: for one language, two, one that nobody writes, and none."""
+    connection.execute("DELETE FROM visits")
+    connection.execute(
+        "INSERT INTO visits SELECT did, list_extract(['de', 'pt,en', 'xx', '', 'en'], actor_id % 7 + 1), 1 FROM actors "
+        "WHERE actor_id % 7 < 5 UNION ALL SELECT did, 'ja', 0 FROM actors WHERE actor_id % 14 = 0"
+    )
 
 
 def at_the_end(events: LikeEvents, at_us: int, viewers: np.ndarray) -> Split:

@@ -47,14 +47,16 @@ def from_store(settings: Settings) -> LikeEvents:
 
 
 def events_in(connection: duckdb.DuckDBPyConnection, name: str) -> LikeEvents:
-    """Return the events of the relations ``likes``, ``claimed`` and ``posts``.
+    """Return the events of the relations ``likes``, ``claimed``, ``posts``, ``actors`` and ``visits``.
 
-    DuckDB sorts and numbers them, because it can spill to disk; the arrays take 16 bytes per like.
+    DuckDB sorts and numbers them, because it can spill to disk; the arrays take 16 bytes per like. Which languages
+    somebody's app asks for is known of their last visit alone.
     """
     for step in ("users", "items"):
         connection.execute(sql.load(f"evaluate/{step}"))
-    users = connection.sql("SELECT liker_id FROM users ORDER BY user_no").pl()["liker_id"]
+    users = connection.sql("SELECT liker_id, languages FROM users ORDER BY user_no").pl()
     if users.is_empty():
         raise EvaluateError("no like in the store counts: nothing to evaluate")
     items = connection.sql("SELECT * FROM items ORDER BY item_no").pl()
-    return events_of(name, users, items, connection.sql(sql.load("evaluate/likes")).pl())
+    likes = connection.sql(sql.load("evaluate/likes")).pl()
+    return events_of(name, users["liker_id"], items, likes, users["languages"])

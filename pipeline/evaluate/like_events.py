@@ -8,7 +8,7 @@ smaller number wins a tie, as in the batch. There is one like per (user, item): 
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,17 @@ class EvaluateError(PipelineError):
     """An evaluation cannot run; the message is one line for the person who started it."""
 
 
+class Requested(NamedTuple):
+    """The languages that each user's app names when it asks for a feed (Accept-Language).
+
+    ``first``: by user, the column in ``LikeEvents.speaks`` of the first one, NONE without any. ``languages``: (users,
+    languages by name), all of them.
+    """
+
+    first: Ints
+    languages: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class LikeEvents:
     """Likes sorted by time; ``users``, ``items`` and ``times_us`` have one entry per like.
@@ -35,6 +46,7 @@ class LikeEvents:
     ``created_us``: when each item was made, or first liked where that is unknown. ``allowed``: items that may be
     recommended. ``authors``: each item's author as a number, None where unknown. ``owners``: the user who made each
     item, NONE for authors who like nothing. ``speaks``: (items, languages by name), None where unknown.
+    ``requested``: the languages of users' apps, None where unknown.
     ``reported_us``: when a stream or an archive reported each like (``sql/evaluate/claimed.sql``), None when that is
     always the like's time. ``later_us``: when the likes begin that only the report may see, None where tuning and
     report share the time. ``cache``: what rankings keep of the past for the next moment.
@@ -50,6 +62,7 @@ class LikeEvents:
     allowed: NDArray[np.bool_]
     authors: Small | None = None
     speaks: NDArray[np.bool_] | None = None
+    requested: Requested | None = None
     owners: Small | None = None
     reported_us: Ints | None = None
     user_texts: pl.Series | None = None
@@ -82,12 +95,15 @@ def numbered(name: str, likes: pl.DataFrame) -> LikeEvents:
     return events_of(name, users, items, likes)
 
 
-def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFrame) -> LikeEvents:
+def events_of(
+    name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFrame, requested: pl.Series | None = None
+) -> LikeEvents:
     """Return the events of frames that are numbered already; row n of ``users`` and ``items`` is number n.
 
     ``users``: keys, ascending. ``items``: key, made_us and, where known, author (a user key), listable, and langs, a
     text of codes with commas between them. ``likes``: user_no, item_no, time_us and, from a store, reported_us, sorted
     by time, then by the numbers; its columns leave the frame one by one, so that memory never holds all of them twice.
+    ``requested``: a text of codes for each user, as the app names them.
     """
     user_texts, item_texts = (keys if keys.dtype == pl.String else None for keys in (users, items["key"]))
     numbers: dict[str, Any] = {
@@ -109,6 +125,7 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
             user_texts=user_texts,
             item_texts=item_texts,
         )
+    codes = _codes(items["langs"] if requested is None else pl.concat([items["langs"], requested]))
     authors = items["author"]
     owners = authors.replace_strict(users, np.arange(len(users)), default=NONE, return_dtype=pl.Int32)
     return LikeEvents(
@@ -116,7 +133,10 @@ def events_of(name: str, users: pl.Series, items: pl.DataFrame, likes: pl.DataFr
         **numbers,
         allowed=items["listable"].to_numpy(),
         authors=(authors.rank("dense") - 1).cast(pl.Int32).to_numpy(),
-        speaks=_speaks(items["langs"]),
+        speaks=_speaks(items["langs"], codes),
+        requested=None
+        if requested is None
+        else Requested(_first(requested, codes), _speaks(requested, codes)),
         owners=owners.to_numpy(),
         reported_us=reported_us,
     )
@@ -127,11 +147,22 @@ def _numbers(keys: pl.Series) -> Ints:
     return np.arange(len(keys)) if keys.dtype == pl.String else keys.cast(pl.Int64).to_numpy()
 
 
-def _speaks(langs: pl.Series) -> NDArray[np.bool_]:
-    """Return (items, languages by name); each distinct text is split once, however many items have it."""
+def _codes(langs: pl.Series) -> list[str]:
+    """Return all codes of texts, by name."""
+    return [code for code in langs.unique().str.split(",").explode().unique().sort() if code]
+
+
+def _speaks(langs: pl.Series, codes: list[str]) -> NDArray[np.bool_]:
+    """Return (texts, codes), which text has which; each distinct text is split once, however often it comes."""
     texts = langs.unique().sort()
     spoken = texts.str.split(",")
-    codes = [code for code in spoken.explode().unique().sort() if code]
     table = np.array([spoken.list.contains(code) for code in codes], np.bool_).reshape(len(codes), len(texts))
     result: NDArray[np.bool_] = table.T[langs.cast(pl.Enum(texts)).to_physical().to_numpy()]
     return result
+
+
+def _first(langs: pl.Series, codes: list[str]) -> Ints:
+    """Return the place of each text's first code, NONE of an empty text."""
+    first = langs.str.split(",").list.first()
+    places = first.replace_strict(codes, np.arange(len(codes)), default=NONE, return_dtype=pl.Int64)
+    return places.to_numpy()

@@ -1,7 +1,7 @@
 """How close do lists come to the best possible, on a simulated network whose tastes are known?
 
     python tests/bench/bench_optimum.py [--people 6000] [--days 7] [--viewers 300] [--clustering middle] [--methods A,B]
-        [--set name=value[,name=value] ...] [--seed 1] [--spree 0] [--log FILE]
+        [--set name=value[,name=value] ...] [--seed 1] [--spree 0] [--silent-apps] [--log FILE]
 
 The simulator knows how likely each person's next like falls on each post. The worth of a list of 30 is the sum of these
 weights. The reachable optimum is the 30 best posts that somebody has liked by then, that may be listed, and that the
@@ -12,6 +12,9 @@ A second table says of the first pages: the share of posts that viewers can read
 those whose language is not English; how much the pages of two strangers have in common; the share of posts that at most
 five people like; how unequal the places are that authors have (``pipeline.evaluate.variety``). The row "optimum" is of
 the best possible pages. Last comes one line of JSON; --log appends a line per method.
+
+Nine apps of ten ask for the feed in a language (``pipeline.simulate.world.people``). With --silent-apps none does, so a
+viewer's languages are known of their likes alone.
 
 With --spree, each viewer has liked so many posts against their taste one to three hours ago: the newest likes of a
 random stranger, as somebody does who reads of one event for an evening or lends their phone. The worth stays that of
@@ -64,7 +67,9 @@ def may_be_listed(world: World, posts: np.ndarray) -> np.ndarray:
     return (world.posts.of("created_us", posts) >= world.parameters.start_us) & ~barred
 
 
-def events_of_likes(world: World, likes: pl.DataFrame) -> tuple[LikeEvents, np.ndarray]:
+def events_of_likes(
+    world: World, likes: pl.DataFrame, *, silent_apps: bool = False
+) -> tuple[LikeEvents, np.ndarray]:
     """Return likes as events, in which posts that are deleted later are allowed, and the post number of each item."""
     posts = likes["post"].unique().to_numpy()
     languages = world.people.communities.languages
@@ -81,12 +86,16 @@ def events_of_likes(world: World, likes: pl.DataFrame) -> tuple[LikeEvents, np.n
     users = likes["user"].unique().sort()
     likes = likes.join(items.select("post").with_row_index("item_no"), on="post")
     likes = likes.with_columns(user_no=pl.col("user").rank("dense") - 1).sort("time_us", "user_no", "item_no")
-    return events_of("simulated", users, items, likes), items["post"].to_numpy()
+    codes = world.people.requested[users.to_numpy()].tolist()
+    requested = (
+        None if silent_apps else pl.Series([LANGUAGES[code][0] if code >= 0 else "" for code in codes])
+    )
+    return events_of("simulated", users, items, likes, requested), items["post"].to_numpy()
 
 
-def events_in(world: World) -> tuple[LikeEvents, np.ndarray]:
+def events_in(world: World, *, silent_apps: bool = False) -> tuple[LikeEvents, np.ndarray]:
     """Return the likes that exist at the end of history, and the post number of each item."""
-    events, posts = events_of_likes(world, likes_in(world))
+    events, posts = events_of_likes(world, likes_in(world), silent_apps=silent_apps)
     return replace(events, allowed=events.allowed & (world.posts.of("deleted_us", posts) > END_US)), posts
 
 
@@ -177,6 +186,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="*", default=[], help="variants of the default: name=value[,name=value]"
     )
+    parser.add_argument("--silent-apps", action="store_true", help="no viewer's app names a language")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the results as JSON lines")
     options = parser.parse_args()
     world = World(
@@ -190,7 +200,7 @@ def main() -> None:
     )
     started = time.monotonic()
     world.make_until(END_US + 600_000_000)
-    events, posts = events_in(world)
+    events, posts = events_in(world, silent_apps=options.silent_apps)
     rng = np.random.default_rng(options.seed)
     viewers = np.sort(rng.choice(events.user_count, min(options.viewers, events.user_count), replace=False))
     if options.spree:

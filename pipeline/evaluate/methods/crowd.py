@@ -169,6 +169,8 @@ def reading(popular: PopularItems, events: LikeEvents, viewers: Ints, ranking: R
         return None
     counts = _liked_languages(popular.fresh, events, viewers)
     reads = (counts > 0) & (counts >= ranking.reading_share * counts.sum(0))
+    if events.requested is not None:
+        reads |= events.requested.languages[viewers].T
     spoken, kinds = np.unique(events.speaks, axis=0, return_inverse=True)
     read, factors_of = np.unique(reads.T, axis=0, return_inverse=True)
     shared: NDArray[np.bool_] = read.astype(np.int64) @ spoken.T.astype(np.int64) > 0
@@ -181,9 +183,14 @@ def reading(popular: PopularItems, events: LikeEvents, viewers: Ints, ranking: R
 
 
 def _languages(fresh: FreshLikes, events: LikeEvents, viewers: Ints) -> Ints:
-    """Return the commonest language of each viewer's fresh likes, the first by name in a tie, -1 for none."""
+    """Return the first language that each viewer's app asks for, else the commonest of their fresh likes, else -1.
+
+    In a tie the first by name.
+    """
     counts = _liked_languages(fresh, events, viewers)
-    return np.where(counts.max(0) > 0, counts.argmax(0), -1)
+    commonest = np.where(counts.max(0) > 0, counts.argmax(0), -1)
+    first = np.full(len(viewers), -1) if events.requested is None else events.requested.first[viewers]
+    return np.where(first >= 0, first, commonest)
 
 
 def _liked_languages(fresh: FreshLikes, events: LikeEvents, viewers: Ints) -> Floats:

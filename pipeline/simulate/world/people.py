@@ -27,6 +27,10 @@ POSTS, REPOSTS, FOLLOWS = (0.0, 2.6), (0.0, 2.7), (0.0, 2.4)  # then scaled to t
 POSTS_MEAN, REPOSTS_MEAN, FOLLOWS_MEAN = 7.6, 6.6, 3.5
 REPLY_SHARE = 0.456
 READS_ENGLISH = 0.5  # an assumption, of those whose taste does not say so
+REQUESTS_ENGLISH, REQUESTS_NOTHING = (
+    0.1,
+    0.1,
+)  # assumptions: what apps request; the others' name the home language
 # What profiles say of all posts of their owners, up to these shares of all people.
 _SELF_LABELS = (
     (0.04, ("!no-unauthenticated",)),
@@ -41,7 +45,8 @@ class People:
 
     ``like_rate``, ``repost_rate``, ``follow_rate``, ``post_rate``, ``reply_rate``: events a day. ``taste``:
     (count, communities), rows sum to 1. ``home``: the community each belongs to first. ``reads``: (count, languages),
-    which of LANGUAGES each reads; a post in another is worth nothing to them.
+    which of LANGUAGES each reads; a post in another is worth nothing to them. ``requested``: which of LANGUAGES each
+    one's app requests, -1 for none.
     """
 
     def __init__(self, parameters: WorldParameters) -> None:
@@ -150,6 +155,9 @@ class People:
         for code in set(languages.tolist()):  # whoever has a taste in another language reads it
             self.reads[:, code] = taste[:, languages == code].any(axis=1)
         self.reads[:, 0] |= fraction(hashed(self.seed, 43, rows)) < READS_ENGLISH
+        draw = fraction(hashed(self.seed, 46, rows))
+        self.requested: Ints = np.where(draw < REQUESTS_ENGLISH, 0, languages[first]).astype(np.int64)
+        self.requested[draw >= 1 - REQUESTS_NOTHING] = -1
         self.taste: Floats = own_share * taste + (1 - own_share) * sizes
         self.taste[~self.reads[:, languages]] = 0.0
         self.taste /= self.taste.sum(axis=1, keepdims=True)
