@@ -4,7 +4,10 @@ Owns: ``LOCAL``. Leaves to others: threads, of which a task may have several (``
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+from pipeline.batch.engine import done
 
 
 class LocalEngine:
@@ -14,7 +17,7 @@ class LocalEngine:
 
     def map(self, stage: str, task: Callable[[int], Any], count: int) -> Iterator[Any]:
         """Do the tasks, each when its answer is taken."""
-        return map(task, range(count))
+        return map(partial(done, task), range(count))
 
     def exchange(self, stage: str, task: Callable[[int], int], count: int) -> int:
         """Move nothing: each task finds what others made where it is."""

@@ -22,6 +22,8 @@ import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from pipeline.batch.engine import done
+
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Without it Ray writes a token file into the home directory.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -142,7 +144,7 @@ def _do(task: bytes, number: int, seconds: float) -> Any:
     deadline.daemon = True
     deadline.start()
     try:
-        return pickle.loads(task)(number)
+        return done(pickle.loads(task), number)
     finally:
         deadline.cancel()
 
