@@ -57,6 +57,7 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 # Values that come again. To look for such among the weights takes longer than to write the other columns.
 REPEATED = [name for name in SCHEMA.names if name != "weight"]
+GROUP_ROWS = 1 << 20
 # Whose rows do not count: those of the viewer in layers before this one.
 LAYER = pa.schema([("viewer_id", pa.int32()), ("layer", pa.int32())])
 KEY = b"foryou"  # of a manifest's metadata: the fields of NeighboursMetadata as JSON
@@ -157,11 +158,11 @@ def layers_of(path: Path, place: Path | None = None) -> list[list[Path]]:
 
 
 def write_rows(path: Path, tables: Iterable[pa.Table]) -> None:
-    """Write rows, a row group a table."""
+    """Write rows, in groups of rows of one table: who looks for few viewers reads few groups."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=REPEATED) as writer:
         for table in tables:
             if len(table):
-                writer.write_table(table)
+                writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
 def add_layer(

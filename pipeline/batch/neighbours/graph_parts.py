@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from pipeline.batch.inputs import frozen as frozen_inputs
 from pipeline.batch.inputs.frozen import Frozen
-from pipeline.batch.inputs.neighbour_files import REPEATED
+from pipeline.batch.inputs.neighbour_files import write_rows
 from pipeline.batch.inputs.part_files import array, arrays, put, put_arrays
 from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.batch.kernel import Sparse, compiled, sparse
@@ -225,11 +225,7 @@ class GraphParts:
             )
             top, left_out = product_block(block, known, co_likers, self.ranking, 1)
             table = neighbour_table(viewers, top, left_out, self.frozen.snapshot_us)
-            size = max(len(table), 1)
-            write = partial(
-                pq.write_table, table, compression="zstd", use_dictionary=REPEATED, row_group_size=size
-            )
-            put(path, write)
+            put(path, partial(write_rows, tables=[table]))
         return int(pq.read_metadata(path).num_rows)
 
     def write(self, folder: Path, products: Iterable[int]) -> list[Path]:
