@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import sql
 from pipeline.batch.candidates_job import FeedToPublish, PublishedSoFar, popular_path, stage_and_publish
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.few_viewers import open_few_viewers
+from pipeline.batch.inputs.few_viewers import FewViewersInputs
 from pipeline.batch.inputs.neighbour_files import (
     SCHEMA,
     NeighbourFiles,
@@ -39,48 +39,49 @@ POPULAR_COLUMNS = (
 
 
 def waiting_neighbours(
-    files: NeighbourFiles, dids: Sequence[str], threads: int, note_likes: Callable[[Mapping[str, int]], None]
+    inputs: FewViewersInputs,
+    files: NeighbourFiles,
+    dids: Sequence[str],
+    note_likes: Callable[[Mapping[str, int]], None],
 ) -> Iterator[Step]:
     """Compute some viewers' neighbours, and store them beside the file of neighbours.
 
     ``note_likes`` takes how many likes each of them has.
     """
-    ranking, data_dir = files.ranking, files.data_dir
-    folder, window = places.working(data_dir, "waiting"), ranking.seed_window_days * 24.0
-    with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
-        connection = inputs.connection
-        yield "waiting viewers", count(connection, "wanted_viewers")
-        viewers = "SELECT viewer_id AS actor_id FROM wanted_viewers"
-        yield "own likes", inputs.likes_of_likers("own_records", viewers)
-        note_likes(dict(connection.execute(OWN_LIKES).fetchall()))
-        sql_steps.run_file(connection, "answers")
-        inputs.set_posts(
-            "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
-        )
-        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
-        connection.execute("CREATE TABLE viewers AS FROM wanted_viewers")
-        for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
-            sql_steps.run_file(connection, name)
-        seeds = "SELECT author_id, post_rkey FROM seeds"
-        yield "likes of seeds", inputs.likes_of_posts("seed_records", seeds)
-        connection.execute(
-            "CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records"
-        )
-        attach_degrees(connection, files, folder)
-        for name in sql_steps.SEEDS:
-            if name != "viewers":
-                yield name, sql_steps.run_file(connection, name)
-        for name in sql_steps.NEIGHBOURS:
-            sql_steps.run_file(connection, name)
-        query = "SELECT *, getvariable('snapshot_us') AS snapshot_us FROM neighbours ORDER BY viewer_id, rank"
-        rows = connection.sql(query).to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
-        yield "product", len(rows)
-        if len(rows):
-            add_newer(files, rows)
-        yield "commit", len(rows)
+    ranking, folder = files.ranking, places.working(files.data_dir, "waiting")
+    inputs.begin_part(ranking, dids, ranking.seed_window_days * 24.0)
+    connection = inputs.connection
+    yield "waiting viewers", count(connection, "wanted_viewers")
+    viewers = "SELECT viewer_id AS actor_id FROM wanted_viewers"
+    yield "own likes", inputs.likes_of_likers("own_records", viewers)
+    note_likes(dict(connection.execute(OWN_LIKES).fetchall()))
+    sql_steps.run_file(connection, "answers")
+    inputs.set_posts(
+        "SELECT author_id, post_rkey FROM own_records UNION SELECT author_id, post_rkey FROM answers"
+    )
+    connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records")
+    connection.execute("CREATE TABLE viewers AS FROM wanted_viewers")
+    for name in (*sql_steps.LIKES, "answer_weights", "seeds"):
+        sql_steps.run_file(connection, name)
+    seeds = "SELECT author_id, post_rkey FROM seeds"
+    yield "likes of seeds", inputs.likes_of_posts("seed_records", seeds)
+    connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records")
+    attach_degrees(connection, files, folder)
+    for name in sql_steps.SEEDS:
+        if name != "viewers":
+            yield name, sql_steps.run_file(connection, name)
+    for name in sql_steps.NEIGHBOURS:
+        sql_steps.run_file(connection, name)
+    query = "SELECT *, getvariable('snapshot_us') AS snapshot_us FROM neighbours ORDER BY viewer_id, rank"
+    rows = connection.sql(query).to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
+    yield "product", len(rows)
+    if len(rows):
+        add_newer(files, rows)
+    yield "commit", len(rows)
 
 
 def waiting_candidates(
+    inputs: FewViewersInputs,
     files: NeighbourFiles,
     to_publish: FeedToPublish,
     variant: Variant,
@@ -90,33 +91,32 @@ def waiting_candidates(
     progress: Progress,
 ) -> Iterator[Step]:
     """Make and publish the lists of the viewers that ``to_publish`` names, all of one variant."""
-    ranking, data_dir, dids = variant.ranking, files.data_dir, to_publish.wanted or ()
-    folder, window = places.working(data_dir, "waiting"), ranking.post_max_age_hours
+    ranking, data_dir, folder = variant.ranking, files.data_dir, places.working(files.data_dir, "waiting")
     staging = Staging(data_dir, folder, threads, newest(serving), progress)
-    with open_few_viewers(data_dir, folder, ranking, threads, dids, window_hours=window) as inputs:
-        connection = inputs.connection
-        attach_neighbours(connection, files, "neighbours", folder, "wanted_viewers")
-        yield "waiting viewers", count(connection, "wanted_viewers")
-        people = "SELECT viewer_id AS actor_id FROM wanted_viewers UNION SELECT neighbour_id FROM neighbours"
-        yield "likes of neighbours", inputs.likes_of_likers("people_records", people)
-        popular = popular_path(data_dir, to_publish.feed, variant)
-        if popular.exists():
-            stored = kept(popular, folder / "kept")
-            connection.execute(f"CREATE VIEW stored_popular AS FROM {parquet(stored)}")
-        else:  # no run for everybody has written it yet
-            connection.execute(f"CREATE TABLE stored_popular ({POPULAR_COLUMNS})")
-        connection.execute(sql.load("few_viewers/wanted_posts"))
-        connection.execute("CREATE TABLE candidate_keys AS FROM wanted_posts")
-        yield "likes of candidates", inputs.likes_of_posts("candidate_records", "FROM candidate_keys")
-        inputs.set_posts("FROM candidate_keys")
-        inputs.add_actors("SELECT author_id AS actor_id FROM candidate_keys")
-        connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
-        for name in sql_steps.BEFORE_CANDIDATES:
-            if name in {"popular", "crowd_shares"}:  # of everybody's likes
-                connection.execute(sql.load(f"few_viewers/{name}"))
-            elif name == "public_popular" or name not in sql_steps.OF_EVERYBODY:
-                yield name, sql_steps.run_file(connection, name)
-        published = PublishedSoFar()
-        yield from stage_and_publish(
-            inputs.snapshot(), to_publish, variant, staging, serving, clock, published
-        )  # fmt: skip
+    inputs.begin_part(ranking, to_publish.wanted or (), ranking.post_max_age_hours)
+    connection = inputs.connection
+    attach_neighbours(connection, files, "neighbours", folder, "wanted_viewers")
+    yield "waiting viewers", count(connection, "wanted_viewers")
+    people = "SELECT viewer_id AS actor_id FROM wanted_viewers UNION SELECT neighbour_id FROM neighbours"
+    yield "likes of neighbours", inputs.likes_of_likers("people_records", people)
+    popular = popular_path(data_dir, to_publish.feed, variant)
+    if popular.exists():
+        stored = kept(popular, folder / "kept")
+        connection.execute(f"CREATE VIEW stored_popular AS FROM {parquet(stored)}")
+    else:  # no run for everybody has written it yet
+        connection.execute(f"CREATE TABLE stored_popular ({POPULAR_COLUMNS})")
+    connection.execute(sql.load("few_viewers/wanted_posts"))
+    connection.execute("CREATE TABLE candidate_keys AS FROM wanted_posts")
+    yield "likes of candidates", inputs.likes_of_posts("candidate_records", "FROM candidate_keys")
+    inputs.set_posts("FROM candidate_keys")
+    inputs.add_actors("SELECT author_id AS actor_id FROM candidate_keys")
+    connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
+    for name in sql_steps.BEFORE_CANDIDATES:
+        if name in {"popular", "crowd_shares"}:  # of everybody's likes
+            connection.execute(sql.load(f"few_viewers/{name}"))
+        elif name == "public_popular" or name not in sql_steps.OF_EVERYBODY:
+            yield name, sql_steps.run_file(connection, name)
+    published = PublishedSoFar()
+    yield from stage_and_publish(
+        inputs.snapshot(), to_publish, variant, staging, serving, clock, published
+    )  # fmt: skip

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -28,6 +28,7 @@ from pipeline.batch.engine import Engine
 from pipeline.batch.engines import open_engine
 from pipeline.batch.engines.local import LOCAL
 from pipeline.batch.few_viewers_job import waiting_candidates, waiting_neighbours
+from pipeline.batch.inputs.few_viewers import FewViewersInputs
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remove_unused
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import liked_neighbours, neighbours
@@ -262,18 +263,31 @@ def waiting_parts(batch: BatchRun) -> Iterator[Part]:
     threads = batch.settings.batch_threads
     number_pickers(batch.settings.data_dir, dids)
     mark_waiting(batch.serving, dids, began_us, last_commit(batch.settings.data_dir))
-    for number, files in enumerate(batch.files):
-        steps = waiting_neighbours(files, dids, threads, partial(mark_likes, batch.serving))
-        yield Part("neighbours", "waiting", files.rkeys[0] if number else "", steps, Progress("neighbours"))
     own = viewers_with_settings(batch.settings.data_dir, dids)
-    for feed in batch.feeds:
-        for variant in feed.variants:
+    variants = [(feed, variant) for feed in batch.feeds for variant in feed.variants]
+    windows = [files.ranking.seed_window_days * 24.0 for files in batch.files]
+    windows += [variant.ranking.post_max_age_hours for _, variant in variants]
+    ranking = batch.files[0].ranking
+    with closing(FewViewersInputs(batch.settings.data_dir, ranking, threads, max(windows))) as inputs:
+        for number, files in enumerate(batch.files):
+            steps = waiting_neighbours(inputs, files, dids, partial(mark_likes, batch.serving))
+            yield Part(
+                "neighbours", "waiting", files.rkeys[0] if number else "", steps, Progress("neighbours")
+            )
+        for feed, variant in variants:
             wanted = [did for did in dids if variant.has(did, own)]
             if wanted:
                 to_publish = FeedToPublish(feed, batch.rkeys, wanted)
                 progress = Progress("candidates")
                 steps = waiting_candidates(
-                    batch.files_for(feed), to_publish, variant, threads, batch.serving, batch.clock, progress
+                    inputs,
+                    batch.files_for(feed),
+                    to_publish,
+                    variant,
+                    threads,
+                    batch.serving,
+                    batch.clock,
+                    progress,
                 )
                 yield Part("candidates", "waiting", batch.name_of(feed), steps, progress)
 

@@ -109,6 +109,23 @@ def _make_changes(
     connection.execute(sql.load("lake/changed_likes"))
 
 
+def name_lake_files(
+    connection: duckdb.DuckDBPyConnection, held: Mapping[int, DayFiles], first_day: int
+) -> list[Path]:
+    """Let queries read the lake's likes from a day on; return the files."""
+    files = [
+        files.likes for day, files in sorted(held.items()) if day >= first_day and files.likes is not None
+    ]
+    connection.execute("SET VARIABLE lake_files = ?", [[str(file) for file in files]])
+    return files
+
+
+def keys_from(first_day: int) -> str:
+    """Return a condition on rkey for the records that ``read_like_records`` reads from a day on."""
+    begin, named_end = keys_of_day(max(first_day, 0))[0], keys_of_day(NAMED_DAY)[1]
+    return f"(rkey >= {begin} OR rkey < {named_end})"
+
+
 def read_like_records(
     connection: duckdb.DuckDBPyConnection,
     reader: Reader,
@@ -130,10 +147,7 @@ def read_like_records(
     words = of_liker.format(_open_words(held, first_day))
     with registered(connection, open_words=reader.stream(words)):
         connection.execute(f"INSERT INTO landed_likes {sql.load('lake/open_likes')}")
-    files = [
-        files.likes for day, files in sorted(held.items()) if day >= first_day and files.likes is not None
-    ]
-    connection.execute("SET VARIABLE lake_files = ?", [[str(file) for file in files]])
+    files = name_lake_files(connection, held, first_day)
     if files:
         connection.execute(sql.load("lake/claimed_likes"))
         connection.execute(sql.load("lake/like_records"))

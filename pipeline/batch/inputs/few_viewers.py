@@ -4,13 +4,16 @@ Owns: picking like records by liker and by post, what is known of the posts and 
 ``sql/batch/inputs.sql`` as far as these go. Leaves to others: which likers and posts, and what is made of them
 (``few_viewers_job``); which records there are (``lake.reader``). The same SQL runs over it as over a whole snapshot.
 
+The parts of a run, neighbours and then each variant's lists, share what takes longest: the likes of the days that have
+no file yet. They are in DuckDB's schema ``main``; each part makes its own relations in the schema ``part``.
+
 Invariant: rows of landing.sqlite come from one read transaction, and the lake's files are held from then on, so
 compaction may go on beside the run (``lake.reader`` has the rule).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -19,11 +22,11 @@ import pyarrow as pa
 import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, read_rules
-from pipeline.lake.held import DayFiles, held_lake
-from pipeline.lake.reader import read_like_records
+from pipeline.lake.held import held_lake
+from pipeline.lake.reader import keys_from, name_lake_files, read_like_records
 from pipeline.ranking import Ranking
 from pipeline.store.arrow import Reader, reading
-from pipeline.store.duck import append, count, open_duckdb
+from pipeline.store.duck import append, count, open_duckdb, put
 from pipeline.store.model import HOUR_US, day_of
 from sql import places
 from sql.sqlite import connect, has_tables, tables
@@ -36,23 +39,46 @@ KEYS = {
 
 
 class FewViewersInputs:
-    """A DuckDB with the inputs of a few viewers, filled step by step; ``open_few_viewers`` makes one."""
+    """A DuckDB with the inputs of a few viewers, filled step by step; the first part opens the stores."""
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        landing: Reader,
-        held: Mapping[int, DayFiles],
-        window_hours: float,
-    ) -> None:
-        """Take what landing.sqlite holds beside the lake, and the accounts that are not active."""
-        self.connection, self._landing = connection, landing
-        self.snapshot_us = landing.number("SELECT seen_us FROM watermark")
-        first_day = day_of(int(self.snapshot_us - window_hours * HOUR_US))
-        connection.execute(sql.load("batch/inputs"))
-        connection.execute("DROP TABLE like_records")
-        self._lake_files = read_like_records(connection, landing, held, first_day)
-        append(connection, "actors", landing.stream(sql.load("few_viewers/hidden_actors")))
+    connection: duckdb.DuckDBPyConnection
+    snapshot_us: int
+
+    def __init__(self, data_dir: Path, ranking: Ranking, threads: int, window_hours: float) -> None:
+        """Take the longest window of any part."""
+        self._data_dir, self._window_hours = data_dir, window_hours
+        self._folder = places.working(data_dir, "waiting")
+        self._threads, self._memory_mb = threads, int(ranking.memory_limit_gb * 1024)
+        self._stack = ExitStack()
+        self._landing: Reader | None = None
+
+    def close(self) -> None:
+        """Close the stores."""
+        self._stack.close()
+
+    def begin_part(self, ranking: Ranking, dids: Sequence[str], window_hours: float) -> None:
+        """Make the inputs of these viewers in place of the former; ``wanted_viewers`` are those known and active."""
+        if self._landing is None:
+            self._landing = self._open()
+        execute, first_day = self.connection.execute, self._first_day(window_hours)
+        execute("DROP SCHEMA IF EXISTS part CASCADE; CREATE SCHEMA part; SET search_path = 'part,main'")
+        execute(sql.load("batch/inputs"))
+        for relation in ("like_records", "claimed_likes", "changes", "statements"):
+            execute(f"DROP TABLE {relation}")
+        for relation in ("landed_likes", "claimed_likes"):
+            execute(f"CREATE VIEW {relation} AS FROM main.{relation} WHERE {keys_from(first_day)}")
+        self._lake_files = name_lake_files(self.connection, self._held, first_day)
+        execute("INSERT INTO actors FROM hidden_actors")
+        since = {
+            "since_us": int(self.snapshot_us - window_hours * HOUR_US),
+            "created_us": int(self.snapshot_us - ranking.post_max_age_hours * HOUR_US),
+        }
+        authors = _read_activity(self.connection, places.activity(self._data_dir), dids, since)
+        self._add_actors_by_did([*dids, *authors])
+        name_viewers(self.connection, dids)
+        read_rules(self.connection, self._data_dir)
+        sql_steps.prepare(self.connection, ranking, self.snapshot_us)
+        sql_steps.set_variables(self.connection, {"window_hours": window_hours})
 
     def likes_of_likers(self, relation: str, likers: str) -> int:
         """Make a relation of the like records of the actors that a query names, without what an unlike undoes.
@@ -70,7 +96,7 @@ class FewViewersInputs:
         self._look_up("wanted_posts", f"SELECT DISTINCT post_rkey, author_id FROM ({posts}) ORDER BY ALL")
         for relation in ("posts", "withheld"):
             self.connection.execute(f"DELETE FROM {relation}")
-            append(self.connection, relation, self._landing.stream(sql.load(f"few_viewers/{relation}")))
+            append(self.connection, relation, self._stream(relation))
 
     def add_actors(self, actors: str) -> None:
         """Add the actors that a query (actor_id) names to ``actors``."""
@@ -78,16 +104,30 @@ class FewViewersInputs:
             f"SELECT DISTINCT actor_id FROM ({actors}) ANTI JOIN actors AS k USING (actor_id) ORDER BY 1"
         )
         self._look_up("wanted_actors", unknown)
-        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors")))
-
-    def add_actors_by_did(self, dids: Sequence[str]) -> None:
-        """Add the actors with these DIDs to ``actors``."""
-        self._landing.put("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
-        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors_by_did")))
+        append(self.connection, "actors", self._stream("actors"))
 
     def snapshot(self) -> Snapshot:
         """Return these inputs in the form of a whole snapshot."""
         return Snapshot(self.connection, self.snapshot_us, [], 0)
+
+    def _open(self) -> Reader:
+        """Read what all parts share; return landing.sqlite."""
+        self.connection = open_duckdb(self._folder, self._threads, self._memory_mb)
+        self._stack.callback(self.connection.close)
+        landing = self._stack.enter_context(reading(places.landing(self._data_dir)))
+        # The transaction begins with a read.
+        self.snapshot_us = landing.number("SELECT seen_us FROM watermark")
+        self._held = self._stack.enter_context(held_lake(self._data_dir))
+        read_like_records(self.connection, landing, self._held, self._first_day(self._window_hours))
+        put(self.connection, "hidden_actors", landing.stream(sql.load("few_viewers/hidden_actors")))
+        return landing
+
+    def _first_day(self, window_hours: float) -> int:
+        return day_of(int(self.snapshot_us - window_hours * HOUR_US))
+
+    def _add_actors_by_did(self, dids: Sequence[str]) -> None:
+        self._give("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
+        append(self.connection, "actors", self._stream("actors_by_did"))
 
     def _pick(self, relation: str, kind: str, wanted: str) -> int:
         execute = self.connection.execute
@@ -104,35 +144,15 @@ class FewViewersInputs:
 
     def _look_up(self, table: str, query: str) -> None:
         """Give landing.sqlite the rows of a query as a temporary table."""
-        self._landing.put(table, self.connection.sql(query).to_arrow_table())
+        self._give(table, self.connection.sql(query).to_arrow_table())
 
+    def _give(self, table: str, rows: pa.Table) -> None:
+        assert self._landing is not None
+        self._landing.put(table, rows)
 
-@contextmanager
-def open_few_viewers(
-    data_dir: Path, folder: Path, ranking: Ranking, threads: int, dids: Sequence[str], *, window_hours: float
-) -> Iterator[FewViewersInputs]:
-    """Open the stores for a few viewers; ``wanted_viewers`` are those of them who are known and active."""
-    connection = open_duckdb(folder, threads, int(ranking.memory_limit_gb * 1024))
-    stack = ExitStack()
-    try:
-        landing = stack.enter_context(reading(places.landing(data_dir)))
-        landing.number("SELECT seen_us FROM watermark")  # the transaction begins with a read
-        held = stack.enter_context(held_lake(data_dir))
-        inputs = FewViewersInputs(connection, landing, held, window_hours)
-        since = {
-            "since_us": int(inputs.snapshot_us - window_hours * HOUR_US),
-            "created_us": int(inputs.snapshot_us - ranking.post_max_age_hours * HOUR_US),
-        }
-        authors = _read_activity(connection, places.activity(data_dir), dids, since)
-        inputs.add_actors_by_did([*dids, *authors])
-        name_viewers(connection, dids)
-        read_rules(connection, data_dir)
-        sql_steps.prepare(connection, ranking, inputs.snapshot_us)
-        sql_steps.set_variables(connection, {"window_hours": window_hours})
-        yield inputs
-    finally:
-        connection.close()
-        stack.close()
+    def _stream(self, query: str) -> pa.RecordBatchReader:
+        assert self._landing is not None
+        return self._landing.stream(sql.load(f"few_viewers/{query}"))
 
 
 def _read_activity(
