@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import commands
-from pipeline.batch.tiers import JOBS, TIERS
+from pipeline.batch.tiers import COPIES, JOBS, TIERS
 from pipeline.errors import PipelineError, unknown
 from pipeline.flag_values import whole
 from pipeline.proxies import spare_loopback
@@ -133,7 +133,13 @@ def _parser(name: str | None, *, with_settings: bool = False) -> argparse.Argume
     for title in ("explain", "doctor", "status"):
         parsers[title].add_argument("--json", action="store_true", help="print JSON, for programs")
     batch, explain = parsers["batch"].add_argument, parsers["explain"].add_argument
-    batch("--job", choices=(*JOBS, "all"), default="all", help="which job (default: all, in this order)")
+    batch(
+        "--job",
+        choices=(*JOBS, "all", COPIES),
+        default="all",
+        help="which job (default: the first three, in this order); copies: of small tables, for analysts "
+        "and the dashboard",
+    )
     batch(
         "--viewers",
         choices=tuple(TIERS),

@@ -115,20 +115,24 @@ def node(options: argparse.Namespace) -> None:
 
 
 def batch(options: argparse.Namespace) -> None:
-    """Run batch jobs once, now."""
-    from pipeline.batch import memory
-    from pipeline.batch.tiers import BESIDE
+    """Run batch jobs once, now, and what follows them."""
+    from pipeline.batch.tiers import BESIDE, COPIES, check
 
     settings = _settings(options)
-    found = memory.before_libraries()
-    from pipeline.batch import jobs
+    check(options.job, options.viewers)
+    if options.job != COPIES:
+        from pipeline.batch import memory
 
-    jobs.run(settings, options.job, viewers=options.viewers, memory=found)
-    if options.viewers not in ("waiting", "liked"):
-        from pipeline.explore import after_batch
+        found = memory.before_libraries()
+        from pipeline.batch import jobs
 
-        after_batch.run(settings)
-    if options.viewers not in BESIDE:  # it may wait for a run of all viewers, they must not
+        jobs.run(settings, options.job, viewers=options.viewers, memory=found)
+    if options.viewers in BESIDE:  # somebody waits for the next one
+        return
+    from pipeline.explore import after_batch
+
+    after_batch.run(settings)
+    if options.job != COPIES:  # it may wait for a run of all viewers
         from pipeline.operate.viewer import forget
 
         forget.forget_requested(settings.data_dir, _forgetting(settings))

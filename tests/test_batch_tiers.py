@@ -19,12 +19,14 @@ from streamed_likes import stream_likes
 from test_batch_ranking import EXAMPLES, rankings, worlds
 from worlds import NOW_US, World
 
+from pipeline import cli
 from pipeline.batch import jobs
 from pipeline.batch.inputs.neighbour_files import layers_of
 from pipeline.errors import BatchError
 from pipeline.feeds import feeds_of
 from pipeline.identifiers import tid_at
 from pipeline.ranking import Ranking
+from pipeline.store.analyst_snapshot import current_snapshot
 from pipeline.store.events import EventBatch, Unlike
 from pipeline.store.landing import Landing
 from pipeline.store.landing_retention import Retention
@@ -89,6 +91,29 @@ def test_a_tier_goes_with_its_job(tmp_path: Path, job: str, viewers: str):
         BatchError, match=f"job '{job}' does not go with viewers '{viewers}': neighbours go with"
     ):
         run(town().write(tmp_path), job, viewers)
+
+
+def test_copies_for_analysts_follow_runs_for_everybody_and_are_a_job_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    town().visit("ann").write(tmp_path)
+
+    def batch(*arguments: str) -> int:
+        return cli.main(["batch", "--data-dir", str(tmp_path), *arguments])
+
+    assert batch() == 0
+    made = current_snapshot(tmp_path)
+    assert made is not None
+    for job, viewers in (("candidates", "recent"), ("neighbours", "liked"), ("all", "waiting")):
+        assert batch("--job", job, "--viewers", viewers) == 0
+        assert current_snapshot(tmp_path) == made  # who waits does not wait for them
+    assert batch("--job", "copies") == 0
+    renewed = current_snapshot(tmp_path)
+    assert renewed != made
+    assert batch("--job", "neighbours", "--viewers", "changed") == 0
+    assert current_snapshot(tmp_path) != renewed
+    assert batch("--job", "copies", "--viewers", "recent") != 0
+    assert "copies with all" in capsys.readouterr().err
 
 
 def test_recent_renews_the_lists_of_those_seen_lately_alone(tmp_path: Path):

@@ -173,6 +173,32 @@ def test_viewers_seen_lately_are_served_at_once_after_a_start(
         assert wait_until(lambda: {"liked", "recent"} <= {*jobs})
 
 
+def test_copies_for_analysts_are_made_while_somebody_is_there_and_hold_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town().write(tmp_path)
+    run(tmp_path)
+    stopping, jobs, served = threading.Event(), list[str](), threading.Event()
+    timetable = Timetable(replace(settings_for(tmp_path), candidates_minutes=0.005), stopping)
+
+    def child(job: str, *_: Any, **__: Any) -> bool:
+        jobs.append(job)
+        if job == "copies":
+            served.wait(60)  # until lists were made beside it
+        elif "copies" in jobs and jobs.count("recent") > jobs[: jobs.index("copies")].count("recent") + 2:
+            served.set()
+        return True
+
+    there: list[str] = []
+    monkeypatch.setattr(timetable, "_run_child", child)
+    monkeypatch.setattr("pipeline.run.timetable.recent_viewers", lambda *_: there)
+    with going(timetable, stopping):
+        assert wait_until(lambda: jobs.count("neighbours") >= 2)  # due as often
+        assert "copies" not in jobs
+        there.append("did:plc:ann")
+        assert served.wait(60)
+
+
 def test_it_stops_while_a_job_is_about_to_hurry_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

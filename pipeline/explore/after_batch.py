@@ -1,4 +1,6 @@
-"""What follows every ``foryou batch``: copies of the small tables, and the dashboard's figures.
+"""What follows a run for everybody or for who changed: copies of the small tables, and the dashboard's figures.
+
+``foryou batch --job copies`` does it alone, for the timetable: no run for viewers who wait for it does this as well.
 
 Owns: doing both after the batch has released its lock. Leaves to others: the copies and the figures. A failure is only
 a line in the log, for the lists are published by then.

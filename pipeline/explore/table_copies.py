@@ -1,6 +1,6 @@
 """Copies of the stores' small tables, for programs that can read Parquet but not SQLite.
 
-Owns: copying them after each batch command. Leaves to others: which the smallest are (``stored_tables``), the columns
+Owns: copying them. Leaves to others: when (``after_batch``), which the smallest are (``stored_tables``), the columns
 (``sql/copies``), and likes, posts, actors and lists, which a candidates run copies itself (``batch.analyst_copies``).
 
 Every copy exists after the first call, an empty one where the store or its table is missing. So

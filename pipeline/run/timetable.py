@@ -14,6 +14,8 @@ themselves. Each runs as a process of its own, which returns its memory and whos
     fetch        from their repositories, the likes of viewers who came and whom the store does not know
     gaps         every hour, from the archive, what the store lacks, if there is a key (FORYOU_ARCHIVE_KEY)
     rules        the members of moderation lists that the operator follows, an hour after they were last fetched
+    copies       every candidates_minutes while somebody uses the feed, of small tables, for analysts and the dashboard;
+                 takes at most a tenth of the time
     profiles     what authors in lists say on their profiles: looked for every minute (FORYOU_ASK_PROFILES)
     waiting      neighbours and lists of viewers without a list, or who like while they scroll: looked for every
                  waiting_seconds, and after a fetch
@@ -74,13 +76,14 @@ ALIVE_SECONDS = 5.0
 # Jobs of one queue run one after the other.
 QUEUES = {"compact": "default", "neighbours": "default", "candidates": "default"}
 QUEUES |= {"liked": "recent", "recent": "recent"}
-QUEUES |= {job: job for job in ("fetch", "gaps", "rules", "profiles", "waiting")}
+QUEUES |= {job: job for job in ("fetch", "gaps", "rules", "profiles", "waiting", "copies")}
 # Ingest and the web app run at 0. Nine steps more give a run a seventh of the other run's share of a processor.
 SOON_NICENESS, LATER_NICENESS = 10, 19
 # Neighbours change slowly, except in a young store, where they cost little. The job takes at most this share of the
 # time, but runs at least every neighbours_minutes.
 NEIGHBOURS_TIME_SHARE = 0.1
 LIKED_TIME_SHARE = 0.5
+COPIES_TIME_SHARE = 0.1
 # A search for waiting viewers reads the latest visits; once in a while it reads those of a whole day.
 WIDE_SEARCH_SECONDS = 600.0
 NARROW_SEARCH_SECONDS = 120.0
@@ -115,7 +118,8 @@ class Timetable:
         self._stopping = stopping
         self._environment = child_environment(settings)
         self._archive_key = os.environ.get(ARCHIVE_KEY, "").strip()
-        self._everybody_due = self._liked_due = self._profiles_due = 0.0  # on the monotonic clock
+        # On the monotonic clock.
+        self._everybody_due = self._liked_due = self._profiles_due = self._copies_due = 0.0
         self._machine = MachineClock()
         longest = max(settings.compact_minutes, settings.neighbours_minutes, settings.everybody_minutes)
         self._turns = JobTurns(QUEUES, longest * 60)
@@ -145,6 +149,7 @@ class Timetable:
             self._add_job("waiting", self._serve_waiting, seconds)
             log.info("looking for viewers without a list every %g seconds", seconds)
             self._add_job("rules", self._refresh_lists, RULES_SECONDS)
+            self._add_job("copies", self._copy_tables, settings.candidates_minutes * 60)
             if settings.ask_profiles == "on":
                 self._add_job("profiles", self._ask_profiles, PROFILES_SECONDS, at_once=True)
             if self._archive_key:
@@ -272,6 +277,14 @@ class Timetable:
         """Make the lists of viewers seen lately, if there are any."""
         if recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
             self._run_child("recent", ["batch", "--job", "candidates", "--viewers", "recent"])
+
+    def _copy_tables(self) -> None:
+        """Renew analysts' copies of the small tables and the dashboard's figures, if there is something new."""
+        began = time.monotonic()
+        if began < self._copies_due or not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
+            return
+        self._run_child("copies", ["batch", "--job", "copies"], LATER_NICENESS)
+        self._copies_due = self._due_after(began, (time.monotonic() - began) / COPIES_TIME_SHARE)
 
     def _fetch(self) -> None:
         """Fetch the likes of new viewers; once in a while, also of those whose host failed."""
