@@ -116,10 +116,11 @@ def node(options: argparse.Namespace) -> None:
 
 def batch(options: argparse.Namespace) -> None:
     """Run batch jobs once, now, and what follows them."""
-    from pipeline.batch.tiers import BESIDE, COPIES, check
+    from pipeline.batch.tiers import BESIDE, COPIES, TIER_HELP
 
     settings = _settings(options)
-    check(options.job, options.viewers)
+    if options.job == COPIES and options.viewers != "all":
+        raise PipelineError(f"job {COPIES!r} does not go with viewers {options.viewers!r}: {TIER_HELP}")
     if options.job != COPIES:
         from pipeline.batch import memory
 

@@ -113,6 +113,8 @@ def test_what_is_refused(tmp_path: Path):
         jobs.run(settings_for(tmp_path), "publish")
     with pytest.raises(SettingError, match="unknown parameter max_seed"):
         jobs.run(settings_for(tmp_path, {"max_seed": 1}), "all")
+    with pytest.raises(BatchError, match="unknown job 'copies'"):  # the command does it, without a run
+        jobs.run(settings_for(tmp_path), "copies")
 
 
 def test_a_failure_is_one_line_and_is_recorded(tmp_path: Path):

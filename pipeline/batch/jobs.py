@@ -33,7 +33,7 @@ from pipeline.batch.inputs.neighbour_files import NeighbourFiles, files_of, remo
 from pipeline.batch.memory import within_memory
 from pipeline.batch.neighbours_job import liked_neighbours, neighbours
 from pipeline.batch.publish.deleted_accounts import remove_deleted_accounts
-from pipeline.batch.tiers import BESIDE, JOBS, check
+from pipeline.batch.tiers import BESIDE, JOBS, TIER_HELP, TIERS
 from pipeline.blocking.in_force import bring_into_force
 from pipeline.blocking.rule_file import RulesError
 from pipeline.errors import BatchError, StoreError
@@ -95,7 +95,10 @@ def run(
     Raises NoLikesError when a single job finds no likes; "all" says so in the log and returns. Raises BatchError or
     StoreError when a job fails; what was published before stays.
     """
-    check(job, viewers)
+    if job not in (*JOBS, "all"):
+        raise BatchError(f"unknown job {job!r}: expected one of {', '.join(JOBS)}, all")
+    if job not in TIERS.get(viewers, ()):
+        raise BatchError(f"job {job!r} does not go with viewers {viewers!r}: {TIER_HELP}")
     feeds = feeds_of(settings)
     beside = viewers if viewers in BESIDE else ""
     folder = places.working(settings.data_dir, beside)
