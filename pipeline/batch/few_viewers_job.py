@@ -30,7 +30,6 @@ from pipeline.progress import Progress, Step
 from pipeline.store.duck import count, parquet
 from pipeline.store.linked_files import kept
 from pipeline.store.newest_generation import newest
-from sql import places
 
 OWN_LIKES = "SELECT did, count(*) FROM own_records JOIN actors ON actor_id = liker_id GROUP BY did"
 POPULAR_COLUMNS = (
@@ -48,7 +47,7 @@ def waiting_neighbours(
 
     ``note_likes`` takes how many likes each of them has.
     """
-    ranking, folder = files.ranking, places.working(files.data_dir, "waiting")
+    ranking = files.ranking
     inputs.begin_part(ranking, dids, ranking.seed_window_days * 24.0)
     connection = inputs.connection
     yield "waiting viewers", count(connection, "wanted_viewers")
@@ -66,7 +65,7 @@ def waiting_neighbours(
     seeds = "SELECT author_id, post_rkey FROM seeds"
     yield "likes of seeds", inputs.likes_of_posts("seed_records", seeds)
     connection.execute("CREATE OR REPLACE VIEW like_records AS FROM own_records UNION ALL FROM seed_records")
-    attach_degrees(connection, files, folder)
+    attach_degrees(connection, files, inputs.folder)
     for name in sql_steps.SEEDS:
         if name != "viewers":
             yield name, sql_steps.run_file(connection, name)
@@ -91,7 +90,7 @@ def waiting_candidates(
     progress: Progress,
 ) -> Iterator[Step]:
     """Make and publish the lists of the viewers that ``to_publish`` names, all of one variant."""
-    ranking, data_dir, folder = variant.ranking, files.data_dir, places.working(files.data_dir, "waiting")
+    ranking, data_dir, folder = variant.ranking, files.data_dir, inputs.folder
     staging = Staging(data_dir, folder, threads, newest(serving), progress)
     inputs.begin_part(ranking, to_publish.wanted or (), ranking.post_max_age_hours)
     connection = inputs.connection
@@ -117,6 +116,4 @@ def waiting_candidates(
         elif name == "public_popular" or name not in sql_steps.OF_EVERYBODY:
             yield name, sql_steps.run_file(connection, name)
     published = PublishedSoFar()
-    yield from stage_and_publish(
-        inputs.snapshot(), to_publish, variant, staging, serving, clock, published
-    )  # fmt: skip
+    yield from stage_and_publish(inputs.snapshot(), to_publish, variant, staging, serving, clock, published)

@@ -279,7 +279,7 @@ class Timetable:
             self._run_child("recent", ["batch", "--job", "candidates", "--viewers", "recent"])
 
     def _copy_tables(self) -> None:
-        """Renew analysts' copies of the small tables and the dashboard's figures, if there is something new."""
+        """Renew analysts' copies of the small tables and the dashboard's figures, while somebody uses the feed."""
         began = time.monotonic()
         if began < self._copies_due or not recent_viewers(self._settings.data_dir, time.time_ns() // 1000):
             return

@@ -43,14 +43,14 @@ class FewViewersInputs:
 
     connection: duckdb.DuckDBPyConnection
     snapshot_us: int
+    _landing: Reader
 
     def __init__(self, data_dir: Path, ranking: Ranking, threads: int, window_hours: float) -> None:
         """Take the longest window of any part."""
+        self.folder = places.working(data_dir, "waiting")
         self._data_dir, self._window_hours = data_dir, window_hours
-        self._folder = places.working(data_dir, "waiting")
         self._threads, self._memory_mb = threads, int(ranking.memory_limit_gb * 1024)
-        self._stack = ExitStack()
-        self._landing: Reader | None = None
+        self._stack, self._is_open = ExitStack(), False
 
     def close(self) -> None:
         """Close the stores."""
@@ -58,8 +58,8 @@ class FewViewersInputs:
 
     def begin_part(self, ranking: Ranking, dids: Sequence[str], window_hours: float) -> None:
         """Make the inputs of these viewers in place of the former; ``wanted_viewers`` are those known and active."""
-        if self._landing is None:
-            self._landing = self._open()
+        if not self._is_open:
+            self._open()
         execute, first_day = self.connection.execute, self._first_day(window_hours)
         execute("DROP SCHEMA IF EXISTS part CASCADE; CREATE SCHEMA part; SET search_path = 'part,main'")
         execute(sql.load("batch/inputs"))
@@ -96,7 +96,7 @@ class FewViewersInputs:
         self._look_up("wanted_posts", f"SELECT DISTINCT post_rkey, author_id FROM ({posts}) ORDER BY ALL")
         for relation in ("posts", "withheld"):
             self.connection.execute(f"DELETE FROM {relation}")
-            append(self.connection, relation, self._stream(relation))
+            append(self.connection, relation, self._landing.stream(sql.load(f"few_viewers/{relation}")))
 
     def add_actors(self, actors: str) -> None:
         """Add the actors that a query (actor_id) names to ``actors``."""
@@ -104,30 +104,31 @@ class FewViewersInputs:
             f"SELECT DISTINCT actor_id FROM ({actors}) ANTI JOIN actors AS k USING (actor_id) ORDER BY 1"
         )
         self._look_up("wanted_actors", unknown)
-        append(self.connection, "actors", self._stream("actors"))
+        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors")))
 
     def snapshot(self) -> Snapshot:
         """Return these inputs in the form of a whole snapshot."""
         return Snapshot(self.connection, self.snapshot_us, [], 0)
 
-    def _open(self) -> Reader:
-        """Read what all parts share; return landing.sqlite."""
-        self.connection = open_duckdb(self._folder, self._threads, self._memory_mb)
+    def _open(self) -> None:
+        """Read what all parts share."""
+        self.connection = open_duckdb(self.folder, self._threads, self._memory_mb)
         self._stack.callback(self.connection.close)
-        landing = self._stack.enter_context(reading(places.landing(self._data_dir)))
+        self._landing = self._stack.enter_context(reading(places.landing(self._data_dir)))
         # The transaction begins with a read.
-        self.snapshot_us = landing.number("SELECT seen_us FROM watermark")
+        self.snapshot_us = self._landing.number("SELECT seen_us FROM watermark")
         self._held = self._stack.enter_context(held_lake(self._data_dir))
-        read_like_records(self.connection, landing, self._held, self._first_day(self._window_hours))
-        put(self.connection, "hidden_actors", landing.stream(sql.load("few_viewers/hidden_actors")))
-        return landing
+        first_day = self._first_day(self._window_hours)
+        read_like_records(self.connection, self._landing, self._held, first_day)
+        put(self.connection, "hidden_actors", self._landing.stream(sql.load("few_viewers/hidden_actors")))
+        self._is_open = True
 
     def _first_day(self, window_hours: float) -> int:
         return day_of(int(self.snapshot_us - window_hours * HOUR_US))
 
     def _add_actors_by_did(self, dids: Sequence[str]) -> None:
-        self._give("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
-        append(self.connection, "actors", self._stream("actors_by_did"))
+        self._landing.put("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
+        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors_by_did")))
 
     def _pick(self, relation: str, kind: str, wanted: str) -> int:
         execute = self.connection.execute
@@ -144,15 +145,7 @@ class FewViewersInputs:
 
     def _look_up(self, table: str, query: str) -> None:
         """Give landing.sqlite the rows of a query as a temporary table."""
-        self._give(table, self.connection.sql(query).to_arrow_table())
-
-    def _give(self, table: str, rows: pa.Table) -> None:
-        assert self._landing is not None
-        self._landing.put(table, rows)
-
-    def _stream(self, query: str) -> pa.RecordBatchReader:
-        assert self._landing is not None
-        return self._landing.stream(sql.load(f"few_viewers/{query}"))
+        self._landing.put(table, self.connection.sql(query).to_arrow_table())
 
 
 def _read_activity(

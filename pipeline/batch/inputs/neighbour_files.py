@@ -338,7 +338,7 @@ def _change_newer(files: NeighbourFiles, change: Callable[[pa.Table], pa.Table])
             files.newer.unlink(missing_ok=True)
             return
         with whole(files.newer) as draft:
-            pq.write_table(rows, draft, compression="zstd", use_dictionary=REPEATED)
+            write_rows(draft, [rows])
 
 
 def _file_name(layer: int, number: int) -> str:

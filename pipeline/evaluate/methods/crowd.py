@@ -152,8 +152,10 @@ class Crowds:
 
     def __init__(self, popular: PopularItems, shares: Floats, events: LikeEvents, viewers: Ints) -> None:
         self.row_of: Ints = np.zeros(len(viewers), np.int64)
-        for place, code in enumerate(popular.languages):
-            self.row_of[_languages(popular.fresh, events, viewers) == code] = place + 1
+        if popular.languages:
+            languages = _languages(popular.fresh, events, viewers)
+            for place, code in enumerate(popular.languages):
+                self.row_of[languages == code] = place + 1
         self.count = len(popular.lists)
         self.rows: Ints = np.repeat(np.arange(self.count), [len(items) for items in popular.lists])
         self.items: Ints = np.concatenate(popular.lists).astype(np.int64)

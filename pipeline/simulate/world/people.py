@@ -27,10 +27,9 @@ POSTS, REPOSTS, FOLLOWS = (0.0, 2.6), (0.0, 2.7), (0.0, 2.4)  # then scaled to t
 POSTS_MEAN, REPOSTS_MEAN, FOLLOWS_MEAN = 7.6, 6.6, 3.5
 REPLY_SHARE = 0.456
 READS_ENGLISH = 0.5  # an assumption, of those whose taste does not say so
-REQUESTS_ENGLISH, REQUESTS_NOTHING = (
-    0.1,
-    0.1,
-)  # assumptions: what apps request; the others' name the home language
+# What apps request, assumptions too; all others name the home language.
+REQUESTS_ENGLISH = 0.1
+REQUESTS_NOTHING = 0.1
 # What profiles say of all posts of their owners, up to these shares of all people.
 _SELF_LABELS = (
     (0.04, ("!no-unauthenticated",)),
