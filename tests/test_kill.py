@@ -28,6 +28,7 @@ from streams import free_port, wait_until
 
 from pipeline.simulate.network import SimulatedNetwork
 from pipeline.simulate.timeline import WorldParameters
+from pipeline.store.who_is_due import recent_viewers
 from serving.lists.list_bytes import items, length
 from serving.lists.removed_posts import RemovedPosts
 from sql import places
@@ -132,24 +133,36 @@ def run_batch(feed: Feed) -> float:
 
 
 def page_through(feed: Feed) -> None:
-    """Page through one list after another, as often as it takes for an answer, and hold each to the store."""
+    """Page through one list after another, as often as it takes for an answer, and hold each to the store.
+
+    A viewer whose first visit is not stored yet when a run replaces their list goes on in the new one, without what
+    they were shown (``pipeline.batch.publish.prune``). A viewer with a stored visit never does.
+    """
     with httpx.Client(base_url=feed.address, timeout=120) as client:
         while not feed.done.is_set():
             viewer = feed.choose.choice(VIEWERS(feed))
             removed = removed_posts(feed.data_dir)
-            session = one_session(feed, client, viewer)
-            if session is None:
+            known_us = int(time.time() * 1e6) if has_visited(feed.data_dir, viewer) else None
+            shown = one_session(feed, client, viewer)
+            if shown is None:
                 return
-            generation, posts = session
-            # What was shown before comes behind what was not, so the order is the viewer's own.
-            if generation is None:
+            if not shown:
                 continue
             removed |= removed_posts(feed.data_dir)
-            lists = stored_lists(feed.data_dir, viewer, generation)
-            if not any(is_whole(posts, stored, removed) for stored in lists):
-                feed.problems.append(
-                    f"{viewer} saw {len(posts)} posts that are no whole list of {generation}"
-                )
+            generations = [generation for generation, _ in shown]
+            newest = generations[-1]
+            if generations != sorted(generations):
+                feed.problems.append(f"{viewer} went back from one generation to an older: {generations}")
+            if newest != generations[0] and known_us is not None and published_us(feed, newest) > known_us:
+                feed.problems.append(f"{viewer} was known, and saw generations {sorted(set(generations))}")
+            posts = [post for _, post in shown]
+            if len(posts) != len(set(posts)):
+                feed.problems.append(f"{viewer} saw a post twice")
+            in_newest = [post for generation, post in shown if generation == newest]
+            lists = stored_lists(feed.data_dir, viewer, newest)
+            # What was shown before comes behind what was not, so the order is the viewer's own.
+            if not any(is_rest(in_newest, stored, removed.union(posts)) for stored in lists):
+                feed.problems.append(f"{viewer} saw {len(posts)} posts that are no whole list of {newest}")
             feed.sessions += 1
 
 
@@ -157,10 +170,9 @@ def VIEWERS(feed: Feed) -> list[str]:
     return feed.network.world.people.dids[:200]
 
 
-def one_session(feed: Feed, client: httpx.Client, viewer: str) -> tuple[int | None, list[str]] | None:
-    """Return the generation and the posts of a whole list, None when the test is over."""
-    posts: list[str] = []
-    generations, kills = set(), feed.killed.get("serve", 0)
+def one_session(feed: Feed, client: httpx.Client, viewer: str) -> list[tuple[int, str]] | None:
+    """Return generation and post of all that a viewer is shown to a list's end, None when the test is over."""
+    shown: list[tuple[int, str]] = []
     query: dict[str, Any] = {"feed": feed.feed_uri, "limit": feed.choose.choice([10, 30, 100])}
     while True:
         headers = {"Authorization": f"Bearer {feed.network.token(viewer, feed.service_did, SKELETON)}"}
@@ -174,20 +186,27 @@ def one_session(feed: Feed, client: httpx.Client, viewer: str) -> tuple[int | No
             continue  # the directory is a thread of this process: on a busy machine it may be too slow for once
         if answer.status_code != 200:
             feed.problems.append(f"{answer.status_code}: {answer.text}")
-            return None, []
+            return []
         page = answer.json()
-        posts += [item["post"] for item in page["feed"]]
-        generations |= {int(item["feedContext"].split(".")[1]) for item in page["feed"]}
+        shown += [(int(item["feedContext"].split(".")[1]), item["post"]) for item in page["feed"]]
         if "cursor" not in page:
-            break
+            return shown
         query["cursor"] = page["cursor"]
-    if len(generations) > 1 and feed.killed.get("serve", 0) > kills:
-        return None, []  # the visit was not stored yet, so a batch did not know that somebody was paging
-    if len(generations) > 1:
-        feed.problems.append(f"one session was served from generations {sorted(generations)}")
-    if len(posts) != len(set(posts)):
-        feed.problems.append(f"{viewer} saw a post twice")
-    return next(iter(generations), None), posts
+
+
+def has_visited(data_dir: Path, viewer: str) -> bool:
+    """Tell whether a visit of a viewer is stored, so that a run that begins to write lists now knows of it."""
+    return viewer in recent_viewers(data_dir, int(time.time() * 1e6))
+
+
+def published_us(feed: Feed, generation: int) -> int:
+    """Return when a generation's run asked who is reading, just before it wrote the lists."""
+    query = "SELECT published_us FROM generations WHERE generation = ?"
+    connection = sqlite3.connect(f"file:{places.serving(feed.data_dir)}?mode=ro", uri=True)
+    try:
+        return int(connection.execute(query, (generation,)).fetchone()[0])
+    finally:
+        connection.close()
 
 
 def removed_posts(data_dir: Path) -> set[str]:
@@ -207,9 +226,9 @@ def removed_posts(data_dir: Path) -> set[str]:
     return {posts[key] for key in RemovedPosts(places.removals(data_dir)).withheld_among(posts)}
 
 
-def is_whole(posts: list[str], stored: list[str], removed: set[str]) -> bool:
-    """Tell whether a viewer saw each post of a list once, but for posts that were removed."""
-    return len(set(posts)) == len(posts) and set(posts) <= set(stored) <= {*posts, *removed}
+def is_rest(posts: list[str], stored: list[str], elsewhere: set[str]) -> bool:
+    """Tell whether posts are all of a stored list but what is elsewhere: removed, or shown before from an older one."""
+    return set(posts) <= set(stored) <= {*posts, *elsewhere}
 
 
 def stored_lists(data_dir: Path, viewer: str, generation: int) -> list[list[str]]:
