@@ -147,7 +147,7 @@ def test_what_is_no_candidate():
         world.like(name, "p1", hours_ago=50)
     world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
     world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted=True)
-    world.post("old", by="dan", hours_ago=97).post("hidden_accounts", by="eve").actor("eve", status=3)
+    world.post("old", by="dan", hours_ago=169).post("hidden_accounts", by="eve").actor("eve", status=3)
     world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
         "images", by="fay", flags=8
     )

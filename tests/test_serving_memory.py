@@ -31,6 +31,7 @@ from serving_worlds import (
     wait_until,
 )
 
+from pipeline.ranking import Ranking
 from serving.app import create_app
 from serving.budgets import limits
 from serving.budgets.limits import ByClass
@@ -38,8 +39,9 @@ from serving.lists.list_store import ListSnapshot, ListStore, tid_number
 from serving.viewers import list_order, peers, remembered
 from serving.viewers.activity_writer import ActivityWriter
 from serving.viewers.peers import Peers, drain, new_pipes
-from serving.viewers.recall import Recall
+from serving.viewers.recall import SINCE_SECONDS, Recall
 from serving.viewers.remembered import KnownEvent
+from serving.viewers.taken_journals import KEPT_SECONDS
 from serving.viewers.viewer_memory import ViewerMemory
 
 METHOD = "app.bsky.feed.sendInteractions"
@@ -463,3 +465,7 @@ def test_a_newcomers_visit_is_written_within_a_second_and_their_list_is_picked_u
     assert wait_until(lambda: visits() == 1)
     world.store.publish(8, {ALICE.did: blob(range(1, 121))})
     assert world.posts(limit=30) == uris(range(1, 31))
+
+
+def test_what_a_viewer_saw_is_known_as_long_as_a_post_may_be_listed() -> None:
+    assert KEPT_SECONDS == SINCE_SECONDS >= Ranking().post_max_age_hours * 3600

@@ -76,7 +76,7 @@ AS_USUAL = ("", "as usual")
 OWN_CHOICES = (
     Choice("half_life_hours", "Posts should be", "how soon a post counts half", (
         AS_USUAL, ("3", "of the last hours"), ("12", "of half a day"), ("24", "of a day"), ("72", "of three days"),
-        ("240", "good, however old"),
+        ("2400", "good, however old"),
     )),
     Choice("popularity_exponent", "Famous posts", "how much a post's likes hold it back", (
         AS_USUAL, ("0", "as they come"), ("0.2", "somewhat fewer"), ("0.5", "fewer"), ("1", "hardly any"),

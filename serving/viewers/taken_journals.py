@@ -44,7 +44,7 @@ log = logging.getLogger("foryou.sync")
 
 CHUNK_BYTES = 1 << 20  # a line has 40 kB at most
 KEPT_SECONDS = (
-    4 * 86_400.0
+    7 * 86_400.0
 )  # as long as a viewer's state is read back (``recall``): what a new node begins with
 KEPT_BYTES = MACHINE_BYTES // 2  # of one machine
 MARKS_US = int(KEPT_SECONDS * 2e6)  # longer than any line of before

@@ -44,7 +44,7 @@ SET VARIABLE media = 0;
 SET VARIABLE foreign_weight = 0.3::DOUBLE;
 SET VARIABLE reading_share = 0.05::DOUBLE;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
-SET VARIABLE post_max_age_hours = 96.0::DOUBLE;
+SET VARIABLE post_max_age_hours = 168.0::DOUBLE;
 SET VARIABLE like_decay_hours = 0.5::DOUBLE;
 SET VARIABLE like_decay_exponent = 1.0::DOUBLE;
 SET VARIABLE left_out_weight = 1.0::DOUBLE;
@@ -53,7 +53,7 @@ SET VARIABLE crowd_decay_hours = 1.0::DOUBLE;
 SET VARIABLE crowd_decay_exponent = 8.0::DOUBLE;
 SET VARIABLE forecast_weight = 1.0::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
-SET VARIABLE half_life_hours = 72.0::DOUBLE;
+SET VARIABLE half_life_hours = 168.0::DOUBLE;
 SET VARIABLE popularity_exponent = 0.0::DOUBLE;
 
 -- Lists.
