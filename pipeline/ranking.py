@@ -102,6 +102,9 @@ class Ranking:
     # crowd has enough of the newest likes, neighbours have not. News would do best with less time still.
     crowd_decay_hours: float = _parameter(1.0, 0.001, 2400.0)
     crowd_decay_exponent: float = _parameter(8.0, 0.0, 20.0)
+    # In the crowd a liker is as new as their first like of so many hours: whoever was silent for longer is new again.
+    # So accounts that were made to push a post, and waited, gain nothing by it (tests/bench/RESULTS.md, rings).
+    crowd_memory_hours: float = _parameter(96.0, 0.1, 2400.0)
     # How much of the crowd is a forecast of the next hours (batch/forecast): 0 takes what is liked now as it is, as is
     # done before there is a forecast. On later days of both sets all of it does best: news gains 0.041 recall@30 and
     # 0.016 NDCG, retweets 0.007 and 0.016 (tests/bench/RESULTS.md).

@@ -184,6 +184,11 @@ def ranked(
     uris = rows["uris"][0] if "uris" in rows else {}
     langs = {(row[0], row[1]): [code for code in row[6].split(",") if code] for row in rows["posts"]}
     ages = ages_of(rows, now_us, ranking.post_max_age_hours)
+    in_memory: dict[int, float] = defaultdict(float)
+    for (liker, _), seen_us in likes.items():
+        if now_us - seen_us < ranking.crowd_memory_hours * HOUR_US:
+            in_memory[liker] = max(in_memory[liker], (now_us - seen_us) / HOUR_US)
+    ages = {liker: min(age, in_memory[liker]) for liker, age in ages.items()}
     crowds, shares = popular(fresh, lately, langs, ages, ranking, levels)
     listed = {post for posts in crowds.values() for post in posts}
     old = {post: max(now_us - allowed[post], 0) / HOUR_US for post in listed}

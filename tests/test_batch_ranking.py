@@ -1,5 +1,6 @@
 """The ranking: worked by hand, and SQL = kernel = plain Python over random worlds."""
 
+import math
 import os
 import tempfile
 from dataclasses import replace
@@ -108,6 +109,27 @@ def test_a_newcomer_counts_in_proportion_to_their_first_like():
     scores = {post: score for post, score, _ in lists["ann"]}
     assert scores["q2"] == pytest.approx(scores["q3"] / 2)  # a square root of the similarity
     assert "q4" not in scores
+
+
+def test_whoever_was_silent_is_new_in_the_crowd_again():
+    """All like q1 now. bob liked something 90 h ago, cat 100 h ago alone, dan both 100 h and 36 h ago, half of 72 h."""
+    world = World().post("q1", by="eve", hours_ago=1)
+    for name, hours in (("bob", [90]), ("cat", [100]), ("dan", [100, 36])):
+        world.like(name, "q1", hours_ago=0)
+        for number, hours_ago in enumerate(hours):
+            world.like(name, f"old{number}", hours_ago=hours_ago)
+    ranking = replace(RANKING, newcomer_hours=72.0)
+    connection = duck(world, ranking)
+    neighbours_by_sql(connection, ranking)
+    candidates_by_sql(connection, ranking)
+    worth = dict(connection.execute("SELECT liker_id, worth FROM crowd_likers").fetchall())
+    connection.close()
+    full = 1 / math.sqrt(1 + ranking.fallback_smoothing)
+    assert worth == {
+        world.id("bob"): pytest.approx(full),
+        world.id("cat"): 0.0,
+        world.id("dan"): pytest.approx(full / 4),
+    }
 
 
 def test_what_only_their_repository_tells_makes_nobody_older():
@@ -320,7 +342,7 @@ def test_popular_is_not_taken_by_one_crowd():
 
 # Likes of a few old posts make neighbours, likes of many fresh posts by few authors make long lists, so that
 # every cap bites in many of these worlds.
-HOURS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 47.5, 48.0, 95.0, 200.0, 24.0 * 91])
+HOURS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 47.5, 48.0, 95.0, 120.0, 200.0, 24.0 * 91])
 FRESH_HOURS = st.sampled_from([0.0, 0.5, 0.5, 1.0, 3.0, 47.5, 48.0])
 
 

@@ -1,6 +1,7 @@
-"""Every benchmark finds what it uses of the project: they run too seldom to tell by themselves."""
+"""Every benchmark finds and calls what it uses of the project: they run too seldom to tell by themselves."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,21 @@ def test_every_benchmark_can_be_imported() -> None:
     ).stdout
     failed = [line for line in told.splitlines() if not any(name in line for name in OPTIONAL)]
     assert failed == []
+
+
+def test_every_benchmark_calls_functions_with_arguments_that_they_take() -> None:
+    command = [sys.executable, "-m", "mypy", "--cache-dir", os.devnull, str(BENCH)]
+    folders = os.pathsep.join(str(folder) for folder in (BENCH, BENCH.parent, BENCH.parents[1]))
+    told = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=BENCH.parents[1],
+        env=os.environ | {"MYPYPATH": folders},
+    ).stdout
+    assert "checked" in told.splitlines()[-1], told
+    assert [line for line in told.splitlines() if line.endswith("[call-arg]")] == []
 
 
 def test_make_bench_goes_from_an_empty_store_to_served_lists() -> None:

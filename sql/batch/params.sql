@@ -51,6 +51,7 @@ SET VARIABLE left_out_weight = 1.0::DOUBLE;
 SET VARIABLE crowd_weight = 1.0::DOUBLE;
 SET VARIABLE crowd_decay_hours = 1.0::DOUBLE;
 SET VARIABLE crowd_decay_exponent = 8.0::DOUBLE;
+SET VARIABLE crowd_memory_hours = 96.0::DOUBLE;
 SET VARIABLE forecast_weight = 1.0::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
 SET VARIABLE half_life_hours = 168.0::DOUBLE;

@@ -27,7 +27,7 @@ import numpy as np
 from bench_optimum import END_US, LIST, PAGE, events_in, split_of
 from bench_tools import parser_of
 
-from pipeline.evaluate.like_events import LikeEvents
+from pipeline.evaluate.like_events import NONE, LikeEvents, Requested
 from pipeline.evaluate.methods import ours
 from pipeline.evaluate.methods.crowd import PopularItems
 from pipeline.ranking import Ranking
@@ -66,11 +66,17 @@ def with_ring(
         ages.append(rng.uniform(*FIRST_LIKES[kind], fakes))
     times_us = np.concatenate([events.times_us, (END_US - np.concatenate(ages) * HOUR_US).astype(np.int64)])
     order = np.argsort(times_us, kind="stable")
-    claimed = times_us == np.int64(END_US - BACKDATED_HOURS * HOUR_US)
+    reported_us = np.where(times_us == np.int64(END_US - BACKDATED_HOURS * HOUR_US), END_US, times_us)
 
     def first(column: np.ndarray, value: object) -> np.ndarray:
         return np.concatenate([np.asarray([value], column.dtype), column])
 
+    assert events.requested is not None
+    languages = events.requested.languages
+    requested = Requested(
+        np.concatenate([events.requested.first, np.full(fakes, NONE)]),
+        np.concatenate([languages, np.zeros((fakes, languages.shape[1]), bool)]),
+    )
     return replace(
         events,
         users=np.concatenate(users)[order].astype(np.int32),
@@ -83,7 +89,8 @@ def with_ring(
         authors=first(events.authors, events.authors.max() + 1),
         owners=first(events.owners, -1),
         speaks=np.concatenate([events.speaks[:1] | True, events.speaks]),
-        claimed=claimed[order] if kind == "backdated" else None,
+        requested=requested,
+        reported_us=reported_us[order] if kind == "backdated" else None,
     )
 
 

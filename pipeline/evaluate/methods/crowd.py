@@ -51,7 +51,7 @@ def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> F
         hours,
         (1 + hours / ranking.like_decay_hours) ** -ranking.like_decay_exponent,
         (1 + hours / ranking.crowd_decay_hours) ** -ranking.crowd_decay_exponent,
-        newness_of(first_likes(split, split.since(ranking.post_max_age_hours)), split.at_us, ranking),
+        newness_of(first_in_crowd(split, ranking), split.at_us, ranking),
     )
 
 
@@ -65,6 +65,15 @@ def first_likes(split: Split, window: slice) -> Ints:
     else:
         np.minimum.at(firsts_us, users, events.reported_us[window])
     return firsts_us
+
+
+def first_in_crowd(split: Split, ranking: Ranking) -> Ints:
+    """Return by user when they began to count in the crowd (``sql/batch/crowd_likers.sql``)."""
+    reported_us = first_likes(split, split.since(ranking.post_max_age_hours))
+    memory = split.since(min(ranking.crowd_memory_hours, ranking.post_max_age_hours))
+    firsts_us = np.full(split.events.user_count, split.at_us, np.int64)
+    firsts_us[split.events.users[memory][::-1]] = split.events.times_us[memory][::-1]
+    return np.maximum(reported_us, firsts_us)
 
 
 def attention(fresh: FreshLikes, ranking: Ranking) -> Floats:
