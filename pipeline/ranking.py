@@ -120,9 +120,9 @@ class Ranking:
     # half-life of 6 h costs half the recall on retweets. A week for both limits of age, in place of 96 and 72 h, gains
     # 0.17 there and 0.03 on news; on the simulated network weak and middle tastes lose 0.005 of the optimum, and first
     # pages are less alike. The popularity_exponent is the dial of variety, for readers and feeds, and 0 on purpose.
-    # With 0.1 simulated first pages are as different from one another as the best possible ones, at 0.005 of the optimum
-    # at most (tests/bench/RESULTS.md, variety). But retweets lose 0.007 of recall, and news more. For You has 0.2 to 0.3
-    # (-8 % "show less").
+    # With 0.1 simulated first pages are as different from one another as the best possible ones, at 0.005 of the
+    # optimum at most (tests/bench/RESULTS.md, variety). But retweets lose 0.007 of recall, and news more. For You has
+    # 0.2 to 0.3 (-8 % "show less").
     score_exponent: float = _parameter(0.5, 0.05, 4.0)
     half_life_hours: float = _parameter(168.0, 0.01, 2400.0)
     popularity_exponent: float = _parameter(0.0, 0.0, 4.0)
