@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from repositories import AUTHOR, NOW_US, Repositories, know, record_of
-from streams import wait_until
+from streams import WAIT_SECONDS, wait_until
 from test_backfill_viewers import outcome, stored, visit
 
 from pipeline.backfill import fetch_turns, fetch_waiting
@@ -233,8 +233,14 @@ def test_a_domain_takes_one_slot(town: Town) -> None:
     assert host.most_at_once <= 2  # the host may notice a little late that one was closed
 
 
-def test_those_the_stream_knows_go_first(town: Town) -> None:
+def test_those_the_stream_knows_go_first(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers hold a part of the threads only, so there is one free however many come."""
+    # No host is given up before all strangers are held, however slowly this machine begins so many requests.
+    for patience in ("FIRST_PATIENCE", "SLOW_PATIENCE"):
+        monkeypatch.setattr(
+            fetch_waiting, patience, Patience(first=WAIT_SECONDS, page=WAIT_SECONDS, whole=WAIT_SECONDS)
+        )
+    monkeypatch.setattr(fetch_waiting, "RUN_SECONDS", WAIT_SECONDS)
     strangers = [town.host(silent) for _ in range(fetch_turns.STRANGERS_THREADS + 6)]
     for number, host in enumerate(strangers):
         town.lives_at(number_did(number), host.url)
