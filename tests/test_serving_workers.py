@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from serving_worlds import (
     FEED,
     INTERACTIONS,
@@ -38,7 +39,8 @@ from serving_worlds import (
     wait_until,
 )
 
-from serving.config import ServingConfig
+from serving.config import COUNTS_VARIABLE, ServingConfig
+from serving.http.web_metrics import WebMetrics
 from serving.process import workers as module
 from serving.process.workers import Workers
 from serving.web_errors import ServingError
@@ -237,6 +239,19 @@ def test_sighup_renews_the_workers_and_counts_go_on(tmp_path: Path) -> None:
             process.kill()
             process.wait(120)
             process.stderr.close()
+
+
+def test_counts_are_added_while_another_worker_is_making_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(COUNTS_VARIABLE, str(tmp_path))
+    name = "foryou_requests"
+    counted = MmapedDict(str(tmp_path / "counter_0.db"))
+    counted.write_value(mmap_key(name, f"{name}_total", ["status"], ["200"], "Answers."), 3.0, 0.0)
+    (tmp_path / "counter_1.db").touch()
+    assert b'foryou_requests_total{status="200"} 3.0' in WebMetrics().text()
+    [family] = WebMetrics().families()
+    assert [sample.value for sample in family.samples] == [3.0]
 
 
 def test_the_end_answers_all_requests_and_writes_all_visits(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ predecessor. So a count never falls, and restarts add no files. Without that fol
 figures are the process's own.
 """
 
+import glob
 import os
 import time
 from collections.abc import Iterable
@@ -84,8 +85,19 @@ class WebMetrics:
         if COUNTS_VARIABLE not in os.environ:
             return self._registry
         summed = prometheus_client.CollectorRegistry()
-        multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+        _CountsOfWorkers(summed)  # type: ignore[no-untyped-call]
         return summed
+
+
+class _CountsOfWorkers(multiprocess.MultiProcessCollector):
+    """The sum of all workers' files, without those that a worker is making just now: these are empty for a moment."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = glob.glob(os.path.join(self._path, "*.db"))
+        found: Iterable[Metric] = self.merge(
+            [file for file in files if os.path.getsize(file)], accumulate=True
+        )
+        return found
 
 
 @dataclass(slots=True)
