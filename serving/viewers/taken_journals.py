@@ -37,15 +37,14 @@ from serving.viewers.journal import (
     bucket_of_line,
     read_line,
 )
+from serving.viewers.recall import SINCE_SECONDS
 from sql import places, sqlite
 from sql.shards import Shard
 
 log = logging.getLogger("foryou.sync")
 
 CHUNK_BYTES = 1 << 20  # a line has 40 kB at most
-KEPT_SECONDS = (
-    7 * 86_400.0
-)  # as long as a viewer's state is read back (``recall``): what a new node begins with
+KEPT_SECONDS = SINCE_SECONDS  # as long as a viewer's state is read back: what a new node begins with
 KEPT_BYTES = MACHINE_BYTES // 2  # of one machine
 MARKS_US = int(KEPT_SECONDS * 2e6)  # longer than any line of before
 CHANGED_US = 600_000_000  # after which every worker has looked at ``changed_viewers``

@@ -3,8 +3,9 @@
 -- Writes: crowd_likers
 -- Grain: one row per liker of candidate posts
 -- Parameters: snapshot_us, newcomer_hours, crowd_memory_hours, fallback_smoothing
--- Units: worth = newness of their first reported like of the crowd's memory ^ 2 / sqrt(fresh likes + fallback_smoothing): bulk
---   likers count less, new accounts and those that were silent hardly at all. A crowd is the author_no that its likers like most, in a tie the smaller number
+-- Units: worth = newness of their first reported like of the crowd's memory ^ 2 / sqrt(fresh likes + fallback_smoothing):
+--   bulk likers count less, new accounts and those that were silent hardly at all. A crowd is the author_no that its
+--   likers like most, in a tie the smaller number
 -- Columns: liker_id, crowd INTEGER, worth
 CREATE OR REPLACE TABLE crowd_likers AS
 WITH liked_authors AS (

@@ -58,12 +58,10 @@ def fresh_likes(split: Split, allowed: NDArray[np.bool_], ranking: Ranking) -> F
 def first_likes(split: Split, window: slice) -> Ints:
     """Return by user when the first reported like of the window came, the moment itself for users without one."""
     events = split.events
-    firsts_us = np.full(events.user_count, split.at_us, np.int64)
-    users, times_us = events.users[window], events.times_us[window]
     if events.reported_us is None:
-        firsts_us[users[::-1]] = times_us[::-1]
-    else:
-        np.minimum.at(firsts_us, users, events.reported_us[window])
+        return _first_seen(split, window)
+    firsts_us = np.full(events.user_count, split.at_us, np.int64)
+    np.minimum.at(firsts_us, events.users[window], events.reported_us[window])
     return firsts_us
 
 
@@ -71,9 +69,15 @@ def first_in_crowd(split: Split, ranking: Ranking) -> Ints:
     """Return by user when they began to count in the crowd (``sql/batch/crowd_likers.sql``)."""
     reported_us = first_likes(split, split.since(ranking.post_max_age_hours))
     memory = split.since(min(ranking.crowd_memory_hours, ranking.post_max_age_hours))
+    return np.maximum(reported_us, _first_seen(split, memory))
+
+
+def _first_seen(split: Split, window: slice) -> Ints:
     firsts_us = np.full(split.events.user_count, split.at_us, np.int64)
-    firsts_us[split.events.users[memory][::-1]] = split.events.times_us[memory][::-1]
-    return np.maximum(reported_us, firsts_us)
+    firsts_us[split.events.users[window][::-1]] = split.events.times_us[window][
+        ::-1
+    ]  # by time: the first one stays
+    return firsts_us
 
 
 def attention(fresh: FreshLikes, ranking: Ranking) -> Floats:
