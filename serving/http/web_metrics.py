@@ -94,9 +94,8 @@ class _CountsOfWorkers(multiprocess.MultiProcessCollector):
 
     def collect(self) -> Iterable[Metric]:
         files = glob.glob(os.path.join(self._path, "*.db"))
-        found: Iterable[Metric] = self.merge(
-            [file for file in files if os.path.getsize(file)], accumulate=True
-        )
+        made = [file for file in files if os.path.getsize(file)]
+        found: Iterable[Metric] = self.merge(made, accumulate=True)  # type: ignore[no-untyped-call]
         return found
 
 
