@@ -1,6 +1,7 @@
 """Opening the project's SQLite files, and migrating their schemas.
 
-Owns: making a file, the pragmas that every connection needs, numbered migrations, transactions, and probing for tables.
+Owns: making a file, the pragmas that every connection needs, numbered migrations, transactions, and what an absent
+store or table means.
 Leaves to others: what is in the files. Each has exactly one writer process, and that process alone migrates it.
 
 Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. Its log
@@ -11,9 +12,10 @@ the file. A migration and the row that records it commit together: the schema is
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import sql
 
@@ -120,6 +122,39 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def rows_of(
+    path: Path,
+    query: str,
+    parameters: Mapping[str, Any] | None = None,
+    attached: Mapping[str, Path] | None = None,
+    *,
+    by_name: bool = False,
+) -> list[Any]:
+    """Return the rows of a query; none where a store is absent or not migrated yet. sqlite3.Error for anything else.
+
+    ``attached`` are further stores of the query by name. A row is a tuple, or ``by_name`` a ``sqlite3.Row``.
+    """
+    attached = attached or {}
+    if not all(file.exists() for file in (path, *attached.values())):
+        return []
+    with closing(connect(path, read_only=True)) as connection:
+        if by_name:
+            connection.row_factory = sqlite3.Row
+        try:
+            for name, file in attached.items():
+                connection.execute(f"ATTACH ? AS {name}", (f"{file.absolute().as_uri()}?mode=ro",))
+            return connection.execute(query, parameters or {}).fetchall()
+        except sqlite3.OperationalError as error:
+            if lacks_table(error):
+                return []
+            raise
+
+
+def lacks_table(error: sqlite3.OperationalError) -> bool:
+    """Tell whether a query failed because its store has no such table or column yet, and not of a disk or a lock."""
+    return error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
 def has_tables(path: Path, *names: str) -> bool:

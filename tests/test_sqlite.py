@@ -2,16 +2,18 @@
 
 import os
 import random
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sql.sqlite import SchemaError, connect, current_version, migrate
+from sql.sqlite import SchemaError, connect, current_version, migrate, rows_of
 
 KILLS = 25
 MAKING = """
@@ -129,3 +131,22 @@ def test_a_store_is_private_from_the_start_whatever_the_umask(tmp_path: Path) ->
     assert made == dict.fromkeys(
         ("activity.sqlite", "activity.sqlite-wal", "activity.sqlite-shm"), "-rw-------"
     )
+
+
+def test_an_absent_store_or_table_has_no_rows_and_what_is_broken_is_an_error(tmp_path: Path) -> None:
+    store, other = tmp_path / "serving.sqlite", tmp_path / "activity.sqlite"
+    query = "SELECT v.did FROM viewers AS v, visits AS w WHERE w.viewer_did = v.did AND v.did = :did"
+    wanted = partial(rows_of, store, query, {"did": "d"}, {"other": other})
+    assert wanted() == []  # no store
+    for path, table in ((store, "viewers (did)"), (other, "visits (viewer_did)")):
+        with closing(connect(path)) as connection:
+            assert wanted() == []  # not all stores and tables
+            connection.execute(f"CREATE TABLE {table}")
+            connection.execute(f"INSERT INTO {table} VALUES ('d')")
+    assert wanted() == [("d",)]
+    assert [row["did"] for row in rows_of(store, "SELECT did FROM viewers", by_name=True)] == ["d"]
+    log = store.with_name(store.name + "-wal")
+    log.unlink()
+    log.mkdir()  # as a disk that can't be read
+    with pytest.raises(sqlite3.OperationalError):
+        wanted()

@@ -9,10 +9,8 @@ microseconds since 1970 by the clocks of the machines, which agree to the second
 """
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +19,7 @@ from pipeline.nodes.part_manifest import PartManifest
 from pipeline.nodes.shared_files import put_text
 from pipeline.store.whole_files import whole
 from sql import places
-from sql.sqlite import connect
+from sql.sqlite import rows_of
 
 BEHIND_SECONDS = 120.0  # a part is taken within seconds, the first of a new node within minutes
 SILENT_SECONDS = 120.0  # a machine says what it has every few seconds
@@ -99,12 +97,8 @@ def give_state(shared_dir: Path, own: Machine) -> None:
 
 def taken_part(data_dir: Path) -> int:
     """Return the number of the last part that a node has taken, 0 before the first."""
-    try:
-        with closing(connect(places.serving(data_dir), read_only=True)) as serving:
-            row = serving.execute("SELECT part FROM taken_part").fetchone()
-    except sqlite3.OperationalError:  # no store or no table yet
-        return 0
-    return int(row[0]) if row else 0
+    rows = rows_of(places.serving(data_dir), "SELECT part FROM taken_part")
+    return int(rows[0][0]) if rows else 0
 
 
 def behind_since(manifest: PartManifest | None, part: int) -> int:
@@ -127,11 +121,7 @@ def known_nodes(shared_dir: Path, manifest: PartManifest | None) -> tuple[Machin
 
 def journal_states(data_dir: Path, shared_dir: Path) -> tuple[JournalState, ...]:
     """Return how far each machine's journals are taken here, by name."""
-    try:
-        with closing(connect(places.activity(data_dir), read_only=True)) as activity:
-            positions = dict(activity.execute("SELECT file, bytes FROM journal_positions").fetchall())
-    except sqlite3.OperationalError:
-        positions = {}
+    positions = dict(rows_of(places.activity(data_dir), "SELECT file, bytes FROM journal_positions"))
     written: dict[str, int] = {}
     waiting: Counter[str] = Counter()
     for path in places.journals(shared_dir).glob("*/*"):

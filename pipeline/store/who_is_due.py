@@ -17,7 +17,7 @@ from typing import Any
 import sql
 from pipeline.store.model import DAY_US
 from sql import places
-from sql.sqlite import connect, transaction
+from sql.sqlite import rows_of, transaction
 
 RECENT_SECONDS = 1800.0
 VIEWERS = 50  # in one run; the next one takes the rest
@@ -127,16 +127,5 @@ def mark_likes(serving: sqlite3.Connection, likes: Mapping[str, int]) -> None:
 def _rows(
     data_dir: Path, store: str, attached: Sequence[str], query: str, parameters: Mapping[str, int | str]
 ) -> list[tuple[Any, ...]]:
-    try:
-        connection = connect(places.store(data_dir, store), read_only=True)
-    except sqlite3.OperationalError:
-        return []
-    try:
-        for name in attached:
-            path = places.store(data_dir, name).absolute()
-            connection.execute(f"ATTACH ? AS {name}", (f"{path.as_uri()}?mode=ro",))
-        return connection.execute(sql.load(query), parameters).fetchall()
-    except sqlite3.OperationalError:
-        return []
-    finally:
-        connection.close()
+    others = {name: places.store(data_dir, name) for name in attached}
+    return rows_of(places.store(data_dir, store), sql.load(query), parameters, others)

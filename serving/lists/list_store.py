@@ -20,6 +20,7 @@ import sql
 from serving.lists.list_bytes import SOURCE_POPULAR, ListItem, stored_length
 from serving.lists.removed_posts import ANONYMOUS, EVERYBODY, POPULAR, RemovedPosts
 from serving.read_pool import ReadPool
+from sql.sqlite import lacks_table
 
 _DIGITS = {digit: value for value, digit in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
 _TID = re.compile(
@@ -116,7 +117,7 @@ class ListSnapshot:
         try:
             rows = self._rows("serving/communities_of", feed=feed, languages=json.dumps([*languages]))
         except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
+            if not lacks_table(error):
                 raise
             return {}  # before the first run of this version
         keys = [row[2:4] for row in rows]

@@ -12,7 +12,6 @@ when past days were added to the lake, when the stream's time went back, or when
 many rows as the full pass made: so there are at most twice as many as count.
 """
 
-import sqlite3
 from pathlib import Path
 
 import duckdb
@@ -34,7 +33,7 @@ from pipeline.batch.inputs.snapshot import Snapshot
 from pipeline.store.duck import count, put
 from pipeline.store.model import HOUR_US
 from sql import places
-from sql.sqlite import connect
+from sql.sqlite import rows_of
 
 FULL_SECONDS = 86_400.0
 FULL_SHARE = 0.01
@@ -126,14 +125,5 @@ def carried_rows(
 
 
 def _rows(path: Path, query: str, parameters: dict[str, int]) -> list[str | int]:
-    """Return the only column of a query; none from a store that is not there, or not migrated yet."""
-    try:
-        store = connect(path, read_only=True)
-    except sqlite3.OperationalError:
-        return []
-    try:
-        return [row[0] for row in store.execute(sql.load(query), parameters)]
-    except sqlite3.OperationalError:
-        return []
-    finally:
-        store.close()
+    """Return the only column of a query."""
+    return [row[0] for row in rows_of(path, sql.load(query), parameters)]

@@ -5,10 +5,8 @@ reads. What has no store yet is None or empty, and a store that is being written
 """
 
 import shutil
-import sqlite3
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from pipeline.settings import Settings
 from pipeline.store.lock_holders import process_of
 from pipeline.store.model import DAY_US
 from sql import places
-from sql.sqlite import connect
+from sql.sqlite import rows_of
 
 GROWTH_DAYS = 7  # the newest closed days, which tell how fast the lake grows
 PARTS = ("ingest", "schedule", "batch")
@@ -187,16 +185,7 @@ def _one(data_dir: Path, query: str, parameters: Mapping[str, Any] | None = None
 def _rows(data_dir: Path, query: str, parameters: Mapping[str, Any] | None = None) -> list[Figures]:
     """Return the rows of a query, none when its store or table is missing; sql/STORE has the queries of a store."""
     path = places.store(data_dir, query.partition("/")[0])
-    if not path.exists():
-        return []
-    with closing(connect(path, read_only=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in connection.execute(sql.load(query), parameters or {})]
-        except sqlite3.OperationalError as error:
-            if "no such" in str(error):  # the writer has not made the table or its column yet
-                return []
-            raise
+    return [dict(row) for row in rows_of(path, sql.load(query), parameters, by_name=True)]
 
 
 def _size(path: Path) -> int:
