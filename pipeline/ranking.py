@@ -80,10 +80,12 @@ class Ranking:
     media: int = _parameter(0, 0, 120)
     # Hours of likes that make a post a candidate. For You: the last 24-48 h.
     candidate_window_hours: float = _parameter(48.0, 0.1, 2400.0)
-    # Age at which a post stops being a candidate. On Bluesky 99 % of posts have their last engagement within 5.6 days.
-    # Cost: it limits the days of likes that the candidates job reads, so popularity and "already liked" look back this
-    # far. No like is missed: a post is never liked before it is made, so all likes of a younger post are younger too.
-    post_max_age_hours: float = _parameter(168.0, 0.1, 2400.0)
+    # Age at which a post stops being a candidate: posts are stored for as long (store.model.POST_DAYS). On Bluesky 99 %
+    # have their last engagement within 5.6 days; of the older ones those count that are liked again. A week in place of
+    # two loses 0.035 of recall on retweets and nothing elsewhere. It limits the days of likes that the candidates job
+    # reads, so popularity and "already liked" look back this far. No like is missed: a post is never liked before it is
+    # made, so all likes of a younger post are younger too.
+    post_max_age_hours: float = _parameter(336.0, 0.1, 2400.0)
     # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. No parameter matters more:
     # without it recall@30 on retweets falls from 0.635 to 0.520, and the share of the optimum on the simulated network
     # from 0.69 to 0.58. There a power law did better than any half-life, for viewers with few likes and with many.
@@ -117,14 +119,14 @@ class Ranking:
     reading_share: float = _parameter(0.05, 0.0, 1.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
-    # half-life of 6 h costs half the recall on retweets. A week for both limits of age, in place of 96 and 72 h, gains
-    # 0.17 there and 0.03 on news; on the simulated network weak and middle tastes lose 0.005 of the optimum, and first
+    # half-life of 6 h costs half the recall on retweets. Two weeks for both limits of age, in place of 96 and 72 h, gain
+    # 0.21 there and 0.03 on news; on the simulated network weak and middle tastes lose 0.006 of the optimum, and first
     # pages are less alike. The popularity_exponent is the dial of variety, for readers and feeds, and 0 on purpose.
     # With 0.1 simulated first pages are as different from one another as the best possible ones, at 0.005 of the
     # optimum at most (tests/bench/RESULTS.md, variety). But retweets lose 0.007 of recall, and news more. For You has
     # 0.2 to 0.3 (-8 % "show less").
     score_exponent: float = _parameter(0.5, 0.05, 4.0)
-    half_life_hours: float = _parameter(168.0, 0.01, 2400.0)
+    half_life_hours: float = _parameter(336.0, 0.01, 2400.0)
     popularity_exponent: float = _parameter(0.0, 0.0, 4.0)
 
     # -- lists --------------------------------------------------------------------------------------------

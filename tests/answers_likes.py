@@ -89,7 +89,7 @@ def languages(store: Store, hours: float = 24.0) -> Rows:
     query = (
         "SELECT a.did, p.rkey, p.created_us, p.langs FROM posts p JOIN actors a ON a.actor_id = p.author_id"
     )
-    oldest = store.now_us - int(168 * HOUR_US)
+    oldest = store.now_us - int(336 * HOUR_US)
     known = {
         (did, key): (created_us, langs.split(","))
         for did, key, created_us, langs in store.rows("landing", query)

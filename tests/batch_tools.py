@@ -13,6 +13,7 @@ import pyarrow as pa
 from worlds import World
 
 import sql
+from pipeline.batch.candidates_job import whole_hours
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.snapshot import Snapshot
@@ -129,7 +130,8 @@ def by_kernel(
         rows += rows_of(graph.product(number))
     put_neighbours(connection, rows)
     near, rest = read_neighbours(connection), read_left_out(connection)
-    sql_steps.set_variables(connection, {"window_hours": ranking.post_max_age_hours})
+    hours = {"window_hours": ranking.post_max_age_hours, "whole_hours": whole_hours([ranking])}
+    sql_steps.set_variables(connection, hours)
     for name in sql_steps.BEFORE_CANDIDATES:
         sql_steps.run_file(connection, name)
     posts = connection.execute("SELECT author_id, rkey FROM candidate_posts ORDER BY post_no").fetchall()

@@ -32,7 +32,7 @@ def test_values_are_taken():
         ({"half_life_hours": 0}, "must be from 0.01"),
         ({"half_life_hours": float("nan")}, "must be from"),
         ({"score_exponent": -1.0}, "must be from"),
-        ({"candidate_window_hours": 170.0}, "must not exceed post_max_age_hours"),
+        ({"candidate_window_hours": 340.0}, "must not exceed post_max_age_hours"),
     ],
 )
 def test_what_is_refused(table: dict[str, object], text: str):

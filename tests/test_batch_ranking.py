@@ -22,7 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import World
 
+from pipeline.batch.candidates_job import whole_hours
 from pipeline.batch.forecast.learning import INPUTS
+from pipeline.batch.inputs import sql_steps
 from pipeline.ranking import Ranking
 
 EXAMPLES = int(os.environ.get("FORYOU_TEST_WORLDS", "40"))
@@ -169,7 +171,7 @@ def test_what_is_no_candidate():
         world.like(name, "p1", hours_ago=50)
     world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
     world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted=True)
-    world.post("old", by="dan", hours_ago=169).post("hidden_accounts", by="eve").actor("eve", status=3)
+    world.post("old", by="dan", hours_ago=RANKING.post_max_age_hours + 1).post("hidden_accounts", by="eve").actor("eve", status=3)
     world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
         "images", by="fay", flags=8
     )
@@ -193,6 +195,20 @@ def test_what_is_no_candidate():
         world, replace(RANKING, seed_weight_less=0.0)
     )  # else bob, who liked it, would be out too
     assert [item[0] for item in lists["ann"]] == ["good", "images"]
+
+
+def test_old_likes_are_read_of_posts_that_are_still_liked():
+    """Of likes older than whole_hours those of a post that nobody liked since are left out: it is no candidate."""
+    world = World().post("live", by="dan", hours_ago=200).post("dead", by="dan", hours_ago=200)
+    world.like("ann", "live", hours_ago=190).like("ann", "dead", hours_ago=190).like("bob", "dead", hours_ago=100)
+    world.like("bob", "live", hours_ago=1).like("cat", "dead", hours_ago=97)
+    connection = duck(world, RANKING)
+    sql_steps.set_variables(connection, {"window_hours": 336.0, "whole_hours": whole_hours([RANKING])})
+    for name in sql_steps.LIKES:
+        sql_steps.run_file(connection, name)
+    found = connection.execute("SELECT liker_id, post_rkey FROM likes ORDER BY ALL").fetchall()
+    assert found == [(world.id(name), world.posts["live"][1]) for name in ("ann", "bob")]
+    connection.close()
 
 
 def test_show_less_speaks_against_those_who_liked_it():
@@ -413,6 +429,8 @@ def rankings(draw: st.DrawFn) -> Ranking:
         max_neighbours=draw(st.sampled_from([1, 3, 300])),
         overlap_exponent=draw(st.sampled_from([1.0, 1.25, 1.5, 0.7])),
         newcomer_hours=draw(st.sampled_from([0.0, 2.0, 72.0, 400.0])),
+        candidate_window_hours=draw(st.sampled_from([6.0, 48.0])),
+        crowd_memory_hours=draw(st.sampled_from([6.0, 96.0])),
         like_decay_exponent=draw(st.sampled_from([0.0, 1.5, 3.0])),
         left_out_weight=draw(st.sampled_from([0.0, 0.3, 3.0])),
         crowd_weight=draw(st.sampled_from([0.0, 0.1, 2.0])),

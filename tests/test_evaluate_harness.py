@@ -120,12 +120,13 @@ def test_the_packages_methods_find_taste(name: str) -> None:
 
 
 def test_limits_of_age_count_from_an_items_first_event() -> None:
-    """Item 7 is first liked at hour 1 and item 8 at hour 50. At hour 184 the default, as shipped, lists 8 alone."""
-    rows = [(1, 7, 1.0), (1, 8, 50.0), (9, 6, 177.0), (9, 5, 185.0), (8, 5, 172.0)]
-    rows += [(user, item, 182.0 + user / 100) for user in range(20, 40) for item in (6, 7, 8)]
+    """Of an item that is too old by its first event, and one that is not, the default as shipped lists only this."""
+    now = int(Ranking().post_max_age_hours) + 16
+    rows = [(1, 7, 1.0), (1, 8, 50.0), (9, 6, now - 7.0), (9, 5, now + 1.0), (8, 5, now - 12.0)]
+    rows += [(user, item, now - 2 + user / 100) for user in range(20, 40) for item in (6, 7, 8)]
     known = events(rows)
     assert known.created_us[known.item_keys.tolist().index(7)] == HOUR_US
-    split = split_at(known, 184 * HOUR_US, 6.0, None, RNG)
+    split = split_at(known, now * HOUR_US, 6.0, None, RNG)
     found = {}
     for name in ("foryou-default", "foryou-ageless"):
         lists = METHODS[name].rank(split, DEPTH, **METHODS[name].start)

@@ -101,7 +101,7 @@ ABSENT: dict[str, tuple[Any, str]] = {
         lambda w: w.post("far", by="eve", hours_ago=90).like("bob", "far", hours_ago=70),
         "its last like is 70 hours ago: only likes of the last 48",
     ),
-    "old": (lambda w: w.post("far", by="eve", hours_ago=170).like("bob", "far"), "170 hours old"),
+    "old": (lambda w: w.post("far", by="eve", hours_ago=340).like("bob", "far"), "340 hours old"),
     "unknown": (lambda w: w.like("bob", "far"), "the store does not know the post"),
     "reply": (lambda w: w.post("far", by="eve", flags=PostFlag.REPLY).like("bob", "far"), "it is a reply"),
     "adult": (lambda w: w.post("far", by="eve", flags=PostFlag.ADULT).like("bob", "far"), "adult content"),

@@ -263,7 +263,7 @@ def test_the_head_removes_old_files_and_surplus_ones_that_it_has(
     kept = sorted(node.folder.iterdir())
     assert kept == files[-len(kept) :]
     assert 0 < sum(path.stat().st_size for path in kept) <= 1_000
-    clock.at += 8 * 86_400
+    clock.at += 15 * 86_400
     head.taker.take()
     node.taker.take()
     assert list(node.folder.iterdir()) == []

@@ -8,7 +8,7 @@ Invariant: nothing is written to serving.sqlite before every check has passed ov
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pipeline.batch.analyst_copies import (
 from pipeline.batch.engine import Engine
 from pipeline.batch.engines.local import LOCAL
 from pipeline.batch.forecast.history import learn_when_due, load_trees, remember
+from pipeline.batch.forecast.learning import AHEAD_HOURS
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
@@ -38,6 +39,7 @@ from pipeline.batch.publish.generations import GenerationOrigin, publish, write_
 from pipeline.batch.publish.write_communities import write_communities
 from pipeline.feeds import Feed, Variant
 from pipeline.progress import Progress, Step
+from pipeline.ranking import Ranking
 from pipeline.store.duck import columns, copy_to, count
 from pipeline.store.newest_generation import newest
 from pipeline.store.whole_files import whole
@@ -83,6 +85,7 @@ def candidates(
     opened = open_run(data_dir, ranking, threads, window_hours=window, folder=folder, shared=shared)
     with opened as (snapshot, frozen):
         connection = snapshot.connection
+        sql_steps.set_variables(connection, {"whole_hours": whole_hours(variant.ranking for variant in feed.variants)})
         yield "snapshot", snapshot.records
         foresees = any(variant.ranking.forecast_weight for variant in feed.variants)
         if foresees:
@@ -183,6 +186,15 @@ def stage_and_publish(
         first_pages=pages,
     )
     published.generation = yield from publish(serving, connection, origin, variant.ranking, clock)
+
+
+def whole_hours(rankings: Iterable[Ranking]) -> float:
+    """Return for how many hours a run needs all likes: older ones matter only for posts that were liked since.
+
+    Candidates are such posts, the crowd's likers are known by these likes, and a forecast counts those of some hours.
+    """
+    wanted = [max(ranking.candidate_window_hours, ranking.crowd_memory_hours) for ranking in rankings]
+    return max(*wanted, 4 * AHEAD_HOURS)
 
 
 def popular_path(data_dir: Path, feed: Feed, variant: Variant) -> Path:

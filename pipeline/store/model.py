@@ -15,7 +15,7 @@ HOUR_US = 3_600_000_000
 # A day is closed, and may move to the lake, once the stream is this far past its end: streams keep order
 # per actor only, and another host's clock may differ by seconds.
 CLOSE_GRACE_US = HOUR_US
-# Posts are kept this long: candidates are at most a week old, the rest is for analysts.
+# Posts are kept this long: as long as they may be candidates.
 POST_DAYS = 14
 
 

@@ -44,7 +44,7 @@ class Control(NamedTuple):
 
 
 RECIPE = (
-    Control("half_life_hours", "Age", "hours until a post counts half", "fresher", "deeper", 1, 240, 1),
+    Control("half_life_hours", "Age", "hours until a post counts half", "fresher", "deeper", 1, 480, 1),
     Control("like_decay_hours", "Momentum", "hours until a like counts half", "right now", "all day", 0.1, 24, 0.1),
     Control("popularity_exponent", "Fame", "how much a post's likes hold it back", "popular", "niche", 0, 1.5, 0.05),
     Control("crowd_weight", "Everybody", "weight of what is popular now", "off", "strong", 0, 5, 0.1),

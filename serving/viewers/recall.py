@@ -15,7 +15,7 @@ from serving.read_pool import ReadPool, StoreUnreadableError
 
 INTERACTIONS_MAX = 400
 PAGES_MAX = 12
-SINCE_SECONDS = 7 * 86_400.0  # older posts are in no list: post_max_age_hours of the ranking
+SINCE_SECONDS = 14 * 86_400.0  # older posts are in no list: post_max_age_hours of the ranking
 
 
 class PostEvent(NamedTuple):

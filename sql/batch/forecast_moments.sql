@@ -2,7 +2,7 @@
 -- Reads: stored_moments, forecast_inputs, crowd_shares, candidate_posts, popular, likes
 -- Writes: forecast_moments
 -- Grain: one row per (moment, popular post), at most 1,000 posts a moment, moments an hour apart, of 14 days
--- Parameters: snapshot_us, window_hours, forecast_hours
+-- Parameters: snapshot_us, window_hours, whole_hours, forecast_hours
 -- Units: moment_us is microseconds since 1970 (UTC); liked counts likes in the forecast_hours after it, NULL until these
 --   are over; now as in crowd_shares. A moment whose hours were over before the likes that are at hand is left out
 -- Columns: moment_us, author_id, rkey, now FLOAT, liked BIGINT, inputs FLOAT[] (as in forecast_inputs, in that order)
@@ -11,7 +11,7 @@ WITH kept AS (
   SELECT moment_us, author_id, rkey, now, liked, inputs
   FROM stored_moments
   WHERE moment_us < getvariable('snapshot_us') AND hours_before(moment_us) < 14 * 24
-    AND (liked IS NOT NULL OR hours_before(moment_us) < getvariable('window_hours'))
+    AND (liked IS NOT NULL OR hours_before(moment_us) < least(getvariable('window_hours'), getvariable('whole_hours')))
 ), counted AS (
   SELECT k.moment_us, k.author_id, k.rkey, count(*) AS liked
   FROM kept AS k

@@ -8,6 +8,8 @@
 -- Set by each run: the stream time of the snapshot, and how far back its likes go.
 SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
+-- Older likes are left out of posts that nobody liked within so many hours: likes.sql.
+SET VARIABLE whole_hours = 87600.0::DOUBLE;
 -- A forecast is of the likes of so many hours (pipeline/batch/forecast/learning.py).
 SET VARIABLE forecast_hours = 6.0::DOUBLE;
 -- How long before a snapshot a like may have been made that came after it: changed_viewers.sql.
@@ -44,7 +46,7 @@ SET VARIABLE media = 0;
 SET VARIABLE foreign_weight = 0.3::DOUBLE;
 SET VARIABLE reading_share = 0.05::DOUBLE;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
-SET VARIABLE post_max_age_hours = 168.0::DOUBLE;
+SET VARIABLE post_max_age_hours = 336.0::DOUBLE;
 SET VARIABLE like_decay_hours = 0.5::DOUBLE;
 SET VARIABLE like_decay_exponent = 1.0::DOUBLE;
 SET VARIABLE left_out_weight = 1.0::DOUBLE;
@@ -54,7 +56,7 @@ SET VARIABLE crowd_decay_exponent = 8.0::DOUBLE;
 SET VARIABLE crowd_memory_hours = 96.0::DOUBLE;
 SET VARIABLE forecast_weight = 1.0::DOUBLE;
 SET VARIABLE score_exponent = 0.5::DOUBLE;
-SET VARIABLE half_life_hours = 168.0::DOUBLE;
+SET VARIABLE half_life_hours = 336.0::DOUBLE;
 SET VARIABLE popularity_exponent = 0.0::DOUBLE;
 
 -- Lists.

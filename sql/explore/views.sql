@@ -407,7 +407,7 @@ COMMENT ON VIEW likes IS 'One row per (actor, post): a like, the earliest if the
 COMMENT ON COLUMN likes.actor_did IS 'who liked';
 COMMENT ON COLUMN likes.post_uri IS 'at-uri of the post';
 COMMENT ON COLUMN likes.seen_at IS 'when the stream showed the like';
-COMMENT ON VIEW posts IS 'One row per post that was created within the ranking''s `post_max_age_hours` (168), or that is known to be deleted.';
+COMMENT ON VIEW posts IS 'One row per post that was created within the ranking''s `post_max_age_hours` (336), or that is known to be deleted.';
 COMMENT ON COLUMN posts.post_uri IS 'at-uri';
 COMMENT ON COLUMN posts.author_did IS 'who wrote it';
 COMMENT ON COLUMN posts.created_at IS 'the author''s claim, never later than seen_at';

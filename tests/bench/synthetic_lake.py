@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 
 NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
 LIKES_A_POST = 9.0  # liked posts only: 20 million likes a day on 2.2 million posts
-POST_DAYS = 8  # days of posts in landing: those that can be candidates, and a day more
+POST_DAYS = 15  # days of posts in landing: those that can be candidates, and a day more
 CHUNK = 4_000_000
 AFTER_ALL_DIDS = "did:plc:aaaaaaab"  # any store's people come before it; nearly all other accounts after it
 _TO_LETTERS = str.maketrans("01234567", "abcdefgh")

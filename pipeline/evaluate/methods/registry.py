@@ -91,7 +91,7 @@ NEWS: Parameters = {
 # values: an exponent of 0 means that a like never fades.
 OURS_GRID: Grid = {
     ("post_max_age_hours", "half_life_hours"): (
-        (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (168.0, 168.0), (FOREVER, 72.0), (FOREVER, FOREVER),
+        (96.0, 6.0), (96.0, 24.0), (96.0, 72.0), (336.0, 336.0), (FOREVER, 72.0), (FOREVER, FOREVER),
     ),
     ("like_decay_exponent", "like_decay_hours"): (
         (1.0, 0.1), (1.0, 0.5), (1.5, 0.2), (1.5, 0.5), (2.0, 0.2), (2.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 1.0),
