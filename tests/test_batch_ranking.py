@@ -198,7 +198,7 @@ def test_what_is_no_candidate():
 
 
 def test_old_likes_are_read_of_posts_that_are_still_liked():
-    """Of likes older than whole_hours those of a post that nobody liked since are left out: it is no candidate."""
+    """Likes of a post that nobody liked within whole_hours are left out, all of them: it is no candidate."""
     world = World().post("live", by="dan", hours_ago=200).post("dead", by="dan", hours_ago=200)
     world.like("ann", "live", hours_ago=190).like("ann", "dead", hours_ago=190).like("bob", "dead", hours_ago=100)
     world.like("bob", "live", hours_ago=1).like("cat", "dead", hours_ago=97)

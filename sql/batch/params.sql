@@ -8,7 +8,7 @@
 -- Set by each run: the stream time of the snapshot, and how far back its likes go.
 SET VARIABLE snapshot_us = 0::BIGINT;
 SET VARIABLE window_hours = 2160.0::DOUBLE;
--- Older likes are left out of posts that nobody liked within so many hours: likes.sql.
+-- Posts that nobody liked within so many hours are left out with all their likes: alive_posts.sql.
 SET VARIABLE whole_hours = 87600.0::DOUBLE;
 -- A forecast is of the likes of so many hours (pipeline/batch/forecast/learning.py).
 SET VARIABLE forecast_hours = 6.0::DOUBLE;

@@ -20,7 +20,7 @@ from pipeline.feeds import Variant
 from pipeline.ranking import Ranking
 from pipeline.store.duck import count
 
-LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "first_reported", "likes")
+LIKES = ("hidden_accounts", "deleted_posts", "valid_likes", "first_reported", "alive_posts", "likes")
 # Who liked what the viewers liked.
 SEEDS = (*LIKES, "viewers", "answers", "answer_weights", "seeds", "seed_posts", "seed_entries", "seed_likers")
 NEIGHBOURS = ("co_likers", "everybody", "neighbours")
