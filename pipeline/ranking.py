@@ -119,8 +119,8 @@ class Ranking:
     reading_share: float = _parameter(0.05, 0.0, 1.0)
     # Score = similarity^score_exponent · 0.5^(age / half_life_hours) / likers^popularity_exponent. For You: 0.5, 6 h
     # (+5 % likes), 0.2-0.3. Here the age of each like does what the post's age did there, and does it better. A post's
-    # half-life of 6 h costs half the recall on retweets. Two weeks for both limits of age, in place of 96 and 72 h, gain
-    # 0.21 there and 0.03 on news; on the simulated network weak and middle tastes lose 0.006 of the optimum, and first
+    # half-life of 6 h costs half the recall on retweets. Two weeks for both limits of age gain 0.21 there over 96 and
+    # 72 h, and 0.03 on news. On the simulated network weak and middle tastes lose 0.006 of the optimum, and first
     # pages are less alike. The popularity_exponent is the dial of variety, for readers and feeds, and 0 on purpose.
     # With 0.1 simulated first pages are as different from one another as the best possible ones, at 0.005 of the
     # optimum at most (tests/bench/RESULTS.md, variety). But retweets lose 0.007 of recall, and news more. For You has

@@ -171,7 +171,9 @@ def test_what_is_no_candidate():
         world.like(name, "p1", hours_ago=50)
     world.post("good", by="dan").post("reply", by="dan", flags=1).post("adult", by="dan", flags=2)
     world.post("hidden", by="dan", flags=4).post("deleted", by="dan", deleted=True)
-    world.post("old", by="dan", hours_ago=RANKING.post_max_age_hours + 1).post("hidden_accounts", by="eve").actor("eve", status=3)
+    world.post("old", by="dan", hours_ago=RANKING.post_max_age_hours + 1).post(
+        "hidden_accounts", by="eve"
+    ).actor("eve", status=3)
     world.post("own", by="ann").post("liked", by="dan").post("refused", by="dan").post(
         "images", by="fay", flags=8
     )
@@ -200,7 +202,9 @@ def test_what_is_no_candidate():
 def test_old_likes_are_read_of_posts_that_are_still_liked():
     """Likes of a post that nobody liked within whole_hours are left out, all of them: it is no candidate."""
     world = World().post("live", by="dan", hours_ago=200).post("dead", by="dan", hours_ago=200)
-    world.like("ann", "live", hours_ago=190).like("ann", "dead", hours_ago=190).like("bob", "dead", hours_ago=100)
+    world.like("ann", "live", hours_ago=190).like("ann", "dead", hours_ago=190).like(
+        "bob", "dead", hours_ago=100
+    )
     world.like("bob", "live", hours_ago=1).like("cat", "dead", hours_ago=97)
     connection = duck(world, RANKING)
     sql_steps.set_variables(connection, {"window_hours": 336.0, "whole_hours": whole_hours([RANKING])})

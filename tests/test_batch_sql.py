@@ -21,7 +21,14 @@ from pipeline.store.model import PostFlag
 RANKING = Ranking()
 STEPS = sql_steps.SEEDS + sql_steps.NEIGHBOURS
 STEPS += sql_steps.BEFORE_CANDIDATES[len(sql_steps.LIKES) :] + sql_steps.CANDIDATES
-RUN_VARIABLES = {"snapshot_us", "window_hours", "whole_hours", "forecast_hours", "first_author", "last_author"} | {
+RUN_VARIABLES = {
+    "snapshot_us",
+    "window_hours",
+    "whole_hours",
+    "forecast_hours",
+    "first_author",
+    "last_author",
+} | {
     "experiment",
     "from_share",
     "until_share",

@@ -85,7 +85,9 @@ def candidates(
     opened = open_run(data_dir, ranking, threads, window_hours=window, folder=folder, shared=shared)
     with opened as (snapshot, frozen):
         connection = snapshot.connection
-        sql_steps.set_variables(connection, {"whole_hours": whole_hours(variant.ranking for variant in feed.variants)})
+        sql_steps.set_variables(
+            connection, {"whole_hours": whole_hours(variant.ranking for variant in feed.variants)}
+        )
         yield "snapshot", snapshot.records
         foresees = any(variant.ranking.forecast_weight for variant in feed.variants)
         if foresees:
