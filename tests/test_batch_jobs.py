@@ -166,8 +166,8 @@ def test_each_job_reads_what_viewers_asked_for_in_its_own_window(tmp_path: Path)
     """What was seen matters while its post may be in a list; "show less" and "show more" are seeds as likes are."""
     made = world()
     for event, hours in (
-        ("requestLess", 200),
-        ("interactionSeen", 200),
+        ("requestLess", Ranking().post_max_age_hours + 1),
+        ("interactionSeen", Ranking().post_max_age_hours + 1),
         ("requestMore", 3000),
         ("requestMore", 20),
     ):
