@@ -1,8 +1,8 @@
 """Opening the project's SQLite files, and migrating their schemas.
 
 Owns: making a file, the pragmas that every connection needs, numbered migrations, transactions, and what an absent
-store or table means.
-Leaves to others: what is in the files. Each has exactly one writer process, and that process alone migrates it.
+store or table means. Leaves to others: what is in the files. Each has exactly one writer process, and that process
+alone migrates it.
 
 Invariants: a file is in WAL mode from its first moment, so that readers can open what a killed process left. Its log
 and the log's index stay beside it: a reader who may not write there can't make them, and without them it can't open

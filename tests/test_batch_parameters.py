@@ -9,6 +9,7 @@ import sql
 from pipeline.batch.inputs import sql_steps
 from pipeline.errors import SettingError
 from pipeline.ranking import Ranking, neighbours_key, ranking_from
+from pipeline.store.model import POST_DAYS
 
 
 def test_nothing_set_gives_the_defaults():
@@ -50,3 +51,7 @@ def test_what_neighbours_depend_on_is_told_by_their_key():
     for name in read:
         other = replace(Ranking(), **{name: getattr(Ranking(), name) + 1})
         assert neighbours_key(other) != neighbours_key(Ranking()), name
+
+
+def test_posts_are_stored_for_as_long_as_they_may_be_listed():
+    assert Ranking().post_max_age_hours <= POST_DAYS * 24

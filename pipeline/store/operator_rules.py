@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import sql
 from sql import places
-from sql.sqlite import connect, has_tables, open_migrated, transaction
+from sql.sqlite import connect, has_tables, open_migrated, rows_of, transaction
 
 PostName = tuple[str, int]  # author's DID, record key
 
@@ -69,10 +69,9 @@ class OperatorRules:
         self._connection.close()
 
     def _numbers(self, dids: set[str]) -> dict[str, int]:
-        if not dids or not has_tables(self._landing, "actors"):
+        if not dids:
             return {}
-        with closing(connect(self._landing, read_only=True)) as landing:
-            return dict(landing.execute(sql.load("landing/actor_ids"), {"dids": json.dumps(sorted(dids))}))
+        return dict(rows_of(self._landing, sql.load("landing/actor_ids"), {"dids": json.dumps(sorted(dids))}))
 
 
 def ruled(data_dir: Path) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:

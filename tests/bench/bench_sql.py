@@ -45,7 +45,7 @@ from pipeline.store.analyst_snapshot import (
     VARIANTS,
     make_snapshot,
 )
-from pipeline.store.model import DAY_US, HOUR_US
+from pipeline.store.model import DAY_US, HOUR_US, POST_DAYS
 from sql import places
 
 TODAY = 1_790_000_000_000_000 // DAY_US
@@ -130,7 +130,7 @@ class Maker:
         write(self.copy(f"inputs/{name}"), columns)
 
     def make_names(self) -> None:
-        """Write actors, a hundredth of them not active, and the posts of a week, some deleted."""
+        """Write actors, a hundredth of them not active, and the posts that are stored, some deleted."""
         numbers = np.arange(1, self.actors + 1)
         status = np.where(self.rng.random(self.actors) < 0.01, 1, 0).astype(np.int32)
         dids = [did(number) for number in numbers.tolist()]
@@ -143,7 +143,7 @@ class Maker:
                 "deleted_us": np.zeros(self.actors, np.int64),
             },
         )
-        recent = np.flatnonzero(self.created > NOW_US - 7 * DAY_US)
+        recent = np.flatnonzero(self.created > NOW_US - POST_DAYS * DAY_US)
         count = len(recent)
         deleted = self.rng.random(count) < 0.02
         langs = np.array(["en", "pt", "ja", "de", "en,pt", ""])[self.rng.integers(0, 6, count)]

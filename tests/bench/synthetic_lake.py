@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import sql
 from pipeline.lake import day_files
-from pipeline.store.model import DAY_US, HOUR_US
+from pipeline.store.model import DAY_US, HOUR_US, POST_DAYS
 from sql import places
 from sql.sqlite import connect, migrate
 
@@ -31,7 +31,6 @@ Ints = NDArray[np.int64]
 
 NOW_US = 1_780_000_000_000_000 // DAY_US * DAY_US + 20 * HOUR_US
 LIKES_A_POST = 9.0  # liked posts only: 20 million likes a day on 2.2 million posts
-POST_DAYS = 15  # days of posts in landing: those that can be candidates, and a day more
 CHUNK = 4_000_000
 AFTER_ALL_DIDS = "did:plc:aaaaaaab"  # any store's people come before it; nearly all other accounts after it
 _TO_LETTERS = str.maketrans("01234567", "abcdefgh")
@@ -83,7 +82,7 @@ def make_store(
             write_closed_day(data_dir, day, rows)
         else:
             _write_open_day(landing, day, rows)
-        if day > today - POST_DAYS:
+        if day >= today - POST_DAYS:
             _write_posts(landing, np.random.default_rng([seed, day, 1]), posts[:, posts[2] < now_us])
         print(f"day {day}: {rows.shape[1]:,} likes, {time.perf_counter() - began:.1f} s", file=sys.stderr)
         began = time.perf_counter()

@@ -73,10 +73,10 @@ def first_in_crowd(split: Split, ranking: Ranking) -> Ints:
 
 
 def _first_seen(split: Split, window: slice) -> Ints:
-    firsts_us = np.full(split.events.user_count, split.at_us, np.int64)
-    firsts_us[split.events.users[window][::-1]] = split.events.times_us[window][
-        ::-1
-    ]  # by time: the first one stays
+    events = split.events
+    firsts_us = np.full(events.user_count, split.at_us, np.int64)
+    # The latest first, so that a user's earliest one stays.
+    firsts_us[events.users[window][::-1]] = events.times_us[window][::-1]
     return firsts_us
 
 

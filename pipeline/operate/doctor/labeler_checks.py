@@ -8,7 +8,6 @@ labels. A labeler that has nothing newer sends none.
 """
 
 import sqlite3
-from contextlib import closing
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
@@ -20,8 +19,7 @@ from pipeline.operate.doctor.findings import Check, SkippedError, WrongError
 from pipeline.operate.doctor.network_checks import log_of
 from pipeline.settings import Settings
 from sql import places
-from sql.sqlite import connect as open_store
-from sql.sqlite import has_tables
+from sql.sqlite import rows_of
 
 OPEN_SECONDS, MESSAGE_SECONDS = 10.0, 3.0
 BEHIND_MAX_SECONDS = 300.0
@@ -51,12 +49,9 @@ def _labelers(settings: Settings, directory: LabelerDirectory) -> str:
 
 def _stored(settings: Settings) -> dict[str, int]:
     """Return the seq up to which each labeler's stream is stored."""
-    path = places.landing(settings.data_dir)
     try:
-        if not has_tables(path, "labelers"):
-            return {}
-        with closing(open_store(path, read_only=True)) as landing:
-            return {did: seq for did, seq, *_ in landing.execute(sql.load("landing/status_labelers"))}
+        rows = rows_of(places.landing(settings.data_dir), sql.load("landing/status_labelers"))
+        return {did: seq for did, seq, *_ in rows}
     except sqlite3.Error:  # the check of the stores says so
         return {}
 

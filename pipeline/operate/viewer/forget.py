@@ -31,7 +31,7 @@ from pipeline.store.picked import is_only_picked
 from pipeline.store.whole_files import whole
 from sql import places
 from sql.erasing import contains, deleting, erase
-from sql.sqlite import connect, has_tables
+from sql.sqlite import connect, has_tables, rows_of
 
 log = logging.getLogger("foryou.viewer")
 
@@ -86,11 +86,8 @@ def forget(
 
 def forget_requested(data_dir: Path, forget_in_web_app: Callable[[str, int], Mapping[str, int]]) -> None:
     """Forget the viewers who want it, and who signed in at the web app to say so."""
-    if not has_tables(places.activity(data_dir), "forget_requests"):
-        return
-    with closing(connect(places.activity(data_dir), read_only=True)) as connection:
-        query = f"SELECT viewer_did, requested_us FROM forget_requests ORDER BY requested_us LIMIT {AT_ONCE}"
-        requests = connection.execute(query).fetchall()
+    query = f"SELECT viewer_did, requested_us FROM forget_requests ORDER BY requested_us LIMIT {AT_ONCE}"
+    requests = rows_of(places.activity(data_dir), query)
     for did, requested_us in requests:
         forget(data_dir, did, forget_in_web_app, requested_us)
     if requests:
@@ -112,15 +109,8 @@ def _alone(data_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 def _actor(data_dir: Path, did: str) -> int | None:
     """Return the number under which the stream reported something of a DID."""
-    path = places.landing(data_dir)
-    if not has_tables(path, "actors"):
-        return None
-    connection = connect(path, read_only=True)
-    try:
-        row = connection.execute("SELECT actor_id FROM actors WHERE did = ?", (did,)).fetchone()
-        return None if row is None else int(row[0])
-    finally:
-        connection.close()
+    rows = rows_of(places.landing(data_dir), "SELECT actor_id FROM actors WHERE did = :did", {"did": did})
+    return int(rows[0][0]) if rows else None
 
 
 def _forget_fetch(data_dir: Path, did: str) -> int:
