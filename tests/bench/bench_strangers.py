@@ -270,8 +270,9 @@ def attack(pipe: Connection, rate: float, seconds: float, honest: list[str], sto
     pipe.send((json.loads(text), ports))
     attackers = Attackers(("127.0.0.1", pipe.recv()), plc_key, web_key, honest, store.posts, rate)
     attackers.run(seconds)
+    pipe.recv()  # its hosts go on while newcomers wait, and until nobody asks any more
     pipe.send((dict(attackers.answers), dict(hosts.requests)))
-    pipe.recv()  # its hosts go on until nobody asks any more
+    pipe.recv()
 
 
 def kept(path: Path, answered: list[tuple[str, str]]) -> int:
@@ -328,6 +329,7 @@ def measure(seconds: float, rate: float, honest: int, newcomers: int) -> dict[st
                     time.sleep(0.5)
                 for thread in threads:
                     thread.join()
+                here.send("looked")
                 answers, repository_requests = here.recv()
                 peak, memory_after = memory_mb(server.pid, "VmHWM"), memory_mb(server.pid)
                 commands.stop(timetable)
