@@ -126,16 +126,25 @@ def _stream(settings: Settings) -> str:
     failures, working = [], []
     for url in settings.stream_url:
         try:
-            with connect(_address(url), open_timeout=EVENT_SECONDS, max_size=None, close_timeout=1) as stream:
-                stream.recv(timeout=EVENT_SECONDS)
+            _event(url)
             working.append(url)
-        except (OSError, TimeoutError, WebSocketException, PipelineError) as error:
-            failures.append(f"{url}: {str(error) or 'no event within 10 seconds'}")
+        except (OSError, WebSocketException, PipelineError) as error:
+            failures.append(f"{url}: {error}")
     if not working:
         raise WrongError(
             "; ".join(failures), "check the internet connection, or name other servers in FORYOU_STREAM_URL"
         )
     return f"an event from {', '.join(working)}" + (f"; not from {'; '.join(failures)}" if failures else "")
+
+
+def _event(url: str) -> None:
+    """Wait for one event; OSError, WebSocketException or PipelineError says why none came."""
+    with connect(_address(url), open_timeout=EVENT_SECONDS, max_size=None, close_timeout=1) as stream:
+        try:
+            stream.recv(timeout=EVENT_SECONDS)
+        except TimeoutError as error:
+            past = f"not even one of the last {QUIET_SECONDS / 60:g} minutes"
+            raise TimeoutError(f"it answers, but no event came in {EVENT_SECONDS:g} s, {past}") from error
 
 
 def _address(url: str) -> str:
