@@ -1,12 +1,13 @@
 """What do the jobs cost on Ray, compared with one process, while the store grows and blocks and ranges stay?
 
     python tests/bench/bench_engine.py [--likes 750000] [--actors 16000] [--days 14] [--times 1,4,16] [--dir DIR]
-        [--block 10000] [--range-mb 200]
+        [--block 10000] [--range-mb 200] [--engines local,ray] [--local-threads 1]
 
 For each size: neighbours and candidates in one process with one thread, then as tasks of two processes of Ray on this
-machine. CPU is that of all processes of a run, Ray's own included, and the start of the cluster; the peak is the
-largest of any worker that did a task, with the pages of files that it has mapped and without (sampled ten times a
-second). Compares neighbours bit by bit and lists byte by byte. Prints a table, then one line of JSON.
+machine; or one of the two alone. CPU is that of all processes of a run, Ray's own included, and the start of the
+cluster; the peak is the largest of any worker that did a task, with the pages of files that it has mapped and without
+(sampled ten times a second). Compares neighbours bit by bit and lists byte by byte. Prints a table, then one line of
+JSON.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -33,11 +35,14 @@ JOBS = ("neighbours", "candidates")
 MEMORY = {"VmHWM": "peak_mb", "RssAnon": "own_peak_mb"}
 
 
-def run(data_dir: Path, job: str, *arguments: str) -> dict[str, float]:
-    """Run a job; return its wall and CPU seconds and the peak memory of its workers in MB, or its own."""
+def run(data_dir: Path, job: str, *arguments: str, within: Sequence[str] = ()) -> dict[str, float]:
+    """Run a job; return its wall and CPU seconds and the peak memory of its workers in MB, or its own.
+
+    ``within`` is what the command begins with.
+    """
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "batch", "--job", job, "--data-dir", str(data_dir), *arguments],
+        [*within, sys.executable, "-m", "pipeline.cli", "batch", "--job", job, "--data-dir", str(data_dir), *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=data_dir, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     cpu: dict[int, float] = {}
@@ -99,11 +104,19 @@ def step_rows(data_dir: Path, step: str) -> int:
     return int(rows or 0)
 
 
+def with_limits(data_dir: Path, block_viewers: int, range_mb: int) -> None:
+    """Let runs of a store have blocks of so many viewers, and ranges that need so much memory."""
+    (data_dir / "foryou.toml").write_text(
+        f"[ranking]\nblock_viewers = {block_viewers}\nmemory_limit_gb = {range_mb / 1000}\n"
+    )
+
+
 def main() -> None:
     """Measure, print."""
     parser = parser_of(
-        __doc__, likes=750_000, actors=16_000, days=14, times="1,4,16", block=10_000, range_mb=200
-    )
+        __doc__, likes=750_000, actors=16_000, days=14, times="1,4,16", block=10_000, range_mb=200,
+        engines="local,ray", local_threads=1,
+    )  # fmt: skip
     parser.add_argument("--dir", type=Path, help="keep the stores here and use them again")
     options = parser.parse_args()
     answer: dict[str, object] = {"bench": "engine", "likes": options.likes}
@@ -115,23 +128,22 @@ def main() -> None:
                 make_store(
                     store, actors=options.actors * times, likes=options.likes * times, days=options.days
                 )
-            (store / "foryou.toml").write_text(
-                f"[ranking]\nblock_viewers = {options.block}\nmemory_limit_gb = {options.range_mb / 1000}\n"
-            )
-            hashes = {}
-            for engine in ("local", "ray"):
+            with_limits(store, options.block, options.range_mb)
+            hashes, sent = {}, 0
+            for engine in options.engines.split(","):
                 data_dir = Path(temporary) / "run"
                 shutil.copytree(store, data_dir)
-                threads = ("--batch-threads", "1" if engine == "local" else "2")
+                threads = ("--batch-threads", str(options.local_threads) if engine == "local" else "2")
                 for job in JOBS:
                     found = run(data_dir, job, "--engine", engine, *threads)
                     answer[f"x{times} {engine} {job}"] = found
                     print(f"{times:>3}x {engine:<6} {job:<11} {found}", flush=True)
                 hashes[engine] = results(data_dir)
-                sent = step_rows(data_dir, "exchange")
+                print(f"{times:>3}x {engine:<6} {hashes[engine]}", flush=True)
+                sent = max(sent, step_rows(data_dir, "exchange"))  # one process sends nothing
                 shutil.rmtree(data_dir)
-            equal = hashes["local"] == hashes["ray"]
-            answer[f"x{times}"] = {"equal": equal, "likers_sent": sent}
+            equal = len(set(hashes.values())) == 1
+            answer[f"x{times}"] = {"equal": equal, "likers_sent": sent, **hashes}
             print(f"{times:>3}x equal: {equal}; likers sent to blocks: {sent:,}", flush=True)
     print(json.dumps(answer))
 
