@@ -30,6 +30,7 @@ from serving_worlds import (
     wait_until,
 )
 
+from pipeline.nodes.shared_files import enter
 from serving.app import create_app
 from serving.viewers import journal as journal_module
 from serving.viewers import taken_journals
@@ -76,6 +77,7 @@ class Machine:
         self.data_dir, self.shared, self.name = folder / name, folder / "shared", name
         self.folder = places.journals(self.shared) / name
         self.shared.mkdir(parents=True, exist_ok=True)
+        enter(self.shared, is_head=True, is_first=True)
         self.clock = clock or Clock()
         self.shard = shard
         self.begin()
@@ -377,7 +379,6 @@ def test_show_less_counts_on_the_other_node_too_also_when_it_has_the_viewer_in_m
 
 def test_an_answer_that_is_not_on_the_shared_disk_is_refused(tmp_path: Path) -> None:
     node = Machine(tmp_path, "node")
-    node.folder.parent.mkdir()
     node.folder.write_text("no folder")
     writer = ActivityWriter(places.activity(node.data_dir), journal=node.journal())
     assert not writer.record_whole([interaction(VIEWERS[0], 1)], known=True)

@@ -5,16 +5,19 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from batch_tools import settings_for
 from serving_worlds import Clock, ServingStore, blob, plc_did
 
 from pipeline.nodes import give_lists as giving
 from pipeline.nodes.exchange_state import Machine, give_state
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.part_manifest import read_manifest
-from pipeline.nodes.shared_files import RemovalsGiver, give_key, take_key, take_removals
+from pipeline.nodes.shared_files import RemovalsGiver, enter, give_key, take_key, take_removals
+from pipeline.nodes.sync import SyncTurns
 from pipeline.nodes.take_lists import forget_lists, take_lists
 from pipeline.ranking import Ranking
 from pipeline.store.newest_generation import newest_generation
@@ -27,6 +30,7 @@ from sql.sqlite import connect
 
 VIEWERS = [plc_did(number) for number in range(40)]
 SHARDS = [Shard(1, 2), Shard(2, 2)]
+ROOMS = ["journals", "lists", "machines"]
 
 
 class Head:
@@ -35,6 +39,7 @@ class Head:
     def __init__(self, folder: Path) -> None:
         self.data_dir, self.shared = folder / "head", folder / "shared"
         self.shared.mkdir()
+        enter(self.shared, is_head=True, is_first=True)
         self.clock = Clock()
         self.random = random.Random(5)
         self.begin()
@@ -307,16 +312,56 @@ def test_nobody_makes_the_shared_folder_while_it_is_away(head: Head) -> None:
             write()
         assert not head.shared.exists()
     head.shared.mkdir()
+    enter(head.shared, is_head=True, is_first=True)
     for write in writers:
         giver._due = 0.0
         write()
-    assert sorted(path.name for path in head.shared.iterdir() if path.is_dir()) == [
-        "journals",
-        "lists",
-        "machines",
-    ]
+    assert sorted(path.name for path in head.shared.iterdir() if path.is_dir()) == ROOMS
     giver.close()
     removals.close()
+
+
+def turns_of(head: Head, name: str, shard: Shard | None = None) -> SyncTurns:
+    """Return the exchange of a machine that has just been started, without journals."""
+    (head.shared.parent / name).mkdir(exist_ok=True)
+    settings = replace(settings_for(head.shared.parent / name), shared_dir=head.shared, shard=shard)
+    return SyncTurns(settings, lambda: 0)
+
+
+def test_an_empty_mount_point_is_not_the_shared_folder(head: Head) -> None:
+    """Its mount fell off, and this user may write into it: what is left there is seen by no other machine."""
+    head.publish(VIEWERS)
+    shutil.rmtree(head.shared)
+    head.shared.mkdir()
+    journal = Journal(places.journals(head.shared) / "node")
+    running = {"node": turns_of(head, "node", SHARDS[0]), "head": turns_of(head, "head")}
+    assert [turns.take_turn() for turns in running.values()] == [False, True]  # the head begins
+    assert all(turns.take_turn() for turns in running.values())
+    journal.append(b"00[]\n")
+    away = head.shared.rename(head.shared.with_name("away"))
+    head.shared.mkdir()
+    # Those that run, and those that are started meanwhile.
+    for turns in (*running.values(), turns_of(head, "node", SHARDS[0]), turns_of(head, "head")):
+        assert not turns.take_turn()
+        assert "has no lists, journals, machines" in turns._failures["folder"]
+    for writes in (lambda: Journal(places.journals(head.shared) / "node").append(b"00[]\n"), head.give):
+        with pytest.raises(FileNotFoundError):
+            writes()
+    assert list(head.shared.iterdir()) == []
+    head.shared.rmdir()
+    away.rename(head.shared)
+    assert all(turns.take_turn() for turns in running.values())
+
+    # What an older version lacks, the head adds, where there is something.
+    shutil.rmtree(places.journals(head.shared))
+    assert not running["node"].take_turn()
+    assert all(running[name].take_turn() for name in ("head", "node"))
+    # And a new folder is begun by a head that does not know that there was one.
+    head.shared.rename(away)
+    head.shared.mkdir()
+    places.exchange(head.data_dir).unlink()
+    assert turns_of(head, "head").take_turn()
+    assert sorted(path.name for path in head.shared.iterdir() if path.is_dir()) == ROOMS
 
 
 def test_shards_share_the_buckets_out() -> None:

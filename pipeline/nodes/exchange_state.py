@@ -90,9 +90,7 @@ def read_exchange(data_dir: Path) -> ExchangeState | None:
 
 def give_state(shared_dir: Path, own: Machine) -> None:
     """Say in the shared folder what this machine has."""
-    folder = places.machines(shared_dir)
-    folder.mkdir(exist_ok=True)
-    put_text(json.dumps(asdict(own)), folder / f"{own.name}.json")
+    put_text(json.dumps(asdict(own)), places.machines(shared_dir) / f"{own.name}.json")
 
 
 def taken_part(data_dir: Path) -> int:

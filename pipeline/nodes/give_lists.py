@@ -73,9 +73,7 @@ def give_lists(data_dir: Path, shared_dir: Path, clock: Callable[[], float] = ti
         part.execute("DETACH head")
     number = before.parts[-1].number + 1 if before is not None else 1
     name = f"{number:010d}-{secrets.token_hex(4)}.sqlite"
-    folder = places.list_parts(shared_dir)
-    folder.mkdir(exist_ok=True)
-    put(draft, folder / name)
+    put(draft, places.list_parts(shared_dir) / name)
     made = ListPart(number, name, draft.stat().st_size, now_us)
     draft.unlink()
     parts = (made,) if since is None else (*since.parts, made)

@@ -1,10 +1,11 @@
 """Files in the folder that all machines see: put there whole, and copies of small stores.
 
-Owns: putting a file, the copy of removals.sqlite and of the key of page cursors, and giving these back to a node.
-Leaves to others: lists (``give_lists``), journals, and what is in the stores.
+Owns: which folder is that one, putting a file, the copy of removals.sqlite and of the key of page cursors, and giving
+these back to a node. Leaves to others: lists (``give_lists``), journals, and what is in the stores.
 
 Invariants: a file appears under its name when it is whole and on the disk. Who reads it has the old one or the new one.
-The shared folder itself is never made: while it is away, one made here is seen by no other machine.
+The shared folder itself is never made, and its folders by the head alone when it begins (``enter``): while the folder
+is away, what is written into one made here, or into an empty mount point, is seen by no other machine.
 """
 
 import os
@@ -19,6 +20,24 @@ from sql import places
 from sql.sqlite import connect
 
 REST = 20  # a copy takes at most a twentieth of the time
+
+
+def enter(shared_dir: Path, *, is_head: bool, is_first: bool) -> None:
+    """See that a folder is the one that machines exchange through. The head makes what it lacks.
+
+    Unless it is the first time, that must not be everything. Raises FileNotFoundError, saying what is not there.
+    """
+    rooms = (places.list_parts(shared_dir), places.journals(shared_dir), places.machines(shared_dir))
+    if not shared_dir.is_dir():
+        raise FileNotFoundError(f"there is no folder {shared_dir}")
+    if is_head and (is_first or any(room.is_dir() for room in rooms)):
+        for room in rooms:
+            room.mkdir(exist_ok=True)
+    absent = ", ".join(room.name for room in rooms if not room.is_dir())
+    if absent:
+        raise FileNotFoundError(
+            f"{shared_dir} is not the folder that the head exchanges through, or not yet: it has no {absent}"
+        )
 
 
 def put(source: Path, target: Path) -> None:

@@ -33,7 +33,7 @@ from pipeline.nodes.exchange_state import (
 from pipeline.nodes.give_lists import give_lists, remove_old_parts
 from pipeline.nodes.machine import machine_name
 from pipeline.nodes.part_manifest import read_manifest
-from pipeline.nodes.shared_files import RemovalsGiver, give_key, take_key, take_removals
+from pipeline.nodes.shared_files import RemovalsGiver, enter, give_key, take_key, take_removals
 from pipeline.nodes.take_lists import take_lists
 from pipeline.notify import service_manager
 from pipeline.ranking import ranking_from
@@ -127,8 +127,8 @@ class SyncTurns:
         return False
 
     def _look(self) -> None:
-        if not self.shared_dir.is_dir():  # made here, it would be a folder that no other machine sees
-            raise FileNotFoundError(f"there is no folder {self.shared_dir}")
+        is_first = self._state is None or not self._state.worked_us
+        enter(self.shared_dir, is_head=self._settings.shard is None, is_first=is_first)
 
     def _give_lists(self) -> None:
         part = give_lists(self._data_dir, self.shared_dir)

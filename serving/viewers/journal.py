@@ -88,7 +88,7 @@ class Journal:
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
         """Write into the folder of this machine; it, a thread and a file are made with the first lines.
 
-        The folder is SHARED/journals/MACHINE. SHARED is never made: lines in it would be seen by no other machine.
+        The folder is SHARED/journals/MACHINE. What it is in is never made here: no other machine would see the lines.
         """
         self._folder = folder
         self._now = now
@@ -170,7 +170,6 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._folder.parent.mkdir(exist_ok=True)
         self._folder.mkdir(exist_ok=True)
         if sum(_sizes(self._folder)) > MACHINE_BYTES:
             raise OSError(errno.ENOSPC, "the head has not taken what viewers did for days", str(self._folder))

@@ -28,6 +28,7 @@ from serving_worlds import ServingStore, wait_until
 
 from pipeline.nodes.give_lists import give_lists
 from pipeline.nodes.part_manifest import read_manifest
+from pipeline.nodes.shared_files import enter
 from pipeline.nodes.take_lists import take_lists
 from pipeline.ranking import Ranking
 from sql import places
@@ -66,6 +67,7 @@ def parts(folder: Path, lists: int) -> dict[str, float]:
     """Measure giving and taking everything, and a tenth of it."""
     head, node, shared = folder / "head", folder / "node", folder / "shared"
     shared.mkdir()
+    enter(shared, is_head=True, is_first=True)
     store = ServingStore(places.serving(head))
     store.connection.execute("BEGIN IMMEDIATE")
     posts = (
