@@ -23,9 +23,10 @@ REST = 20  # a copy takes at most a twentieth of the time
 
 
 def enter(shared_dir: Path, *, is_head: bool, is_first: bool) -> None:
-    """See that a folder is the one that machines exchange through. The head makes what it lacks.
+    """See that a folder is the one that machines exchange through: that it has the three folders of an exchange.
 
-    Unless it is the first time, that must not be everything. Raises FileNotFoundError, saying what is not there.
+    The head makes them the first time, and later those that are missing, as long as one is there. Raises
+    FileNotFoundError, saying what is missing.
     """
     rooms = (places.list_parts(shared_dir), places.journals(shared_dir), places.machines(shared_dir))
     if not shared_dir.is_dir():

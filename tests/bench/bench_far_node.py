@@ -19,14 +19,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench_engine import JOBS, results, run, with_limits
 from bench_tools import ROOT, parser_of
 from long_link import ADDRESSES, LongLink
+from streams import wait_until
 from synthetic_lake import make_store
 
 PORT = 6379
 NODES = ("--head", "--num-cpus=0", f"--port={PORT}"), (f"--address={ADDRESSES[0]}:{PORT}", "--num-cpus=2")
-READY_SECONDS = 600.0
 
 
 @contextmanager
@@ -43,30 +44,22 @@ def cluster(link: LongLink, folder: Path) -> Iterator[None]:
             if end == 0:
                 command += [f"--temp-dir={folder}", "--include-dashboard=false"]
             with (folder / f"node-{end}.txt").open("w") as output:
-                started.append(
-                    subprocess.Popen(
-                        command, env=environment, stdout=output, stderr=output, start_new_session=True
+                process = subprocess.Popen(
+                    command, env=environment, stdout=output, stderr=output, start_new_session=True
+                )
+            started.append(process)
+            if end == 0:
+                look = [*link.at(0), ray, "health-check", f"--address={address}:{PORT}"]
+                wait_until(
+                    lambda look=look: (
+                        subprocess.run(look, env=environment, capture_output=True).returncode == 0
                     )
                 )
-            if end == 0:
-                asked = [*link.at(0), ray, "health-check", f"--address={address}:{PORT}"]
-                _wait(asked, environment)
         yield
     finally:
         for process in reversed(started):
             process.terminate()
             process.wait()
-
-
-def _wait(command: list[str | Path], environment: dict[str, str]) -> None:
-    """Ask until a head answers."""
-    for _ in range(int(READY_SECONDS)):
-        if (
-            subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode
-            == 0
-        ):
-            return
-    raise SystemExit("the head does not answer")
 
 
 def main() -> None:
@@ -102,10 +95,10 @@ def main() -> None:
             folder.mkdir()
             with LongLink(delay / 1000, options.mbit * 1e6) as link, cluster(link, folder):
                 for job in JOBS:
-                    before = link.carried.there, link.carried.back
+                    before = list(link.carried)
                     at = ("--engine", "ray", "--engine-address", f"{ADDRESSES[0]}:{PORT}")
                     found = run(data_dir, job, *at, "--batch-threads", "2", within=link.at(0))
-                    there, back = link.carried.there - before[0], link.carried.back - before[1]
+                    back, there = (now - then for now, then in zip(link.carried, before, strict=True))
                     seconds = {"seconds": found["seconds"], "bytes_there": there, "bytes_back": back}
                     answer[f"{delay} ms {job}"] = seconds
                     print(f"{delay:>6} ms    {job:<11} {seconds}", flush=True)

@@ -1,8 +1,8 @@
 """Two network namespaces with a slow and long link between them, for benchmarks of several machines. Needs root.
 
-Owns: ``LongLink``: the namespaces, a TUN device in each, and a process that carries packets between the two, each so
-much later and no faster than a rate. Leaves to others: what runs at either end (``LongLink.at``). The kernel has
-queues for this (``tc`` with netem); this needs none of its modules.
+Owns: ``LongLink``: a TUN device in each namespace, and a process that carries packets between the two, each so much
+later and no faster than a rate. Leaves to others: the namespaces (``home.machines``), and what runs at either end
+(``LongLink.at``). The kernel has queues for this (``tc`` with netem); this needs none of its modules.
 
 A packet waits for those before it, as long as the rate says, and then arrives after the delay. Nothing is lost.
 """
@@ -13,12 +13,14 @@ import multiprocessing
 import os
 import select
 import struct
-import subprocess
 import sys
 import time
-from ctypes import Structure, c_longlong
-from multiprocessing.sharedctypes import Value
+from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
 from typing import Any, Self
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from home.machines import Network, run
 
 TUN = "/dev/net/tun"
 SET_NAME = 0x400454CA  # TUNSETIFF
@@ -28,34 +30,22 @@ NAMES = ("foryou-near", "foryou-far")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 
 
-class Carried(Structure):
-    """How many bytes went each way."""
-
-    _fields_ = (("there", c_longlong), ("back", c_longlong))
-
-
 class LongLink:
     """Two namespaces while it is open; ``delay`` is in seconds each way, ``rate`` in bits a second."""
 
     def __init__(self, delay: float, rate: float) -> None:
         self.delay, self.rate = delay, rate
-        self.carried: Any = Value(Carried, lock=False)
-        self._process: Any = None
+        self.carried: Any = RawArray("q", 2)  # bytes that came to each end
 
     def __enter__(self) -> Self:
+        self._networks = [Network(name) for name in NAMES]
         devices = []
-        for name, address in zip(NAMES, ADDRESSES, strict=True):
-            _ip("netns", "delete", name, check=False)
-            _ip("netns", "add", name)
-            device = name.replace("foryou", "tun")
+        for network, address in zip(self._networks, ADDRESSES, strict=True):
+            device = network.name.replace("foryou", "tun")
             devices.append(_device(device))
-            _ip("link", "set", device, "netns", name)
-            for command in (
-                ("link", "set", "lo", "up"),
-                ("address", "add", f"{address}/24", "dev", device),
-                ("link", "set", device, "up", "mtu", "9000", "txqueuelen", "10000"),
-            ):
-                _ip("-n", name, *command)
+            run("ip", "link", "set", device, "netns", network.name)
+            network.ip("address", "add", f"{address}/24", "dev", device)
+            network.ip("link", "set", device, "up", "mtu", "9000", "txqueuelen", "10000")
         self._process = multiprocessing.get_context("fork").Process(
             target=self._carry, args=(devices,), daemon=True
         )
@@ -67,8 +57,8 @@ class LongLink:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.join()
-        for name in NAMES:
-            _ip("netns", "delete", name, check=False)
+        for network in self._networks:
+            network.close()
 
     @staticmethod
     def at(end: int) -> tuple[str, ...]:
@@ -88,10 +78,7 @@ class LongLink:
             for device in select.select(devices, [], [], timeout)[0]:
                 packet = os.read(device, PACKET)
                 end = 1 - devices.index(device)
-                if end:
-                    self.carried.there += len(packet)
-                else:
-                    self.carried.back += len(packet)
+                self.carried[end] += len(packet)
                 free_at[end] = max(free_at[end], time.monotonic()) + len(packet) * 8 / self.rate
                 number += 1
                 heapq.heappush(waiting, (free_at[end] + self.delay, number, end, packet))
@@ -102,9 +89,3 @@ def _device(name: str) -> int:
     device = os.open(TUN, os.O_RDWR)
     fcntl.ioctl(device, SET_NAME, struct.pack("16sH22x", name.encode(), IS_TUN | NO_HEADERS))
     return device
-
-
-def _ip(*arguments: str, check: bool = True) -> None:
-    result = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    if check and result.returncode:
-        sys.exit(f"ip {' '.join(arguments)}: {result.stderr.strip()}; it needs root")
