@@ -33,10 +33,10 @@ class Ranking:
     # A viewer's newest likes that start the search. For You: 500.
     max_seeds: int = _parameter(500, 1, 100_000)
     # Weights of the newest and of the oldest seed; in between they are linear by place, and a single seed has the
-    # oldest's. For You: 0.1 to 1.0, so that the latest likes do not dominate (a 27-day test: -2 % "show less"). As
-    # heavy as the oldest, the newest gains up to 0.016 of the optimum on the simulated network, and loses 0.02 to 0.05
-    # after an evening of twenty likes against one's taste (bench_optimum.py --spree).
-    seed_weight_newest: float = _parameter(0.1, 0.0, 1000.0)
+    # oldest's. For You: 0.1 to 1.0, so that the latest likes do not dominate (a 27-day test: -2 % "show less"). Each
+    # tenth more gains about 0.003 of the optimum on the simulated network, and loses 0.006 to 0.01 after an evening of
+    # twenty likes against one's taste (bench_optimum.py --spree). 0.2 loses what a like_decay_hours of 0.4 gains then.
+    seed_weight_newest: float = _parameter(0.2, 0.0, 1000.0)
     seed_weight_oldest: float = _parameter(1.0, 0.0, 1000.0)
     # Weight of a post answered with "show less", held against its likers, and of one answered with "show more". With
     # 0.5 or more, ten such answers take a community's share of a list from 27 % to 0. Without them it would be 42 %
@@ -89,8 +89,9 @@ class Ranking:
     # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. No parameter matters more:
     # without it recall@30 on retweets falls from 0.635 to 0.520, and the share of the optimum on the simulated network
     # from 0.69 to 0.58. There a power law did better than any half-life, for viewers with few likes and with many.
-    # News would do best with 1 h and 6.
-    like_decay_hours: float = _parameter(0.5, 0.001, 2400.0)
+    # Beside 0.5, 0.4 gains 0.01 of recall on news and 0.002 to 0.006 of the optimum, and loses 0.001 on retweets. Less
+    # gains more of the optimum still, but retweets lose, and rings gain (tests/bench/RESULTS.md, what a like is worth).
+    like_decay_hours: float = _parameter(0.4, 0.001, 2400.0)
     like_decay_exponent: float = _parameter(1.0, 0.0, 10.0)
     # The crowd is a neighbour that everybody has: what is popular now in the viewer's language. It adds to a post's
     # similarity (left_out_weight · what the co-likers outside the neighbours weigh + crowd_weight · the weight of the

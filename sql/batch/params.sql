@@ -26,7 +26,7 @@ SET VARIABLE is_control = 1.0::DOUBLE;
 
 -- Neighbours.
 SET VARIABLE max_seeds = 500;
-SET VARIABLE seed_weight_newest = 0.1::DOUBLE;
+SET VARIABLE seed_weight_newest = 0.2::DOUBLE;
 SET VARIABLE seed_weight_oldest = 1.0::DOUBLE;
 SET VARIABLE seed_weight_less = 1.0::DOUBLE;
 SET VARIABLE seed_weight_more = 1.0::DOUBLE;
@@ -47,7 +47,7 @@ SET VARIABLE foreign_weight = 0.3::DOUBLE;
 SET VARIABLE reading_share = 0.05::DOUBLE;
 SET VARIABLE candidate_window_hours = 48.0::DOUBLE;
 SET VARIABLE post_max_age_hours = 336.0::DOUBLE;
-SET VARIABLE like_decay_hours = 0.5::DOUBLE;
+SET VARIABLE like_decay_hours = 0.4::DOUBLE;
 SET VARIABLE like_decay_exponent = 1.0::DOUBLE;
 SET VARIABLE left_out_weight = 1.0::DOUBLE;
 SET VARIABLE crowd_weight = 1.0::DOUBLE;
