@@ -13,6 +13,7 @@ step elsewhere (test_landing.py, test_batch_publish.py); here all is killed at o
 import os
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from pipeline.store.who_is_due import recent_viewers
 from serving.lists.list_bytes import items, length
 from serving.lists.removed_posts import RemovedPosts
 from sql import places
+from sql.sqlite import rows_of
 
 KILLS = int(os.environ.get("FORYOU_TEST_KILLS", "8"))
 SKELETON = "app.bsky.feed.getFeedSkeleton"
@@ -136,13 +138,15 @@ def page_through(feed: Feed) -> None:
     """Page through one list after another, as often as it takes for an answer, and hold each to the store.
 
     A viewer whose first visit is not stored yet when a run replaces their list goes on in the new one, without what
-    they were shown (``pipeline.batch.publish.prune``). A viewer with a stored visit never does.
+    they were shown (``pipeline.batch.publish.prune``). A viewer with a stored visit never does. For the same reason the
+    list that such a viewer has just seen to its end may be gone, so lists are read before a session, too.
     """
     with httpx.Client(base_url=feed.address, timeout=120) as client:
         while not feed.done.is_set():
             viewer = feed.choose.choice(VIEWERS(feed))
             removed = removed_posts(feed.data_dir)
             known_us = int(time.time() * 1e6) if has_visited(feed.data_dir, viewer) else None
+            lists = stored_lists(feed.data_dir, viewer)
             shown = one_session(feed, client, viewer)
             if shown is None:
                 return
@@ -159,7 +163,7 @@ def page_through(feed: Feed) -> None:
             if len(posts) != len(set(posts)):
                 feed.problems.append(f"{viewer} saw a post twice")
             in_newest = [post for generation, post in shown if generation == newest]
-            lists = stored_lists(feed.data_dir, viewer, newest)
+            lists += stored_lists(feed.data_dir, viewer, newest)
             # What was shown before comes behind what was not, so the order is the viewer's own.
             if not any(is_rest(in_newest, stored, removed.union(posts)) for stored in lists):
                 feed.problems.append(f"{viewer} saw {len(posts)} posts that are no whole list of {newest}")
@@ -231,17 +235,17 @@ def is_rest(posts: list[str], stored: list[str], elsewhere: set[str]) -> bool:
     return set(posts) <= set(stored) <= {*posts, *elsewhere}
 
 
-def stored_lists(data_dir: Path, viewer: str, generation: int) -> list[list[str]]:
-    """Return the lists a viewer may be shown in a generation: their own, or any fallback list."""
-    connection = sqlite3.connect(f"file:{data_dir}/serving.sqlite?mode=ro", uri=True)
+def stored_lists(data_dir: Path, viewer: str, generation: int = sys.maxsize) -> list[list[str]]:
+    """Return the lists a viewer may be shown in a generation, or now: their own, or any fallback list."""
     own = (
-        "SELECT items FROM lists JOIN viewers USING (viewer_id) WHERE did = ? AND generation <= ? "
+        "SELECT items FROM lists JOIN viewers USING (viewer_id) WHERE did = :viewer AND generation <= :generation "
         "ORDER BY generation DESC LIMIT 1"
     )
-    rows = connection.execute(own, (viewer, generation)).fetchall()
-    rows += connection.execute("SELECT items FROM fallbacks WHERE generation <= ?", (generation,)).fetchall()
-    uris = dict(connection.execute("SELECT post_id, uri FROM posts").fetchall())
-    connection.close()
+    others = "SELECT items FROM fallbacks WHERE generation <= :generation"
+    store = places.serving(data_dir)
+    given = {"viewer": viewer, "generation": generation}
+    rows = [*rows_of(store, own, given), *rows_of(store, others, given)]
+    uris = dict(rows_of(store, "SELECT post_id, uri FROM posts"))
     return [[uris[item.post_id] for item in items(blob, 0, length(blob))] for (blob,) in rows]
 
 
