@@ -89,8 +89,9 @@ class Ranking:
     # A neighbour's like counts (1 + its age / like_decay_hours)^-like_decay_exponent. No parameter matters more:
     # without it recall@30 on retweets falls from 0.635 to 0.520, and the share of the optimum on the simulated network
     # from 0.69 to 0.58. There a power law did better than any half-life, for viewers with few likes and with many.
-    # Beside 0.5, 0.4 gains 0.01 of recall on news and 0.002 to 0.006 of the optimum, and loses 0.001 on retweets. Less
-    # gains more of the optimum still, but retweets lose, and rings gain (tests/bench/RESULTS.md, what a like is worth).
+    # News would do best with 1 h and 6. Beside 0.5, 0.4 gains 0.009 of recall on news and 0.002 to 0.006 of the
+    # optimum, and loses 0.001 on retweets. Less gains more of the optimum still, but retweets lose, and rings gain
+    # (tests/bench/RESULTS.md, what a like is worth).
     like_decay_hours: float = _parameter(0.4, 0.001, 2400.0)
     like_decay_exponent: float = _parameter(1.0, 0.0, 10.0)
     # The crowd is a neighbour that everybody has: what is popular now in the viewer's language. It adds to a post's

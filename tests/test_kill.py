@@ -12,7 +12,6 @@ step elsewhere (test_landing.py, test_batch_publish.py); here all is killed at o
 
 import os
 import random
-import sqlite3
 import sys
 import threading
 import time
@@ -139,14 +138,14 @@ def page_through(feed: Feed) -> None:
 
     A viewer whose first visit is not stored yet when a run replaces their list goes on in the new one, without what
     they were shown (``pipeline.batch.publish.prune``). A viewer with a stored visit never does. For the same reason the
-    list that such a viewer has just seen to its end may be gone, so lists are read before a session, too.
+    list that such a viewer has just seen to its end may be gone; then the one counts that they had before.
     """
     with httpx.Client(base_url=feed.address, timeout=120) as client:
         while not feed.done.is_set():
             viewer = feed.choose.choice(VIEWERS(feed))
             removed = removed_posts(feed.data_dir)
             known_us = int(time.time() * 1e6) if has_visited(feed.data_dir, viewer) else None
-            lists = stored_lists(feed.data_dir, viewer)
+            before = own_list(feed.data_dir, viewer)
             shown = one_session(feed, client, viewer)
             if shown is None:
                 return
@@ -163,7 +162,8 @@ def page_through(feed: Feed) -> None:
             if len(posts) != len(set(posts)):
                 feed.problems.append(f"{viewer} saw a post twice")
             in_newest = [post for generation, post in shown if generation == newest]
-            lists += stored_lists(feed.data_dir, viewer, newest)
+            own = own_list(feed.data_dir, viewer, newest) or before
+            lists = own + fallback_lists(feed.data_dir, newest)
             # What was shown before comes behind what was not, so the order is the viewer's own.
             if not any(is_rest(in_newest, stored, removed.union(posts)) for stored in lists):
                 feed.problems.append(f"{viewer} saw {len(posts)} posts that are no whole list of {newest}")
@@ -205,28 +205,14 @@ def has_visited(data_dir: Path, viewer: str) -> bool:
 
 def published_us(feed: Feed, generation: int) -> int:
     """Return when a generation's run asked who is reading, just before it wrote the lists."""
-    query = "SELECT published_us FROM generations WHERE generation = ?"
-    connection = sqlite3.connect(f"file:{places.serving(feed.data_dir)}?mode=ro", uri=True)
-    try:
-        return int(connection.execute(query, (generation,)).fetchone()[0])
-    finally:
-        connection.close()
+    query = "SELECT published_us FROM generations WHERE generation = :generation"
+    return int(rows_of(places.serving(feed.data_dir), query, {"generation": generation})[0][0])
 
 
 def removed_posts(data_dir: Path) -> set[str]:
     """Return the posts of lists that were removed since, for they or their authors left the network."""
-    if not places.serving(data_dir).exists():
-        return set()
-    connection = sqlite3.connect(f"file:{places.serving(data_dir)}?mode=ro", uri=True)
-    try:
-        posts = {
-            (author, rkey): uri
-            for author, rkey, uri in connection.execute("SELECT author_id, rkey, uri FROM posts")
-        }
-    except sqlite3.OperationalError:
-        return set()  # its tables are not made yet
-    finally:
-        connection.close()
+    rows = rows_of(places.serving(data_dir), "SELECT author_id, rkey, uri FROM posts")
+    posts = {(author, rkey): uri for author, rkey, uri in rows}
     return {posts[key] for key in RemovedPosts(places.removals(data_dir)).withheld_among(posts)}
 
 
@@ -235,17 +221,25 @@ def is_rest(posts: list[str], stored: list[str], elsewhere: set[str]) -> bool:
     return set(posts) <= set(stored) <= {*posts, *elsewhere}
 
 
-def stored_lists(data_dir: Path, viewer: str, generation: int = sys.maxsize) -> list[list[str]]:
-    """Return the lists a viewer may be shown in a generation, or now: their own, or any fallback list."""
-    own = (
+def own_list(data_dir: Path, viewer: str, generation: int = sys.maxsize) -> list[list[str]]:
+    """Return the posts of a viewer's list in a generation, or of their newest; nothing when they have none."""
+    query = (
         "SELECT items FROM lists JOIN viewers USING (viewer_id) WHERE did = :viewer AND generation <= :generation "
         "ORDER BY generation DESC LIMIT 1"
     )
-    others = "SELECT items FROM fallbacks WHERE generation <= :generation"
+    return lists_of(data_dir, query, {"viewer": viewer, "generation": generation})
+
+
+def fallback_lists(data_dir: Path, generation: int) -> list[list[str]]:
+    """Return the posts of every fallback list that a viewer may be shown in a generation."""
+    query = "SELECT items FROM fallbacks WHERE generation <= :generation"
+    return lists_of(data_dir, query, {"generation": generation})
+
+
+def lists_of(data_dir: Path, query: str, given: dict[str, Any]) -> list[list[str]]:
     store = places.serving(data_dir)
-    given = {"viewer": viewer, "generation": generation}
-    rows = [*rows_of(store, own, given), *rows_of(store, others, given)]
-    uris = dict(rows_of(store, "SELECT post_id, uri FROM posts"))
+    rows = rows_of(store, query, given)
+    uris = dict(rows_of(store, "SELECT post_id, uri FROM posts")) if rows else {}
     return [[uris[item.post_id] for item in items(blob, 0, length(blob))] for (blob,) in rows]
 
 
