@@ -18,13 +18,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from serving.viewers.activity_queue import ActivityEvent, Interaction, Queued, ShownPage, Visit
+from serving.viewers.activity_queue import ActivityEvent, Interaction, Queued, ShownPage, Visit, values_of
 from sql.shards import bucket_of
 
 FILE_BYTES = 64 << 20
@@ -54,7 +54,7 @@ class OwnWord:
 
 def line_of(queued: Queued) -> bytes:
     """Return the line of an event."""
-    values = asdict(queued.event)
+    values = values_of(queued.event)
     viewer = values.pop("viewer_did")
     return _line([_NAMES[type(queued.event)], viewer, int(queued.known), values])
 
