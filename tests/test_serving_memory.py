@@ -238,6 +238,25 @@ def test_memory_is_bounded_and_who_is_pushed_out_is_read_back(world: World) -> N
         assert len(memory.state(plc_did(119), "for-you", snapshot).shown) == remembered.SHOWN_MAX
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_who_was_elsewhere_is_read_again_on_every_feed_and_nobody_else(world: World, known: bool) -> None:
+    world.posts(limit=5)
+    world.flush()
+    memory = ViewerMemory(Recall(world.folder / "activity.sqlite", now=world.clock), now=world.clock)
+    store = ListStore(world.folder / "serving.sqlite")
+    memory.page_shown(plc_did(2), "for-you", [7], None, known=known)
+    others = memory.bytes_of(known)
+    for feed in ("for-you", "another"):
+        memory.page_shown(ALICE.did, feed, [60, 61], None, known=known)
+    memory.read_again([plc_did(3), ALICE.did])
+    assert memory.bytes_of(known) == others
+    with store.read() as snapshot:
+        assert snapshot is not None
+        assert list(memory.state(ALICE.did, "for-you", snapshot, known=known).shown) == [1, 2, 3, 4, 5]
+        assert not memory.state(ALICE.did, "another", snapshot, known=known).shown
+        assert list(memory.state(plc_did(2), "for-you", snapshot, known=known).shown) == [7]
+
+
 def test_a_store_that_can_not_be_recalled_fails_no_request(world: World) -> None:
     (world.folder / "activity.sqlite").write_bytes(b"no database, no database, no database")
     assert world.posts(limit=5) == uris(range(1, 6))

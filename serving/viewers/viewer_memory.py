@@ -17,6 +17,7 @@ from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 from serving.budgets.limits import VIEWER_BYTES, ByClass
 from serving.budgets.takers import taker_of
@@ -51,6 +52,7 @@ class ViewerMemory:
         self._lock = threading.Lock()
         self._viewers: dict[bool, OrderedDict[_Key, Remembered]] = {True: OrderedDict(), False: OrderedDict()}
         self._bytes: Counter[bool] = Counter()
+        self._feeds: set[str] = set()  # of any viewer: the few that this server has
 
     def state(self, viewer: str, feed: str, snapshot: ListSnapshot, *, known: bool = True) -> ViewerState:
         """Return a viewer's state, with the posts of a snapshot; sqlite3.Error when that can't be read."""
@@ -123,8 +125,10 @@ class ViewerMemory:
         """Forget viewers of whom another machine reported something: activity.sqlite has it."""
         with self._lock:
             for known, viewers in self._viewers.items():
-                for key in [key for key in viewers if key[0] in dids]:
-                    self._bytes[known] -= viewers.pop(key).counted
+                # Not all viewers: this comes twice a second, and requests wait for the lock.
+                for key in product(dids, self._feeds):
+                    if key in viewers:
+                        self._bytes[known] -= viewers.pop(key).counted
 
     def forget_viewer(self, viewer: str) -> None:
         """Forget one viewer, in every worker; what activity.sqlite has is read back when they come."""
@@ -178,6 +182,7 @@ class ViewerMemory:
                 else:
                     remembered = Remembered()
                 self._viewers[known][key] = remembered
+                self._feeds.add(feed)
             else:
                 self._viewers[known].move_to_end(key)
         with remembered.lock:
