@@ -110,7 +110,7 @@ class ActivityQueue:
 
 
 def values_of(event: ActivityEvent) -> dict[str, Any]:
-    """Return an event's fields by name; ``dataclasses.asdict`` would copy each post of a page, which took longest."""
+    """Return an event's fields by name, as they are; ``dataclasses.asdict`` would copy a page's posts one by one."""
     return {name: getattr(event, name) for name in event.__slots__}
 
 

@@ -107,7 +107,7 @@ class ViewerMemory:
             _, viewer, feed, known, packed = message
             self._add(viewer, feed, known, [KnownEvent(*event) for event in packed])
         elif kind == "forget":
-            self.forget([message[1]])
+            self.read_again([message[1]])
         elif kind == "missed":  # a message was lost; activity.sqlite has what it said
             with self._lock:
                 for viewers in self._viewers.values():
@@ -122,7 +122,7 @@ class ViewerMemory:
                     self._bytes[known] -= viewers.pop(key).counted
 
     def read_again(self, dids: Collection[str]) -> None:
-        """Forget viewers of whom another machine reported something: activity.sqlite has it."""
+        """Forget viewers of whom activity.sqlite knows more: from another machine, or from a page for people."""
         with self._lock:
             for known, viewers in self._viewers.items():
                 # Not all viewers: this comes twice a second, and requests wait for the lock.
@@ -132,9 +132,9 @@ class ViewerMemory:
 
     def forget_viewer(self, viewer: str) -> None:
         """Forget one viewer, in every worker; what activity.sqlite has is read back when they come."""
-        self.forget([mark_of(viewer)])
+        self.read_again([viewer])
         if self._peers is not None:
-            self._peers.send(("forget", mark_of(viewer)))
+            self._peers.send(("forget", viewer))
 
     def bytes_of(self, known: bool) -> int:
         """Return how many bytes the viewers of a class take."""

@@ -20,7 +20,7 @@ from bench_tools import parser_of
 from serving_worlds import plc_did, post_uri
 
 from serving.viewers.activity_queue import ActivityEvent, Interaction, Queued, ShownPage, Visit
-from serving.viewers.journal import SUFFIX, lines_of
+from serving.viewers.journal import Journal, lines_of
 from serving.viewers.taken_journals import JournalTaker
 
 POSTS, PAGE_POSTS, MACHINES, FEED = 300_000, 30, ("this", "other"), "for-you"
@@ -40,21 +40,20 @@ def measured(folder: Path, pages: int, turn: int, viewers: int) -> dict[str, flo
     """Return the milliseconds of the processor that a page takes."""
     chance = random.Random(1)
     journals = folder / "journals"
-    for machine in MACHINES:
-        (journals / machine).mkdir(parents=True)
+    journals.mkdir()
+    writers = [Journal(journals / machine) for machine in MACHINES]
     taker = JournalTaker(folder / "data", journals, MACHINES[0], None, lambda _did, _at_us: None)
     (folder / "data").mkdir()
     writing = taking = 0.0
     for _ in range(pages // turn):
         now_us = int(time.time() * 1e6)
-        for machine in MACHINES:
+        for writer in writers:
             made = (some_events(chance, viewers, now_us) for _ in range(turn // len(MACHINES)))
             batch = [Queued(event, known=True) for events in made for event in events]
             began = time.process_time()
             lines = lines_of(batch)
             writing += time.process_time() - began
-            with (journals / machine / f"{0:020d}-1{SUFFIX}").open("ab") as file:
-                file.write(lines)
+            assert writer.append(lines)
         began = time.process_time()
         assert taker.take() > 0
         taking += time.process_time() - began
