@@ -208,9 +208,9 @@ def test_an_unlike_during_the_fetch(scene: Scene, told_by: str) -> None:
 
     def pages(request: Any, query: dict[str, str]) -> None:
         if "cursor" not in query:
-            scene.hosts.send(request, 200, {"records": [record(4), record(3)], "cursor": "3"})
-            if told_by == "the stream before":
+            if told_by == "the stream before":  # stored when the page arrives, which was written earlier
                 scene.stream(unlikes=unlikes)
+            scene.hosts.send(request, 200, {"records": [record(4), record(3)], "cursor": "3"})
         else:
             scene.hosts.send(request, 200, {"records": [record(1)]})
 

@@ -82,5 +82,4 @@ def reading(path: Path) -> Iterator[Reader]:
     except dbapi.Error as error:
         raise StoreError(f"can't read {path}: {error}") from error
     finally:
-        connection.rollback()
         connection.close()
