@@ -30,13 +30,13 @@ LONGEST = [
     Path(__file__).parent / f"test_{name}.py"
     for name in (
         # The first makes the analysts' store, for which others would wait.
-        "sql_queries_command", "kill", "up", "ingest_faults", "backfill_gaps", "explain", "sql_command",
-        "job_turns", "lying_clocks", "newcomer", "timetable_clock", "doctor", "backup", "backfill_days",
-        "fetched_repositories", "sql_shell", "newcomer_first_likes", "small_inputs", "ingest",
-        "batch_ranking", "sql_box", "strangers", "sql_queries_program",
-        "serving_why", "bench_imports", "fetch_waiting", "serving_workers", "histories", "trial_places", "batch_tiers",
-        "status", "evaluate_harness", "landing_and_lake", "ingest_v2", "removals", "locks", "sql_said", "sql_queries",
-        "viewer_forgotten", "make_targets", "wheel",
+        "sql_queries_command", "kill", "ingest_faults", "up", "backfill_gaps", "explain_requests", "doctor",
+        "explain", "backfill_days", "fold", "sql_command", "ingest", "evaluate_harness", "histories",
+        "bench_imports", "batch_publish", "batch_tiers", "sql_box", "serving_why", "fetched_repositories",
+        "lying_clocks", "fetch_waiting", "batch_ranking", "experiments", "sql_shell", "evaluate_ranking",
+        "make_targets", "own_parameters", "job_turns", "small_inputs", "status", "graph_parts", "actor_ids",
+        "serving_workers", "architecture", "backup", "landing_and_lake", "strangers_beside_honest",
+        "simulate_world",
     )
 ]  # fmt: skip
 assert all(path.exists() for path in LONGEST)

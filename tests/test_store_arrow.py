@@ -85,17 +85,27 @@ def test_wanted_rows_are_looked_up_in_the_transaction_that_began(store: Path) ->
         assert reader.number("SELECT count(*) FROM sqlite_schema WHERE name = 'wanted'") == 0
 
 
-def test_the_first_error_is_the_one_that_is_named(store: Path) -> None:
-    """SQLite may end a transaction by itself, as on a full disk; then there is none to take back."""
-    with pytest.raises(StoreError, match=r"can't read .*numbers.sqlite: .*full"), arrow.reading(store) as reader:
+def too_much(store: Path) -> None:
+    with arrow.reading(store) as reader:
         reader.table("PRAGMA temp.max_page_count = 4")
         reader.put("wanted", pa.table({"number": range(100_000)}))
 
 
-def test_nothing_is_held_after_a_block_that_broke_off(store: Path) -> None:
-    with pytest.raises(KeyError), arrow.reading(store) as reader:
+def test_the_first_error_is_the_one_that_is_named(store: Path) -> None:
+    """SQLite may end a transaction by itself, as on a full disk; then there is none to take back."""
+    with pytest.raises(StoreError, match=r"can't read .*numbers.sqlite: .*full"):
+        too_much(store)
+
+
+def broken_off(store: Path) -> None:
+    with arrow.reading(store) as reader:
         next(iter(reader.stream("SELECT * FROM numbers")))
         raise KeyError
+
+
+def test_nothing_is_held_after_a_block_that_broke_off(store: Path) -> None:
+    with pytest.raises(KeyError):
+        broken_off(store)
     with connect(store) as connection:
         connection.execute("INSERT INTO numbers VALUES (2)")
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0

@@ -22,7 +22,7 @@ from pipeline.store.arrow import reading
 from pipeline.store.duck import open_duckdb, parquet
 from pipeline.store.model import day_of
 from sql import places
-from sql.sqlite import connect, has_tables
+from sql.sqlite import has_tables, rows_of
 
 MEMORY_MB = 1024
 SOURCES = {1: "co-likers", 2: "popular", 3: "trial"}
@@ -76,8 +76,8 @@ def _likes(data_dir: Path, did: str) -> dict[str, Any]:
 
 
 def _fetched(data_dir: Path, did: str) -> dict[str, Any] | None:
-    query = "SELECT fetched_us, likes, outcome, host FROM fetched_viewers WHERE did = ?"
-    rows = _rows(data_dir, "landing", "fetched_viewers", query, (did,))
+    query = "SELECT fetched_us, likes, outcome, host FROM fetched_viewers WHERE did = :did"
+    rows = rows_of(places.landing(data_dir), query, {"did": did})
     if not rows:
         return None
     fetched_us, likes, outcome, host = rows[0]
@@ -85,24 +85,24 @@ def _fetched(data_dir: Path, did: str) -> dict[str, Any] | None:
 
 
 def _visits(data_dir: Path, did: str) -> list[dict[str, Any]]:
-    query = "SELECT feed_rkey, languages, pages, first_us, last_us FROM visits WHERE viewer_did = ?"
+    query = "SELECT feed_rkey, languages, pages, first_us, last_us FROM visits WHERE viewer_did = :did"
     return [
         {"feed": feed, "languages": languages, "pages": pages, "first": _iso(first), "last": _iso(last)}
-        for feed, languages, pages, first, last in _rows(data_dir, "activity", "visits", query, (did,))
+        for feed, languages, pages, first, last in rows_of(places.activity(data_dir), query, {"did": did})
     ]
 
 
 def _interactions(data_dir: Path, did: str) -> list[dict[str, Any]]:
-    query = "SELECT received_us, event, post_uri, feed_rkey FROM interactions WHERE viewer_did = ? ORDER BY 1, 2, 3"
+    query = "SELECT received_us, event, post_uri, feed_rkey FROM interactions WHERE viewer_did = :did ORDER BY 1, 2, 3"
     return [
         {"at": _iso(at), "event": ANSWERS.get(event, event), "post": post, "feed": feed}
-        for at, event, post, feed in _rows(data_dir, "activity", "interactions", query, (did,))
+        for at, event, post, feed in rows_of(places.activity(data_dir), query, {"did": did})
     ]
 
 
 def _settings(data_dir: Path, did: str) -> dict[str, Any]:
-    query = "SELECT settings, changed_us FROM viewer_settings WHERE viewer_did = ?"
-    rows = _rows(data_dir, "activity", "viewer_settings", query, (did,))
+    query = "SELECT settings, changed_us FROM viewer_settings WHERE viewer_did = :did"
+    rows = rows_of(places.activity(data_dir), query, {"did": did})
     return {**json.loads(rows[0][0]), "changed": _iso(rows[0][1])} if rows else {}
 
 
@@ -118,7 +118,7 @@ def _shown(data_dir: Path, did: str) -> list[dict[str, Any]]:
                 f"FROM {parquet(*files)} WHERE viewer_did = ? ORDER BY served_us, position"
             )
             rows = connection.execute(query, [did]).fetchall()
-    newer = _rows(data_dir, "activity", "impressions", sql.load("activity/pages_shown"), {"viewer_did": did})
+    newer = rows_of(places.activity(data_dir), sql.load("activity/pages_shown"), {"viewer_did": did})
     rows += [row for row in newer if day_of(row[5]) not in in_lake]
     return [
         {
@@ -132,17 +132,6 @@ def _shown(data_dir: Path, did: str) -> list[dict[str, Any]]:
         }
         for post, feed, generation, position, source, at, variant in rows
     ]
-
-
-def _rows(data_dir: Path, store: str, table: str, query: str, parameters: Any) -> list[tuple[Any, ...]]:
-    path = places.store(data_dir, store)
-    if not has_tables(path, table):
-        return []
-    connection = connect(path, read_only=True)
-    try:
-        return connection.execute(query, parameters).fetchall()
-    finally:
-        connection.close()
 
 
 def _iso(at_us: int | None) -> str | None:
