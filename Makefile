@@ -9,10 +9,10 @@ ARGS ?=
 demo: $(READY)
 	@$(VENV)/bin/foryou demo $(ARGS)
 
-# Six at a time, for tests wait often: two cores are busy then. The tests of one file run one after another, and
+# Four at a time, for tests wait often: two cores are busy then. The tests of one file run one after another, and
 # tests/conftest.py says which files go first.
 test: $(READY)
-	@$(VENV)/bin/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)
 	@$(VENV)/bin/ruff format --check .

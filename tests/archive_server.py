@@ -171,7 +171,6 @@ class ArchiveServer:
     lost: set[str] = field(default_factory=set)  # listed, but not there
     page: int = 3
     requests: list[tuple[str, str]] = field(default_factory=list)  # path with query, Range header
-    sent: int = 0
 
     def __enter__(self) -> Self:
         archive = self
@@ -311,7 +310,6 @@ class ArchiveServer:
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(data if cut is None else data[:cut])
-        self.sent += len(data) if cut is None else min(cut, len(data))
         if cut is not None:
             request.close_connection = True
 

@@ -13,7 +13,7 @@ huge or without end, or list a thousand likes each, of invented authors or of po
 
 Beside them, honest viewers with lists ask for a page a second, and answer every fourth with "show less". Newcomers, who
 come one after another in the first three quarters of the time, do the same until the end, and wait for their first
-list, up to two minutes longer. Then every "show less" that was answered 200 is looked for in activity.sqlite. Prints a
+list, up to eight minutes longer. Then every "show less" that was answered 200 is looked for in activity.sqlite. Prints a
 table and, last, one line of JSON.
 """
 
@@ -321,7 +321,7 @@ def measure(seconds: float, rate: float, honest: int, newcomers: int) -> dict[st
                 watch = Watch(data_dir, timetable.pid, others)
                 apart = 0.75 * seconds / newcomers
                 threads = [*viewers.run(until, 10), *others.run(until, newcomers, apart)]
-                waits_until = until + 120
+                waits_until = until + 480
                 while time.monotonic() < until or (
                     len(watch.listed) < newcomers and time.monotonic() < waits_until
                 ):
