@@ -13,8 +13,8 @@ huge or without end, or list a thousand likes each, of invented authors or of po
 
 Beside them, honest viewers with lists ask for a page a second, and answer every fourth with "show less". Newcomers, who
 come one after another in the first three quarters of the time, do the same until the end, and wait for their first
-list, up to eight minutes longer. Then every "show less" that was answered 200 is looked for in activity.sqlite. Prints a
-table and, last, one line of JSON.
+list, up to eight minutes longer. Then every "show less" that was answered 200 is looked for in activity.sqlite. Prints
+a table and, last, one line of JSON.
 """
 
 import http.client
