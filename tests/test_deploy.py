@@ -3,7 +3,6 @@
 A tool that is not on this machine skips its test; tests/home runs the whole chain for real.
 """
 
-import configparser
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 import prometheus_client
 import prometheus_client.parser
 import pytest
+from unit_files import SYSTEMD, unit
 
 from pipeline.ingest.stream_metrics import Metrics
 from pipeline.ingest.writer import QUEUE_CHUNKS
@@ -31,7 +31,7 @@ from serving.pages.assets import address
 from serving.process.workers import START_SECONDS, STOP_SECONDS
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
-UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+UNITS = sorted(SYSTEMD.glob("*.service"))
 VALUES = {
     "FORYOU_HOSTNAME": "feed.example.com",
     "FORYOU_PUBLISHER_DID": "did:plc:" + "a" * 24,
@@ -46,21 +46,6 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.C
     return subprocess.run(
         command, capture_output=True, text=True, timeout=600, check=False, env=os.environ | (env or {})
     )
-
-
-def unit(path: Path) -> dict[str, dict[str, list[str]]]:
-    """A unit's sections; a name may occur more than once."""
-    parser = configparser.RawConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    sections: dict[str, dict[str, list[str]]] = {}
-    section = ""
-    for line in path.read_text().splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif "=" in line and not line.startswith("#"):
-            name, _, value = line.partition("=")
-            sections.setdefault(section, {}).setdefault(name, []).append(value)
-    return sections
 
 
 def example() -> dict[str, str]:
@@ -136,16 +121,14 @@ def test_units_run_our_commands_as_their_own_user_within_limits(path: Path) -> N
 
 
 def test_the_batch_never_comes_before_the_web_app() -> None:
-    batch, web_app = (
-        unit(DEPLOY / "systemd" / f"foryou-{part}.service")["Service"] for part in ("schedule", "serve")
-    )
+    batch, web_app = (unit(SYSTEMD / f"foryou-{part}.service")["Service"] for part in ("schedule", "serve"))
     for weight in ("CPUWeight", "IOWeight"):
         assert int(batch[weight][0]) * 10 <= int(web_app[weight][0])
     assert int(batch["OOMScoreAdjust"][0]) > 0 > int(web_app["OOMScoreAdjust"][0])
 
 
 def test_the_web_app_may_have_several_workers() -> None:
-    service = unit(DEPLOY / "systemd" / "foryou-serve.service")["Service"]
+    service = unit(SYSTEMD / "foryou-serve.service")["Service"]
     compose = (DEPLOY / "container" / "compose.yml").read_text()
     [in_container] = re.findall(r"command: \[serve\].*?pids_limit: (\d+)", compose, re.DOTALL)
     threads = load_settings({}, {}, DEPLOY).serve_threads + SLOTS + 2
@@ -158,7 +141,7 @@ def test_the_web_app_may_have_several_workers() -> None:
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     # The command need not be installed where the tests run, but must be there for systemd to be content.
-    for path in (DEPLOY / "systemd").iterdir():
+    for path in SYSTEMD.iterdir():
         text = path.read_text().replace("/opt/foryou/bin/foryou", shutil.which("true") or "/bin/true")
         (tmp_path / path.name).write_text(text)
     result = run("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir()))

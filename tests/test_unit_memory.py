@@ -1,6 +1,5 @@
 """What systemd's units forbid of memory, and the commands that they run: under the same rule, set by prctl."""
 
-import configparser
 import ctypes
 import json
 import subprocess
@@ -10,12 +9,13 @@ from pathlib import Path
 import commands
 import pytest
 from batch_tools import settings_for
+from unit_files import SYSTEMD, unit
 from worlds import World, small_town
 
 from pipeline.batch import jobs
 
-UNITS = Path(__file__).resolve().parents[1] / "deploy/systemd"
-SET_MDWE = 65  # PR_SET_MDWE, since Linux 6.3: memory is writable or executable, and never becomes executable
+# PR_SET_MDWE and PR_GET_MDWE, since Linux 6.3: memory is writable or executable, and never becomes executable.
+SET_MDWE, GET_MDWE = 65, 66
 WITHIN = f"""
 import ctypes, os, sys
 assert ctypes.CDLL(None).prctl({SET_MDWE}, 1, 0, 0, 0) == 0
@@ -33,21 +33,18 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
 
 def run_as(part: str, data_dir: Path, arguments: list[str], given: str = "") -> str:
     """Run a command under the terms of a unit; return what it prints."""
-    parser = configparser.RawConfigParser(strict=False, interpolation=None)
-    service = []
-    for line in (UNITS / f"foryou-{part}.service").read_text().splitlines():
-        service.append(line if "=" in line and not line.startswith("#") else "")
-    parser.read_string("[all]\n" + "\n".join(service))
+    service = unit(SYSTEMD / f"foryou-{part}.service")["Service"]
     env = commands.environment(data_dir)
     env.pop("POLARS_SKIP_CPU_CHECK", None)
-    name, _, value = parser["all"].get("environment", "").partition("=")
-    if name and name != "NUMBA_CACHE_DIR":  # that folder is the unit's
-        env[name] = value
-    if parser["all"].get("memorydenywriteexecute") == "yes":
-        if sys.platform != "linux" or ctypes.CDLL(None).prctl(66, 0, 0, 0, 0) < 0:
+    of_unit = dict(value.split("=", 1) for value in service.get("Environment", ()))
+    of_unit.pop("NUMBA_CACHE_DIR", None)  # that folder is the unit's
+    if service.get("MemoryDenyWriteExecute") == ["yes"]:
+        if sys.platform != "linux" or ctypes.CDLL(None).prctl(GET_MDWE, 0, 0, 0, 0) < 0:
             pytest.skip("no PR_SET_MDWE in this kernel")
         arguments = [sys.executable, "-c", WITHIN, *arguments]
-    ended = subprocess.run(arguments, input=given, env=env, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        arguments, input=given, env=env | of_unit, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     return ended.stdout
 
