@@ -13,6 +13,7 @@ from unit_files import SYSTEMD, unit
 from worlds import World, small_town
 
 from pipeline.batch import jobs
+from serving.pages.own_commands import LastingCommand
 
 # PR_SET_MDWE and PR_GET_MDWE, since Linux 6.3: memory is writable or executable, and never becomes executable.
 SET_MDWE, GET_MDWE = 65, 66
@@ -31,20 +32,27 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
     return data_dir, made
 
 
-def run_as(part: str, data_dir: Path, arguments: list[str], given: str = "") -> str:
-    """Run a command under the terms of a unit; return what it prints."""
+def as_unit(part: str, data_dir: Path, arguments: list[str]) -> list[str]:
+    """Return a command that runs another under the terms of a unit."""
     service = unit(SYSTEMD / f"foryou-{part}.service")["Service"]
     env = commands.environment(data_dir)
     env.pop("POLARS_SKIP_CPU_CHECK", None)
-    of_unit = dict(value.split("=", 1) for value in service.get("Environment", ()))
-    of_unit.pop("NUMBA_CACHE_DIR", None)  # that folder is the unit's
+    env |= {
+        name: value
+        for name, _, value in (line.partition("=") for line in service.get("Environment", ()))
+        if name != "NUMBA_CACHE_DIR"  # that folder is the unit's
+    }
     if service.get("MemoryDenyWriteExecute") == ["yes"]:
         if sys.platform != "linux" or ctypes.CDLL(None).prctl(GET_MDWE, 0, 0, 0, 0) < 0:
             pytest.skip("no PR_SET_MDWE in this kernel")
         arguments = [sys.executable, "-c", WITHIN, *arguments]
-    ended = subprocess.run(
-        arguments, input=given, env=env | of_unit, capture_output=True, text=True, check=False
-    )
+    return ["env", "-i", *(f"{name}={value}" for name, value in env.items()), *arguments]
+
+
+def run_as(part: str, data_dir: Path, arguments: list[str]) -> str:
+    """Run a command under the terms of a unit; return what it prints."""
+    command = as_unit(part, data_dir, arguments)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return ended.stdout
 
@@ -62,8 +70,12 @@ def test_ingest_can_store_what_an_archive_has(town: tuple[Path, World]) -> None:
 
 def test_the_web_app_can_say_why_and_give_ones_data(town: tuple[Path, World]) -> None:
     data_dir, made = town
-    asked = json.dumps({"viewer": made.did("ann"), "set": {}, "public": False}) + "\n"
-    found = json.loads(run_as("serve", data_dir, commands.command("explain", "--why", "--json", "-"), asked))
+    # As the web app asks it: it ends when its standard input does, whether it has answered or not.
+    why = LastingCommand(as_unit("serve", data_dir, commands.command("explain", "--why", "--json", "-")))
+    try:
+        found = why.ask({"viewer": made.did("ann"), "set": {}, "public": False}, 300)
+    finally:
+        why.close()
     assert found["viewer"] == made.did("ann")
     assert len(found["posts"]) > 0
     assert json.loads(run_as("serve", data_dir, commands.command("viewer", "export", made.did("ann"))))
