@@ -23,6 +23,7 @@ others: what is in the files. The pipeline and the web app share these names, an
     lake/.held                                                        links to the files that a run reads
     explore                                                           copies for analysts
     tmp, tmp-liked, tmp-recent, tmp-waiting                           working folders of batch runs
+    tmp-viewer-*                                                      what commands about one viewer spill
     backfill/HOST                                                     what was fetched from an archive
     log                                                               logs of the parts that ``foryou demo`` runs
     .DUTY.lock                                                        held by the process that does this duty
@@ -166,6 +167,11 @@ def logs(data_dir: Path) -> Path:
 def working(data_dir: Path, tier: str = "") -> Path:
     """Return the folder where a batch run spills and stages; runs beside it, and other commands, have their own."""
     return data_dir / (f"tmp-{tier}" if tier else "tmp")
+
+
+def viewer_working(data_dir: Path) -> Path:
+    """Return how the paths begin of folders where commands about one viewer spill: the web app runs them, too."""
+    return working(web(data_dir), "viewer-")
 
 
 def spool(data_dir: Path, host: str) -> Path:

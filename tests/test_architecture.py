@@ -232,6 +232,24 @@ def test_one_module_names_the_files_of_the_data_directory() -> None:
             assert not found, f"{path}:{node.lineno}: {found} is for sql/places.py to name"
 
 
+def test_what_processes_leave_behind_has_one_rule() -> None:
+    """Temporary folders go when their process is killed, too, and every DuckDB has bounds and a place to spill to."""
+    allowed = {
+        "TemporaryDirectory": set(),
+        "mkdtemp": {"sql.temporary_folders", "pipeline.lake.held"},  # within such a folder
+        "duckdb.connect": {"pipeline.store.duck", "pipeline.explore.session"},
+    }
+    for path in SOURCES:
+        called = [
+            ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        ]
+        for name, modules in allowed.items():
+            found = any(text == name or text.endswith(f".{name}") for text in called)
+            assert not found or module_of(path) in modules, f"{path}: {name}"
+
+
 def test_no_registry_is_named() -> None:
     hosts = re.compile(r"(files\.pythonhosted|pypi)\.org|registry\.npmjs", re.IGNORECASE)
     texts = (

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from worlds import World
 
 from pipeline.batch import jobs
 from pipeline.errors import PipelineError
+from pipeline.explore import viewer_inputs
 from pipeline.explore.explain_requests import OpenViewers
 from pipeline.explore.list_reasons import why
 from pipeline.store.analyst_snapshot import LIST_DEGREES, copy_of, current_snapshot
@@ -124,6 +126,22 @@ def test_a_mistake_is_an_answer_and_ends_nothing(store: tuple[Path, World]) -> N
     viewers.close()
 
 
+def test_what_takes_too_much_is_an_answer_and_leaves_nothing(
+    store: tuple[Path, World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, made = store
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    viewers = OpenViewers(data_dir, 1)
+    monkeypatch.setattr(viewer_inputs, "MEMORY_LIMIT", "2MiB")
+    monkeypatch.setattr(viewer_inputs, "SPILL_MAX_SIZE", "0KiB")
+    with pytest.raises(PipelineError, match="too many likes"):
+        viewers.answer(_request(made, "ann", {}, public=True))
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert viewers.answer(_request(made, "ann", {}, public=True))["posts"]
+    viewers.close()
+
+
 def test_the_command_answers_line_by_line_and_ends_with_its_input(store: tuple[Path, World]) -> None:
     data_dir, made = store
     config = _configured(data_dir)
@@ -146,10 +164,13 @@ def test_the_command_answers_line_by_line_and_ends_with_its_input(store: tuple[P
 
 
 def test_the_web_app_keeps_one_process_and_replaces_one_that_ended(
-    store: tuple[Path, World], tmp_path: Path
+    store: tuple[Path, World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell counts how often the command is started."""
     data_dir, made = store
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     starts = tmp_path / "starts"
     command = _configured(data_dir).explain
     counted = ("/bin/sh", "-c", f'echo $$ >> {starts}; exec "$@"', "sh", *command)
@@ -165,6 +186,7 @@ def test_the_web_app_keeps_one_process_and_replaces_one_that_ended(
     os.kill(int(starts.read_text()), signal.SIGKILL)
     assert posts(4) >= posts(3)
     assert len(starts.read_text().split()) == 2
+    assert len(list(temporary.iterdir())) == 1, "what the first had is removed"
     explainer._kept.pop().close()
 
 

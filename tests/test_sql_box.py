@@ -340,7 +340,7 @@ def test_nothing_is_left_when_it_is_stopped(data_dir: Path, tmp_path: Path, numb
     endless = "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b"
     outer = subprocess.Popen(commands.command("sql", endless, "--out", str(tmp_path / "rows")), env=env)
     try:
-        wait_for(lambda: any(tmp_path.glob("foryou-sql-*")))
+        wait_for(lambda: any(tmp_path.glob("foryou-temporary-sql-*")))
         inner = child_of(outer.pid)
         outer.send_signal(number)
         assert outer.wait(120) == 128 + number

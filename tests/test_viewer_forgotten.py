@@ -87,6 +87,8 @@ def history(analysts: Store, tmp_path: Path) -> tuple[Path, str]:
     after_batch.run(analysts.settings.__class__(**{**fields_of(analysts.settings), "data_dir": data_dir}))
     places.logs(data_dir).mkdir()
     (places.logs(data_dir) / "schedule.log").write_text(f"one line\n{viewer}: 3 likes\nanother\n")
+    (data_dir / "tmp-viewer-7").mkdir()  # as a killed export leaves it
+    (data_dir / "tmp-viewer-7" / "spilled").write_text(viewer)
     return data_dir, viewer
 
 
@@ -105,7 +107,14 @@ def in_web_app(data_dir: Path) -> Any:
 def test_after_it_every_file_has_public_likes_alone(history: tuple[Path, str], analysts: Store) -> None:
     data_dir, viewer = history
     before = found_in(data_dir, viewer)
-    for name in ("activity.sqlite", "keys.sqlite", "serving.sqlite", "log/schedule.log", "lake/impressions"):
+    for name in (
+        "activity.sqlite",
+        "keys.sqlite",
+        "serving.sqlite",
+        "log/schedule.log",
+        "lake/impressions",
+        "tmp-viewer",
+    ):
         assert any(each.startswith(name) for each in before)
     assert any(name.startswith("explore") and "impressions" in name for name in before)
     days = {day: pq.read_table(places.impressions(data_dir, day)) for day in places.impression_days(data_dir)}
@@ -130,6 +139,7 @@ def test_the_commands(history: tuple[Path, str], analysts: Store) -> None:
     data_dir, viewer = history
     env = commands.environment(data_dir)
     known = json.loads(commands.run("viewer", "export", viewer, env=env).stdout)
+    assert not list(data_dir.glob("tmp-viewer*"))
     likes = {like.post for like in analysts.records() if like.liker == viewer}
     assert known["public_likes"]["count"] == len(likes)
     shown = [each for each in analysts.impressions if each.viewer == viewer]

@@ -14,8 +14,11 @@ from pipeline.identifiers import parse_post_uri, rkey_to_int
 from pipeline.lake.held import DayFiles, held_lake
 from pipeline.lake.reader import WORD_SCHEMA, WORDS, read_like_records
 from pipeline.store.arrow import Reader, reading
-from pipeline.store.duck import put
+from pipeline.store.duck import open_duckdb, put
 from sql import places
+from sql.temporary_folders import SHARED, TemporaryFolder
+
+MEMORY_MB = 2048
 
 
 class StoredLike(NamedTuple):
@@ -39,21 +42,21 @@ def like_records(data_dir: Path, *, merged: bool = False) -> tuple[list[StoredLi
     ``merged``: as the next merge will leave them, so with likes of closed days that came late. StoreError when there is
     no landing store.
     """
-    connection = duckdb.connect(config={"threads": 1})
-    try:
-        with reading(places.landing(data_dir)) as reader:
-            until_us = reader.number("SELECT last_us FROM watermark")
-            with held_lake(data_dir) as held:
-                read_like_records(connection, reader, held, first_day=0)
-                actors = reader.table("SELECT actor_id, did FROM actors")
-                dids = dict(zip(*(column.to_pylist() for column in actors.columns), strict=True))
-                query = "SELECT liker_id, rkey, author_id, post_rkey FROM like_records"
-                if merged:
-                    _read_all_words(connection, reader, held)
-                    query = sql.load("lake/merged_records")
-                rows = connection.execute(query).fetchall()
-    finally:
-        connection.close()
+    with (
+        TemporaryFolder(f"{SHARED}demo-") as folder,
+        open_duckdb(folder, 1, MEMORY_MB) as connection,
+        reading(places.landing(data_dir)) as reader,
+    ):
+        until_us = reader.number("SELECT last_us FROM watermark")
+        with held_lake(data_dir) as held:
+            read_like_records(connection, reader, held, first_day=0)
+            actors = reader.table("SELECT actor_id, did FROM actors")
+            dids = dict(zip(*(column.to_pylist() for column in actors.columns), strict=True))
+            query = "SELECT liker_id, rkey, author_id, post_rkey FROM like_records"
+            if merged:
+                _read_all_words(connection, reader, held)
+                query = sql.load("lake/merged_records")
+            rows = connection.execute(query).fetchall()
     return [StoredLike(dids[liker], rkey, dids[author], post) for liker, rkey, author, post in rows], until_us
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.explore import list_reasons
 from pipeline.explore.explain_text import as_text, list_as_text
 from pipeline.explore.explanation import Explanation
-from pipeline.explore.generation_inputs import PICKS, GenerationInputs
+from pipeline.explore.generation_inputs import PICKS, GenerationInputs, within_bounds
 from pipeline.explore.verdict import verdict
 from pipeline.explore.viewer_run import popular_score, score_candidates, weigh_neighbours
 from pipeline.settings import Settings
@@ -53,6 +53,7 @@ def explain(
         return explain_from(inputs, viewer, post)
 
 
+@within_bounds()
 def explain_from(inputs: GenerationInputs, viewer: str, post: str | None = None) -> Explanation:
     """Do the same with open inputs, which may serve many viewers one after another."""
     viewer_id, did = inputs.find_viewer(viewer)

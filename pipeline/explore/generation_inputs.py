@@ -9,7 +9,8 @@ numbers in a moment.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,12 @@ from pipeline.store.analyst_snapshot import (
     feeds_in,
     likes_since,
 )
-from pipeline.store.duck import listed, parquet
+from pipeline.store.duck import listed, open_duckdb, parquet
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql import places
+from sql.temporary_folders import SHARED, TemporaryFolder
 
+MEMORY_MB = 2048
 BSKY = "https://bsky.app/profile/"
 # The files of sql/explain that pick a viewer's like records, in order.
 PICKS = ("people", "own_records", "answered_posts", "wanted_posts", "candidate_records", "seed_records")
@@ -63,6 +66,17 @@ NEAR = ("posts", "actors", "claimed_likes", "withheld")
 
 class ExplainError(PipelineError):
     """The viewer or the post to explain is not in the store."""
+
+
+@contextmanager
+def within_bounds() -> Iterator[None]:
+    """Say in plain words that something needs more than these inputs may take."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise ExplainError(
+            "there are too many likes to work this out with the memory and disk that it may take"
+        ) from error
 
 
 class GenerationInputs:
@@ -91,14 +105,15 @@ class GenerationInputs:
         self.neighbours_us: int = stamp.get("neighbours_us") or self.snapshot_us
         self.variant = ""  # EXPERIMENT/VARIANT, once a viewer is chosen
         self._variants = _variants(copy_of(snapshot, VARIANTS))
-        self.connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": threads,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+        self._spill = TemporaryFolder(f"{SHARED}explain-")
+        self.connection = open_duckdb(self._spill.path, threads, MEMORY_MB)
+        try:
+            self._make_relations(whole, snapshot)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make_relations(self, whole: Path, snapshot: Path) -> None:
         self.connection.execute(sql.load("batch/inputs"))
         for name in input_tables():
             if name == "own_settings":
@@ -141,8 +156,9 @@ class GenerationInputs:
         sql_steps.prepare(self.connection, self.ranking, self.snapshot_us)
 
     def close(self) -> None:
-        """Close the DuckDB."""
+        """Close the DuckDB and remove what it spilled."""
         self.connection.close()
+        self._spill.close()
 
     def is_newest(self) -> bool:
         """Tell whether the newest lists are still those of these inputs, whose files are kept so long."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.batch.inputs import sql_steps
 from pipeline.batch.lists import trial_places
 from pipeline.explore.explanation import Row
-from pipeline.explore.generation_inputs import ExplainError, GenerationInputs
+from pipeline.explore.generation_inputs import ExplainError, GenerationInputs, within_bounds
 from pipeline.explore.viewer_inputs import ViewerInputs
 from pipeline.explore.viewer_run import score_likes
 from pipeline.ranking import Ranking, ranking_from
@@ -99,6 +99,7 @@ def why(
         return why_of(of_viewer, changes)
 
 
+@within_bounds()
 def why_of(of_viewer: ViewerInputs, changes: Mapping[str, Change]) -> Row:
     """Return a list of open inputs, which may be asked for one recipe after another."""
     inputs, usual = of_viewer.inputs, of_viewer.ranking

@@ -10,7 +10,6 @@ Invariant: nothing is read but snapshots, the lake and what the user named; no s
 """
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from pipeline.explore import statements, stored_tables, table_copies
 from pipeline.explore.box import limits
 from pipeline.explore.queries import VIEWS, Query, QueryError, Value
 from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot
+from sql.temporary_folders import SHARED, TemporaryFolder
 
 _BATCH_ROWS = 65_536
 _NO_POLARS_TYPE = re.compile(r"\b(INTERVAL|UNION|BIT|BIGNUM|BLOB|TIME WITH TIME ZONE)\b")
@@ -41,8 +41,8 @@ def open_session(
     """
     if spill is None:
         with (
-            tempfile.TemporaryDirectory(prefix="foryou-sql-") as folder,
-            open_session(data_dir, threads, spill=Path(folder), named=named) as connection,
+            TemporaryFolder(f"{SHARED}sql-") as folder,
+            open_session(data_dir, threads, spill=folder, named=named) as connection,
         ):
             yield connection
         return

@@ -24,11 +24,12 @@ from pipeline.store.analyst_snapshot import (
     working_folder,
 )
 from pipeline.store.arrow import reading
-from pipeline.store.duck import copy_to, parquet
+from pipeline.store.duck import copy_to, open_duckdb, parquet
 from pipeline.store.model import DAY_US
 from sql import places
 from sql.sqlite import has_tables
 
+THREADS, MEMORY_MB = 2, 2048
 _COLUMN = re.compile(r"(\w+)::\w+ AS")  # the columns that a file of sql/copies reads
 
 
@@ -56,7 +57,7 @@ TABLES = (
 
 def export(data_dir: Path) -> None:
     """Replace the copies; StoreError when a store can't be read."""
-    with working_folder(data_dir) as folder, duckdb.connect() as connection:
+    with working_folder(data_dir) as folder, open_duckdb(folder, THREADS, MEMORY_MB) as connection:
         finished = {}
         for number, table in enumerate(TABLES):
             path = folder / f"{number}.parquet"

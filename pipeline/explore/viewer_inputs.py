@@ -12,7 +12,6 @@ the last full pass how many likes everybody has. All further inputs are reduced 
 answered. What is left follows from likes, which everybody can read on the network.
 """
 
-import tempfile
 from pathlib import Path
 
 from pipeline.batch.inputs import sql_steps
@@ -22,6 +21,7 @@ from pipeline.explore.viewer_run import run_for_viewer
 from pipeline.ranking import Ranking
 
 MEMORY_LIMIT = "700MB"  # it runs beside the web app
+SPILL_MAX_SIZE = "2GB"  # and strangers ask: what they ask for must not fill the disk
 
 
 class ViewerInputs:
@@ -32,12 +32,11 @@ class ViewerInputs:
     """
 
     def __init__(self, data_dir: Path, threads: int, viewer: str, *, public: bool, feed: str = "") -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="foryou-why-")
         self.inputs = GenerationInputs(data_dir, threads, feed)
         try:
             execute = self.inputs.connection.execute
             execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-            execute("SET temp_directory = $folder", {"folder": self._spill.name})
+            execute(f"SET max_temp_directory_size = '{SPILL_MAX_SIZE}'")
             self.public = public
             self.viewer_id, self.did = self.inputs.find_viewer(viewer)
             self.inputs.choose_variant(self.did, public=public)
@@ -50,9 +49,8 @@ class ViewerInputs:
             raise
 
     def close(self) -> None:
-        """Close the DuckDB and remove what it spilled."""
+        """Close the inputs and remove what was spilled."""
         self.inputs.close()
-        self._spill.cleanup()
 
     def read(self) -> None:
         """Read what the lists of all recipes are made of, if that is still to be done."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import sql
 from pipeline.lake import day_files
-from pipeline.lake.held import clear_held
 from pipeline.lake.impressions import impressions
 from pipeline.lake.merge import is_look_due, merge_day
 from pipeline.progress import Step
@@ -35,7 +34,6 @@ def compact(data_dir: Path, ranking: Ranking, threads: int) -> Iterator[Step]:
     """
     with exclusive(data_dir, "lake", wait=True):
         day_files.clear_drafts(data_dir)
-        clear_held(data_dir)
     yield "clear", 0
     connection = open_duckdb(places.working(data_dir), threads, int(ranking.memory_limit_gb * 1024))
     with reading(places.landing(data_dir)) as reader:

@@ -1,16 +1,13 @@
 """The lake's files as they were at one moment, for as long as a run reads them.
 
 Owns: finding the files of every day that belong together, and holding them by hard links, so that a merge meanwhile
-changes nothing for the reader. Leaves to others: what is in the files (``reader``), making them (``merge``).
+changes nothing for the reader. Leaves to others: what is in the files (``reader``), making them (``merge``), and the
+links of runs that were killed (``sql.temporary_folders``).
 
-Invariant: of a day, the likes and the changes that are held were both there at one moment. Links of a killed run are
-removed by the next compaction: their folder is locked as long as the run lives.
+Invariant: of a day, the likes and the changes that are held were both there at one moment.
 """
 
 import errno
-import fcntl
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ from pathlib import Path
 from pipeline.store.linked_files import hard_link
 from pipeline.store.model import NAMED_DAY
 from sql import places
+from sql.temporary_folders import TemporaryFolder
 
 TRIES = 100
 
@@ -49,7 +47,7 @@ def held_lake(data_dir: Path) -> Iterator[dict[int, DayFiles]]:
     root = places.held(data_dir)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=root))
+        folder = TemporaryFolder("", root)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
@@ -57,27 +55,9 @@ def held_lake(data_dir: Path) -> Iterator[dict[int, DayFiles]]:
         found = {day: _hold(data_dir, day, None) for day in days}
         yield {day: files for day, files in found.items() if files is not None}
         return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        held = {day: _hold(data_dir, day, folder) for day in days}
+    with folder as links:
+        held = {day: _hold(data_dir, day, links) for day in days}
         yield {day: files for day, files in held.items() if files is not None}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
-
-
-def clear_held(data_dir: Path) -> None:
-    """Remove the links of runs that were killed."""
-    for folder in places.held(data_dir).glob("*"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
 
 
 def _hold(data_dir: Path, day: int, folder: Path | None) -> DayFiles | None:

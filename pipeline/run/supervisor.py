@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from pipeline.backoff import pause_seconds
 from pipeline.errors import PipelineError
 from pipeline.notify import service_manager
 from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
+from sql.temporary_folders import SHARED, TemporaryFolder
 
 log = logging.getLogger("foryou.up")
 
@@ -91,7 +91,7 @@ class Supervisor:
         self._log_file = log_file
         self._children: list[_Child] = []
         self._stopping = threading.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="foryou-")  # of the children's sockets
+        self._folder = TemporaryFolder(f"{SHARED}up-")  # of the children's sockets
 
     def add(self, *arguments: str, secrets: Mapping[str, str] | None = None) -> None:
         """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already.
@@ -122,7 +122,7 @@ class Supervisor:
                     service_manager().ready()
         finally:
             self._stop()
-            self._folder.cleanup()
+            self._folder.close()
 
     def _stop(self) -> None:
         """Stop every child: SIGTERM, and after STOP_SECONDS SIGKILL."""
@@ -181,7 +181,7 @@ class Supervisor:
         child.starts += 1
 
     def _address_of(self, child: _Child) -> str:
-        return str(Path(self._folder.name) / child.name)
+        return str(self._folder.path / child.name)
 
 
 def _says_ready(notices: socket.socket | None) -> bool:

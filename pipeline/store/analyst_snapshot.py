@@ -12,7 +12,6 @@ whoever has found one can read all of it for KEPT_SECONDS and longer, whatever t
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from pipeline.store.linked_files import hard_link
 from pipeline.store.whole_files import read, whole
 from sql import places
+from sql.temporary_folders import TemporaryFolder
 
 KEPT_SECONDS = 600.0  # after a snapshot was superseded
 WORKING = ".working-"
@@ -133,11 +133,11 @@ def make_snapshot(data_dir: Path, finished: Mapping[str, Path]) -> Path:
 
 @contextmanager
 def working_folder(data_dir: Path) -> Iterator[Path]:
-    """Give a folder for files to be made into a snapshot; a killed process's is removed with an old snapshot."""
+    """Give a folder for files to be made into a snapshot."""
     root = places.explore(data_dir)
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=WORKING) as folder:
-        yield Path(folder)
+    with TemporaryFolder(WORKING, root) as folder:
+        yield folder
 
 
 def _lake_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
@@ -188,8 +188,7 @@ def _link(source: Path, target: Path) -> None:
 def _prune(root: Path, newest: Path) -> None:
     oldest = time.time() - KEPT_SECONDS
     for path in root.iterdir():
-        ours = path.name.isdigit() or path.name.startswith(WORKING)
-        if ours and path != newest and path.stat().st_mtime < oldest:
+        if path.name.isdigit() and path != newest and path.stat().st_mtime < oldest:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
 """DuckDB: opening one with bounds, and the few statements that every user of it needs.
 
-Owns: the limits of every in-memory DuckDB of ours (it spills to a folder of the data directory, keeps to its memory
+Owns: the limits of every in-memory DuckDB of ours (it spills to a folder that its user names, keeps to its memory
 and threads, and downloads nothing), paths in SQL, and rows between DuckDB, Arrow, numpy and Parquet. Leaves to others:
 which rows.
 """

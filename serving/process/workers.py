@@ -13,12 +13,10 @@ import contextlib
 import logging
 import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -33,13 +31,13 @@ from serving.process.worker import READY, Orders
 from serving.viewers.peers import drain, new_pipes
 from serving.web_errors import ServingError
 from sql import places
+from sql.temporary_folders import SHARED, TemporaryFolder
 
 log = logging.getLogger("foryou.serve")
 
 START_SECONDS = 20.0
 STOP_SECONDS = 3.2  # a worker takes 2.5 s at most
 TURN_SECONDS = 0.05
-COUNTS_PREFIX = "foryou-counts-"
 FIRST_PAUSE_SECONDS = 0.4  # after a second crash in a row; twice as long after each further one
 PAUSE_MAX_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a worker that ran this long did not crash at its start
@@ -123,7 +121,7 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(*own, reading, *writing),
-            env={**os.environ, COUNTS_VARIABLE: self._counts.name},
+            env={**os.environ, COUNTS_VARIABLE: str(self._counts.path)},
             text=True,
         )
         assert process.stdin is not None
@@ -189,7 +187,7 @@ class Workers:
             self._pages.close()
         _stop(list(self._workers.values()), STOP_SECONDS)
         self._workers.clear()
-        self._counts.cleanup()
+        self._counts.close()
 
 
 def _listen_for_pages(config: ServingConfig) -> socket.socket | None:
@@ -208,29 +206,13 @@ def _url(address: tuple[str, int]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def counts_folder(memory: Path = Path("/dev/shm")) -> "tempfile.TemporaryDirectory[str]":
+def counts_folder(memory: Path = Path("/dev/shm")) -> TemporaryFolder:
     """Return a folder for the files of counts that the workers share, in memory where the system has such a place.
 
     The files are mapped into memory and grow when they are written to: on a full disk, a new page would end the worker
-    with SIGBUS. Folders that earlier parents left are removed.
+    with SIGBUS.
     """
-    if not os.access(memory, os.W_OK):
-        return tempfile.TemporaryDirectory(prefix=COUNTS_PREFIX)
-    for left in memory.glob(f"{COUNTS_PREFIX}*-*"):
-        owner = left.name.removeprefix(COUNTS_PREFIX).partition("-")[0]
-        if owner.isdecimal() and not _lives(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"{COUNTS_PREFIX}{os.getpid()}-", dir=memory)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
+    return TemporaryFolder(f"{SHARED}counts-", memory if os.access(memory, os.W_OK) else None)
 
 
 def run(config: ServingConfig, on_ready: Callable[[], None] = lambda: None) -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from pipeline.explore.box import limits
 from pipeline.explore.box.request import BoxRequest
 from pipeline.explore.queries import QueryError
 from pipeline.store.whole_files import whole
+from sql.temporary_folders import SHARED, TemporaryFolder
 
 INSIDE = "pipeline.explore.box.inside"
 
@@ -80,10 +80,7 @@ def _ending_in_order() -> Iterator[None]:
 def _run(
     make: MakeRequest, stdout: int | BinaryIO | None, take: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
-    with (
-        _ending_in_order(),
-        tempfile.TemporaryDirectory(prefix="foryou-sql-", ignore_cleanup_errors=True) as spill,
-    ):
+    with _ending_in_order(), TemporaryFolder(f"{SHARED}sql-") as spill:
         request_read, request_write = os.pipe()
         verdict_read, verdict_write = os.pipe()
         try:
@@ -91,7 +88,7 @@ def _run(
                 [sys.executable, "-m", INSIDE, str(request_read), str(verdict_write)],
                 stdin=None if stdout is None else subprocess.DEVNULL,
                 stdout=stdout,
-                env=limits.environment(os.environ) | {"TMPDIR": spill},
+                env=limits.environment(os.environ) | {"TMPDIR": str(spill)},
                 pass_fds=(request_read, verdict_write),
             )
         finally:
@@ -99,7 +96,7 @@ def _run(
             os.close(verdict_write)
         try:
             with suppress(BrokenPipeError), os.fdopen(request_write, "wb") as request:
-                request.write(make(Path(spill)).to_json())
+                request.write(make(spill).to_json())
             take(process)
             process.wait()
         except BaseException:

@@ -5,9 +5,8 @@ does. Everything is read only. Times are in ISO 8601 (UTC).
 """
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from pipeline.store.duck import open_duckdb, parquet
 from pipeline.store.model import day_of
 from sql import places
 from sql.sqlite import has_tables, rows_of
+from sql.temporary_folders import TemporaryFolder
 
 MEMORY_MB = 1024
 SOURCES = {1: "co-likers", 2: "popular", 3: "trial"}
@@ -51,28 +51,34 @@ def export(settings: Settings, did: str, lists: ReadLists) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _duckdb(data_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    beginning = places.viewer_working(data_dir)
+    with (
+        TemporaryFolder(beginning.name, beginning.parent) as folder,
+        open_duckdb(folder, 2, MEMORY_MB) as connection,
+    ):
+        yield connection
+
+
 def _likes(data_dir: Path, did: str) -> dict[str, Any]:
     """Return how many public likes are stored, and of what time."""
     path = places.landing(data_dir)
     none = {"count": 0, "first": None, "last": None}
     if not has_tables(path, "like_words"):
         return none
-    folder = places.working(places.web(data_dir), f"viewer-{os.getpid()}")  # the web app may run this
-    try:
-        with open_duckdb(folder, 2, MEMORY_MB) as connection, reading(path) as reader:
-            actor_id = reader.number(f"SELECT actor_id FROM actors WHERE did = {_text(did)}")
-            if not actor_id:
-                return none
-            with held_lake(data_dir) as held:
-                read_like_records(connection, reader, held, 0, actor_id)
-                query = (
-                    "SELECT count(DISTINCT (author_id, post_rkey)), min(seen_us), max(seen_us) "
-                    "FROM like_records WHERE liker_id = ?"
-                )
-                found = connection.execute(query, [actor_id]).fetchall()[0]
-        return {"count": found[0], "first": _iso(found[1]), "last": _iso(found[2])}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _duckdb(data_dir) as connection, reading(path) as reader:
+        actor_id = reader.number(f"SELECT actor_id FROM actors WHERE did = {_text(did)}")
+        if not actor_id:
+            return none
+        with held_lake(data_dir) as held:
+            read_like_records(connection, reader, held, 0, actor_id)
+            query = (
+                "SELECT count(DISTINCT (author_id, post_rkey)), min(seen_us), max(seen_us) "
+                "FROM like_records WHERE liker_id = ?"
+            )
+            found = connection.execute(query, [actor_id]).fetchall()[0]
+    return {"count": found[0], "first": _iso(found[1]), "last": _iso(found[2])}
 
 
 def _fetched(data_dir: Path, did: str) -> dict[str, Any] | None:
@@ -112,7 +118,7 @@ def _shown(data_dir: Path, did: str) -> list[dict[str, Any]]:
     rows: list[tuple[Any, ...]] = []
     files = [places.impressions(data_dir, day) for day in sorted(in_lake)]
     if files:
-        with duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_MB}MiB"}) as connection:
+        with _duckdb(data_dir) as connection:
             query = (
                 "SELECT post_uri, feed_rkey, generation, position, source, served_us, variant "
                 f"FROM {parquet(*files)} WHERE viewer_did = ? ORDER BY served_us, position"

@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 from pipeline.errors import StoreError
 from pipeline.lake import day_files
 from pipeline.store.analyst_snapshot import current_snapshot
-from pipeline.store.duck import copy_to, count, listed, parquet
+from pipeline.store.duck import copy_to, count, listed, open_duckdb, parquet
 from pipeline.store.locks import exclusive
 from pipeline.store.picked import is_only_picked
 from pipeline.store.whole_files import whole
 from sql import places
 from sql.erasing import contains, deleting, erase
 from sql.sqlite import connect, has_tables, rows_of
+from sql.temporary_folders import remove_left
 
 log = logging.getLogger("foryou.viewer")
 
@@ -43,6 +44,7 @@ DUTIES = (
     "viewers",
 )  # in this order; nobody who has one of them waits for another
 TIERS = ("", "recent", "liked", "waiting")
+MEMORY_MB = 1024
 AT_ONCE = 20  # requests after one run: each may rewrite stores; the next run takes the rest
 BACKUPS = (
     "Backups made before this still have it. Delete them, or let 'foryou backup --keep N' do so; after restoring one, "
@@ -75,6 +77,8 @@ def forget(
         rows["names in logs"] = _blank_logs(data_dir, did)
         for tier in TIERS:
             shutil.rmtree(places.working(data_dir, tier), ignore_errors=True)  # of a killed run
+        beginning = places.viewer_working(data_dir)
+        remove_left(beginning.parent, beginning.name)
         shutil.rmtree(places.lake_drafts(data_dir), ignore_errors=True)
         for name, number in forget_in_web_app(did, now_us).items():
             rows[name] = rows.get(name, 0) + number
@@ -137,7 +141,7 @@ def _forget_lists(data_dir: Path, did: str) -> dict[str, int]:
 
 def _forget_days(data_dir: Path, did: str) -> Iterator[int]:
     """Write each day of impressions that shows something to a viewer again, without it; yield the rows left out."""
-    with duckdb.connect(config={"threads": 2}) as connection:
+    with open_duckdb(places.working(data_dir), 2, MEMORY_MB) as connection:
         for day in sorted(places.impression_days(data_dir)):
             path = places.impressions(data_dir, day)
             condition = _condition(path, did)
@@ -156,7 +160,7 @@ def _is_private(data_dir: Path, viewer_id: int) -> bool:
     days = [places.likes(data_dir, day) for day in places.closed_days(data_dir)]
     if not days:
         return True
-    with duckdb.connect(config={"threads": 2}) as connection:
+    with open_duckdb(places.working(data_dir), 2, MEMORY_MB) as connection:
         query = f"SELECT 1 FROM {parquet(*days)} WHERE liker_id = ? OR author_id = ? LIMIT 1"
         return not connection.execute(query, [viewer_id, viewer_id]).fetchall()
 
@@ -180,7 +184,7 @@ def _forget_copies(data_dir: Path, did: str, viewer_id: int | None, *, is_privat
             shutil.rmtree(folder, ignore_errors=True)
     if current is None or not current.exists():
         return 0
-    with duckdb.connect(config={"threads": 2}) as connection:
+    with open_duckdb(places.working(data_dir), 2, MEMORY_MB) as connection:
         for path in sorted(current.rglob("*.parquet")):
             condition = _condition(path, did, viewer_id, is_private=is_private)
             rows = _rows_of(connection, path, condition)
