@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -91,3 +92,15 @@ def test_what_fails_leaves_the_file_and_no_draft(tmp_path: Path) -> None:
 def test_what_is_not_there_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         kept(tmp_path / "none", tmp_path / "kept")
+
+
+def test_drafts_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
+    path, now = tmp_path / "rows.parquet", time.time()
+    names = {".rows.parquet.11": 100_000, ".rows.parquet.12": 50_000, ".rows.parquet.bak": 100_000,
+             ".rows.parquet.old.13": 100_000, "rows.parquet.14": 100_000}  # fmt: skip
+    for name, age in names.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - age, now - age))
+    with whole(path) as draft:
+        draft.touch()
+    assert set(os.listdir(tmp_path)) == names.keys() - {".rows.parquet.11"} | {path.name}
