@@ -1,7 +1,9 @@
 """Every SQL statement of more than one line, one query a file, and the way to load it.
 
-Owns: finding a query by name (``load``), and opening and migrating the project's SQLite files
-(``sql.sqlite``). Leaves to others: what the queries mean; each file's header says that.
+Owns: finding a query by name (``load``), opening and migrating the project's SQLite files (``sql.sqlite``), and what
+else of files both ``pipeline`` and ``serving`` agree on: where they are (``places``), which machine has whose
+(``shards``), folders that end with their process (``temporary_folders``). Leaves to others: what the queries mean; each
+file's header says that.
 
 ``sql/README.md`` says which engine runs each folder. This package imports the standard library alone, so that both
 ``pipeline`` and ``serving`` may use it.
