@@ -125,8 +125,11 @@ def wait_for(
 ) -> None:
     """Poll often until the condition holds, the process has ended, or the time is over."""
     deadline = time.monotonic() + seconds
-    while not condition() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.003)
+    while True:
+        asked = time.monotonic()
+        if condition() or process.poll() is not None or time.monotonic() > deadline:
+            return
+        time.sleep(max(0.003, 2 * (time.monotonic() - asked)))
 
 
 def _size(log: Path) -> int:

@@ -35,6 +35,7 @@ from sql import places
 from sql.sqlite import rows_of
 
 KILLS = int(os.environ.get("FORYOU_TEST_KILLS", "8"))
+REST_SECONDS = 0.5  # between a reader's sessions: those that are being killed need the processor
 SKELETON = "app.bsky.feed.getFeedSkeleton"
 
 
@@ -134,7 +135,7 @@ def run_batch(feed: Feed) -> float:
 
 
 def page_through(feed: Feed) -> None:
-    """Page through one list after another, as often as it takes for an answer, and hold each to the store.
+    """Page through one list after another, asking again until there is an answer, and hold each to the store.
 
     A viewer whose first visit is not stored yet when a run replaces their list goes on in the new one, without what
     they were shown (``pipeline.batch.publish.prune``). A viewer with a stored visit never does. For the same reason the
@@ -168,6 +169,7 @@ def page_through(feed: Feed) -> None:
             if not any(is_rest(in_newest, stored, removed.union(posts)) for stored in lists):
                 feed.problems.append(f"{viewer} saw {len(posts)} posts that are no whole list of {newest}")
             feed.sessions += 1
+            feed.done.wait(REST_SECONDS)
 
 
 def VIEWERS(feed: Feed) -> list[str]:
