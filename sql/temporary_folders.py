@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+DISK = Path("/var/tmp")
 SHARED = "foryou-temporary-"  # how names begin in a folder where others have files, too
 
 
@@ -20,11 +21,11 @@ class TemporaryFolder:
     """A new folder, ``path``, until ``close``, which may be called twice.
 
     It lies in ``root``, whose folders with names of this beginning must all be of this kind; without ``root``, where
-    the system has temporary files. Raises OSError when none can be made.
+    TMPDIR says or the system has large temporary files. Raises OSError when none can be made.
     """
 
     def __init__(self, beginning: str, root: Path | None = None) -> None:
-        root = Path(tempfile.gettempdir()) if root is None else root
+        root = _for_large_files() if root is None else root
         remove_left(root, beginning)
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=beginning, dir=root))
@@ -70,6 +71,13 @@ def remove_left(root: Path, beginning: str) -> None:
             pass
         finally:
             os.close(lock)
+
+
+def _for_large_files() -> Path:
+    # /tmp is memory on many systems (Debian 13 among them): what is spilled there relieves nothing.
+    if not os.environ.get("TMPDIR") and os.access(DISK, os.W_OK | os.X_OK):
+        return DISK
+    return Path(tempfile.gettempdir())
 
 
 def _locked(folder: Path) -> int | None:

@@ -167,6 +167,9 @@ def test_the_containers_run_our_commands_of_what_is_in_the_image() -> None:
     for path in mounted:
         assert (DEPLOY / "container" / path).is_file()
     image = (DEPLOY / "container" / "Containerfile").read_text()
+    # A container's /tmp is memory, and that has a limit: what a command spills must be on a disk.
+    [spilled_to] = re.findall(r"TMPDIR=(\S+)", image)
+    assert f":{spilled_to}\n" in compose
     let_in = set(re.findall(r"^!(\S+)", (DEPLOY.parent / ".dockerignore").read_text(), re.MULTILINE))
     for line in re.findall(r"^COPY ([^-].*) \S+$", image, re.MULTILINE):
         for source in line.split():

@@ -130,7 +130,8 @@ def test_what_takes_too_much_is_an_answer_and_leaves_nothing(
     store: tuple[Path, World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir, made = store
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # where it was before
     viewers = OpenViewers(data_dir, 1)
     monkeypatch.setattr(viewer_inputs, "MEMORY_LIMIT", "2MiB")
     monkeypatch.setattr(viewer_inputs, "SPILL_MAX_SIZE", "0KiB")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sql import temporary_folders
 from sql.temporary_folders import TemporaryFolder
 
 KILLED = """
@@ -114,3 +115,19 @@ def test_one_that_is_removed_before_it_is_locked_is_made_again(
 def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         TemporaryFolder("", tmp_path / "absent")
+
+
+def test_unless_told_otherwise_it_is_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, disk = tmp_path / "named", tmp_path / "disk"
+    monkeypatch.setattr(temporary_folders, "DISK", disk)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(named))
+    named.mkdir()
+    with TemporaryFolder("ours-") as folder:
+        assert folder.parent == named
+    monkeypatch.delenv("TMPDIR")
+    with TemporaryFolder("ours-") as folder:  # where there is no such place
+        assert folder.parent == Path(tempfile.gettempdir())
+    disk.mkdir()
+    with TemporaryFolder("ours-") as folder:
+        assert folder.parent == disk
