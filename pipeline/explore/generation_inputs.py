@@ -65,7 +65,7 @@ NEAR = ("posts", "actors", "claimed_likes", "withheld")
 
 
 class ExplainError(PipelineError):
-    """The viewer or the post to explain is not in the store."""
+    """A list can't be explained: its viewer or post is not in the store, or that takes more than it may."""
 
 
 @contextmanager
