@@ -14,24 +14,24 @@ from pathlib import Path
 from types import TracebackType
 
 DISK = Path("/var/tmp")
-SHARED = "foryou-temporary-"  # how names begin in a folder where others have files, too
+TRIES = 100  # of which all but one are removed by others, who begin at the same moment
 
 
 class TemporaryFolder:
     """A new folder, ``path``, until ``close``, which may be called twice.
 
-    It lies in ``root``, whose folders with names of this beginning must all be of this kind; without ``root``, where
-    TMPDIR says or the system has large temporary files. Raises OSError when none can be made.
+    It lies in ``root``, where no folders but such may have names of this beginning: those that nobody has locked are
+    removed. Raises OSError when none can be made.
     """
 
-    def __init__(self, beginning: str, root: Path | None = None) -> None:
-        root = _for_large_files() if root is None else root
+    def __init__(self, beginning: str, root: Path) -> None:
         remove_left(root, beginning)
-        while True:
+        for _ in range(TRIES):
             self.path = Path(tempfile.mkdtemp(prefix=beginning, dir=root))
             self._lock = _locked(self.path)
             if self._lock is not None:  # else somebody removed it before it was locked
                 return
+        raise OSError(f"no folder stays in {root} until it is locked")
 
     def close(self) -> None:
         """Remove the folder with all that is in it; what can't be removed, the next one removes."""
@@ -48,6 +48,11 @@ class TemporaryFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def temporary_folder(purpose: str, root: Path | None = None) -> TemporaryFolder:
+    """Return one where others have files, too: in ``root``, or else where TMPDIR says or on the system's disk."""
+    return TemporaryFolder(f"foryou-temporary-{purpose}-", _for_large_files() if root is None else root)
 
 
 def remove_left(root: Path, beginning: str) -> None:

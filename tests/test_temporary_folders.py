@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sql import temporary_folders
-from sql.temporary_folders import TemporaryFolder
+from sql.temporary_folders import TemporaryFolder, temporary_folder
 
 KILLED = """
     import sys, time
@@ -76,9 +76,12 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
 
 def test_processes_that_begin_at_once_do_not_remove_each_others(tmp_path: Path) -> None:
     processes = [started(BUSY, str(tmp_path)) for _ in range(4)]
-    assert [process.wait(600) for process in processes] == [0] * 4
-    for process in processes:
-        process.communicate()
+    try:
+        assert [process.wait(600) for process in processes] == [0] * 4
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     assert os.listdir(tmp_path) == []
 
 
@@ -112,6 +115,13 @@ def test_one_that_is_removed_before_it_is_locked_is_made_again(
     assert len(os.listdir("/dev/fd")) == descriptors
 
 
+def test_where_none_stays_it_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary_folders, "_locked", lambda folder: folder.rmdir())
+    with pytest.raises(OSError, match="no folder stays in"):
+        TemporaryFolder("", tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         TemporaryFolder("", tmp_path / "absent")
@@ -123,11 +133,11 @@ def test_unless_told_otherwise_it_is_on_a_disk(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(named))
     named.mkdir()
-    with TemporaryFolder("ours-") as folder:
+    with temporary_folder("ours") as folder:
         assert folder.parent == named
     monkeypatch.delenv("TMPDIR")
-    with TemporaryFolder("ours-") as folder:  # where there is no such place
+    with temporary_folder("ours") as folder:  # where there is no such place
         assert folder.parent == Path(tempfile.gettempdir())
     disk.mkdir()
-    with TemporaryFolder("ours-") as folder:
+    with temporary_folder("ours") as folder:
         assert folder.parent == disk

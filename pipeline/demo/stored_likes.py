@@ -16,7 +16,7 @@ from pipeline.lake.reader import WORD_SCHEMA, WORDS, read_like_records
 from pipeline.store.arrow import Reader, reading
 from pipeline.store.duck import open_duckdb, put
 from sql import places
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import temporary_folder
 
 MEMORY_MB = 2048
 
@@ -43,7 +43,7 @@ def like_records(data_dir: Path, *, merged: bool = False) -> tuple[list[StoredLi
     no landing store.
     """
     with (
-        TemporaryFolder(f"{SHARED}demo-") as folder,
+        temporary_folder("demo") as folder,
         open_duckdb(folder, 1, MEMORY_MB) as connection,
         reading(places.landing(data_dir)) as reader,
     ):

@@ -52,7 +52,7 @@ from pipeline.store.analyst_snapshot import (
 from pipeline.store.duck import listed, open_duckdb, parquet
 from pipeline.store.model import DAY_US, HOUR_US, day_of
 from sql import places
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import temporary_folder
 
 MEMORY_MB = 2048
 BSKY = "https://bsky.app/profile/"
@@ -105,7 +105,7 @@ class GenerationInputs:
         self.neighbours_us: int = stamp.get("neighbours_us") or self.snapshot_us
         self.variant = ""  # EXPERIMENT/VARIANT, once a viewer is chosen
         self._variants = _variants(copy_of(snapshot, VARIANTS))
-        self._spill = TemporaryFolder(f"{SHARED}explain-")
+        self._spill = temporary_folder("explain")
         self.connection = open_duckdb(self._spill.path, threads, MEMORY_MB)
         try:
             self._make_relations(whole, snapshot)

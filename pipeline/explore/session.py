@@ -23,7 +23,7 @@ from pipeline.explore import statements, stored_tables, table_copies
 from pipeline.explore.box import limits
 from pipeline.explore.queries import VIEWS, Query, QueryError, Value
 from pipeline.store.analyst_snapshot import SNAPSHOT, copy_of, current_snapshot
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import temporary_folder
 
 _BATCH_ROWS = 65_536
 _NO_POLARS_TYPE = re.compile(r"\b(INTERVAL|UNION|BIT|BIGNUM|BLOB|TIME WITH TIME ZONE)\b")
@@ -41,7 +41,7 @@ def open_session(
     """
     if spill is None:
         with (
-            TemporaryFolder(f"{SHARED}sql-") as folder,
+            temporary_folder("sql") as folder,
             open_session(data_dir, threads, spill=folder, named=named) as connection,
         ):
             yield connection

@@ -27,7 +27,7 @@ from pipeline.backoff import pause_seconds
 from pipeline.errors import PipelineError
 from pipeline.notify import service_manager
 from pipeline.settings import CONFIG_NAMES, PREFIX, Settings
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import temporary_folder
 
 log = logging.getLogger("foryou.up")
 
@@ -91,7 +91,7 @@ class Supervisor:
         self._log_file = log_file
         self._children: list[_Child] = []
         self._stopping = threading.Event()
-        self._folder = TemporaryFolder(f"{SHARED}up-")  # of the children's sockets
+        self._folder = temporary_folder("up")  # of the children's sockets
 
     def add(self, *arguments: str, secrets: Mapping[str, str] | None = None) -> None:
         """Add a child, ``foryou ARGUMENTS``; ``run`` starts it, also while it is running already.

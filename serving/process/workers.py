@@ -31,7 +31,7 @@ from serving.process.worker import READY, Orders
 from serving.viewers.peers import drain, new_pipes
 from serving.web_errors import ServingError
 from sql import places
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import TemporaryFolder, temporary_folder
 
 log = logging.getLogger("foryou.serve")
 
@@ -212,7 +212,7 @@ def counts_folder(memory: Path = Path("/dev/shm")) -> TemporaryFolder:
     The files are mapped into memory and grow when they are written to: on a full disk, a new page would end the worker
     with SIGBUS.
     """
-    return TemporaryFolder(f"{SHARED}counts-", memory if os.access(memory, os.W_OK) else None)
+    return temporary_folder("counts", memory if os.access(memory, os.W_OK) else None)
 
 
 def run(config: ServingConfig, on_ready: Callable[[], None] = lambda: None) -> None:

@@ -327,9 +327,8 @@ def test_the_limits_hold(chain: Chain, outsider: Outsider, viewer: str) -> None:
             """Leave a run 32 MiB beside what the scheduler has by itself, which is known when nothing runs."""
             lines = said("schedule", "memory", "memory.stat").splitlines()
             [own] = [int(line.split()[1]) >> 20 for line in lines if line.startswith("total_rss ")]
-            if (
-                len(said("schedule", "memory", "cgroup.procs").split()) > 1 or own < 20
-            ):  # or it is just starting
+            processes = said("schedule", "memory", "cgroup.procs").split()
+            if len(processes) > 1 or own < 20:  # or it is just starting
                 return False
             for most in ("16G", f"{own + 32}M"):  # refused if a run has begun meanwhile and holds more
                 limit(most)

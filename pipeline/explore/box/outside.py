@@ -19,7 +19,7 @@ from pipeline.explore.box import limits
 from pipeline.explore.box.request import BoxRequest
 from pipeline.explore.queries import QueryError
 from pipeline.store.whole_files import whole
-from sql.temporary_folders import SHARED, TemporaryFolder
+from sql.temporary_folders import temporary_folder
 
 INSIDE = "pipeline.explore.box.inside"
 
@@ -80,7 +80,7 @@ def _ending_in_order() -> Iterator[None]:
 def _run(
     make: MakeRequest, stdout: int | BinaryIO | None, take: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
-    with _ending_in_order(), TemporaryFolder(f"{SHARED}sql-") as spill:
+    with _ending_in_order(), temporary_folder("sql") as spill:
         request_read, request_write = os.pipe()
         verdict_read, verdict_write = os.pipe()
         try:
