@@ -162,6 +162,23 @@ def test_killed_at_any_moment(tmp_path: Path):
     assert not list((data / "lake" / ".tmp").glob("*"))
 
 
+@pytest.mark.parametrize("last", ["ann", "answered", "gone", "other"])
+def test_a_run_for_some_viewers_reads_the_accounts_that_it_needs(tmp_path: Path, last: str) -> None:
+    """The account with the greatest number is one of them, once: arrays by actor are so long."""
+    made = World()
+    for name in sorted(["ann", "answered", "gone", "other", "author"], key=lambda name: name == last):
+        made.actor(name, status=4 if name == "gone" else 0)
+    made.post("p1", by="answered").post("q1", by="author").like("other", "p1").like("gone", "q1")
+    made.interaction("ann", "p1", "requestLess").interaction("other", "q1", "requestLess").write(tmp_path)
+    dids = ["did:plc:ann", "did:plc:gone", "did:plc:nobody"]
+    with open_snapshot(tmp_path, Ranking(), 1, window_hours=96.0, dids=dids) as snapshot:
+        connection = snapshot.connection
+        found = connection.execute("SELECT did, status FROM actors ORDER BY did").fetchall()
+        assert connection.execute("FROM wanted_viewers").fetchall() == [(made.id("ann"),)]
+    needed = {"ann", "answered", "gone", last}
+    assert found == [(made.did(name), 4 if name == "gone" else 0) for name in sorted(needed)]
+
+
 def test_each_job_reads_what_viewers_asked_for_in_its_own_window(tmp_path: Path) -> None:
     """What was seen matters while its post may be in a list; "show less" and "show more" are seeds as likes are."""
     made = world()

@@ -30,7 +30,7 @@ from pipeline.batch.inputs import sql_steps
 from pipeline.batch.inputs.frozen import Frozen
 from pipeline.batch.inputs.neighbour_files import NeighbourFiles, attach_neighbours
 from pipeline.batch.inputs.run_inputs import open_run
-from pipeline.batch.inputs.snapshot import Snapshot, name_viewers
+from pipeline.batch.inputs.snapshot import Snapshot, add_listed_authors
 from pipeline.batch.lists.checks import check_relations, sampled
 from pipeline.batch.lists.communities import communities, named_posts
 from pipeline.batch.lists.make_lists import Staging, stage_lists
@@ -82,7 +82,9 @@ def candidates(
     progress = progress or Progress("candidates")
     folder, before = places.working(data_dir, "" if wanted is None else "recent"), newest(serving)
     shared = places.runs(data_dir.absolute(), f"candidates-{feed.rkey}") if engine.shares else None
-    opened = open_run(data_dir, ranking, threads, window_hours=window, folder=folder, shared=shared)
+    opened = open_run(
+        data_dir, ranking, threads, window_hours=window, folder=folder, shared=shared, dids=wanted
+    )
     with opened as (snapshot, frozen):
         connection = snapshot.connection
         sql_steps.set_variables(
@@ -96,8 +98,6 @@ def candidates(
         if wanted is None:
             inputs = stage_inputs(connection, folder / "inputs")
             yield "copy inputs", len(inputs)
-        else:
-            name_viewers(connection, wanted)
         attach_neighbours(connection, files, "neighbours", folder, "" if wanted is None else "wanted_viewers")
         if wanted is not None:  # else it is a view
             yield "neighbours of viewers", count(connection, "neighbours")
@@ -167,6 +167,8 @@ def stage_and_publish(
     )
     entries = stage_lists(snapshot, ranking, staging, engine, shared)
     yield "product", entries
+    if to_publish.wanted is not None:
+        add_listed_authors(connection, staging.data_dir)
     with sampled(connection, entries):
         yield "checks", check_relations(connection)
         pages = (

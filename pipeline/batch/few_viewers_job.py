@@ -108,7 +108,6 @@ def waiting_candidates(
     connection.execute("CREATE TABLE candidate_keys AS FROM wanted_posts")
     yield "likes of candidates", inputs.likes_of_posts("candidate_records", "FROM candidate_keys")
     inputs.set_posts("FROM candidate_keys")
-    inputs.add_actors("SELECT author_id AS actor_id FROM candidate_keys")
     connection.execute("CREATE OR REPLACE VIEW like_records AS FROM candidate_records")
     for name in sql_steps.BEFORE_CANDIDATES:
         if name in {"popular", "crowd_shares"}:  # of everybody's likes

@@ -36,7 +36,7 @@ from pipeline.batch.inputs.neighbour_files import (
     write_rows,
 )
 from pipeline.batch.inputs.run_inputs import open_run
-from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, open_snapshot
+from pipeline.batch.inputs.snapshot import Snapshot, open_snapshot
 from pipeline.batch.neighbours.changed import (
     carried_rows,
     is_full_due,
@@ -44,7 +44,7 @@ from pipeline.batch.neighbours.changed import (
     restrict_to_liked,
 )
 from pipeline.batch.neighbours.graph_parts import GraphParts
-from pipeline.batch.neighbours.like_graph import plan
+from pipeline.batch.neighbours.like_graph import plan, ranges_of
 from pipeline.batch.neighbours.product_of_graph import GraphHere
 from pipeline.lake import day_files
 from pipeline.progress import Progress, Step
@@ -87,7 +87,15 @@ def neighbours(
     began_at, began = clock(), time.perf_counter()
     day_files.clear_drafts(data_dir)
     shared = places.runs(data_dir.absolute(), f"neighbours-{files.key}") if engine.shares else None
-    run = open_run(data_dir, files.ranking, threads, window_hours=window, folder=folder, shared=shared)
+    run = open_run(
+        data_dir,
+        files.ranking,
+        threads,
+        window_hours=window,
+        folder=folder,
+        shared=shared,
+        with_posts=False,
+    )
     with run as (snapshot, frozen):
         connection, snapshot_us = snapshot.connection, snapshot.snapshot_us
         ranking = files.ranking if frozen is None else frozen.ranking
@@ -163,10 +171,12 @@ def liked_neighbours(
         return
     ranking, folder = files.ranking, places.working(files.data_dir, "liked")
     window = ranking.seed_window_days * 24.0
-    with open_snapshot(files.data_dir, ranking, threads, window_hours=window, folder=folder) as snapshot:
+    opened = open_snapshot(
+        files.data_dir, ranking, threads, window_hours=window, folder=folder, dids=dids, with_posts=False
+    )
+    with opened as snapshot:
         connection = snapshot.connection
         yield "snapshot", snapshot.records
-        name_viewers(connection, dids)
         connection.execute("ALTER VIEW like_records RENAME TO all_records")
         connection.execute(f"CREATE TABLE own_records AS {OWN_RECORDS}")
         yield "own likes", count(connection, "own_records")
@@ -184,7 +194,8 @@ def liked_neighbours(
         attach_degrees(connection, files, folder)
         yield "posts", count(connection, "wanted_posts")
         yield "first_reported", sql_steps.run_file(connection, "first_reported")  # by others' likes, too
-        graph = _full_pass(snapshot, None, ranking, folder / "likes", threads)
+        # Of so few viewers all likes are looked at: to find out which are new enough takes longer.
+        graph = GraphHere(snapshot, ranking, folder / "likes", ranges_of(snapshot, ranking), None, threads)
         for records in LOCAL.map("walk", graph.walk, graph.ranges):
             progress.add(records)
         yield "graph", graph.add_up()

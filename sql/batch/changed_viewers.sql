@@ -8,7 +8,11 @@
 -- Columns: viewer_id
 CREATE OR REPLACE TABLE changed_viewers AS
 WITH known AS (
-  SELECT viewer_id, max(snapshot_us) AS snapshot_us FROM former_neighbours WHERE rank = 1 GROUP BY viewer_id
+  SELECT f.viewer_id, max(f.snapshot_us) AS snapshot_us
+  FROM former_neighbours AS f
+  SEMI JOIN viewers AS v ON v.viewer_id = f.viewer_id
+  WHERE f.rank = 1
+  GROUP BY f.viewer_id
 ), newest AS (
   SELECT l.liker_id, max(l.seen_us) AS seen_us
   FROM valid_likes AS l

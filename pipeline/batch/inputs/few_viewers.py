@@ -1,6 +1,6 @@
 """The frozen input of a run for a few viewers: the likes that can matter to them, and no others.
 
-Owns: picking like records by liker and by post, what is known of the posts and actors in them, and the relations of
+Owns: picking like records by liker and by post, what is known of the posts in them, and the relations of
 ``sql/batch/inputs.sql`` as far as these go. Leaves to others: which likers and posts, and what is made of them
 (``few_viewers_job``); which records there are (``lake.reader``). The same SQL runs over it as over a whole snapshot.
 
@@ -17,11 +17,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 import sql
 from pipeline.batch.inputs import sql_steps
-from pipeline.batch.inputs.snapshot import Snapshot, name_viewers, read_rules
+from pipeline.batch.inputs.snapshot import (
+    Snapshot,
+    add_actors_by_did,
+    answered_authors,
+    name_viewers,
+    read_rules,
+)
 from pipeline.lake.held import held_lake
 from pipeline.lake.reader import keys_from, name_lake_files, read_like_records
 from pipeline.ranking import Ranking
@@ -73,8 +78,8 @@ class FewViewersInputs:
             "since_us": int(self.snapshot_us - window_hours * HOUR_US),
             "created_us": int(self.snapshot_us - ranking.post_max_age_hours * HOUR_US),
         }
-        authors = _read_activity(self.connection, places.activity(self._data_dir), dids, since)
-        self._add_actors_by_did([*dids, *authors])
+        _read_activity(self.connection, places.activity(self._data_dir), dids, since)
+        add_actors_by_did(self.connection, self._landing, [*dids, *answered_authors(self.connection, dids)])
         name_viewers(self.connection, dids)
         read_rules(self.connection, self._data_dir)
         sql_steps.prepare(self.connection, ranking, self.snapshot_us)
@@ -98,14 +103,6 @@ class FewViewersInputs:
             self.connection.execute(f"DELETE FROM {relation}")
             append(self.connection, relation, self._landing.stream(sql.load(f"few_viewers/{relation}")))
 
-    def add_actors(self, actors: str) -> None:
-        """Add the actors that a query (actor_id) names to ``actors``."""
-        unknown = (
-            f"SELECT DISTINCT actor_id FROM ({actors}) ANTI JOIN actors AS k USING (actor_id) ORDER BY 1"
-        )
-        self._look_up("wanted_actors", unknown)
-        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors")))
-
     def snapshot(self) -> Snapshot:
         """Return these inputs in the form of a whole snapshot."""
         return Snapshot(self.connection, self.snapshot_us, [], 0)
@@ -125,10 +122,6 @@ class FewViewersInputs:
 
     def _first_day(self, window_hours: float) -> int:
         return day_of(int(self.snapshot_us - window_hours * HOUR_US))
-
-    def _add_actors_by_did(self, dids: Sequence[str]) -> None:
-        self._landing.put("wanted_dids", pa.table({"did": pa.array(sorted(set(dids)), pa.string())}))
-        append(self.connection, "actors", self._landing.stream(sql.load("few_viewers/actors_by_did")))
 
     def _pick(self, relation: str, kind: str, wanted: str) -> int:
         execute = self.connection.execute
@@ -150,10 +143,10 @@ class FewViewersInputs:
 
 def _read_activity(
     connection: duckdb.DuckDBPyConnection, path: Path, dids: Sequence[str], since: Mapping[str, int]
-) -> list[str]:
-    """Fill ``visits`` and ``interactions`` with these viewers'; return the DIDs of authors they answered."""
+) -> None:
+    """Fill ``visits``, ``interactions`` and ``own_settings`` with these viewers'."""
     if not has_tables(path, "visits", "interactions"):
-        return []
+        return
     activity = connect(path, read_only=True)
     try:
         whose = {"dids": json.dumps(list(dids))}
@@ -170,4 +163,3 @@ def _read_activity(
         connection.executemany("INSERT INTO visits VALUES (?, ?, ?)", visits)
     if answers:
         connection.executemany("INSERT INTO interactions VALUES (?, ?, ?)", answers)
-    return [uri.split("/")[2] for _, uri, _ in answers if uri.startswith("at://") and uri.count("/") > 2]

@@ -7,8 +7,9 @@ of it, which is found by its name.
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pipeline.batch.engine import EngineLostError
@@ -24,22 +25,39 @@ AGAIN_SECONDS = 3 * 3600.0
 
 @contextmanager
 def open_run(
-    data_dir: Path, ranking: Ranking, threads: int, *, window_hours: float, folder: Path, shared: Path | None
+    data_dir: Path,
+    ranking: Ranking,
+    threads: int,
+    *,
+    window_hours: float,
+    folder: Path,
+    shared: Path | None,
+    dids: Sequence[str] | None = None,
+    with_posts: bool = True,
 ) -> Iterator[tuple[Snapshot, Frozen | None]]:
     """Give a snapshot and, with ``shared``, the same in that folder, for tasks in other processes.
 
-    The folder stays when this process ends within the block or the engine is lost: the next run goes on from it.
+    ``dids`` and ``with_posts`` are as in ``open_snapshot``. The folder stays when this process ends within the block or
+    the engine is lost: the next run goes on from it.
     """
+    take = partial(
+        open_snapshot,
+        data_dir,
+        ranking,
+        threads,
+        window_hours=window_hours,
+        folder=folder,
+        dids=dids,
+        with_posts=with_posts,
+    )
     if shared is None:
-        with open_snapshot(data_dir, ranking, threads, window_hours=window_hours, folder=folder) as snapshot:
+        with take() as snapshot:
             yield snapshot, None
         return
     former = _former(shared, ranking, window_hours)
     try:
         if former is None:
-            with open_snapshot(
-                data_dir, ranking, threads, window_hours=window_hours, folder=folder
-            ) as snapshot:
+            with take() as snapshot:
                 yield snapshot, freeze(snapshot, ranking, window_hours, shared)
         else:
             log.info("going on with the run of %s that was cut short", shared.name)

@@ -94,7 +94,7 @@ def restrict_to_liked(connection: duckdb.DuckDBPyConnection, files: NeighbourFil
     Return how many. Answers are left to runs for waiting viewers, and unlikes to the next run for all
     who changed.
     """
-    attach_neighbours(connection, files, "former_neighbours", folder, "wanted_viewers")
+    attach_neighbours(connection, files, "former_neighbours", folder)
     put(connection, "answered_viewers", pa.table({"viewer_did": pa.array([], pa.string())}))
     put(connection, "reported_actors", pa.table({"actor_id": pa.array([], pa.int32())}))
     connection.execute("CREATE OR REPLACE TABLE viewers AS FROM wanted_viewers")

@@ -91,7 +91,13 @@ def plan(snapshot: Snapshot, ranking: Ranking) -> tuple[list[Range], NDArray[np.
     """Return the ranges of authors of a full pass, and since when the likes of each viewer are looked at."""
     connection, files = snapshot.connection, snapshot.lake_files
     since = horizons(connection, files, viewer_ids(connection), 2 * ranking.max_seeds)
-    return author_ranges(connection, files, int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES)), since
+    return ranges_of(snapshot, ranking), since
+
+
+def ranges_of(snapshot: Snapshot, ranking: Ranking) -> list[Range]:
+    """Return the ranges of authors whose likes fit into memory."""
+    rows = int(ranking.memory_limit_gb * 2**30 / RECORD_BYTES)
+    return author_ranges(snapshot.connection, snapshot.lake_files, rows)
 
 
 def new_graph(
@@ -117,7 +123,7 @@ def add_up(graph: LikeGraph, connection: duckdb.DuckDBPyConnection, ranking: Ran
     """Finish a graph once all ranges are in it; what ``degrees`` says of likers counts before what was found."""
     late, reported_us = columns(connection, "SELECT liker_id, first_us FROM first_reported")
     graph.firsts[late] = reported_us
-    known, likes, firsts_us = columns(connection, "FROM degrees SEMI JOIN actors ON actor_id = liker_id")
+    known, likes, firsts_us = columns(connection, "FROM degrees WHERE liker_id < ?", len(graph.degrees))
     graph.degrees[known], graph.firsts[known] = likes, firsts_us
     _mend_short(graph, connection, ranking)
     _renumber(graph)

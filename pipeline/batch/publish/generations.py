@@ -37,6 +37,7 @@ CHUNK_ROWS = 20_000
 # A post that lists name is kept for so many more generations. So its row is not written again for each: even a small
 # run names most posts. Only runs for everybody update how many like it.
 KEPT_AHEAD = 128
+STORED_POST = ("post_id", "author_id", "rkey", "likers", "has_media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,10 @@ def publish(
     }
     for rows in _upsert(serving, staged, "publish_viewer", _VIEWERS, {}):
         yield "viewers", rows
-    for rows in _upsert(serving, staged, "publish_post", _POSTS, keep_posts):
-        yield "posts", rows
+    with registered(staged, stored_posts=_stored_posts(serving, first)):
+        query = _POSTS.format(condition=_AS_BEFORE if keep_posts["everybody"] else "")
+        for rows in _upsert(serving, staged, "publish_post", query, keep_posts):
+            yield "posts", rows
     post_ids = _post_ids(serving, staged, first)
     fallbacks = _packed_fallbacks(staged, post_ids) if origin.with_fallbacks else []
     generation = 0
@@ -142,11 +145,15 @@ _VIEWERS = (
     "SELECT v.viewer_id, a.did FROM listed_viewers AS v JOIN actors AS a ON a.actor_id = v.viewer_id "
     "ORDER BY v.viewer_id"
 )
+# Not those that are stored as they are to be: a run for some viewers names hundreds of thousands, nearly all stored.
 _POSTS = (
     "SELECT p.author_id, p.rkey, post_uri(a.did, p.rkey) AS uri, p.created_us, p.likers, p.langs, p.media "
     "FROM candidate_posts AS p JOIN actors AS a ON a.actor_id = p.author_id "
-    "SEMI JOIN listed_posts AS s ON s.post_no = p.post_no ORDER BY p.post_no"
+    "SEMI JOIN listed_posts AS s ON s.post_no = p.post_no "
+    "ANTI JOIN stored_posts AS k ON k.author_id = p.author_id AND k.rkey = p.rkey "
+    "{condition} ORDER BY p.post_no"
 )
+_AS_BEFORE = "AND k.likers = p.likers AND k.has_media = 1"
 
 
 def _upsert(
@@ -169,18 +176,23 @@ def numbered_posts(
     serving: sqlite3.Connection, staged: duckdb.DuckDBPyConnection, since_generation: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (post_no, post_id) of the ``candidate_posts`` that lists since a generation name."""
-    found = serving.execute(
-        "SELECT post_id, author_id, rkey FROM posts WHERE last_generation >= ?", (since_generation,)
-    ).fetchall()
-    table = np.array(found, np.int64).reshape(-1, 3)
-    posts = pa.table(list(table.T.copy()), names=["post_id", "author_id", "rkey"])
-    with registered(staged, stored_posts=posts):
+    with registered(staged, stored_posts=_stored_posts(serving, since_generation)):
         numbers, post_ids = columns(
             staged,
             "SELECT p.post_no, s.post_id FROM candidate_posts AS p "
             "JOIN stored_posts AS s ON s.author_id = p.author_id AND s.rkey = p.rkey ORDER BY s.post_id",
         )
     return numbers, post_ids
+
+
+def _stored_posts(serving: sqlite3.Connection, since_generation: int) -> pa.Table:
+    """Return (post_id, author_id, rkey, likers, has_media) of the posts that are kept until a generation, or longer."""
+    found = serving.execute(
+        "SELECT post_id, author_id, rkey, likers, media IS NOT NULL FROM posts WHERE last_generation >= ?",
+        (since_generation,),
+    ).fetchall()
+    table = np.array(found, np.int64).reshape(-1, len(STORED_POST))
+    return pa.table(list(table.T.copy()), names=STORED_POST)
 
 
 def write_sketches(
